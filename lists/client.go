@@ -1,0 +1,58 @@
+package lists
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"unsafe"
+)
+
+// Client is what is known of an SMTP client. Any part may be missing.
+type Client struct {
+	// Addr is unmapped and has no zone; the zero Addr is "not known".
+	Addr netip.Addr
+	// Name is the host name verified by forward-confirmed reverse DNS,
+	// in the spelling of NormalName; empty if not known or not verified.
+	Name string
+	// HELO is the argument of HELO or EHLO (RFC 5321 section 4.1.1.1), in the
+	// spelling of NormalName. The client claims it; nobody verified it.
+	HELO string
+}
+
+// ParseAddr reads a client address as mail servers spell it: IPv4, IPv6,
+// IPv4-mapped IPv6 (which becomes IPv4), an "IPv6:" prefix in any case
+// (RFC 5321 section 4.1.3), a zone (which is dropped).
+func ParseAddr(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(bareAddr(s))
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("%q is not an IP address", s)
+	}
+	return a.Unmap(), nil
+}
+
+// ParseAddrBytes is ParseAddr without an allocation, for the query path. It
+// reports only whether b is an address.
+func ParseAddrBytes(b []byte) (netip.Addr, bool) {
+	if len(b) == 0 {
+		return netip.Addr{}, false
+	}
+	// The string shares b's memory; only an error would keep it.
+	a, err := netip.ParseAddr(bareAddr(unsafe.String(&b[0], len(b))))
+	return a.Unmap(), err == nil
+}
+
+// bareAddr takes prefix and zone off. A zone names an interface of this host
+// and says nothing about the client.
+func bareAddr(s string) string {
+	if len(s) > 5 && strings.EqualFold(s[:5], "ipv6:") {
+		s = s[5:]
+	}
+	s, _, _ = strings.Cut(s, "%")
+	return s
+}
+
+// NormalName gives the spelling in which host and HELO names are compared:
+// lower case, without the dot of the root.
+func NormalName(s string) string {
+	return strings.ToLower(strings.TrimSuffix(s, "."))
+}

@@ -1,0 +1,186 @@
+// Package file is the source of lists that operators edit by hand: the
+// grammar of list files, the table that answers from them, and the watch that
+// follows their changes.
+//
+// Everything wrong in a file is an error with its place and a hint; nothing
+// is skipped. A file with an error in it is not taken at all, and the table
+// made from its last good state keeps answering.
+package file
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"ehlogate/lists"
+)
+
+// Spec says what a source is made of.
+type Spec struct {
+	Patterns []string // absolute paths or globs (filepath.Match), in order
+	Rules    Rules
+}
+
+// Source answers from list files. Lookups may run at any time; Load, Stale
+// and Spec belong to the one goroutine that reloads.
+type Source struct {
+	spec  Spec
+	clock func() time.Time
+	table atomic.Pointer[Table]
+	state atomic.Pointer[State]
+	seen  map[string]stamp // at the last Load
+}
+
+// State is how the last loads of a source went.
+type State struct {
+	Loaded  time.Time // of the table that answers; zero: never loaded
+	Entries int       // in that table
+	Files   []string  // of that table
+	Err     error     // of the last load; nil if it was good
+}
+
+var _ lists.Source = (*Source)(nil)
+
+// New makes a source that is unloaded until its first good Load. clock is
+// what until= is compared with, as a rule time.Now.
+func New(spec Spec, clock func() time.Time) *Source {
+	s := &Source{spec: spec, clock: clock}
+	s.state.Store(&State{})
+	return s
+}
+
+// Lookup implements lists.Source. It never waits.
+func (s *Source) Lookup(_ context.Context, c lists.Client) lists.Found {
+	t := s.table.Load()
+	if t == nil {
+		return lists.Found{Status: lists.Unloaded}
+	}
+	if id, held := t.Lookup(c, s.clock); held {
+		return lists.Found{Status: lists.Held, ID: id, By: t}
+	}
+	return lists.Found{}
+}
+
+// Spec is what the source was made with.
+func (s *Source) Spec() Spec { return s.spec }
+
+// Table is the table that answers now; nil if none was ever loaded.
+func (s *Source) Table() *Table { return s.table.Load() }
+
+// State tells how the last loads went.
+func (s *Source) State() State { return *s.state.Load() }
+
+// Load reads the files and, if all of them are good, lets the new table
+// answer. Else the old one goes on, and the error, *Problems as a rule, is
+// also in State.
+func (s *Source) Load() error {
+	s.seen = stamps(s.spec.Patterns)
+	t, err := Read(s.spec)
+	state := s.State()
+	state.Err = err
+	if err == nil {
+		state.Loaded, state.Entries, state.Files = s.clock(), t.Len(), nil
+		for _, f := range t.files {
+			state.Files = append(state.Files, f.name)
+		}
+		s.table.Store(t)
+	}
+	s.state.Store(&state)
+	return err
+}
+
+// Adopt takes over what old had loaded. It is for a source that replaces old
+// and is made of the same files.
+func (s *Source) Adopt(old *Source) {
+	s.seen = old.seen
+	s.state.Store(old.state.Load())
+	s.table.Store(old.table.Load())
+}
+
+// Stale says whether the files changed since the last Load: whether their
+// state differs, or one of them is in touched, the paths that were written to
+// (a change may be too quick to show in the file's times).
+func (s *Source) Stale(touched map[string]bool) bool {
+	for name := range s.seen {
+		if touched[name] {
+			return true
+		}
+	}
+	return !maps.Equal(s.seen, stamps(s.spec.Patterns))
+}
+
+// readTries is how often a file that changes while it is read is read again.
+const readTries = 3
+
+var errMoving = errors.New("the file changes while it is read")
+
+// Read makes a table of the files of spec. Its errors are *Problems.
+func Read(spec Spec) (*Table, error) {
+	return read(spec, func(*Item) {})
+}
+
+func read(spec Spec, each func(*Item)) (*Table, error) {
+	for try := 1; ; try++ {
+		t, err := readOnce(spec, each)
+		if !errors.Is(err, errMoving) {
+			return t, err
+		}
+		if try == readTries {
+			return nil, &Problems{Total: 1, First: []Problem{{File: spec.Patterns[0], Msg: err.Error(),
+				Hint: "write a new file and rename it over the old one"}}}
+		}
+	}
+}
+
+func readOnce(spec Spec, each func(*Item)) (*Table, error) {
+	var all Problems
+	names, err := expand(spec.Patterns)
+	if err != nil {
+		all.Add(fileProblem("", err))
+	}
+	var b builder
+	for _, name := range names {
+		b.file(name)
+		err := readFile(name, spec.Rules, func(it *Item) error {
+			each(it)
+			return b.add(it)
+		})
+		var ps *Problems
+		switch {
+		case err == nil:
+		case errors.Is(err, errMoving):
+			return nil, err
+		case errors.As(err, &ps):
+			for _, p := range ps.First {
+				all.Add(p)
+			}
+			all.Total += ps.Total - len(ps.First)
+		default:
+			all.Add(fileProblem(name, err))
+		}
+	}
+	if err := all.Err(); err != nil {
+		return nil, err
+	}
+	t, err := b.table()
+	if err != nil {
+		all.Add(Problem{File: spec.Patterns[0], Msg: err.Error(), Hint: "make fewer of the temporary ranges overlap"})
+		return nil, &all
+	}
+	return t, nil
+}
+
+func readFile(name string, rules Rules, each func(*Item) error) error {
+	f, before, err := open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	parseErr := Parse(f, name, rules, each)
+	if after, err := f.Stat(); err != nil || stampOf(after) != stampOf(before) {
+		return errMoving
+	}
+	return parseErr
+}

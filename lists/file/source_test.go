@@ -1,0 +1,249 @@
+package file
+
+import (
+	"context"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
+
+	"ehlogate/lists"
+)
+
+func status(s *Source, addr string) lists.Status {
+	return s.Lookup(context.Background(), lists.Client{Addr: netip.MustParseAddr(addr)}).Status
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whatever happens to the file, the last good table answers.
+func TestBrokenFileKeepsTable(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "deny.list")
+	s := New(Spec{Patterns: []string{name}}, time.Now)
+	if status(s, "192.0.2.1") != lists.Unloaded {
+		t.Error("a source is not unloaded before its first load")
+	}
+	if err := s.Load(); err == nil || !strings.Contains(err.Error(), "create it") {
+		t.Errorf("a missing file gives %v", err)
+	}
+	if status(s, "192.0.2.1") != lists.Unloaded {
+		t.Error("a source that failed to load is not unloaded")
+	}
+	write(t, name, "192.0.2.1\n")
+	if !s.Stale(nil) {
+		t.Error("a new file does not show")
+	}
+	must(t, s.Load())
+	for what, spoil := range map[string]func(){
+		"a bad line":   func() { write(t, name, "192.0.2.2\n192.0.2.300\n") },
+		"zero bytes":   func() { write(t, name, "") },
+		"binary":       func() { write(t, name, "\x7fELF\x00") },
+		"a long line":  func() { write(t, name, strings.Repeat("x", 1<<20)) },
+		"missing":      func() { must(t, os.Remove(name)) },
+		"a directory":  func() { must(t, os.Remove(name)); must(t, os.Mkdir(name, 0o755)) },
+		"a named pipe": func() { must(t, os.Remove(name)); mkfifo(t, name) },
+		"a dead link":  func() { must(t, os.Remove(name)); must(t, os.Symlink("nowhere", name)) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			spoil()
+			if !s.Stale(nil) {
+				t.Error("the change does not show")
+			}
+			err := s.Load()
+			if err == nil || s.State().Err == nil {
+				t.Fatal("it was loaded")
+			}
+			if !strings.HasPrefix(err.Error(), name) {
+				t.Errorf("the error does not begin with the file: %v", err)
+			}
+			if s.Stale(nil) {
+				t.Error("the same fault would be loaded again and again")
+			}
+			if status(s, "192.0.2.1") != lists.Held || s.State().Entries != 1 {
+				t.Error("the good table is gone")
+			}
+			_ = os.Remove(name)
+			write(t, name, "192.0.2.1\n")
+			must(t, s.Load())
+		})
+	}
+}
+
+func TestGlob(t *testing.T) {
+	dir := t.TempDir()
+	d := filepath.Join(dir, "deny.d")
+	s := New(Spec{Patterns: []string{filepath.Join(d, "*.list")}}, time.Now)
+	if err := s.Load(); err == nil {
+		t.Error("a missing directory was loaded as an empty list")
+	}
+	must(t, os.Mkdir(d, 0o755))
+	must(t, s.Load()) // a drop-in directory without files
+	write(t, filepath.Join(d, "b.list"), "192.0.2.2\n!192.0.2.1\n")
+	write(t, filepath.Join(d, "a.list"), "192.0.2.1\n192.0.2.3\n")
+	write(t, filepath.Join(d, ".#a.list"), "what an editor leaves\n")
+	write(t, filepath.Join(d, "a.list~"), "another\n")
+	must(t, s.Load())
+	if status(s, "192.0.2.1") != lists.Absent || status(s, "192.0.2.2") != lists.Held || status(s, "192.0.2.3") != lists.Held {
+		t.Error("the files were not read in order of their names")
+	}
+	found := s.Lookup(t.Context(), lists.Client{Addr: netip.MustParseAddr("192.0.2.2")})
+	if e := found.By.Entry(found.ID, netip.MustParseAddr("192.0.2.2")); e.File != filepath.Join(d, "b.list") || e.Line != 1 {
+		t.Errorf("the entry is said to be in %s:%d", e.File, e.Line)
+	}
+	must(t, os.Remove(filepath.Join(d, "b.list")))
+	if !s.Stale(nil) {
+		t.Error("a file less does not show")
+	}
+	must(t, s.Load())
+	if status(s, "192.0.2.2") != lists.Absent || status(s, "192.0.2.1") != lists.Held {
+		t.Error("entries outlive their file")
+	}
+}
+
+// Every way in which operators and their tools change a file is found by
+// notification: polling is off in this test.
+func TestWatch(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "etc"), 0o755))
+	must(t, os.MkdirAll(filepath.Join(dir, "v1"), 0o755))
+	must(t, os.MkdirAll(filepath.Join(dir, "v2"), 0o755))
+	plain := filepath.Join(dir, "etc", "plain.list")
+	write(t, plain, "# none\n")
+	write(t, filepath.Join(dir, "v1", "linked.list"), "# none\n")
+	must(t, os.Symlink("v1", filepath.Join(dir, "current")))
+	linked := filepath.Join(dir, "etc", "linked.list")
+	must(t, os.Symlink("../current/linked.list", linked))
+	s := New(Spec{Patterns: []string{plain, linked, filepath.Join(dir, "etc", "d", "*.list")}}, time.Now)
+	must(t, os.Mkdir(filepath.Join(dir, "etc", "d"), 0o755))
+	must(t, s.Load())
+
+	w := NewWatcher(log)
+	w.Settle, w.Poll = 5*time.Millisecond, time.Hour
+	defer w.Close()
+	w.Follow([]*Source{s})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	report := make(chan map[string]bool)
+	done := make(chan struct{})
+	go func() { w.Run(ctx, report); close(done) }()
+	defer func() { cancel(); <-done }()
+
+	await := func(addr string, want lists.Status) {
+		t.Helper()
+		for status(s, addr) != want {
+			select {
+			case touched := <-report:
+				if s.Stale(touched) {
+					_ = s.Load()
+				}
+				w.Follow([]*Source{s})
+			case <-ctx.Done():
+				t.Fatalf("%s: the change was not noticed", addr)
+			}
+		}
+	}
+	edit := func(name, text string) { // in place
+		t.Helper()
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_TRUNC|os.O_CREATE, 0o644)
+		must(t, err)
+		_, err = f.WriteString(text)
+		must(t, err)
+		must(t, f.Close())
+	}
+	replace := func(name, text string) {
+		t.Helper()
+		write(t, name+".new", text)
+		must(t, os.Rename(name+".new", name))
+	}
+	edit(plain, "192.0.2.1\n")
+	await("192.0.2.1", lists.Held)
+	edit(plain, "192.0.2.2\n") // the same size
+	await("192.0.2.2", lists.Held)
+	replace(plain, "192.0.2.3\n")
+	await("192.0.2.3", lists.Held)
+	edit(plain, "192.0.2.4\n") // the new file is watched too
+	await("192.0.2.4", lists.Held)
+
+	edit(filepath.Join(dir, "v1", "linked.list"), "192.0.2.5\n") // behind two links
+	await("192.0.2.5", lists.Held)
+	write(t, filepath.Join(dir, "v2", "linked.list"), "192.0.2.6\n")
+	must(t, os.Symlink("v2", filepath.Join(dir, "current.new")))
+	must(t, os.Rename(filepath.Join(dir, "current.new"), filepath.Join(dir, "current")))
+	await("192.0.2.6", lists.Held)
+
+	edit(filepath.Join(dir, "etc", "d", "x.list"), "192.0.2.7\n")
+	await("192.0.2.7", lists.Held)
+	must(t, os.Remove(filepath.Join(dir, "etc", "d", "x.list")))
+	await("192.0.2.7", lists.Absent)
+
+	// Deleted and back, alone and with its directory.
+	must(t, os.Remove(plain))
+	edit(plain, "192.0.2.8\n")
+	await("192.0.2.8", lists.Held)
+	must(t, os.Rename(filepath.Join(dir, "etc"), filepath.Join(dir, "old")))
+	await("192.0.2.8", lists.Held)
+	must(t, os.MkdirAll(filepath.Join(dir, "new", "d"), 0o755))
+	write(t, filepath.Join(dir, "new", "plain.list"), "192.0.2.9\n")
+	must(t, os.Symlink("../current/linked.list", filepath.Join(dir, "new", "linked.list")))
+	must(t, os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "etc")))
+	await("192.0.2.9", lists.Held)
+	edit(plain, "192.0.2.10\n")
+	await("192.0.2.10", lists.Held)
+	if status(s, "192.0.2.9") != lists.Absent {
+		t.Error("an old entry is left")
+	}
+}
+
+// Without notification, polling finds the change.
+func TestWatchPolls(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	name := filepath.Join(t.TempDir(), "x.list")
+	write(t, name, "# none\n")
+	s := New(Spec{Patterns: []string{name}}, time.Now)
+	must(t, s.Load())
+	w := &Watcher{Settle: time.Millisecond, Poll: 5 * time.Millisecond}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	report := make(chan map[string]bool)
+	done := make(chan struct{})
+	go func() { w.Run(ctx, report); close(done) }()
+	defer func() { cancel(); <-done }()
+	w.Follow([]*Source{s})
+	write(t, name, "192.0.2.1\n")
+	for status(s, "192.0.2.1") != lists.Held {
+		select {
+		case touched := <-report:
+			if s.Stale(touched) {
+				must(t, s.Load())
+			}
+		case <-ctx.Done():
+			t.Fatal("polling found nothing")
+		}
+	}
+}
+
+func mkfifo(t *testing.T, name string) {
+	t.Helper()
+	must(t, syscall.Mkfifo(name, 0o644))
+}
