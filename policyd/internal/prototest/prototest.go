@@ -1,0 +1,71 @@
+// Package prototest has what the tests of all protocols need.
+package prototest
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"ehlogate/lists"
+	"ehlogate/policyd"
+)
+
+// Denied is an address, a host name and a HELO name that Backend suppresses.
+var Denied = lists.Client{Addr: netip.MustParseAddr("192.0.2.1"), Name: "bad.example", HELO: "ylmf-pc"}
+
+// Backend suppresses Denied, by any part of it, and notes faults in *faults.
+func Backend(words *policyd.Words, faults *[]string) policyd.Backend {
+	return policyd.Backend{
+		Decider: policyd.DeciderFunc(func(_ context.Context, c lists.Client) lists.Decision {
+			var d lists.Decision
+			if c.Addr == Denied.Addr || c.Name == Denied.Name || c.HELO == Denied.HELO {
+				d.Action = lists.Suppress
+			}
+			return d
+		}),
+		Words: func() *policyd.Words { return words },
+		Fault: func(reason string, _ []byte) { *faults = append(*faults, reason) },
+	}
+}
+
+// Answer gives all replies to in as Serve would, arriving in pieces of size
+// bytes, and the error that ended them.
+func Answer(p policyd.Protocol, in []byte, size int) (out []byte, err error) {
+	var have []byte
+	for chunk := range slices.Chunk(bytes.Clone(in), size) {
+		have = append(have, chunk...)
+		for len(have) > 0 {
+			n, reply, err := p.Answer(context.Background(), have, out)
+			out = reply
+			if err != nil {
+				return out, err
+			}
+			if n == 0 {
+				break
+			}
+			have = have[n:]
+		}
+		if len(have) >= p.MaxRequest() {
+			return out, policyd.FrameError(policyd.FaultOversize)
+		}
+	}
+	return out, nil
+}
+
+// Check fails if the answers to in depend on how it is cut into pieces.
+func Check(t *testing.T, p policyd.Protocol, in []byte) []byte {
+	t.Helper()
+	whole, wholeErr := Answer(p, in, max(len(in), 1))
+	for _, size := range []int{1, 7} {
+		out, err := Answer(p, in, size)
+		if !bytes.Equal(out, whole) && !(wholeErr != nil || err != nil) {
+			t.Fatalf("%q in pieces of %d: %q, in one: %q", in, size, out, whole)
+		}
+		if (err == nil) != (wholeErr == nil) && len(in) < p.MaxRequest() {
+			t.Fatalf("%q in pieces of %d: %v, in one: %v", in, size, err, wholeErr)
+		}
+	}
+	return whole
+}

@@ -1,0 +1,151 @@
+// Package memcache answers the memcache client of Postfix, memcache_table(5),
+// in the text protocol of memcached (its doc/protocol.txt).
+//
+// It is the way to connect that costs no mail when ehlogate is away, since the
+// client then turns to its backup map. Served are the keys
+//
+//	starttls:ADDR   the EHLO keywords to discard for that client
+//	helo:NAME       "HELO NAME" if clients that say EHLO NAME are suppressed
+//
+// Nothing is stored. The client stores what its backup answered; such a "set"
+// is acknowledged and forgotten. Not served: gets, statistics, the binary and
+// the meta protocol.
+package memcache
+
+import (
+	"bytes"
+	"context"
+	"strconv"
+
+	"ehlogate/lists"
+	"ehlogate/policyd"
+)
+
+const (
+	maxKey  = 250      // bytes, the protocol's own limit
+	maxLine = 4 << 10  // bytes, for several keys in one get
+	maxData = 10 << 10 // bytes of a set; the client's data_size_limit
+)
+
+// Server is the protocol over a backend.
+type Server struct{ policyd.Backend }
+
+var _ policyd.Protocol = (*Server)(nil)
+
+// MaxRequest implements policyd.Protocol.
+func (s *Server) MaxRequest() int { return maxLine + maxData + len("\r\n") }
+
+// Answer implements policyd.Protocol.
+func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
+	end := bytes.IndexByte(in[:min(len(in), maxLine)], '\n')
+	if end < 0 {
+		if len(in) >= maxLine {
+			return 0, append(out, "CLIENT_ERROR line too long\r\n"...), policyd.FrameError(policyd.FaultOversize)
+		}
+		return 0, out, nil
+	}
+	n := end + 1
+	line := bytes.TrimSuffix(in[:end], []byte("\r"))
+	command, args := word(line)
+	switch string(command) {
+	case "get":
+		key, rest := word(args)
+		if len(key) == 0 {
+			s.Fault(policyd.FaultCommand, line)
+			return n, append(out, "ERROR\r\n"...), nil
+		}
+		for ; len(key) > 0; key, rest = word(rest) {
+			out = s.get(ctx, key, out)
+		}
+		return n, append(out, "END\r\n"...), nil
+	case "set", "add", "replace", "append", "prepend", "cas":
+		return s.set(args, in, n, out)
+	case "version":
+		return n, append(out, "VERSION ehlogate\r\n"...), nil
+	case "quit":
+		return n, out, policyd.ErrQuit
+	}
+	s.Fault(policyd.FaultCommand, line)
+	return n, append(out, "ERROR\r\n"...), nil
+}
+
+// get appends the value of a key, or nothing if it has none.
+func (s *Server) get(ctx context.Context, key, out []byte) []byte {
+	name, about, _ := bytes.Cut(key, []byte(":"))
+	words := s.Words()
+	switch string(name) {
+	case "starttls":
+		value := words.Offer
+		if c, rest, ok := policyd.ClientOf(about); ok && rest == nil && len(key) <= maxKey {
+			if d := s.Decider.Decide(ctx, c); d.Action == lists.Suppress {
+				value = words.Suppress
+			}
+		} else {
+			s.Fault(policyd.FaultKey, key)
+		}
+		if value == "" {
+			return out
+		}
+		out = header(out, key, len(value))
+		return append(append(out, value...), "\r\n"...)
+	case "helo":
+		if len(about) == 0 || len(key) > maxKey {
+			s.Fault(policyd.FaultKey, key)
+			return out
+		}
+		d := s.Decider.Decide(ctx, lists.Client{HELO: lists.NormalName(string(about))})
+		if d.Action != lists.Suppress {
+			return out
+		}
+		out = header(out, key, len("HELO ")+len(about))
+		out = append(append(out, "HELO "...), about...)
+		return append(out, "\r\n"...)
+	}
+	s.Fault(policyd.FaultMap, key)
+	return out
+}
+
+func header(out, key []byte, size int) []byte {
+	out = append(append(out, "VALUE "...), key...)
+	out = append(out, " 0 "...)
+	return append(strconv.AppendInt(out, int64(size), 10), "\r\n"...)
+}
+
+// set acknowledges a storage command: KEY FLAGS EXPTIME BYTES [noreply].
+func (s *Server) set(args, in []byte, line int, out []byte) (int, []byte, error) {
+	var size []byte
+	rest := args
+	for range 4 {
+		size, rest = word(rest)
+	}
+	n, err := strconv.ParseUint(string(size), 10, 31)
+	switch {
+	case err != nil:
+		// The data that follows cannot be told from commands.
+		return 0, append(out, "ERROR\r\n"...), policyd.FrameError(policyd.FaultMalformed)
+	case n > maxData:
+		return 0, append(out, "SERVER_ERROR object too large for cache\r\n"...), policyd.FrameError(policyd.FaultOversize)
+	}
+	total := line + int(n) + len("\r\n")
+	if len(in) < total {
+		return 0, out, nil
+	}
+	if string(in[total-2:total]) != "\r\n" {
+		return 0, append(out, "CLIENT_ERROR bad data chunk\r\n"...), policyd.FrameError(policyd.FaultMalformed)
+	}
+	if bytes.Contains(rest, []byte("noreply")) {
+		return total, out, nil
+	}
+	return total, append(out, "STORED\r\n"...), nil
+}
+
+// word takes the first word off a line.
+func word(line []byte) (first, rest []byte) {
+	for len(line) > 0 && line[0] == ' ' {
+		line = line[1:]
+	}
+	if i := bytes.IndexByte(line, ' '); i >= 0 {
+		return line[:i], line[i+1:]
+	}
+	return line, nil
+}

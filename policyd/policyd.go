@@ -1,0 +1,100 @@
+// Package policyd is what the lookup protocols of Postfix and its kin share:
+// whom they ask, how a decision is put into words, and how a connection is
+// served. Each protocol is a folder below: it only takes requests apart and
+// puts replies together, and touches no socket.
+//
+// Whatever cannot be understood or decided gets the answer that offers
+// STARTTLS, is counted, and is told to the operator. The one exception is
+// framing: where a request ends can no longer be known, the connection is
+// closed, since any answer might be taken for that to another question.
+package policyd
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"ehlogate/lists"
+)
+
+// Decider answers for one client. It has no error and never waits without a
+// bound; see lists.Policy.Decide.
+type Decider interface {
+	Decide(ctx context.Context, c lists.Client) lists.Decision
+}
+
+// DeciderFunc is a function as a Decider.
+type DeciderFunc func(ctx context.Context, c lists.Client) lists.Decision
+
+// Decide calls f.
+func (f DeciderFunc) Decide(ctx context.Context, c lists.Client) lists.Decision { return f(ctx, c) }
+
+// Backend is what a protocol is made with.
+type Backend struct {
+	Decider Decider
+	// Words gives the present words; a reload of the config may change them.
+	Words func() *Words
+	// Fault notes something wrong in a request: one of the Fault constants,
+	// and what it was about, good until Fault returns. It must not block.
+	Fault func(reason string, about []byte)
+}
+
+// The reasons for Backend.Fault, label values of
+// ehlogate_protocol_errors_total.
+const (
+	FaultKey       = "key"       // a key that is no address or name
+	FaultMap       = "map"       // a map that is not served
+	FaultCommand   = "command"   // a command that is not known
+	FaultMalformed = "malformed" // a broken frame
+	FaultOversize  = "oversize"  // a frame above the limit
+	FaultTruncated = "truncated" // the connection ended within a frame
+	FaultTimeout   = "timeout"   // a frame took too long to arrive or a reply to leave
+)
+
+// ErrQuit is returned by Protocol.Answer if the client said goodbye.
+var ErrQuit = errors.New("quit")
+
+// FrameError is returned by Protocol.Answer if it is no longer known where
+// requests begin and end. Its value is a Fault constant.
+type FrameError string
+
+func (e FrameError) Error() string { return "broken frame: " + string(e) }
+
+// Words are the values that Postfix reads as lists of EHLO keywords to
+// discard, postconf(5) smtpd_discard_ehlo_keyword_address_maps.
+type Words struct {
+	// Suppress hides STARTTLS.
+	Suppress string
+	// Offer hides nothing that is not always hidden; it is empty if an
+	// offer is to be the absence of an answer.
+	Offer string
+}
+
+// NewWords makes the words for alwaysHide, the keywords of
+// smtpd_discard_ehlo_keywords, which an answer replaces and has to repeat.
+func NewWords(alwaysHide []string, explicitOffer bool) *Words {
+	var kept []string
+	for _, k := range alwaysHide {
+		if !strings.EqualFold(k, "starttls") {
+			kept = append(kept, k)
+		}
+	}
+	w := &Words{Suppress: strings.Join(append(kept, "starttls"), ", ")}
+	if explicitOffer {
+		w.Offer = strings.Join(append(kept, "silent-discard"), ", ")
+	}
+	return w
+}
+
+// ClientOf reads a key of the form ADDR or ADDR NAME, and gives what follows
+// the address. ok is false if there is no address.
+func ClientOf(key []byte) (c lists.Client, rest []byte, ok bool) {
+	for i, b := range key {
+		if b == ' ' {
+			key, rest = key[:i], key[i+1:]
+			break
+		}
+	}
+	c.Addr, ok = lists.ParseAddrBytes(key)
+	return c, rest, ok
+}

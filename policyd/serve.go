@@ -1,0 +1,155 @@
+package policyd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// Protocol is a wire format. It keeps no state between requests.
+type Protocol interface {
+	// Answer takes the first request off in and appends the reply to out. n
+	// is the length of the request, 0 if in holds only a part of it. With an
+	// error the connection ends, after what was appended is sent. in may be
+	// written to, up to n.
+	Answer(ctx context.Context, in, out []byte) (n int, reply []byte, err error)
+	// MaxRequest is the length in bytes that no request exceeds.
+	MaxRequest() int
+}
+
+// Deadlines of a connection. There is none between requests: the memcache
+// client of Postfix keeps its connection for as long as its process lives,
+// and finds out that it was closed only by losing an answer.
+const (
+	FrameTimeout = 5 * time.Second  // from the first byte of a request to its last
+	WriteTimeout = 10 * time.Second // for a reply to leave
+)
+
+const (
+	firstBuffer = 1 << 10 // bytes a connection starts with; requests are short
+	keepReplies = 1 << 12 // bytes of buffer worth keeping for the next replies
+)
+
+// Serve answers the requests that arrive on conn until it ends, a frame is
+// broken, or ctx is done and no request is under way. It does not close conn.
+// Faults of framing go to fault.
+//
+// Requests that arrive together are answered in one write, and so is each
+// alone: the memcache client of Postfix has a timeout for every read.
+func Serve(ctx context.Context, conn net.Conn, p Protocol, fault func(reason string, about []byte)) {
+	s := session{ctx: ctx, conn: conn, proto: p, in: make([]byte, 0, firstBuffer)}
+	for {
+		if err := s.step(); err != nil {
+			var frame FrameError
+			if errors.As(err, &frame) {
+				fault(string(frame), s.in)
+			}
+			return
+		}
+	}
+}
+
+type session struct {
+	ctx   context.Context
+	conn  net.Conn
+	proto Protocol
+
+	in      []byte // what has arrived and is not answered
+	out     []byte
+	armed   bool      // a read deadline is set
+	writeBy time.Time // the write deadline that is set
+}
+
+// step reads once and answers what is complete then.
+func (s *session) step() error {
+	if len(s.in) == 0 && s.ctx.Err() != nil {
+		return s.ctx.Err()
+	}
+	n, readErr := s.conn.Read(s.in[len(s.in):cap(s.in)])
+	s.in = s.in[:len(s.in)+n]
+	rest, err := s.answer(s.in)
+	if len(s.out) > 0 {
+		if err := s.write(); err != nil {
+			return err
+		}
+	}
+	moved := len(rest) < len(s.in)
+	s.in = s.in[:copy(s.in, rest)]
+	switch {
+	case err != nil:
+		return err
+	case readErr == nil:
+	case s.ctx.Err() != nil, len(s.in) == 0:
+		return readErr
+	case errors.Is(readErr, os.ErrDeadlineExceeded):
+		return FrameError(FaultTimeout)
+	case errors.Is(readErr, io.EOF):
+		return FrameError(FaultTruncated)
+	default:
+		return readErr
+	}
+	if len(s.in) >= s.proto.MaxRequest() {
+		return FrameError(FaultOversize)
+	}
+	if len(s.in) == cap(s.in) {
+		s.in = append(make([]byte, 0, min(2*cap(s.in), s.proto.MaxRequest())), s.in...)
+	}
+	return s.arm(moved)
+}
+
+// answer answers all complete requests in in and gives what is left.
+func (s *session) answer(in []byte) (rest []byte, err error) {
+	for len(in) > 0 {
+		var n int
+		n, s.out, err = s.proto.Answer(s.ctx, in, s.out)
+		if err != nil || n == 0 {
+			break
+		}
+		in = in[n:]
+	}
+	return in, err
+}
+
+// arm sets the deadline of a request that has begun, once, and takes it away
+// when none has. The ordinary request arrives whole and costs neither.
+func (s *session) arm(moved bool) error {
+	var by time.Time
+	switch begun := len(s.in) > 0; {
+	case begun && (moved || !s.armed):
+		by = time.Now().Add(FrameTimeout)
+	case begun == s.armed:
+		return nil
+	}
+	s.armed = !by.IsZero()
+	if err := s.conn.SetReadDeadline(by); err != nil {
+		return err
+	}
+	// Whoever ends ctx then sets a deadline that has passed, to wake us. We
+	// may just have undone that.
+	if !s.armed {
+		return s.ctx.Err()
+	}
+	return nil
+}
+
+// write sends the replies. The deadline is set ahead and renewed at most once
+// a second, since setting it costs as much as a decision.
+func (s *session) write() error {
+	if now := time.Now(); s.writeBy.Sub(now) < WriteTimeout-time.Second {
+		s.writeBy = now.Add(WriteTimeout)
+		if err := s.conn.SetWriteDeadline(s.writeBy); err != nil {
+			return err
+		}
+	}
+	_, err := s.conn.Write(s.out)
+	if s.out = s.out[:0]; cap(s.out) > keepReplies {
+		s.out = nil
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && s.ctx.Err() == nil {
+		return FrameError(FaultTimeout)
+	}
+	return err
+}

@@ -1,0 +1,168 @@
+package policyd
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// lines is a protocol that echoes lines, up to 4,000 bytes each.
+type lines struct{}
+
+func (lines) MaxRequest() int { return 4000 }
+
+func (lines) Answer(_ context.Context, in, out []byte) (int, []byte, error) {
+	i := bytes.IndexByte(in, '\n')
+	switch {
+	case i < 0:
+		return 0, out, nil
+	case string(in[:i]) == "quit":
+		return i + 1, out, ErrQuit
+	case string(in[:i]) == "bad":
+		return 0, append(out, "no\n"...), FrameError(FaultMalformed)
+	}
+	return i + 1, append(out, in[:i+1]...), nil
+}
+
+// script is a connection on which the pieces of a dialogue arrive one by one.
+type script struct {
+	net.Conn
+	pieces [][]byte
+	out    bytes.Buffer
+	writes int
+}
+
+func (s *script) Read(b []byte) (int, error) {
+	if len(s.pieces) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, s.pieces[0])
+	if s.pieces[0] = s.pieces[0][n:]; len(s.pieces[0]) == 0 {
+		s.pieces = s.pieces[1:]
+	}
+	return n, nil
+}
+
+func (s *script) Write(b []byte) (int, error)      { s.writes++; return s.out.Write(b) }
+func (s *script) SetReadDeadline(time.Time) error  { return nil }
+func (s *script) SetWriteDeadline(time.Time) error { return nil }
+
+func TestServe(t *testing.T) {
+	long := strings.Repeat("x", 3998) + "\n"
+	for _, tc := range []struct {
+		in, out string
+		faults  []string
+	}{
+		{in: "one\ntwo\n", out: "one\ntwo\n"},
+		{in: long + long, out: long + long},
+		{in: "one\nquit\ntwo\n", out: "one\n"},
+		{in: "one\nbad\ntwo\n", out: "one\nno\n", faults: []string{FaultMalformed}},
+		{in: "one\ntw", out: "one\n", faults: []string{FaultTruncated}},
+		{in: "one\n" + strings.Repeat("x", 4000), out: "one\n", faults: []string{FaultOversize}},
+	} {
+		for _, size := range []int{1, 100, len(tc.in)} {
+			conn := &script{pieces: slices.Collect(slices.Chunk([]byte(tc.in), size))}
+			var faults []string
+			Serve(t.Context(), conn, lines{}, func(reason string, _ []byte) { faults = append(faults, reason) })
+			if conn.out.String() != tc.out || !slices.Equal(faults, tc.faults) {
+				t.Errorf("%.20q in pieces of %d: got %.40q, faults %q; want %.40q, %q", tc.in, size, &conn.out, faults, tc.out, tc.faults)
+			}
+		}
+	}
+}
+
+// The memcache client of Postfix has a timeout for every read.
+func TestOneWrite(t *testing.T) {
+	conn := &script{pieces: [][]byte{[]byte("one\ntwo\n"), []byte("three\nfo"), []byte("ur\n")}}
+	Serve(t.Context(), conn, lines{}, nil)
+	if conn.writes != 3 {
+		t.Errorf("%d writes for three reads", conn.writes)
+	}
+}
+
+// serve runs Serve on one end of a pipe and gives the other; faults come
+// through the channel, which is closed when Serve returns.
+func serve(ctx context.Context) (net.Conn, <-chan string) {
+	client, server := net.Pipe()
+	faults := make(chan string, 10)
+	go func() {
+		Serve(ctx, server, lines{}, func(reason string, _ []byte) { faults <- reason })
+		server.Close()
+		close(faults)
+	}()
+	return client, faults
+}
+
+func exchange(t *testing.T, conn net.Conn, in, want string) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if _, err := io.WriteString(conn, in); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != want {
+		t.Fatalf("got %q, %v", got, err)
+	}
+}
+
+// A connection may be idle for any time, also after a request that came in
+// pieces, but a request has to arrive.
+func TestFrameTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, faults := serve(t.Context())
+		time.Sleep(240 * time.Hour)
+		io.WriteString(client, "on")
+		time.Sleep(FrameTimeout - time.Second)
+		exchange(t, client, "e\n", "one\n")
+		time.Sleep(240 * time.Hour)
+		exchange(t, client, "two\n", "two\n")
+		start := time.Now()
+		for range 3 { // each byte is no new lease
+			io.WriteString(client, "x")
+			time.Sleep(time.Second)
+		}
+		if f := <-faults; f != FaultTimeout || time.Since(start) != FrameTimeout {
+			t.Errorf("got %q after %s", f, time.Since(start))
+		}
+		client.Close()
+	})
+}
+
+// Who does not take the reply is given up.
+func TestWriteTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, faults := serve(t.Context())
+		exchange(t, client, "one\n", "one\n") // the deadline is set
+		time.Sleep(WriteTimeout)
+		start := time.Now()
+		io.WriteString(client, "two\n")
+		if f := <-faults; f != FaultTimeout || time.Since(start) != WriteTimeout {
+			t.Errorf("got %q after %s", f, time.Since(start))
+		}
+		client.Close()
+	})
+}
+
+// At the end of its context an idle connection that is woken by a deadline
+// ends at once, and without a fault.
+func TestStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		client, server := net.Pipe()
+		done := make(chan struct{})
+		go func() {
+			Serve(ctx, server, lines{}, func(reason string, _ []byte) { t.Errorf("fault %s", reason) })
+			close(done)
+		}()
+		exchange(t, client, "one\n", "one\n")
+		cancel()
+		server.SetReadDeadline(time.Unix(1, 0))
+		<-done
+		client.Close()
+	})
+}

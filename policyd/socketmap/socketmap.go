@@ -1,0 +1,103 @@
+// Package socketmap answers the socketmap clients of Postfix,
+// socketmap_table(5), and of Sendmail (its sendmail/README, SOCKETMAP). A
+// request is a netstring "MAP KEY", a reply a netstring "OK VALUE" or
+// "NOTFOUND ". Served are
+//
+//	starttls ADDR             the EHLO keywords to discard for that client
+//	srv_features ADDR [NAME]  Sendmail's flags for that client: S hides STARTTLS
+//
+// The replies TEMP, TIMEOUT and PERM are never given: each would make the mail
+// server refuse mail.
+package socketmap
+
+import (
+	"bytes"
+	"context"
+	"strconv"
+
+	"ehlogate/lists"
+	"ehlogate/policyd"
+)
+
+// maxData is the longest request in bytes that the client of Postfix sends.
+const maxData = 10000
+
+// noSTARTTLS is the flag of srv_features that keeps STARTTLS from a client.
+const noSTARTTLS = "S"
+
+// Server is the protocol over a backend.
+type Server struct{ policyd.Backend }
+
+var _ policyd.Protocol = (*Server)(nil)
+
+// MaxRequest implements policyd.Protocol.
+func (s *Server) MaxRequest() int { return len("10000:") + maxData + len(",") }
+
+// Answer implements policyd.Protocol.
+func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
+	data, n, err := netstring(in)
+	if err != nil || n == 0 {
+		return 0, out, err
+	}
+	value := s.lookup(ctx, data)
+	if value == "" {
+		return n, append(out, "9:NOTFOUND ,"...), nil
+	}
+	out = strconv.AppendInt(out, int64(len("OK ")+len(value)), 10)
+	out = append(append(out, ":OK "...), value...)
+	return n, append(out, ','), nil
+}
+
+// lookup gives the value for "MAP KEY", "" if there is none.
+func (s *Server) lookup(ctx context.Context, data []byte) string {
+	name, key, _ := bytes.Cut(data, []byte(" "))
+	isFlags := string(name) == "srv_features"
+	if !isFlags && string(name) != "starttls" {
+		s.Fault(policyd.FaultMap, data)
+		return ""
+	}
+	c, host, ok := policyd.ClientOf(key)
+	if !ok || host != nil && !isFlags {
+		s.Fault(policyd.FaultKey, data)
+		return ""
+	}
+	if len(host) > 0 {
+		c.Name = lists.NormalName(string(host))
+	}
+	switch d := s.Decider.Decide(ctx, c); {
+	case d.Action != lists.Suppress:
+		return ""
+	case isFlags:
+		return noSTARTTLS
+	}
+	return s.Words().Suppress
+}
+
+// netstring takes the first netstring off in: its data, and the length of the
+// whole, 0 if it is not all there.
+func netstring(in []byte) (data []byte, n int, err error) {
+	size, digits := 0, 0
+	for ; digits < len(in) && in[digits] != ':'; digits++ {
+		d := in[digits] - '0'
+		if d > 9 || digits > 0 && size == 0 { // a leading zero is not allowed
+			return nil, 0, policyd.FrameError(policyd.FaultMalformed)
+		}
+		if size = size*10 + int(d); size > maxData {
+			return nil, 0, policyd.FrameError(policyd.FaultOversize)
+		}
+	}
+	if digits == len(in) {
+		return nil, 0, nil
+	}
+	if digits == 0 {
+		return nil, 0, policyd.FrameError(policyd.FaultMalformed)
+	}
+	n = digits + 1 + size + 1
+	if len(in) < n {
+		return nil, 0, nil
+	}
+	if in[n-1] != ',' {
+		return nil, 0, policyd.FrameError(policyd.FaultMalformed)
+	}
+	return in[digits+1 : n-1], n, nil
+}

@@ -1,0 +1,79 @@
+package socketmap
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"ehlogate/policyd"
+	"ehlogate/policyd/internal/prototest"
+)
+
+func ns(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
+
+func TestDialogues(t *testing.T) {
+	const no = "9:NOTFOUND ,"
+	for _, tc := range []struct {
+		in, out string
+		faults  []string
+		end     bool
+	}{
+		{in: ns("starttls 192.0.2.1"), out: ns("OK chunking, starttls")},
+		{in: ns("starttls 192.0.2.2") + ns("starttls ipv6:::ffff:192.0.2.1"), out: no + ns("OK chunking, starttls")},
+		{in: ns("srv_features 192.0.2.1"), out: ns("OK S")},
+		{in: ns("srv_features ipv6:2001:db8::1 bad.example"), out: ns("OK S")},
+		{in: ns("srv_features 192.0.2.2 good.example"), out: no},
+		{in: ns("starttls 192.0.2.1 bad.example"), out: no, faults: []string{"key"}},
+		{in: ns("starttls unknown"), out: no, faults: []string{"key"}},
+		{in: ns("starttls"), out: no, faults: []string{"key"}},
+		{in: ns("other 192.0.2.1"), out: no, faults: []string{"map"}},
+		{in: "0:,", out: no, faults: []string{"map"}},
+		{in: "18:starttls 192.0.2.1;", end: true},
+		{in: "018:starttls 192.0.2.1,", end: true},
+		{in: ":starttls 192.0.2.1,", end: true},
+		{in: "x", end: true},
+		{in: "-1:,", end: true},
+		{in: "4294967295:", end: true},
+		{in: "10001:", end: true},
+		{in: "18:starttls 192", out: ""},
+	} {
+		var faults []string
+		s := &Server{prototest.Backend(policyd.NewWords([]string{"chunking"}, true), &faults)}
+		out, err := prototest.Answer(s, []byte(tc.in), len(tc.in))
+		if string(out) != tc.out || (err != nil) != tc.end || !slices.Equal(faults, tc.faults) {
+			t.Errorf("%q: got %q, %v, faults %q; want %q, faults %q", tc.in, out, err, faults, tc.out, tc.faults)
+		}
+	}
+	var faults []string
+	s := &Server{prototest.Backend(policyd.NewWords(nil, false), &faults)}
+	longest := ns("starttls " + strings.Repeat("x", maxData-len("starttls ")))
+	if out, err := prototest.Answer(s, []byte(longest), 1000); string(out) != no || err != nil {
+		t.Errorf("the longest request: %q, %v", out, err)
+	}
+}
+
+var replies = regexp.MustCompile(`^(9:NOTFOUND ,|4:OK S,|21:OK chunking, starttls,)*$`)
+
+func FuzzAnswer(f *testing.F) {
+	for _, s := range []string{ns("starttls 192.0.2.1"), ns("srv_features ::1 bad.example") + "0:,", "018:", "99999999999:", "1:a;"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var faults []string
+		s := &Server{prototest.Backend(policyd.NewWords([]string{"chunking"}, false), &faults)}
+		if out := prototest.Check(t, s, in); !replies.Match(out) {
+			t.Fatalf("%q: malformed reply %q", in, out)
+		}
+	})
+}
+
+func TestAllocatesNothing(t *testing.T) {
+	var faults []string
+	s := &Server{prototest.Backend(policyd.NewWords(nil, false), &faults)}
+	out, req := make([]byte, 0, 256), []byte(ns("starttls 192.0.2.1"))
+	if n := testing.AllocsPerRun(100, func() { _, _, _ = s.Answer(t.Context(), req, out) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
