@@ -39,6 +39,8 @@ type State struct {
 	Entries int       // in that table
 	Files   []string  // of that table
 	Err     error     // of the last load; nil if it was good
+
+	Failures uint64 // loads that were not good, so far
 }
 
 var _ lists.Source = (*Source)(nil)
@@ -79,8 +81,9 @@ func (s *Source) Load() error {
 	s.seen = stamps(s.spec.Patterns)
 	t, err := Read(s.spec)
 	state := s.State()
-	state.Err = err
-	if err == nil {
+	if state.Err = err; err != nil {
+		state.Failures++
+	} else {
 		state.Loaded, state.Entries, state.Files = s.clock(), t.Len(), nil
 		for _, f := range t.files {
 			state.Files = append(state.Files, f.name)
@@ -89,14 +92,6 @@ func (s *Source) Load() error {
 	}
 	s.state.Store(&state)
 	return err
-}
-
-// Adopt takes over what old had loaded. It is for a source that replaces old
-// and is made of the same files.
-func (s *Source) Adopt(old *Source) {
-	s.seen = old.seen
-	s.state.Store(old.state.Load())
-	s.table.Store(old.table.Load())
 }
 
 // Stale says whether the files changed since the last Load: whether their

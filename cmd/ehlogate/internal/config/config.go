@@ -1,0 +1,90 @@
+// Package config reads the config file: TOML, strict, with the place and a
+// hint for everything that is wrong in it, all at once.
+package config
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/sirupsen/logrus"
+
+	"ehlogate/lists"
+	"ehlogate/lists/file"
+)
+
+// DefaultFile is read if no config is named and it exists.
+const DefaultFile = "/etc/ehlogate/ehlogate.toml"
+
+// Config is a config file that was found good.
+type Config struct {
+	File          string // empty: the built-in defaults
+	Mode          lists.Mode
+	Default       lists.Action
+	AlwaysHide    []string
+	ExplicitOffer bool
+	Listen        Listen
+	Log           Log
+	Lists         []List
+}
+
+// Listen says which sockets are opened: IP:PORT, or the absolute path of a
+// unix socket.
+type Listen struct {
+	Memcache, Socketmap, TCPTable, HTTP []string
+
+	SocketGroup    string
+	SocketMode     fs.FileMode
+	MaxConnections int // for each protocol
+}
+
+// Log says what is logged, to standard error.
+type Log struct {
+	Level logrus.Level
+	JSON  bool
+}
+
+// List is one [[list]].
+type List struct {
+	Name   string
+	Action lists.Action
+	Mode   lists.Mode
+	Spec   file.Spec
+}
+
+// Defaults is the config without a file: everything offered, listening on
+// loopback.
+func Defaults() *Config {
+	return &Config{
+		Listen: Listen{
+			Memcache:       []string{"127.0.0.1:10046"},
+			Socketmap:      []string{"127.0.0.1:10041"},
+			TCPTable:       []string{"127.0.0.1:10042"},
+			HTTP:           []string{"127.0.0.1:10045"},
+			SocketMode:     0o660,
+			MaxConnections: 4096,
+		},
+		Log: Log{Level: logrus.InfoLevel},
+	}
+}
+
+// Load reads the config file name. If name is empty it reads DefaultFile, or
+// gives Defaults if there is none. What is wrong in a file comes back as
+// *file.Problems.
+func Load(name string) (*Config, error) {
+	if name == "" {
+		if _, err := os.Stat(DefaultFile); os.IsNotExist(err) {
+			return Defaults(), nil
+		}
+		name = DefaultFile
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return nil, err
+	}
+	return parse(name, filepath.Dir(abs), data)
+}

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"ehlogate/lists"
+	"ehlogate/lists/file"
+)
+
+// Every file in testdata/bad must be refused with exactly the report that
+// stands beside it. UPDATE=1 writes the reports anew.
+func TestBadConfigs(t *testing.T) {
+	names, err := filepath.Glob("testdata/bad/*.toml")
+	if err != nil || len(names) < 5 {
+		t.Fatalf("%d bad configs, %v", len(names), err)
+	}
+	for _, name := range names {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			_, err := Load(name)
+			var ps *file.Problems
+			if !errors.As(err, &ps) {
+				t.Fatalf("got %v, want *file.Problems", err)
+			}
+			got, golden := ps.Show("error"), strings.TrimSuffix(name, ".toml")+".err"
+			if os.Getenv("UPDATE") != "" {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	dir := t.TempDir()
+	empty := filepath.Join(dir, "empty.toml")
+	if err := os.WriteFile(empty, []byte("# nothing\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(empty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Defaults()
+	want.File = empty
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("an empty config is %+v, want the defaults %+v", c, want)
+	}
+	if _, err := Load(filepath.Join(dir, "missing.toml")); !os.IsNotExist(err) {
+		t.Errorf("a missing config gives %v", err)
+	}
+}
+
+func TestAll(t *testing.T) {
+	c, err := parse("x.toml", "/etc/ehlogate", []byte(`
+mode = "observe"
+default = "suppress"
+always_hide = ["chunking", "DSN"]
+explicit_offer = true
+listen.memcache = ["/run/m", "[::1]:10046"]
+listen.socket_group = "postfix"
+listen.socket_mode = "0600"
+listen.max_connections = 10
+log = { level = "debug", format = "json" }
+[[list]]
+name = "a"
+action = "require"
+mode = "observe"
+files = ["a.list", "/srv/*.list"]
+allow_wide = true
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Defaults()
+	want.File, want.Mode, want.Default, want.AlwaysHide, want.ExplicitOffer = "x.toml", lists.Observe, lists.Suppress, []string{"chunking", "DSN"}, true
+	want.Listen = Listen{Memcache: []string{"/run/m", "[::1]:10046"}, SocketGroup: "postfix", SocketMode: 0o600, MaxConnections: 10}
+	want.Log.Level, want.Log.JSON = 5, true
+	want.Lists = []List{{Name: "a", Action: lists.Require, Mode: lists.Observe, Spec: file.Spec{
+		Patterns: []string{"/etc/ehlogate/a.list", "/srv/*.list"},
+		Rules:    file.Rules{Action: lists.Require, AllowWide: true},
+	}}}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got %+v, want %+v", c, want)
+	}
+}
+
+// Whatever stands in a config, it is taken or refused with a place.
+func FuzzParse(f *testing.F) {
+	for _, glob := range []string{"testdata/bad/*.toml", "../../../../examples/*.toml"} {
+		names, err := filepath.Glob(glob)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, name := range names {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	f.Add([]byte("listen.memcache=[\"/run/m\"]\nlog={level=\"debug\"}\n[[list]]\nname='a'\n\"action\"='''offer'''\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, err := parse("fuzz.toml", "/etc", data)
+		if ps, ok := err.(*file.Problems); ok {
+			if !strings.HasPrefix(ps.Show("error"), "fuzz.toml:") {
+				t.Fatalf("no place: %s", ps.Show("error"))
+			}
+		} else if err != nil {
+			t.Fatalf("an error that is not *file.Problems: %v", err)
+		}
+	})
+}

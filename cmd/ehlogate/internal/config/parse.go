@@ -1,0 +1,266 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/sirupsen/logrus"
+
+	"ehlogate/cmd/ehlogate/internal/listen"
+	"ehlogate/lists"
+	"ehlogate/lists/file"
+)
+
+// raw is the file as TOML sees it. Values are checked afterwards, so that one
+// that is wrong does not hide the next.
+type raw struct {
+	Mode          *string    `toml:"mode"`
+	Default       *string    `toml:"default"`
+	AlwaysHide    []string   `toml:"always_hide"`
+	ExplicitOffer bool       `toml:"explicit_offer"`
+	Listen        *rawListen `toml:"listen"`
+	Log           rawLog     `toml:"log"`
+	List          []rawList  `toml:"list"`
+}
+
+type rawListen struct {
+	Memcache       []string `toml:"memcache"`
+	Socketmap      []string `toml:"socketmap"`
+	TCPTable       []string `toml:"tcp_table"`
+	HTTP           []string `toml:"http"`
+	SocketGroup    string   `toml:"socket_group"`
+	SocketMode     *string  `toml:"socket_mode"`
+	MaxConnections *int     `toml:"max_connections"`
+}
+
+type rawLog struct {
+	Level  *string `toml:"level"`
+	Format *string `toml:"format"`
+}
+
+type rawList struct {
+	Name      *string  `toml:"name"`
+	Action    *string  `toml:"action"`
+	Mode      *string  `toml:"mode"`
+	Files     []string `toml:"files"`
+	AllowWide bool     `toml:"allow_wide"`
+}
+
+// parser collects the problems of one file.
+type parser struct {
+	name     string // for messages
+	dir      string // what paths are relative to
+	places   *places
+	problems file.Problems
+}
+
+func parse(name, dir string, data []byte) (*Config, error) {
+	p := &parser{name: name, dir: dir}
+	var r raw
+	d := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
+	if err := d.Decode(&r); err != nil {
+		return nil, p.tomlProblems(data, err)
+	}
+	p.places = locate(data)
+	c := p.config(&r)
+	c.File = name
+	if err := p.problems.Err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// tomlProblems puts what the TOML library found into our words.
+func (p *parser) tomlProblems(data []byte, err error) error {
+	var one *toml.DecodeError
+	var unknown *toml.StrictMissingError
+	lines := strings.Split(string(data), "\n")
+	add := func(e *toml.DecodeError, msg, hint string) {
+		row, col := e.Position()
+		text := ""
+		if row >= 1 && row <= len(lines) {
+			text = strings.TrimSuffix(lines[row-1], "\r")
+		}
+		p.problems.Add(file.Problem{File: p.name, Line: row, Col: col, Width: 1, Text: text, Msg: msg, Hint: hint})
+	}
+	switch {
+	case errors.As(err, &unknown):
+		for i := range unknown.Errors {
+			e := &unknown.Errors[i]
+			key := e.Key()
+			add(e, fmt.Sprintf("unknown key %q", strings.Join(key, ".")), knownKeys(key))
+		}
+	case errors.As(err, &one):
+		msg, hint := plainWords(strings.TrimPrefix(one.Error(), "toml: "))
+		add(one, msg, hint)
+	default:
+		p.problems.Add(file.Problem{File: p.name, Msg: err.Error()})
+	}
+	return p.problems.Err()
+}
+
+var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) .* of type (\S+)$`)
+
+// plainWords speaks of TOML where the library speaks of Go.
+func plainWords(msg string) (plain, hint string) {
+	if m := wrongType.FindStringSubmatch(msg); m != nil {
+		wanted, ok := map[string]string{
+			"string": `a string: "..."`, "[]string": `a list of strings: ["..."]`, "bool": "true or false", "int": "a number",
+		}[strings.TrimPrefix(m[2], "*")]
+		if !ok {
+			wanted = "a table"
+		}
+		return fmt.Sprintf("a %s does not belong here", m[1]), "write " + wanted
+	}
+	if strings.Contains(msg, "at start of value") {
+		hint = `a word stands in quotes: "..."`
+	}
+	return msg, hint
+}
+
+// fail notes a problem with the value at path, or with what holds it.
+func (p *parser) fail(path, msg, hint string) {
+	at := p.places.find(path)
+	p.problems.Add(file.Problem{File: p.name, Line: at.line, Col: at.col, Width: at.width, Text: at.text, Msg: msg, Hint: hint})
+}
+
+var keyword = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`) // RFC 5321 ehlo-keyword
+
+func (p *parser) config(r *raw) *Config {
+	c := Defaults()
+	p.text(r.Mode, "mode", &c.Mode)
+	p.text(r.Default, "default", &c.Default)
+	if c.Default == lists.Require {
+		p.fail("default", `the default cannot be "require"`, `write "offer" or "suppress"`)
+	}
+	for i, k := range r.AlwaysHide {
+		path := fmt.Sprintf("always_hide[%d]", i)
+		switch {
+		case strings.EqualFold(k, "starttls"):
+			p.fail(path, "starttls is what the lists decide about", `take it out; to hide it from everybody who is on no list, write default = "suppress"`)
+		case !keyword.MatchString(k):
+			p.fail(path, fmt.Sprintf("%q is no EHLO keyword", k), "copy the words of smtpd_discard_ehlo_keywords, one a string")
+		}
+	}
+	c.AlwaysHide, c.ExplicitOffer = r.AlwaysHide, r.ExplicitOffer
+	if r.Listen != nil {
+		p.listen(r.Listen, &c.Listen)
+	}
+	if s := r.Log.Level; s != nil {
+		level, err := logrus.ParseLevel(*s)
+		if err != nil {
+			p.fail("log.level", fmt.Sprintf("%q is no level", *s), "write debug, info, warning or error")
+		}
+		c.Log.Level = level
+	}
+	if s := r.Log.Format; s != nil {
+		c.Log.JSON = *s == "json"
+		if *s != "json" && *s != "text" {
+			p.fail("log.format", fmt.Sprintf("%q is no format", *s), `write "text" or "json"`)
+		}
+	}
+	for i := range r.List {
+		c.Lists = append(c.Lists, p.list(&r.List[i], fmt.Sprintf("list[%d]", i), c.Lists))
+	}
+	return c
+}
+
+// text reads a word, if there is one.
+func (p *parser) text(s *string, path string, into interface{ UnmarshalText([]byte) error }) {
+	if s == nil {
+		return
+	}
+	if err := into.UnmarshalText([]byte(*s)); err != nil {
+		msg, hint, _ := strings.Cut(err.Error(), ": ")
+		p.fail(path, msg, hint)
+	}
+}
+
+func (p *parser) listen(r *rawListen, l *Listen) {
+	l.Memcache = p.addrs(r.Memcache, "listen.memcache")
+	l.Socketmap = p.addrs(r.Socketmap, "listen.socketmap")
+	l.TCPTable = p.addrs(r.TCPTable, "listen.tcp_table")
+	l.HTTP = p.addrs(r.HTTP, "listen.http")
+	if len(l.Memcache)+len(l.Socketmap)+len(l.TCPTable) == 0 {
+		p.fail("listen", "nothing to be asked through", "name an address for memcache, socketmap or tcp_table, or leave the section out for the defaults")
+	}
+	l.SocketGroup = r.SocketGroup
+	if s := r.SocketMode; s != nil {
+		mode, err := strconv.ParseUint(*s, 8, 9)
+		if err != nil || mode == 0 {
+			p.fail("listen.socket_mode", fmt.Sprintf("%q is no file mode", *s), `write it in octal, as in "0660"`)
+		}
+		l.SocketMode = fs.FileMode(mode)
+	}
+	if n := r.MaxConnections; n != nil {
+		if *n < 1 {
+			p.fail("listen.max_connections", fmt.Sprintf("%d connections are none", *n), "leave it out for the default")
+		}
+		l.MaxConnections = *n
+	}
+}
+
+func (p *parser) addrs(addrs []string, path string) []string {
+	for i, a := range addrs {
+		if err := listen.Check(a); err != nil {
+			p.fail(fmt.Sprintf("%s[%d]", path, i), fmt.Sprintf("%q: %v", a, err), "")
+		}
+	}
+	return addrs
+}
+
+var listName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+func (p *parser) list(r *rawList, path string, before []List) List {
+	var l List
+	if r.Name == nil {
+		p.fail(path, "a list without a name", `write name = "..."; it stands in logs and metrics`)
+	} else if l.Name = *r.Name; !listName.MatchString(l.Name) {
+		p.fail(path+".name", fmt.Sprintf("%q is no name for a list", l.Name), "use letters, digits, and . _ - behind the first")
+	}
+	for _, b := range before {
+		if r.Name != nil && b.Name == l.Name {
+			p.fail(path+".name", fmt.Sprintf("a second list %q", l.Name), "give each list a name of its own; one list can have many files")
+		}
+	}
+	if r.Action == nil {
+		p.fail(path, "a list without an action", `write action = "offer", "suppress" or "require"`)
+	}
+	p.text(r.Action, path+".action", &l.Action)
+	p.text(r.Mode, path+".mode", &l.Mode)
+	if len(r.Files) == 0 {
+		p.fail(path, "a list without files", `write files = ["NAME.list"], relative to this file`)
+	}
+	l.Spec.Rules = file.Rules{Action: l.Action, AllowWide: r.AllowWide}
+	for i, f := range r.Files {
+		if _, err := filepath.Match(f, "x"); err != nil || f == "" {
+			p.fail(fmt.Sprintf("%s.files[%d]", path, i), fmt.Sprintf("%q is no file name and no pattern", f), "a [ in a name is written \\\\[")
+		}
+		if !filepath.IsAbs(f) {
+			f = filepath.Join(p.dir, f)
+		}
+		l.Spec.Patterns = append(l.Spec.Patterns, f)
+	}
+	return l
+}
+
+// knownKeys is the hint for an unknown key: what is known in its place.
+func knownKeys(key []string) string {
+	known := map[string]string{
+		"":       "mode, default, always_hide, explicit_offer, [listen], [log], [[list]]",
+		"listen": "memcache, socketmap, tcp_table, http, socket_group, socket_mode, max_connections",
+		"log":    "level, format",
+		"list":   "name, action, mode, files, allow_wide",
+	}
+	if len(key) < 2 {
+		return "known here: " + known[""]
+	}
+	return "known in " + key[0] + ": " + known[key[0]]
+}
