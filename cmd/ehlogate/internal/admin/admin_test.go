@@ -1,0 +1,224 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/engine"
+	"ehlogate/lists"
+	"ehlogate/policyd"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newEngine(t *testing.T, conf string, files map[string]string) *engine.Engine {
+	t.Helper()
+	dir := t.TempDir()
+	files["c.toml"] = conf
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load := func() (*config.Config, error) { return config.Load(filepath.Join(dir, "c.toml")) }
+	cfg, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return engine.New(cfg, load, time.Now, log)
+}
+
+const conf = `
+[[list]]
+name = "trial"
+action = "suppress"
+mode = "observe"
+files = ["trial.list"]
+[[list]]
+name = "deny"
+action = "suppress"
+files = ["deny.list"]
+`
+
+// get asks over a real connection through ServeConn.
+func get(t *testing.T, api *API, path string) (code int, body string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	handle, stop := ServeConn(api.Handler(), logrus.New())
+	defer stop()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		handle(context.Background(), c)
+	}()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	resp, err := client.Get("http://" + ln.Addr().String() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-served
+	return resp.StatusCode, string(data)
+}
+
+func TestAPI(t *testing.T) {
+	files := map[string]string{"trial.list": "192.0.2.0/24\n", "deny.list": "192.0.2.1 # why\n"}
+	e := newEngine(t, conf, files)
+	api := &API{Engine: e, Metrics: NewMetrics(e)}
+	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"ok"`) {
+		t.Errorf("healthz: %d %s", code, body)
+	}
+	code, body := get(t, api, "/api/v1/decision?addr=192.0.2.1&helo=x")
+	var r struct {
+		Decision struct{ Action, List, Note string }
+		Observed []struct{ List string }
+		Answers  []struct{ Protocol, Reply string }
+	}
+	if err := json.Unmarshal([]byte(body), &r); err != nil || code != 200 || r.Decision.Action != "suppress" || r.Decision.List != "deny" ||
+		r.Decision.Note != "why" || len(r.Observed) != 1 || r.Observed[0].List != "trial" || !strings.Contains(r.Answers[0].Reply, "starttls") {
+		t.Errorf("decision: %d %v %s", code, err, body)
+	}
+	for path, want := range map[string]int{"/api/v1/decision": 400, "/api/v1/decision?addr=x": 400, "/api/v1/decision?addr=::1&ip=1": 400, "/nothing": 404} {
+		if code, body := get(t, api, path); code != want {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	if code, body := get(t, api, "/api/v1/lists"); code != 200 || !strings.Contains(body, `"entries": 1`) || !strings.Contains(body, `"observe"`) {
+		t.Errorf("lists: %d %s", code, body)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "bad line\n"})
+	api := &API{Engine: e, Metrics: NewMetrics(e)}
+	if code, body := get(t, api, "/healthz"); code != 503 || !strings.Contains(body, `"unloaded"`) || !strings.Contains(body, "deny.list:1:5") {
+		t.Errorf("unloaded: %d %s", code, body)
+	}
+	dir := filepath.Dir(e.Live().Config.File)
+	for _, text := range []string{"192.0.2.1\n", "192.0.2.1/33\n"} {
+		if err := os.WriteFile(filepath.Join(dir, "deny.list"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_ = e.Reload()
+	}
+	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"stale"`) || !strings.Contains(body, "too long") {
+		t.Errorf("stale: %d %s", code, body)
+	}
+	_, body := get(t, api, "/metrics")
+	for _, want := range []string{
+		`ehlogate_list_entries{list="deny"} 1`, `ehlogate_list_reload_failures_total{list="deny"} 2`,
+		`ehlogate_list_reload_failures_total{list="trial"} 0`, "ehlogate_config_reload_failures_total 0",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+}
+
+func TestWatchCountsAndLogs(t *testing.T) {
+	e := newEngine(t, conf, map[string]string{"trial.list": "192.0.2.0/24\n", "deny.list": "192.0.2.1\n"})
+	m := NewMetrics(e)
+	var out bytes.Buffer
+	log := logrus.New()
+	log.SetOutput(&out)
+	w := NewWatch(m, log)
+	d := w.Decider("memcache", e)
+	for _, addr := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.2", "203.0.113.1"} {
+		d.Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr(addr)})
+	}
+	for _, want := range []string{
+		`msg="STARTTLS suppressed" addr=192.0.2.1 at=`, `list=deny observed="suppress by trial"`,
+		`msg="observed: STARTTLS would be suppressed" addr=192.0.2.2 at=`, "list=trial",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %s in\n%s", want, &out)
+		}
+	}
+	if strings.Contains(out.String(), "203.0.113.1") {
+		t.Error("an offer is logged")
+	}
+	_, body := get(t, &API{Engine: e, Metrics: m}, "/metrics")
+	for _, want := range []string{
+		`ehlogate_decisions_total{action="suppress",list="deny",protocol="memcache"} 1`,
+		`ehlogate_decisions_total{action="offer",list="",protocol="memcache"} 3`, "ehlogate_decision_seconds_count 4",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+}
+
+// A panic while deciding offers, is counted and is logged.
+func TestPanicOffers(t *testing.T) {
+	e := newEngine(t, "", map[string]string{})
+	var out bytes.Buffer
+	log := logrus.New()
+	log.SetOutput(&out)
+	w := NewWatch(NewMetrics(e), log)
+	got := w.Decider("memcache", policyd.DeciderFunc(func(context.Context, lists.Client) lists.Decision { panic("boom") })).
+		Decide(t.Context(), lists.Client{})
+	if got.Action != lists.Offer || got.Reason != lists.ReasonFault || !strings.Contains(out.String(), "boom") {
+		t.Errorf("got %+v, log %s", got, &out)
+	}
+}
+
+// Floods of suppressed sessions and of faults do not flood the log.
+func TestLogIsBounded(t *testing.T) {
+	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := logrus.New()
+		log.SetOutput(&out)
+		w := NewWatch(NewMetrics(e), log)
+		d := w.Decider("memcache", e)
+		for range 3000 {
+			d.Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr("192.0.2.1")})
+			w.Fault("memcache", policyd.FaultKey, []byte("x"))
+		}
+		w.reportLeft()
+		if n := strings.Count(out.String(), "STARTTLS suppressed"); n != decisionLines {
+			t.Errorf("%d lines about decisions", n)
+		}
+		if !strings.Contains(out.String(), fmt.Sprintf("decisions=%d", 3000-decisionLines)) {
+			t.Errorf("the rest is not counted")
+		}
+		if n := strings.Count(out.String(), "reason=key"); n != 1 {
+			t.Errorf("%d lines about faults", n)
+		}
+		time.Sleep(faultPause)
+		w.Fault("memcache", policyd.FaultKey, []byte("x"))
+		if !strings.Contains(out.String(), "since_last_line=2999") {
+			t.Error("the faults in between are not counted")
+		}
+	})
+}

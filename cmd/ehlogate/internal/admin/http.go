@@ -1,0 +1,189 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	stdlog "log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"ehlogate/cmd/ehlogate/internal/engine"
+	"ehlogate/cmd/ehlogate/internal/explain"
+	"ehlogate/lists"
+	"ehlogate/lists/file"
+)
+
+// API is the read-only HTTP interface.
+type API struct {
+	Engine  *engine.Engine
+	Metrics *Metrics
+}
+
+// Handler serves /healthz, /metrics and /api/v1/.
+func (a *API) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", a.health)
+	mux.HandleFunc("GET /api/v1/decision", a.decision)
+	mux.HandleFunc("GET /api/v1/lists", a.lists)
+	mux.Handle("GET /metrics", a.Metrics.Handler())
+	return mux
+}
+
+// List is one list in /api/v1/lists and /healthz.
+type List struct {
+	Name    string       `json:"name"`
+	Action  lists.Action `json:"action"`
+	Mode    lists.Mode   `json:"mode"`
+	Loaded  *time.Time   `json:"loaded"` // of what answers now; null: never
+	Entries int          `json:"entries"`
+	Files   []string     `json:"files"`
+	Error   string       `json:"error,omitempty"` // of the last load
+	// Problems are the first of those in Error, each with its place.
+	Problems []string `json:"problems,omitempty"`
+}
+
+func (a *API) state() (out []List, unloaded, broken int) {
+	live := a.Engine.Live()
+	out = []List{}
+	for i, s := range live.Sources {
+		conf, state := live.Config.Lists[i], s.State()
+		l := List{Name: conf.Name, Action: conf.Action, Mode: conf.Mode, Entries: state.Entries, Files: state.Files}
+		if state.Loaded.IsZero() {
+			unloaded++
+		} else {
+			l.Loaded = &state.Loaded
+		}
+		if state.Err != nil {
+			broken++
+			l.Error = state.Err.Error()
+			var ps *file.Problems
+			if errors.As(state.Err, &ps) {
+				for _, p := range ps.First {
+					l.Problems = append(l.Problems, p.Error())
+				}
+			}
+		}
+		out = append(out, l)
+	}
+	return out, unloaded, broken
+}
+
+// health is 503 as long as a list was never loaded. A list whose last edit
+// was refused answers as before; that shows, but is no reason to page anybody.
+func (a *API) health(w http.ResponseWriter, _ *http.Request) {
+	all, unloaded, broken := a.state()
+	status, code := "ok", http.StatusOK
+	switch {
+	case unloaded > 0:
+		status, code = "unloaded", http.StatusServiceUnavailable
+	case broken > 0:
+		status = "stale"
+	}
+	faulty := []List{}
+	for _, l := range all {
+		if l.Error != "" {
+			faulty = append(faulty, l)
+		}
+	}
+	reply(w, code, map[string]any{"status": status, "lists": faulty})
+}
+
+func (a *API) lists(w http.ResponseWriter, _ *http.Request) {
+	all, _, _ := a.state()
+	reply(w, http.StatusOK, all)
+}
+
+func (a *API) decision(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	for k := range q {
+		if k != "addr" && k != "helo" && k != "name" {
+			reply(w, http.StatusBadRequest, map[string]string{"error": "unknown parameter " + k + ": known are addr, helo, name"})
+			return
+		}
+	}
+	c := lists.Client{Name: lists.NormalName(q.Get("name")), HELO: lists.NormalName(q.Get("helo"))}
+	var err error
+	if c.Addr, err = lists.ParseAddr(q.Get("addr")); err != nil {
+		reply(w, http.StatusBadRequest, map[string]string{"error": "addr: " + err.Error()})
+		return
+	}
+	reply(w, http.StatusOK, explain.Ask(r.Context(), c, a.Engine, a.Engine.Words))
+}
+
+func reply(w http.ResponseWriter, code int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v) // fails only if the client is gone
+}
+
+// ServeConn gives a handler for single connections, so that HTTP is under the
+// same cap as every other protocol, and a function that ends it.
+func ServeConn(h http.Handler, log *logrus.Logger) (handle func(context.Context, net.Conn), stop func()) {
+	queue := &connQueue{conns: make(chan net.Conn), closed: make(chan struct{})}
+	var open sync.Map // net.Conn to chan struct{}, closed with it
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       5 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    8 << 10,
+		ErrorLog:          stdlog.New(io.Discard, "", 0), // clients that break off
+		ConnState: func(c net.Conn, s http.ConnState) {
+			if s == http.StateClosed || s == http.StateHijacked {
+				if done, ok := open.LoadAndDelete(c); ok {
+					close(done.(chan struct{}))
+				}
+			}
+		},
+	}
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		if err := server.Serve(queue); !errors.Is(err, http.ErrServerClosed) {
+			log.WithError(err).Error("HTTP")
+		}
+	}()
+	handle = func(_ context.Context, c net.Conn) {
+		done := make(chan struct{})
+		open.Store(c, done)
+		select {
+		case queue.conns <- c:
+			<-done
+		case <-queue.closed:
+		}
+	}
+	return handle, func() { server.Close(); <-finished }
+}
+
+// connQueue is a listener whose connections are accepted elsewhere.
+type connQueue struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (q *connQueue) Accept() (net.Conn, error) {
+	select {
+	case c := <-q.conns:
+		return c, nil
+	case <-q.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (q *connQueue) Close() error {
+	q.once.Do(func() { close(q.closed) })
+	return nil
+}
+
+// Addr is of no meaning: connections know their own.
+func (q *connQueue) Addr() net.Addr { return &net.UnixAddr{Net: "unix"} }

@@ -1,0 +1,123 @@
+// Package admin is how operators look in from outside: metrics, the log of
+// decisions and faults, and the read-only HTTP interface.
+package admin
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"ehlogate/cmd/ehlogate/internal/engine"
+	"ehlogate/lists"
+)
+
+// Metrics counts what happens. Its names are part of the design.
+type Metrics struct {
+	registry  *prometheus.Registry
+	decisions *prometheus.CounterVec
+	seconds   prometheus.Histogram
+	conns     *prometheus.GaugeVec
+	faults    *prometheus.CounterVec
+}
+
+// NewMetrics makes metrics, to which those of the engine's lists belong.
+func NewMetrics(e *engine.Engine) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ehlogate_decisions_total",
+			Help: "Decisions by protocol, action, and the list that decided (empty: none did)."}, []string{"protocol", "action", "list"}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ehlogate_decision_seconds",
+			Help: "Time that a decision took.", Buckets: prometheus.ExponentialBuckets(250e-9, 4, 11)}),
+		conns: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ehlogate_connections",
+			Help: "Open connections."}, []string{"protocol"}),
+		faults: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ehlogate_protocol_errors_total",
+			Help: "Requests that could not be understood, and connections that failed."}, []string{"protocol", "reason"}),
+	}
+	m.registry.MustRegister(m.decisions, m.seconds, m.conns, m.faults, listCollector{e},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Handler serves the metrics in the format of Prometheus.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// Conns is the hook for connections of a protocol that come and go.
+func (m *Metrics) Conns(protocol string) func(delta int) {
+	g := m.conns.WithLabelValues(protocol)
+	return func(delta int) { g.Add(float64(delta)) }
+}
+
+// decided counts the decisions of one protocol. Looking up a counter by its
+// labels costs more than a decision, so those in use are kept at hand, in a
+// map that is copied for each new one.
+type decided struct {
+	m        *Metrics
+	protocol string
+	counters atomic.Pointer[map[outcome]prometheus.Counter]
+}
+
+type outcome struct {
+	action lists.Action
+	list   string
+}
+
+func (d *decided) count(v lists.Verdict, took time.Duration) {
+	o := outcome{action: v.Action}
+	if v.List != nil {
+		o.list = v.List.Name
+	}
+	known := d.counters.Load()
+	if known == nil {
+		known = &map[outcome]prometheus.Counter{}
+	}
+	c, ok := (*known)[o]
+	if !ok {
+		c = d.m.decisions.WithLabelValues(d.protocol, o.action.String(), o.list)
+		next := map[outcome]prometheus.Counter{o: c}
+		for k, v := range *known {
+			next[k] = v
+		}
+		d.counters.Store(&next) // one that gets lost in a race is found again
+	}
+	c.Inc()
+	d.m.seconds.Observe(took.Seconds())
+}
+
+// listCollector reads the state of the lists when it is asked, so that no
+// list that is gone leaves anything behind.
+type listCollector struct{ e *engine.Engine }
+
+var (
+	listEntries = prometheus.NewDesc("ehlogate_list_entries", "Entries of the list as it answers now.", []string{"list"}, nil)
+	listLoaded  = prometheus.NewDesc("ehlogate_list_loaded_timestamp_seconds", "When the list as it answers now was loaded; 0: never.", []string{"list"}, nil)
+	listFailed  = prometheus.NewDesc("ehlogate_list_reload_failures_total", "Loads of the list that were refused.", []string{"list"}, nil)
+	confFailed  = prometheus.NewDesc("ehlogate_config_reload_failures_total", "Reloads of the config that were refused.", nil, nil)
+)
+
+func (c listCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- listEntries
+	ch <- listLoaded
+	ch <- listFailed
+	ch <- confFailed
+}
+
+func (c listCollector) Collect(ch chan<- prometheus.Metric) {
+	live := c.e.Live()
+	for i, s := range live.Sources {
+		state, name := s.State(), live.Config.Lists[i].Name
+		loaded := 0.0
+		if !state.Loaded.IsZero() {
+			loaded = float64(state.Loaded.UnixNano()) / 1e9
+		}
+		ch <- prometheus.MustNewConstMetric(listEntries, prometheus.GaugeValue, float64(state.Entries), name)
+		ch <- prometheus.MustNewConstMetric(listLoaded, prometheus.GaugeValue, loaded, name)
+		ch <- prometheus.MustNewConstMetric(listFailed, prometheus.CounterValue, float64(state.Failures), name)
+	}
+	ch <- prometheus.MustNewConstMetric(confFailed, prometheus.CounterValue, float64(c.e.ReloadFailures()))
+}

@@ -1,0 +1,181 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/time/rate"
+
+	"ehlogate/lists"
+	"ehlogate/policyd"
+)
+
+const (
+	decisionLines = 200              // at most, a second
+	faultPause    = 10 * time.Second // between two lines about the same fault
+	maxAbout      = 120              // bytes of a broken request that are logged
+)
+
+// Watch counts and logs what a protocol does.
+type Watch struct {
+	metrics *Metrics
+	log     *logrus.Logger
+	lines   *rate.Limiter
+	left    atomic.Uint64 // decisions that were not logged
+
+	mu     sync.Mutex
+	faults map[[2]string]*faultState
+}
+
+type faultState struct {
+	next time.Time // when the next line may be written
+	left int       // faults without a line
+}
+
+// NewWatch makes a watch for all protocols.
+func NewWatch(m *Metrics, log *logrus.Logger) *Watch {
+	return &Watch{metrics: m, log: log, lines: rate.NewLimiter(decisionLines, decisionLines), faults: make(map[[2]string]*faultState)}
+}
+
+// Run reports once a second how many lines were left out, until ctx ends.
+func (w *Watch) Run(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			w.reportLeft()
+		case <-ctx.Done():
+			w.reportLeft()
+			return
+		}
+	}
+}
+
+func (w *Watch) reportLeft() {
+	if n := w.left.Swap(0); n > 0 {
+		w.log.WithField("decisions", n).Infof("more than %d decisions a second: some are not logged", decisionLines)
+	}
+}
+
+// Decider is next, with its decisions counted and logged.
+func (w *Watch) Decider(protocol string, next policyd.Decider) policyd.Decider {
+	count := decided{m: w.metrics, protocol: protocol}
+	return policyd.DeciderFunc(func(ctx context.Context, c lists.Client) lists.Decision {
+		start := time.Now()
+		d := w.decide(ctx, protocol, c, next)
+		count.count(d.Verdict, time.Since(start))
+		if d.Action == lists.Suppress || len(d.Observed) > 0 {
+			w.decision(protocol, c, d)
+		}
+		return d
+	})
+}
+
+// decide turns a panic into a decision to offer.
+func (w *Watch) decide(ctx context.Context, protocol string, c lists.Client, next policyd.Decider) (d lists.Decision) {
+	defer func() {
+		if p := recover(); p != nil {
+			d = lists.Decision{Verdict: lists.Verdict{Action: lists.Offer, Reason: lists.ReasonFault}}
+			w.Fault(protocol, "panic", fmt.Appendf(nil, "%v at %s", p, debug.Stack()))
+		}
+	}()
+	return next.Decide(ctx, c)
+}
+
+// decision logs what was, or would have been, done to a client.
+func (w *Watch) decision(protocol string, c lists.Client, d lists.Decision) {
+	if !w.log.IsLevelEnabled(logrus.InfoLevel) {
+		return
+	}
+	if !w.lines.Allow() {
+		w.left.Add(1)
+		return
+	}
+	f := logrus.Fields{"protocol": protocol}
+	if c.Addr.IsValid() {
+		f["addr"] = c.Addr.String()
+	}
+	if c.Name != "" {
+		f["name"] = c.Name
+	}
+	if c.HELO != "" {
+		f["helo"] = c.HELO
+	}
+	msg := "STARTTLS suppressed"
+	v := d.Verdict
+	if d.Action != lists.Suppress {
+		// Several lists may observe; the first is what would have decided.
+		msg, v = "observed: STARTTLS would be suppressed", d.Observed[0]
+		if v.Action != lists.Suppress {
+			msg = "observed: STARTTLS would be offered, as it is"
+		}
+		if v.Action == lists.Require {
+			msg = "observed: TLS would be required"
+		}
+	} else if len(d.Observed) > 0 {
+		f["observed"] = fmt.Sprintf("%s by %s", d.Observed[0].Action, d.Observed[0].List.Name)
+	}
+	f["reason"] = v.Reason.String()
+	if v.List != nil {
+		f["list"] = v.List.Name
+	}
+	if e := v.Entry(); e.Text != "" {
+		f["entry"] = e.Text
+		if e.File != "" {
+			f["at"] = fmt.Sprintf("%s:%d", e.File, e.Line)
+		}
+	}
+	w.log.WithFields(f).Info(msg)
+}
+
+// Fault counts a fault of a protocol, and logs it if that was not done for a
+// while. about is what it was about, as far as known.
+func (w *Watch) Fault(protocol, reason string, about []byte) {
+	w.metrics.faults.WithLabelValues(protocol, reason).Inc()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key, now := [2]string{protocol, reason}, time.Now()
+	st := w.faults[key]
+	if st == nil {
+		st = &faultState{}
+		w.faults[key] = st
+	}
+	if now.Before(st.next) {
+		st.left++
+		return
+	}
+	f := logrus.Fields{"protocol": protocol, "reason": reason}
+	if len(about) > 0 {
+		f["about"] = string(about[:min(len(about), maxAbout)])
+	}
+	if st.left > 0 {
+		f["since_last_line"] = st.left
+	}
+	*st = faultState{next: now.Add(faultPause)}
+	w.log.WithFields(f).Warn(advice(reason))
+}
+
+// advice says what a fault means to who runs the mail server.
+func advice(reason string) string {
+	switch reason {
+	case policyd.FaultKey:
+		return "a question about something that is no client; answered with an offer"
+	case policyd.FaultMap:
+		return "a question for a map that is not served; check the key_format or the map name in the mail server"
+	case policyd.FaultCommand:
+		return "a command that is not served; is another service meant to be on this socket?"
+	case policyd.FaultMalformed, policyd.FaultOversize:
+		return "a broken request, the connection is closed; does the mail server speak another protocol?"
+	case policyd.FaultTruncated, policyd.FaultTimeout:
+		return "a request that did not arrive whole, the connection is closed"
+	case "evicted":
+		return "too many connections: the longest idle one is closed; raise max_connections in [listen]"
+	}
+	return "fault; clients are offered STARTTLS or the connection is closed"
+}
