@@ -1,0 +1,69 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ehlogate/cmd/ehlogate/internal/explain"
+	"ehlogate/lists"
+	"ehlogate/policyd"
+)
+
+func newExplain(o *options) *cobra.Command {
+	var helo, name string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "explain ADDR",
+		Short: "Say what is decided for a client, and why",
+		Long: `Says what is decided for the client at ADDR, which entry of which list decides,
+and the exact answer that each kind of mail server gets.
+
+It reads config and lists as they are on disk now. A daemon that refused the
+last edit answers from what it had before; ask that one for its own view:
+
+    curl 'http://127.0.0.1:10045/api/v1/decision?addr=192.0.2.7'
+
+A mail server does not tell all it knows: Postfix asks its EHLO map by address
+only. So an answer may differ from a decision on --name or --helo.`,
+		Example: "  ehlogate explain 192.0.2.7\n  ehlogate explain 2001:db8::1 --helo ylmf-pc --json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c := lists.Client{Name: lists.NormalName(name), HELO: lists.NormalName(helo)}
+			var err error
+			if c.Addr, err = lists.ParseAddr(args[0]); err != nil {
+				return fmt.Errorf("%w: write the address of a client", err)
+			}
+			live, broken, err := o.snapshot(cmd.ErrOrStderr(), time.Now)
+			if err != nil {
+				return err
+			}
+			r := explain.Ask(cmd.Context(), c, live.Policy, func() *policyd.Words { return live.Words })
+			if asJSON {
+				err = writeJSON(cmd.OutOrStdout(), r)
+			} else {
+				_, err = io.WriteString(cmd.OutOrStdout(), r.Text())
+			}
+			if err == nil && broken {
+				return exitError{code: exitWrong}
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&helo, "helo", "", "the `NAME` that the client says in EHLO")
+	cmd.Flags().StringVar(&name, "name", "", "the verified `HOST` name of the client")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	return cmd
+}
+
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return exitError{exitWrong, err}
+	}
+	return nil
+}

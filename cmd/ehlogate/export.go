@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ehlogate/cmd/ehlogate/internal/export"
+)
+
+func newExport(o *options) *cobra.Command {
+	var format, output string
+	var withoutNames bool
+	cmd := &cobra.Command{
+		Use:   "export --format postfix-cidr",
+		Short: "Write the policy as a static table",
+		Long: `Writes the whole policy (holes, order of the lists, default) as a static table
+with identical decisions, for what cannot or should not ask the daemon: the
+backup behind a memcache map, and postscreen.
+
+A table that the policy cannot be put into is refused, with what is in the way:
+a list that is not loaded, entries about host or HELO names (--without-names
+leaves those out). Entries with until= are looked at as of now; the table says
+until when it is exact.
+
+A running smtpd does not notice a changed table: end with "postfix reload".`,
+		Example: "  ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr && postfix reload",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if format != "postfix-cidr" {
+				return fmt.Errorf("--format %q is not known: write --format postfix-cidr", format)
+			}
+			now := time.Now()
+			live, broken, err := o.snapshot(cmd.ErrOrStderr(), func() time.Time { return now })
+			if err != nil {
+				return err
+			}
+			if broken {
+				return exitError{exitWrong, fmt.Errorf("nothing is exported, since a list could not be loaded")}
+			}
+			var table bytes.Buffer
+			p := export.Policy{Config: live.Config, Policy: live.Policy, Sources: live.Sources, Now: now, WithoutNames: withoutNames}
+			if err := p.PostfixCIDR(cmd.Context(), &table); err != nil {
+				return exitError{exitWrong, err}
+			}
+			if output == "" {
+				_, err = table.WriteTo(cmd.OutOrStdout())
+			} else {
+				err = replaceFile(output, table.Bytes())
+			}
+			if err != nil {
+				return exitError{exitWrong, err}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "", "`FORMAT` of the table: postfix-cidr")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "write to `FILE`, replacing it in one step, instead of standard output")
+	cmd.Flags().BoolVar(&withoutNames, "without-names", false, "leave out entries about host and HELO names")
+	return cmd
+}
+
+// replaceFile writes a file that readers see whole, the old or the new. Its
+// mode is that of the file before, or readable for all.
+func replaceFile(name string, data []byte) (err error) {
+	mode := os.FileMode(0o644)
+	if info, err := os.Stat(name); err == nil {
+		mode = info.Mode().Perm()
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		f.Close()
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Chmod(mode); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"ehlogate": func() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
+	})
+}
+
+// The command line, as a user sees it.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: os.Getenv("UPDATE") != "",
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			// answers PATH: waits until somebody answers on that socket.
+			"answers": func(ts *testscript.TestScript, _ bool, args []string) {
+				for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) { // polls a condition
+					c, err := net.Dial("unix", ts.MkAbs(args[0]))
+					if err == nil {
+						c.Close()
+						return
+					}
+					if time.Now().After(end) {
+						ts.Fatalf("nobody answers: %v", err)
+					}
+				}
+			},
+			// status CODE COMMAND...: the command ends with that exit code.
+			"status": func(ts *testscript.TestScript, _ bool, args []string) {
+				want, err := strconv.Atoi(args[0])
+				ts.Check(err)
+				err = ts.Exec(args[1], args[2:]...)
+				var exit *exec.ExitError
+				if errors.As(err, &exit) {
+					if got := exit.ExitCode(); got != want {
+						ts.Fatalf("exit code %d, want %d", got, want)
+					}
+				} else if want != 0 || err != nil {
+					ts.Fatalf("got %v, want exit code %d", err, want)
+				}
+			},
+		},
+	})
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+
+	"ehlogate/cmd/ehlogate/internal/admin"
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/engine"
+	"ehlogate/cmd/ehlogate/internal/listen"
+	"ehlogate/policyd"
+	"ehlogate/policyd/memcache"
+	"ehlogate/policyd/socketmap"
+	"ehlogate/policyd/tcptable"
+)
+
+// grace is how long what is in flight may take when the daemon stops.
+const grace = 5 * time.Second
+
+func newServe(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Answer mail servers until told to stop",
+		Long: `Answers mail servers on the sockets of [listen] in the config; without a config
+file on loopback, with no lists:
+
+    memcache   127.0.0.1:10046   Postfix (recommended: it has a backup)
+    socketmap  127.0.0.1:10041   Postfix, Sendmail
+    tcp_table  127.0.0.1:10042   Postfix, Exim
+    http       127.0.0.1:10045   /healthz /metrics /api/v1/decision /api/v1/lists
+
+Changes of list files take effect by themselves. SIGHUP reads config and lists
+again; what is broken is reported and the old stays. SIGTERM ends it.
+
+A list that cannot be loaded does not stop the start. A config that cannot be
+used does, with exit code 78; a socket that cannot be opened with 1.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
+			defer stop()
+			hup := make(chan os.Signal, 1)
+			signal.Notify(hup, syscall.SIGHUP)
+			defer signal.Stop(hup)
+			return serve(ctx, o, hup, cmd.ErrOrStderr())
+		},
+	}
+}
+
+func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writer) error {
+	cfg, err := o.load()
+	if err != nil {
+		return exitError{exitConfig, err}
+	}
+	log := newLogger(cfg.Log, stderr)
+	if cfg.File == "" {
+		log.Warnf("no config file: serving built-in defaults, every client is offered STARTTLS (write %s, or name a file with -c)", config.DefaultFile)
+	}
+	eng := engine.New(cfg, o.load, time.Now, log)
+	metrics := admin.NewMetrics(eng)
+	watch := admin.NewWatch(metrics, log)
+	httpConn, stopHTTP := admin.ServeConn((&admin.API{Engine: eng, Metrics: metrics}).Handler(), log)
+	defer stopHTTP()
+
+	lookup := func(name string, make func(policyd.Backend) policyd.Protocol) func(context.Context, net.Conn) {
+		fault := func(reason string, about []byte) { watch.Fault(name, reason, about) }
+		p := make(policyd.Backend{Decider: watch.Decider(name, eng), Words: eng.Words, Fault: fault})
+		return func(ctx context.Context, c net.Conn) { policyd.Serve(ctx, c, p, fault) }
+	}
+	services := []service{
+		{"memcache", cfg.Listen.Memcache, lookup("memcache", func(b policyd.Backend) policyd.Protocol { return &memcache.Server{Backend: b} })},
+		{"socketmap", cfg.Listen.Socketmap, lookup("socketmap", func(b policyd.Backend) policyd.Protocol { return &socketmap.Server{Backend: b} })},
+		{"tcp_table", cfg.Listen.TCPTable, lookup("tcp_table", func(b policyd.Backend) policyd.Protocol { return &tcptable.Server{Backend: b} })},
+		{"http", cfg.Listen.HTTP, httpConn},
+	}
+
+	// From here on, what is started ends with ctx.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel(nil)
+	for _, s := range services {
+		if err := s.start(ctx, cfg, log, metrics, watch, &running, cancel); err != nil {
+			return exitError{exitWrong, err}
+		}
+	}
+	reload := make(chan struct{})
+	running.Go(func() { eng.Run(ctx, reload) })
+	running.Go(func() { watch.Run(ctx) })
+	log.WithFields(logrus.Fields{"lists": len(cfg.Lists), "default": cfg.Default.String(), "mode": cfg.Mode.String(), "version": version()}).Info("serving")
+	for {
+		select {
+		case <-hup:
+			select {
+			case reload <- struct{}{}:
+			case <-ctx.Done():
+			}
+		case <-ctx.Done():
+			log.Info("stopping")
+			if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+				return exitError{exitWrong, err}
+			}
+			return nil
+		}
+	}
+}
+
+// service is one protocol and where it is spoken.
+type service struct {
+	name    string
+	addrs   []string
+	handler func(context.Context, net.Conn)
+}
+
+func (s service) start(ctx context.Context, cfg *config.Config, log *logrus.Logger, m *admin.Metrics, w *admin.Watch,
+	running *sync.WaitGroup, failed context.CancelCauseFunc) error {
+	server := &listen.Server{
+		Name:     s.name,
+		Handler:  s.handler,
+		MaxConns: cfg.Listen.MaxConnections,
+		Grace:    grace,
+		Log:      logrus.NewEntry(log),
+		OnConns:  m.Conns(s.name),
+		OnFault:  func(reason string) { w.Fault(s.name, reason, nil) },
+	}
+	for _, addr := range s.addrs {
+		ln, err := listen.Open(addr, listen.SocketOptions{Group: cfg.Listen.SocketGroup, Mode: cfg.Listen.SocketMode})
+		if err != nil {
+			return err
+		}
+		log.WithFields(logrus.Fields{"protocol": s.name, "addr": ln.Addr().String()}).Info("listening")
+		running.Go(func() {
+			if err := server.Serve(ctx, ln); err != nil {
+				failed(fmt.Errorf("%s on %s: %w", s.name, addr, err))
+			}
+		})
+	}
+	return nil
+}
+
+func newLogger(c config.Log, w io.Writer) *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(w)
+	log.SetLevel(c.Level)
+	if c.JSON {
+		log.SetFormatter(&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano})
+	} else {
+		log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})
+	}
+	return log
+}

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// daemon is serve in this process, on unix sockets in a directory.
+type daemon struct {
+	t    *testing.T
+	dir  string
+	hup  chan os.Signal
+	stop context.CancelFunc
+	done chan struct{}
+	err  error
+	log  syncBuffer
+}
+
+// syncBuffer may be written to and read at the same time.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// start serves conf, to which a [listen] with all protocols is added, with
+// the list files in lists, and waits until it answers.
+func start(t *testing.T, conf string, lists map[string]string) *daemon {
+	t.Helper()
+	d := &daemon{t: t, dir: t.TempDir(), hup: make(chan os.Signal), done: make(chan struct{})}
+	for name, text := range lists {
+		d.write(name, text)
+	}
+	d.write("c.toml", fmt.Sprintf("%s\n[listen]\nmemcache = [%q]\nsocketmap = [%q]\ntcp_table = [%q]\nhttp = [%q]\nmax_connections = 50\n",
+		conf, d.sock("memcache"), d.sock("socketmap"), d.sock("tcp_table"), d.sock("http")))
+	ctx, cancel := context.WithCancel(t.Context())
+	d.stop = cancel
+	go func() {
+		defer close(d.done)
+		d.err = serve(ctx, &options{config: filepath.Join(d.dir, "c.toml")}, d.hup, &d.log)
+	}()
+	t.Cleanup(func() { cancel(); <-d.done })
+	d.await("serving", func() bool { return strings.Contains(d.log.String(), "msg=serving") })
+	return d
+}
+
+func (d *daemon) sock(name string) string { return filepath.Join(d.dir, name+".sock") }
+
+func (d *daemon) write(name, text string) {
+	d.t.Helper()
+	if err := os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o644); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *daemon) await(what string, ok func() bool) {
+	d.t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) { // polls a condition
+		select {
+		case <-d.done:
+			d.t.Fatalf("%s: ended with %v\n%s", what, d.err, d.log.String())
+		default:
+		}
+		if time.Now().After(end) {
+			d.t.Fatalf("%s never came true\n%s", what, d.log.String())
+		}
+	}
+}
+
+func (d *daemon) dial(name string) net.Conn {
+	d.t.Helper()
+	c, err := net.Dial("unix", d.sock(name))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	d.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// ask sends a memcache question on c and gives the lines of the reply.
+func ask(c net.Conn, key string) (lines []string, err error) {
+	if _, err := fmt.Fprintf(c, "get %s\r\n", key); err != nil {
+		return nil, err
+	}
+	r := bufio.NewReader(c)
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return lines, err
+		}
+		if lines = append(lines, strings.TrimSpace(line)); line == "END\r\n" {
+			return lines, nil
+		}
+	}
+}
+
+func (d *daemon) suppressed(addr string) bool {
+	d.t.Helper()
+	c := d.dial("memcache")
+	defer c.Close()
+	lines, err := ask(c, "starttls:"+addr)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return len(lines) == 3
+}
+
+func (d *daemon) get(path string) (int, string) {
+	d.t.Helper()
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", d.sock("http")) }}}
+	resp, err := client.Get("http://ehlogate" + path)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+const denyList = "[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n"
+
+func TestServe(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	d := start(t, denyList, map[string]string{"deny.list": "192.0.2.1\n"})
+	if !d.suppressed("192.0.2.1") || d.suppressed("192.0.2.2") {
+		t.Error("wrong answers")
+	}
+	for name, qa := range map[string][2]string{
+		"socketmap": {"18:starttls 192.0.2.1,22:srv_features 192.0.2.2,", "11:OK starttls,9:NOTFOUND ,"},
+		"tcp_table": {"get 192.0.2.1\nget 192.0.2.2\n", "200 starttls\n500 offer\n"},
+	} {
+		c := d.dial(name)
+		io.WriteString(c, qa[0])
+		c.(*net.UnixConn).CloseWrite() // they close when we do
+		if got, err := io.ReadAll(c); string(got) != qa[1] || err != nil {
+			t.Errorf("%s: got %q, %v, want %q", name, got, err, qa[1])
+		}
+	}
+	// An edit takes effect by itself, a broken one does not, and a connection
+	// that was open before sees the new state.
+	old := d.dial("memcache")
+	if lines, err := ask(old, "starttls:192.0.2.2"); len(lines) != 1 || err != nil {
+		t.Fatalf("got %q, %v", lines, err)
+	}
+	d.write("deny.list", "192.0.2.2\n")
+	d.await("the edit", func() bool { return d.suppressed("192.0.2.2") })
+	if lines, err := ask(old, "starttls:192.0.2.2"); len(lines) != 3 || err != nil {
+		t.Errorf("on an open connection: %q, %v", lines, err)
+	}
+	d.write("deny.list", "192.0.2.3/33\n")
+	d.await("the report", func() bool { return strings.Contains(d.log.String(), "deny.list:1:1") })
+	if code, body := d.get("/healthz"); code != 200 || !strings.Contains(body, "too long") || !d.suppressed("192.0.2.2") {
+		t.Errorf("healthz after a broken edit: %d %s", code, body)
+	}
+
+	// SIGHUP.
+	conf, err := os.ReadFile(filepath.Join(d.dir, "c.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.write("deny.list", "192.0.2.4\n")
+	d.write("c.toml", "default = \"suppress\"\n"+string(conf))
+	d.hup <- syscall.SIGHUP
+	d.await("the reload", func() bool { return d.suppressed("203.0.113.1") })
+
+	if code, body := d.get("/metrics"); code != 200 || !strings.Contains(body, `ehlogate_decisions_total{action="suppress",list="deny",protocol="socketmap"} 1`) {
+		t.Errorf("metrics: %d %s", code, body)
+	}
+
+	// Stop: the idle connection ends, the socket file stays, the exit is 0.
+	d.stop()
+	<-d.done
+	if d.err != nil {
+		t.Errorf("stopped with %v", d.err)
+	}
+	if _, err := ask(old, "starttls:192.0.2.2"); err == nil {
+		t.Error("a connection outlived the daemon")
+	}
+	if _, err := os.Stat(d.sock("memcache")); err != nil {
+		t.Errorf("the socket file is gone: %v", err)
+	}
+}
+
+// Broken, oversized and half requests, on more connections than are allowed,
+// cost other clients nothing, and no more memory than the caps allow.
+func TestHostileClients(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	d := start(t, denyList, map[string]string{"deny.list": "192.0.2.1\n"})
+	before := heap()
+	endless := strings.Repeat("a", 1<<16)
+	var wg sync.WaitGroup
+	for name, frames := range map[string][]string{
+		"memcache":  {"get " + endless, "set a 0 0 4294967295\r\n", "\x00\xff\r\n", "get starttls:192.0.2.1", strings.Repeat("get x:y\r\n", 2000), ""},
+		"socketmap": {"4294967295:" + endless, "0:,0:,", "99999:", "18:starttls 192", "x", ""},
+		"tcp_table": {endless, "get %\nget %zz\nput a b\n", "get 192", ""},
+		"http":      {"GET / HTTP/1.1\r\n", endless, "\x16\x03\x01", ""},
+	} {
+		for i := range 120 {
+			wg.Go(func() {
+				c, err := net.Dial("unix", d.sock(name))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(20 * time.Second))
+				io.WriteString(c, frames[i%len(frames)]) // may fail: we are cut off
+				io.Copy(io.Discard, io.LimitReader(c, 1<<20))
+			})
+		}
+	}
+	// Meanwhile a good client asks. It may lose its place to a newcomer while
+	// it pauses, as any idle client at the cap, and then comes back.
+	c := d.dial("memcache")
+	for range 300 {
+		lines, err := ask(c, "starttls:192.0.2.1")
+		if err != nil && len(lines) == 0 {
+			c.Close()
+			c = d.dial("memcache")
+			continue
+		}
+		if len(lines) != 3 || err != nil {
+			t.Fatalf("got %q, %v", lines, err)
+		}
+	}
+	d.await("all are counted", func() bool {
+		_, body := d.get("/metrics")
+		for _, want := range []string{`protocol="memcache",reason="oversize"`, `protocol="memcache",reason="map"`, `protocol="socketmap",reason="oversize"`,
+			`protocol="socketmap",reason="malformed"`, `protocol="tcp_table",reason="key"`, `protocol="tcp_table",reason="command"`, `protocol="memcache",reason="evicted"`} {
+			if !strings.Contains(body, want) {
+				return false
+			}
+		}
+		return true
+	})
+	if grown := heap() - before; grown > 32<<20 {
+		t.Errorf("the heap grew by %d bytes", grown)
+	}
+	d.stop()
+	<-d.done
+	wg.Wait()
+	if d.err != nil {
+		t.Error(d.err)
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// Nothing about lists stops the start.
+func TestStartWithBrokenList(t *testing.T) {
+	d := start(t, denyList, map[string]string{"deny.list": "not an entry\n"})
+	if code, body := d.get("/healthz"); code != 503 || !strings.Contains(body, "deny.list:1:5") {
+		t.Errorf("healthz: %d %s", code, body)
+	}
+	if d.suppressed("192.0.2.1") {
+		t.Error("an unloaded list suppresses")
+	}
+	d.write("deny.list", "192.0.2.1\n")
+	d.await("the repaired list", func() bool { return d.suppressed("192.0.2.1") })
+	if code, _ := d.get("/healthz"); code != 200 {
+		t.Errorf("healthz: %d", code)
+	}
+}
