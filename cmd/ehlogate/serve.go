@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -142,7 +141,7 @@ func (s service) start(ctx context.Context, cfg *config.Config, log *logrus.Logg
 		log.WithFields(logrus.Fields{"protocol": s.name, "addr": ln.Addr().String()}).Info("listening")
 		running.Go(func() {
 			if err := server.Serve(ctx, ln); err != nil {
-				failed(fmt.Errorf("%s on %s: %w", s.name, addr, err))
+				failed(err)
 			}
 		})
 	}

@@ -59,10 +59,11 @@ type parser struct {
 	dir      string // what paths are relative to
 	places   *places
 	problems file.Problems
+	sockets  map[string]string // addresses so far, and the key they stand in
 }
 
 func parse(name, dir string, data []byte) (*Config, error) {
-	p := &parser{name: name, dir: dir}
+	p := &parser{name: name, dir: dir, sockets: make(map[string]string)}
 	var r raw
 	d := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
 	if err := d.Decode(&r); err != nil {
@@ -209,9 +210,18 @@ func (p *parser) listen(r *rawListen, l *Listen) {
 
 func (p *parser) addrs(addrs []string, path string) []string {
 	for i, a := range addrs {
+		at := fmt.Sprintf("%s[%d]", path, i)
 		if err := listen.Check(a); err != nil {
-			p.fail(fmt.Sprintf("%s[%d]", path, i), fmt.Sprintf("%q: %v", a, err), "")
+			p.fail(at, fmt.Sprintf("%q: %v", a, err), "")
+			continue
 		}
+		if strings.Contains(a, "/") {
+			a = filepath.Clean(a)
+		}
+		if other, ok := p.sockets[a]; ok && !strings.HasSuffix(a, ":0") {
+			p.fail(at, fmt.Sprintf("%q is taken by %s", a, other), "give each protocol an address of its own")
+		}
+		p.sockets[a] = path
 	}
 	return addrs
 }
