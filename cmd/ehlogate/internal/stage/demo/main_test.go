@@ -1,0 +1,28 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The demo shows what it promises, and leaves nothing behind.
+func TestDemo(t *testing.T) {
+	var out bytes.Buffer
+	err := run(t.Context(), &out, "../../../../../examples/postfix/main.cf")
+	t.Logf("%s", &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, n := range map[string]int{"> a message: delivered": 6, "502 5.5.1": 2, "TLSv1.3 agreed": 0, "TLS 1.3 agreed": 4} {
+		if got := strings.Count(out.String(), what); got != n {
+			t.Errorf("%q is shown %d times, want %d", what, got, n)
+		}
+	}
+	dir := regexp.MustCompile(`of their own, in (\S+)`).FindStringSubmatch(out.String())
+	if _, err := os.Stat(dir[1]); !os.IsNotExist(err) {
+		t.Errorf("%s is left behind: %v", dir[1], err)
+	}
+}

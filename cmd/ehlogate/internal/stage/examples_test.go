@@ -1,0 +1,181 @@
+package stage_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"ehlogate/cmd/ehlogate/internal/stage"
+)
+
+const examples = "../../../../examples"
+
+func example(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(examples, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// newExampleGate runs the example config with the example lists. Only the ports are others.
+func newExampleGate(t *testing.T) *gate {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports, err := stage.FreePorts(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{dir: filepath.Join(tempDir(t), "examples"),
+		memcache: fmt.Sprintf("127.0.0.1:%d", ports[0]), http: fmt.Sprintf("127.0.0.1:%d", ports[1])}
+	g.config = strings.NewReplacer("127.0.0.1:10046", g.memcache, "127.0.0.1:10045", g.http).Replace(example(t, "ehlogate.toml"))
+	g.write(t, "ehlogate.toml", g.config)
+	for _, list := range []string{"lists/allow.list", "lists/deny.list"} {
+		g.write(t, list, example(t, list))
+	}
+	config := filepath.Join(g.dir, "ehlogate.toml")
+	out, err := exec.CommandContext(soon(t), path, "check", "-c", config).CombinedOutput()
+	if err != nil || strings.Contains(string(out), "warning") {
+		t.Errorf("check: %v\n%s", err, out)
+	}
+	g.Daemon = stage.NewDaemon(g.dir, "log", path, stage.ReadyDial(g.memcache, g.http), "serve", "-c", config)
+	t.Cleanup(func() { g.finish(t) })
+	if err := g.Start(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// TestExamples runs a Postfix on the files in examples/postfix, as they stand and with all that is commented out in
+// master.cf, against ehlogate on the example config.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	g := newExampleGate(t)
+	ports, err := stage.FreePorts(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, submission, screen, all := ports[0], ports[1], ports[2], ports[3]
+
+	master := regexp.MustCompile(`(?m)^submission `).ReplaceAllString(example(t, "postfix/master.cf"), fmt.Sprintf("%d ", submission))
+	master = regexp.MustCompile(`(?m)^smtp `).ReplaceAllString(master, fmt.Sprintf("%d ", plain))
+	more := regexp.MustCompile(`(?m)^#(smtp|  -o)`).ReplaceAllString(example(t, "postfix/master.cf"), "$1")
+	more = more[strings.Index(more, "smtp       inet  n  -  y  -  1  postscreen"):strings.Index(more, "\n# Submission")]
+	// The smtpd behind postscreen gets a port, too: postscreen believes no XCLIENT.
+	behind := strings.Replace(more[strings.Index(more, "smtpd      pass"):], "smtpd      pass  -", fmt.Sprintf("%d inet n", all), 1)
+	more = strings.Replace(more, "smtp ", fmt.Sprintf("%d ", screen), 1)
+
+	dir := tempDir(t)
+	p := startPostfix(t, stage.PostfixConfig{
+		Dir:    dir,
+		Main:   strings.ReplaceAll(example(t, "postfix/main.cf"), "127.0.0.1:10046", g.memcache) + "postscreen_greet_wait = 1s\n",
+		Master: master + "\n" + more + "\n" + behind,
+		Files:  map[string]string{"ehlogate-helo.regexp": example(t, "postfix/ehlogate-helo.regexp")},
+	})
+	mark := g.Log.Mark()
+	g.write(t, "lists/deny.list", example(t, "lists/deny.list")+"helo:ylmf-pc\n127.0.0.66 # for postscreen, which believes no XCLIENT\n")
+	if _, err := g.Log.Await(soon(t), regexp.MustCompile(`list loaded.*entries=5 .*list=deny`), mark); err != nil {
+		t.Fatal(err)
+	}
+
+	on := func(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+	for _, tc := range []struct {
+		port    int
+		client  string
+		offered bool
+	}{
+		{plain, "192.0.2.7", false}, {plain, "192.0.2.13", true}, {plain, "2001:db8::1", false}, {plain, "198.51.100.1", true},
+		{all, "192.0.2.7", false}, {all, "198.51.100.1", true},
+		{submission, "192.0.2.7", true},
+	} {
+		c, err := stage.Dial(soon(t), on(tc.port), "127.0.0.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if r, err := c.Banner(); err != nil || r.Code != 220 {
+			t.Fatalf("banner: %v, %v", r, err)
+		}
+		if r, err := c.XCLIENT(netip.MustParseAddr(tc.client)); err != nil || r.Code != 220 {
+			t.Fatalf("XCLIENT: %v, %v", r, err)
+		}
+		if r, err := c.EHLO("client.example"); err != nil || r.Code != 250 || r.Offers("STARTTLS") != tc.offered {
+			t.Errorf("%s on port %d: %v, %v; want STARTTLS offered: %v", tc.client, tc.port, r, err, tc.offered)
+		}
+	}
+	for source, offered := range map[string]bool{"127.0.0.66": false, "127.0.0.67": true} {
+		if r := ehlo(t, on(screen), source); r.Offers("STARTTLS") != offered {
+			t.Errorf("%s through postscreen: %v", source, r)
+		}
+	}
+	for name, offered := range map[string]bool{"ylmf-pc": false, "client.example": true} {
+		r, err := stage.Session(soon(t), on(all), "127.0.0.67", name)
+		if err != nil || r.Reply.Offers("STARTTLS") != offered {
+			t.Errorf("EHLO %s: %v, %v", name, r.Reply, err)
+		}
+	}
+	if complaints, err := p.Maillog().Troubles(0); err != nil || len(complaints) > 0 {
+		t.Errorf("Postfix complained: %q, %v", complaints, err)
+	}
+}
+
+// TestExportedTable asks a real Postfix for what it finds in an exported table, for addresses around all of its borders.
+func TestExportedTable(t *testing.T) {
+	t.Parallel()
+	g := newExampleGate(t)
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := filepath.Join(g.dir, "ehlogate.cidr")
+	config := filepath.Join(g.dir, "ehlogate.toml")
+	p := startPostfix(t, stage.PostfixConfig{Dir: tempDir(t)})
+	for _, def := range []string{"offer", "suppress"} {
+		g.write(t, "ehlogate.toml", strings.Replace(g.config, `default = "offer"`, fmt.Sprintf("default = %q", def), 1))
+		if out, err := exec.CommandContext(soon(t), path, "export", "--format", "postfix-cidr", "-o", table, "-c", config).CombinedOutput(); err != nil {
+			t.Fatalf("export: %v\n%s", err, out)
+		}
+		for _, addr := range []string{"0.0.0.0", "127.0.0.1", "192.0.1.255", "192.0.2.0", "192.0.2.12", "192.0.2.13", "192.0.2.14", "192.0.2.255",
+			"192.0.3.0", "255.255.255.255", "::", "::1", "2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db8::", "2001:db8:ffff::1", "2001:db9::"} {
+			value, _, err := p.Postmap(soon(t), addr, "cidr:"+table)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.CommandContext(soon(t), path, "explain", addr, "-c", config).Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			suppressed := strings.HasPrefix(string(out), addr+": suppress")
+			if suppressed != slices.Contains(strings.Split(value, ", "), "starttls") {
+				t.Errorf("default %s: Postfix finds %q for %s; ehlogate says\n%s", def, value, addr, out)
+			}
+		}
+	}
+}
+
+// TestUnit has systemd look over the unit file.
+func TestUnit(t *testing.T) {
+	t.Parallel()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := filepath.Join(tempDir(t), "ehlogate.service")
+	text := strings.ReplaceAll(example(t, "systemd/ehlogate.service"), "/usr/local/bin/ehlogate", path)
+	if err := os.WriteFile(unit, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(soon(t), "systemd-analyze", "verify", unit).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
