@@ -142,17 +142,28 @@ const (
 	Absent Status = iota
 	// Held: the list holds the client.
 	Held
+	// Excepted: a hole in the list holds the client, so the list does not.
+	Excepted
 	// Unloaded: the source cannot say; it was never loaded, is stale or is
 	// unreachable.
 	Unloaded
 )
 
 // Found is a source's answer. By and ID name the deciding entry if Status is
-// Held.
+// Held or Excepted.
 type Found struct {
 	Status Status
 	ID     int32
 	By     Describer
+}
+
+// Entry describes the deciding entry for a client at addr; it is zero if
+// there is none.
+func (f Found) Entry(addr netip.Addr) Entry {
+	if f.By == nil {
+		return Entry{}
+	}
+	return f.By.Entry(f.ID, addr)
 }
 
 // Source is what fills a list.

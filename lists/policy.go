@@ -11,25 +11,42 @@ type Verdict struct {
 	Reason Reason
 	List   *List // the list that decided; nil if none did
 
-	by   Describer
-	id   int32
-	addr netip.Addr
+	found Found
+	addr  netip.Addr
+}
+
+// ListName is the name of the list that decided, "" if none did.
+func (v Verdict) ListName() string {
+	if v.List == nil {
+		return ""
+	}
+	return v.List.Name
 }
 
 // Entry describes the deciding entry; it is zero unless Reason is
 // ReasonListed.
 func (v Verdict) Entry() Entry {
-	if v.by == nil {
-		return Entry{}
-	}
-	return v.by.Entry(v.id, v.addr)
+	return v.found.Entry(v.addr)
 }
 
 // Decision is the verdict that takes effect, and the verdicts that would have
 // taken effect if their list, or the whole policy, did not merely observe.
 type Decision struct {
 	Verdict
-	Observed []Verdict // in the order of the walk; nil as a rule
+	// Observed are those of observing lists, in the order of the walk. If Reason
+	// is ReasonObserve, the last is what would take effect if the policy as a
+	// whole did not observe. Nil as a rule.
+	Observed []Verdict
+}
+
+// Would is the verdict that would take effect if nothing observed as a whole,
+// and those of the lists that observe for themselves.
+func (d Decision) Would() (v Verdict, observing []Verdict) {
+	if d.Reason == ReasonObserve {
+		last := len(d.Observed) - 1
+		return d.Observed[last], d.Observed[:last]
+	}
+	return d.Verdict, d.Observed
 }
 
 // Policy is an ordered set of lists and what is done for everybody else. It
@@ -63,9 +80,9 @@ func (p *Policy) walk(ctx context.Context, c Client, observed *[]Verdict) Verdic
 	for _, l := range p.Lists {
 		found := l.Source.Lookup(ctx, c)
 		switch {
-		case found.Status == Absent:
+		case found.Status == Absent, found.Status == Excepted:
 		case found.Status == Held:
-			v := Verdict{Action: l.Action, Reason: ReasonListed, List: l, by: found.By, id: found.ID, addr: c.Addr}
+			v := Verdict{Action: l.Action, Reason: ReasonListed, List: l, found: found, addr: c.Addr}
 			if l.Mode == Enforce {
 				return v
 			}

@@ -12,6 +12,7 @@ package policyd
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"ehlogate/lists"
@@ -73,17 +74,22 @@ type Words struct {
 // NewWords makes the words for alwaysHide, the keywords of
 // smtpd_discard_ehlo_keywords, which an answer replaces and has to repeat.
 func NewWords(alwaysHide []string, explicitOffer bool) *Words {
-	var kept []string
-	for _, k := range alwaysHide {
-		if !strings.EqualFold(k, "starttls") {
-			kept = append(kept, k)
-		}
-	}
-	w := &Words{Suppress: strings.Join(append(kept, "starttls"), ", ")}
+	w := &Words{Suppress: join(alwaysHide, "starttls")}
 	if explicitOffer {
-		w.Offer = strings.Join(append(kept, "silent-discard"), ", ")
+		w.Offer = join(alwaysHide, "silent-discard")
 	}
 	return w
+}
+
+// join lists keywords, with last, each once.
+func join(keywords []string, last string) string {
+	var out []string
+	for _, k := range append(slices.Clip(keywords), last) {
+		if !slices.ContainsFunc(out, func(o string) bool { return strings.EqualFold(o, k) }) {
+			out = append(out, k)
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // ClientOf reads a key of the form ADDR or ADDR NAME, and gives what follows

@@ -97,9 +97,12 @@ func (c *checker) list(title, name string, spec file.Spec) {
 		entries = "entry"
 	}
 	fmt.Fprintf(c.out, "%s: fine, %d %s\n", title, t.Len(), entries)
+	if t.Files() == 0 {
+		fmt.Fprintf(c.out, "%s: warning: no file matches files = [...]\n", title)
+	}
 }
 
-// files checks single files.
+// files checks single files, those of one list together.
 func (c *checker) files(o *options, names []string, list string) error {
 	cfg, err := o.load()
 	if err != nil {
@@ -108,44 +111,62 @@ func (c *checker) files(o *options, names []string, list string) error {
 		}
 		cfg = config.Defaults() // a broken config does not keep a list from being looked at
 	}
+	specs := make(map[string]*file.Spec)
+	var order []string
 	for _, name := range names {
+		if name == "" {
+			return errors.New("an empty file name")
+		}
 		if strings.HasSuffix(name, ".toml") {
 			c.config(name)
 			continue
-		}
-		rules, as, err := rulesFor(cfg, name, list)
-		if err != nil {
-			return err
 		}
 		abs, err := filepath.Abs(name)
 		if err != nil {
 			return exitError{exitWrong, err}
 		}
-		c.list(name+as, name, file.Spec{Patterns: []string{abs}, Rules: rules})
+		of, err := listsOf(cfg, abs, list)
+		if err != nil {
+			return err
+		}
+		for _, l := range of {
+			if specs[l.Name] == nil {
+				specs[l.Name] = &file.Spec{Rules: l.Spec.Rules}
+				order = append(order, l.Name)
+			}
+			specs[l.Name].Patterns = append(specs[l.Name].Patterns, file.Literal(abs))
+		}
+	}
+	for _, name := range order {
+		title := fmt.Sprintf("list %q", name)
+		if name == "" {
+			title = "of no list in the config, so what depends on its action is not checked"
+		}
+		c.list(title, name, *specs[name])
 	}
 	return nil
 }
 
-// rulesFor finds the rules for a list file.
-func rulesFor(cfg *config.Config, name, list string) (rules file.Rules, as string, err error) {
-	abs, err := filepath.Abs(name)
-	if err != nil {
-		return rules, "", exitError{exitWrong, err}
-	}
+// listsOf finds the lists to which a file belongs, or is to belong.
+func listsOf(cfg *config.Config, path, list string) (of []config.List, err error) {
 	var known []string
 	for _, l := range cfg.Lists {
 		known = append(known, l.Name)
 		if l.Name == list {
-			return l.Spec.Rules, fmt.Sprintf(" (as %s)", l.Name), nil
+			return []config.List{l}, nil
 		}
 		for _, pattern := range l.Spec.Patterns {
-			if ok, _ := filepath.Match(pattern, abs); ok && list == "" {
-				return l.Spec.Rules, fmt.Sprintf(" (as %s)", l.Name), nil
+			if ok, _ := filepath.Match(pattern, path); ok {
+				of = append(of, l)
+				break
 			}
 		}
 	}
 	if list != "" {
-		return rules, "", exitError{exitWrong, fmt.Errorf("there is no list %q in the config, only %q", list, known)}
+		return nil, exitError{exitWrong, fmt.Errorf("there is no list %q in the config, only %q", list, known)}
 	}
-	return file.Rules{AnyAction: true}, " (of no list in the config: what depends on its action is not checked)", nil
+	if len(of) == 0 {
+		of = []config.List{{Spec: file.Spec{Rules: file.Rules{AnyAction: true}}}}
+	}
+	return of, nil
 }

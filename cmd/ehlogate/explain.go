@@ -8,9 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/explain"
-	"ehlogate/lists"
-	"ehlogate/policyd"
 )
 
 func newExplain(o *options) *cobra.Command {
@@ -32,16 +31,18 @@ only. So an answer may differ from a decision on --name or --helo.`,
 		Example: "  ehlogate explain 192.0.2.7\n  ehlogate explain 2001:db8::1 --helo ylmf-pc --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c := lists.Client{Name: lists.NormalName(name), HELO: lists.NormalName(helo)}
-			var err error
-			if c.Addr, err = lists.ParseAddr(args[0]); err != nil {
-				return fmt.Errorf("%w: write the address of a client", err)
+			c, err := explain.ParseClient(args[0], name, helo)
+			if err != nil {
+				return err
 			}
 			live, broken, err := o.snapshot(cmd.ErrOrStderr(), time.Now)
 			if err != nil {
 				return err
 			}
-			r := explain.Ask(cmd.Context(), c, live.Policy, func() *policyd.Words { return live.Words })
+			r := explain.Ask(cmd.Context(), c, live.Policy, live.Words)
+			if live.Config.File == "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "no config file: these are the built-in defaults (%s does not exist; -c names another)\n", config.DefaultFile)
+			}
 			if asJSON {
 				err = writeJSON(cmd.OutOrStdout(), r)
 			} else {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,16 +66,34 @@ A running smtpd does not notice a changed table: end with "postfix reload".`,
 	return cmd
 }
 
-// replaceFile writes a file that readers see whole, the old or the new. Its
-// mode is that of the file before, or readable for all.
+// replaceFile writes a file that readers see whole, the old or the new. Mode
+// and owner are those of the file before; a new one is readable for all. A link
+// is followed, and what is no regular file, such as /dev/stdout, written to.
 func replaceFile(name string, data []byte) (err error) {
-	mode := os.FileMode(0o644)
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		name = real
+	}
+	mode, uid, gid := os.FileMode(0o644), -1, -1
 	if info, err := os.Stat(name); err == nil {
+		if info.IsDir() {
+			return fmt.Errorf("%s is a directory", name)
+		}
+		if !info.Mode().IsRegular() {
+			f, err := os.OpenFile(name, os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.Write(data)
+			return errors.Join(err, f.Close())
+		}
 		mode = info.Mode().Perm()
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			uid, gid = int(st.Uid), int(st.Gid)
+		}
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
-		return err
+		return fmt.Errorf("writing %s: %w", name, err)
 	}
 	defer func() {
 		f.Close()
@@ -82,6 +102,9 @@ func replaceFile(name string, data []byte) (err error) {
 		}
 	}()
 	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Chown(uid, gid); err != nil {
 		return err
 	}
 	if err := f.Chmod(mode); err != nil {

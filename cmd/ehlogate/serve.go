@@ -85,10 +85,9 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 
 	// From here on, what is started ends with ctx.
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	var running sync.WaitGroup
 	defer running.Wait()
-	defer cancel(nil)
+	defer cancel(nil) // before the wait
 	for _, s := range services {
 		if err := s.start(ctx, cfg, log, metrics, watch, &running, cancel); err != nil {
 			return exitError{exitWrong, err}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"ehlogate/lists"
 )
@@ -32,7 +33,7 @@ func (p *parser) entry(word string, off int) {
 	switch first, last, dash := strings.Cut(word, "-"); {
 	case strings.Contains(word, "/"):
 		p.prefix(word, bad)
-	case dash && (looksLikeAddress(word) || isAddress(first)):
+	case dash && (looksLikeAddress(word) || isAddress(first) && looksLikeAddress(last)):
 		p.span(first, last, bad)
 	case looksLikeAddress(word):
 		p.span(word, word, bad)
@@ -57,8 +58,9 @@ func misspelt(word string) (msg, hint string) {
 	case strings.Contains(word, "@"):
 		return fmt.Sprintf("%q is a mail address; clients are hosts", word), "write an address, a prefix, a range, a host name or helo:NAME"
 	case strings.Count(word, ":") == 1:
-		host, _, _ := strings.Cut(word, ":")
-		return fmt.Sprintf("%q is no address and no name", word), "write " + host + "; a client's port says nothing, and of words before a colon only helo: is known"
+		return fmt.Sprintf("%q is no address and no name", word), "write it without a port; of words before a colon only helo: is known"
+	case strings.HasSuffix(word, ".*"):
+		return fmt.Sprintf("%q is no prefix", word), "write a prefix with its length, as in 192.0.2.0/24"
 	case strings.ContainsAny(word, ",;"):
 		return "more than one entry, or a comma too many", "write one entry a line, without , or ;"
 	}
@@ -158,6 +160,9 @@ func addrFault(s string) string {
 		return ""
 	}
 	parts := strings.Split(s, ".")
+	if s == "" {
+		return ""
+	}
 	if len(parts) != 4 {
 		return fmt.Sprintf(": it has %d of 4 parts", len(parts))
 	}
@@ -165,7 +170,9 @@ func addrFault(s string) string {
 		switch n, err := strconv.Atoi(part); {
 		case part == "":
 			return ": a part is empty"
-		case err != nil || n > 255:
+		case err != nil:
+			return fmt.Sprintf(": %s is no number", part)
+		case n > 255:
 			return fmt.Sprintf(": %s is above 255", part)
 		case len(part) > 1 && part[0] == '0':
 			return fmt.Sprintf(": %s may be read as octal", part)
@@ -185,6 +192,8 @@ func (p *parser) helo(name string, off int) {
 		return
 	}
 	switch {
+	case strings.Contains(p.item.Name, "..") && p.item.Name[0] == '.':
+		p.fail(off, len(name), "a label is empty", "only helo:*.DOMAIN and helo:* are known")
 	case p.item.Name == "":
 		p.fail(off-len("helo:"), len("helo:"), "helo: without a name", "write the name right behind it, without a space")
 	case len(name) > 255:
@@ -229,8 +238,11 @@ func isLabelByte(c byte) bool {
 }
 
 func hostNameHint(s string) string {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
+	for _, r := range s {
+		if r >= 0x80 && !unicode.IsLetter(r) {
+			return fmt.Sprintf("there is a character that looks like another one, or like none (%U): type the line again", r)
+		}
+		if r >= 0x80 {
 			return "write the xn-- form of the name"
 		}
 	}

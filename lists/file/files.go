@@ -1,11 +1,11 @@
 package file
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 	"syscall"
 )
@@ -14,27 +14,20 @@ import (
 // by name within each, every file once.
 //
 // A pattern without wildcards names one file, which must be there. One with
-// wildcards may name none, as a drop-in directory does at first, but the
-// directory it looks into must be there. Hidden files are not taken unless
-// the pattern says so: editors keep their own under such names.
+// wildcards may name none, as a drop-in directory does at first. A directory
+// that cannot be read is an error: what is in it is not known. Hidden files and
+// directories are not taken unless the pattern says so: editors keep their own
+// under such names.
 func expand(patterns []string) ([]string, error) {
 	var out []string
 	seen := make(map[string]bool)
 	for _, pattern := range patterns {
-		names := []string{pattern}
-		if hasMeta(pattern) {
-			if _, err := os.ReadDir(fixedDir(pattern)); err != nil {
-				return nil, err
-			}
-			var err error
-			if names, err = filepath.Glob(pattern); err != nil {
-				return nil, fmt.Errorf("%s: %w", pattern, err)
-			}
-			sort.Strings(names)
+		names, err := glob(pattern)
+		if err != nil {
+			return nil, err
 		}
 		for _, name := range names {
-			hidden := strings.HasPrefix(filepath.Base(name), ".") && !strings.HasPrefix(filepath.Base(pattern), ".")
-			if !seen[name] && !(hidden && hasMeta(pattern)) {
+			if !seen[name] {
 				seen[name] = true
 				out = append(out, name)
 			}
@@ -43,15 +36,82 @@ func expand(patterns []string) ([]string, error) {
 	return out, nil
 }
 
-func hasMeta(s string) bool { return strings.ContainsAny(s, `*?[\`) }
+// glob expands an absolute pattern, one part of the path after the other.
+// filepath.Glob would keep silent about what it cannot read.
+func glob(pattern string) ([]string, error) {
+	parts := strings.Split(strings.TrimPrefix(filepath.Clean(pattern), "/"), "/")
+	found, wild := []string{"/"}, false
+	for i, part := range parts {
+		var next []string
+		plain, isPlain := unquote(part)
+		for _, dir := range found {
+			if isPlain {
+				name := filepath.Join(dir, plain)
+				if wild { // a name behind a wildcard may be in some directories only
+					if _, err := os.Lstat(name); isAbsent(err) {
+						continue
+					} else if err != nil {
+						return nil, err
+					}
+				}
+				next = append(next, name)
+				continue
+			}
+			entries, err := os.ReadDir(dir) // sorted
+			if wild && isAbsent(err) {
+				continue // a file, or gone by now
+			} else if err != nil {
+				return nil, err
+			}
+			for _, e := range entries {
+				ok, err := filepath.Match(part, e.Name())
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", pattern, err)
+				}
+				hidden := e.Name()[0] == '.' && part[0] != '.'
+				if ok && !hidden && (i == len(parts)-1 || e.IsDir() || e.Type() == fs.ModeSymlink) {
+					next = append(next, filepath.Join(dir, e.Name()))
+				}
+			}
+		}
+		found, wild = next, wild || !isPlain
+	}
+	return found, nil
+}
+
+func isAbsent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// unquote gives the name that a pattern without wildcards stands for.
+func unquote(pattern string) (name string, ok bool) {
+	var b strings.Builder
+	for i := 0; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '*', '?', '[':
+			return "", false
+		case '\\':
+			if i++; i == len(pattern) {
+				return "", false // which filepath.Match calls a bad pattern
+			}
+		}
+		b.WriteByte(pattern[i])
+	}
+	return b.String(), true
+}
+
+// Literal gives the pattern that names one file, whatever its name is made of.
+func Literal(name string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
+}
 
 // fixedDir is the deepest directory of pattern above any wildcard.
 func fixedDir(pattern string) string {
-	dir := filepath.Dir(pattern)
-	for hasMeta(dir) {
-		dir = filepath.Dir(dir)
+	for dir := filepath.Dir(pattern); ; dir = filepath.Dir(dir) {
+		if plain, ok := unquote(dir); ok {
+			return plain
+		}
 	}
-	return dir
 }
 
 // open opens a regular file for reading. It does not wait, as opening a named

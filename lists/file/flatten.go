@@ -47,22 +47,18 @@ type chains struct {
 // may be permanent. One that ends no later than one before it never counts.
 func (c *chains) add(entries []ref) ref {
 	var live []node
+	var r ref // what counts when all of live have ended
 	for _, e := range entries {
 		until, expires := c.until[e.id()]
 		if !expires {
-			live = append(live, node{entry: e})
+			r = e
 			break
 		}
 		if len(live) == 0 || until > live[len(live)-1].until {
 			live = append(live, node{entry: e, until: until})
 		}
 	}
-	var r ref
 	for _, n := range slices.Backward(live) {
-		if n.until == 0 {
-			r = n.entry
-			continue
-		}
 		n.next = r
 		at, ok := c.seen[n]
 		if !ok {

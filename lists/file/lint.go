@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -38,7 +39,7 @@ type lintItem struct {
 // warnings are added to l.Warnings.
 func (l *Lint) Check(name string, spec Spec) (*Table, error) {
 	var items []lintItem
-	t, err := read(spec, func(it *Item) {
+	t, err := read(spec, func() { items = items[:0] }, func(it *Item) {
 		items = append(items, lintItem{Item: *it, line: string(it.text)})
 		items[len(items)-1].text = nil
 	})
@@ -72,11 +73,16 @@ func (l *Lint) twice(list string, items []lintItem) {
 			l.warn(it, fmt.Sprintf("%s expired at %s", it, it.Until.Format(time.RFC3339)), "delete the line")
 			continue
 		}
+		if strings.HasPrefix(it.Note, "until=") {
+			l.warn(it, "until= stands in the note, where it has no effect", "write it before the #")
+		}
 		k := lintKey{it.Kind, it.From, it.To, it.Name}
 		first, dup := own[k]
 		switch {
 		case !dup:
 			own[k] = lintPlace{list, it.file, it.Item}
+		case first.item.Hole != it.Hole && !sameEnd(first.item, it.Item):
+			// An entry with a hole in it for a while.
 		case first.item.Hole != it.Hole:
 			l.warn(it, fmt.Sprintf("%s and %s (%s:%d) in one list: the hole wins", it, first.item, first.file, first.item.Line), "keep one of them")
 		default:
@@ -99,8 +105,8 @@ func (l *Lint) twice(list string, items []lintItem) {
 }
 
 // covered finds address entries that change nothing, because the next wider
-// entry around them says the same for at least as long. Where ranges overlap
-// without one holding the other it keeps silent.
+// entry around them says the same for at least as long. It keeps silent where
+// an entry that says otherwise comes in between.
 func (l *Lint) covered(items []lintItem) {
 	addrs := make([]int, 0, len(items))
 	for i := range items {
@@ -112,28 +118,61 @@ func (l *Lint) covered(items []lintItem) {
 		a, b := &items[x], &items[y]
 		return cmp.Or(a.From.Compare(b.From), b.To.Compare(a.To), cmp.Compare(x, y))
 	})
-	var open []int               // the spans around the present one, widest first
-	covered := make(map[int]int) // which entry, by which
-	for _, i := range addrs {
+	var open []*lintItem               // those that begin at or before the present one
+	covered := make(map[int]*lintItem) // which, by which
+	for at, i := range addrs {
 		it := &items[i]
-		for len(open) > 0 && (items[open[len(open)-1]].To.Less(it.From) || items[open[len(open)-1]].From.Is4() != it.From.Is4()) {
-			open = open[:len(open)-1]
+		open = slices.DeleteFunc(open, func(o *lintItem) bool { return o.From.Is4() != it.From.Is4() || o.To.Less(it.From) })
+		if by := around(it, open); by != nil && !contradicted(it, by, open, items, addrs[at+1:]) {
+			covered[i] = by
 		}
-		if n := len(open); n > 0 {
-			around := &items[open[n-1]]
-			same := around.From == it.From && around.To == it.To
-			if !same && !around.To.Less(it.To) && around.Hole == it.Hole && outlives(around.Until, it.Until) {
-				covered[i] = open[n-1]
-			}
-		}
-		open = append(open, i)
+		open = append(open, it)
 	}
 	for i, it := range items {
-		if by, ok := covered[i]; ok {
-			w := items[by]
+		if w, ok := covered[i]; ok {
 			l.warn(it, fmt.Sprintf("%s is covered by %s (%s:%d)", it, w, w.file, w.Line), "delete the line, unless it is there for its note")
 		}
 	}
 }
+
+// around gives the smallest of open that holds all of it, says the same, and
+// lasts as long.
+func around(it *lintItem, open []*lintItem) (by *lintItem) {
+	for _, o := range open {
+		same := o.From == it.From && o.To == it.To
+		if !same && !o.To.Less(it.To) && o.Hole == it.Hole && outlives(o.Until, it.Until) && (by == nil || o.size().less(by.size())) {
+			by = o
+		}
+	}
+	return by
+}
+
+// contradicted: an entry that meets it, says otherwise, and comes between it
+// and by in precedence. Some are open, the others begin within it.
+func contradicted(it, by *lintItem, open []*lintItem, items []lintItem, later []int) bool {
+	between := func(o *lintItem) bool {
+		return o.Hole != it.Hole && !o.size().less(it.size()) && !by.size().less(o.size())
+	}
+	if slices.ContainsFunc(open, between) {
+		return true
+	}
+	for n, i := range later {
+		o := &items[i]
+		if o.From.Is4() != it.From.Is4() || it.To.Less(o.From) {
+			return false
+		}
+		if n == maxLater || between(o) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxLater bounds how many entries are looked at for one warning.
+const maxLater = 1000
+
+func (it *lintItem) size() key6 { return keyOf(it.To).minus(keyOf(it.From)) }
+
+func sameEnd(a, b Item) bool { return a.Until.Equal(b.Until) }
 
 func outlives(a, b time.Time) bool { return a.IsZero() || !b.IsZero() && !a.Before(b) }

@@ -31,12 +31,12 @@ type Rules struct {
 func Parse(r io.Reader, name string, rules Rules, each func(*Item) error) error {
 	p := parser{file: name, rules: rules}
 	br := bufio.NewReaderSize(r, MaxLine)
-	for empty := true; ; empty = false {
+	for {
 		line, err := br.ReadSlice('\n')
 		if err == io.EOF && len(line) == 0 {
-			if empty {
+			if !p.said && p.problems.Total == 0 {
 				p.problems.Add(Problem{File: name,
-					Msg:  "the file has zero bytes, as a half-finished write has",
+					Msg:  "the file is empty, as in a half-finished write",
 					Hint: "for an empty list on purpose write a comment into it"})
 			}
 			return p.problems.Err()
@@ -53,6 +53,9 @@ func Parse(r io.Reader, name string, rules Rules, each func(*Item) error) error 
 				return err
 			}
 		}
+		if err == io.EOF {
+			p.fail(len(p.text), 1, "the last line has no end, as in a half-finished write", "end it with a newline")
+		}
 		if err != nil && err != io.EOF {
 			return fmt.Errorf("reading %s: %w", name, err)
 		}
@@ -64,6 +67,7 @@ type parser struct {
 	rules    Rules
 	line     int
 	text     []byte // the line without its end
+	said     bool   // there was a comment or an entry
 	item     Item
 	problems Problems
 }
@@ -89,11 +93,13 @@ func (p *parser) parse(line []byte) (*Item, bool) {
 		p.fail(i, 1, fmt.Sprintf("the byte 0x%02x is not text", line[i]), "list files are UTF-8 text, one entry a line")
 		return nil, false
 	}
-	body, note, _ := bytes.Cut(line, []byte("#"))
+	body, note, comment := bytes.Cut(line, []byte("#"))
 	word, off, rest := nextWord(body, 0)
 	if len(word) == 0 {
+		p.said = p.said || comment
 		return nil, false
 	}
+	p.said = true
 	p.item = Item{text: line, Line: p.line, Col: off + 1, Width: len(word), Note: string(bytes.TrimSpace(note))}
 	before := p.problems.Total // one problem a line is enough to say
 	p.entry(string(word), off)

@@ -84,6 +84,8 @@ func TestGoodLines(t *testing.T) {
 		{".example.net", ".example.net", "", ""},
 		{"!.example.net", "!.example.net", "", ""},
 		{"1-2-3-4.dyn.example", "1-2-3-4.dyn.example", "", ""},
+		{"1.2.3.4-static.example.net", "1.2.3.4-static.example.net", "", ""},
+		{"192.0.2.7 until=1970-01-01T00:00:00Z", "192.0.2.7", "", "1970-01-01T00:00:00Z"},
 		{"helo:ylmf-pc#note", "helo:ylmf-pc", "note", ""},
 		{"HELO:*.Dyn.Example", "helo:*.dyn.example", "", ""},
 		{"helo:[192.0.2.1]", "helo:[192.0.2.1]", "", ""},
@@ -106,13 +108,16 @@ func TestGoodLines(t *testing.T) {
 	}
 }
 
-// A file of comments is an empty list on purpose, one of zero bytes is not.
-func TestEmptyFiles(t *testing.T) {
+// A file of comments is an empty list on purpose; one of zero bytes is not, nor
+// is one that ends within a line.
+func TestHalfFiles(t *testing.T) {
 	if n := len(parseAll(t, "# nobody\n", Rules{})); n != 0 {
 		t.Errorf("%d entries in a comment", n)
 	}
-	if err := Parse(strings.NewReader(""), "x", Rules{}, nil); err == nil {
-		t.Error("a file of zero bytes was taken")
+	for _, text := range []string{"", "\n", "  \n\n", "\xef\xbb\xbf", "# comment", "192.0.2.1", "192.0.2.0/24\n192.0.2.1"} {
+		if err := Parse(strings.NewReader(text), "x", Rules{}, func(*Item) error { return nil }); err == nil {
+			t.Errorf("%q was taken", text)
+		}
 	}
 }
 
@@ -132,19 +137,19 @@ func TestManyProblems(t *testing.T) {
 func TestWide(t *testing.T) {
 	for _, wide := range []string{"10.0.0.0/7", "0.0.0.0/0", "10.0.0.0-11.0.0.0", "2001::/18", "::/0", ".com", "helo:*", "helo:*.com"} {
 		none := func(*Item) error { return nil }
-		if err := Parse(strings.NewReader(wide), "x", Rules{Action: lists.Suppress}, none); err == nil {
+		if err := Parse(strings.NewReader(wide+"\n"), "x", Rules{Action: lists.Suppress}, none); err == nil {
 			t.Errorf("%s was taken in a suppress list", wide)
 		}
-		if err := Parse(strings.NewReader(wide), "x", Rules{Action: lists.Suppress, AllowWide: true}, none); err != nil {
+		if err := Parse(strings.NewReader(wide+"\n"), "x", Rules{Action: lists.Suppress, AllowWide: true}, none); err != nil {
 			t.Errorf("%s with allow_wide: %v", wide, err)
 		}
 		if !strings.HasPrefix(wide, "helo") {
-			parseAll(t, wide, Rules{Action: lists.Offer})
-			parseAll(t, "!"+wide, Rules{Action: lists.Suppress})
+			parseAll(t, wide+"\n", Rules{Action: lists.Offer})
+			parseAll(t, "!"+wide+"\n", Rules{Action: lists.Suppress})
 		}
 	}
 	for _, fine := range []string{"10.0.0.0/8", "2001:0::/19", ".co.uk", "helo:*.dyn.example"} {
-		parseAll(t, fine, Rules{Action: lists.Suppress})
+		parseAll(t, fine+"\n", Rules{Action: lists.Suppress})
 	}
 }
 

@@ -59,10 +59,11 @@ func (s *Source) Lookup(_ context.Context, c lists.Client) lists.Found {
 	if t == nil {
 		return lists.Found{Status: lists.Unloaded}
 	}
-	if id, held := t.Lookup(c, s.clock); held {
-		return lists.Found{Status: lists.Held, ID: id, By: t}
+	id, status := t.Lookup(c, s.clock)
+	if status == lists.Absent {
+		return lists.Found{}
 	}
-	return lists.Found{}
+	return lists.Found{Status: status, ID: id, By: t}
 }
 
 // Spec is what the source was made with.
@@ -109,21 +110,28 @@ func (s *Source) Stale(touched map[string]bool) bool {
 // readTries is how often a file that changes while it is read is read again.
 const readTries = 3
 
-var errMoving = errors.New("the file changes while it is read")
+// movingError names a file that changed while it was read.
+type movingError string
+
+func (e movingError) Error() string { return string(e) + " changes while it is read" }
 
 // Read makes a table of the files of spec. Its errors are *Problems.
 func Read(spec Spec) (*Table, error) {
-	return read(spec, func(*Item) {})
+	return read(spec, func() {}, func(*Item) {})
 }
 
-func read(spec Spec, each func(*Item)) (*Table, error) {
+// read gives all entries to each. It calls begin before the first, and again
+// if it has to start anew.
+func read(spec Spec, begin func(), each func(*Item)) (*Table, error) {
 	for try := 1; ; try++ {
+		begin()
 		t, err := readOnce(spec, each)
-		if !errors.Is(err, errMoving) {
+		var moving movingError
+		if !errors.As(err, &moving) {
 			return t, err
 		}
 		if try == readTries {
-			return nil, &Problems{Total: 1, First: []Problem{{File: spec.Patterns[0], Msg: err.Error(),
+			return nil, &Problems{Total: 1, First: []Problem{{File: string(moving), Msg: "the file changes while it is read",
 				Hint: "write a new file and rename it over the old one"}}}
 		}
 	}
@@ -145,7 +153,7 @@ func readOnce(spec Spec, each func(*Item)) (*Table, error) {
 		var ps *Problems
 		switch {
 		case err == nil:
-		case errors.Is(err, errMoving):
+		case errors.As(err, new(movingError)):
 			return nil, err
 		case errors.As(err, &ps):
 			for _, p := range ps.First {
@@ -175,7 +183,7 @@ func readFile(name string, rules Rules, each func(*Item) error) error {
 	defer f.Close()
 	parseErr := Parse(f, name, rules, each)
 	if after, err := f.Stat(); err != nil || stampOf(after) != stampOf(before) {
-		return errMoving
+		return movingError(name)
 	}
 	return parseErr
 }

@@ -103,7 +103,7 @@ func TestGlob(t *testing.T) {
 	write(t, filepath.Join(d, ".#a.list"), "what an editor leaves\n")
 	write(t, filepath.Join(d, "a.list~"), "another\n")
 	must(t, s.Load())
-	if status(s, "192.0.2.1") != lists.Absent || status(s, "192.0.2.2") != lists.Held || status(s, "192.0.2.3") != lists.Held {
+	if status(s, "192.0.2.1") != lists.Excepted || status(s, "192.0.2.2") != lists.Held || status(s, "192.0.2.3") != lists.Held {
 		t.Error("the files were not read in order of their names")
 	}
 	found := s.Lookup(t.Context(), lists.Client{Addr: netip.MustParseAddr("192.0.2.2")})
@@ -141,7 +141,7 @@ func TestWatch(t *testing.T) {
 	must(t, s.Load())
 
 	w := NewWatcher(log)
-	w.Settle, w.Poll = 5*time.Millisecond, time.Hour
+	w.Settle, w.Quiet, w.Poll = 5*time.Millisecond, 20*time.Millisecond, time.Hour
 	defer w.Close()
 	w.Follow([]*Source{s})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -185,6 +185,21 @@ func TestWatch(t *testing.T) {
 	await("192.0.2.3", lists.Held)
 	edit(plain, "192.0.2.4\n") // the new file is watched too
 	await("192.0.2.4", lists.Held)
+
+	// A slow writer is not read half-way: Quiet is longer than its pauses.
+	slow, err := os.OpenFile(plain, os.O_WRONLY|os.O_TRUNC, 0o644)
+	must(t, err)
+	for _, part := range []string{"192.0.2.41\n", "192.0.2.42\n", "192.0.2.43\n"} {
+		_, err := slow.WriteString(part)
+		must(t, err)
+		select {
+		case <-report:
+			t.Error("a change is reported while the file is being written")
+		case <-time.After(w.Quiet / 4): // the pause of the writer
+		}
+	}
+	must(t, slow.Close())
+	await("192.0.2.43", lists.Held)
 
 	edit(filepath.Join(dir, "v1", "linked.list"), "192.0.2.5\n") // behind two links
 	await("192.0.2.5", lists.Held)

@@ -34,6 +34,7 @@ type Table struct {
 	notes map[int32]string // of the entries that have one
 	until map[int32]int64  // Unix nanoseconds, of the entries that expire
 	named map[int32]struct{}
+	holes map[int32]bool
 }
 
 // inTexts marks an entry whose text cannot be made from an address.
@@ -51,30 +52,33 @@ type fileSpan struct {
 // Len is the number of entries, holes among them.
 func (t *Table) Len() int { return len(t.lines) }
 
-// Lookup says whether the table holds c now, and by which entry. The clock is
-// read only where an entry that expires decides.
+// Files is the number of files that the table was made of.
+func (t *Table) Files() int { return len(t.files) }
+
+// Lookup says whether the table holds c now, and by which entry, or which hole
+// keeps it from that. The clock is read only where an entry that expires
+// decides.
 //
 // Each kind has one winner. If one of them is a hole the table does not hold
 // the client; else the first winner in the order address, name, HELO is the
 // entry named.
-func (t *Table) Lookup(c lists.Client, clock func() time.Time) (id int32, held bool) {
+func (t *Table) Lookup(c lists.Client, clock func() time.Time) (id int32, status lists.Status) {
 	best := t.now(t.addrRef(c.Addr), clock)
-	if best.hole() {
-		return 0, false
-	}
-	if c.Name != "" && len(t.names) > 0 {
-		r := t.name(t.names, c.Name, clock)
-		if r.hole() {
-			return 0, false
-		}
-		if best == 0 {
+	if !best.hole() && c.Name != "" && len(t.names) > 0 {
+		if r := t.name(t.names, c.Name, clock); r.hole() || best == 0 {
 			best = r
 		}
 	}
 	if best == 0 && c.HELO != "" && len(t.helos) > 0 {
 		best = t.name(t.helos, c.HELO, clock) // no holes here
 	}
-	return best.id(), best != 0
+	switch {
+	case best == 0:
+		return 0, lists.Absent
+	case best.hole():
+		return best.id(), lists.Excepted
+	}
+	return best.id(), lists.Held
 }
 
 func (t *Table) addrRef(a netip.Addr) ref {
@@ -137,7 +141,7 @@ func (t *Table) now(r ref, clock func() time.Time) ref {
 	return r
 }
 
-// Entry describes entry id, which held a client at addr.
+// Entry describes entry id, which decided about a client at addr.
 func (t *Table) Entry(id int32, addr netip.Addr) lists.Entry {
 	f := t.files[sort.Search(len(t.files), func(i int) bool { return t.files[i].first > id })-1]
 	e := lists.Entry{File: f.name, Line: int(t.lines[id]), Note: t.notes[id]}
@@ -148,6 +152,9 @@ func (t *Table) Entry(id int32, addr netip.Addr) lists.Entry {
 		e.Text = t.texts[id]
 	} else if p, err := addr.Prefix(int(n)); err == nil {
 		e.Text = spanText(p.Addr(), lastOf(p))
+		if t.holes[id] {
+			e.Text = "!" + e.Text
+		}
 	}
 	return e
 }
@@ -236,6 +243,9 @@ func (b *builder) add(it *Item) error {
 	}
 	if !it.Until.IsZero() {
 		put(&t.until, id, it.Until.UnixNano())
+	}
+	if it.Hole {
+		put(&t.holes, id, true)
 	}
 	e := entryRef(id, it.Hole)
 	switch {

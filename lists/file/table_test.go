@@ -13,7 +13,7 @@ import (
 
 // oracle says what the design's section 2 says, word for word and slowly: the
 // entry that holds c, or nil.
-func oracle(items []Item, c lists.Client, now time.Time) *Item {
+func oracle(items []Item, c lists.Client, now time.Time) (*Item, lists.Status) {
 	var winners [3]*Item
 	for i := range items {
 		it := &items[i]
@@ -28,13 +28,16 @@ func oracle(items []Item, c lists.Client, now time.Time) *Item {
 	var first *Item
 	for _, w := range winners {
 		if w != nil && w.Hole {
-			return nil
+			return w, lists.Excepted
 		}
 		if first == nil {
 			first = w
 		}
 	}
-	return first
+	if first == nil {
+		return nil, lists.Absent
+	}
+	return first, lists.Held
 }
 
 func holds(it *Item, c lists.Client) bool {
@@ -151,12 +154,12 @@ func build(t testing.TB, text string, rules Rules) (*Table, []Item) {
 // compare asks table and oracle the same and fails if they differ.
 func compare(t *testing.T, table *Table, items []Item, c lists.Client, now time.Time) {
 	t.Helper()
-	want := oracle(items, c, now)
-	id, held := table.Lookup(c, func() time.Time { return now })
-	if held != (want != nil) {
-		t.Fatalf("%+v at %s: held %v, want %v", c, now, held, want)
+	want, status := oracle(items, c, now)
+	id, got := table.Lookup(c, func() time.Time { return now })
+	if got != status {
+		t.Fatalf("%+v at %s: status %v, want %v by %v", c, now, got, status, want)
 	}
-	if !held {
+	if want == nil {
 		return
 	}
 	e := table.Entry(id, c.Addr)
@@ -199,8 +202,9 @@ func TestIndexAgainstOracle(t *testing.T) {
 	}
 	for range 300000 {
 		a := netip.AddrFrom4([4]byte{[]byte{0, 1, 10, 255}[r.IntN(4)], []byte{0, 7, 8, 255}[r.IntN(4)], byte(r.IntN(128)), byte(r.IntN(256))})
-		id, held := table.Lookup(lists.Client{Addr: a}, time.Now)
+		id, status := table.Lookup(lists.Client{Addr: a}, time.Now)
 		line, want := byAddr[a]
+		held := status == lists.Held
 		if held != want || held && table.Entry(id, a).Line != line {
 			t.Fatalf("%s: held %v, want %v in line %d", a, held, want, line)
 		}
@@ -228,9 +232,17 @@ func TestClockSetBack(t *testing.T) {
 		line int
 	}{{epoch, 2}, {epoch.Add(24*time.Hour - 1), 2}, {epoch.Add(24 * time.Hour), 1}, {epoch, 2}} {
 		id, held := table.Lookup(c, func() time.Time { return tc.now })
-		if e := table.Entry(id, c.Addr); !held || e.Line != tc.line || (e.Note == "note") != (tc.line == 2) {
+		if e := table.Entry(id, c.Addr); held != lists.Held || e.Line != tc.line || (e.Note == "note") != (tc.line == 2) {
 			t.Errorf("at %s: held %v by %+v, want line %d", tc.now, held, e, tc.line)
 		}
+	}
+}
+
+// The epoch is an instant like any other.
+func TestUntilEpoch(t *testing.T) {
+	table, _ := build(t, "192.0.2.1 until=1970-01-01T00:00:00Z\n", Rules{})
+	if _, held := table.Lookup(lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}, time.Now); held != lists.Absent {
+		t.Error("an entry that ended in 1970 counts")
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -16,16 +18,20 @@ import (
 // reports (NFS) and a watch can be lost.
 type Watcher struct {
 	Settle time.Duration // no report until nothing happened for so long
+	Quiet  time.Duration // nor, if a list was written to in place, for so long: it may not be whole yet
 	Poll   time.Duration // an empty report at least so often
 
-	fs      *fsnotify.Watcher // nil: polling only
-	watched map[string]stamp
+	log      logrus.FieldLogger
+	fs       *fsnotify.Watcher // nil: polling only
+	watched  map[string]stamp
+	missed   bool // a watch was refused, which was logged
+	patterns atomic.Pointer[[]string]
 }
 
 // NewWatcher gives a watcher with times that suit people and programs alike.
 // If the kernel grants no watches, only polling is left, and log says so.
 func NewWatcher(log logrus.FieldLogger) *Watcher {
-	w := &Watcher{Settle: 100 * time.Millisecond, Poll: 10 * time.Second, watched: make(map[string]stamp)}
+	w := &Watcher{Settle: 100 * time.Millisecond, Quiet: time.Second, Poll: 10 * time.Second, log: log, watched: make(map[string]stamp)}
 	var err error
 	if w.fs, err = fsnotify.NewWatcher(); err != nil {
 		log.WithError(err).Warnf("no file notification: changes of lists are found within %s", w.Poll)
@@ -49,7 +55,9 @@ func (w *Watcher) Follow(sources []*Source) {
 		return
 	}
 	want := make(map[string]stamp)
+	var patterns []string
 	for _, s := range sources {
+		patterns = append(patterns, s.spec.Patterns...)
 		for _, dir := range s.directories() {
 			if info, err := os.Stat(dir); err == nil && info.IsDir() {
 				st := stampOf(info)
@@ -64,10 +72,17 @@ func (w *Watcher) Follow(sources []*Source) {
 		}
 	}
 	for dir, st := range want {
-		if _, ok := w.watched[dir]; !ok && w.fs.Add(dir) == nil {
+		if _, ok := w.watched[dir]; ok {
+			continue
+		}
+		if err := w.fs.Add(dir); err == nil {
 			w.watched[dir] = st
+		} else if !w.missed && !os.IsNotExist(err) {
+			w.missed = true
+			w.log.WithError(err).Warnf("no file notification for %s: changes there are found within %s (sysctl fs.inotify.max_user_watches)", dir, w.Poll)
 		}
 	}
+	w.patterns.Store(&patterns)
 }
 
 // directories gives those whose changes concern s.
@@ -85,11 +100,46 @@ func (s *Source) directories() []string {
 			continue
 		}
 		add(filepath.Dir(name))
-		if real, err := filepath.EvalSymlinks(name); err == nil && real != name {
-			add(filepath.Dir(real))
+		for _, link := range links(name) {
+			add(filepath.Dir(link))
 		}
 	}
 	return dirs
+}
+
+// links gives the symbolic links on the way to a file, and the file at their
+// end: when one of them is replaced the name stands for another file.
+func links(name string) (found []string) {
+	const most = 40 // as many as the kernel follows
+	for at, rest := "/", strings.Split(name, "/"); len(rest) > 0 && len(found) < most; {
+		at, rest = filepath.Join(at, rest[0]), rest[1:]
+		target, err := os.Readlink(at)
+		if err != nil {
+			continue // no link, or gone
+		}
+		found = append(found, at)
+		if rest = append(strings.Split(target, "/"), rest...); filepath.IsAbs(target) {
+			at = "/"
+		} else {
+			at = filepath.Dir(at)
+		}
+		if len(rest) > 0 {
+			found = append(found, filepath.Join(at, filepath.Join(rest...)))
+		}
+	}
+	return found
+}
+
+// concerns says whether a path is that of a list.
+func (w *Watcher) concerns(name string) bool {
+	if patterns := w.patterns.Load(); patterns != nil {
+		for _, p := range *patterns {
+			if ok, _ := filepath.Match(p, name); ok {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func exists(name string) bool {
@@ -106,6 +156,7 @@ func (w *Watcher) Run(ctx context.Context, report chan<- map[string]bool) {
 		touched = make(map[string]bool)
 		settled <-chan time.Time
 		first   time.Time // of the events that are waiting
+		pause   time.Duration
 		poll    = time.NewTicker(w.Poll)
 	)
 	defer poll.Stop()
@@ -120,6 +171,9 @@ func (w *Watcher) Run(ctx context.Context, report chan<- map[string]bool) {
 			if e.Op != fsnotify.Chmod { // which shows in the file's times
 				touched[e.Name] = true
 			}
+			if e.Has(fsnotify.Write) && w.concerns(e.Name) {
+				pause = w.Quiet
+			}
 		case <-errs: // an overflow: anything may have changed
 		case <-settled:
 			select {
@@ -127,7 +181,7 @@ func (w *Watcher) Run(ctx context.Context, report chan<- map[string]bool) {
 			case <-ctx.Done():
 				return
 			}
-			touched, settled, first = make(map[string]bool), nil, time.Time{}
+			touched, settled, first, pause = make(map[string]bool), nil, time.Time{}, 0
 			continue
 		case <-poll.C:
 		}
@@ -135,8 +189,9 @@ func (w *Watcher) Run(ctx context.Context, report chan<- map[string]bool) {
 		if first.IsZero() {
 			first = time.Now()
 		}
-		if settled == nil || time.Since(first) < 10*w.Settle {
-			settled = time.After(w.Settle)
+		pause = max(pause, w.Settle)
+		if settled == nil || time.Since(first) < 10*pause {
+			settled = time.After(pause)
 		}
 	}
 }

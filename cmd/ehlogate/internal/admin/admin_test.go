@@ -108,7 +108,7 @@ func TestAPI(t *testing.T) {
 		r.Decision.Note != "why" || len(r.Observed) != 1 || r.Observed[0].List != "trial" || !strings.Contains(r.Answers[0].Reply, "starttls") {
 		t.Errorf("decision: %d %v %s", code, err, body)
 	}
-	for path, want := range map[string]int{"/api/v1/decision": 400, "/api/v1/decision?addr=x": 400, "/api/v1/decision?addr=::1&ip=1": 400, "/nothing": 404} {
+	for path, want := range map[string]int{"/api/v1/decision": 400, "/api/v1/decision?addr=x": 400, "/api/v1/decision?addr=::1&ip=1": 400, "/api/v1/decision?addr=::1&addr=::2": 400, "/api/v1/decision?addr=::1&helo=%zz": 400, "/api/v1/decision?addr=::1&helo=a%0d%0ab": 400, "/nothing": 404} {
 		if code, body := get(t, api, path); code != want {
 			t.Errorf("%s: %d %s", path, code, body)
 		}
@@ -170,7 +170,7 @@ func TestWatchCountsAndLogs(t *testing.T) {
 	_, body := get(t, &API{Engine: e, Metrics: m}, "/metrics")
 	for _, want := range []string{
 		`ehlogate_decisions_total{action="suppress",list="deny",protocol="memcache"} 1`,
-		`ehlogate_decisions_total{action="offer",list="",protocol="memcache"} 3`, "ehlogate_decision_seconds_count 4",
+		`ehlogate_decisions_total{action="offer",list="",protocol="memcache"} 3`, `ehlogate_observed_total{action="suppress",list="trial",protocol="memcache"} 3`, "ehlogate_decision_seconds_count 4",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("metrics lack %s", want)
@@ -180,7 +180,7 @@ func TestWatchCountsAndLogs(t *testing.T) {
 
 // A panic while deciding offers, is counted and is logged.
 func TestPanicOffers(t *testing.T) {
-	e := newEngine(t, "", map[string]string{})
+	e := newEngine(t, "# nothing\n", map[string]string{})
 	var out bytes.Buffer
 	log := logrus.New()
 	log.SetOutput(&out)

@@ -8,6 +8,7 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -53,7 +54,7 @@ func (a *API) state() (out []List, unloaded, broken int) {
 	out = []List{}
 	for i, s := range live.Sources {
 		conf, state := live.Config.Lists[i], s.State()
-		l := List{Name: conf.Name, Action: conf.Action, Mode: conf.Mode, Entries: state.Entries, Files: state.Files}
+		l := List{Name: conf.Name, Action: conf.Action, Mode: conf.Mode, Entries: state.Entries, Files: append([]string{}, state.Files...)}
 		if state.Loaded.IsZero() {
 			unloaded++
 		} else {
@@ -74,15 +75,21 @@ func (a *API) state() (out []List, unloaded, broken int) {
 	return out, unloaded, broken
 }
 
-// health is 503 as long as a list was never loaded. A list whose last edit
-// was refused answers as before; that shows, but is no reason to page anybody.
+// health is 503 as long as a list was never loaded. A list or a config whose
+// last edit was refused stays as before; that shows, but is no reason to page
+// anybody.
 func (a *API) health(w http.ResponseWriter, _ *http.Request) {
 	all, unloaded, broken := a.state()
 	status, code := "ok", http.StatusOK
+	body := map[string]any{}
+	err := a.Engine.ReloadError()
+	if err != nil {
+		body["config_error"] = err.Error()
+	}
 	switch {
 	case unloaded > 0:
 		status, code = "unloaded", http.StatusServiceUnavailable
-	case broken > 0:
+	case broken > 0 || err != nil:
 		status = "stale"
 	}
 	faulty := []List{}
@@ -91,7 +98,8 @@ func (a *API) health(w http.ResponseWriter, _ *http.Request) {
 			faulty = append(faulty, l)
 		}
 	}
-	reply(w, code, map[string]any{"status": status, "lists": faulty})
+	body["status"], body["lists"] = status, faulty
+	reply(w, code, body)
 }
 
 func (a *API) lists(w http.ResponseWriter, _ *http.Request) {
@@ -100,20 +108,25 @@ func (a *API) lists(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (a *API) decision(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	for k := range q {
-		if k != "addr" && k != "helo" && k != "name" {
-			reply(w, http.StatusBadRequest, map[string]string{"error": "unknown parameter " + k + ": known are addr, helo, name"})
+	refuse := func(msg string) { reply(w, http.StatusBadRequest, map[string]string{"error": msg}) }
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		refuse(err.Error())
+		return
+	}
+	for k, values := range q {
+		if k != "addr" && k != "helo" && k != "name" || len(values) > 1 {
+			refuse("parameter " + k + ": known are addr, helo, name, each once")
 			return
 		}
 	}
-	c := lists.Client{Name: lists.NormalName(q.Get("name")), HELO: lists.NormalName(q.Get("helo"))}
-	var err error
-	if c.Addr, err = lists.ParseAddr(q.Get("addr")); err != nil {
-		reply(w, http.StatusBadRequest, map[string]string{"error": "addr: " + err.Error()})
+	c, err := explain.ParseClient(q.Get("addr"), q.Get("name"), q.Get("helo"))
+	if err != nil {
+		refuse(err.Error())
 		return
 	}
-	reply(w, http.StatusOK, explain.Ask(r.Context(), c, a.Engine, a.Engine.Words))
+	live := a.Engine.Live()
+	reply(w, http.StatusOK, explain.Ask(r.Context(), c, live.Policy, live.Words))
 }
 
 func reply(w http.ResponseWriter, code int, v any) {

@@ -19,6 +19,7 @@ import (
 type Metrics struct {
 	registry  *prometheus.Registry
 	decisions *prometheus.CounterVec
+	observed  *prometheus.CounterVec
 	seconds   prometheus.Histogram
 	conns     *prometheus.GaugeVec
 	faults    *prometheus.CounterVec
@@ -30,6 +31,8 @@ func NewMetrics(e *engine.Engine) *Metrics {
 		registry: prometheus.NewRegistry(),
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ehlogate_decisions_total",
 			Help: "Decisions by protocol, action, and the list that decided (empty: none did)."}, []string{"protocol", "action", "list"}),
+		observed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ehlogate_observed_total",
+			Help: "What would have been decided if a list, or the policy as a whole, did not merely observe."}, []string{"protocol", "action", "list"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ehlogate_decision_seconds",
 			Help: "Time that a decision took.", Buckets: prometheus.ExponentialBuckets(250e-9, 4, 11)}),
 		conns: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ehlogate_connections",
@@ -37,7 +40,7 @@ func NewMetrics(e *engine.Engine) *Metrics {
 		faults: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ehlogate_protocol_errors_total",
 			Help: "Requests that could not be understood, and connections that failed."}, []string{"protocol", "reason"}),
 	}
-	m.registry.MustRegister(m.decisions, m.seconds, m.conns, m.faults, listCollector{e},
+	m.registry.MustRegister(m.decisions, m.observed, m.seconds, m.conns, m.faults, listCollector{e},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -68,10 +71,7 @@ type outcome struct {
 }
 
 func (d *decided) count(v lists.Verdict, took time.Duration) {
-	o := outcome{action: v.Action}
-	if v.List != nil {
-		o.list = v.List.Name
-	}
+	o := outcome{v.Action, v.ListName()}
 	known := d.counters.Load()
 	if known == nil {
 		known = &map[outcome]prometheus.Counter{}

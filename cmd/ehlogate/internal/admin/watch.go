@@ -70,6 +70,9 @@ func (w *Watch) Decider(protocol string, next policyd.Decider) policyd.Decider {
 		start := time.Now()
 		d := w.decide(ctx, protocol, c, next)
 		count.count(d.Verdict, time.Since(start))
+		for _, v := range d.Observed {
+			w.metrics.observed.WithLabelValues(protocol, v.Action.String(), v.ListName()).Inc()
+		}
 		if d.Action == lists.Suppress || len(d.Observed) > 0 {
 			w.decision(protocol, c, d)
 		}
@@ -108,18 +111,19 @@ func (w *Watch) decision(protocol string, c lists.Client, d lists.Decision) {
 		f["helo"] = c.HELO
 	}
 	msg := "STARTTLS suppressed"
-	v := d.Verdict
+	v, observing := d.Would()
 	if d.Action != lists.Suppress {
-		// Several lists may observe; the first is what would have decided.
-		msg, v = "observed: STARTTLS would be suppressed", d.Observed[0]
-		if v.Action != lists.Suppress {
-			msg = "observed: STARTTLS would be offered, as it is"
+		if d.Reason != lists.ReasonObserve { // the first that observes would have decided
+			v, observing = observing[0], observing[1:]
 		}
-		if v.Action == lists.Require {
-			msg = "observed: TLS would be required"
-		}
-	} else if len(d.Observed) > 0 {
-		f["observed"] = fmt.Sprintf("%s by %s", d.Observed[0].Action, d.Observed[0].List.Name)
+		msg = map[lists.Action]string{
+			lists.Suppress: "observed: STARTTLS would be suppressed",
+			lists.Offer:    "observed: STARTTLS would be offered, as it is",
+			lists.Require:  "observed: TLS would be required",
+		}[v.Action]
+	}
+	if len(observing) > 0 {
+		f["observed"] = fmt.Sprintf("%s by %s", observing[0].Action, observing[0].ListName())
 	}
 	f["reason"] = v.Reason.String()
 	if v.List != nil {

@@ -64,6 +64,11 @@ type parser struct {
 
 func parse(name, dir string, data []byte) (*Config, error) {
 	p := &parser{name: name, dir: dir, sockets: make(map[string]string)}
+	if len(data) == 0 {
+		p.problems.Add(file.Problem{File: name, Msg: "the file has zero bytes, as a half-finished write has", Hint: "for the defaults on purpose write a comment into it"})
+		return nil, p.problems.Err()
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // what some editors put before the first line
 	var r raw
 	d := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
 	if err := d.Decode(&r); err != nil {
@@ -137,8 +142,7 @@ var keyword = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`) // RFC 5321 ehlo-
 func (p *parser) config(r *raw) *Config {
 	c := Defaults()
 	p.text(r.Mode, "mode", &c.Mode)
-	p.text(r.Default, "default", &c.Default)
-	if c.Default == lists.Require {
+	if p.text(r.Default, "default", &c.Default); c.Default == lists.Require {
 		p.fail("default", `the default cannot be "require"`, `write "offer" or "suppress"`)
 	}
 	for i, k := range r.AlwaysHide {
@@ -156,7 +160,7 @@ func (p *parser) config(r *raw) *Config {
 	}
 	if s := r.Log.Level; s != nil {
 		level, err := logrus.ParseLevel(*s)
-		if err != nil {
+		if err != nil || level < logrus.ErrorLevel || level > logrus.DebugLevel {
 			p.fail("log.level", fmt.Sprintf("%q is no level", *s), "write debug, info, warning or error")
 		}
 		c.Log.Level = level
@@ -166,6 +170,9 @@ func (p *parser) config(r *raw) *Config {
 		if *s != "json" && *s != "text" {
 			p.fail("log.format", fmt.Sprintf("%q is no format", *s), `write "text" or "json"`)
 		}
+	}
+	if _, ok := p.places.at["list[0]"]; !ok && len(r.List) > 0 {
+		p.fail("list", "[list] is one list for all", "write [[list]], once for each")
 	}
 	for i := range r.List {
 		c.Lists = append(c.Lists, p.list(&r.List[i], fmt.Sprintf("list[%d]", i), c.Lists))
@@ -254,7 +261,7 @@ func (p *parser) list(r *rawList, path string, before []List) List {
 			p.fail(fmt.Sprintf("%s.files[%d]", path, i), fmt.Sprintf("%q is no file name and no pattern", f), "a [ in a name is written \\\\[")
 		}
 		if !filepath.IsAbs(f) {
-			f = filepath.Join(p.dir, f)
+			f = filepath.Join(file.Literal(p.dir), f)
 		}
 		l.Spec.Patterns = append(l.Spec.Patterns, f)
 	}

@@ -35,7 +35,10 @@ type Engine struct {
 	log   *logrus.Logger
 	live  atomic.Pointer[Live]
 
+	started *config.Config // whose sockets and log are in use
+
 	reloadFailures atomic.Uint64
+	reloadError    atomic.Pointer[error] // of the last reload; nil if it was good
 }
 
 var _ policyd.Decider = (*Engine)(nil)
@@ -44,7 +47,7 @@ var _ policyd.Decider = (*Engine)(nil)
 // stay unloaded; they never stop the start. load reads the config again when
 // a reload is asked for.
 func New(cfg *config.Config, load func() (*config.Config, error), clock func() time.Time, log *logrus.Logger) *Engine {
-	e := &Engine{load: load, clock: clock, log: log}
+	e := &Engine{load: load, clock: clock, log: log, started: cfg}
 	live, _ := e.build(cfg, nil)
 	e.live.Store(live)
 	return e
@@ -63,6 +66,14 @@ func (e *Engine) Words() *policyd.Words { return e.live.Load().Words }
 
 // ReloadFailures counts the reloads of the config that were refused.
 func (e *Engine) ReloadFailures() uint64 { return e.reloadFailures.Load() }
+
+// ReloadError is why the last reload was refused; nil if it was not.
+func (e *Engine) ReloadError() error {
+	if err := e.reloadError.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 // Run follows the files of the lists until ctx ends, and reads config and
 // lists again for each value on reload. Nothing else replaces the policy, so
@@ -95,23 +106,29 @@ func (e *Engine) Run(ctx context.Context, reload <-chan struct{}) {
 }
 
 // Reload reads the config and all lists. A list that is not new and has a
-// fault keeps its table; any other fault refuses the reload as a whole.
+// fault keeps its table; any other fault refuses the new config, in which case
+// the lists that were already there may still have been loaded anew.
 func (e *Engine) Reload() error {
 	old := e.Live()
 	cfg, err := e.load()
+	if err == nil && cfg.File == "" && old.Config.File != "" {
+		err = fmt.Errorf("%s is gone", old.Config.File)
+	}
 	if err == nil {
 		var live *Live
 		if live, err = e.build(cfg, old); err == nil {
 			e.live.Store(live)
+			e.reloadError.Store(nil)
 			e.log.SetLevel(cfg.Log.Level)
-			if !reflect.DeepEqual(cfg.Listen, old.Config.Listen) || cfg.Log.JSON != old.Config.Log.JSON {
-				e.log.Warn("changes of [listen] and of the log format need a restart to take effect")
+			if !reflect.DeepEqual(cfg.Listen, e.started.Listen) || cfg.Log.JSON != e.started.Log.JSON {
+				e.log.Warn("[listen] or the log format differ from what is in use: they need a restart to take effect")
 			}
 			e.log.WithFields(logrus.Fields{"config": cfg.File, "lists": len(cfg.Lists)}).Info("config reloaded")
 			return nil
 		}
 	}
 	e.reloadFailures.Add(1)
+	e.reloadError.Store(&err)
 	return err
 }
 
@@ -127,8 +144,12 @@ func (e *Engine) build(cfg *config.Config, old *Live) (*Live, error) {
 		if isNew {
 			s = file.New(l.Spec, e.clock)
 		}
-		if err := e.loadList(l, s); err != nil && isNew && old != nil {
-			return nil, fmt.Errorf("list %q: %w", l.Name, err)
+		if isNew && old != nil {
+			if err := s.Load(); err != nil {
+				return nil, fmt.Errorf("list %q: %w", l.Name, err)
+			}
+		} else {
+			e.loadList(l, s)
 		}
 		live.Sources = append(live.Sources, s)
 		live.Policy.Lists = append(live.Policy.Lists, &lists.List{Name: l.Name, Action: l.Action, Mode: l.Mode, Source: s})
@@ -148,7 +169,7 @@ func (l *Live) source(want config.List) *file.Source {
 }
 
 // loadList loads a list and tells the log.
-func (e *Engine) loadList(l config.List, s *file.Source) error {
+func (e *Engine) loadList(l config.List, s *file.Source) {
 	log := e.log.WithField("list", l.Name)
 	start := time.Now()
 	err := s.Load()
@@ -156,14 +177,16 @@ func (e *Engine) loadList(l config.List, s *file.Source) error {
 		state := s.State()
 		log.WithFields(logrus.Fields{"action": l.Action.String(), "entries": state.Entries, "files": len(state.Files),
 			"took": time.Since(start).Round(time.Microsecond).String()}).Info("list loaded")
-		return nil
+		if len(state.Files) == 0 {
+			log.Warn("the list is empty: no file matches files = [...]")
+		}
+		return
 	}
 	what := "list not loaded, the last good one stays"
 	if s.Table() == nil {
 		what = "list not loaded, and it never was: " + withoutList(l)
 	}
 	e.logProblems(log, err, what)
-	return err
 }
 
 // withoutList says what follows from a list that is unloaded.

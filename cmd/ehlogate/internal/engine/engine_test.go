@@ -106,6 +106,11 @@ func TestReload(t *testing.T) {
 	refused("a broken config")
 	d.write("c.toml", "default = \"suppress\"\n"+deny+strings.ReplaceAll(deny, "deny", "more"))
 	refused("a new list that cannot be loaded")
+	d.write("c.toml", "")
+	refused("a config of zero bytes")
+	if e.ReloadError() == nil {
+		t.Error("the refusal is not told")
+	}
 	if err := os.Remove(filepath.Join(d.path, "c.toml")); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +118,7 @@ func TestReload(t *testing.T) {
 
 	d.write("c.toml", "default = \"suppress\"\nalways_hide = [\"dsn\"]\n"+deny)
 	d.write("deny.list", "192.0.2.400\n")
-	if err := e.Reload(); err != nil {
+	if err := e.Reload(); err != nil || e.ReloadError() != nil {
 		t.Errorf("a list that is not new and broken refused the reload: %v", err)
 	}
 	expect("with a broken list", "192.0.2.1", "suppress listed")

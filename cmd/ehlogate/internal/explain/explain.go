@@ -5,6 +5,7 @@ package explain
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -20,7 +21,9 @@ import (
 type Report struct {
 	Client   Client    `json:"client"`
 	Decision Verdict   `json:"decision"`
+	Would    *Verdict  `json:"would,omitempty"`    // what takes effect once mode is no longer "observe"
 	Observed []Verdict `json:"observed,omitempty"` // what observing lists would have done
+	Excepted []Verdict `json:"excepted,omitempty"` // the lists that would hold it but for a hole
 	Answers  []Answer  `json:"answers,omitempty"`
 }
 
@@ -57,33 +60,60 @@ func Decision(c lists.Client, d lists.Decision) Report {
 	if c.Addr.IsValid() {
 		r.Client.Addr = c.Addr.String()
 	}
-	for _, v := range d.Observed {
+	would, observing := d.Would()
+	if d.Reason == lists.ReasonObserve {
+		w := verdict(would)
+		r.Would = &w
+	}
+	for _, v := range observing {
 		r.Observed = append(r.Observed, verdict(v))
 	}
 	return r
 }
 
+// ParseClient reads what a user says of a client.
+func ParseClient(addr, name, helo string) (c lists.Client, err error) {
+	if c.Addr, err = lists.ParseAddr(addr); err != nil {
+		return c, err
+	}
+	for _, s := range []string{name, helo} {
+		if strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f }) >= 0 {
+			return c, fmt.Errorf("%q is no name that a mail server would pass on: it has blanks or characters beyond ASCII", s)
+		}
+	}
+	c.Name, c.HELO = lists.NormalName(name), lists.NormalName(helo)
+	return c, nil
+}
+
 func verdict(v lists.Verdict) Verdict {
-	e := v.Entry()
-	out := Verdict{Action: v.Action, Reason: v.Reason, Entry: e.Text, File: e.File, Line: e.Line, Note: e.Note}
-	if v.List != nil {
-		out.List = v.List.Name
-	}
-	if !e.Until.IsZero() {
-		out.Until = &e.Until
-	}
+	out := Verdict{Action: v.Action, Reason: v.Reason, List: v.ListName()}
+	out.entry(v.Entry())
 	return out
+}
+
+func (v *Verdict) entry(e lists.Entry) {
+	v.Entry, v.File, v.Line, v.Note = e.Text, e.File, e.Line, e.Note
+	if !e.Until.IsZero() {
+		v.Until = &e.Until
+	}
 }
 
 // Ask makes the report for a client whose address is known, with the answers
 // of all protocols.
-func Ask(ctx context.Context, c lists.Client, decider policyd.Decider, words func() *policyd.Words) Report {
-	r := Decision(c, decider.Decide(ctx, c))
-	b := policyd.Backend{Decider: decider, Words: words, Fault: func(string, []byte) {}}
+func Ask(ctx context.Context, c lists.Client, p *lists.Policy, words *policyd.Words) Report {
+	r := Decision(c, p.Decide(ctx, c))
+	for _, l := range p.Lists {
+		if found := l.Source.Lookup(ctx, c); found.Status == lists.Excepted {
+			v := Verdict{Action: l.Action, Reason: lists.ReasonListed, List: l.Name}
+			v.entry(found.Entry(c.Addr))
+			r.Excepted = append(r.Excepted, v)
+		}
+	}
+	b := policyd.Backend{Decider: p, Words: func() *policyd.Words { return words }, Fault: func(string, []byte) {}}
 	add := func(name string, p policyd.Protocol, frame, question, hidden, shown string) {
 		_, out, _ := p.Answer(ctx, []byte(frame), nil)
 		reply, means := string(out), shown
-		if suppresses(name, reply) {
+		if suppresses(reply) {
 			means = hidden
 		}
 		r.Answers = append(r.Answers, Answer{name, question, strings.TrimRight(reply, "\r\n"), means})
@@ -92,7 +122,7 @@ func Ask(ctx context.Context, c lists.Client, decider policyd.Decider, words fun
 	mc, sm, tt := &memcache.Server{Backend: b}, &socketmap.Server{Backend: b}, &tcptable.Server{Backend: b}
 	netstring := func(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
 	backup := ", if its backup agrees"
-	if words().Offer != "" {
+	if words.Offer != "" {
 		backup = ""
 	}
 	q := "starttls:" + addr
@@ -105,21 +135,21 @@ func Ask(ctx context.Context, c lists.Client, decider policyd.Decider, words fun
 	add("socketmap", sm, netstring(q), q, "Postfix hides STARTTLS", "Postfix offers STARTTLS")
 	q = "srv_features " + strings.TrimSpace(addr+" "+c.Name)
 	add("socketmap", sm, netstring(q), q, "Sendmail hides STARTTLS", "Sendmail offers STARTTLS")
-	q = strings.TrimSuffix(addr+"%20"+c.HELO, "%20")
-	add("tcp_table", tt, "get "+q+"\n", "get "+q, "Exim and Postfix hide STARTTLS", "Exim and Postfix offer STARTTLS")
+	q = "get " + addr
+	add("tcp_table", tt, q+"\n", q, "Postfix and Exim hide STARTTLS", "Postfix and Exim offer STARTTLS")
+	if c.HELO != "" {
+		q += "%20" + strings.ReplaceAll(c.HELO, "%", "%25")
+		add("tcp_table", tt, q+"\n", q, "Exim hides STARTTLS", "Exim offers STARTTLS")
+	}
 	return r
 }
 
-// suppresses reads a reply as the mail server does.
-func suppresses(protocol, reply string) bool {
-	switch protocol {
-	case "memcache":
-		return strings.HasPrefix(reply, "VALUE ") && !strings.Contains(reply, "silent-discard")
-	case "socketmap":
-		return strings.Contains(reply, ":OK ")
-	}
-	return strings.HasPrefix(reply, "200 ")
-}
+// suppressing is what stands in the replies that make a mail server hide
+// STARTTLS: the keyword as a word of its own, or the answers for HELO and
+// srv_features.
+var suppressing = regexp.MustCompile(`(?m)[ \n]starttls\b[^:]|[ \n]starttls$|^HELO |:OK S,`)
+
+func suppresses(reply string) bool { return suppressing.MatchString(reply) }
 
 // Text is the report for a terminal.
 func (r Report) Text() string {
@@ -133,12 +163,16 @@ func (r Report) Text() string {
 	fmt.Fprintf(&b, "%s: %s\n", strings.TrimSpace(who), r.Decision.Action)
 	fmt.Fprintf(&b, "  because   %s\n", because(r.Decision))
 	details(&b, r.Decision)
+	if v := r.Would; v != nil {
+		fmt.Fprintf(&b, "  would be  %s: %s\n", v.Action, because(*v))
+		details(&b, *v)
+	}
 	for _, v := range r.Observed {
-		if r.Decision.Reason == lists.ReasonObserve {
-			fmt.Fprintf(&b, "  would be  %s: %s\n", v.Action, because(v))
-		} else {
-			fmt.Fprintf(&b, "  observed  %s, if list %q did not merely observe: %s\n", v.Action, v.List, because(v))
-		}
+		fmt.Fprintf(&b, "  observed  %s, if list %q did not merely observe: %s\n", v.Action, v.List, because(v))
+		details(&b, v)
+	}
+	for _, v := range r.Excepted {
+		fmt.Fprintf(&b, "  not       %s in list %q: the hole %s, %s:%d\n", v.Action, v.List, v.Entry, v.File, v.Line)
 		details(&b, v)
 	}
 	if len(r.Answers) > 0 {

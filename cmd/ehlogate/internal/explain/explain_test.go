@@ -1,0 +1,44 @@
+package explain
+
+import (
+	"strings"
+	"testing"
+
+	"ehlogate/lists"
+	"ehlogate/policyd"
+)
+
+// What is said of an answer is what the mail server makes of it, whatever the
+// operator hides from everybody.
+func TestMeans(t *testing.T) {
+	c, err := ParseClient("192.0.2.7", "", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, hide := range [][]string{nil, {"chunking"}, {"silent-discard", "dsn"}} {
+		for _, explicit := range []bool{false, true} {
+			for def, verb := range map[lists.Action]string{lists.Offer: "offer", lists.Suppress: "hide"} {
+				r := Ask(t.Context(), c, &lists.Policy{Default: def}, policyd.NewWords(hide, explicit))
+				for _, a := range r.Answers {
+					if !strings.HasPrefix(a.Question, "helo:") && !strings.Contains(a.Means, verb) {
+						t.Errorf("hide %q, explicit %v, default %s: %+v", hide, explicit, def, a)
+					}
+				}
+				if len(r.Answers) != 6 || strings.Count(r.Answers[0].Reply, "silent-discard") > 1 {
+					t.Errorf("answers %+v", r.Answers)
+				}
+			}
+		}
+	}
+}
+
+func TestParseClient(t *testing.T) {
+	for _, bad := range []string{"a b", "a\r\nb", "a\x00", "ü"} {
+		if _, err := ParseClient("::1", bad, ""); err == nil {
+			t.Errorf("the name %q was taken", bad)
+		}
+		if _, err := ParseClient("::1", "", bad); err == nil {
+			t.Errorf("the HELO name %q was taken", bad)
+		}
+	}
+}
