@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	stdlog "log"
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -18,7 +20,10 @@ import (
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/engine"
 	"ehlogate/cmd/ehlogate/internal/listen"
+	"ehlogate/lists"
+	"ehlogate/milter"
 	"ehlogate/policyd"
+	"ehlogate/policyd/delegation"
 	"ehlogate/policyd/memcache"
 	"ehlogate/policyd/socketmap"
 	"ehlogate/policyd/tcptable"
@@ -37,6 +42,8 @@ file on loopback, with no lists:
     memcache   127.0.0.1:10046   Postfix (recommended: it has a backup)
     socketmap  127.0.0.1:10041   Postfix, Sendmail
     tcp_table  127.0.0.1:10042   Postfix, Exim
+    policy     127.0.0.1:10043   Postfix, to see and enforce what was decided
+    milter     127.0.0.1:10044   Postfix, Sendmail, likewise
     http       127.0.0.1:10045   /healthz /metrics /api/v1/decision /api/v1/lists
 
 Changes of list files take effect by themselves. SIGHUP reads config and lists
@@ -68,7 +75,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	eng := engine.New(cfg, o.load, time.Now, log)
 	metrics := admin.NewMetrics(eng)
 	watch := admin.NewWatch(metrics, log)
-	httpConn, stopHTTP := admin.ServeConn((&admin.API{Engine: eng, Metrics: metrics}).Handler(), log)
+	httpConn, stopHTTP := admin.ServeConn((&admin.API{Engine: eng, Metrics: metrics, Watch: watch}).Handler(), log)
 	defer stopHTTP()
 
 	lookup := func(name string, make func(policyd.Backend) policyd.Protocol) func(context.Context, net.Conn) {
@@ -76,7 +83,27 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 		p := make(policyd.Backend{Decider: watch.Decider(name, eng), Words: eng.Words, Fault: fault})
 		return func(ctx context.Context, c net.Conn) { policyd.Serve(ctx, c, p, fault) }
 	}
+	policy := func(b policyd.Backend) policyd.Protocol {
+		b.Decider = watch.Counted("policy", eng) // what it decides over is logged by its outcome
+		return &delegation.Server{Backend: b, Actions: func() *delegation.Actions { return &eng.Live().Config.Policy },
+			Outcome: func(session string, o lists.Outcome, c lists.Client, d lists.Decision) {
+				watch.Outcome("policy", session, o, c, d)
+			}}
+	}
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(debugWriter{log}) // go-milter tells of broken peers there
+	filter := &milter.Server{
+		Decider: watch.Counted("milter", eng),
+		Config: func() milter.Config {
+			c := eng.Live().Config
+			return milter.Config{RequireReply: c.RequireReply, AddHeader: c.Milter.AddHeader}
+		},
+		Outcome: func(o lists.Outcome, c lists.Client, d lists.Decision) { watch.Outcome("milter", "", o, c, d) },
+		Fault:   func(reason string) { watch.Fault("milter", reason, nil) },
+	}
 	services := []service{
+		{"policy", cfg.Listen.Policy, lookup("policy", policy)},
+		{"milter", cfg.Listen.Milter, filter.Serve},
 		{"memcache", cfg.Listen.Memcache, lookup("memcache", func(b policyd.Backend) policyd.Protocol { return &memcache.Server{Backend: b} })},
 		{"socketmap", cfg.Listen.Socketmap, lookup("socketmap", func(b policyd.Backend) policyd.Protocol { return &socketmap.Server{Backend: b} })},
 		{"tcp_table", cfg.Listen.TCPTable, lookup("tcp_table", func(b policyd.Backend) policyd.Protocol { return &tcptable.Server{Backend: b} })},
@@ -145,6 +172,14 @@ func (s service) start(ctx context.Context, cfg *config.Config, log *logrus.Logg
 		})
 	}
 	return nil
+}
+
+// debugWriter logs what others write, at debug.
+type debugWriter struct{ log *logrus.Logger }
+
+func (w debugWriter) Write(p []byte) (int, error) {
+	w.log.Debug(strings.TrimSpace(string(p)))
+	return len(p), nil
 }
 
 func newLogger(c config.Log, w io.Writer) *logrus.Logger {

@@ -94,7 +94,8 @@ func get(t *testing.T, api *API, path string) (code int, body string) {
 func TestAPI(t *testing.T) {
 	files := map[string]string{"trial.list": "192.0.2.0/24\n", "deny.list": "192.0.2.1 # why\n"}
 	e := newEngine(t, conf, files)
-	api := &API{Engine: e, Metrics: NewMetrics(e)}
+	m := NewMetrics(e)
+	api := &API{Engine: e, Metrics: m, Watch: NewWatch(m, logrus.New())}
 	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"ok"`) {
 		t.Errorf("healthz: %d %s", code, body)
 	}
@@ -120,7 +121,8 @@ func TestAPI(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "bad line\n"})
-	api := &API{Engine: e, Metrics: NewMetrics(e)}
+	m := NewMetrics(e)
+	api := &API{Engine: e, Metrics: m, Watch: NewWatch(m, logrus.New())}
 	if code, body := get(t, api, "/healthz"); code != 503 || !strings.Contains(body, `"unloaded"`) || !strings.Contains(body, "deny.list:1:5") {
 		t.Errorf("unloaded: %d %s", code, body)
 	}
@@ -167,10 +169,18 @@ func TestWatchCountsAndLogs(t *testing.T) {
 	if strings.Contains(out.String(), "203.0.113.1") {
 		t.Error("an offer is logged")
 	}
-	_, body := get(t, &API{Engine: e, Metrics: m}, "/metrics")
+	w.Outcome("policy", "s1", lists.OutcomeSubmission, lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}, lists.Decision{})
+	w.Outcome("policy", "s1", lists.OutcomeSubmission, lists.Client{}, lists.Decision{})
+	w.Outcome("policy", "s2", lists.OutcomeSuppressed, lists.Client{}, lists.Decision{})
+	if code, body := get(t, &API{Engine: e, Metrics: m, Watch: w}, "/healthz"); code != 200 || !strings.Contains(body, `"sessions": 1`) ||
+		!strings.Contains(out.String(), "password goes in the clear") {
+		t.Errorf("healthz: %d %s, log %s", code, body, &out)
+	}
+	_, body := get(t, &API{Engine: e, Metrics: m, Watch: w}, "/metrics")
 	for _, want := range []string{
 		`ehlogate_decisions_total{action="suppress",list="deny",protocol="memcache"} 1`,
 		`ehlogate_decisions_total{action="offer",list="",protocol="memcache"} 3`, `ehlogate_observed_total{action="suppress",list="trial",protocol="memcache"} 3`, "ehlogate_decision_seconds_count 4",
+		`ehlogate_outcomes_total{outcome="suppressed-submission",protocol="policy"} 1`, `ehlogate_outcomes_total{outcome="suppressed",protocol="policy"} 1`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("metrics lack %s", want)

@@ -24,6 +24,7 @@ import (
 type API struct {
 	Engine  *engine.Engine
 	Metrics *Metrics
+	Watch   *Watch
 }
 
 // Handler serves /healthz, /metrics and /api/v1/.
@@ -97,6 +98,9 @@ func (a *API) health(w http.ResponseWriter, _ *http.Request) {
 		if l.Error != "" {
 			faulty = append(faulty, l)
 		}
+	}
+	if e := a.Watch.Exposed(); e.Sessions > 0 {
+		body["submission_without_tls"] = e
 	}
 	body["status"], body["lists"] = status, faulty
 	reply(w, code, body)

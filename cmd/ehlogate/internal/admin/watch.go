@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/time/rate"
 
@@ -19,6 +20,7 @@ const (
 	decisionLines = 200              // at most, a second
 	faultPause    = 10 * time.Second // between two lines about the same fault
 	maxAbout      = 120              // bytes of a broken request that are logged
+	toldSessions  = 10000            // remembered, to tell of each once
 )
 
 // Watch counts and logs what a protocol does.
@@ -28,8 +30,18 @@ type Watch struct {
 	lines   *rate.Limiter
 	left    atomic.Uint64 // decisions that were not logged
 
-	mu     sync.Mutex
-	faults map[[2]string]*faultState
+	told    *lru.Cache[string, struct{}] // sessions and their outcomes
+	mu      sync.Mutex
+	faults  map[[2]string]*faultState
+	exposed Exposed
+}
+
+// Exposed is the worst misconfiguration: clients that submit mail, and from
+// whom STARTTLS is hidden, send their passwords in the clear.
+type Exposed struct {
+	Sessions uint64    `json:"sessions"`
+	Last     time.Time `json:"last"`
+	Client   string    `json:"client"` // the last one
 }
 
 type faultState struct {
@@ -39,7 +51,11 @@ type faultState struct {
 
 // NewWatch makes a watch for all protocols.
 func NewWatch(m *Metrics, log *logrus.Logger) *Watch {
-	return &Watch{metrics: m, log: log, lines: rate.NewLimiter(decisionLines, decisionLines), faults: make(map[[2]string]*faultState)}
+	told, err := lru.New[string, struct{}](toldSessions)
+	if err != nil {
+		panic(err) // the size is a positive constant
+	}
+	return &Watch{metrics: m, log: log, lines: rate.NewLimiter(decisionLines, decisionLines), told: told, faults: make(map[[2]string]*faultState)}
 }
 
 // Run reports once a second how many lines were left out, until ctx ends.
@@ -63,8 +79,8 @@ func (w *Watch) reportLeft() {
 	}
 }
 
-// Decider is next, with its decisions counted and logged.
-func (w *Watch) Decider(protocol string, next policyd.Decider) policyd.Decider {
+// Counted is next, with its decisions counted.
+func (w *Watch) Counted(protocol string, next policyd.Decider) policyd.Decider {
 	count := decided{m: w.metrics, protocol: protocol}
 	return policyd.DeciderFunc(func(ctx context.Context, c lists.Client) lists.Decision {
 		start := time.Now()
@@ -73,6 +89,16 @@ func (w *Watch) Decider(protocol string, next policyd.Decider) policyd.Decider {
 		for _, v := range d.Observed {
 			w.metrics.observed.WithLabelValues(protocol, v.Action.String(), v.ListName()).Inc()
 		}
+		return d
+	})
+}
+
+// Decider is next, with its decisions counted and logged: for the protocols
+// that decide over EHLO.
+func (w *Watch) Decider(protocol string, next policyd.Decider) policyd.Decider {
+	next = w.Counted(protocol, next)
+	return policyd.DeciderFunc(func(ctx context.Context, c lists.Client) lists.Decision {
+		d := next.Decide(ctx, c)
 		if d.Action == lists.Suppress || len(d.Observed) > 0 {
 			w.decision(protocol, c, d)
 		}
@@ -138,6 +164,37 @@ func (w *Watch) decision(protocol string, c lists.Client, d lists.Decision) {
 	w.log.WithFields(f).Info(msg)
 }
 
+// Outcome counts and logs what policy or milter found, once for each session
+// and outcome. A session without a name is told of each time.
+func (w *Watch) Outcome(protocol, session string, o lists.Outcome, c lists.Client, d lists.Decision) {
+	if session != "" {
+		if known, _ := w.told.ContainsOrAdd(protocol+" "+o.String()+" "+session, struct{}{}); known {
+			return
+		}
+	}
+	w.metrics.outcomes.WithLabelValues(protocol, o.String()).Inc()
+	if o == lists.OutcomeSubmission {
+		w.mu.Lock()
+		w.exposed = Exposed{w.exposed.Sessions + 1, time.Now(), c.Addr.String()}
+		w.mu.Unlock()
+		w.Fault(protocol, o.String(), []byte(c.Addr.String()))
+		return
+	}
+	if !w.log.IsLevelEnabled(logrus.DebugLevel) {
+		return
+	}
+	e := d.Entry()
+	w.log.WithFields(logrus.Fields{"protocol": protocol, "outcome": o.String(), "addr": c.Addr.String(), "name": c.Name, "helo": c.HELO,
+		"list": d.ListName(), "entry": e.Text}).Debug("session")
+}
+
+// Exposed tells of clients whose passwords go in the clear.
+func (w *Watch) Exposed() Exposed {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.exposed
+}
+
 // Fault counts a fault of a protocol, and logs it if that was not done for a
 // while. about is what it was about, as far as known.
 func (w *Watch) Fault(protocol, reason string, about []byte) {
@@ -178,6 +235,8 @@ func advice(reason string) string {
 		return "a broken request, the connection is closed; does the mail server speak another protocol?"
 	case policyd.FaultTruncated, policyd.FaultTimeout:
 		return "a request that did not arrive whole, the connection is closed"
+	case lists.OutcomeSubmission.String():
+		return "a client that submits mail is kept from TLS: its password goes in the clear; take the map off every smtpd but that on port 25"
 	case "evicted":
 		return "too many connections: the longest idle one is closed; raise max_connections in [listen]"
 	}

@@ -11,6 +11,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/file"
+	"ehlogate/policyd/delegation"
 )
 
 // DefaultFile is read if no config is named and it exists.
@@ -23,6 +24,9 @@ type Config struct {
 	Default       lists.Action
 	AlwaysHide    []string
 	ExplicitOffer bool
+	RequireReply  string // to MAIL without TLS from a client that must use it
+	Policy        delegation.Actions
+	Milter        Milter
 	Listen        Listen
 	Log           Log
 	Lists         []List
@@ -31,11 +35,16 @@ type Config struct {
 // Listen says which sockets are opened: IP:PORT, or the absolute path of a
 // unix socket.
 type Listen struct {
-	Memcache, Socketmap, TCPTable, HTTP []string
+	Memcache, Socketmap, TCPTable, Policy, Milter, HTTP []string
 
 	SocketGroup    string
 	SocketMode     fs.FileMode
 	MaxConnections int // for each protocol
+}
+
+// Milter is [milter].
+type Milter struct {
+	AddHeader bool
 }
 
 // Log says what is logged, to standard error.
@@ -55,11 +64,16 @@ type List struct {
 // Defaults is the config without a file: everything offered, listening on
 // loopback.
 func Defaults() *Config {
+	actions := *delegation.DefaultActions()
 	return &Config{
+		RequireReply: actions.RequireUnmet,
+		Policy:       actions,
 		Listen: Listen{
 			Memcache:       []string{"127.0.0.1:10046"},
 			Socketmap:      []string{"127.0.0.1:10041"},
 			TCPTable:       []string{"127.0.0.1:10042"},
+			Policy:         []string{"127.0.0.1:10043"},
+			Milter:         []string{"127.0.0.1:10044"},
 			HTTP:           []string{"127.0.0.1:10045"},
 			SocketMode:     0o660,
 			MaxConnections: 4096,

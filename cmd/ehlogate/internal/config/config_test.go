@@ -69,6 +69,9 @@ mode = "observe"
 default = "suppress"
 always_hide = ["chunking", "DSN"]
 explicit_offer = true
+require_reply = "550 5.7.10 no"
+policy.suppressed = "no_tls {list}"
+milter.add_header = true
 listen.memcache = ["/run/m", "[::1]:10046"]
 listen.socket_group = "postfix"
 listen.socket_mode = "0600"
@@ -88,6 +91,7 @@ allow_wide = true
 	want.File, want.Mode, want.Default, want.AlwaysHide, want.ExplicitOffer = "x.toml", lists.Observe, lists.Suppress, []string{"chunking", "DSN"}, true
 	want.Listen = Listen{Memcache: []string{"/run/m", "[::1]:10046"}, SocketGroup: "postfix", SocketMode: 0o600, MaxConnections: 10}
 	want.Log.Level, want.Log.JSON = 5, true
+	want.RequireReply, want.Policy.RequireUnmet, want.Policy.Suppressed, want.Milter.AddHeader = "550 5.7.10 no", "550 5.7.10 no", "no_tls {list}", true
 	want.Lists = []List{{Name: "a", Action: lists.Require, Mode: lists.Observe, Spec: file.Spec{
 		Patterns: []string{"/etc/ehlogate/a.list", "/srv/*.list"},
 		Rules:    file.Rules{Action: lists.Require, AllowWide: true},

@@ -16,6 +16,8 @@ import (
 	"ehlogate/cmd/ehlogate/internal/listen"
 	"ehlogate/lists"
 	"ehlogate/lists/file"
+	"ehlogate/milter"
+	"ehlogate/policyd/delegation"
 )
 
 // raw is the file as TOML sees it. Values are checked afterwards, so that one
@@ -25,6 +27,9 @@ type raw struct {
 	Default       *string    `toml:"default"`
 	AlwaysHide    []string   `toml:"always_hide"`
 	ExplicitOffer bool       `toml:"explicit_offer"`
+	RequireReply  *string    `toml:"require_reply"`
+	Policy        rawPolicy  `toml:"policy"`
+	Milter        rawMilter  `toml:"milter"`
 	Listen        *rawListen `toml:"listen"`
 	Log           rawLog     `toml:"log"`
 	List          []rawList  `toml:"list"`
@@ -34,10 +39,22 @@ type rawListen struct {
 	Memcache       []string `toml:"memcache"`
 	Socketmap      []string `toml:"socketmap"`
 	TCPTable       []string `toml:"tcp_table"`
+	Policy         []string `toml:"policy"`
+	Milter         []string `toml:"milter"`
 	HTTP           []string `toml:"http"`
 	SocketGroup    string   `toml:"socket_group"`
 	SocketMode     *string  `toml:"socket_mode"`
 	MaxConnections *int     `toml:"max_connections"`
+}
+
+type rawPolicy struct {
+	Suppressed          *string `toml:"suppressed"`
+	SuppressedEncrypted *string `toml:"suppressed_encrypted"`
+	RequireUnmet        *string `toml:"require_unmet"`
+}
+
+type rawMilter struct {
+	AddHeader bool `toml:"add_header"`
 }
 
 type rawLog struct {
@@ -154,7 +171,16 @@ func (p *parser) config(r *raw) *Config {
 			p.fail(path, fmt.Sprintf("%q is no EHLO keyword", k), "copy the words of smtpd_discard_ehlo_keywords, one a string")
 		}
 	}
-	c.AlwaysHide, c.ExplicitOffer = r.AlwaysHide, r.ExplicitOffer
+	c.AlwaysHide, c.ExplicitOffer, c.Milter.AddHeader = r.AlwaysHide, r.ExplicitOffer, r.Milter.AddHeader
+	if s := r.RequireReply; s != nil {
+		if err := milter.CheckReply(*s); err != nil {
+			p.fail("require_reply", err.Error(), `write it as in "450 4.7.0 TLS required"`)
+		}
+		c.RequireReply, c.Policy.RequireUnmet = *s, *s
+	}
+	p.action(r.Policy.Suppressed, "policy.suppressed", &c.Policy.Suppressed)
+	p.action(r.Policy.SuppressedEncrypted, "policy.suppressed_encrypted", &c.Policy.SuppressedEncrypted)
+	p.action(r.Policy.RequireUnmet, "policy.require_unmet", &c.Policy.RequireUnmet)
 	if r.Listen != nil {
 		p.listen(r.Listen, &c.Listen)
 	}
@@ -191,13 +217,26 @@ func (p *parser) text(s *string, path string, into interface{ UnmarshalText([]by
 	}
 }
 
+// action reads an access(5) action, if there is one.
+func (p *parser) action(s *string, path string, into *string) {
+	if s == nil {
+		return
+	}
+	*into = *s
+	if err := delegation.CheckAction(*s); err != nil {
+		p.fail(path, err.Error(), "write an action of access(5) or a restriction class; {action}, {list} and {entry} are filled in")
+	}
+}
+
 func (p *parser) listen(r *rawListen, l *Listen) {
 	l.Memcache = p.addrs(r.Memcache, "listen.memcache")
 	l.Socketmap = p.addrs(r.Socketmap, "listen.socketmap")
 	l.TCPTable = p.addrs(r.TCPTable, "listen.tcp_table")
+	l.Policy = p.addrs(r.Policy, "listen.policy")
+	l.Milter = p.addrs(r.Milter, "listen.milter")
 	l.HTTP = p.addrs(r.HTTP, "listen.http")
-	if len(l.Memcache)+len(l.Socketmap)+len(l.TCPTable) == 0 {
-		p.fail("listen", "nothing to be asked through", "name an address for memcache, socketmap or tcp_table, or leave the section out for the defaults")
+	if len(l.Memcache)+len(l.Socketmap)+len(l.TCPTable)+len(l.Policy)+len(l.Milter) == 0 {
+		p.fail("listen", "nothing to be asked through", "name an address for memcache, socketmap, tcp_table, policy or milter, or leave the section out for the defaults")
 	}
 	l.SocketGroup = r.SocketGroup
 	if s := r.SocketMode; s != nil {
@@ -271,8 +310,10 @@ func (p *parser) list(r *rawList, path string, before []List) List {
 // knownKeys is the hint for an unknown key: what is known in its place.
 func knownKeys(key []string) string {
 	known := map[string]string{
-		"":       "mode, default, always_hide, explicit_offer, [listen], [log], [[list]]",
-		"listen": "memcache, socketmap, tcp_table, http, socket_group, socket_mode, max_connections",
+		"":       "mode, default, always_hide, explicit_offer, require_reply, [listen], [policy], [milter], [log], [[list]]",
+		"policy": "suppressed, suppressed_encrypted, require_unmet",
+		"milter": "add_header",
+		"listen": "memcache, socketmap, tcp_table, policy, milter, http, socket_group, socket_mode, max_connections",
 		"log":    "level, format",
 		"list":   "name, action, mode, files, allow_wide",
 	}

@@ -32,13 +32,13 @@ func newExampleGate(t *testing.T) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports, err := stage.FreePorts(2)
+	ports, err := stage.FreePorts(4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{dir: filepath.Join(tempDir(t), "examples"),
-		memcache: fmt.Sprintf("127.0.0.1:%d", ports[0]), http: fmt.Sprintf("127.0.0.1:%d", ports[1])}
-	g.config = strings.NewReplacer("127.0.0.1:10046", g.memcache, "127.0.0.1:10045", g.http).Replace(example(t, "ehlogate.toml"))
+	addr := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
+	g := &gate{dir: filepath.Join(tempDir(t), "examples"), memcache: addr(0), http: addr(1), policy: addr(2), milter: addr(3)}
+	g.config = g.ports(example(t, "ehlogate.toml"))
 	g.write(t, "ehlogate.toml", g.config)
 	for _, list := range []string{"lists/allow.list", "lists/deny.list"} {
 		g.write(t, list, example(t, list))
@@ -48,12 +48,18 @@ func newExampleGate(t *testing.T) *gate {
 	if err != nil || strings.Contains(string(out), "warning") {
 		t.Errorf("check: %v\n%s", err, out)
 	}
-	g.Daemon = stage.NewDaemon(g.dir, "log", path, stage.ReadyDial(g.memcache, g.http), "serve", "-c", config)
+	g.Daemon = stage.NewDaemon(g.dir, "log", path, stage.ReadyDial(g.memcache, g.http, g.policy, g.milter), "serve", "-c", config)
 	t.Cleanup(func() { g.finish(t) })
 	if err := g.Start(soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	return g
+}
+
+// ports puts the gate's ports into an example.
+func (g *gate) ports(text string) string {
+	return strings.NewReplacer("127.0.0.1:10046", g.memcache, "127.0.0.1:10045", g.http,
+		"127.0.0.1:10043", g.policy, "127.0.0.1:10044", g.milter).Replace(text)
 }
 
 // TestExamples runs a Postfix on the files in examples/postfix, as they stand and with all that is commented out in
@@ -78,7 +84,7 @@ func TestExamples(t *testing.T) {
 	dir := tempDir(t)
 	p := startPostfix(t, stage.PostfixConfig{
 		Dir:    dir,
-		Main:   strings.ReplaceAll(example(t, "postfix/main.cf"), "127.0.0.1:10046", g.memcache) + "postscreen_greet_wait = 1s\n",
+		Main:   g.ports(example(t, "postfix/main.cf")) + "postscreen_greet_wait = 1s\n",
 		Master: master + "\n" + more + "\n" + behind,
 		Files:  map[string]string{"ehlogate-helo.regexp": example(t, "postfix/ehlogate-helo.regexp")},
 	})
@@ -123,6 +129,23 @@ func TestExamples(t *testing.T) {
 		if err != nil || r.Reply.Offers("STARTTLS") != offered {
 			t.Errorf("EHLO %s: %v, %v", name, r.Reply, err)
 		}
+	}
+	// What was decided is in Postfix's log, by policy delegation.
+	c, err := stage.Dial(soon(t), on(all), "127.0.0.66")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, step := range []func() (stage.Reply, error){c.Banner, func() (stage.Reply, error) { return c.EHLO("client.example") }} {
+		if r, err := step(); err != nil || r.Code/100 != 2 {
+			t.Fatalf("%v, %v", r, err)
+		}
+	}
+	if r, err := c.Deliver("a@client.example", "b@stage.test", "Subject: x\n\nhello\n"); err != nil || r.Code != 250 {
+		t.Fatalf("%v, %v", r, err)
+	}
+	if _, err := p.Maillog().Await(soon(t), regexp.MustCompile(`info: RCPT.*starttls=suppress list=deny entry=127\.0\.0\.66`), 0); err != nil {
+		t.Error(err)
 	}
 	if complaints, err := p.Maillog().Troubles(0); err != nil || len(complaints) > 0 {
 		t.Errorf("Postfix complained: %q, %v", complaints, err)

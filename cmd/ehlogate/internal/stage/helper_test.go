@@ -99,6 +99,7 @@ type gate struct {
 	dir                            string // of its configuration and lists
 	config                         string // the text of its configuration
 	memcache, socketmap, tcp, http string // where it listens, host:port
+	policy, milter                 string
 }
 
 // newGate writes a configuration for an ehlogate named name, and starts it; it lives as long as the test. settings are
@@ -110,7 +111,7 @@ func newGate(t *testing.T, name, settings string, sockets map[string]string, lis
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports, err := stage.FreePorts(4)
+	ports, err := stage.FreePorts(6)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +121,7 @@ func newGate(t *testing.T, name, settings string, sockets map[string]string, lis
 	for i, p := range []struct {
 		protocol string
 		addr     *string
-	}{{"memcache", &g.memcache}, {"socketmap", &g.socketmap}, {"tcp_table", &g.tcp}, {"http", &g.http}} {
+	}{{"memcache", &g.memcache}, {"socketmap", &g.socketmap}, {"tcp_table", &g.tcp}, {"http", &g.http}, {"policy", &g.policy}, {"milter", &g.milter}} {
 		*p.addr = fmt.Sprintf("127.0.0.1:%d", ports[i])
 		addrs := []string{fmt.Sprintf("%q", *p.addr)}
 		all = append(all, *p.addr)

@@ -1,0 +1,38 @@
+package milter
+
+import (
+	"net"
+	"sync"
+)
+
+// oneConn is a listener with one connection on it. Accepting, and all that
+// can go wrong there, is done before.
+type oneConn struct {
+	conn   net.Conn
+	taken  bool
+	once   sync.Once
+	closed chan struct{} // when the connection is
+}
+
+func (o *oneConn) Accept() (net.Conn, error) {
+	if o.taken {
+		return nil, net.ErrClosed
+	}
+	o.taken = true
+	return tellsClose{o.conn, o}, nil
+}
+
+func (o *oneConn) Close() error   { return nil }
+func (o *oneConn) Addr() net.Addr { return o.conn.LocalAddr() }
+
+// tellsClose says when its user is done with it.
+type tellsClose struct {
+	net.Conn
+	o *oneConn
+}
+
+func (c tellsClose) Close() error {
+	err := c.Conn.Close()
+	c.o.once.Do(func() { close(c.o.closed) })
+	return err
+}

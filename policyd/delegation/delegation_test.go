@@ -1,0 +1,137 @@
+package delegation
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"ehlogate/lists"
+	"ehlogate/policyd"
+	"ehlogate/policyd/internal/prototest"
+)
+
+// server suppresses prototest.Denied and demands TLS of 2001:db8::1.
+func server(actions *Actions, outcomes, faults *[]string) *Server {
+	b := prototest.Backend(policyd.NewWords(nil, false), faults)
+	inner := b.Decider
+	b.Decider = policyd.DeciderFunc(func(ctx context.Context, c lists.Client) lists.Decision {
+		d := inner.Decide(ctx, c)
+		if d.Action == lists.Suppress {
+			d.List = &lists.List{Name: "deny"}
+		} else if c.Addr.String() == "2001:db8::1" {
+			d.Action, d.List = lists.Require, &lists.List{Name: "strict"}
+		}
+		return d
+	})
+	return &Server{Backend: b, Actions: func() *Actions { return actions },
+		Outcome: func(session string, o lists.Outcome, _ lists.Client, _ lists.Decision) {
+			*outcomes = append(*outcomes, session+" "+o.String())
+		}}
+}
+
+// full is a request as Postfix 3.7 sends it; attributes are replaced by with.
+func full(with ...string) string {
+	text := `request=smtpd_access_policy
+protocol_state=RCPT
+protocol_name=ESMTP
+client_address=192.0.2.1
+client_name=unknown
+client_port=40000
+reverse_client_name=unknown
+server_address=127.0.0.1
+server_port=25
+helo_name=mail.example
+sender=a@example
+recipient=b@stage.test
+recipient_count=0
+queue_id=
+instance=1a2b.65000000.1234.0
+size=0
+etrn_domain=
+stress=
+sasl_method=
+sasl_username=
+sasl_sender=
+ccert_subject=
+ccert_issuer=
+ccert_fingerprint=
+ccert_pubkey_fingerprint=
+encryption_protocol=
+encryption_cipher=
+encryption_keysize=0
+policy_context=
+
+`
+	for _, attr := range with {
+		name, _, _ := strings.Cut(attr, "=")
+		text = regexp.MustCompile(`(?m)^`+name+`=.*$`).ReplaceAllLiteralString(text, attr)
+	}
+	return text
+}
+
+func TestRequests(t *testing.T) {
+	const dunno, session = "action=DUNNO\n\n", "192.0.2.1 40000 "
+	info := "action=INFO starttls=suppress list=deny entry=\n\n"
+	for _, tc := range []struct {
+		name, in, out    string
+		outcomes, faults []string
+		end              bool
+	}{
+		{name: "suppressed", in: full(), out: info, outcomes: []string{session + "suppressed"}},
+		{name: "several", in: full("protocol_state=CONNECT") + full("client_address=192.0.2.2"), out: info + dunno, outcomes: []string{session + "suppressed"}},
+		{name: "with CRLF", in: strings.ReplaceAll(full(), "\n", "\r\n"), out: info, outcomes: []string{session + "suppressed"}},
+		{name: "encrypted", in: full("encryption_protocol=TLSv1.3"), out: "action=INFO starttls=suppress encrypted=yes list=deny entry=\n\n", outcomes: []string{session + "suppressed-encrypted"}},
+		{name: "behind a proxy", in: full("client_port=unknown"), out: info, outcomes: []string{"1a2b.65000000.1234.0 suppressed"}},
+		{name: "on submission", in: full("server_port=587"), out: info, outcomes: []string{session + "suppressed-submission"}},
+		{name: "logged in", in: full("sasl_username=joe"), out: info, outcomes: []string{session + "suppressed-submission"}},
+		{name: "the name is no reason: EHLO went by the address", in: full("client_address=192.0.2.2", "client_name=bad.example", "helo_name=ylmf-pc"), out: dunno},
+		{name: "require unmet", in: full("client_address=2001:db8::1"), out: "action=450 4.7.0 TLS required\n\n", outcomes: []string{"2001:db8::1 40000 require-unmet"}},
+		{name: "require, not yet at MAIL", in: full("client_address=2001:db8::1", "protocol_state=EHLO"), out: dunno},
+		{name: "require met", in: full("client_address=2001:db8::1", "encryption_protocol=TLSv1.2"), out: dunno},
+		{name: "require on the address, but not on all that is known", in: full("client_address=2001:db8::1", "helo_name=ylmf-pc"), out: dunno},
+		{name: "no address", in: full("client_address=unknown"), out: dunno, faults: []string{"key"}},
+		{name: "an attribute twice: the first counts", in: strings.Replace(full("client_address=192.0.2.2"), "\n\n", "\nclient_address=192.0.2.1\n\n", 1), out: dunno},
+		{name: "unknown attributes", in: "request=smtpd_access_policy\nnew=thing\n=\n\n", out: dunno},
+		{name: "no =", in: "request=smtpd_access_policy\nwhat\n\n", end: true},
+		{name: "no request", in: "\n", end: true},
+		{name: "another request", in: "request=junk\n\n", end: true},
+		{name: "half", in: strings.TrimSuffix(full(), "\n"), out: ""},
+		{name: "endless line", in: strings.Repeat("x", maxRequest), end: true},
+		{name: "endless lines", in: strings.Repeat("a=b\n", maxRequest/4), end: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var outcomes, faults []string
+			out, err := prototest.Answer(server(DefaultActions(), &outcomes, &faults), []byte(tc.in), len(tc.in))
+			if string(out) != tc.out || (err != nil) != tc.end || !slices.Equal(outcomes, tc.outcomes) || !slices.Equal(faults, tc.faults) {
+				t.Errorf("got %q, %v, %q, faults %q; want %q, %q, %q", out, err, outcomes, faults, tc.out, tc.outcomes, tc.faults)
+			}
+		})
+	}
+}
+
+// An outcome may be silent, or a restriction class.
+func TestActions(t *testing.T) {
+	for action, want := range map[string]string{"": "DUNNO", "no_tls": "no_tls", "PREPEND X-Starttls: {action} ({list})": "PREPEND X-Starttls: suppress (deny)"} {
+		var outcomes, faults []string
+		out, err := prototest.Answer(server(&Actions{Suppressed: action}, &outcomes, &faults), []byte(full()), 1000)
+		if string(out) != "action="+want+"\n\n" || err != nil || len(outcomes) != 1 {
+			t.Errorf("%q: %q, %v", action, out, err)
+		}
+	}
+}
+
+var replies = regexp.MustCompile(`^(action=[ -~]+\n\n)*$`)
+
+func FuzzAnswer(f *testing.F) {
+	for _, s := range []string{full(), full("encryption_protocol=TLSv1.3", "client_address=2001:db8::1") + full(), "\n", "request=smtpd_access_policy\r\n\r\n", "a\n\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var outcomes, faults []string
+		if out := prototest.Check(t, server(DefaultActions(), &outcomes, &faults), in); !replies.Match(out) {
+			t.Fatalf("%q: malformed reply %q", in, out)
+		}
+	})
+}
