@@ -102,6 +102,6 @@ and why, and let "ehlogate check" look over what you edited.`,
 	root.PersistentFlags().StringVarP(&o.config, "config", "c", "",
 		"config `FILE` (default "+config.DefaultFile+" if it exists, else built-in defaults)")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(&o), newCheck(&o), newExplain(&o), newExport(&o), newVersion())
+	root.AddCommand(newServe(&o), newCheck(&o), newExplain(&o), newExport(&o), newDoctor(&o), newVersion())
 	return root
 }

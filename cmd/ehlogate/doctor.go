@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ehlogate/cmd/ehlogate/internal/doctor"
+)
+
+// postconfLimit is how long all calls of postconf may take together.
+const postconfLimit = 20 * time.Second
+
+func newDoctor(o *options) *cobra.Command {
+	var postfix, saved, exim, sendmail string
+	var noConnect, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Look over the mail server's configuration",
+		Long: `Reads the configuration of the mail server and reports what would hurt: what
+refuses mail while ehlogate is away, what sends passwords in the clear, what is
+never asked. Nothing is changed.
+
+Without --exim and --sendmail the running Postfix is looked over, by postconf,
+and the addresses that it asks ehlogate at are connected to.
+
+Another machine is looked over by copies: make them with
+
+    for o in n P M; do postconf -$o >DIR/postconf-$o; done
+
+and put the files that the settings name (tables, the .cf of a memcache map)
+into the same directory. With --saved no address is connected to.
+
+The config of ehlogate (-c) tells where it listens and what it hides.
+
+Exit code 1 if there is a hazard, 0 otherwise.`,
+		Example: "  ehlogate doctor\n  ehlogate doctor --saved copies-of-mx1 -c mx1.toml\n  ehlogate doctor --exim /etc/exim4/exim4.conf",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return exitError{exitWrong, err}
+			}
+			host := doctor.ThisHost(!noConnect)
+			if saved != "" {
+				host = doctor.SavedHost(saved)
+			}
+			var pf *doctor.Postfix
+			if exim == "" && sendmail == "" || postfix != "" || saved != "" {
+				if pf, err = readPostfix(cmd.Context(), postfix, saved); err != nil {
+					return exitError{exitWrong, err}
+				}
+			}
+			x, err := readText(exim, doctor.ParseExim)
+			if err != nil {
+				return exitError{exitWrong, err}
+			}
+			s, err := readText(sendmail, doctor.ParseSendmail)
+			if err != nil {
+				return exitError{exitWrong, err}
+			}
+			report := doctor.Examine(host, doctor.GateOf(cfg), pf, x, s)
+			if asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				enc.SetEscapeHTML(false)
+				err = enc.Encode(report)
+			} else {
+				err = report.Show(cmd.OutOrStdout())
+			}
+			if err != nil {
+				return exitError{exitWrong, err}
+			}
+			if report.Count(doctor.Hazard) > 0 {
+				return exitError{code: exitWrong}
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&postfix, "postfix-config", "", "the Postfix whose main.cf is in `DIR`, instead of the system's")
+	f.StringVar(&saved, "saved", "", "a Postfix of which `DIR` has copies")
+	f.StringVar(&exim, "exim", "", "the Exim with the configuration `FILE`")
+	f.StringVar(&sendmail, "sendmail", "", "the Sendmail with the configuration `FILE` (.mc or .cf)")
+	f.BoolVar(&noConnect, "no-connect", false, "do not connect to the addresses that ehlogate is asked at")
+	f.BoolVar(&asJSON, "json", false, "write JSON")
+	cmd.MarkFlagsMutuallyExclusive("postfix-config", "saved")
+	return cmd
+}
+
+func readPostfix(ctx context.Context, dir, saved string) (*doctor.Postfix, error) {
+	if saved != "" {
+		return doctor.SavedPostfix(saved)
+	}
+	ctx, cancel := context.WithTimeout(ctx, postconfLimit)
+	defer cancel()
+	return doctor.LivePostfix(ctx, dir)
+}
+
+// readText reads a configuration file, if one is named.
+func readText[T any](name string, parse func(name, text string) *T) (*T, error) {
+	if name == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) == 0 {
+		return nil, errors.New(name + " is empty")
+	}
+	return parse(name, string(data)), nil
+}

@@ -1,0 +1,168 @@
+// Package doctor reads the configuration of a mail server and reports what in
+// it would hurt, beside ehlogate: what refuses mail when ehlogate is away, what
+// sends passwords in the clear, what is never asked.
+//
+// It reports what is certain from what it could read, and says where it could
+// not look. The settings of Postfix come from postconf, of the running system
+// or as saved copies; of Exim and Sendmail the configuration file is read, and
+// only the question that it asks ehlogate is judged.
+package doctor
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+)
+
+// Severity says what a finding costs.
+type Severity int
+
+// The severities. Only hazards are wrong for certain.
+const (
+	Note    Severity = iota // good to know
+	Warning                 // works, and hurts in some situation
+	Hazard                  // loses mail or gives away passwords, at once or as soon as something fails
+)
+
+func (s Severity) String() string { return [...]string{"note", "warning", "hazard"}[s] }
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Finding is one thing that somebody should look at.
+type Finding struct {
+	ID       string   `json:"id"` // stable
+	Severity Severity `json:"severity"`
+	Place
+	What  string `json:"what"`
+	Why   string `json:"why"`
+	Write Write  `json:"write,omitzero"`
+}
+
+// Place is where a setting stands.
+type Place struct {
+	File      string `json:"file,omitempty"`      // main.cf, master.cf or a path; "default" if nobody set it
+	Service   string `json:"service,omitempty"`   // the service it is about, as master.cf has it
+	Parameter string `json:"parameter,omitempty"` // its name
+	Value     string `json:"value,omitempty"`     // as it is written there
+}
+
+// Write is what to write instead, and where.
+type Write struct {
+	In    string   `json:"in,omitempty"`
+	Lines []string `json:"lines,omitempty"`
+}
+
+// set is the advice to write another value where one stands.
+func (at Place) set(value string) Write {
+	switch {
+	case at.File == "master.cf" && strings.ContainsAny(value, " \t"):
+		return Write{"master.cf, below " + at.Service, []string{fmt.Sprintf("-o { %s = %s }", at.Parameter, value)}}
+	case at.File == "master.cf":
+		return Write{"master.cf, below " + at.Service, []string{"-o " + at.Parameter + "=" + value}}
+	case at.File == "default":
+		at.File = "main.cf"
+	}
+	return Write{at.File, []string{strings.TrimSpace(at.Parameter + " = " + value)}}
+}
+
+// replace is the advice to write one part of a value otherwise. If the part
+// came from another setting, it is shown alone.
+func (at Place) replace(part, by string) Write {
+	if !strings.Contains(at.Value, part) {
+		return Write{at.File, []string{by}}
+	}
+	return at.set(strings.Replace(at.Value, part, by, 1))
+}
+
+// Report is what an examination found.
+type Report struct {
+	Findings []Finding `json:"findings"`
+}
+
+// Count tells how many findings are of that severity.
+func (r *Report) Count(s Severity) (n int) {
+	for _, f := range r.Findings {
+		if f.Severity == s {
+			n++
+		}
+	}
+	return n
+}
+
+// add notes a finding, once: one map may be asked by several services.
+func (r *Report) add(f Finding) {
+	same := func(o Finding) bool { return o.ID == f.ID && o.Place == f.Place && o.What == f.What }
+	if !slices.ContainsFunc(r.Findings, same) {
+		r.Findings = append(r.Findings, f)
+	}
+}
+
+// sort puts the worst first, and otherwise keeps the order of the files.
+func (r *Report) sort() {
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return cmp.Compare(b.Severity, a.Severity) })
+}
+
+// Gate is what ehlogate itself is configured to do.
+type Gate struct {
+	File          string   // its config, for messages
+	AlwaysHide    []string // keywords that a denied client loses besides STARTTLS
+	ExplicitOffer bool
+
+	// Where it listens. Without an address for policy or milter their usual ports stand for it.
+	Memcache, Socketmap, TCPTable, Policy, Milter, HTTP []string
+}
+
+// GateOf takes it from the config.
+func GateOf(cfg *config.Config) Gate {
+	return Gate{
+		File:          cmp.Or(cfg.File, config.DefaultFile),
+		AlwaysHide:    cfg.AlwaysHide,
+		ExplicitOffer: cfg.ExplicitOffer,
+		Memcache:      cfg.Listen.Memcache,
+		Socketmap:     cfg.Listen.Socketmap,
+		TCPTable:      cfg.Listen.TCPTable,
+		Policy:        cfg.Listen.Policy,
+		Milter:        cfg.Listen.Milter,
+		HTTP:          cfg.Listen.HTTP,
+	}
+}
+
+// exam is one examination.
+type exam struct {
+	Report
+	host *Host
+	gate Gate
+	pf   *Postfix
+
+	probed map[endpoint]bool // what was connected to
+}
+
+// Examine looks over what was read. Each of the configurations may be absent.
+func Examine(host *Host, gate Gate, pf *Postfix, exim *Exim, sendmail *Sendmail) *Report {
+	e := &exam{host: host, gate: gate, pf: pf, probed: make(map[endpoint]bool)}
+	e.Findings = []Finding{} // JSON: a list, if an empty one
+	if pf != nil {
+		e.postfix()
+	}
+	if exim != nil {
+		e.exim(exim)
+	}
+	if sendmail != nil {
+		e.sendmail(sendmail)
+	}
+	e.sort()
+	return &e.Report
+}
+
+// unread notes that something could not be judged.
+func (e *exam) unread(at Place, name string, err error) {
+	e.add(Finding{
+		ID: "not-examined", Severity: Note, Place: at,
+		What: fmt.Sprintf("%s could not be read here: %v", name, err),
+		Why:  "What it holds was not judged.",
+	})
+}

@@ -1,0 +1,176 @@
+package doctor
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+)
+
+// examineHere looks over settings on this very machine.
+func examineHere(t *testing.T, host *Host, n, p, m string) *Report {
+	t.Helper()
+	pf, err := parsePostfix(output{"n", n}, output{"P", p}, output{"M", m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Examine(host, GateOf(config.Defaults()), pf, nil, nil)
+}
+
+// settingsWith are those of the cases, with more.
+func settingsWith(t *testing.T, more string) (n, p, m string) {
+	t.Helper()
+	a, err := txtar.ParseFile("testdata/base.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func(name string) string { return string(partOf(a, name).Data) }
+	return text("postconf-n") + more, text("postconf-P"), text("postconf-M")
+}
+
+func idsOf(r *Report) (out []string) {
+	for _, f := range r.Findings {
+		out = append(out, f.Severity.String()+" "+f.ID)
+	}
+	return out
+}
+
+// Files that the settings name, on the machine itself.
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	table := filepath.Join(dir, "table")
+	if err := os.WriteFile(table, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	missing := filepath.Join(dir, "missing")
+	for more, want := range map[string][]string{
+		"ehlogate_backup = cidr:" + table:                                             nil,
+		"ehlogate_backup = cidr:/dev/null":                                            nil,
+		"ehlogate_backup = cidr:" + missing:                                           {"hazard backup-unreadable"},
+		"ehlogate_backup = cidr:" + dir:                                               {"hazard backup-unreadable"},
+		"ehlogate_backup = cidr:missing\nqueue_directory = " + dir:                    {"hazard backup-unreadable"},
+		"ehlogate_backup = cidr:table\nqueue_directory = " + dir:                      nil,
+		"ehlogate_backup = lmdb:" + table:                                             {"hazard backup-unreadable"},
+		"ehlogate_map = memcache:" + missing:                                          {"hazard memcache-file-unreadable"},
+		"ehlogate_map = unionmap:{memcache:ehlogate, cidr:" + missing + "}":           {"hazard table-unreadable"},
+		"ehlogate_map = memcache:ehlogate, {cidr:" + missing + " attribute=whatever}": {"hazard table-unreadable"},
+	} {
+		n, p, m := settingsWith(t, more+"\n")
+		if got := idsOf(examineHere(t, ThisHost(false), n, p, m)); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", more, got, want)
+		}
+	}
+}
+
+// Who may be found at the address of the map.
+func TestProbe(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer string // to the first line; empty: none
+		want   []string
+	}{
+		"ehlogate":  {"VERSION ehlogate\r\n", nil},
+		"memcached": {"VERSION 1.6.18\r\n", []string{"hazard stranger-answers"}},
+		"smtp":      {"220 mail.example.org ESMTP\r\n", []string{"hazard stranger-answers"}},
+		"cut off":   {"VERSION", []string{"hazard stranger-answers"}},
+		"mute":      {"", []string{"hazard no-answer"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			done := make(chan struct{})
+			host := ThisHost(false)
+			host.Dial = func(network, addr string) (net.Conn, error) {
+				if network != "tcp" || addr != "127.0.0.1:10046" {
+					t.Errorf("dialled %s %s", network, addr)
+				}
+				ours, theirs := net.Pipe()
+				go func() {
+					defer close(done)
+					defer theirs.Close()
+					buf := make([]byte, 100)
+					k, err := theirs.Read(buf)
+					if err != nil || string(buf[:k]) != "version\r\n" {
+						t.Errorf("asked %q, %v", buf[:k], err)
+					}
+					if tc.answer == "" {
+						_, err = theirs.Read(buf) // until the other side has enough
+					} else {
+						_, err = io.WriteString(theirs, tc.answer)
+					}
+					if err != nil && err != io.EOF {
+						t.Error(err)
+					}
+				}()
+				return ours, nil
+			}
+			n, p, m := settingsWith(t, "")
+			if got := idsOf(examineHere(t, host, n, p, m)); !slices.Equal(got, tc.want) {
+				t.Errorf("%v, want %v", got, tc.want)
+			}
+			<-done
+		})
+	}
+}
+
+// Nobody is there: worse where there is no backup.
+func TestNobodyListens(t *testing.T) {
+	l := listen(t, "tcp", "127.0.0.1:0")
+	addr := l.Addr().String()
+	l.Close()
+	for from, want := range map[string][]string{
+		"ehlogate_memcache = inet:" + addr:                    {"warning nobody-listens", "warning not-our-address"},
+		"ehlogate_map = socketmap:inet:" + addr + ":starttls": {"hazard map-refuses", "hazard nobody-listens", "warning not-our-address"},
+	} {
+		n, p, m := settingsWith(t, from+"\n")
+		got := idsOf(examineHere(t, ThisHost(true), n, p, m))
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", from, got, want)
+		}
+	}
+}
+
+func listen(t *testing.T, network, addr string) net.Listener {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(context.Background(), network, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// Who holds a socket: this process, and not the one that began everything.
+func TestHeld(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	for _, l := range []net.Listener{listen(t, "tcp4", "127.0.0.1:0"), listen(t, "tcp6", "[::1]:0"), listen(t, "tcp4", "0.0.0.0:0"), listen(t, "unix", path)} {
+		network, addr := "tcp", l.Addr().String()
+		if l.Addr().Network() == "unix" {
+			network = "unix"
+		}
+		addr = strings.Replace(addr, "0.0.0.0", "127.0.0.1", 1)
+		if !heldBy("/proc", os.Getpid(), network, addr) {
+			t.Errorf("%s: we do not hold it", addr)
+		}
+		if os.Getpid() != 1 && heldBy("/proc", 1, network, addr) {
+			t.Errorf("%s: process 1 holds it", addr)
+		}
+		l.Close()
+		if heldBy("/proc", os.Getpid(), network, addr) {
+			t.Errorf("%s: it is held after it was closed", addr)
+		}
+	}
+	host := ThisHost(false)
+	host.Held = func(network, addr string) bool { return network == "tcp" && addr == "127.0.0.1:10041" }
+	n, p, m := settingsWith(t, "ehlogate_map = socketmap:inet:127.0.0.1:10041:starttls\n")
+	if got := idsOf(examineHere(t, host, n, p, m)); !slices.Equal(got, []string{"warning map-refuses"}) {
+		t.Errorf("a held socket: %v", got)
+	}
+}

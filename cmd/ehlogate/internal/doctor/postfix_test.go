@@ -1,0 +1,222 @@
+package doctor
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/file"
+)
+
+const examples = "../../../../examples"
+
+// configDir writes a configuration directory.
+func configDir(t *testing.T, main, master string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"main.cf": main, "master.cf": master} {
+		path, past := filepath.Join(dir, name), time.Now().Add(-time.Minute) // for a younger file postconf waits
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func example(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(examples, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// The shipped examples have nothing to complain of, as they stand and with all
+// that is commented out in master.cf.
+func TestExamples(t *testing.T) {
+	cfg, err := config.Load(filepath.Join(examples, "ehlogate.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	master := example(t, "postfix/master.cf")
+	screen := regexp.MustCompile(`(?m)^#(smtp|  -o)`).ReplaceAllString(master, "$1")
+	screen = screen[strings.Index(screen, "smtp       inet  n  -  y  -  1  postscreen"):]
+	for name, master := range map[string]string{"as it stands": master, "with postscreen": screen} {
+		dir := configDir(t, example(t, "postfix/main.cf")+"smtpd_tls_security_level = may\nsmtpd_sasl_auth_enable = no\n", master)
+		if err := os.WriteFile(filepath.Join(dir, "ehlogate-helo.regexp"), []byte(example(t, "postfix/ehlogate-helo.regexp")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		pf, err := LivePostfix(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := Examine(ThisHost(false), GateOf(cfg), pf, nil, nil); len(r.Findings) > 0 {
+			t.Errorf("%s:\n%s", name, ids(r))
+		}
+	}
+}
+
+// So have those of the others.
+func TestOtherExamples(t *testing.T) {
+	x := ParseExim("ehlogate.conf", example(t, "exim/ehlogate.conf"))
+	s := ParseSendmail("ehlogate.mc", example(t, "sendmail/ehlogate.mc"))
+	if r := Examine(ThisHost(false), GateOf(config.Defaults()), nil, x, s); len(r.Findings) > 0 {
+		t.Error(ids(r))
+	}
+}
+
+// All that postconf makes of a configuration is understood: continuation lines, options in braces, IPv6, nested tables.
+func TestRealPostconf(t *testing.T) {
+	dir := configDir(t, `
+eg_memcache = inet:[::1]:10046
+eg_backup =
+	cidr:/dev/null
+# a comment
+    , texthash:/dev/null
+ask = check_policy_service { unix:private/policy, timeout=2s,
+    { default_action = DUNNO } }
+smtpd_client_restrictions = permit_mynetworks $ask
+compatibility_level = 3.6
+`, `
+127.0.0.1:25 inet n - - - - smtpd -v -o stress=yes
+  -o { smtpd_discard_ehlo_keyword_address_maps = unionmap:{cidr:/dev/null, proxy:memcache:eg} }
+[::1]:587 inet n - y - - smtpd
+    -o smtpd_tls_wrappermode=yes
+pickup unix n - y 60 1 pickup
+`)
+	pf, err := LivePostfix(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pf.Services) != 3 {
+		t.Fatalf("%d services", len(pf.Services))
+	}
+	plain, submission := view{pf, pf.Services[0]}, view{pf, pf.Services[1]}
+	got := fmt.Sprintln(tables(plain.get(smtpdMaps)), plain.get("eg_backup"), words(plain.get("smtpd_client_restrictions")),
+		plain.yes("stress"), plain.chrooted(), plain.forSubmission(), submission.chrooted(), submission.forSubmission(), pf.Services[2].Command)
+	const want = "[cidr:/dev/null memcache:eg] cidr:/dev/null , texthash:/dev/null " +
+		"[permit_mynetworks check_policy_service { unix:private/policy, timeout=2s, { default_action = DUNNO } }] " +
+		"true false false true true pickup"
+	if strings.Join(strings.Fields(got), " ") != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if _, err := LivePostfix(t.Context(), filepath.Join(dir, "missing")); err == nil || !strings.Contains(err.Error(), "main.cf") {
+		t.Errorf("without a configuration: %v", err)
+	}
+}
+
+// What we make of references is what Postfix makes of them.
+func TestExpand(t *testing.T) {
+	var main strings.Builder
+	main.WriteString("full = yes, sir\nempty =\nlist = a$full${empty}b\ncompatibility_level = 3.6\n")
+	patterns := []string{
+		"$full", "${full}", "$(full)", "x$full.y", "$$full", "$empty|", "$list $list",
+		"${full?{yes}:{no}}", "${empty?{yes}:{no}}", "${full?plain $full}", "${empty:plain}", "${empty:{$list}}", "${empty? no } x", "${full? { yes } : { no } }",
+		"${full?{${empty:{deep}}}}", "${{$full} == {yes, sir} ? {same} : {other}}", "${{$empty} != {} ? {some} : {none}}",
+		"${{2} < {10} ? {number} : {text}}", "${{b} > {a} ? {text}}", "${{$compatibility_level} <level {3.10} ? {older} : {newer}}",
+		"${{$compatibility_level} >=level {4} ? {newer} : {older}}",
+	}
+	for i, p := range patterns {
+		fmt.Fprintf(&main, "p%d = [%s]\nsmtpd_x%d = $p%d\n", i, p, i, i)
+	}
+	dir := configDir(t, main.String(), "")
+	pf, err := SavedPostfix(saveCopies(t, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range patterns {
+		name := fmt.Sprintf("p%d", i)
+		cmd := exec.CommandContext(t.Context(), "postconf", "-c", dir, "-xh", name)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", p, err)
+		}
+		if got, want := (view{pf, nil}).get(name), strings.TrimSpace(string(out)); got != want {
+			t.Errorf("%s: %q, and Postfix says %q", p, got, want)
+		}
+	}
+}
+
+// saveCopies does what the help of the command says.
+func saveCopies(t *testing.T, dir string) (saved string) {
+	t.Helper()
+	saved = t.TempDir()
+	for _, flag := range []string{"-n", "-P", "-M"} {
+		var out bytes.Buffer
+		cmd := exec.CommandContext(t.Context(), "postconf", "-c", dir, flag)
+		cmd.Stdout, cmd.Stderr = &out, &out // as with 2>&1: the warnings do not matter
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("%v\n%s", err, &out)
+		}
+		if err := os.WriteFile(filepath.Join(saved, "postconf"+flag), out.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return saved
+}
+
+// What is not the output of postconf is an error with its place.
+func TestBadOutput(t *testing.T) {
+	const m = "smtp inet n - y - - smtpd\n"
+	for _, tc := range []struct{ n, p, m, want string }{
+		{"no setting\n", "", m, "n:1: this is not NAME = VALUE"},
+		{"a = b\n\n", "smtp/inet/a\n", m, "P:1: this is not SERVICE/TYPE/PARAMETER = VALUE"},
+		{"", "# x\nsmtps/inet/a = b\n", m, `P:2: there is no service "smtps/inet" in M`},
+		{"", "", "smtp inet n\n", "M:1: this is no line of master.cf"},
+	} {
+		_, err := parsePostfix(output{"n", tc.n}, output{"P", tc.p}, output{"M", tc.m})
+		ps, ok := err.(*file.Problems)
+		if !ok || ps.Total != 1 || !strings.HasPrefix(ps.Error(), tc.want) {
+			t.Errorf("got %v, want %s", err, tc.want)
+		}
+	}
+}
+
+// No settings, however strange, keep the examination from its end.
+func FuzzPostconf(f *testing.F) {
+	names, err := filepath.Glob("testdata/cases/*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(data), string(data), string(data))
+	}
+	f.Add("a = $a$a\nsmtpd_discard_ehlo_keyword_address_maps = $a ${b?{$a}:{${c}}}", "smtp/inet/smtpd_milters = { { } }", "smtp inet n - - - - smtpd")
+	f.Fuzz(func(t *testing.T, n, p, m string) {
+		pf, err := parsePostfix(output{"n", n}, output{"P", p}, output{"M", m})
+		var services []string
+		if err == nil {
+			for _, s := range pf.Services {
+				services = append(services, s.String())
+			}
+		} else { // the rest is to be tried all the same
+			var ps file.Problems
+			pf = &Postfix{Main: settings(output{"n", n}, &ps), Services: []*Service{{Name: "smtp", Type: "inet", Chroot: "-", Command: "smtpd", Params: settings(output{"P", p}, &ps)}}}
+		}
+		r := Examine(SavedHost(t.TempDir()), GateOf(config.Defaults()), pf, ParseExim("e", n), ParseSendmail("s", m))
+		for _, finding := range r.Findings {
+			if err == nil && finding.Service != "" && !slices.Contains(services, finding.Service) {
+				t.Errorf("a finding about %q, which is not there", finding.Service)
+			}
+		}
+		if err := r.Show(new(bytes.Buffer)); err != nil {
+			t.Error(err)
+		}
+	})
+}

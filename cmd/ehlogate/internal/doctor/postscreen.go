@@ -1,0 +1,52 @@
+package doctor
+
+import "fmt"
+
+// postscreen looks over the one process that all clients meet first. It looks
+// its map up inline, so what makes it wait makes all clients wait, and the
+// watchdog kills it.
+func (e *exam) postscreen(v view, asked bool) {
+	ts := tables(v.get(screenMaps))
+	live := false
+	for _, t := range ts {
+		if !t.asks() && !t.proxied {
+			e.checkFile(v, t, v.origin(screenMaps), "table-unreadable", "postscreen answers EHLO with an error.", Write{})
+			continue
+		}
+		live = true
+		f := Finding{
+			ID: "postscreen-asks", Severity: Hazard, Place: v.place(screenMaps),
+			What:  "postscreen asks " + t.full() + " while all clients wait",
+			Why:   "It is one process. While ehlogate hangs, its watchdog kills it, with all sessions; through socketmap it dies as soon as ehlogate is away. It can use an exported table.",
+			Write: v.place(screenMaps).set(""),
+		}
+		if _, _, set := v.raw(screenMaps); !set {
+			f.ID, f.Place = "postscreen-inherits", v.place(smtpdMaps)
+			f.Place.Service = v.svc.String()
+			f.What = fmt.Sprintf("postscreen inherits the map of smtpd, and asks %s while all clients wait", t.full())
+		}
+		e.add(f)
+	}
+	for _, t := range tables(v.get(screenFilter)) {
+		if t.asks() || t.proxied {
+			e.add(Finding{
+				ID: "postscreen-asks", Severity: Hazard, Place: v.place(screenFilter),
+				What: "postscreen asks " + t.full() + " about every command while all clients wait",
+				Why:  "It is one process: what makes it wait makes all clients wait, and its watchdog kills it.", Write: v.override(screenFilter + "="),
+			})
+		}
+	}
+	if asked && !live && len(ts) == 0 {
+		for _, test := range []string{"pipelining", "non_smtp_command", "bare_newline"} {
+			if param := "postscreen_" + test + "_enable"; v.yes(param) {
+				e.add(Finding{
+					ID: "postscreen-offers", Severity: Note, Place: v.place(param),
+					What:  "postscreen talks to clients itself in its deep protocol tests, and offers STARTTLS to all of them",
+					Why:   "They are handed to smtpd from their next session on. A static table makes both say the same.",
+					Write: Write{"main.cf, behind \"ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr\"", []string{screenMaps + " = cidr:/etc/postfix/ehlogate.cidr"}},
+				})
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package doctor
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Show writes the report for people: the worst first, and a count.
+func (r *Report) Show(w io.Writer) error {
+	var b strings.Builder
+	for _, f := range r.Findings {
+		b.WriteString(f.show())
+	}
+	if len(r.Findings) == 0 {
+		b.WriteString("nothing found\n")
+	} else {
+		fmt.Fprintf(&b, "%s, %s, %s\n", count(r.Count(Hazard), Hazard), count(r.Count(Warning), Warning), count(r.Count(Note), Note))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func count(n int, s Severity) string {
+	if n == 1 {
+		return fmt.Sprintf("%d %s", n, s)
+	}
+	return fmt.Sprintf("%d %ss", n, s)
+}
+
+func (f Finding) show() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: ", f.Severity)
+	if f.Service != "" {
+		fmt.Fprintf(&b, "%s: ", printable(f.Service))
+	}
+	fmt.Fprintf(&b, "%s [%s]\n", printable(f.What), f.ID)
+	if f.Parameter != "" {
+		fmt.Fprintf(&b, "    %s: %s = %s\n", printable(f.File), printable(f.Parameter), printable(f.Value))
+	} else if f.File != "" {
+		fmt.Fprintf(&b, "    %s\n", printable(f.File))
+	}
+	b.WriteString(wrap(f.Why, "    ", 100))
+	if len(f.Write.Lines) > 0 {
+		fmt.Fprintf(&b, "    = write in %s:\n", printable(f.Write.In))
+		for _, line := range f.Write.Lines {
+			fmt.Fprintf(&b, "        %s\n", printable(line))
+		}
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+// wrap breaks text into lines of at most that width, if its words allow.
+func wrap(text, indent string, width int) string {
+	var b strings.Builder
+	line := indent
+	for _, word := range strings.Fields(text) {
+		if len(line) > len(indent) && len(line)+1+len(word) > width {
+			b.WriteString(line + "\n")
+			line = indent
+		}
+		if len(line) > len(indent) {
+			line += " "
+		}
+		line += word
+	}
+	if len(line) > len(indent) {
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}
+
+// printable keeps control characters of a strange file off the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, s)
+}
