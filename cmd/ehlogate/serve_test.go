@@ -57,8 +57,8 @@ func start(t *testing.T, conf string, lists map[string]string) *daemon {
 	for name, text := range lists {
 		d.write(name, text)
 	}
-	d.write("c.toml", fmt.Sprintf("%s\n[listen]\nmemcache = [%q]\nsocketmap = [%q]\ntcp_table = [%q]\nhttp = [%q]\nmax_connections = 50\n",
-		conf, d.sock("memcache"), d.sock("socketmap"), d.sock("tcp_table"), d.sock("http")))
+	d.write("c.toml", fmt.Sprintf("%s\n[listen]\nmemcache = [%q]\nsocketmap = [%q]\ntcp_table = [%q]\npolicy = [%q]\nmilter = [%q]\nhttp = [%q]\nmax_connections = 50\n",
+		conf, d.sock("memcache"), d.sock("socketmap"), d.sock("tcp_table"), d.sock("policy"), d.sock("milter"), d.sock("http")))
 	ctx, cancel := context.WithCancel(t.Context())
 	d.stop = cancel
 	go func() {
@@ -224,6 +224,8 @@ func TestHostileClients(t *testing.T) {
 		"memcache":  {"get " + endless, "set a 0 0 4294967295\r\n", "\x00\xff\r\n", "get starttls:192.0.2.1", strings.Repeat("get x:y\r\n", 2000), ""},
 		"socketmap": {"4294967295:" + endless, "0:,0:,", "99999:", "18:starttls 192", "x", ""},
 		"tcp_table": {endless, "get %\nget %zz\nput a b\n", "get 192", ""},
+		"policy":    {endless, "request=smtpd_access_policy\nno equals sign\n\n", "\n", "request=smtpd_access_policy\n" + strings.Repeat("a=b\n", 1<<15), "request=smtpd", ""},
+		"milter":    {"\x00\x00\x00\x00", "\xff\xff\xff\xff" + endless, "\x00\x01\xff\xffC" + endless, "\x00\x00\x00\x01E\x00\x00\x00\x01A\x00\x00\x00\x02Dx", "\x00", ""},
 		"http":      {"GET / HTTP/1.1\r\n", endless, "\x16\x03\x01", ""},
 	} {
 		for i := range 120 {
@@ -257,7 +259,8 @@ func TestHostileClients(t *testing.T) {
 	d.await("all are counted", func() bool {
 		_, body := d.get("/metrics")
 		for _, want := range []string{`protocol="memcache",reason="oversize"`, `protocol="memcache",reason="map"`, `protocol="socketmap",reason="oversize"`,
-			`protocol="socketmap",reason="malformed"`, `protocol="tcp_table",reason="key"`, `protocol="tcp_table",reason="command"`, `protocol="memcache",reason="evicted"`} {
+			`protocol="socketmap",reason="malformed"`, `protocol="tcp_table",reason="key"`, `protocol="tcp_table",reason="command"`, `protocol="memcache",reason="evicted"`,
+			`protocol="policy",reason="malformed"`, `protocol="policy",reason="oversize"`, `protocol="milter",reason="malformed"`, `protocol="milter",reason="oversize"`} {
 			if !strings.Contains(body, want) {
 				return false
 			}
