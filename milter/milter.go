@@ -102,14 +102,19 @@ func (s *session) macro(name string) string {
 }
 
 // Connect learns who the client is. Sendmail gives IPv6 addresses in a form
-// that go-milter does not read; they stand in a macro too.
+// that go-milter does not read; they stand in macros too: in {client_addr} if
+// sendmail.cf sends it, and behind the name in _, which is sent by default.
 func (s *session) Connect(host, _ string, _ uint16, addr net.IP, m *milter.Modifier) (milter.Response, error) {
 	s.note(m)
 	s.client = lists.Client{}
-	if a, err := lists.ParseAddr(addr.String()); err == nil {
-		s.client.Addr = a
-	} else if a, err := lists.ParseAddr(strings.Trim(s.macro("client_addr"), "[]")); err == nil {
-		s.client.Addr = a
+	bracket := s.macro("_")
+	bracket = bracket[strings.LastIndexByte(bracket, '[')+1:] // what stands before it may be the client's word
+	bracket, _, _ = strings.Cut(bracket, "]")
+	for _, text := range []string{addr.String(), s.macro("client_addr"), bracket} {
+		if a, err := lists.ParseAddr(text); err == nil {
+			s.client.Addr = a
+			break
+		}
 	}
 	// Postfix passes a verified name or "unknown". Sendmail passes an address
 	// in brackets or a name, and says in a macro whether it is verified.

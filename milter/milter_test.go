@@ -162,6 +162,7 @@ func TestSessions(t *testing.T) {
 		{"require on the address, but not on all that is known", []string{"connect mx.example 2001:db8::1", "helo bad.example", "mail a@example"}, []string{"c"}, nil},
 		{"a HELO name is no reason", []string{"connect mx.example 198.51.100.1", "helo bad.example", "mail a@example"}, []string{"c"}, nil},
 		{"Sendmail's IPv6", []string{"macros C {client_addr} IPv6:2001:db8::1", "connect mx.example IPv6:2001:db8::1", "helo x", "mail a@example"}, []string{refused}, []string{"require-unmet"}},
+		{"Sendmail's IPv6, by default", []string{"macros C _ [192.0.2.1]@mx.example[IPv6:2001:db8::1](may j", "connect mx.example IPv6:2001:db8::1", "helo x", "mail a@example"}, []string{refused}, []string{"require-unmet"}},
 		{"no address", []string{"connect localhost nonsense", "helo x", "mail a@example"}, []string{"c"}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

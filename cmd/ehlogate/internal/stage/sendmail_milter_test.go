@@ -1,0 +1,98 @@
+package stage_test
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/stage"
+)
+
+// TestSendmailMilter plays clients against a Sendmail that asks by the socket map and by the milter.
+func TestSendmailMilter(t *testing.T) {
+	t.Parallel()
+	g := newGate(t, "sendmail", "", nil, enforceLists, map[string]string{
+		"strict.list": "127.0.0.70\n::1\n", "deny.list": denied + "\n",
+	})
+	ports, err := stage.FreePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := runSendmail(t, ports[0], onlyPorts(t, "sendmail/ehlogate.mc", map[string]string{
+		"inet:10041@127.0.0.1": sendmailInet(g.socketmap), "\nR25\t": fmt.Sprintf("\nR%d\t", ports[0]),
+		"dnl INPUT_MAIL_FILTER": "INPUT_MAIL_FILTER", "inet:10044@127.0.0.1": sendmailInet(g.milter),
+	}))
+	message := func(c *stage.SMTP) (code int, mark string) {
+		t.Helper()
+		mark = fmt.Sprintf("mark-%d", time.Now().UnixNano())
+		r, err := c.Deliver("a@example.com", "b@stage.test", "Subject: "+mark+"\nX-ehlogate: forged\n\nhello\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.Code, mark
+	}
+	t.Run("require", func(t *testing.T) {
+		for addr, source := range map[string]string{s.Addr(): "127.0.0.70", s.Addr6(): "::1"} {
+			c := hello(t, addr, source, "client.example", true)
+			defer c.Close()
+			if code, _ := message(c); code != 450 {
+				t.Errorf("from %s without TLS: %d", source, code)
+			}
+			if r, err := c.Command("RSET"); err != nil || r.Code != 250 {
+				t.Errorf("RSET: %v, %v", r, err)
+			}
+			if r, state, err := c.STARTTLS(); err != nil || !state.HandshakeComplete {
+				t.Fatalf("STARTTLS: %v, %v", r, err)
+			}
+			if r, err := c.EHLO("client.example"); err != nil || r.Code != 250 {
+				t.Fatalf("EHLO: %v, %v", r, err)
+			}
+			for range 2 {
+				if code, _ := message(c); code != 250 {
+					t.Errorf("from %s with TLS: %d", source, code)
+				}
+			}
+		}
+	})
+	t.Run("suppressed", func(t *testing.T) {
+		c := hello(t, s.Addr(), denied, "client.example", false)
+		defer c.Close()
+		code, mark := message(c)
+		if code != 250 {
+			t.Fatalf("the message is answered %d", code)
+		}
+		mail, err := s.AwaitMail(soon(t), regexp.MustCompile(mark))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(mail, "forged") || !strings.Contains(mail, "starttls=suppress; list=deny; entry="+denied) {
+			t.Errorf("the message is\n%s", mail)
+		}
+	})
+	t.Run("hung", func(t *testing.T) {
+		// The session has begun, so that only the milter is in the way.
+		c := hello(t, s.Addr(), unlisted, "client.example", true)
+		defer c.Close()
+		if err := g.Hang(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+		if code, _ := message(c); code != 250 {
+			t.Errorf("the message is answered %d", code)
+		}
+		if err := g.Resume(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("dead", func(t *testing.T) {
+		if err := g.Kill(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+		c := hello(t, s.Addr(), denied, "client.example", true)
+		defer c.Close()
+		if code, _ := message(c); code != 250 {
+			t.Errorf("the message is answered %d", code)
+		}
+	})
+}
