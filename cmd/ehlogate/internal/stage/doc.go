@@ -3,6 +3,8 @@
 //
 //   - [Postfix] is a complete instance: master, smtpd and postscreen services of the caller's choice, proxymap, delivery
 //     into a maildir. One instance can serve many variants of the same settings, each on its own port.
+//   - [Sendmail] and [Exim] are daemons unpacked beside it, each in a mount and UTS namespace of its own (which takes
+//     CAP_SYS_ADMIN), so that they find their libraries and names there and nowhere else.
 //   - [SMTP] is a client that binds a chosen source address and gives every single reply to its caller; [Session] is one
 //     connect, EHLO and QUIT, and [Load] plays many of them and counts.
 //   - [Daemon] runs a binary, waits until it serves, and can kill, stop, continue and restart it; [Build] makes the binary.
