@@ -22,7 +22,7 @@ demo: ## a real Postfix shows the difference
 faults: ## what clients see while ehlogate is dead or hangs, measured: the tables that README sums up
 	.ci/deps
 	@mkdir -p build
-	STAGE_TABLE=$(CURDIR)/build/faults.md go test -count=1 -run 'Faults$$' ./cmd/ehlogate/internal/stage
+	STAGE_TABLE=$(CURDIR)/build/faults.md go test -count=1 -run 'Faults$$|Enforce' ./cmd/ehlogate/internal/stage
 	@cat build/faults.md
 
 clean:
