@@ -52,7 +52,7 @@ func bareAddr(s string) string {
 }
 
 // NormalName gives the spelling in which host and HELO names are compared:
-// lower case, without the dot of the root.
+// lower case, without the dot of the root, however often it stands there.
 func NormalName(s string) string {
-	return strings.ToLower(strings.TrimSuffix(s, "."))
+	return strings.ToLower(strings.TrimRight(s, "."))
 }
