@@ -109,6 +109,11 @@ func (s *session) answer(in []byte) (rest []byte, err error) {
 			break
 		}
 		in = in[n:]
+		if len(s.out) >= keepReplies { // short requests may have long replies
+			if err = s.write(); err != nil {
+				break
+			}
+		}
 	}
 	return in, err
 }

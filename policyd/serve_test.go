@@ -36,6 +36,8 @@ type script struct {
 	pieces [][]byte
 	out    bytes.Buffer
 	writes int
+
+	largest int // write
 }
 
 func (s *script) Read(b []byte) (int, error) {
@@ -49,7 +51,11 @@ func (s *script) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-func (s *script) Write(b []byte) (int, error)      { s.writes++; return s.out.Write(b) }
+func (s *script) Write(b []byte) (int, error) {
+	s.writes++
+	s.largest = max(s.largest, len(b))
+	return s.out.Write(b)
+}
 func (s *script) SetReadDeadline(time.Time) error  { return nil }
 func (s *script) SetWriteDeadline(time.Time) error { return nil }
 
@@ -165,4 +171,20 @@ func TestStop(t *testing.T) {
 		<-done
 		client.Close()
 	})
+}
+
+// chatty answers each byte with 100.
+type chatty struct{ lines }
+
+func (chatty) Answer(_ context.Context, _, out []byte) (int, []byte, error) {
+	return 1, append(out, bytes.Repeat([]byte("x"), 100)...), nil
+}
+
+// However long the replies to short requests, they do not pile up.
+func TestRepliesDoNotPileUp(t *testing.T) {
+	conn := &script{pieces: [][]byte{bytes.Repeat([]byte("a"), firstBuffer)}}
+	Serve(t.Context(), conn, chatty{}, nil)
+	if conn.out.Len() != 100*firstBuffer || conn.largest > keepReplies+100 {
+		t.Errorf("%d bytes, up to %d in one write", conn.out.Len(), conn.largest)
+	}
 }

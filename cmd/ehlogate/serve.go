@@ -53,6 +53,7 @@ A list that cannot be loaded does not stop the start. A config that cannot be
 used does, with exit code 78; a socket that cannot be opened with 1.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			signal.Ignore(syscall.SIGPIPE) // a log reader that dies is not our end
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
 			hup := make(chan os.Signal, 1)
@@ -68,7 +69,9 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	if err != nil {
 		return exitError{exitConfig, err}
 	}
-	log := newLogger(cfg.Log, stderr)
+	lines := newLogWriter(stderr)
+	defer lines.Close()
+	log := newLogger(cfg.Log, lines)
 	if cfg.File == "" {
 		log.Warnf("no config file: serving built-in defaults, every client is offered STARTTLS (write %s, or name a file with -c)", config.DefaultFile)
 	}
@@ -115,8 +118,9 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel(nil) // before the wait
+	conns := fitFiles(cfg.Listen.MaxConnections, log)
 	for _, s := range services {
-		if err := s.start(ctx, cfg, log, metrics, watch, &running, cancel); err != nil {
+		if err := s.start(ctx, cfg.Listen, conns, log, metrics, watch, &running, cancel); err != nil {
 			return exitError{exitWrong, err}
 		}
 	}
@@ -148,19 +152,22 @@ type service struct {
 	handler func(context.Context, net.Conn)
 }
 
-func (s service) start(ctx context.Context, cfg *config.Config, log *logrus.Logger, m *admin.Metrics, w *admin.Watch,
+func (s service) start(ctx context.Context, l config.Listen, conns int, log *logrus.Logger, m *admin.Metrics, w *admin.Watch,
 	running *sync.WaitGroup, failed context.CancelCauseFunc) error {
+	if s.name == "http" {
+		conns = min(conns, maxHTTP)
+	}
 	server := &listen.Server{
 		Name:     s.name,
 		Handler:  s.handler,
-		MaxConns: cfg.Listen.MaxConnections,
+		MaxConns: conns,
 		Grace:    grace,
 		Log:      logrus.NewEntry(log),
 		OnConns:  m.Conns(s.name),
 		OnFault:  func(reason string) { w.Fault(s.name, reason, nil) },
 	}
 	for _, addr := range s.addrs {
-		ln, err := listen.Open(addr, listen.SocketOptions{Group: cfg.Listen.SocketGroup, Mode: cfg.Listen.SocketMode})
+		ln, err := listen.Open(addr, listen.SocketOptions{Group: l.SocketGroup, Mode: l.SocketMode})
 		if err != nil {
 			return err
 		}
@@ -172,6 +179,27 @@ func (s service) start(ctx context.Context, cfg *config.Config, log *logrus.Logg
 		})
 	}
 	return nil
+}
+
+// maxHTTP is how many connections the HTTP interface may have: it is for a few
+// who look, and must not starve those who are answered.
+const maxHTTP = 64
+
+// fitFiles lowers the number of connections for each protocol to what the
+// limit on open files allows, so that those of one protocol never take the
+// last descriptor from another. Connections that are leaving count too.
+func fitFiles(conns int, log *logrus.Logger) int {
+	const protocols, spare = 5, 64 + 2*maxHTTP
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return conns
+	}
+	if fits := (int(min(limit.Cur, 1<<30)) - spare) / (2 * protocols); fits < conns {
+		fits = max(fits, 1)
+		log.Warnf("the limit of %d open files allows %d connections for each protocol, not %d (systemd: LimitNOFILE=)", limit.Cur, fits, conns)
+		return fits
+	}
+	return conns
 }
 
 // debugWriter logs what others write, at debug.

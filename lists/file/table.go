@@ -37,6 +37,9 @@ type Table struct {
 	holes map[int32]bool
 }
 
+// maxName is the length in bytes that no name of an entry exceeds.
+const maxName = 256
+
 // inTexts marks an entry whose text cannot be made from an address.
 const inTexts = 255
 
@@ -119,7 +122,8 @@ func (t *Table) name(m map[string]ref, name string, clock func() time.Time) ref 
 			return r
 		}
 	}
-	for i := 1; i < len(name); i++ {
+	// No entry is longer than maxName, whatever a client makes of its name.
+	for i := max(1, len(name)-maxName); i < len(name); i++ {
 		if name[i] == '.' {
 			if r := t.now(m[name[i:]], clock); r != 0 {
 				return r

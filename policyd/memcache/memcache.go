@@ -60,6 +60,8 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 		return n, append(out, "END\r\n"...), nil
 	case "set", "add", "replace", "append", "prepend", "cas":
 		return s.set(args, in, n, out)
+	case "delete":
+		return n, append(out, "NOT_FOUND\r\n"...), nil
 	case "version":
 		return n, append(out, "VERSION ehlogate\r\n"...), nil
 	case "quit":

@@ -38,6 +38,7 @@ func TestDialogues(t *testing.T) {
 		{in: "\r\n", out: "ERROR\r\n", faults: []string{"command"}},
 		{in: "stats\r\nversion\r\n", out: "ERROR\r\nVERSION ehlogate\r\n", faults: []string{"command"}},
 		{in: "set starttls:192.0.2.2 0 3600 3\r\na\nb\r\nget starttls:192.0.2.2\r\n", out: "STORED\r\nEND\r\n"},
+		{in: "delete starttls:192.0.2.1\r\n", out: "NOT_FOUND\r\n"},
 		{in: "set k 0 0 2 noreply\r\nab\r\nversion\r\n", out: "VERSION ehlogate\r\n"},
 		{in: "set k 0 0 99999\r\n", out: "SERVER_ERROR object too large for cache\r\n", end: true},
 		{in: "set k 0 0 -1\r\n", out: "ERROR\r\n", end: true},
@@ -57,7 +58,7 @@ func TestDialogues(t *testing.T) {
 	}
 }
 
-var reply = regexp.MustCompile(`^(VALUE \S+ 0 (18|1?\d?\d)\r\n[^\r\n]+\r\n|END\r\n|ERROR\r\n|STORED\r\n|VERSION \S+\r\n|(CLIENT|SERVER)_ERROR [ -~]+\r\n)*$`)
+var reply = regexp.MustCompile(`^(VALUE \S+ 0 (18|1?\d?\d)\r\n[^\r\n]+\r\n|END\r\n|ERROR\r\n|STORED\r\n|NOT_FOUND\r\n|VERSION \S+\r\n|(CLIENT|SERVER)_ERROR [ -~]+\r\n)*$`)
 
 func FuzzAnswer(f *testing.F) {
 	for _, s := range []string{

@@ -42,7 +42,10 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 	key, ok := unquote(quoted)
 	c, helo, isAddr := policyd.ClientOf(key)
 	if !ok || !isAddr {
-		s.Fault(policyd.FaultKey, quoted)
+		if !ok {
+			key = quoted // what is left of it
+		}
+		s.Fault(policyd.FaultKey, key)
 		return n, append(out, "500 not an address\n"...), nil
 	}
 	if len(helo) > 0 {

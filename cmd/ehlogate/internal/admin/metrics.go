@@ -50,7 +50,9 @@ func NewMetrics(e *engine.Engine) *Metrics {
 
 // Handler serves the metrics in the format of Prometheus.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	// A scrape is dear; who asks for many at once must not take the CPU from
+	// the questions of mail servers.
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, DisableCompression: true})
 }
 
 // Conns is the hook for connections of a protocol that come and go.

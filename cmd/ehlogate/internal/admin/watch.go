@@ -111,7 +111,8 @@ func (w *Watch) decide(ctx context.Context, protocol string, c lists.Client, nex
 	defer func() {
 		if p := recover(); p != nil {
 			d = lists.Decision{Verdict: lists.Verdict{Action: lists.Offer, Reason: lists.ReasonFault}}
-			w.Fault(protocol, "panic", fmt.Appendf(nil, "%v at %s", p, debug.Stack()))
+			w.Fault(protocol, "panic", fmt.Append(nil, p))
+			w.log.WithField("stack", string(debug.Stack())).Debug("panic")
 		}
 	}()
 	return next.Decide(ctx, c)
@@ -131,10 +132,10 @@ func (w *Watch) decision(protocol string, c lists.Client, d lists.Decision) {
 		f["addr"] = c.Addr.String()
 	}
 	if c.Name != "" {
-		f["name"] = c.Name
+		f["name"] = cut(c.Name)
 	}
 	if c.HELO != "" {
-		f["helo"] = c.HELO
+		f["helo"] = cut(c.HELO)
 	}
 	msg := "STARTTLS suppressed"
 	v, observing := d.Would()
@@ -164,6 +165,9 @@ func (w *Watch) decision(protocol string, c lists.Client, d lists.Decision) {
 	w.log.WithFields(f).Info(msg)
 }
 
+// cut bounds what a client can have us log.
+func cut(name string) string { return name[:min(len(name), maxAbout)] }
+
 // Outcome counts and logs what policy or milter found, once for each session
 // and outcome. A session without a name is told of each time.
 func (w *Watch) Outcome(protocol, session string, o lists.Outcome, c lists.Client, d lists.Decision) {
@@ -184,7 +188,7 @@ func (w *Watch) Outcome(protocol, session string, o lists.Outcome, c lists.Clien
 		return
 	}
 	e := d.Entry()
-	w.log.WithFields(logrus.Fields{"protocol": protocol, "outcome": o.String(), "addr": c.Addr.String(), "name": c.Name, "helo": c.HELO,
+	w.log.WithFields(logrus.Fields{"protocol": protocol, "outcome": o.String(), "addr": c.Addr.String(), "name": cut(c.Name), "helo": cut(c.HELO),
 		"list": d.ListName(), "entry": e.Text}).Debug("session")
 }
 

@@ -11,7 +11,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 )
+
+// lockWait is how long another process that opens a socket in the same directory is waited for.
+const lockWait = 3 * time.Second
 
 const (
 	// draft is what the path of a socket ends in until group and mode are right and it is renamed.
@@ -83,17 +87,17 @@ func lock(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, hint(dir, err)
 	}
-	for {
-		err = syscall.Flock(int(d.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			break
+	// Anybody who may read the directory can hold a lock on it, and must not keep us from starting without a word.
+	for end := time.Now().Add(lockWait); ; time.Sleep(10 * time.Millisecond) {
+		err = syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { d.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EINTR) && !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+			d.Close()
+			return nil, fmt.Errorf("lock the directory %s, on which another process may hold a lock (lslocks shows it): %w", dir, err)
 		}
 	}
-	if err != nil {
-		d.Close()
-		return nil, fmt.Errorf("lock the directory %s: %w", dir, err)
-	}
-	return func() { d.Close() }, nil
 }
 
 // claim returns nil if path is free, or holds a socket that nobody but this process answers on.
