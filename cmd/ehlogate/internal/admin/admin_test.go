@@ -197,7 +197,7 @@ func TestPanicOffers(t *testing.T) {
 	w := NewWatch(NewMetrics(e), log)
 	got := w.Decider("memcache", policyd.DeciderFunc(func(context.Context, lists.Client) lists.Decision { panic("boom") })).
 		Decide(t.Context(), lists.Client{})
-	if got.Action != lists.Offer || got.Reason != lists.ReasonFault || !strings.Contains(out.String(), "boom") {
+	if got.Action != lists.Offer || got.Reason != lists.ReasonFault || !strings.Contains(out.String(), "boom") || !strings.Contains(out.String(), "TestPanicOffers") {
 		t.Errorf("got %+v, log %s", got, &out)
 	}
 }

@@ -20,8 +20,12 @@ const (
 	decisionLines = 200              // at most, a second
 	faultPause    = 10 * time.Second // between two lines about the same fault
 	maxAbout      = 120              // bytes of a broken request that are logged
+	maxStack      = 8 << 10          // bytes of a panic that are logged
 	toldSessions  = 10000            // remembered, to tell of each once
 )
+
+// faultPanic is the reason of a fault that is ours.
+const faultPanic = "panic"
 
 // Watch counts and logs what a protocol does.
 type Watch struct {
@@ -111,8 +115,7 @@ func (w *Watch) decide(ctx context.Context, protocol string, c lists.Client, nex
 	defer func() {
 		if p := recover(); p != nil {
 			d = lists.Decision{Verdict: lists.Verdict{Action: lists.Offer, Reason: lists.ReasonFault}}
-			w.Fault(protocol, "panic", fmt.Append(nil, p))
-			w.log.WithField("stack", string(debug.Stack())).Debug("panic")
+			w.Fault(protocol, faultPanic, fmt.Appendf(nil, "%v\n%s", p, debug.Stack()))
 		}
 	}()
 	return next.Decide(ctx, c)
@@ -217,7 +220,11 @@ func (w *Watch) Fault(protocol, reason string, about []byte) {
 	}
 	f := logrus.Fields{"protocol": protocol, "reason": reason}
 	if len(about) > 0 {
-		f["about"] = string(about[:min(len(about), maxAbout)])
+		limit := maxAbout
+		if reason == faultPanic { // our own words, and all that there is to find out why
+			limit = maxStack
+		}
+		f["about"] = string(about[:min(len(about), limit)])
 	}
 	if st.left > 0 {
 		f["since_last_line"] = st.left

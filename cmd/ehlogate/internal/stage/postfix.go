@@ -222,36 +222,11 @@ func (p *Postfix) Postmap(ctx context.Context, key, table string) (value string,
 }
 
 // Mails returns the messages delivered so far, oldest first.
-func (p *Postfix) Mails() ([]string, error) {
-	dir := filepath.Join(p.Mail, "new")
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("reading the maildir: %w", err)
-	}
-	var mails []string
-	for _, e := range entries {
-		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			return nil, fmt.Errorf("reading the maildir: %w", err)
-		}
-		mails = append(mails, string(text))
-	}
-	return mails, nil
-}
+func (p *Postfix) Mails() ([]string, error) { return p.box().Mails() }
 
 // AwaitMail waits for a delivered message that matches re and returns it. An error carries the end of the log.
 func (p *Postfix) AwaitMail(ctx context.Context, re *regexp.Regexp) (string, error) {
-	var mail string
-	err := await(ctx, func() (bool, error) {
-		mails, err := p.Mails()
-		i := slices.IndexFunc(mails, re.MatchString)
-		if i >= 0 {
-			mail = mails[i]
-		}
-		return i >= 0, err
-	})
-	if err != nil {
-		return "", fmt.Errorf("waiting for a message that matches %q: %w\n%s", re, err, p.Maillog().Tail(30))
-	}
-	return mail, nil
+	return p.box().AwaitMail(ctx, re)
 }
+
+func (p *Postfix) box() mailbox { return mailbox{p.Mail, p.Maillog()} }
