@@ -131,7 +131,7 @@ func (c *checker) files(o *options, names []string, list string) error {
 		}
 		for _, l := range of {
 			if specs[l.Name] == nil {
-				specs[l.Name] = &file.Spec{Rules: l.Spec.Rules}
+				specs[l.Name] = &file.Spec{Rules: l.Spec.Rules, MaxEntries: cfg.MaxEntries}
 				order = append(order, l.Name)
 			}
 			specs[l.Name].Patterns = append(specs[l.Name].Patterns, file.Literal(abs))

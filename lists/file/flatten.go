@@ -40,7 +40,7 @@ type node struct {
 type chains struct {
 	nodes []node
 	seen  map[node]ref
-	until map[int32]int64 // by entry id, for those that expire
+	until *sparse[int64] // of the entries that expire
 }
 
 // add gives the ref for entries in order of precedence, of which only the last
@@ -49,7 +49,7 @@ func (c *chains) add(entries []ref) ref {
 	var live []node
 	var r ref // what counts when all of live have ended
 	for _, e := range entries {
-		until, expires := c.until[e.id()]
+		until, expires := c.until.get(e.id())
 		if !expires {
 			r = e
 			break
@@ -74,6 +74,11 @@ func (c *chains) add(entries []ref) ref {
 	return r
 }
 
+func (c *chains) expires(r ref) bool {
+	_, yes := c.until.get(r.id())
+	return yes
+}
+
 // span is an address entry: from and to are both in it.
 type span[K key[K]] struct {
 	from, to K
@@ -92,12 +97,6 @@ func (s span[K]) before(o span[K]) bool {
 	return s.entry > o.entry
 }
 
-// flat is the outcome: from starts[i] up to the next start, refs[i] decides.
-type flat[K key[K]] struct {
-	starts []K
-	refs   []ref
-}
-
 // maxSteps bounds the work for n entries of which many expire: it is
 // quadratic in how many of those overlap, and no list that a person writes
 // comes near.
@@ -109,10 +108,80 @@ var errTooTangled = errors.New("too many overlapping entries with until=")
 // that decides in it. The precedence of entries is worked out here, once, so
 // that a lookup need not know of it.
 //
+// next gives the spans in the order of their first addresses. Each call of
+// emit begins a segment, which ends where the next begins.
+//
 // It walks along the addresses with the spans that cover the present one in a
 // heap. Where the best of them expires, those that follow it, up to the first
 // that does not, are noted too.
-func flatten[K key[K]](spans []span[K], c *chains) (flat[K], error) {
+func flatten[K key[K]](next func() (span[K], bool), n int, c *chains, emit func(K, ref)) error {
+	var (
+		open    heap[K]
+		members []span[K]
+		refs    []ref
+		pos     K
+		last    ref
+		steps   int
+	)
+	begin := func(at K, r ref) {
+		if r != last {
+			emit(at, r)
+			last = r
+		}
+	}
+	coming, more := next()
+	for more || len(open) > 0 {
+		if len(open) == 0 {
+			pos = coming.from
+		}
+		for more && coming.from == pos {
+			open.push(coming)
+			coming, more = next()
+		}
+		members, refs = members[:0], refs[:0]
+		for len(open) > 0 {
+			s := open.pop()
+			if s.to.less(pos) {
+				continue // ended below a better one
+			}
+			members, refs = append(members, s), append(refs, s.entry)
+			if !c.expires(s.entry) {
+				break
+			}
+			if steps++; steps > maxSteps(n) {
+				return errTooTangled
+			}
+		}
+		begin(pos, c.add(refs))
+		if len(members) == 0 {
+			continue
+		}
+		end := members[0].to
+		for _, m := range members {
+			if m.to.less(end) {
+				end = m.to
+			}
+			open.push(m)
+		}
+		behind, isAddr := end.next()
+		if more && (!isAddr || coming.from.less(behind)) {
+			behind = coming.from
+		} else if !isAddr {
+			break
+		}
+		if pos = behind; !more || pos.less(coming.from) {
+			// Nothing may cover pos; then the next round emits that.
+			open.drop(pos)
+			if len(open) == 0 {
+				begin(pos, 0)
+			}
+		}
+	}
+	return nil
+}
+
+// sortSpans puts spans into the order that flatten wants.
+func sortSpans[K key[K]](spans []span[K]) {
 	byStart := func(a, b span[K]) int {
 		switch {
 		case a.from.less(b.from):
@@ -125,68 +194,17 @@ func flatten[K key[K]](spans []span[K], c *chains) (flat[K], error) {
 	if !slices.IsSortedFunc(spans, byStart) {
 		slices.SortFunc(spans, byStart)
 	}
-	var (
-		out     flat[K]
-		open    heap[K]
-		members []span[K]
-		refs    []ref
-		pos     K
-		steps   int
-	)
-	emit := func(at K, r ref) {
-		if n := len(out.refs); n == 0 && r == 0 || n > 0 && out.refs[n-1] == r {
-			return
+}
+
+// each gives the elements of s one after the other.
+func each[T any](s []T) func() (T, bool) {
+	return func() (v T, ok bool) {
+		if len(s) == 0 {
+			return v, false
 		}
-		out.starts, out.refs = append(out.starts, at), append(out.refs, r)
+		v, s = s[0], s[1:]
+		return v, true
 	}
-	for i := 0; i < len(spans) || len(open) > 0; {
-		if len(open) == 0 {
-			pos = spans[i].from
-		}
-		for ; i < len(spans) && spans[i].from == pos; i++ {
-			open.push(spans[i])
-		}
-		members, refs = members[:0], refs[:0]
-		for len(open) > 0 {
-			s := open.pop()
-			if s.to.less(pos) {
-				continue // ended below a better one
-			}
-			members, refs = append(members, s), append(refs, s.entry)
-			if _, expires := c.until[s.entry.id()]; !expires {
-				break
-			}
-			if steps++; steps > maxSteps(len(spans)) {
-				return flat[K]{}, errTooTangled
-			}
-		}
-		emit(pos, c.add(refs))
-		if len(members) == 0 {
-			continue
-		}
-		end := members[0].to
-		for _, m := range members {
-			if m.to.less(end) {
-				end = m.to
-			}
-			open.push(m)
-		}
-		next, more := end.next()
-		if i < len(spans) && (!more || spans[i].from.less(next)) {
-			next = spans[i].from
-		} else if !more {
-			break
-		}
-		if pos = next; i == len(spans) || pos.less(spans[i].from) {
-			// Nothing may cover pos; then the next round emits that.
-			open.drop(pos)
-			if len(open) == 0 {
-				emit(pos, 0)
-			}
-		}
-	}
-	out.starts, out.refs = slices.Clip(out.starts), slices.Clip(out.refs)
-	return out, nil
 }
 
 // heap is a binary heap of spans, the one with precedence on top.

@@ -39,21 +39,12 @@ type lintItem struct {
 // warnings are added to l.Warnings.
 func (l *Lint) Check(name string, spec Spec) (*Table, error) {
 	var items []lintItem
-	t, err := read(spec, func() { items = items[:0] }, func(it *Item) {
-		items = append(items, lintItem{Item: *it, line: string(it.text)})
+	t, err := read(spec, func() { items = items[:0] }, func(file string, it *Item) {
+		items = append(items, lintItem{Item: *it, file: file, line: string(it.text)})
 		items[len(items)-1].text = nil
 	})
 	if err != nil {
 		return nil, err
-	}
-	for i, f := range t.files {
-		end := int32(len(items))
-		if i+1 < len(t.files) {
-			end = t.files[i+1].first
-		}
-		for j := f.first; j < end; j++ {
-			items[j].file = f.name
-		}
 	}
 	l.twice(name, items)
 	l.covered(items)

@@ -30,7 +30,7 @@ type Rules struct {
 // *Problems; an error of r or of each ends it.
 func Parse(r io.Reader, name string, rules Rules, each func(*Item) error) error {
 	p := parser{file: name, rules: rules}
-	br := bufio.NewReaderSize(r, MaxLine)
+	br := bufio.NewReaderSize(r, readSize)
 	for {
 		line, err := br.ReadSlice('\n')
 		if err == io.EOF && len(line) == 0 {
@@ -42,13 +42,20 @@ func Parse(r io.Reader, name string, rules Rules, each func(*Item) error) error 
 			return p.problems.Err()
 		}
 		p.line++
-		if err == bufio.ErrBufferFull {
+		item, ok := &p.item, false
+		switch {
+		case p.plain(line):
+			p.said, ok = true, true
+		case len(line) > MaxLine:
 			p.text = bytes.Clone(line[:80])
 			p.fail(0, 0, fmt.Sprintf("the line is longer than %d bytes", MaxLine-1), "is this a list file?")
 			for err == bufio.ErrBufferFull {
 				_, err = br.ReadSlice('\n')
 			}
-		} else if item, ok := p.parse(line); ok {
+		default:
+			item, ok = p.parse(line)
+		}
+		if ok {
 			if err := each(item); err != nil {
 				return err
 			}
@@ -61,6 +68,9 @@ func Parse(r io.Reader, name string, rules Rules, each func(*Item) error) error 
 		}
 	}
 }
+
+// readSize is how many bytes are read at a time; more than MaxLine.
+const readSize = 1 << 16
 
 type parser struct {
 	file     string

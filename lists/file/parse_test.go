@@ -165,7 +165,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, rules := range []Rules{{Action: lists.Suppress}, {Action: lists.Offer}, {Action: lists.Require}, {AnyAction: true}} {
 			var b builder
-			b.file("fuzz")
+			b.file("fuzz", 0)
 			var items []Item
 			err := Parse(bytes.NewReader(data), "fuzz", rules, func(it *Item) error {
 				items = append(items, *it)
@@ -187,4 +187,35 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The short way through a plain line leads where the long one does.
+func FuzzPlain(f *testing.F) {
+	for _, seed := range []string{"192.0.2.7\n", "192.0.2.0/24\r\n", "0.0.0.0/8\n", "255.255.255.255/32\n", "10.0.0.0/7\n", "192.0.2.1/24\n",
+		"192.0.2.07\n", "192.0.2.256\n", "1.2.3\n", "1.2.3.4.5\n", "1.2.3.4/\n", "1.2.3.4/032\n", "1.2.3.4/33\n", "1..2.3\n", ".1.2.3.4\n", "1.2.3.4", "\r\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		if bytes.IndexByte(line, '\n') != len(line)-1 {
+			return
+		}
+		short, long := parser{file: "fuzz", line: 2}, parser{file: "fuzz", line: 2}
+		if !short.plain(line) {
+			return
+		}
+		item, ok := long.parse(line)
+		if !ok || long.problems.Total > 0 || item.String() != short.item.String() || item.From != short.item.From || item.To != short.item.To ||
+			item.Kind != short.item.Kind || item.Col != short.item.Col || item.Width != short.item.Width || string(item.text) != string(short.item.text) {
+			t.Fatalf("%q: %+v, the long way %+v, %v", line, short.item, *item, long.problems.First)
+		}
+	})
+}
+
+func TestPlainTakesTheUsual(t *testing.T) {
+	for line, want := range map[string]bool{"192.0.2.7\n": true, "192.0.2.0/24\n": true, "192.0.2.7\r\n": true, "0.0.0.0\n": true,
+		"192.0.2.7 # note\n": false, "!192.0.2.7\n": false, "192.0.2.0-192.0.2.9\n": false, "10.0.0.0/7\n": false} {
+		if p := (parser{}); p.plain([]byte(line)) != want {
+			t.Errorf("%q: %v", line, !want)
+		}
+	}
 }

@@ -2,6 +2,8 @@ package file
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"os"
@@ -86,6 +88,42 @@ func TestBrokenFileKeepsTable(t *testing.T) {
 			write(t, name, "192.0.2.1\n")
 			must(t, s.Load())
 		})
+	}
+}
+
+// An entry is known by its place in one of several files.
+func TestLines(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "1.list"), "# one\n192.0.2.1\n\n192.0.2.2\n192.0.2.3\n")
+	write(t, filepath.Join(dir, "2.list"), "# nothing\n")
+	write(t, filepath.Join(dir, "3.list"), "192.0.2.4\n!192.0.2.5 # five\n\n\n.example.net\n192.0.2.10-192.0.2.12 until=2030-01-01 # ten\n")
+	table, err := Read(Spec{Patterns: []string{filepath.Join(dir, "*.list")}})
+	must(t, err)
+	for addr, want := range map[string]string{"192.0.2.1": "1.list:2 192.0.2.1 ", "192.0.2.2": "1.list:4 192.0.2.2 ", "192.0.2.3": "1.list:5 192.0.2.3 ",
+		"192.0.2.4": "3.list:1 192.0.2.4 ", "192.0.2.5": "3.list:2 !192.0.2.5 five", "192.0.2.11": "3.list:6 192.0.2.10-192.0.2.12 ten", "192.0.3.0": "3.list:5 .example.net "} {
+		a := netip.MustParseAddr(addr)
+		id, _ := table.Lookup(lists.Client{Addr: a, Name: "mail.example.net"}, time.Now)
+		e := table.Entry(id, a)
+		if got := fmt.Sprintf("%s:%d %s %s", filepath.Base(e.File), e.Line, e.Text, e.Note); got != want {
+			t.Errorf("%s: %q, want %q", addr, got, want)
+		}
+	}
+	if table.Len() != 7 || table.Files() != 3 {
+		t.Errorf("%d entries in %d files", table.Len(), table.Files())
+	}
+}
+
+func TestMaxEntries(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "1.list"), "192.0.2.1\n192.0.2.2\n")
+	write(t, filepath.Join(dir, "2.list"), "# two\n192.0.2.3\n  192.0.2.4 # one too many\n192.0.2.300\n")
+	_, err := Read(Spec{Patterns: []string{filepath.Join(dir, "*.list")}, MaxEntries: 3})
+	var ps *Problems
+	if !errors.As(err, &ps) || ps.Total != 1 || !strings.Contains(ps.Show("error"), "2.list:3:3: error: the list has more than 3 entries") || !strings.Contains(ps.Error(), "max_entries") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Read(Spec{Patterns: []string{filepath.Join(dir, "1.list")}, MaxEntries: 2}); err != nil {
+		t.Errorf("as many as are allowed: %v", err)
 	}
 }
 

@@ -70,11 +70,19 @@ func closer(a, b *Item) bool {
 
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// randomV4 is at the end of the addresses, or where the upper half changes.
+func randomV4(r *rand.Rand) netip.Addr {
+	if r.IntN(3) == 0 {
+		return addr4(10<<24 | 1<<16 - 16 + r.Uint32N(32))
+	}
+	return addr4(1<<32 - 64 + r.Uint32N(64))
+}
+
 // randomList writes a list over a small space, so that entries meet.
 func randomList(r *rand.Rand, n int) string {
 	var b strings.Builder
 	names := []string{"a.x.test", "b.a.x.test", ".x.test", ".a.x.test", ".test.example", "x.test"}
-	v4 := func() netip.Addr { return netip.AddrFrom4([4]byte{255, 255, 255, byte(192 + r.IntN(64))}) }
+	v4 := func() netip.Addr { return randomV4(r) }
 	v6 := func() netip.Addr {
 		return netip.AddrFrom16([16]byte{0: 0xff, 7: byte(r.IntN(2)), 14: byte(r.IntN(2)), 15: byte(r.IntN(256))})
 	}
@@ -126,7 +134,7 @@ func randomClient(r *rand.Rand) lists.Client {
 	case 1, 2, 3:
 		c.Addr = netip.AddrFrom16([16]byte{0: 0xff, 7: byte(r.IntN(2)), 14: byte(r.IntN(2)), 15: byte(r.IntN(256))})
 	default:
-		c.Addr = netip.AddrFrom4([4]byte{255, 255, 255, byte(190 + r.IntN(66))})
+		c.Addr = randomV4(r)
 	}
 	names := []string{"", "a.x.test", "b.a.x.test", "c.x.test", "x.test", "test.example", "q.test.example", ".x.test", "..", "."}
 	c.Name, c.HELO = names[r.IntN(7)], names[r.IntN(len(names))]
@@ -137,7 +145,7 @@ func build(t testing.TB, text string, rules Rules) (*Table, []Item) {
 	t.Helper()
 	var b builder
 	var items []Item
-	b.file("test.list")
+	b.file("test.list", 0)
 	if err := Parse(strings.NewReader(text), "test.list", rules, func(it *Item) error {
 		items = append(items, *it)
 		return b.add(it)
@@ -182,6 +190,37 @@ func TestTableAgainstOracle(t *testing.T) {
 	}
 }
 
+// Between two boundaries nothing changes.
+func TestBoundaries(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		text := randomList(r, 1+r.IntN(20))
+		table, _ := build(t, text, Rules{AnyAction: true})
+		bounds := make(map[netip.Addr]bool)
+		last := netip.Addr{}
+		for a := range table.Boundaries() {
+			if last.IsValid() && !last.Less(a) {
+				t.Fatalf("%s behind %s", a, last)
+			}
+			bounds[a], last = true, a
+		}
+		for _, from := range []string{"10.0.255.240", "255.255.255.190", "ff00::", "ff00::100", "ff00:0:0:1::", "ff00:0:0:1::100"} {
+			a := netip.MustParseAddr(from)
+			id, status := table.Lookup(lists.Client{Addr: a}, func() time.Time { return epoch })
+			for range 300 {
+				if a = a.Next(); !a.IsValid() {
+					break
+				}
+				nextID, next := table.Lookup(lists.Client{Addr: a}, func() time.Time { return epoch })
+				if (nextID != id || next != status) && !bounds[a] {
+					t.Fatalf("seed %d: the answer changes at %s\n%s", seed, a, text)
+				}
+				id, status = nextID, next
+			}
+		}
+	}
+}
+
 // Above indexFrom segments an index joins in.
 func TestIndexAgainstOracle(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
@@ -193,8 +232,8 @@ func TestIndexAgainstOracle(t *testing.T) {
 		fmt.Fprintln(&b, netip.AddrFrom4(a))
 	}
 	table, items := build(t, b.String(), Rules{Action: lists.Suppress})
-	if table.index == nil {
-		t.Fatal("no index")
+	if table.v4.tops != nil {
+		t.Fatal("no index of all upper halves")
 	}
 	byAddr := make(map[netip.Addr]int)
 	for _, it := range items {
@@ -255,7 +294,7 @@ func TestTooTangled(t *testing.T) {
 		fmt.Fprintf(&b, "%s-%s until=%s\n", a.addr(), z.addr(), epoch.Add(time.Duration(i)*time.Second).Format(time.RFC3339))
 	}
 	var bl builder
-	bl.file("x")
+	bl.file("x", 0)
 	if err := Parse(strings.NewReader(b.String()), "x", Rules{}, bl.add); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ type Config struct {
 	AlwaysHide    []string
 	ExplicitOffer bool
 	RequireReply  string // to MAIL without TLS from a client that must use it
+	MaxEntries    int    // of each list
 	Policy        delegation.Actions
 	Milter        Milter
 	Listen        Listen
@@ -67,6 +68,7 @@ func Defaults() *Config {
 	actions := *delegation.DefaultActions()
 	return &Config{
 		RequireReply: actions.RequireUnmet,
+		MaxEntries:   20_000_000,
 		Policy:       actions,
 		Listen: Listen{
 			Memcache:       []string{"127.0.0.1:10046"},

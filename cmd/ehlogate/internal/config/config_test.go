@@ -70,6 +70,7 @@ default = "suppress"
 always_hide = ["chunking", "DSN"]
 explicit_offer = true
 require_reply = "550 5.7.10 no"
+max_entries = 5
 policy.suppressed = "no_tls {list}"
 milter.add_header = true
 listen.memcache = ["/run/m", "[::1]:10046"]
@@ -94,8 +95,9 @@ allow_wide = true
 	want.RequireReply, want.Policy.RequireUnmet, want.Policy.Suppressed, want.Milter.AddHeader = "550 5.7.10 no", "550 5.7.10 no", "no_tls {list}", true
 	want.Lists = []List{{Name: "a", Action: lists.Require, Mode: lists.Observe, Spec: file.Spec{
 		Patterns: []string{"/etc/ehlogate/a.list", "/srv/*.list"},
-		Rules:    file.Rules{Action: lists.Require, AllowWide: true},
+		Rules:    file.Rules{Action: lists.Require, AllowWide: true}, MaxEntries: 5,
 	}}}
+	want.MaxEntries = 5
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v, want %+v", c, want)
 	}

@@ -28,6 +28,7 @@ type raw struct {
 	AlwaysHide    []string   `toml:"always_hide"`
 	ExplicitOffer bool       `toml:"explicit_offer"`
 	RequireReply  *string    `toml:"require_reply"`
+	MaxEntries    *int       `toml:"max_entries"`
 	Policy        rawPolicy  `toml:"policy"`
 	Milter        rawMilter  `toml:"milter"`
 	Listen        *rawListen `toml:"listen"`
@@ -178,6 +179,12 @@ func (p *parser) config(r *raw) *Config {
 		}
 		c.RequireReply, c.Policy.RequireUnmet = *s, *s
 	}
+	if n := r.MaxEntries; n != nil {
+		if *n < 1 {
+			p.fail("max_entries", fmt.Sprintf("%d entries are none", *n), "leave it out for the default")
+		}
+		c.MaxEntries = *n
+	}
 	p.action(r.Policy.Suppressed, "policy.suppressed", &c.Policy.Suppressed)
 	p.action(r.Policy.SuppressedEncrypted, "policy.suppressed_encrypted", &c.Policy.SuppressedEncrypted)
 	p.action(r.Policy.RequireUnmet, "policy.require_unmet", &c.Policy.RequireUnmet)
@@ -201,7 +208,7 @@ func (p *parser) config(r *raw) *Config {
 		p.fail("list", "[list] is one list for all", "write [[list]], once for each")
 	}
 	for i := range r.List {
-		c.Lists = append(c.Lists, p.list(&r.List[i], fmt.Sprintf("list[%d]", i), c.Lists))
+		c.Lists = append(c.Lists, p.list(&r.List[i], fmt.Sprintf("list[%d]", i), c))
 	}
 	return c
 }
@@ -274,14 +281,14 @@ func (p *parser) addrs(addrs []string, path string) []string {
 
 var listName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
-func (p *parser) list(r *rawList, path string, before []List) List {
-	var l List
+func (p *parser) list(r *rawList, path string, c *Config) List {
+	l := List{Spec: file.Spec{MaxEntries: c.MaxEntries}}
 	if r.Name == nil {
 		p.fail(path, "a list without a name", `write name = "..."; it stands in logs and metrics`)
 	} else if l.Name = *r.Name; !listName.MatchString(l.Name) {
 		p.fail(path+".name", fmt.Sprintf("%q is no name for a list", l.Name), "use letters, digits, and . _ - behind the first")
 	}
-	for _, b := range before {
+	for _, b := range c.Lists {
 		if r.Name != nil && b.Name == l.Name {
 			p.fail(path+".name", fmt.Sprintf("a second list %q", l.Name), "give each list a name of its own; one list can have many files")
 		}
@@ -310,7 +317,7 @@ func (p *parser) list(r *rawList, path string, before []List) List {
 // knownKeys is the hint for an unknown key: what is known in its place.
 func knownKeys(key []string) string {
 	known := map[string]string{
-		"":       "mode, default, always_hide, explicit_offer, require_reply, [listen], [policy], [milter], [log], [[list]]",
+		"":       "mode, default, always_hide, explicit_offer, require_reply, max_entries, [listen], [policy], [milter], [log], [[list]]",
 		"policy": "suppressed, suppressed_encrypted, require_unmet",
 		"milter": "add_header",
 		"listen": "memcache, socketmap, tcp_table, policy, milter, http, socket_group, socket_mode, max_connections",

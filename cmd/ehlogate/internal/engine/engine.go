@@ -148,6 +148,7 @@ func (e *Engine) build(cfg *config.Config, old *Live) (*Live, error) {
 			if err := s.Load(); err != nil {
 				return nil, fmt.Errorf("list %q: %w", l.Name, err)
 			}
+			tidy(s.State().Entries)
 		} else {
 			e.loadList(l, s)
 		}
@@ -171,10 +172,11 @@ func (l *Live) source(want config.List) *file.Source {
 // loadList loads a list and tells the log.
 func (e *Engine) loadList(l config.List, s *file.Source) {
 	log := e.log.WithField("list", l.Name)
-	start := time.Now()
+	start, before := time.Now(), s.State().Entries
 	err := s.Load()
+	state := s.State()
+	tidy(max(before, state.Entries))
 	if err == nil {
-		state := s.State()
 		log.WithFields(logrus.Fields{"action": l.Action.String(), "entries": state.Entries, "files": len(state.Files),
 			"took": time.Since(start).Round(time.Microsecond).String()}).Info("list loaded")
 		if len(state.Files) == 0 {

@@ -1,0 +1,130 @@
+package file
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// builder takes entries in the order of precedence "later line wins". What it
+// gathers is kept small, since a table is made while the one before it still
+// answers.
+type builder struct {
+	max   int // entries; 0: as many as there can be
+	t     Table
+	v4    entries4
+	v6    []span[key6]
+	names map[string][]span[key4] // the span is zero: only the entry counts
+	helos map[string][]span[key4]
+}
+
+// file begins the entries of a file with so many lines, if that is known.
+func (b *builder) file(name string, lines int) {
+	b.t.files = append(b.t.files, fileSpan{name, int32(b.t.Len())})
+	if b.max > 0 {
+		lines = min(lines, b.max)
+	}
+	if b.v4.prefixes == nil && lines > 0 { // the first file is the largest, or the only one
+		b.v4.prefixes = make([]uint64, 0, lines)
+		b.t.bits = make([]uint8, 0, lines)
+	}
+}
+
+var errTooMuchText = errors.New("too much text in notes, ranges and names")
+
+// add takes one entry of the file begun last.
+func (b *builder) add(it *Item) error {
+	t, id := &b.t, int32(b.t.Len())
+	if max := b.max; int(id) > maxID || max > 0 && int(id) >= max {
+		return Problem{File: t.files[len(t.files)-1].name, Line: it.Line, Col: it.Col, Width: it.Width, Text: string(it.text),
+			Msg:  fmt.Sprintf("the list has more than %d entries", id),
+			Hint: "if all of them are meant, raise max_entries in the config: each takes some 30 bytes of memory while it is loaded"}
+	}
+	if n := len(t.lines.ids); n == 0 || t.line(id) != it.Line {
+		t.lines.add(id, uint32(it.Line))
+	}
+	bits := uint8(inTexts)
+	if it.Kind == Address {
+		if it.From == it.To {
+			bits = uint8(it.From.BitLen())
+		} else if n, ok := spanBits(it.From, it.To); ok {
+			bits = uint8(n)
+		}
+	}
+	t.bits = append(t.bits, bits)
+	if bits == inTexts && !t.texts.add(id, it.String()) || it.Note != "" && !t.notes.add(id, it.Note) {
+		return errTooMuchText
+	}
+	if !it.Until.IsZero() {
+		t.until.add(id, it.Until.UnixNano())
+	}
+	if it.Hole {
+		t.holes = append(t.holes, id)
+	}
+	e := entryRef(id, it.Hole)
+	switch {
+	case it.Kind != Address:
+		t.named = append(t.named, id)
+		names := &b.names
+		if it.Kind == HELO {
+			names = &b.helos
+		}
+		if *names == nil {
+			*names = make(map[string][]span[key4])
+		}
+		(*names)[it.Name] = append((*names)[it.Name], span[key4]{entry: e})
+	case it.From.Is4() && bits != inTexts:
+		b.v4.addPrefix(key4Of(it.From), e)
+	case it.From.Is4():
+		b.v4.ranges = append(b.v4.ranges, span[key4]{key4Of(it.From), key4Of(it.To), e})
+	default:
+		b.v6 = append(b.v6, span[key6]{key6Of(it.From), key6Of(it.To), e})
+	}
+	return nil
+}
+
+// table finishes. The builder is of no more use then.
+func (b *builder) table() (*Table, error) {
+	t := &b.t
+	t.bits, t.named, t.holes = trim(t.bits), trim(t.named), trim(t.holes)
+	t.lines.clip()
+	t.until.clip()
+	t.texts.clip()
+	t.notes.clip()
+	c := chains{until: &t.until}
+	b.v4.bits = t.bits
+	next4, spare := b.v4.sorted()
+	b4 := builder4{words: spare[:0]}
+	if err := flatten(next4, t.Len(), &c, b4.emit); err != nil {
+		return nil, err
+	}
+	t.v4 = b4.finish()
+	sortSpans(b.v6)
+	if err := flatten(each(b.v6), t.Len(), &c, t.v6.emit); err != nil {
+		return nil, err
+	}
+	t.v6.finish()
+	t.names, t.helos = nameRefs(b.names, &c), nameRefs(b.helos, &c)
+	t.nodes = trim(c.nodes)
+	return t, nil
+}
+
+func nameRefs(m map[string][]span[key4], c *chains) map[string]ref {
+	out := make(map[string]ref, len(m))
+	for name, spans := range m {
+		var refs []ref
+		for h := heapOf(spans); len(h) > 0; {
+			refs = append(refs, h.pop().entry)
+		}
+		out[strings.Clone(name)] = c.add(refs)
+	}
+	return out
+}
+
+func heapOf(spans []span[key4]) heap[key4] {
+	var h heap[key4]
+	for _, s := range spans {
+		h.push(s)
+	}
+	return h
+}

@@ -1,0 +1,73 @@
+package file
+
+import "slices"
+
+// sparse holds a value for some of the entries: their ids in order, which is
+// that in which entries are read, so that nothing has to be sorted and
+// nothing is there for the garbage collector to follow.
+type sparse[V any] struct {
+	ids    []int32
+	values []V
+}
+
+func (s *sparse[V]) add(id int32, v V) {
+	s.ids, s.values = append(s.ids, id), append(s.values, v)
+}
+
+func (s *sparse[V]) get(id int32) (v V, ok bool) {
+	if len(s.ids) == 0 {
+		return v, false
+	}
+	i, ok := slices.BinarySearch(s.ids, id)
+	if ok {
+		v = s.values[i]
+	}
+	return v, ok
+}
+
+// clip gives back what appending took too much.
+func (s *sparse[V]) clip() { s.ids, s.values = trim(s.ids), trim(s.values) }
+
+// texts holds a text for some of the entries.
+type texts struct {
+	ends sparse[uint32] // in all
+	all  []byte
+}
+
+// maxTexts is how many bytes ends can tell apart.
+const maxTexts = 1<<32 - 1
+
+// add is false if there is no room.
+func (t *texts) add(id int32, text string) bool {
+	if len(t.all)+len(text) > maxTexts {
+		return false
+	}
+	t.all = append(t.all, text...)
+	t.ends.add(id, uint32(len(t.all)))
+	return true
+}
+
+func (t *texts) get(id int32) string {
+	i, ok := slices.BinarySearch(t.ends.ids, id)
+	if !ok {
+		return ""
+	}
+	from := uint32(0)
+	if i > 0 {
+		from = t.ends.values[i-1]
+	}
+	return string(t.all[from:t.ends.values[i]])
+}
+
+func (t *texts) clip() {
+	t.ends.clip()
+	t.all = trim(t.all)
+}
+
+// trim copies s if much of its capacity is not used.
+func trim[T any](s []T) []T {
+	if cap(s)-len(s) <= len(s)/16 {
+		return s
+	}
+	return append(make([]T, 0, len(s)), s...)
+}
