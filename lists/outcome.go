@@ -26,6 +26,9 @@ const (
 	// whose password therefore goes in the clear. The mail server is
 	// misconfigured.
 	OutcomeSubmission
+
+	// OutcomeCount is how many outcomes there are.
+	OutcomeCount
 )
 
 var outcomeNames = [...]string{

@@ -20,13 +20,11 @@ type Protocol interface {
 	MaxRequest() int
 }
 
-// Deadlines of a connection. There is none between requests: the memcache
-// client of Postfix keeps its connection for as long as its process lives,
-// and finds out that it was closed only by losing an answer.
-const (
-	FrameTimeout = 5 * time.Second  // from the first byte of a request to its last
-	WriteTimeout = 10 * time.Second // for a reply to leave
-)
+// FrameTimeout is how long a request may take, from its first byte to its
+// last. There is no deadline between requests: the memcache client of Postfix
+// keeps its connection for as long as its process lives, and finds out that it
+// was closed only by losing an answer.
+const FrameTimeout = 5 * time.Second
 
 const (
 	firstBuffer = 1 << 10 // bytes a connection starts with; requests are short
@@ -35,7 +33,8 @@ const (
 
 // Serve answers the requests that arrive on conn until it ends, a frame is
 // broken, or ctx is done and no request is under way. It does not close conn.
-// Faults of framing go to fault.
+// Faults of framing go to fault. How long a reply may take to leave is for conn
+// to say: a write that fails with os.ErrDeadlineExceeded is such a fault.
 //
 // Requests that arrive together are answered in one write, and so is each
 // alone: the memcache client of Postfix has a timeout for every read.
@@ -57,10 +56,9 @@ type session struct {
 	conn  net.Conn
 	proto Protocol
 
-	in      []byte // what has arrived and is not answered
-	out     []byte
-	armed   bool      // a read deadline is set
-	writeBy time.Time // the write deadline that is set
+	in    []byte // what has arrived and is not answered
+	out   []byte
+	armed bool // a read deadline is set
 }
 
 // step reads once and answers what is complete then.
@@ -140,15 +138,8 @@ func (s *session) arm(moved bool) error {
 	return nil
 }
 
-// write sends the replies. The deadline is set ahead and renewed at most once
-// a second, since setting it costs as much as a decision.
+// write sends the replies.
 func (s *session) write() error {
-	if now := time.Now(); s.writeBy.Sub(now) < WriteTimeout-time.Second {
-		s.writeBy = now.Add(WriteTimeout)
-		if err := s.conn.SetWriteDeadline(s.writeBy); err != nil {
-			return err
-		}
-	}
 	_, err := s.conn.Write(s.out)
 	if s.out = s.out[:0]; cap(s.out) > keepReplies {
 		s.out = nil

@@ -29,8 +29,12 @@ import (
 	"ehlogate/policyd/tcptable"
 )
 
-// grace is how long what is in flight may take when the daemon stops.
-const grace = 5 * time.Second
+const (
+	// grace is how long what is in flight may take when the daemon stops.
+	grace = 5 * time.Second
+	// writeTimeout is how long a reply may take to leave.
+	writeTimeout = 10 * time.Second
+)
 
 func newServe(o *options) *cobra.Command {
 	return &cobra.Command{
@@ -89,19 +93,18 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	policy := func(b policyd.Backend) policyd.Protocol {
 		b.Decider = watch.Counted("policy", eng) // what it decides over is logged by its outcome
 		return &delegation.Server{Backend: b, Actions: func() *delegation.Actions { return &eng.Live().Config.Policy },
-			Outcome: func(session string, o lists.Outcome, c lists.Client, d lists.Decision) {
-				watch.Outcome("policy", session, o, c, d)
-			}}
+			Outcome: watch.Outcomes("policy")}
 	}
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(debugWriter{log}) // go-milter tells of broken peers there
+	milterOutcome := watch.Outcomes("milter")
 	filter := &milter.Server{
 		Decider: watch.Counted("milter", eng),
 		Config: func() milter.Config {
 			c := eng.Live().Config
 			return milter.Config{RequireReply: c.RequireReply, AddHeader: c.Milter.AddHeader}
 		},
-		Outcome: func(o lists.Outcome, c lists.Client, d lists.Decision) { watch.Outcome("milter", "", o, c, d) },
+		Outcome: func(o lists.Outcome, c lists.Client, d lists.Decision) { milterOutcome(0, o, c, d) },
 		Fault:   func(reason string) { watch.Fault("milter", reason, nil) },
 	}
 	services := []service{
@@ -154,17 +157,18 @@ type service struct {
 
 func (s service) start(ctx context.Context, l config.Listen, conns int, log *logrus.Logger, m *admin.Metrics, w *admin.Watch,
 	running *sync.WaitGroup, failed context.CancelCauseFunc) error {
-	if s.name == "http" {
-		conns = min(conns, maxHTTP)
-	}
 	server := &listen.Server{
-		Name:     s.name,
-		Handler:  s.handler,
-		MaxConns: conns,
-		Grace:    grace,
-		Log:      logrus.NewEntry(log),
-		OnConns:  m.Conns(s.name),
-		OnFault:  func(reason string) { w.Fault(s.name, reason, nil) },
+		Name:         s.name,
+		Handler:      s.handler,
+		MaxConns:     conns,
+		WriteTimeout: writeTimeout,
+		Grace:        grace,
+		Log:          logrus.NewEntry(log),
+		OnConns:      m.Conns(s.name),
+		OnFault:      func(reason string) { w.Fault(s.name, reason, nil) },
+	}
+	if s.name == "http" {
+		server.MaxConns, server.WriteTimeout = min(conns, maxHTTP), 0 // net/http has its own
 	}
 	for _, addr := range s.addrs {
 		ln, err := listen.Open(addr, listen.SocketOptions{Group: l.SocketGroup, Mode: l.SocketMode})

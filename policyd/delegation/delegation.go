@@ -42,15 +42,10 @@ func CheckAction(text string) error {
 	if len(text) > 500 || strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r >= 0x7f }) >= 0 {
 		return errors.New("an action is one line of printable ASCII, at most 500 characters")
 	}
-	if rest := words("", "", "").Replace(text); strings.ContainsAny(rest, "{}") {
+	if rest := strings.NewReplacer("{action}", "", "{list}", "", "{entry}", "").Replace(text); strings.ContainsAny(rest, "{}") {
 		return fmt.Errorf("%q has a word in braces that is not known", text)
 	}
 	return nil
-}
-
-// words fills in what stands in braces.
-func words(action, list, entry string) *strings.Replacer {
-	return strings.NewReplacer("{action}", action, "{list}", list, "{entry}", entry)
 }
 
 // Server is the protocol over a backend.
@@ -59,8 +54,8 @@ type Server struct {
 	// Actions gives the present replies.
 	Actions func() *Actions
 	// Outcome is told of every outcome but an ordinary offer. session is the
-	// same for all requests of one SMTP session, or empty.
-	Outcome func(session string, o lists.Outcome, c lists.Client, d lists.Decision)
+	// same for all requests of one SMTP session; 0 if that is not known.
+	Outcome func(session uint64, o lists.Outcome, c lists.Client, d lists.Decision)
 }
 
 var _ policyd.Protocol = (*Server)(nil)
@@ -70,39 +65,32 @@ func (s *Server) MaxRequest() int { return maxRequest }
 
 // Answer implements policyd.Protocol.
 func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
-	n := split(in)
-	if n == 0 {
-		return 0, out, nil
-	}
-	r, err := parse(in[:n])
-	if err != nil {
+	r, n, err := parse(in)
+	if n == 0 || err != nil {
 		// Postfix asks to hang up in trouble, and then does what its
 		// default_action says.
 		return n, out, err
 	}
-	if !r.client.Addr.IsValid() && r.hasAddr {
+	if !r.addr.IsValid() && r.hasAddr {
 		s.Fault(policyd.FaultKey, in[:n])
 	}
-	out = append(append(out, "action="...), s.action(ctx, &r)...)
+	out = s.action(ctx, &r, append(out, "action="...))
 	return n, append(out, "\n\n"...), nil
 }
 
-func (s *Server) action(ctx context.Context, r *request) string {
-	atEHLO := s.Decider.Decide(ctx, lists.Client{Addr: r.client.Addr})
-	full := atEHLO
-	if atEHLO.Action == lists.Require && (r.client.Name != "" || r.client.HELO != "") {
-		full = s.Decider.Decide(ctx, r.client)
+// action appends what is to be done.
+func (s *Server) action(ctx context.Context, r *request, out []byte) []byte {
+	atEHLO := s.Decider.Decide(ctx, lists.Client{Addr: r.addr})
+	full := atEHLO.Action
+	if full == lists.Require && len(r.name)+len(r.helo) > 0 {
+		full = s.Decider.Decide(ctx, r.client()).Action
 	}
-	o := lists.OutcomeOf(lists.Session{
-		AtEHLO: atEHLO.Action, Full: full.Action, Encrypted: r.encrypted,
-		Mail:       r.state != "CONNECT" && r.state != "EHLO" && r.state != "HELO" && r.state != "STARTTLS",
-		Submission: r.port == "587" || r.port == "465" || r.login,
-	})
+	o := lists.OutcomeOf(lists.Session{AtEHLO: atEHLO.Action, Full: full, Encrypted: r.encrypted, Mail: r.inMail(), Submission: r.submission()})
 	actions := s.Actions()
 	text := ""
 	switch o {
 	case lists.OutcomeOffered:
-		return "DUNNO"
+		return append(out, "DUNNO"...)
 	case lists.OutcomeSuppressed, lists.OutcomeSubmission:
 		text = actions.Suppressed
 	case lists.OutcomeSuppressedEncrypted:
@@ -110,21 +98,34 @@ func (s *Server) action(ctx context.Context, r *request) string {
 	case lists.OutcomeRequireUnmet:
 		text = actions.RequireUnmet
 	}
-	s.Outcome(r.session(), o, r.client, atEHLO)
+	s.Outcome(r.session(), o, r.client(), atEHLO)
 	if text == "" {
-		return "DUNNO"
+		return append(out, "DUNNO"...)
 	}
-	return fill(text, atEHLO)
+	return fill(out, text, &atEHLO)
 }
 
-// fill puts a decision into the words of an action.
-func fill(text string, d lists.Decision) string {
-	if !strings.Contains(text, "{") {
-		return text
+// fill appends an action with a decision in place of the words in braces.
+func fill(out []byte, text string, d *lists.Decision) []byte {
+	for {
+		before, rest, ok := strings.Cut(text, "{")
+		out = append(out, before...)
+		if !ok {
+			return out
+		}
+		word, rest, _ := strings.Cut(rest, "}")
+		switch word {
+		case "action":
+			out = append(out, d.Action.String()...)
+		case "list":
+			if d.List != nil {
+				out = append(out, d.List.Name...)
+			} else {
+				out = append(out, d.Reason.String()...)
+			}
+		case "entry":
+			out = append(out, d.Entry().Text...)
+		}
+		text = rest
 	}
-	list := d.Reason.String()
-	if d.List != nil {
-		list = d.List.Name
-	}
-	return words(d.Action.String(), list, d.Entry().Text).Replace(text)
 }

@@ -26,8 +26,8 @@ func server(actions *Actions, outcomes, faults *[]string) *Server {
 		return d
 	})
 	return &Server{Backend: b, Actions: func() *Actions { return actions },
-		Outcome: func(session string, o lists.Outcome, _ lists.Client, _ lists.Decision) {
-			*outcomes = append(*outcomes, session+" "+o.String())
+		Outcome: func(_ uint64, o lists.Outcome, _ lists.Client, _ lists.Decision) {
+			*outcomes = append(*outcomes, o.String())
 		}}
 }
 
@@ -72,29 +72,29 @@ policy_context=
 }
 
 func TestRequests(t *testing.T) {
-	const dunno, session = "action=DUNNO\n\n", "192.0.2.1 40000 "
+	const dunno = "action=DUNNO\n\n"
 	info := "action=INFO starttls=suppress list=deny entry=\n\n"
 	for _, tc := range []struct {
 		name, in, out    string
 		outcomes, faults []string
 		end              bool
 	}{
-		{name: "suppressed", in: full(), out: info, outcomes: []string{session + "suppressed"}},
-		{name: "several", in: full("protocol_state=CONNECT") + full("client_address=192.0.2.2"), out: info + dunno, outcomes: []string{session + "suppressed"}},
-		{name: "with CRLF", in: strings.ReplaceAll(full(), "\n", "\r\n"), out: info, outcomes: []string{session + "suppressed"}},
-		{name: "encrypted", in: full("encryption_protocol=TLSv1.3"), out: "action=INFO starttls=suppress encrypted=yes list=deny entry=\n\n", outcomes: []string{session + "suppressed-encrypted"}},
-		{name: "behind a proxy", in: full("client_port=unknown"), out: info, outcomes: []string{"1a2b.65000000.1234.0 suppressed"}},
-		{name: "on submission", in: full("server_port=587"), out: info, outcomes: []string{session + "suppressed-submission"}},
-		{name: "logged in", in: full("sasl_username=joe"), out: info, outcomes: []string{session + "suppressed-submission"}},
+		{name: "suppressed", in: full(), out: info, outcomes: []string{"suppressed"}},
+		{name: "several", in: full("protocol_state=CONNECT") + full("client_address=192.0.2.2"), out: info + dunno, outcomes: []string{"suppressed"}},
+		{name: "with CRLF", in: strings.ReplaceAll(full(), "\n", "\r\n"), out: info, outcomes: []string{"suppressed"}},
+		{name: "encrypted", in: full("encryption_protocol=TLSv1.3"), out: "action=INFO starttls=suppress encrypted=yes list=deny entry=\n\n", outcomes: []string{"suppressed-encrypted"}},
+		{name: "behind a proxy", in: full("client_port=unknown"), out: info, outcomes: []string{"suppressed"}},
+		{name: "on submission", in: full("server_port=587"), out: info, outcomes: []string{"suppressed-submission"}},
+		{name: "logged in", in: full("sasl_username=joe"), out: info, outcomes: []string{"suppressed-submission"}},
 		{name: "the name is no reason: EHLO went by the address", in: full("client_address=192.0.2.2", "client_name=bad.example", "helo_name=ylmf-pc"), out: dunno},
-		{name: "require unmet", in: full("client_address=2001:db8::1"), out: "action=450 4.7.0 TLS required\n\n", outcomes: []string{"2001:db8::1 40000 require-unmet"}},
+		{name: "require unmet", in: full("client_address=2001:db8::1"), out: "action=450 4.7.0 TLS required\n\n", outcomes: []string{"require-unmet"}},
 		{name: "require, not yet at MAIL", in: full("client_address=2001:db8::1", "protocol_state=EHLO"), out: dunno},
 		{name: "require met", in: full("client_address=2001:db8::1", "encryption_protocol=TLSv1.2"), out: dunno},
 		{name: "require on the address, but not on all that is known", in: full("client_address=2001:db8::1", "helo_name=ylmf-pc"), out: dunno},
 		{name: "no address", in: full("client_address=unknown"), out: dunno, faults: []string{"key"}},
 		{name: "an attribute twice: the first counts", in: strings.Replace(full("client_address=192.0.2.2"), "\n\n", "\nclient_address=192.0.2.1\n\n", 1), out: dunno},
 		{name: "unknown attributes", in: "request=smtpd_access_policy\nnew=thing\n=\n\n", out: dunno},
-		{name: "no =", in: "request=smtpd_access_policy\nwhat\n\n", end: true},
+		{name: "no =", in: "request=smtpd_access_policy\nwhat\nclient_address\n\n", out: dunno},
 		{name: "no request", in: "\n", end: true},
 		{name: "another request", in: "request=junk\n\n", end: true},
 		{name: "half", in: strings.TrimSuffix(full(), "\n"), out: ""},
@@ -108,6 +108,30 @@ func TestRequests(t *testing.T) {
 				t.Errorf("got %q, %v, %q, faults %q; want %q, %q, %q", out, err, outcomes, faults, tc.out, tc.outcomes, tc.faults)
 			}
 		})
+	}
+}
+
+// Requests of one session are told from those of another.
+func TestSession(t *testing.T) {
+	id := func(with ...string) uint64 {
+		r, _, err := parse([]byte(full(with...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.session()
+	}
+	first := id()
+	for what, same := range map[string]bool{"instance=other": true, "protocol_state=CONNECT": true, "client_port=40001": false, "client_address=192.0.2.2": false} {
+		if (id(what) == first) != same {
+			t.Errorf("%s: the same session: %v", what, !same)
+		}
+	}
+	// Behind a proxy that does not pass the port on.
+	if a := id("client_port=unknown"); a == 0 || a == first || a != id("client_port=0") || a == id("client_port=0", "instance=other") {
+		t.Error("instance does not tell sessions apart")
+	}
+	if id("client_port=0", "instance=") != 0 {
+		t.Error("nothing tells sessions apart")
 	}
 }
 
@@ -134,4 +158,20 @@ func FuzzAnswer(f *testing.F) {
 			t.Fatalf("%q: malformed reply %q", in, out)
 		}
 	})
+}
+
+func BenchmarkAnswer(b *testing.B) {
+	for name, addr := range map[string]string{"suppressed": "192.0.2.1", "offered": "192.0.2.2"} {
+		b.Run(name, func(b *testing.B) {
+			var outcomes, faults []string
+			s := server(DefaultActions(), &outcomes, &faults)
+			s.Outcome = func(uint64, lists.Outcome, lists.Client, lists.Decision) {}
+			in := []byte(full("client_address=" + addr))
+			var out []byte
+			b.ReportAllocs()
+			for b.Loop() {
+				_, out, _ = s.Answer(b.Context(), in, out[:0])
+			}
+		})
+	}
 }

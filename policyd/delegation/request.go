@@ -2,6 +2,8 @@ package delegation
 
 import (
 	"bytes"
+	"hash/maphash"
+	"net/netip"
 
 	"ehlogate/lists"
 	"ehlogate/policyd"
@@ -11,110 +13,153 @@ import (
 // attributes, of which a few may be as long as its line_length_limit of 2048.
 const maxRequest = 64 << 10
 
-// request is what of a request concerns us.
+// request is what of a request concerns us. The texts are those of the request
+// itself, good until it is answered.
 type request struct {
-	client    lists.Client
-	hasAddr   bool   // an address was sent, even if it is none
-	instance  string // of the message, or of what comes before the first
-	from      string // the client's port
-	port      string // the server's
-	state     string
+	addr       netip.Addr
+	name, helo []byte // of the client; name is empty if not verified
+	instance   []byte // of the message, or of what comes before the first
+	from       []byte // the client's port
+	port       []byte // the server's
+	state      []byte
+
+	isPolicy  bool // what makes it a policy request at all
+	hasAddr   bool // an address was sent, even if it is none
 	encrypted bool
 	login     bool
 }
 
-// split gives the length of the first request in in, with the empty line that
-// ends it; 0 if it is not all there.
-func split(in []byte) int {
-	for start := 0; ; {
-		i := bytes.IndexByte(in[start:], '\n')
-		switch {
-		case i < 0:
-			return 0
-		case len(bytes.TrimSuffix(in[start:start+i], []byte("\r"))) == 0:
-			return start + i + 1
+// parse reads the first request in in and gives its length with the empty line
+// that ends it; 0 if it is not all there. Attributes may come in any order, and
+// ones that are not known are allowed (SMTPD_POLICY_README); of one that is
+// sent twice, which does not happen, the first counts, so that nothing appended
+// can change it.
+func parse(in []byte) (r request, n int, err error) {
+	var seen [attributes]bool
+	for {
+		i := bytes.IndexByte(in[n:], '\n')
+		if i < 0 {
+			return r, 0, nil
 		}
-		start += i + 1
-	}
-}
-
-// parse reads a request. Attributes may come in any order, and ones that are
-// not known are allowed (SMTPD_POLICY_README); of one that is sent twice, which
-// does not happen, the first counts, so that nothing appended can change it.
-func parse(in []byte) (r request, err error) {
-	seen := make(map[string]bool, 8)
-	isPolicy := false
-	for line := range bytes.Lines(in) {
-		line = bytes.TrimRight(line, "\r\n")
+		line := in[n : n+i]
+		n += i + 1
+		if i > 0 && line[i-1] == '\r' {
+			line = line[:i-1]
+		}
 		if len(line) == 0 {
 			break
 		}
-		name, value, ok := bytes.Cut(line, []byte("="))
-		if !ok {
-			return r, policyd.FrameError(policyd.FaultMalformed)
-		}
-		if !wanted(string(name)) || seen[string(name)] {
-			continue
-		}
-		seen[string(name)] = true
-		if r.set(string(name), string(value)) {
-			isPolicy = true
+		for _, a := range byLetter[line[0]] {
+			if name := names[a]; bytes.HasPrefix(line, name) && !seen[a] {
+				seen[a] = true
+				r.set(a, line[len(name):])
+				break
+			}
 		}
 	}
-	if !isPolicy {
-		return r, policyd.FrameError(policyd.FaultMalformed)
+	if !r.isPolicy {
+		err = policyd.FrameError(policyd.FaultMalformed)
 	}
-	return r, nil
+	return r, n, err
 }
 
-// session names the SMTP session, "" if there is no telling. The instance
-// attribute does not: Postfix leaves it empty until MAIL, and makes one for each
-// message. The client's port does, unless a proxy did not pass it on.
-func (r *request) session() string {
-	if r.from == "" || r.from == "0" || r.from == "unknown" {
-		return r.instance
-	}
-	return r.client.Addr.String() + " " + r.from
+// attribute is one of those that concern us, a third of those that are sent.
+type attribute int
+
+const (
+	attrRequest attribute = iota
+	attrState
+	attrAddress
+	attrName
+	attrHELO
+	attrFrom
+	attrInstance
+	attrPort
+	attrEncryption
+	attrLoginMethod
+	attrLoginName
+	attributes
+)
+
+var names = [attributes][]byte{
+	attrRequest: []byte("request="), attrState: []byte("protocol_state="), attrAddress: []byte("client_address="),
+	attrName: []byte("client_name="), // verified by Postfix, or "unknown"
+	attrHELO: []byte("helo_name="), attrFrom: []byte("client_port="), attrInstance: []byte("instance="), attrPort: []byte("server_port="),
+	attrEncryption: []byte("encryption_protocol="), attrLoginMethod: []byte("sasl_method="), attrLoginName: []byte("sasl_username="),
 }
 
-func wanted(name string) bool {
-	switch name {
-	case "request", "protocol_state", "client_address", "client_name", "helo_name", "client_port", "instance", "server_port",
-		"encryption_protocol", "sasl_method", "sasl_username":
-		return true
+// byLetter has the attributes by the first letters of their names.
+var byLetter = func() (by [256][]attribute) {
+	for a, name := range names {
+		by[name[0]] = append(by[name[0]], attribute(a))
 	}
-	return false
-}
+	return by
+}()
 
-// set takes one attribute; it is true for the one that says that this is a
-// policy request at all.
-func (r *request) set(name, value string) bool {
-	switch name {
-	case "request":
-		return value == "smtpd_access_policy"
-	case "protocol_state":
+func (r *request) set(a attribute, value []byte) {
+	switch a {
+	case attrRequest:
+		r.isPolicy = string(value) == "smtpd_access_policy"
+	case attrState:
 		r.state = value
-	case "client_address":
+	case attrAddress:
 		r.hasAddr = true
-		if a, err := lists.ParseAddr(value); err == nil {
-			r.client.Addr = a
+		r.addr, _ = lists.ParseAddrBytes(value)
+	case attrName:
+		if string(value) != "unknown" {
+			r.name = value
 		}
-	case "client_name": // verified by Postfix, or "unknown"
-		if value != "unknown" {
-			r.client.Name = lists.NormalName(value)
-		}
-	case "helo_name":
-		r.client.HELO = lists.NormalName(value)
-	case "client_port":
+	case attrHELO:
+		r.helo = value
+	case attrFrom:
 		r.from = value
-	case "instance":
+	case attrInstance:
 		r.instance = value
-	case "server_port":
+	case attrPort:
 		r.port = value
-	case "encryption_protocol":
-		r.encrypted = value != ""
-	case "sasl_method", "sasl_username":
-		r.login = r.login || value != ""
+	case attrEncryption:
+		r.encrypted = len(value) > 0
+	case attrLoginMethod, attrLoginName:
+		r.login = r.login || len(value) > 0
 	}
-	return false
+}
+
+// client is all that is known of the client.
+func (r *request) client() lists.Client {
+	return lists.Client{Addr: r.addr, Name: lists.NormalName(string(r.name)), HELO: lists.NormalName(string(r.helo))}
+}
+
+// inMail: the client has begun a mail transaction.
+func (r *request) inMail() bool {
+	switch string(r.state) {
+	case "CONNECT", "EHLO", "HELO", "STARTTLS":
+		return false
+	}
+	return true
+}
+
+func (r *request) submission() bool {
+	return r.login || string(r.port) == "587" || string(r.port) == "465"
+}
+
+var seed = maphash.MakeSeed()
+
+// session names the SMTP session by a number, 0 if there is no telling. The
+// instance attribute does not name it: Postfix leaves that empty until MAIL,
+// and makes one for each message. The client's port does, unless a proxy did
+// not pass it on.
+func (r *request) session() uint64 {
+	var id []byte
+	switch string(r.from) {
+	case "", "0", "unknown":
+		if len(r.instance) == 0 {
+			return 0
+		}
+		id = r.instance
+	default:
+		var b [64]byte
+		addr := r.addr.As16()
+		id = append(append(b[:0], addr[:]...), r.from...)
+	}
+	return max(1, maphash.Bytes(seed, id))
 }

@@ -169,9 +169,10 @@ func TestWatchCountsAndLogs(t *testing.T) {
 	if strings.Contains(out.String(), "203.0.113.1") {
 		t.Error("an offer is logged")
 	}
-	w.Outcome("policy", "s1", lists.OutcomeSubmission, lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}, lists.Decision{})
-	w.Outcome("policy", "s1", lists.OutcomeSubmission, lists.Client{}, lists.Decision{})
-	w.Outcome("policy", "s2", lists.OutcomeSuppressed, lists.Client{}, lists.Decision{})
+	outcome := w.Outcomes("policy")
+	outcome(1, lists.OutcomeSubmission, lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}, lists.Decision{})
+	outcome(1, lists.OutcomeSubmission, lists.Client{}, lists.Decision{})
+	outcome(1, lists.OutcomeSuppressed, lists.Client{}, lists.Decision{})
 	if code, body := get(t, &API{Engine: e, Metrics: m, Watch: w}, "/healthz"); code != 200 || !strings.Contains(body, `"sessions": 1`) ||
 		!strings.Contains(out.String(), "password goes in the clear") {
 		t.Errorf("healthz: %d %s, log %s", code, body, &out)
@@ -179,12 +180,32 @@ func TestWatchCountsAndLogs(t *testing.T) {
 	_, body := get(t, &API{Engine: e, Metrics: m, Watch: w}, "/metrics")
 	for _, want := range []string{
 		`ehlogate_decisions_total{action="suppress",list="deny",protocol="memcache"} 1`,
-		`ehlogate_decisions_total{action="offer",list="",protocol="memcache"} 3`, `ehlogate_observed_total{action="suppress",list="trial",protocol="memcache"} 3`, "ehlogate_decision_seconds_count 4",
+		`ehlogate_decisions_total{action="offer",list="",protocol="memcache"} 3`, `ehlogate_observed_total{action="suppress",list="trial",protocol="memcache"} 3`,
 		`ehlogate_outcomes_total{outcome="suppressed-submission",protocol="policy"} 1`, `ehlogate_outcomes_total{outcome="suppressed",protocol="policy"} 1`,
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("metrics lack %s", want)
 		}
+	}
+}
+
+// The time of some decisions is taken, and none is forgotten.
+func TestDecisionsAreTimed(t *testing.T) {
+	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "#\n"})
+	m := NewMetrics(e)
+	w := NewWatch(m, logrus.New())
+	d := w.Decider("memcache", e)
+	const n = 100 * timedShare
+	for range n {
+		d.Decide(t.Context(), lists.Client{})
+	}
+	_, body := get(t, &API{Engine: e, Metrics: m, Watch: w}, "/metrics")
+	timed := 0
+	for line := range strings.Lines(body) {
+		fmt.Sscanf(line, "ehlogate_decision_seconds_count %d", &timed)
+	}
+	if timed < 20 || timed > 500 || !strings.Contains(body, fmt.Sprintf(`ehlogate_decisions_total{action="offer",list="",protocol="memcache"} %d`, n)) {
+		t.Errorf("%d of %d decisions are timed\n%s", timed, n, body)
 	}
 }
 
@@ -215,7 +236,7 @@ func TestLogIsBounded(t *testing.T) {
 			d.Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr("192.0.2.1")})
 			w.Fault("memcache", policyd.FaultKey, []byte("x"))
 		}
-		w.reportLeft()
+		w.nextSecond()
 		if n := strings.Count(out.String(), "STARTTLS suppressed"); n != decisionLines {
 			t.Errorf("%d lines about decisions", n)
 		}

@@ -4,15 +4,12 @@ package admin
 
 import (
 	"net/http"
-	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"ehlogate/cmd/ehlogate/internal/engine"
-	"ehlogate/lists"
 )
 
 // Metrics counts what happens. Its names are part of the design.
@@ -37,7 +34,7 @@ func NewMetrics(e *engine.Engine) *Metrics {
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ehlogate_outcomes_total",
 			Help: "Sessions that policy or milter saw: suppressed, suppressed-encrypted, require-unmet, suppressed-submission."}, []string{"protocol", "outcome"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ehlogate_decision_seconds",
-			Help: "Time that a decision took.", Buckets: prometheus.ExponentialBuckets(250e-9, 4, 11)}),
+			Help: "Time that a decision took, of one in 16 that were made.", Buckets: prometheus.ExponentialBuckets(250e-9, 4, 11)}),
 		conns: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ehlogate_connections",
 			Help: "Open connections."}, []string{"protocol"}),
 		faults: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ehlogate_protocol_errors_total",
@@ -59,39 +56,6 @@ func (m *Metrics) Handler() http.Handler {
 func (m *Metrics) Conns(protocol string) func(delta int) {
 	g := m.conns.WithLabelValues(protocol)
 	return func(delta int) { g.Add(float64(delta)) }
-}
-
-// decided counts the decisions of one protocol. Looking up a counter by its
-// labels costs more than a decision, so those in use are kept at hand, in a
-// map that is copied for each new one.
-type decided struct {
-	m        *Metrics
-	protocol string
-	counters atomic.Pointer[map[outcome]prometheus.Counter]
-}
-
-type outcome struct {
-	action lists.Action
-	list   string
-}
-
-func (d *decided) count(v lists.Verdict, took time.Duration) {
-	o := outcome{v.Action, v.ListName()}
-	known := d.counters.Load()
-	if known == nil {
-		known = &map[outcome]prometheus.Counter{}
-	}
-	c, ok := (*known)[o]
-	if !ok {
-		c = d.m.decisions.WithLabelValues(d.protocol, o.action.String(), o.list)
-		next := map[outcome]prometheus.Counter{o: c}
-		for k, v := range *known {
-			next[k] = v
-		}
-		d.counters.Store(&next) // one that gets lost in a race is found again
-	}
-	c.Inc()
-	d.m.seconds.Observe(took.Seconds())
 }
 
 // listCollector reads the state of the lists when it is asked, so that no

@@ -3,14 +3,13 @@ package admin
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
-	"golang.org/x/time/rate"
 
 	"ehlogate/lists"
 	"ehlogate/policyd"
@@ -31,10 +30,9 @@ const faultPanic = "panic"
 type Watch struct {
 	metrics *Metrics
 	log     *logrus.Logger
-	lines   *rate.Limiter
-	left    atomic.Uint64 // decisions that were not logged
+	lines   atomic.Int64 // that may still be written in this second; less than none: those left out
 
-	told    *lru.Cache[string, struct{}] // sessions and their outcomes
+	told    *lru.Cache[told, struct{}]
 	mu      sync.Mutex
 	faults  map[[2]string]*faultState
 	exposed Exposed
@@ -55,81 +53,45 @@ type faultState struct {
 
 // NewWatch makes a watch for all protocols.
 func NewWatch(m *Metrics, log *logrus.Logger) *Watch {
-	told, err := lru.New[string, struct{}](toldSessions)
+	sessions, err := lru.New[told, struct{}](toldSessions)
 	if err != nil {
 		panic(err) // the size is a positive constant
 	}
-	return &Watch{metrics: m, log: log, lines: rate.NewLimiter(decisionLines, decisionLines), told: told, faults: make(map[[2]string]*faultState)}
+	w := &Watch{metrics: m, log: log, told: sessions, faults: make(map[[2]string]*faultState)}
+	w.lines.Store(decisionLines)
+	return w
 }
 
-// Run reports once a second how many lines were left out, until ctx ends.
+// Run lets decisions be logged in the next second, and reports how many were
+// left out in the last, until ctx ends.
 func (w *Watch) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			w.reportLeft()
+			w.nextSecond()
 		case <-ctx.Done():
-			w.reportLeft()
+			w.nextSecond()
 			return
 		}
 	}
 }
 
-func (w *Watch) reportLeft() {
-	if n := w.left.Swap(0); n > 0 {
+func (w *Watch) nextSecond() {
+	if n := -w.lines.Swap(decisionLines); n > 0 {
 		w.log.WithField("decisions", n).Infof("more than %d decisions a second: some are not logged", decisionLines)
 	}
 }
 
-// Counted is next, with its decisions counted.
-func (w *Watch) Counted(protocol string, next policyd.Decider) policyd.Decider {
-	count := decided{m: w.metrics, protocol: protocol}
-	return policyd.DeciderFunc(func(ctx context.Context, c lists.Client) lists.Decision {
-		start := time.Now()
-		d := w.decide(ctx, protocol, c, next)
-		count.count(d.Verdict, time.Since(start))
-		for _, v := range d.Observed {
-			w.metrics.observed.WithLabelValues(protocol, v.Action.String(), v.ListName()).Inc()
-		}
-		return d
-	})
+// mayLog takes one of the lines that may be written in this second. It looks
+// at no clock: Run gives out new ones.
+func (w *Watch) mayLog() bool {
+	return w.log.IsLevelEnabled(logrus.InfoLevel) && w.lines.Add(-1) >= 0
 }
 
-// Decider is next, with its decisions counted and logged: for the protocols
-// that decide over EHLO.
-func (w *Watch) Decider(protocol string, next policyd.Decider) policyd.Decider {
-	next = w.Counted(protocol, next)
-	return policyd.DeciderFunc(func(ctx context.Context, c lists.Client) lists.Decision {
-		d := next.Decide(ctx, c)
-		if d.Action == lists.Suppress || len(d.Observed) > 0 {
-			w.decision(protocol, c, d)
-		}
-		return d
-	})
-}
-
-// decide turns a panic into a decision to offer.
-func (w *Watch) decide(ctx context.Context, protocol string, c lists.Client, next policyd.Decider) (d lists.Decision) {
-	defer func() {
-		if p := recover(); p != nil {
-			d = lists.Decision{Verdict: lists.Verdict{Action: lists.Offer, Reason: lists.ReasonFault}}
-			w.Fault(protocol, faultPanic, fmt.Appendf(nil, "%v\n%s", p, debug.Stack()))
-		}
-	}()
-	return next.Decide(ctx, c)
-}
-
-// decision logs what was, or would have been, done to a client.
-func (w *Watch) decision(protocol string, c lists.Client, d lists.Decision) {
-	if !w.log.IsLevelEnabled(logrus.InfoLevel) {
-		return
-	}
-	if !w.lines.Allow() {
-		w.left.Add(1)
-		return
-	}
+// logDecision logs what was, or would have been, done to a client.
+func (w *Watch) logDecision(protocol string, c lists.Client, d lists.Decision) {
 	f := logrus.Fields{"protocol": protocol}
 	if c.Addr.IsValid() {
 		f["addr"] = c.Addr.String()
@@ -171,28 +133,43 @@ func (w *Watch) decision(protocol string, c lists.Client, d lists.Decision) {
 // cut bounds what a client can have us log.
 func cut(name string) string { return name[:min(len(name), maxAbout)] }
 
-// Outcome counts and logs what policy or milter found, once for each session
-// and outcome. A session without a name is told of each time.
-func (w *Watch) Outcome(protocol, session string, o lists.Outcome, c lists.Client, d lists.Decision) {
-	if session != "" {
-		if known, _ := w.told.ContainsOrAdd(protocol+" "+o.String()+" "+session, struct{}{}); known {
-			return
+// Outcomes counts and logs what policy or milter found, once for each session
+// and outcome. Session 0 is not known, and told of each time.
+func (w *Watch) Outcomes(protocol string) func(session uint64, o lists.Outcome, c lists.Client, d lists.Decision) {
+	var counters [lists.OutcomeCount]prometheus.Counter
+	for o := range counters {
+		if lists.Outcome(o) != lists.OutcomeOffered {
+			counters[o] = w.metrics.outcomes.WithLabelValues(protocol, lists.Outcome(o).String())
 		}
 	}
-	w.metrics.outcomes.WithLabelValues(protocol, o.String()).Inc()
-	if o == lists.OutcomeSubmission {
-		w.mu.Lock()
-		w.exposed = Exposed{w.exposed.Sessions + 1, time.Now(), c.Addr.String()}
-		w.mu.Unlock()
-		w.Fault(protocol, o.String(), []byte(c.Addr.String()))
-		return
+	return func(session uint64, o lists.Outcome, c lists.Client, d lists.Decision) {
+		if session != 0 {
+			if known, _ := w.told.ContainsOrAdd(told{protocol, o, session}, struct{}{}); known {
+				return
+			}
+		}
+		counters[o].Inc()
+		if o == lists.OutcomeSubmission {
+			w.mu.Lock()
+			w.exposed = Exposed{w.exposed.Sessions + 1, time.Now(), c.Addr.String()}
+			w.mu.Unlock()
+			w.Fault(protocol, o.String(), []byte(c.Addr.String()))
+			return
+		}
+		if !w.log.IsLevelEnabled(logrus.DebugLevel) {
+			return
+		}
+		e := d.Entry()
+		w.log.WithFields(logrus.Fields{"protocol": protocol, "outcome": o.String(), "addr": c.Addr.String(), "name": cut(c.Name), "helo": cut(c.HELO),
+			"list": d.ListName(), "entry": e.Text}).Debug("session")
 	}
-	if !w.log.IsLevelEnabled(logrus.DebugLevel) {
-		return
-	}
-	e := d.Entry()
-	w.log.WithFields(logrus.Fields{"protocol": protocol, "outcome": o.String(), "addr": c.Addr.String(), "name": cut(c.Name), "helo": cut(c.HELO),
-		"list": d.ListName(), "entry": e.Text}).Debug("session")
+}
+
+// told is an outcome of a session.
+type told struct {
+	protocol string
+	outcome  lists.Outcome
+	session  uint64
 }
 
 // Exposed tells of clients whose passwords go in the clear.

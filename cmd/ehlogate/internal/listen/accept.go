@@ -47,8 +47,8 @@ func (s *Server) acceptAll(ctx context.Context, ln net.Listener, wg *sync.WaitGr
 }
 
 func (s *Server) start(ctx context.Context, nc net.Conn, wg *sync.WaitGroup) {
-	c := &conn{Conn: nc, zero: s.zero, owner: wg}
-	c.read.Store(-c.now())
+	c := &conn{Conn: nc, zero: s.zero, owner: wg, writeTimeout: s.WriteTimeout}
+	c.heard.Store(-c.now())
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if !s.admit(c) {
 		c.cut()

@@ -10,16 +10,20 @@ import (
 	"time"
 )
 
-// conn is a connection that knows since when it has been waiting for its client, and that can be told to leave.
+// conn is a connection that knows since when it has been waiting for its client, that can be told to leave, and whose writes
+// end.
 //
 // It costs a Read one look at the clock and two atomic stores, and no lock: the server has to learn who is idle only
-// when it needs a place, so all the work of finding out is left for then.
+// when it needs a place, so all the work of finding out is left for then. A Write looks at no clock at all.
 type conn struct {
 	net.Conn
 
-	zero  time.Time    // what read counts from; the same for all connections of a server
-	read  atomic.Int64 // when the last Read began, in nanoseconds: positive while it waits, negative once it has returned
+	zero  time.Time    // what heard counts from; the same for all connections of a server
+	heard atomic.Int64 // when the client was last heard of, in nanoseconds: positive while we wait for it, negative while we do not
 	until atomic.Pointer[time.Time]
+
+	writeTimeout time.Duration // 0: the handler sees to it
+	armed        int64         // when the write deadline was set
 
 	ctx    context.Context // the handler's
 	cancel context.CancelFunc
@@ -31,14 +35,31 @@ type conn struct {
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
 func (c *conn) Read(p []byte) (int, error) {
-	now := c.now()
-	c.read.Store(now)
+	if at := c.heard.Load(); at < 0 {
+		c.heard.Store(-at)
+	}
 	n, err := c.Conn.Read(p)
-	c.read.Store(-now)
+	c.heard.Store(-c.now())
 	if err != nil && c.until.Load() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		err = net.ErrClosed // the end was our doing: the handler must not blame it on the client, or try again
 	}
 	return n, err
+}
+
+// Write sets a deadline, if the server has one for writes. It counts from the last Read, which an answer follows closely, and
+// is renewed at most once a second, since setting it costs as much as an answer.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.writeTimeout > 0 {
+		heard := c.heard.Load()
+		if at := max(heard, -heard); c.armed == 0 || at-c.armed > int64(time.Second) {
+			now := c.now()
+			if err := c.Conn.SetWriteDeadline(c.zero.Add(time.Duration(now) + c.writeTimeout)); err != nil {
+				return 0, err
+			}
+			c.armed = now
+		}
+	}
+	return c.Conn.Write(p)
 }
 
 // now is never zero, so that its sign can say something.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -36,6 +37,36 @@ func TestConnDeadlines(t *testing.T) {
 	if _, err := c.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("SetDeadline did not reach Write: %v", err)
 	}
+}
+
+// Who does not take an answer is given up, also on a connection that has been idle; a slow one gets time anew for each.
+func TestConnWriteTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		defer client.Close()
+		c := &conn{Conn: server, zero: time.Now(), writeTimeout: 10 * time.Second}
+		exchange := func(pause time.Duration) error {
+			go func() {
+				client.Write([]byte("x"))
+				time.Sleep(pause)
+				client.Read(make([]byte, 1))
+			}()
+			_, err := c.Read(make([]byte, 1))
+			must(t, err)
+			_, err = c.Write([]byte("y"))
+			return err
+		}
+		for range 5 {
+			must(t, exchange(8*time.Second))
+			time.Sleep(240 * time.Hour)
+		}
+		must(t, exchange(0))
+		start := time.Now()
+		if err := exchange(time.Minute); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start).Round(time.Second) != 10*time.Second {
+			t.Errorf("got %v after %s", err, time.Since(start))
+		}
+		time.Sleep(time.Minute) // for the reader
+	})
 }
 
 func TestConnHalfClose(t *testing.T) {

@@ -146,7 +146,7 @@ func (r *running) waiting() (n int) {
 	r.Server.mu.Lock()
 	defer r.Server.mu.Unlock()
 	for c := range r.Server.conns {
-		if c.cutter == nil && c.read.Load() > 0 {
+		if c.cutter == nil && c.heard.Load() > 0 {
 			n++
 		}
 	}

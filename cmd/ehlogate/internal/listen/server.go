@@ -34,6 +34,9 @@ type Server struct {
 	// leaving are not counted, but while there are MaxConns of them too, new connections are refused: to a mail server
 	// being turned away does less harm than waiting.
 	MaxConns int
+	// WriteTimeout is how long an answer may take to leave, beginning with the request that it is to; the Write then fails
+	// with os.ErrDeadlineExceeded. Zero is no bound.
+	WriteTimeout time.Duration
 	// Grace is how long a connection that has to leave may take to finish its answer.
 	Grace time.Duration
 	// Log gets at most one line a second of each kind. Nil is the standard logger.
@@ -157,7 +160,7 @@ func (s *Server) oldest() (idle, busy *conn) {
 		if c.cutter != nil {
 			continue
 		}
-		at := c.read.Load()
+		at := c.heard.Load()
 		if at > 0 && (idle == nil || at < idleAt) {
 			idle, idleAt = c, at
 		}
