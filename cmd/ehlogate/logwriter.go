@@ -1,77 +1,89 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
 // logWriter hands lines to whoever reads the log, and never waits for it: a
-// log reader that stops must not stop the answers. What does not fit into the
-// queue is lost, and counted.
+// log reader that stops must not stop the answers. What there is no room for is
+// lost, and counted.
+//
+// Lines that come together are written together: to wake somebody who writes
+// each as it comes costs more than the answer that it is about.
 type logWriter struct {
-	out   io.Writer
-	queue chan []byte
-	lost  atomic.Uint64
-	quit  chan struct{}
-	done  chan struct{}
+	out io.Writer
+
+	mu      sync.Mutex
+	waiting []byte // lines
+	count   int    // of them
+	lost    int
+	armed   bool // somebody will write what is waiting
+
+	writing sync.Mutex // held while out is written to
 }
 
 const (
-	queuedLines = 1000        // a few seconds of a busy log
-	lastWords   = time.Second // for the rest of the log at the end
+	queuedLines = 1000                  // a few seconds of a busy log
+	gather      = 20 * time.Millisecond // before lines are written
+	lastWords   = time.Second           // for the rest of the log at the end
 )
 
-func newLogWriter(out io.Writer) *logWriter {
-	w := &logWriter{out: out, queue: make(chan []byte, queuedLines), quit: make(chan struct{}), done: make(chan struct{})}
-	go w.run()
-	return w
-}
+func newLogWriter(out io.Writer) *logWriter { return &logWriter{out: out} }
 
-// Write queues a line. It never fails.
+// Write takes a line. It never fails.
 func (w *logWriter) Write(line []byte) (int, error) {
-	select {
-	case w.queue <- bytes.Clone(line):
-	default:
-		w.lost.Add(1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.count == queuedLines {
+		w.lost++
+		return len(line), nil
+	}
+	w.waiting = append(w.waiting, line...)
+	w.count++
+	if !w.armed {
+		w.armed = true
+		time.AfterFunc(gather, w.run)
 	}
 	return len(line), nil
 }
 
+// run writes what is waiting, and comes again if more came meanwhile.
 func (w *logWriter) run() {
-	defer close(w.done)
-	for {
-		select {
-		case line := <-w.queue:
-			w.write(line)
-		case <-w.quit:
-			for {
-				select {
-				case line := <-w.queue:
-					w.write(line)
-				default:
-					return
-				}
-			}
-		}
+	w.flush()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.armed = w.count > 0; w.armed {
+		time.AfterFunc(gather, w.run)
 	}
 }
 
-func (w *logWriter) write(line []byte) {
-	_, _ = w.out.Write(line) // to whom should it be told
-	if n := w.lost.Swap(0); n > 0 {
-		fmt.Fprintf(w.out, "%d log lines were lost, since nobody read them\n", n)
+func (w *logWriter) flush() {
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	w.mu.Lock()
+	lines, lost := w.waiting, w.lost
+	w.waiting, w.count, w.lost = nil, 0, 0
+	w.mu.Unlock()
+	if lost > 0 {
+		lines = fmt.Appendf(lines, "%d log lines were lost, since nobody read them\n", lost)
+	}
+	if len(lines) > 0 {
+		_, _ = w.out.Write(lines) // to whom should it be told
 	}
 }
 
-// Close writes what is queued, as long as somebody reads it. Lines that come
-// later are lost.
+// Close writes what is waiting, as long as somebody reads it.
 func (w *logWriter) Close() error {
-	close(w.quit)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.flush()
+	}()
 	select {
-	case <-w.done:
+	case <-done:
 	case <-time.After(lastWords):
 	}
 	return nil

@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func newEngine(t *testing.T, conf string, files map[string]string) *engine.Engine {
+func newEngine(t testing.TB, conf string, files map[string]string) *engine.Engine {
 	t.Helper()
 	dir := t.TempDir()
 	files["c.toml"] = conf
@@ -252,4 +252,19 @@ func TestLogIsBounded(t *testing.T) {
 			t.Error("the faults in between are not counted")
 		}
 	})
+}
+
+// What a line costs, beside the decision.
+func BenchmarkDecisionLine(b *testing.B) {
+	e := newEngine(b, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})
+	w := NewWatch(NewMetrics(e), log)
+	c := lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}
+	d := e.Decide(b.Context(), c)
+	b.ReportAllocs()
+	for b.Loop() {
+		w.logDecision("memcache", c, d)
+	}
 }
