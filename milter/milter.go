@@ -52,7 +52,7 @@ type Server struct {
 // Serve answers on one connection until it ends. conn is closed then.
 func (s *Server) Serve(ctx context.Context, conn net.Conn) {
 	cfg := s.Config()
-	sess := &session{server: s, ctx: ctx, cfg: cfg, macros: make(map[string]string), told: make(map[lists.Outcome]bool)}
+	sess := &session{server: s, ctx: ctx, cfg: cfg}
 	skip := milter.OptNoRcptTo | milter.OptNoBody | milter.OptNoEOH
 	var actions milter.OptAction
 	if cfg.AddHeader {
@@ -75,30 +75,57 @@ type session struct {
 	ctx    context.Context
 	cfg    Config
 
-	macros map[string]string // all that were sent; each packet has only those of its stage
+	macros [macroCount]string // the last of each; a packet has only those of its stage
 	client lists.Client
 	atEHLO lists.Decision
 	own    int // headers named Header in the message
-	told   map[lists.Outcome]bool
+	told   [lists.OutcomeCount]bool
 }
 
-// maxMacros bounds what a peer can have us keep.
-const maxMacros = 256
+// macro is one of those that concern us.
+type macro int
+
+const (
+	clientAddr macro = iota
+	clientAndName
+	clientResolve
+	daemonPort
+	tlsVersion
+	authType
+	authAuthen
+	macroCount
+)
+
+// macroOf takes a name as it is sent, with braces or without.
+func macroOf(name string) (macro, bool) {
+	if n := len(name); n > 2 && name[0] == '{' && name[n-1] == '}' {
+		name = name[1 : n-1]
+	}
+	switch name {
+	case "client_addr":
+		return clientAddr, true
+	case "_":
+		return clientAndName, true
+	case "client_resolve":
+		return clientResolve, true
+	case "daemon_port":
+		return daemonPort, true
+	case "tls_version":
+		return tlsVersion, true
+	case "auth_type":
+		return authType, true
+	case "auth_authen":
+		return authAuthen, true
+	}
+	return 0, false
+}
 
 func (s *session) note(m *milter.Modifier) {
-	for k, v := range m.Macros {
-		if _, known := s.macros[k]; known || len(s.macros) < maxMacros {
-			s.macros[k] = v
+	for name, value := range m.Macros {
+		if k, ok := macroOf(name); ok {
+			s.macros[k] = value
 		}
 	}
-}
-
-// macro gives a macro by its name, which is written with braces or without.
-func (s *session) macro(name string) string {
-	if v, ok := s.macros["{"+name+"}"]; ok {
-		return v
-	}
-	return s.macros[name]
 }
 
 // Connect learns who the client is. Sendmail gives IPv6 addresses in a form
@@ -107,10 +134,10 @@ func (s *session) macro(name string) string {
 func (s *session) Connect(host, _ string, _ uint16, addr net.IP, m *milter.Modifier) (milter.Response, error) {
 	s.note(m)
 	s.client = lists.Client{}
-	bracket := s.macro("_")
+	bracket := s.macros[clientAndName]
 	bracket = bracket[strings.LastIndexByte(bracket, '[')+1:] // what stands before it may be the client's word
 	bracket, _, _ = strings.Cut(bracket, "]")
-	for _, text := range []string{addr.String(), s.macro("client_addr"), bracket} {
+	for _, text := range []string{addr.String(), s.macros[clientAddr], bracket} {
 		if a, err := lists.ParseAddr(text); err == nil {
 			s.client.Addr = a
 			break
@@ -118,7 +145,7 @@ func (s *session) Connect(host, _ string, _ uint16, addr net.IP, m *milter.Modif
 	}
 	// Postfix passes a verified name or "unknown". Sendmail passes an address
 	// in brackets or a name, and says in a macro whether it is verified.
-	resolved := s.macro("client_resolve")
+	resolved := s.macros[clientResolve]
 	if name := lists.NormalName(host); name != "unknown" && !strings.HasPrefix(name, "[") && (resolved == "" || resolved == "OK") {
 		s.client.Name = name
 	}
@@ -145,8 +172,7 @@ func (s *session) MailFrom(_ string, m *milter.Modifier) (milter.Response, error
 }
 
 // Header counts a sender's own headers of our name.
-func (s *session) Header(name, _ string, m *milter.Modifier) (milter.Response, error) {
-	s.note(m)
+func (s *session) Header(name, _ string, _ *milter.Modifier) (milter.Response, error) {
 	if strings.EqualFold(name, Header) {
 		s.own++
 	}
@@ -155,7 +181,6 @@ func (s *session) Header(name, _ string, m *milter.Modifier) (milter.Response, e
 
 // Body is the end of a message.
 func (s *session) Body(m *milter.Modifier) (milter.Response, error) {
-	s.note(m)
 	if !s.cfg.AddHeader {
 		return milter.RespContinue, nil
 	}
@@ -172,8 +197,7 @@ func (s *session) Body(m *milter.Modifier) (milter.Response, error) {
 }
 
 // Abort ends a message and not the session.
-func (s *session) Abort(m *milter.Modifier) error {
-	s.note(m)
+func (s *session) Abort(*milter.Modifier) error {
 	s.own = 0
 	return nil
 }
@@ -184,11 +208,11 @@ func (s *session) outcome(mail bool) lists.Outcome {
 	if full.Action == lists.Require {
 		full = s.server.Decider.Decide(s.ctx, s.client)
 	}
-	port := s.macro("daemon_port")
+	port := s.macros[daemonPort]
 	o := lists.OutcomeOf(lists.Session{
 		AtEHLO: s.atEHLO.Action, Full: full.Action, Mail: mail,
-		Encrypted:  s.macro("tls_version") != "",
-		Submission: port == "587" || port == "465" || s.macro("auth_type") != "" || s.macro("auth_authen") != "",
+		Encrypted:  s.macros[tlsVersion] != "",
+		Submission: port == "587" || port == "465" || s.macros[authType] != "" || s.macros[authAuthen] != "",
 	})
 	if o != lists.OutcomeOffered && !s.told[o] {
 		s.told[o] = true

@@ -168,8 +168,9 @@ func TestWatch(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(dir, "etc"), 0o755))
 	must(t, os.MkdirAll(filepath.Join(dir, "v1"), 0o755))
 	must(t, os.MkdirAll(filepath.Join(dir, "v2"), 0o755))
-	plain := filepath.Join(dir, "etc", "plain.list")
+	plain, stranger := filepath.Join(dir, "etc", "plain.list"), filepath.Join(dir, "etc", "x.log")
 	write(t, plain, "# none\n")
+	write(t, stranger, "")
 	write(t, filepath.Join(dir, "v1", "linked.list"), "# none\n")
 	must(t, os.Symlink("v1", filepath.Join(dir, "current")))
 	linked := filepath.Join(dir, "etc", "linked.list")
@@ -223,6 +224,14 @@ func TestWatch(t *testing.T) {
 	await("192.0.2.3", lists.Held)
 	edit(plain, "192.0.2.4\n") // the new file is watched too
 	await("192.0.2.4", lists.Held)
+
+	// Who logs beside the lists is none of our business.
+	edit(stranger, "a line\n")
+	edit(plain, "192.0.2.40\n")
+	touched := <-report
+	if touched[stranger] || !touched[plain] {
+		t.Errorf("touched %v", touched)
+	}
 
 	// A slow writer is not read half-way: Quiet is longer than its pauses.
 	slow, err := os.OpenFile(plain, os.O_WRONLY|os.O_TRUNC, 0o644)

@@ -21,11 +21,17 @@ type Watcher struct {
 	Quiet  time.Duration // nor, if a list was written to in place, for so long: it may not be whole yet
 	Poll   time.Duration // an empty report at least so often
 
-	log      logrus.FieldLogger
-	fs       *fsnotify.Watcher // nil: polling only
-	watched  map[string]stamp
-	missed   bool // a watch was refused, which was logged
-	patterns atomic.Pointer[[]string]
+	log     logrus.FieldLogger
+	fs      *fsnotify.Watcher // nil: polling only
+	watched map[string]stamp
+	missed  bool // a watch was refused, which was logged
+	ours    atomic.Pointer[ours]
+}
+
+// ours is what lists are made of.
+type ours struct {
+	patterns []string
+	files    map[string]bool // those that were there, and what they lead to
 }
 
 // NewWatcher gives a watcher with times that suit people and programs alike.
@@ -55,9 +61,15 @@ func (w *Watcher) Follow(sources []*Source) {
 		return
 	}
 	want := make(map[string]stamp)
-	var patterns []string
+	o := &ours{files: make(map[string]bool)}
 	for _, s := range sources {
-		patterns = append(patterns, s.spec.Patterns...)
+		o.patterns = append(o.patterns, s.spec.Patterns...)
+		for name := range s.seen {
+			o.files[name] = true
+			for _, link := range links(name) {
+				o.files[link] = true
+			}
+		}
 		for _, dir := range s.directories() {
 			if info, err := os.Stat(dir); err == nil && info.IsDir() {
 				st := stampOf(info)
@@ -82,7 +94,7 @@ func (w *Watcher) Follow(sources []*Source) {
 			w.log.WithError(err).Warnf("no file notification for %s: changes there are found within %s (sysctl fs.inotify.max_user_watches)", dir, w.Poll)
 		}
 	}
-	w.patterns.Store(&patterns)
+	w.ours.Store(o)
 }
 
 // directories gives those whose changes concern s.
@@ -132,11 +144,13 @@ func links(name string) (found []string) {
 
 // concerns says whether a path is that of a list.
 func (w *Watcher) concerns(name string) bool {
-	if patterns := w.patterns.Load(); patterns != nil {
-		for _, p := range *patterns {
-			if ok, _ := filepath.Match(p, name); ok {
-				return true
-			}
+	o := w.ours.Load()
+	if o == nil || o.files[name] {
+		return true
+	}
+	for _, p := range o.patterns {
+		if ok, _ := filepath.Match(p, name); ok {
+			return true
 		}
 	}
 	return false
@@ -168,11 +182,14 @@ func (w *Watcher) Run(ctx context.Context, report chan<- map[string]bool) {
 		case <-ctx.Done():
 			return
 		case e := <-events:
+			if e.Has(fsnotify.Write) {
+				if !w.concerns(e.Name) {
+					continue // a log beside the lists, which may never be quiet
+				}
+				pause = w.Quiet
+			}
 			if e.Op != fsnotify.Chmod { // which shows in the file's times
 				touched[e.Name] = true
-			}
-			if e.Has(fsnotify.Write) && w.concerns(e.Name) {
-				pause = w.Quiet
 			}
 		case <-errs: // an overflow: anything may have changed
 		case <-settled:

@@ -173,7 +173,8 @@ func (l *Live) source(want config.List) *file.Source {
 func (e *Engine) loadList(l config.List, s *file.Source) {
 	log := e.log.WithField("list", l.Name)
 	start, before := time.Now(), s.State().Entries
-	err := s.Load()
+	var err error
+	aside(func() { err = s.Load() })
 	state := s.State()
 	tidy(max(before, state.Entries))
 	if err == nil {
