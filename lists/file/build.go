@@ -12,6 +12,8 @@ import (
 type builder struct {
 	max   int // entries; 0: as many as there can be
 	t     Table
+	bits  []uint8 // by entry id: length of the prefix, or inTexts
+	line  int     // of the last entry; -1: there is none
 	v4    entries4
 	v6    []span[key6]
 	names map[string][]span[key4] // the span is zero: only the entry counts
@@ -20,13 +22,14 @@ type builder struct {
 
 // file begins the entries of a file with so many lines, if that is known.
 func (b *builder) file(name string, lines int) {
-	b.t.files = append(b.t.files, fileSpan{name, int32(b.t.Len())})
+	b.t.files = append(b.t.files, fileSpan{name, int32(len(b.bits))})
+	b.line = -1
 	if b.max > 0 {
 		lines = min(lines, b.max)
 	}
-	if b.v4.prefixes == nil && lines > 0 { // the first file is the largest, or the only one
-		b.v4.prefixes = make([]uint64, 0, lines)
-		b.t.bits = make([]uint8, 0, lines)
+	if b.v4.words == nil && lines > 0 { // the first file is the largest, or the only one
+		b.v4.words = make([]uint64, 0, lines)
+		b.bits = make([]uint8, 0, lines)
 	}
 }
 
@@ -34,15 +37,16 @@ var errTooMuchText = errors.New("too much text in notes, ranges and names")
 
 // add takes one entry of the file begun last.
 func (b *builder) add(it *Item) error {
-	t, id := &b.t, int32(b.t.Len())
+	t, id := &b.t, int32(len(b.bits))
 	if max := b.max; int(id) > maxID || max > 0 && int(id) >= max {
 		return Problem{File: t.files[len(t.files)-1].name, Line: it.Line, Col: it.Col, Width: it.Width, Text: string(it.text),
 			Msg:  fmt.Sprintf("the list has more than %d entries", id),
 			Hint: "if all of them are meant, raise max_entries in the config: each takes some 30 bytes of memory while it is loaded"}
 	}
-	if n := len(t.lines.ids); n == 0 || t.line(id) != it.Line {
+	if it.Line != b.line+1 {
 		t.lines.add(id, uint32(it.Line))
 	}
+	b.line = it.Line
 	bits := uint8(inTexts)
 	if it.Kind == Address {
 		if it.From == it.To {
@@ -51,7 +55,7 @@ func (b *builder) add(it *Item) error {
 			bits = uint8(n)
 		}
 	}
-	t.bits = append(t.bits, bits)
+	b.bits = append(b.bits, bits)
 	if bits == inTexts && !t.texts.add(id, it.String()) || it.Note != "" && !t.notes.add(id, it.Note) {
 		return errTooMuchText
 	}
@@ -74,7 +78,7 @@ func (b *builder) add(it *Item) error {
 		}
 		(*names)[it.Name] = append((*names)[it.Name], span[key4]{entry: e})
 	case it.From.Is4() && bits != inTexts:
-		b.v4.addPrefix(key4Of(it.From), e)
+		b.v4.addPrefix(key4Of(it.From), int(bits), e)
 	case it.From.Is4():
 		b.v4.ranges = append(b.v4.ranges, span[key4]{key4Of(it.From), key4Of(it.To), e})
 	default:
@@ -85,26 +89,25 @@ func (b *builder) add(it *Item) error {
 
 // table finishes. The builder is of no more use then.
 func (b *builder) table() (*Table, error) {
-	t := &b.t
-	t.bits, t.named, t.holes = trim(t.bits), trim(t.named), trim(t.holes)
+	t := new(Table) // of its own: a part of the builder would keep all of it
+	*t = b.t
+	t.named, t.holes = trim(t.named), trim(t.holes)
 	t.lines.clip()
 	t.until.clip()
 	t.texts.clip()
 	t.notes.clip()
-	c := chains{until: &t.until}
-	b.v4.bits = t.bits
-	next4, spare := b.v4.sorted()
-	b4 := builder4{words: spare[:0]}
-	if err := flatten(next4, t.Len(), &c, b4.emit); err != nil {
+	c := newChains(len(b.bits), &t.until)
+	var err error
+	if t.v4, err = b.v4.flatten(b.bits, c); err != nil {
 		return nil, err
 	}
-	t.v4 = b4.finish()
+	t.bits = newLengths(b.bits)
 	sortSpans(b.v6)
-	if err := flatten(each(b.v6), t.Len(), &c, t.v6.emit); err != nil {
+	if err := flatten(b.v6, c, t.v6.emit); err != nil {
 		return nil, err
 	}
 	t.v6.finish()
-	t.names, t.helos = nameRefs(b.names, &c), nameRefs(b.helos, &c)
+	t.names, t.helos = nameRefs(b.names, c), nameRefs(b.helos, c)
 	t.nodes = trim(c.nodes)
 	return t, nil
 }

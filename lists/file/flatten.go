@@ -41,6 +41,14 @@ type chains struct {
 	nodes []node
 	seen  map[node]ref
 	until *sparse[int64] // of the entries that expire
+
+	steps, maxSteps int
+}
+
+// newChains bounds the work for n entries of which many expire: it is quadratic
+// in how many of those overlap, and no list that a person writes comes near.
+func newChains(n int, until *sparse[int64]) *chains {
+	return &chains{until: until, maxSteps: 64*n + 1<<20}
 }
 
 // add gives the ref for entries in order of precedence, of which only the last
@@ -97,31 +105,25 @@ func (s span[K]) before(o span[K]) bool {
 	return s.entry > o.entry
 }
 
-// maxSteps bounds the work for n entries of which many expire: it is
-// quadratic in how many of those overlap, and no list that a person writes
-// comes near.
-func maxSteps(n int) int { return 64*n + 1<<20 }
-
 var errTooTangled = errors.New("too many overlapping entries with until=")
 
 // flatten turns overlapping spans into disjoint segments, each with the entry
 // that decides in it. The precedence of entries is worked out here, once, so
 // that a lookup need not know of it.
 //
-// next gives the spans in the order of their first addresses. Each call of
-// emit begins a segment, which ends where the next begins.
+// The spans are in the order of their first addresses. Each call of emit begins
+// a segment, which ends where the next begins.
 //
 // It walks along the addresses with the spans that cover the present one in a
 // heap. Where the best of them expires, those that follow it, up to the first
 // that does not, are noted too.
-func flatten[K key[K]](next func() (span[K], bool), n int, c *chains, emit func(K, ref)) error {
+func flatten[K key[K]](spans []span[K], c *chains, emit func(K, ref)) error {
 	var (
 		open    heap[K]
 		members []span[K]
 		refs    []ref
 		pos     K
 		last    ref
-		steps   int
 	)
 	begin := func(at K, r ref) {
 		if r != last {
@@ -129,14 +131,12 @@ func flatten[K key[K]](next func() (span[K], bool), n int, c *chains, emit func(
 			last = r
 		}
 	}
-	coming, more := next()
-	for more || len(open) > 0 {
+	for i := 0; i < len(spans) || len(open) > 0; {
 		if len(open) == 0 {
-			pos = coming.from
+			pos = spans[i].from
 		}
-		for more && coming.from == pos {
-			open.push(coming)
-			coming, more = next()
+		for ; i < len(spans) && spans[i].from == pos; i++ {
+			open.push(spans[i])
 		}
 		members, refs = members[:0], refs[:0]
 		for len(open) > 0 {
@@ -148,7 +148,7 @@ func flatten[K key[K]](next func() (span[K], bool), n int, c *chains, emit func(
 			if !c.expires(s.entry) {
 				break
 			}
-			if steps++; steps > maxSteps(n) {
+			if c.steps++; c.steps > c.maxSteps {
 				return errTooTangled
 			}
 		}
@@ -163,13 +163,13 @@ func flatten[K key[K]](next func() (span[K], bool), n int, c *chains, emit func(
 			}
 			open.push(m)
 		}
-		behind, isAddr := end.next()
-		if more && (!isAddr || coming.from.less(behind)) {
-			behind = coming.from
+		next, isAddr := end.next()
+		if i < len(spans) && (!isAddr || spans[i].from.less(next)) {
+			next = spans[i].from
 		} else if !isAddr {
 			break
 		}
-		if pos = behind; !more || pos.less(coming.from) {
+		if pos = next; i == len(spans) || pos.less(spans[i].from) {
 			// Nothing may cover pos; then the next round emits that.
 			open.drop(pos)
 			if len(open) == 0 {
@@ -193,17 +193,6 @@ func sortSpans[K key[K]](spans []span[K]) {
 	}
 	if !slices.IsSortedFunc(spans, byStart) {
 		slices.SortFunc(spans, byStart)
-	}
-}
-
-// each gives the elements of s one after the other.
-func each[T any](s []T) func() (T, bool) {
-	return func() (v T, ok bool) {
-		if len(s) == 0 {
-			return v, false
-		}
-		v, s = s[0], s[1:]
-		return v, true
 	}
 }
 

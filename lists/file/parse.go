@@ -32,6 +32,9 @@ func Parse(r io.Reader, name string, rules Rules, each func(*Item) error) error 
 	p := parser{file: name, rules: rules}
 	br := bufio.NewReaderSize(r, readSize)
 	for {
+		if err := p.plainLines(br, each); err != nil {
+			return err
+		}
 		line, err := br.ReadSlice('\n')
 		if err == io.EOF && len(line) == 0 {
 			if !p.said && p.problems.Total == 0 {
@@ -42,20 +45,13 @@ func Parse(r io.Reader, name string, rules Rules, each func(*Item) error) error 
 			return p.problems.Err()
 		}
 		p.line++
-		item, ok := &p.item, false
-		switch {
-		case p.plain(line):
-			p.said, ok = true, true
-		case len(line) > MaxLine:
+		if len(line) > MaxLine {
 			p.text = bytes.Clone(line[:80])
 			p.fail(0, 0, fmt.Sprintf("the line is longer than %d bytes", MaxLine-1), "is this a list file?")
 			for err == bufio.ErrBufferFull {
 				_, err = br.ReadSlice('\n')
 			}
-		default:
-			item, ok = p.parse(line)
-		}
-		if ok {
+		} else if item, ok := p.parse(line); ok {
 			if err := each(item); err != nil {
 				return err
 			}
@@ -79,6 +75,7 @@ type parser struct {
 	text     []byte // the line without its end
 	said     bool   // there was a comment or an entry
 	item     Item
+	easy     Item // of a plain line
 	problems Problems
 }
 

@@ -25,6 +25,15 @@ func (s *sparse[V]) get(id int32) (v V, ok bool) {
 	return v, ok
 }
 
+// before gives the value of the last id that is not above id; there is one.
+func (s *sparse[V]) before(id int32) V {
+	i, ok := slices.BinarySearch(s.ids, id)
+	if !ok {
+		i--
+	}
+	return s.values[i]
+}
+
 // clip gives back what appending took too much.
 func (s *sparse[V]) clip() { s.ids, s.values = trim(s.ids), trim(s.values) }
 
@@ -70,4 +79,33 @@ func trim[T any](s []T) []T {
 		return s
 	}
 	return append(make([]T, 0, len(s)), s...)
+}
+
+// lengths holds the length of the prefix that each entry is, or inTexts.
+type lengths struct {
+	n    int
+	runs sparse[uint8] // where another begins than that of the entry before
+	all  []uint8       // instead, if there are too many of those
+}
+
+func newLengths(all []uint8) lengths {
+	l := lengths{n: len(all)}
+	const runSize = 5 // bytes
+	for id, n := range all {
+		if id > 0 && n == all[id-1] {
+			continue
+		}
+		if l.runs.add(int32(id), n); len(l.runs.ids)*runSize > len(all) {
+			return lengths{n: len(all), all: trim(all)}
+		}
+	}
+	l.runs.clip()
+	return l
+}
+
+func (l *lengths) get(id int32) uint8 {
+	if l.all != nil {
+		return l.all[id]
+	}
+	return l.runs.before(id)
 }

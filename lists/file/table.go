@@ -17,7 +17,7 @@ import (
 // entries, however nested, are flattened into sorted disjoint segments that
 // each name the deciding entry, so that a lookup is one step through an index
 // and a short search in a flat array of numbers, in which the garbage
-// collector has nothing to follow. An IPv4 prefix costs nine bytes: its text is
+// collector has nothing to follow. An IPv4 address costs six bytes: its text is
 // made again from the client's address and the length of the prefix when
 // somebody wants to read it, and its line follows from that of the entry before.
 type Table struct {
@@ -29,8 +29,8 @@ type Table struct {
 
 	files []fileSpan
 	lines sparse[uint32] // of the entries whose line does not follow that of the entry before
-	bits  []uint8        // by entry id: length of the prefix, or inTexts
-	texts texts          // of the entries that are not prefixes
+	bits  lengths
+	texts texts // of the entries that are not prefixes
 	notes texts
 	until sparse[int64] // Unix nanoseconds, of the entries that expire
 	named []int32       // the entries that are about names
@@ -49,7 +49,7 @@ type fileSpan struct {
 }
 
 // Len is the number of entries, holes among them.
-func (t *Table) Len() int { return len(t.bits) }
+func (t *Table) Len() int { return t.bits.n }
 
 // Files is the number of files that the table was made of.
 func (t *Table) Files() int { return len(t.files) }
@@ -128,7 +128,7 @@ func (t *Table) Entry(id int32, addr netip.Addr) lists.Entry {
 	if ns, ok := t.until.get(id); ok {
 		e.Until = time.Unix(0, ns).UTC()
 	}
-	if n := t.bits[id]; n == inTexts {
+	if n := t.bits.get(id); n == inTexts {
 		e.Text = t.texts.get(id)
 	} else if p, err := addr.Prefix(int(n)); err == nil {
 		e.Text = spanText(p.Addr(), lastOf(p))
