@@ -3,6 +3,7 @@ package file
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 )
 
@@ -14,8 +15,9 @@ type builder struct {
 	t     Table
 	bits  []uint8 // by entry id: length of the prefix, or inTexts
 	line  int     // of the last entry; -1: there is none
+	text  []byte  // of the last entry that needed one
 	v4    entries4
-	v6    []span[key6]
+	v6    entries6
 	names map[string][]span[key4] // the span is zero: only the entry counts
 	helos map[string][]span[key4]
 }
@@ -56,7 +58,13 @@ func (b *builder) add(it *Item) error {
 		}
 	}
 	b.bits = append(b.bits, bits)
-	if bits == inTexts && !t.texts.add(id, it.String()) || it.Note != "" && !t.notes.add(id, it.Note) {
+	if bits == inTexts {
+		b.text = it.append(b.text[:0])
+		if !t.texts.add(id, b.text) {
+			return errTooMuchText
+		}
+	}
+	if it.Note != "" && !t.notes.add(id, []byte(it.Note)) {
 		return errTooMuchText
 	}
 	if !it.Until.IsZero() {
@@ -80,9 +88,9 @@ func (b *builder) add(it *Item) error {
 	case it.From.Is4() && bits != inTexts:
 		b.v4.addPrefix(key4Of(it.From), int(bits), e)
 	case it.From.Is4():
-		b.v4.ranges = append(b.v4.ranges, span[key4]{key4Of(it.From), key4Of(it.To), e})
+		b.v4.ranges = push(b.v4.ranges, span[key4]{key4Of(it.From), key4Of(it.To), e})
 	default:
-		b.v6 = append(b.v6, span[key6]{key6Of(it.From), key6Of(it.To), e})
+		b.v6.add(span[key6]{key6Of(it.From), key6Of(it.To), e})
 	}
 	return nil
 }
@@ -102,15 +110,21 @@ func (b *builder) table() (*Table, error) {
 		return nil, err
 	}
 	t.bits = newLengths(b.bits)
-	sortSpans(b.v6)
-	if err := flatten(b.v6, c, t.v6.emit); err != nil {
+	b.bits, b.v4 = nil, entries4{}
+	if t.Len() >= largeTable {
+		runtime.GC() // the room for what is to come
+	}
+	if t.v6, err = b.v6.flatten(c); err != nil {
 		return nil, err
 	}
-	t.v6.finish()
 	t.names, t.helos = nameRefs(b.names, c), nameRefs(b.helos, c)
 	t.nodes = trim(c.nodes)
 	return t, nil
 }
+
+// largeTable is the number of entries from which making a table leaves enough
+// behind to be worth collecting halfway.
+const largeTable = 1 << 16
 
 func nameRefs(m map[string][]span[key4], c *chains) map[string]ref {
 	out := make(map[string]ref, len(m))

@@ -9,6 +9,7 @@ import "slices"
 //	   from      a prefix  ref      (no prefix: a single address)
 type entries4 struct {
 	words  []uint64
+	wide   int // how many of them are no single address
 	ranges []span[key4]
 }
 
@@ -19,20 +20,37 @@ func (e *entries4) addPrefix(from key4, bits int, r ref) {
 	w := uint64(from)<<32 | uint64(r)
 	if bits < 32 {
 		w |= notSingle
+		e.wide++
 	}
 	e.words = append(e.words, w)
 }
 
-// flatten gives the entries to a builder as segments. bits has the length of
-// each prefix.
+// flatten gives the entries as segments. bits has the length of each prefix.
+func (e *entries4) flatten(bits []uint8, c *chains) (segments4, error) {
+	sortWords(e.words)
+	sortSpans(e.ranges)
+	marks := len(e.words)
+	if e.wide+len(e.ranges) > 0 { // how many there will be is seen only by doing it
+		count := builder4{counts: true}
+		if err := e.build(bits, c, &count); err != nil {
+			return segments4{}, err
+		}
+		marks = count.count
+	}
+	b := builder4{marks: make([]uint16, 0, 3*marks)}
+	if err := e.build(bits, c, &b); err != nil {
+		return segments4{}, err
+	}
+	return b.finish(), nil
+}
+
+// build gives the entries, which are sorted, to a builder.
 //
 // Most entries stand alone: no other is about any of the same addresses. Those
 // that do not are put together, and only they have to be flattened.
-func (e *entries4) flatten(bits []uint8, c *chains) (segments4, error) {
-	words := sortWords(e.words)
-	sortSpans(e.ranges)
-	b := newBuilder4(len(words) + len(e.ranges))
-	next := e.inOrder(words, bits)
+func (e *entries4) build(bits []uint8, c *chains, b *builder4) error {
+	f := flattener[key4]{chains: c}
+	next := e.inOrder(bits)
 	var together []span[key4]
 	s, more := next()
 	for more {
@@ -45,19 +63,20 @@ func (e *entries4) flatten(bits []uint8, c *chains) (segments4, error) {
 			b.segment(one.from, one.to, one.entry)
 			continue
 		}
-		if err := flatten(together, c, b.emit); err != nil {
-			return segments4{}, err
+		if err := f.flatten(together, b.emit); err != nil {
+			return err
 		}
 		if end < ^key4(0) {
 			b.emit(end+1, 0)
 		}
 	}
-	return b.finish(), nil
+	b.end()
+	return nil
 }
 
 // inOrder gives all entries in the order of their first addresses.
-func (e *entries4) inOrder(words []uint64, bits []uint8) func() (span[key4], bool) {
-	ranges := e.ranges
+func (e *entries4) inOrder(bits []uint8) func() (span[key4], bool) {
+	words, ranges := e.words, e.ranges
 	return func() (s span[key4], more bool) {
 		if len(words) > 0 && (len(ranges) == 0 || key4(words[0]>>32) <= ranges[0].from) {
 			w := words[0]
@@ -78,31 +97,62 @@ func (e *entries4) inOrder(words []uint64, bits []uint8) func() (span[key4], boo
 }
 
 // sortWords sorts by the upper half of the words. Lists are long, and often in
-// no order: it sorts by 11 bits at a time.
-func sortWords(a []uint64) []uint64 {
+// no order. Where the words belong by their first eight bits they are put in
+// place, and the rest is done in parts that fit into a cache, with little room
+// beside them.
+func sortWords(a []uint64) {
 	if slices.IsSorted(a) {
-		return a
+		return
 	}
-	const passes, digit = 3, 1<<11 - 1
-	var counts [passes][digit + 1]uint32
+	var next, end [256]int
 	for _, w := range a {
-		for p := range passes {
-			counts[p][w>>(32+11*p)&digit]++
-		}
+		end[w>>56]++
 	}
-	b := make([]uint64, len(a))
-	for p := range passes {
+	sum, largest := 0, 0
+	for b, n := range end {
+		next[b], end[b] = sum, sum+n
+		sum, largest = sum+n, max(largest, n)
+	}
+	spare := make([]uint64, largest)
+	from := 0
+	for b := range next {
+		for next[b] < end[b] {
+			w := a[next[b]]
+			if home := w >> 56; int(home) != b {
+				a[next[b]], a[next[home]] = a[next[home]], w
+				next[home]++
+			} else {
+				next[b]++
+			}
+		}
+		sortPart(a[from:end[b]], spare)
+		from = end[b]
+	}
+}
+
+// sortPart sorts by the 24 bits behind the first eight, 12 at a time.
+func sortPart(a, spare []uint64) {
+	if len(a) < 256 {
+		slices.Sort(a)
+		return
+	}
+	var counts [2][1 << 12]uint32
+	for _, w := range a {
+		counts[0][w>>32&0xfff]++
+		counts[1][w>>44&0xfff]++
+	}
+	b := spare[:len(a)]
+	for p := range counts {
 		sum := uint32(0)
 		for i, n := range counts[p] {
 			counts[p][i] = sum
 			sum += n
 		}
 		for _, w := range a {
-			at := &counts[p][w>>(32+11*p)&digit]
+			at := &counts[p][w>>(32+12*p)&0xfff]
 			b[*at] = w
 			*at++
 		}
 		a, b = b, a
 	}
-	return a
 }

@@ -39,7 +39,7 @@ func (p *parser) entry(word string, off int) {
 		p.span(word, word, bad)
 	default:
 		p.item.Kind = Name
-		p.item.Name = lists.NormalName(word)
+		p.item.Name = strings.Clone(lists.NormalName(word))
 		if at, msg := checkHostName(word); msg != "" {
 			p.fail(off+at, 1, msg, hostNameHint(word))
 		}
@@ -122,7 +122,7 @@ func (p *parser) span(first, last string, bad func(msg, hint string)) {
 	}
 	to := from
 	if last != first {
-		if n, err := strconv.Atoi(last); err == nil && n >= 0 {
+		if strings.Trim(last, "0123456789") == "" && last != "" {
 			bad(fmt.Sprintf("%q is not an address", last), "write both ends of a range in full: FIRST-LAST")
 			return
 		}
@@ -183,7 +183,7 @@ func addrFault(s string) string {
 
 func (p *parser) helo(name string, off int) {
 	p.item.Kind = HELO
-	p.item.Name = lists.NormalName(name)
+	p.item.Name = strings.Clone(lists.NormalName(name))
 	if rest, ok := strings.CutPrefix(p.item.Name, "*"); ok && (rest == "" || rest[0] == '.' && len(rest) > 1) {
 		p.item.Name = "." + strings.TrimPrefix(rest, ".")
 		name, off = name[1:], off+1

@@ -8,14 +8,14 @@ import (
 // ref points from a segment or a name to the entry that decides there.
 //
 //	0                      nothing
-//	bit 31 clear           entry (id+1)<<1 | hole
+//	bit 31 clear           entry (id+1)<<1 | hole; bit 30 is for segments4
 //	bit 31 set             the node with that index, for entries that expire
 type ref uint32
 
 const chained ref = 1 << 31
 
 // maxID is the largest entry number that a ref can hold.
-const maxID = 1<<30 - 2
+const maxID = 1<<29 - 2
 
 func entryRef(id int32, hole bool) ref {
 	r := ref(id+1) << 1
@@ -107,57 +107,61 @@ func (s span[K]) before(o span[K]) bool {
 
 var errTooTangled = errors.New("too many overlapping entries with until=")
 
-// flatten turns overlapping spans into disjoint segments, each with the entry
+// flattener turns overlapping spans into disjoint segments, each with the entry
 // that decides in it. The precedence of entries is worked out here, once, so
 // that a lookup need not know of it.
-//
-// The spans are in the order of their first addresses. Each call of emit begins
-// a segment, which ends where the next begins.
 //
 // It walks along the addresses with the spans that cover the present one in a
 // heap. Where the best of them expires, those that follow it, up to the first
 // that does not, are noted too.
-func flatten[K key[K]](spans []span[K], c *chains, emit func(K, ref)) error {
+type flattener[K key[K]] struct {
+	*chains
+	open    heap[K]
+	members []span[K]
+	refs    []ref
+}
+
+// flatten takes spans in the order of their first addresses. Each call of emit
+// begins a segment, which ends where the next begins.
+func (f *flattener[K]) flatten(spans []span[K], emit func(K, ref)) error {
 	var (
-		open    heap[K]
-		members []span[K]
-		refs    []ref
-		pos     K
-		last    ref
+		pos  K
+		last ref
 	)
+	open := &f.open
 	begin := func(at K, r ref) {
 		if r != last {
 			emit(at, r)
 			last = r
 		}
 	}
-	for i := 0; i < len(spans) || len(open) > 0; {
-		if len(open) == 0 {
+	for i := 0; i < len(spans) || len(*open) > 0; {
+		if len(*open) == 0 {
 			pos = spans[i].from
 		}
 		for ; i < len(spans) && spans[i].from == pos; i++ {
 			open.push(spans[i])
 		}
-		members, refs = members[:0], refs[:0]
-		for len(open) > 0 {
+		f.members, f.refs = f.members[:0], f.refs[:0]
+		for len(*open) > 0 {
 			s := open.pop()
 			if s.to.less(pos) {
 				continue // ended below a better one
 			}
-			members, refs = append(members, s), append(refs, s.entry)
-			if !c.expires(s.entry) {
+			f.members, f.refs = append(f.members, s), append(f.refs, s.entry)
+			if !f.expires(s.entry) {
 				break
 			}
-			if c.steps++; c.steps > c.maxSteps {
+			if f.steps++; f.steps > f.maxSteps {
 				return errTooTangled
 			}
 		}
-		begin(pos, c.add(refs))
-		if len(members) == 0 {
+		begin(pos, f.add(f.refs))
+		if len(f.members) == 0 {
 			continue
 		}
-		end := members[0].to
-		for _, m := range members {
+		end := f.members[0].to
+		for _, m := range f.members {
 			if m.to.less(end) {
 				end = m.to
 			}
@@ -172,7 +176,7 @@ func flatten[K key[K]](spans []span[K], c *chains, emit func(K, ref)) error {
 		if pos = next; i == len(spans) || pos.less(spans[i].from) {
 			// Nothing may cover pos; then the next round emits that.
 			open.drop(pos)
-			if len(open) == 0 {
+			if len(*open) == 0 {
 				begin(pos, 0)
 			}
 		}

@@ -33,20 +33,20 @@ type Item struct {
 }
 
 // String gives the entry in its normal spelling.
-func (it Item) String() string {
-	s := ""
+func (it Item) String() string { return string(it.append(nil)) }
+
+// append appends the entry in its normal spelling.
+func (it *Item) append(b []byte) []byte {
+	if it.Hole {
+		b = append(b, '!')
+	}
 	switch it.Kind {
 	case Address:
-		s = spanText(it.From, it.To)
-	case Name:
-		s = it.Name
+		return appendSpan(b, it.From, it.To)
 	case HELO:
-		s = "helo:" + heloText(it.Name)
+		return append(append(b, "helo:"...), heloText(it.Name)...)
 	}
-	if it.Hole {
-		return "!" + s
-	}
-	return s
+	return append(b, it.Name...)
 }
 
 func heloText(name string) string {
@@ -56,15 +56,15 @@ func heloText(name string) string {
 	return name
 }
 
-// spanText writes a span as an address, a prefix or a range.
-func spanText(from, to netip.Addr) string {
+// appendSpan writes a span as an address, a prefix or a range.
+func appendSpan(b []byte, from, to netip.Addr) []byte {
 	if from == to {
-		return from.String()
+		return from.AppendTo(b)
 	}
 	if n, ok := spanBits(from, to); ok {
-		return netip.PrefixFrom(from, n).String()
+		return netip.PrefixFrom(from, n).AppendTo(b)
 	}
-	return from.String() + "-" + to.String()
+	return to.AppendTo(append(from.AppendTo(b), '-'))
 }
 
 // spanBits gives the length of the prefix that is exactly from..to.

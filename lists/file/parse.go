@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"ehlogate/lists"
 )
@@ -109,7 +110,8 @@ func (p *parser) parse(line []byte) (*Item, bool) {
 	p.said = true
 	p.item = Item{text: line, Line: p.line, Col: off + 1, Width: len(word), Note: string(bytes.TrimSpace(note))}
 	before := p.problems.Total // one problem a line is enough to say
-	p.entry(string(word), off)
+	// The string shares the memory of the line; what is kept of it is copied.
+	p.entry(unsafe.String(&word[0], len(word)), off)
 	for p.problems.Total == before {
 		word, off, rest = nextWord(body, rest)
 		if len(word) == 0 {

@@ -11,7 +11,7 @@ type sparse[V any] struct {
 }
 
 func (s *sparse[V]) add(id int32, v V) {
-	s.ids, s.values = append(s.ids, id), append(s.values, v)
+	s.ids, s.values = push(s.ids, id), push(s.values, v)
 }
 
 func (s *sparse[V]) get(id int32) (v V, ok bool) {
@@ -47,9 +47,12 @@ type texts struct {
 const maxTexts = 1<<32 - 1
 
 // add is false if there is no room.
-func (t *texts) add(id int32, text string) bool {
+func (t *texts) add(id int32, text []byte) bool {
 	if len(t.all)+len(text) > maxTexts {
 		return false
+	}
+	if cap(t.all)-len(t.all) < len(text) {
+		t.all = slices.Grow(t.all, max(len(t.all), len(text)))
 	}
 	t.all = append(t.all, text...)
 	t.ends.add(id, uint32(len(t.all)))
@@ -73,6 +76,15 @@ func (t *texts) clip() {
 	t.all = trim(t.all)
 }
 
+// push appends and, unlike append, always doubles what there is no more room
+// in: what is left behind is as large as s then, and not four times that.
+func push[T any](s []T, v T) []T {
+	if len(s) == cap(s) {
+		s = slices.Grow(s, max(len(s), 16))
+	}
+	return append(s, v)
+}
+
 // trim copies s if much of its capacity is not used.
 func trim[T any](s []T) []T {
 	if cap(s)-len(s) <= len(s)/16 {
@@ -89,14 +101,21 @@ type lengths struct {
 }
 
 func newLengths(all []uint8) lengths {
-	l := lengths{n: len(all)}
-	const runSize = 5 // bytes
+	changes := 0
 	for id, n := range all {
-		if id > 0 && n == all[id-1] {
-			continue
+		if id == 0 || n != all[id-1] {
+			changes++
 		}
-		if l.runs.add(int32(id), n); len(l.runs.ids)*runSize > len(all) {
-			return lengths{n: len(all), all: trim(all)}
+	}
+	const runSize = 5 // bytes
+	l := lengths{n: len(all)}
+	if changes*runSize > len(all) {
+		l.all = trim(all)
+		return l
+	}
+	for id, n := range all {
+		if id == 0 || n != all[id-1] {
+			l.runs.add(int32(id), n)
 		}
 	}
 	l.runs.clip()

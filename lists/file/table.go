@@ -131,10 +131,8 @@ func (t *Table) Entry(id int32, addr netip.Addr) lists.Entry {
 	if n := t.bits.get(id); n == inTexts {
 		e.Text = t.texts.get(id)
 	} else if p, err := addr.Prefix(int(n)); err == nil {
-		e.Text = spanText(p.Addr(), lastOf(p))
-		if _, hole := slices.BinarySearch(t.holes, id); hole {
-			e.Text = "!" + e.Text
-		}
+		_, hole := slices.BinarySearch(t.holes, id)
+		e.Text = Item{Hole: hole, From: p.Addr(), To: lastOf(p)}.String()
 	}
 	return e
 }

@@ -2,7 +2,6 @@ package file
 
 import (
 	"iter"
-	"math/bits"
 	"net/netip"
 	"slices"
 )
@@ -10,26 +9,28 @@ import (
 // segments4 are the IPv4 segments of a table: disjoint, in order, cut where
 // the upper half of the address changes. So the upper half leads to a few
 // segments by one step through an index, and for each of them half an address
-// is enough. Nothing is stored for addresses that no entry is about, nor where
-// a segment ends that is a single address, as most are.
+// is enough. Nothing is stored for addresses that no entry is about.
 //
-// A lookup reads a line of the cache for the index, one or two for the
-// segments, and one for what it found.
+// A segment of one address, as most are, is one mark; another is two, at its
+// first address and at its last. All that a lookup reads of one upper half
+// stands together: first the halves of addresses, then the refs, each in two
+// parts, the lower one first. That is a line of the cache for the index and two
+// for the marks.
 type segments4 struct {
-	firsts []uint16 // the lower half of the first address
-	refs   []ref
-	wide   bitmap   // those that have more than one address
-	lasts  []uint16 // the lower half of the last address, of the wide ones
-	// begin says where the segments of an upper half begin, and one more where
+	marks []uint16 // three for each
+	// begin says where the marks of an upper half begin, and one more where
 	// the last end: those of the upper half tops[i], or of i itself if tops is
 	// nil, which takes 256 KiB and is for tables that are about as large.
 	begin []uint32
 	tops  []uint16
 }
 
-// indexFrom is the number of segments from which there is an index of all upper
+// indexFrom is the number of marks from which there is an index of all upper
 // halves.
 const indexFrom = 1 << 15
+
+// opens is set in the ref at the first address of a segment that has more.
+const opens ref = 1 << 30
 
 func (s *segments4) at(k key4) ref {
 	top := int(k >> 16)
@@ -43,51 +44,59 @@ func (s *segments4) at(k key4) ref {
 	if top+1 >= len(s.begin) {
 		return 0
 	}
-	from := int(s.begin[top])
-	firsts := s.firsts[from:s.begin[top+1]]
-	if len(firsts) == 0 {
+	halves, refs := s.of(top)
+	if len(halves) == 0 {
 		return 0
 	}
-	// Segments spread over the addresses that they may have, more or less, so
-	// that the last one that begins at or below low is not far from where it
-	// would be if they did so evenly.
+	// Marks spread over the addresses that they may have, more or less, so
+	// that the last one at or below low is not far from where it would be if
+	// they did so evenly.
 	low := uint16(k)
-	n := upToNear(firsts, low, int(low)*len(firsts)>>16)
+	n := upToNear(halves, low, int(low)*len(halves)>>16)
 	if n == 0 {
 		return 0
 	}
-	i := from + n - 1
-	if firsts[n-1] < low && (!s.wide.has(i) || s.lasts[s.wide.rank(i)] < low) {
+	r := refAt(refs, n-1)
+	if r&opens == 0 && halves[n-1] != low {
 		return 0
 	}
-	return s.refs[i]
+	return r &^ opens
+}
+
+// of gives the marks of the upper half that is behind begin[i].
+func (s *segments4) of(i int) (halves, refs []uint16) {
+	from, to := int(s.begin[i]), int(s.begin[i+1])
+	marks := s.marks[3*from : 3*to]
+	return marks[:to-from], marks[to-from:]
+}
+
+func refAt(refs []uint16, i int) ref {
+	return ref(refs[2*i]) | ref(refs[2*i+1])<<16
 }
 
 // bounds gives the addresses at which the answer may change.
 func (s *segments4) bounds() iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
 		next, last := uint64(0), ref(0) // behind the segment before, and its ref
-		top := 0
-		for i, first := range s.firsts {
-			for i >= int(s.begin[top+1]) {
-				top++
-			}
-			upper := uint64(top) << 16
+		for i := range max(1, len(s.begin)) - 1 {
+			upper := uint64(i) << 16
 			if s.tops != nil {
-				upper = uint64(s.tops[top]) << 16
+				upper = uint64(s.tops[i]) << 16
 			}
-			from := upper | uint64(first)
-			to := from
-			if s.wide.has(i) {
-				to = upper | uint64(s.lasts[s.wide.rank(i)])
+			halves, refs := s.of(i)
+			for n := 0; n < len(halves); n++ {
+				r, from := refAt(refs, n), upper|uint64(halves[n])
+				if r&opens != 0 {
+					r, n = r&^opens, n+1
+				}
+				if from > next && last != 0 && !yield(key4(next).addr()) {
+					return
+				}
+				if (from > next || r != last) && !yield(key4(from).addr()) {
+					return
+				}
+				next, last = upper|uint64(halves[n])+1, r
 			}
-			if from > next && last != 0 && !yield(key4(next).addr()) {
-				return
-			}
-			if (from > next || s.refs[i] != last) && !yield(key4(from).addr()) {
-				return
-			}
-			next, last = to+1, s.refs[i]
 		}
 		if last != 0 && next < 1<<32 {
 			yield(key4(next).addr())
@@ -95,28 +104,17 @@ func (s *segments4) bounds() iter.Seq[netip.Addr] {
 	}
 }
 
-// bitmap says which of the segments are wide, and how many before each.
-type bitmap struct {
-	words  []uint64
-	before []uint32 // how many are set in the words before each
-}
-
-func (b *bitmap) has(i int) bool { return b.words[i>>6]>>(i&63)&1 != 0 }
-
-func (b *bitmap) rank(i int) int {
-	return int(b.before[i>>6]) + bits.OnesCount64(b.words[i>>6]&(1<<(i&63)-1))
-}
-
 // builder4 takes the segments of a table in order.
 type builder4 struct {
-	segments4
-	from key4
-	open ref // of the segment that begins at from
-}
+	marks []uint16
+	begin []uint32 // of each upper half so far
+	from  key4
+	open  ref // of the segment that begins at from
 
-// newBuilder4 makes room for n segments.
-func newBuilder4(n int) *builder4 {
-	return &builder4{segments4: segments4{firsts: make([]uint16, 0, n), refs: make([]ref, 0, n)}}
+	halves, refs []uint16 // of the last upper half
+
+	counts bool // only count the marks
+	count  int
 }
 
 // emit begins a segment, which ends where the next begins; see flatten.
@@ -130,46 +128,56 @@ func (b *builder4) emit(at key4, r ref) {
 // segment adds a segment, in pieces where the upper half changes.
 func (b *builder4) segment(from, to key4, r ref) {
 	for {
-		top, end := from>>16, from|0xffff
-		i := len(b.firsts)
-		for len(b.begin) <= int(top) {
-			b.begin = append(b.begin, uint32(i))
+		if top := int(from >> 16); top >= len(b.begin) {
+			b.endHalf(top + 1)
 		}
-		b.firsts, b.refs = append(b.firsts, uint16(from)), append(b.refs, r)
-		if i&63 == 0 {
-			b.wide.words = append(b.wide.words, 0)
-			b.wide.before = append(b.wide.before, uint32(len(b.lasts)))
+		end := min(from|0xffff, to)
+		if end > from {
+			b.mark(from, r|opens)
 		}
-		if last := min(end, to); last > from {
-			b.wide.words[i>>6] |= 1 << (i & 63)
-			b.lasts = append(b.lasts, uint16(last))
-		}
-		if to <= end {
+		b.mark(end, r)
+		if end == to {
 			return
 		}
 		from = end + 1
 	}
 }
 
-// finish gives the segments; one that is open reaches to the end of the
-// addresses.
-func (b *builder4) finish() segments4 {
+func (b *builder4) mark(at key4, r ref) {
+	if b.count++; b.counts {
+		return
+	}
+	b.halves, b.refs = append(b.halves, uint16(at)), append(b.refs, uint16(r), uint16(r>>16))
+}
+
+// endHalf ends the marks of an upper half, and lets begin have n of them.
+func (b *builder4) endHalf(n int) {
+	b.marks = append(append(b.marks, b.halves...), b.refs...)
+	b.halves, b.refs = b.halves[:0], b.refs[:0]
+	for len(b.begin) < n {
+		b.begin = append(b.begin, uint32(len(b.marks)/3))
+	}
+}
+
+// end ends the last segment, which reaches to the end of the addresses.
+func (b *builder4) end() {
 	if b.open != 0 {
 		b.segment(b.from, ^key4(0), b.open)
 	}
-	s, n := b.segments4, uint32(len(b.firsts))
-	s.firsts, s.refs, s.lasts = trim(s.firsts), trim(s.refs), trim(s.lasts)
-	s.wide.words, s.wide.before = trim(s.wide.words), trim(s.wide.before)
+	b.endHalf(0)
+}
+
+// finish gives the segments.
+func (b *builder4) finish() segments4 {
+	s, n := segments4{marks: trim(b.marks)}, uint32(len(b.marks)/3)
 	switch begin := append(b.begin, n); {
 	case n == 0:
-		return segments4{}
 	case n >= indexFrom:
 		for len(begin) <= 1<<16 {
 			begin = append(begin, n)
 		}
 		s.begin = trim(begin)
 	default:
-		s.begin = nil
 		for top, from := range begin[:len(begin)-1] {
 			if from < begin[top+1] {
 				s.tops, s.begin = append(s.tops, uint16(top)), append(s.begin, from)

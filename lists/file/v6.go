@@ -31,12 +31,17 @@ func (s *segments6) at(k key6) ref {
 	return s.refs[end-1]
 }
 
+// grow makes room for n segments.
+func (s *segments6) grow(n int) {
+	s.his, s.los, s.refs = make([]uint64, 0, n), make([]uint64, 0, n), make([]ref, 0, n)
+}
+
 // emit adds a segment; they come in order.
 func (s *segments6) emit(at key6, r ref) {
 	s.his, s.los, s.refs = append(s.his, at.hi), append(s.los, at.lo), append(s.refs, r)
 }
 
-func (s *segments6) finish() {
+func (s *segments6) clip() {
 	s.his, s.los, s.refs = trim(s.his), trim(s.los), trim(s.refs)
 }
 
