@@ -24,6 +24,6 @@ func (e *entries6) flatten(c *chains) (segments6, error) {
 	var s segments6
 	s.grow(2 * len(spans))
 	err := (&flattener[key6]{chains: c}).flatten(spans, s.emit)
-	s.clip()
+	s.finish()
 	return s, err
 }

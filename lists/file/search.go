@@ -49,3 +49,41 @@ func between[W word](words []W, most W, lo, hi int) int {
 	}
 	return hi
 }
+
+// tree finds its way in many sorted words of which it is not known how they
+// spread: above them stands every 16th, above those every 16th of them, and so
+// on. What is far above is in a cache always, and each level below costs the
+// two lines that hold the words between two of the level above.
+type tree struct {
+	words  []uint64
+	levels [][]uint64 // above them, the lowest first
+}
+
+const fan = 16
+
+func newTree(words []uint64) tree {
+	t := tree{words: words}
+	for level := words; len(level) > fan; {
+		up := make([]uint64, 0, (len(level)+fan-1)/fan)
+		for i := 0; i < len(level); i += fan {
+			up = append(up, level[i])
+		}
+		t.levels = append(t.levels, up)
+		level = up
+	}
+	return t
+}
+
+// upTo says how many of the words are at most most.
+func (t *tree) upTo(most uint64) int {
+	at := 0 // in the level below
+	for i := len(t.levels) - 1; i >= 0; i-- {
+		level := t.levels[i]
+		n := at + upTo(level[at:min(at+fan, len(level))], most)
+		if n == 0 {
+			return 0
+		}
+		at = (n - 1) * fan
+	}
+	return at + upTo(t.words[at:min(at+fan, len(t.words))], most)
+}

@@ -9,8 +9,8 @@ import (
 
 func TestUpTo(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 20000 {
-		words := make([]uint64, 1+r.IntN(70))
+	for range 10000 {
+		words := make([]uint64, 1+r.IntN([]int{70, 600}[r.IntN(2)]))
 		spread := uint64(1) << r.IntN(8)
 		for i := range words {
 			words[i] = r.Uint64N(spread * 10)
@@ -21,7 +21,10 @@ func TestUpTo(t *testing.T) {
 		if got := upTo(words, most); got != want {
 			t.Fatalf("upTo(%v, %d) = %d, want %d", words, most, got, want)
 		}
-		for guess := range words {
+		if tree := newTree(words); tree.upTo(most) != want {
+			t.Fatalf("in a tree of %v: %d up to %d, want %d", words, tree.upTo(most), most, want)
+		}
+		for guess := range words[:min(len(words), 70)] {
 			if got := upToNear(words, most, guess); got != want {
 				t.Fatalf("upToNear(%v, %d, %d) = %d, want %d", words, most, guess, got, want)
 			}

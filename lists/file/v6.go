@@ -9,19 +9,21 @@ import (
 // refs decides, which is 0 where no entry does. The halves of the starts are
 // apart, since the upper ones decide nearly always.
 type segments6 struct {
-	his, los []uint64
-	refs     []ref
+	his  tree
+	los  []uint64
+	refs []ref
 }
 
 func (s *segments6) at(k key6) ref {
-	end := upTo(s.his, k.hi)
+	end := s.his.upTo(k.hi)
 	if end == 0 {
 		return 0
 	}
-	if s.his[end-1] == k.hi && s.los[end-1] > k.lo { // several starts may have that upper half
+	his := s.his.words
+	if his[end-1] == k.hi && s.los[end-1] > k.lo { // several starts may have that upper half
 		begin := 0
 		if k.hi > 0 {
-			begin = upToNear(s.his[:end], k.hi-1, end-1)
+			begin = upToNear(his[:end], k.hi-1, end-1)
 		}
 		end = begin + upTo(s.los[begin:end], k.lo)
 		if end == 0 {
@@ -33,22 +35,23 @@ func (s *segments6) at(k key6) ref {
 
 // grow makes room for n segments.
 func (s *segments6) grow(n int) {
-	s.his, s.los, s.refs = make([]uint64, 0, n), make([]uint64, 0, n), make([]ref, 0, n)
+	s.his.words, s.los, s.refs = make([]uint64, 0, n), make([]uint64, 0, n), make([]ref, 0, n)
 }
 
 // emit adds a segment; they come in order.
 func (s *segments6) emit(at key6, r ref) {
-	s.his, s.los, s.refs = append(s.his, at.hi), append(s.los, at.lo), append(s.refs, r)
+	s.his.words, s.los, s.refs = append(s.his.words, at.hi), append(s.los, at.lo), append(s.refs, r)
 }
 
-func (s *segments6) clip() {
-	s.his, s.los, s.refs = trim(s.his), trim(s.los), trim(s.refs)
+// finish is to be called when all were added.
+func (s *segments6) finish() {
+	s.his, s.los, s.refs = newTree(trim(s.his.words)), trim(s.los), trim(s.refs)
 }
 
 // bounds gives the addresses at which the answer may change.
 func (s *segments6) bounds() iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
-		for i, hi := range s.his {
+		for i, hi := range s.his.words {
 			if !yield((key6{hi, s.los[i]}).addr()) {
 				return
 			}

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,7 +33,7 @@ type Watch struct {
 	log     *logrus.Logger
 	lines   atomic.Int64 // that may still be written in this second; less than none: those left out
 
-	told    *lru.Cache[told, struct{}]
+	told    *lru.Cache[uint64, struct{}] // sessions and their outcomes
 	mu      sync.Mutex
 	faults  map[[2]string]*faultState
 	exposed Exposed
@@ -53,7 +54,7 @@ type faultState struct {
 
 // NewWatch makes a watch for all protocols.
 func NewWatch(m *Metrics, log *logrus.Logger) *Watch {
-	sessions, err := lru.New[told, struct{}](toldSessions)
+	sessions, err := lru.New[uint64, struct{}](toldSessions)
 	if err != nil {
 		panic(err) // the size is a positive constant
 	}
@@ -142,9 +143,10 @@ func (w *Watch) Outcomes(protocol string) func(session uint64, o lists.Outcome, 
 			counters[o] = w.metrics.outcomes.WithLabelValues(protocol, lists.Outcome(o).String())
 		}
 	}
+	own := maphash.String(maphash.MakeSeed(), protocol) // tells our sessions from those of other protocols
 	return func(session uint64, o lists.Outcome, c lists.Client, d lists.Decision) {
 		if session != 0 {
-			if known, _ := w.told.ContainsOrAdd(told{protocol, o, session}, struct{}{}); known {
+			if known, _ := w.told.ContainsOrAdd(session^own+uint64(o), struct{}{}); known {
 				return
 			}
 		}
@@ -163,13 +165,6 @@ func (w *Watch) Outcomes(protocol string) func(session uint64, o lists.Outcome, 
 		w.log.WithFields(logrus.Fields{"protocol": protocol, "outcome": o.String(), "addr": c.Addr.String(), "name": cut(c.Name), "helo": cut(c.HELO),
 			"list": d.ListName(), "entry": e.Text}).Debug("session")
 	}
-}
-
-// told is an outcome of a session.
-type told struct {
-	protocol string
-	outcome  lists.Outcome
-	session  uint64
 }
 
 // Exposed tells of clients whose passwords go in the clear.
