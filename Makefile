@@ -1,6 +1,6 @@
 # What is worth a name. "make test" is the same as .ci/test.
 
-.PHONY: build test lint fuzz demo faults clean
+.PHONY: build test lint fuzz demo faults bench bench-quick clean
 
 build: ## build/ehlogate, static
 	CGO_ENABLED=0 go build -trimpath -o build/ehlogate ./cmd/ehlogate
@@ -24,6 +24,16 @@ faults: ## what clients see while ehlogate is dead or hangs, measured: the table
 	@mkdir -p build
 	STAGE_TABLE=$(CURDIR)/build/faults.md go test -count=1 -run 'Faults$$|Enforce' ./cmd/ehlogate/internal/stage
 	@cat build/faults.md
+
+bench: ## what it costs, beside floors and peers: one table, and a plot in build/growth.svg (15 minutes, on a quiet machine)
+	.ci/deps
+	@mkdir -p build
+	BENCH=full BENCH_TABLE=$(CURDIR)/build/bench.md BENCH_PLOT=$(CURDIR)/build/growth.svg \
+		go test -count=1 -timeout 60m -v ./cmd/ehlogate/internal/bench | grep --line-buffered '^ *[a-z]*_test.go:[0-9]*: |'
+	@cat build/bench.md
+
+bench-quick: ## the parts of it that need no other servers, in small: that they work, and not how fast it is
+	go test -count=1 -v -run '^Test(Protocols|Noise|Latency|Milter|Reload|Idle|Lookup|Refusal)$$' ./cmd/ehlogate/internal/bench
 
 clean:
 	rm -rf build

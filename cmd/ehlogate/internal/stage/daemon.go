@@ -13,15 +13,17 @@ import (
 	"syscall"
 )
 
-// Build builds the program in module package cmd/ehlogate into dir, and returns its path; race adds the race detector. The
-// working directory must be inside the module. The error carries what the compiler said.
+// Build builds the program in module package cmd/ehlogate into dir as "make build" does, and returns its path; race adds the
+// race detector. The working directory must be inside the module. The error carries what the compiler said.
 func Build(ctx context.Context, dir string, race bool) (string, error) {
 	path := filepath.Join(dir, "ehlogate")
-	args := []string{"build", "-o", path}
+	args, env := []string{"build", "-trimpath", "-o", path}, "CGO_ENABLED=0"
 	if race {
-		args = append(args, "-race")
+		args, env = append(args, "-race"), "CGO_ENABLED=1"
 	}
-	out, err := exec.CommandContext(ctx, "go", append(args, "ehlogate/cmd/ehlogate")...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, "go", append(args, "ehlogate/cmd/ehlogate")...)
+	cmd.Env = append(os.Environ(), env)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("building ehlogate: %w\n%s", err, out)
 	}
@@ -113,6 +115,14 @@ func (d *Daemon) Running() bool {
 	}
 	_, ended := d.child.exited()
 	return !ended
+}
+
+// Pid is the process of a program that runs; 0 if it was ended, or never started.
+func (d *Daemon) Pid() int {
+	if d.child == nil {
+		return 0
+	}
+	return d.child.pid()
 }
 
 // Kill ends the program with SIGKILL and returns when it is gone. One that does not run is no error.

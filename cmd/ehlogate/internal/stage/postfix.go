@@ -119,6 +119,17 @@ func (p *Postfix) addr(host, service string) string {
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }
 
+// Pids returns the processes of the instance, in the order of their numbers: the master, and the daemons that it has running
+// now. It fails if the instance does not run.
+func (p *Postfix) Pids() ([]int, error) {
+	if p.master == nil {
+		return nil, errors.New("listing the processes of postfix: it is not running")
+	}
+	pids, err := livingIn(p.Queue)
+	slices.Sort(pids)
+	return pids, err
+}
+
 // Maillog is the log of all programs of the instance.
 func (p *Postfix) Maillog() *Log { return &Log{path: p.Layout.Log} }
 
