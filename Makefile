@@ -28,9 +28,12 @@ faults: ## what clients see while ehlogate is dead or hangs, measured: the table
 bench: ## what it costs, beside floors and peers: one table, and a plot in build/growth.svg (15 minutes, on a quiet machine)
 	.ci/deps
 	@mkdir -p build
-	BENCH=full BENCH_TABLE=$(CURDIR)/build/bench.md BENCH_PLOT=$(CURDIR)/build/growth.svg \
-		go test -count=1 -timeout 60m -v ./cmd/ehlogate/internal/bench | grep --line-buffered '^ *[a-z]*_test.go:[0-9]*: |'
+	@rm -f build/failed
+	@{ BENCH=full BENCH_TABLE=$(CURDIR)/build/bench.md BENCH_PLOT=$(CURDIR)/build/growth.svg \
+		go test -count=1 -timeout 60m -v ./cmd/ehlogate/internal/bench || touch build/failed; } | \
+		grep --line-buffered -e '^=== RUN' -e '^ *[a-z]*_test.go:[0-9]*: |' -e FAIL
 	@cat build/bench.md
+	@test ! -e build/failed
 
 bench-quick: ## the parts of it that need no other servers, in small: that they work, and not how fast it is
 	go test -count=1 -v -run '^Test(Protocols|Noise|Latency|Milter|Reload|Idle|Lookup|Refusal)$$' ./cmd/ehlogate/internal/bench

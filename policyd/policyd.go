@@ -7,6 +7,11 @@
 // STARTTLS, is counted, and is told to the operator. The one exception is
 // framing: where a request ends can no longer be known, the connection is
 // closed, since any answer might be taken for that to another question.
+//
+// A question costs little more than the two system calls that it takes to hear
+// it and to answer: it is taken apart where it lies in the buffer and answered
+// into another that is kept, nothing is allocated, copied or locked, and the
+// clock is read once.
 package policyd
 
 import (

@@ -51,9 +51,11 @@ func BenchmarkLookup(b *testing.B) {
 			questions := filetest.Questions(entries, 1<<20)
 			held, i := 0, 0
 			for b.Loop() {
-				_, status := table.Lookup(lists.Client{Addr: questions[i&(1<<20-1)]}, time.Now)
+				id, status := table.Lookup(lists.Client{Addr: questions[i&(1<<20-1)]}, time.Now)
 				held += int(status)
-				i++
+				// No question before the answer to the one before, as in life:
+				// the shift gives 0, which the processor cannot know.
+				i += 1 + int(id>>31)
 			}
 			if held == 0 {
 				b.Fatal("nothing is held")

@@ -99,21 +99,20 @@ func (b *builder) add(it *Item) error {
 func (b *builder) table() (*Table, error) {
 	t := new(Table) // of its own: a part of the builder would keep all of it
 	*t = b.t
-	t.named, t.holes = trim(t.named), trim(t.holes)
-	t.lines.clip()
-	t.until.clip()
-	t.texts.clip()
-	t.notes.clip()
 	c := newChains(len(b.bits), &t.until)
 	var err error
 	if t.v4, err = b.v4.flatten(b.bits, c); err != nil {
 		return nil, err
 	}
 	t.bits = newLengths(b.bits)
-	b.bits, b.v4 = nil, entries4{}
-	if t.Len() >= largeTable {
-		runtime.GC() // the room for what is to come
+	if b.bits, b.v4 = nil, (entries4{}); t.Len() >= largeTable {
+		runtime.GC() // makes room for what is to come
 	}
+	t.named, t.holes = trim(t.named), trim(t.holes)
+	t.lines.clip()
+	t.until.clip()
+	t.texts.clip()
+	t.notes.clip()
 	if t.v6, err = b.v6.flatten(c); err != nil {
 		return nil, err
 	}

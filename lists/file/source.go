@@ -81,6 +81,14 @@ func (s *Source) Table() *Table { return s.table.Load() }
 // State tells how the last loads went.
 func (s *Source) State() State { return *s.state.Load() }
 
+// Size is how many bytes the files have now, as far as they are there.
+func (s *Source) Size() (n int64) {
+	for _, st := range stamps(s.spec.Patterns) {
+		n += int64(st.size)
+	}
+	return n
+}
+
 // Load reads the files and, if all of them are good, lets the new table
 // answer. Else the old one goes on, and the error, *Problems as a rule, is
 // also in State.

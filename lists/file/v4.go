@@ -50,14 +50,19 @@ func (s *segments4) at(k key4) ref {
 	}
 	// Marks spread over the addresses that they may have, more or less, so
 	// that the last one at or below low is not far from where it would be if
-	// they did so evenly.
+	// they did so evenly. Its ref is asked for at once, since what lies beside it
+	// is in a cache then by the time that the right one is known.
 	low := uint16(k)
-	n := upToNear(halves, low, int(low)*len(halves)>>16)
-	if n == 0 {
+	guess := int(low) * len(halves) >> 16
+	r := refAt(refs, guess)
+	n := upToNear(halves, low, guess) - 1
+	if n < 0 {
 		return 0
 	}
-	r := refAt(refs, n-1)
-	if r&opens == 0 && halves[n-1] != low {
+	if n != guess {
+		r = refAt(refs, n)
+	}
+	if r&opens == 0 && halves[n] != low {
 		return 0
 	}
 	return r &^ opens

@@ -145,10 +145,9 @@ func (e *Engine) build(cfg *config.Config, old *Live) (*Live, error) {
 			s = file.New(l.Spec, e.clock)
 		}
 		if isNew && old != nil {
-			if err := s.Load(); err != nil {
+			if err := load(s); err != nil {
 				return nil, fmt.Errorf("list %q: %w", l.Name, err)
 			}
-			tidy(s.State().Entries)
 		} else {
 			e.loadList(l, s)
 		}
@@ -172,11 +171,9 @@ func (l *Live) source(want config.List) *file.Source {
 // loadList loads a list and tells the log.
 func (e *Engine) loadList(l config.List, s *file.Source) {
 	log := e.log.WithField("list", l.Name)
-	start, before := time.Now(), s.State().Entries
-	var err error
-	aside(func() { err = s.Load() })
+	start := time.Now()
+	err := load(s)
 	state := s.State()
-	tidy(max(before, state.Entries))
 	if err == nil {
 		log.WithFields(logrus.Fields{"action": l.Action.String(), "entries": state.Entries, "files": len(state.Files),
 			"took": time.Since(start).Round(time.Microsecond).String()}).Info("list loaded")

@@ -6,35 +6,47 @@ import (
 	"runtime/debug"
 
 	"golang.org/x/sys/unix"
+
+	"ehlogate/lists/file"
 )
 
-// Lists are flat arrays without pointers, for which the garbage collector has
-// little to do and about which it is mistaken: it lets memory grow to twice
-// what is in use, but of a table nothing becomes garbage until the next takes
-// its place. So it gets a fixed room for garbage.
 const (
-	servingRoom = 4 << 20  // bytes, while answering
-	loadingRoom = 64 << 20 // while a list is loaded, of which nearly all stays
-	// largeList is the number of entries from which loading a list leaves
-	// enough behind to be worth cleaning up.
+	// largeFile is the size in bytes, and largeList the number of entries, from
+	// which loading a list is worth being careful about.
+	largeFile = 1 << 18
 	largeList = 1 << 14
+	// patience is the nice value (sched(7)) of a thread that loads a list.
+	patience = 10
 )
 
-// patience is the nice value (sched(7)) of a thread that loads lists.
-const patience = 10
+// load loads a list, and leaves time and memory to those who answer: a million
+// lines are a fifth of a second of work, for which nobody should wait who asks
+// about a client.
+func load(s *file.Source) (err error) {
+	if s.State().Entries < largeList && s.Size() < largeFile {
+		return s.Load()
+	}
+	aside(func() { err = s.Load() })
+	debug.FreeOSMemory() // what making a table took, and what the one before it did
+	garbage(4<<20, 100)
+	return err
+}
 
-// aside runs f, which loads a list, and returns when it is done. Meanwhile
-// those who answer come first: a list of a million lines is a fifth of a second
-// of work, for which nobody should wait who asks about a client.
+// aside runs f on a thread that comes last, and returns when it is done.
 func aside(f func()) {
-	// The thread of f counts as one that runs Go code even while it has to wait
-	// for its turn, so there is to be one more of them. And the garbage
-	// collector, which stops all for a moment, would wait for that turn too, so
-	// it is to come later.
+	// To Go, the thread runs even while it has to wait for its turn. So there
+	// is to be one more that does, and the garbage collector, which stops all
+	// for a moment and would wait for that turn too, is to come late.
 	procs := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(procs + 1)
-	defer runtime.GOMAXPROCS(procs)
-	room(loadingRoom)
+	defer func() {
+		if os.Getenv("GOMAXPROCS") == "" {
+			runtime.SetDefaultGOMAXPROCS() // and follow the limits of the system again
+		} else {
+			runtime.GOMAXPROCS(procs)
+		}
+	}()
+	garbage(64<<20, 1000)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -47,21 +59,16 @@ func aside(f func()) {
 	<-done
 }
 
-// tidy gives back to the system what making a table took, and what the table
-// before it did.
-func tidy(entries int) {
-	if entries >= largeList {
-		debug.FreeOSMemory()
-	}
-	room(servingRoom)
-}
-
-// room has garbage collected when there are so many bytes of it.
-func room(bytes uint64) {
+// garbage has garbage collected when there are so many bytes of it, or that
+// many per cent of what is in use. By itself the collector lets memory grow to
+// twice what is in use, though of a table nothing becomes garbage until the next
+// takes its place; and there is little for it to do, since tables are flat
+// arrays without pointers.
+func garbage(bytes, percent uint64) {
 	if os.Getenv("GOGC") != "" {
 		return // somebody knows better
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	debug.SetGCPercent(int(max(10, 100*bytes/max(m.HeapAlloc, bytes))))
+	debug.SetGCPercent(int(max(10, min(percent, 100*bytes/max(m.HeapAlloc, 1)))))
 }
