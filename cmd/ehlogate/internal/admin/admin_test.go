@@ -254,6 +254,24 @@ func TestLogIsBounded(t *testing.T) {
 	})
 }
 
+// Counting and timing allocate nothing, nor does a line that is left out.
+func TestDecisionsAllocateNothing(t *testing.T) {
+	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	w := NewWatch(NewMetrics(e), log)
+	d := w.Decider("memcache", e)
+	for _, addr := range []string{"192.0.2.1", "203.0.113.1"} {
+		c := lists.Client{Addr: netip.MustParseAddr(addr)}
+		for range decisionLines {
+			d.Decide(t.Context(), c)
+		}
+		if n := testing.AllocsPerRun(1000, func() { d.Decide(t.Context(), c) }); n != 0 {
+			t.Errorf("%s: %v allocations", addr, n)
+		}
+	}
+}
+
 // What a line costs, beside the decision.
 func BenchmarkDecisionLine(b *testing.B) {
 	e := newEngine(b, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})

@@ -72,7 +72,7 @@ type row struct {
 	note                 string
 }
 
-// single is a row of one figure with a goal of its own, not compared.
+// single is a row of one figure with a goal of its own, 0 for none.
 func single(t *testing.T, group, what, unit string, value, goal float64, note string) {
 	t.Helper()
 	add(t, row{group: group, what: what, unit: unit, ours: []float64{value}, goal: goal, note: note})
@@ -115,21 +115,14 @@ func (r row) markdown() string {
 		ratio, measure = fmt.Sprintf("%.2f (%.2f to %.2f)", m, q1, q3), m
 	}
 	goal, met := "", ""
-	if r.goal > 0 || r.note == zeroGoal {
+	if r.goal > 0 {
 		goal, met = fmt.Sprintf("%.4g", r.goal), "yes"
 		if measure > r.goal {
 			met = "**no**"
 		}
 	}
-	note := r.note
-	if note == zeroGoal {
-		note = ""
-	}
-	return fmt.Sprintf("| %s | %s | %s %s | %s | %s | %s | %s | %s |", r.group, r.what, number(ours), r.unit, theirs, ratio, goal, met, note)
+	return fmt.Sprintf("| %s | %s | %s %s | %s | %s | %s | %s | %s |", r.group, r.what, number(ours), r.unit, theirs, ratio, goal, met, r.note)
 }
-
-// zeroGoal is the note of a row whose goal is 0.
-const zeroGoal = "\x00"
 
 // number writes a figure with three digits that say something.
 func number(v float64) string {
@@ -142,7 +135,7 @@ func number(v float64) string {
 	return fmt.Sprintf("%.2f", v)
 }
 
-// writeTable writes all rows to path, if there is one, in the order of groups.
+// writeTable writes all rows to path, if there is one, and what comes after them.
 func writeTable(path string) error {
 	if path == "" {
 		return nil

@@ -20,9 +20,14 @@ type client struct {
 }
 
 // million is a list of a million entries, and clients of which every second one
-// is suppressed by it. It is made once.
-var million = sync.OnceValues(func() (list string, clients []client) {
-	entries := filetest.Mixed(pick(1_000_000, 2_000))
+// is suppressed by it; thousands is a short one. They are made once.
+var (
+	million   = sync.OnceValues(func() (string, []client) { return sampled(pick(1_000_000, 2_000)) })
+	thousands = sync.OnceValues(func() (string, []client) { return sampled(2_000) })
+)
+
+func sampled(size int) (list string, clients []client) {
+	entries := filetest.Mixed(size)
 	n := pick(1<<16, 1<<10)
 	var held, free []client
 	for _, c := range judge(entries, filetest.Questions(entries, 3*n)) {
@@ -36,7 +41,7 @@ var million = sync.OnceValues(func() (list string, clients []client) {
 		clients = append(clients, held[i], free[i])
 	}
 	return filetest.Text(entries), clients
-})
+}
 
 // judge says of each address which entry suppresses it, by the rule for lists
 // and by another way than ehlogate's: it walks through both in the order of

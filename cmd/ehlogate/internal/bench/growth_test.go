@@ -249,5 +249,9 @@ func figure(of func(cost) float64, p growing, i int) string {
 	if i >= len(p.costs) {
 		return "-"
 	}
-	return number(of(p.costs[i]))
+	v := of(p.costs[i])
+	if v <= 0 { // a difference of two figures that are nearly the same
+		return "(nothing)"
+	}
+	return number(v)
 }

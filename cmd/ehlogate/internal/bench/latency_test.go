@@ -10,26 +10,30 @@ import (
 // share of what an echo can do at most at which latencies are measured.
 const share = 0.3
 
-// How long an answer takes while there is some load, half of the clients
-// suppressed.
+// TestLatency is how long an answer takes while there is some load, half of the
+// clients suppressed.
 func TestLatency(t *testing.T) {
 	list, clients := million()
 	g := startGate(t, "", list)
-	ours := exchanges("memcache", clients)
-	_, socket, theirs := startEcho(t, "memcache", ours)
-	_, again, _ := startEcho(t, "memcache", ours)
-	for _, conns := range []int{8, 64} {
-		rate := openRate(t, socket, conns, theirs)
+	for _, x := range []struct {
+		protocol string
+		conns    int
+	}{{"memcache", 8}, {"memcache", 64}, {"socketmap", 8}, {"tcp_table", 8}, {"policy", 8}} {
+		ours := exchanges(x.protocol, clients)
+		_, socket, theirs := startEcho(t, x.protocol, ours)
+		_, again, _ := startEcho(t, x.protocol, ours)
+		rate := openRate(t, socket, x.conns, theirs)
 		// Short rounds, and many: who else runs on the machine spoils some.
 		n, rounds := pick(int(0.4*rate), 200), pick(21, 1)
 		p99 := func(name, socket string, all []exchange) side {
-			return side{name, func() float64 { return quantile99(asked(t, socket, conns, all, rate, n)) }}
+			return side{name, func() float64 { return quantile99(asked(t, socket, x.conns, all, rate, n)) }}
 		}
 		at := func() string { return fmt.Sprintf("at %.0f requests/s", rate) }
-		gate, floor := p99("ehlogate", g.socket("memcache"), ours), p99("echo", socket, theirs)
-		compareNoted(t, "p99", fmt.Sprintf("memcache, %d connections, open loop", conns), "µs", 1.2, rounds, gate, floor, at)
-		if conns == 8 {
-			compareNoted(t, "p99", "noise: an echo and the same again, 8 connections", "µs", 0, rounds, p99("echo", again, theirs), floor, at)
+		what := fmt.Sprintf("%s, %d connections, open loop", x.protocol, x.conns)
+		floor := p99("echo", socket, theirs)
+		compareNoted(t, "p99", what, "µs", 1.2, rounds, p99("ehlogate", g.socket(x.protocol), ours), floor, at)
+		if x.protocol == "memcache" {
+			compareNoted(t, "p99", "noise: an echo and the same again, "+what, "µs", 0, rounds, p99("echo", again, theirs), floor, at)
 		}
 	}
 	faultless(t, g)

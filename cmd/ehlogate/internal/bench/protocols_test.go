@@ -6,27 +6,52 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 )
 
-// What a request costs over what its protocol costs anybody who speaks it.
+// TestProtocols is what a request costs over what its protocol costs anybody
+// who speaks it.
 func TestProtocols(t *testing.T) {
 	list, clients := million()
 	g := startGate(t, "", list)
+	list, few := thousands()
+	short := startGate(t, "", list)
 	for _, protocol := range []string{"memcache", "socketmap", "tcp_table", "policy"} {
-		ours := exchanges(protocol, clients)
-		echo, socket, theirs := startEcho(t, protocol, ours)
+		before, asked := mallocs(t, g), 0
 		for _, conns := range []int{1, 8, 64} {
-			what := fmt.Sprintf("%s, %d at a time", protocol, conns)
-			t.Run(what, func(t *testing.T) {
-				n := requests(conns)
-				a, b := newLoad(t, g.socket(protocol), conns, ours), newLoad(t, socket, conns, theirs)
-				compareNoted(t, "CPU", what, "µs", 1.10, pick(9, 1),
-					cpuSide(t, "ehlogate", g.Daemon, a, n), cpuSide(t, "echo", echo, b, n), func() string { return rates(a, b) })
-			})
+			asked += protocolRow(t, g, protocol, conns, clients, "", 1.10)
 		}
+		single(t, "allocations", protocol+", for each request", "", (mallocs(t, g)-before)/float64(asked), 0, "those for lines of the log among them, 200 a second")
+		protocolRow(t, short, protocol, 8, few, ", a list of 2,000", 0)
 	}
 	faultless(t, g)
+}
+
+// protocolRow compares a gate with an echo, and says how often it was asked.
+func protocolRow(t *testing.T, g *gate, protocol string, conns int, clients []client, also string, goal float64) (asked int) {
+	what := fmt.Sprintf("%s, %d at a time%s", protocol, conns, also)
+	n, rounds := requests(conns), pick(9, 1)
+	t.Run(what, func(t *testing.T) {
+		ours := exchanges(protocol, clients)
+		echo, socket, theirs := startEcho(t, protocol, ours)
+		a, b := newLoad(t, g.socket(protocol), conns, ours), newLoad(t, socket, conns, theirs)
+		compareNoted(t, "CPU", what, "µs", goal, rounds, cpuSide(t, "ehlogate", g.Daemon, a, n), cpuSide(t, "echo", echo, b, n),
+			func() string { return rates(a, b) })
+	})
+	return n * (rounds + 1)
+}
+
+// mallocs is how many allocations a gate has made.
+func mallocs(t testing.TB, g *gate) (n float64) {
+	t.Helper()
+	for line := range strings.Lines(metrics(t, g)) {
+		if got, _ := fmt.Sscanf(line, "go_memstats_mallocs_total %g", &n); got == 1 {
+			return n
+		}
+	}
+	t.Fatal("the metrics do not count allocations")
+	return 0
 }
 
 // How far two that are the same differ.

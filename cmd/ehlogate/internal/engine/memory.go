@@ -51,9 +51,14 @@ func aside(f func()) {
 	go func() {
 		defer close(done)
 		// The thread cannot become what it was, which would take a privilege;
-		// with a goroutine that never unlocks it, it ends.
+		// with a goroutine that never unlocks it, it ends. The first one cannot
+		// end, and its nice value is what ps shows for all.
 		runtime.LockOSThread()
-		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), patience) // at worst it is not niced
+		if unix.Gettid() == unix.Getpid() {
+			runtime.UnlockOSThread()
+		} else {
+			_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), patience) // at worst it is not niced
+		}
 		f()
 	}()
 	<-done
