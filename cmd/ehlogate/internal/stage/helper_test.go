@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -157,6 +158,22 @@ func (g *gate) finish(t *testing.T) {
 	if t.Failed() {
 		t.Log(g.Log.Tail(60))
 	}
+}
+
+// metrics returns those lines of the gate's metrics that begin with re. They count what has happened by now; a line of the
+// log may still be on its way.
+func (g *gate) metrics(t *testing.T, re string) []string {
+	t.Helper()
+	resp, err := http.Get("http://" + g.http + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return regexp.MustCompile(`(?m)^`+re).FindAllString(string(body), -1)
 }
 
 // lists returns what the gate says of its lists, by name.
