@@ -32,12 +32,14 @@ func (e *entries4) flatten(bits []uint8, c *chains) (segments4, error) {
 	marks := len(e.words)
 	if e.wide+len(e.ranges) > 0 { // how many there will be is seen only by doing it
 		count := builder4{counts: true}
+		c.steps = 0
 		if err := e.build(bits, c, &count); err != nil {
 			return segments4{}, err
 		}
 		marks = count.count
 	}
 	b := builder4{marks: make([]uint16, 0, 3*marks)}
+	c.steps = 0
 	if err := e.build(bits, c, &b); err != nil {
 		return segments4{}, err
 	}

@@ -23,6 +23,7 @@ func (e *entries6) flatten(c *chains) (segments6, error) {
 	sortSpans(spans)
 	var s segments6
 	s.grow(2 * len(spans))
+	c.steps = 0
 	err := (&flattener[key6]{chains: c}).flatten(spans, s.emit)
 	s.finish()
 	return s, err

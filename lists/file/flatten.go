@@ -42,7 +42,7 @@ type chains struct {
 	seen  map[node]ref
 	until *sparse[int64] // of the entries that expire
 
-	steps, maxSteps int
+	steps, maxSteps int // of one way through all spans
 }
 
 // newChains bounds the work for n entries of which many expire: it is quadratic

@@ -28,7 +28,8 @@ type Watcher struct {
 	ours    atomic.Pointer[ours]
 }
 
-// ours is what lists are made of.
+// ours are the names, without directories, of what lists are made of. A file
+// may be reached through several directories, and is reported in one of them.
 type ours struct {
 	patterns []string
 	files    map[string]bool // those that were there, and what they lead to
@@ -63,11 +64,12 @@ func (w *Watcher) Follow(sources []*Source) {
 	want := make(map[string]stamp)
 	o := &ours{files: make(map[string]bool)}
 	for _, s := range sources {
-		o.patterns = append(o.patterns, s.spec.Patterns...)
+		for _, pattern := range s.spec.Patterns {
+			o.patterns = append(o.patterns, filepath.Base(pattern))
+		}
 		for name := range s.seen {
-			o.files[name] = true
-			for _, link := range links(name) {
-				o.files[link] = true
+			for _, link := range append(links(name), name) {
+				o.files[filepath.Base(link)] = true
 			}
 		}
 		for _, dir := range s.directories() {
@@ -142,9 +144,9 @@ func links(name string) (found []string) {
 	return found
 }
 
-// concerns says whether a path is that of a list.
-func (w *Watcher) concerns(name string) bool {
-	o := w.ours.Load()
+// concerns says whether a path may be that of a list.
+func (w *Watcher) concerns(path string) bool {
+	o, name := w.ours.Load(), filepath.Base(path)
 	if o == nil || o.files[name] {
 		return true
 	}
@@ -183,10 +185,11 @@ func (w *Watcher) Run(ctx context.Context, report chan<- map[string]bool) {
 			return
 		case e := <-events:
 			if e.Has(fsnotify.Write) {
-				if !w.concerns(e.Name) {
-					continue // a log beside the lists, which may never be quiet
+				if w.concerns(e.Name) {
+					pause = w.Quiet
+				} else if settled != nil {
+					continue // a log beside the lists, say, which may never be quiet
 				}
-				pause = w.Quiet
 			}
 			if e.Op != fsnotify.Chmod { // which shows in the file's times
 				touched[e.Name] = true
