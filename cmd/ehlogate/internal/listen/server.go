@@ -29,8 +29,8 @@ type Server struct {
 	// the server's cannot be set. c has a method NetConn() net.Conn that leads to CloseWrite.
 	Handler func(ctx context.Context, c net.Conn)
 	// MaxConns caps the connections of all listeners together; zero is no cap. At the cap the connection that has been
-	// waiting for its client for the longest has to leave for the new one. If none waits, it is the one whose last Read
-	// began the longest ago: if one hangs, that one. It gets its answer out first, and is cut after Grace. Those who are
+	// waiting for its client for the longest has to leave for the new one. If none waits, it is the one whose client was
+	// heard of the longest ago: if one hangs, that one. It gets its answer out first, and is cut after Grace. Those who are
 	// leaving are not counted, but while there are MaxConns of them too, new connections are refused: to a mail server
 	// being turned away does less harm than waiting.
 	MaxConns int
@@ -152,8 +152,8 @@ func (s *Server) relieve() {
 	}
 }
 
-// oldest returns, of the connections that stay, the one that has waited in Read for the longest, and of those not in Read
-// the one whose last Read began first. The lock must be held.
+// oldest returns, of the connections that wait in Read and of those that do not, the one whose client was heard of the longest
+// ago. Those that have to leave do not count. The lock must be held.
 func (s *Server) oldest() (idle, busy *conn) {
 	var idleAt, busyAt int64
 	for c := range s.conns {
