@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -17,15 +18,15 @@ type fake struct {
 	memcache, socketmap string // host:port
 
 	mu     sync.Mutex
-	table  map[string]string // memcache: key and value
-	netstr string            // socketmap: the reply to everything
-	heard  []string          // the request lines, "set" with its value
-	conns  map[net.Conn]bool
+	table  map[string]string          // memcache: key and value
+	netstr string                     // socketmap: the reply to everything
+	heard  []string                   // the request lines, "set" with its value
+	conns  map[net.Conn]chan struct{} // closed when the conversation is over
 }
 
 // newFake starts a fake server that lives as long as the test.
 func newFake(t *testing.T, table map[string]string, netstr string) *fake {
-	f := &fake{table: table, netstr: netstr, conns: map[net.Conn]bool{}}
+	f := &fake{table: table, netstr: netstr, conns: map[net.Conn]chan struct{}{}}
 	f.memcache = f.listen(t, f.serveMemcache)
 	f.socketmap = f.listen(t, f.serveSocketmap)
 	return f
@@ -44,10 +45,12 @@ func (f *fake) listen(t *testing.T, serve func(*bufio.ReadWriter) error) string 
 			if err != nil {
 				return // closed by the cleanup
 			}
+			over := make(chan struct{})
 			f.mu.Lock()
-			f.conns[conn] = true
+			f.conns[conn] = over
 			f.mu.Unlock()
 			wg.Go(func() {
+				defer close(over)
 				defer conn.Close()
 				rw := bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
 				for serve(rw) == nil && rw.Flush() == nil {
@@ -121,4 +124,23 @@ func (f *fake) drop() {
 		conn.Close()
 	}
 	clear(f.conns)
+}
+
+// leave ends every connection, and returns when the peers have noticed.
+func (f *fake) leave(t *testing.T) {
+	t.Helper()
+	f.mu.Lock()
+	conns := maps.Clone(f.conns)
+	clear(f.conns)
+	f.mu.Unlock()
+	for conn, over := range conns {
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-over:
+		case <-soon(t).Done():
+			t.Fatal("a peer keeps a connection that has ended")
+		}
+	}
 }
