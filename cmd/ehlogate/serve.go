@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
@@ -79,7 +80,11 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	if cfg.File == "" {
 		log.Warnf("no config file: serving built-in defaults, every client is offered STARTTLS (write %s, or name a file with -c)", config.DefaultFile)
 	}
-	eng := engine.New(cfg, o.load, time.Now, log)
+	sockets, err := openSockets(&cfg.Listen, log) // first, so that whoever asks waits for the lists instead of being refused
+	if err != nil {
+		return exitError{exitWrong, err}
+	}
+	eng := engine.New(cfg, o.load, clock, log)
 	metrics := admin.NewMetrics(eng)
 	watch := admin.NewWatch(metrics, log)
 	httpConn, stopHTTP := admin.ServeConn((&admin.API{Engine: eng, Metrics: metrics, Watch: watch}).Handler(), log)
@@ -107,39 +112,61 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 		Outcome: func(o lists.Outcome, c lists.Client, d lists.Decision) { milterOutcome(0, o, c, d) },
 		Fault:   func(reason string) { watch.Fault("milter", reason, nil) },
 	}
-	services := []service{
-		{"policy", cfg.Listen.Policy, lookup("policy", policy)},
-		{"milter", cfg.Listen.Milter, filter.Serve},
-		{"memcache", cfg.Listen.Memcache, lookup("memcache", func(b policyd.Backend) policyd.Protocol { return &memcache.Server{Backend: b} })},
-		{"socketmap", cfg.Listen.Socketmap, lookup("socketmap", func(b policyd.Backend) policyd.Protocol { return &socketmap.Server{Backend: b} })},
-		{"tcp_table", cfg.Listen.TCPTable, lookup("tcp_table", func(b policyd.Backend) policyd.Protocol { return &tcptable.Server{Backend: b} })},
-		{"http", cfg.Listen.HTTP, httpConn},
+	services := map[string]*listen.Server{
+		"memcache":  {Handler: lookup("memcache", func(b policyd.Backend) policyd.Protocol { return &memcache.Server{Backend: b} })},
+		"socketmap": {Handler: lookup("socketmap", func(b policyd.Backend) policyd.Protocol { return &socketmap.Server{Backend: b} })},
+		"tcp_table": {Handler: lookup("tcp_table", func(b policyd.Backend) policyd.Protocol { return &tcptable.Server{Backend: b} })},
+		"policy":    {Handler: lookup("policy", policy)},
+		"milter":    {Handler: filter.Serve},
+		"http":      {Handler: httpConn},
+		unknown:     {Handler: func(context.Context, net.Conn) {}}, // to be hung up on is better than to wait
 	}
+	conns := fitFiles(cfg.Listen.MaxConnections, log)
+	for name, s := range services {
+		s.Name, s.MaxConns, s.WriteTimeout, s.Grace, s.Log = name, conns, writeTimeout, grace, logrus.NewEntry(log)
+		s.OnFault = func(reason string) { watch.Fault(name, reason, nil) }
+		if name != unknown {
+			s.OnConns = metrics.Conns(name)
+		}
+	}
+	services["http"].MaxConns, services["http"].WriteTimeout = min(conns, maxHTTP), 0 // net/http has its own
 
 	// From here on, what is started ends with ctx.
 	ctx, cancel := context.WithCancelCause(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel(nil) // before the wait
-	conns := fitFiles(cfg.Listen.MaxConnections, log)
-	for _, s := range services {
-		if err := s.start(ctx, cfg.Listen, conns, log, metrics, watch, &running, cancel); err != nil {
-			return exitError{exitWrong, err}
-		}
+	for _, s := range sockets {
+		running.Go(func() {
+			if err := services[s.protocol].Serve(ctx, s); err != nil {
+				cancel(err)
+			}
+		})
 	}
-	reload := make(chan struct{})
+	reload := make(chan func())
 	running.Go(func() { eng.Run(ctx, reload) })
 	running.Go(func() { watch.Run(ctx) })
+	running.Go(func() {
+		watchdog(ctx, log, func(ctx context.Context) {
+			eng.Decide(ctx, lists.Client{})
+			for _, s := range services {
+				s.Conns()
+			}
+		})
+	})
 	log.WithFields(logrus.Fields{"lists": len(cfg.Lists), "default": cfg.Default.String(), "mode": cfg.Mode.String(), "version": version()}).Info("serving")
+	notify(log, sd.SdNotifyReady)
 	for {
 		select {
 		case <-hup:
+			notify(log, sd.SdNotifyReloading+"\n"+sd.SdNotifyMonotonicUsec())
 			select {
-			case reload <- struct{}{}:
+			case reload <- func() { notify(log, sd.SdNotifyReady+"\n"+status(eng)) }:
 			case <-ctx.Done():
 			}
 		case <-ctx.Done():
 			log.Info("stopping")
+			notify(log, sd.SdNotifyStopping)
 			if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 				return exitError{exitWrong, err}
 			}
@@ -148,41 +175,13 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	}
 }
 
-// service is one protocol and where it is spoken.
-type service struct {
-	name    string
-	addrs   []string
-	handler func(context.Context, net.Conn)
-}
-
-func (s service) start(ctx context.Context, l config.Listen, conns int, log *logrus.Logger, m *admin.Metrics, w *admin.Watch,
-	running *sync.WaitGroup, failed context.CancelCauseFunc) error {
-	server := &listen.Server{
-		Name:         s.name,
-		Handler:      s.handler,
-		MaxConns:     conns,
-		WriteTimeout: writeTimeout,
-		Grace:        grace,
-		Log:          logrus.NewEntry(log),
-		OnConns:      m.Conns(s.name),
-		OnFault:      func(reason string) { w.Fault(s.name, reason, nil) },
+// status is what the service manager shows about the last reload.
+func status(eng *engine.Engine) string {
+	if err := eng.ReloadError(); err != nil {
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		return "STATUS=reload refused, the old config stays: " + first
 	}
-	if s.name == "http" {
-		server.MaxConns, server.WriteTimeout = min(conns, maxHTTP), 0 // net/http has its own
-	}
-	for _, addr := range s.addrs {
-		ln, err := listen.Open(addr, listen.SocketOptions{Group: l.SocketGroup, Mode: l.SocketMode})
-		if err != nil {
-			return err
-		}
-		log.WithFields(logrus.Fields{"protocol": s.name, "addr": ln.Addr().String()}).Info("listening")
-		running.Go(func() {
-			if err := server.Serve(ctx, ln); err != nil {
-				failed(err)
-			}
-		})
-	}
-	return nil
+	return "STATUS="
 }
 
 // maxHTTP is how many connections the HTTP interface may have: it is for a few

@@ -36,12 +36,42 @@ type Config struct {
 // Listen says which sockets are opened: IP:PORT, or the absolute path of a
 // unix socket.
 type Listen struct {
+	// Explicit: the file has the section. If not, these are defaults, and not
+	// opened if the service manager passes sockets.
+	Explicit bool
+
 	Memcache, Socketmap, TCPTable, Policy, Milter, HTTP []string
 
 	SocketGroup    string
 	SocketMode     fs.FileMode
 	MaxConnections int // for each protocol
 }
+
+// Protocols are the names of what is spoken, as they stand in [listen].
+var Protocols = []string{"memcache", "socketmap", "tcp_table", "policy", "milter", "http"}
+
+// Of gives the addresses for one of Protocols.
+func (l *Listen) Of(protocol string) []string {
+	switch protocol {
+	case "memcache":
+		return l.Memcache
+	case "socketmap":
+		return l.Socketmap
+	case "tcp_table":
+		return l.TCPTable
+	case "policy":
+		return l.Policy
+	case "milter":
+		return l.Milter
+	case "http":
+		return l.HTTP
+	}
+	return nil
+}
+
+// HeldDir is where the package has systemd hold unix sockets, each named after
+// its protocol.
+const HeldDir = "/var/spool/postfix/ehlogate"
 
 // Milter is [milter].
 type Milter struct {

@@ -236,6 +236,7 @@ func (p *parser) action(s *string, path string, into *string) {
 }
 
 func (p *parser) listen(r *rawListen, l *Listen) {
+	l.Explicit = true
 	l.Memcache = p.addrs(r.Memcache, "listen.memcache")
 	l.Socketmap = p.addrs(r.Socketmap, "listen.socketmap")
 	l.TCPTable = p.addrs(r.TCPTable, "listen.tcp_table")

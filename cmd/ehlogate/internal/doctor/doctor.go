@@ -11,6 +11,7 @@ package doctor
 import (
 	"cmp"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -116,18 +117,25 @@ type Gate struct {
 	Memcache, Socketmap, TCPTable, Policy, Milter, HTTP []string
 }
 
-// GateOf takes it from the config.
+// GateOf takes it from the config. Where that leaves it to systemd where to listen, the sockets of the package count too.
 func GateOf(cfg *config.Config) Gate {
+	listen := func(protocol string) []string {
+		addrs := cfg.Listen.Of(protocol)
+		if !cfg.Listen.Explicit {
+			addrs = append(slices.Clip(addrs), path.Join(config.HeldDir, protocol))
+		}
+		return addrs
+	}
 	return Gate{
 		File:          cmp.Or(cfg.File, config.DefaultFile),
 		AlwaysHide:    cfg.AlwaysHide,
 		ExplicitOffer: cfg.ExplicitOffer,
-		Memcache:      cfg.Listen.Memcache,
-		Socketmap:     cfg.Listen.Socketmap,
-		TCPTable:      cfg.Listen.TCPTable,
-		Policy:        cfg.Listen.Policy,
-		Milter:        cfg.Listen.Milter,
-		HTTP:          cfg.Listen.HTTP,
+		Memcache:      listen(memcacheProto),
+		Socketmap:     listen(socketmapProto),
+		TCPTable:      listen(tcpTableProto),
+		Policy:        listen(policyProto),
+		Milter:        listen(milterProto),
+		HTTP:          listen("http"),
 	}
 }
 

@@ -76,9 +76,9 @@ func (e *Engine) ReloadError() error {
 }
 
 // Run follows the files of the lists until ctx ends, and reads config and
-// lists again for each value on reload. Nothing else replaces the policy, so
-// there is one order in which things change.
-func (e *Engine) Run(ctx context.Context, reload <-chan struct{}) {
+// lists again for each function on reload, which it then calls. Nothing else
+// replaces the policy, so there is one order in which things change.
+func (e *Engine) Run(ctx context.Context, reload <-chan func()) {
 	w := file.NewWatcher(e.log)
 	defer w.Close()
 	report, stopped := make(chan map[string]bool), make(chan struct{})
@@ -89,10 +89,11 @@ func (e *Engine) Run(ctx context.Context, reload <-chan struct{}) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-reload:
+		case done := <-reload:
 			if err := e.Reload(); err != nil {
 				e.logProblems(e.log.WithField("config", e.Live().Config.File), err, "reload refused, the old config stays")
 			}
+			done()
 		case touched := <-report:
 			live := e.Live()
 			for i, s := range live.Sources {

@@ -155,7 +155,7 @@ func TestRun(t *testing.T) {
 	d.write("deny.list", "192.0.2.1\n192.0.2.100\n")
 	e := d.engine()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	reload := make(chan struct{})
+	reload := make(chan func())
 	var wg sync.WaitGroup
 	wg.Go(func() { e.Run(ctx, reload) })
 	stopReaders := make(chan struct{})
@@ -189,10 +189,10 @@ func TestRun(t *testing.T) {
 		await("the edit", func() bool { return action(e, fmt.Sprintf("192.0.2.%d", i)) == "suppress listed" })
 	}
 	d.write("c.toml", "nonsense\n")
-	reload <- struct{}{}
+	reload <- func() {}
 	await("the refusal", func() bool { return e.ReloadFailures() == 1 && strings.Contains(d.log.String(), "reload refused") })
 	d.write("c.toml", "always_hide = [\"etrn\"]\n"+deny)
-	reload <- struct{}{}
+	reload <- func() {}
 	await("the reload", func() bool { return e.Words().Suppress == "etrn, starttls" })
 	close(stopReaders)
 	cancel()

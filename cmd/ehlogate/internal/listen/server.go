@@ -92,6 +92,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return fmt.Errorf("%s: accept on %s: %w", s.Name, ln.Addr(), err)
 }
 
+// Conns is how many connections there are. It waits for whatever holds up the server's bookkeeping, and so tells a watchdog
+// whether something does.
+func (s *Server) Conns() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
 // handle runs the handler on c and cleans up behind it.
 func (s *Server) handle(c *conn) {
 	s.OnConns(1)

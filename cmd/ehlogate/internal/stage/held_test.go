@@ -1,0 +1,186 @@
+package stage_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/stage"
+)
+
+// newHolder describes an ehlogate that is kept running with a config; nothing runs yet.
+func newHolder(t *testing.T, config string, files map[string]string) (h *stage.Holder, dir string) {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = tempDir(t)
+	files["ehlogate.toml"] = config
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h = stage.NewHolder(dir, path, "serve", "-c", filepath.Join(dir, "ehlogate.toml"))
+	t.Cleanup(func() {
+		if err := h.Stop(soon(t)); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Log(h.Log.Tail(60))
+		}
+	})
+	return h, dir
+}
+
+func hold(t *testing.T, h *stage.Holder, name, addr string) {
+	t.Helper()
+	if err := h.Hold(name, addr); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// askAt sends a question and returns the first line of what comes back, and "" if the connection is closed.
+func askAt(t *testing.T, addr, question string) string {
+	t.Helper()
+	network := "tcp"
+	if strings.HasPrefix(addr, "/") {
+		network = "unix"
+	}
+	c, err := net.DialTimeout(network, addr, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	_, _ = fmt.Fprint(c, question) // who hangs up need not have read it
+	line, _ := bufio.NewReader(c).ReadString('\n')
+	if line == "" {
+		if _, err := c.Read(make([]byte, 1)); os.IsTimeout(err) {
+			t.Errorf("%s: neither an answer nor the end", addr)
+		}
+	}
+	return strings.TrimSpace(line)
+}
+
+const heldLists = "[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n"
+
+// TestHeldSockets checks that it is known what to speak on each socket that is passed: by its name, its address, its file;
+// and that nobody waits on one of which that is not known.
+func TestHeldSockets(t *testing.T) {
+	t.Parallel()
+	const memcache, tcp = "get starttls:192.0.2.1\r\n", "get 192.0.2.1\n"
+	files := map[string]string{"deny.list": "192.0.2.1\n"}
+
+	t.Run("without [listen]", func(t *testing.T) {
+		h, dir := newHolder(t, heldLists, files)
+		in := func(name string) string { return filepath.Join(dir, name) }
+		hold(t, h, "memcache", in("anything"))
+		hold(t, h, "ehlogate.socket", in("socketmap"))
+		hold(t, h, "ehlogate.socket", in("nonsense"))
+		hold(t, h, "http", "127.0.0.1:0")
+		datagrams, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: in("datagrams"), Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer datagrams.Close()
+		f, err := datagrams.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Pass("policy", f)
+		if err := h.Start(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+		for addr, want := range map[string]string{in("anything"): "VALUE starttls:192.0.2.1 0 8", in("nonsense"): ""} {
+			if got := askAt(t, addr, memcache); got != want {
+				t.Errorf("%s: %q, want %q", addr, got, want)
+			}
+		}
+		c, err := net.Dial("unix", in("socketmap"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, "18:starttls 192.0.2.1,")
+		if got, err := bufio.NewReader(c).ReadString(','); got != "11:OK starttls," {
+			t.Errorf("socketmap: %q, %v", got, err)
+		}
+		for re, want := range map[string]int{"msg=listening": 3, "nobody is answered on this socket": 1, "not a listening stream socket": 1} {
+			if _, err := h.Log.Await(soon(t), regexp.MustCompile(re), 0); err != nil {
+				t.Error(err)
+			}
+			if got, _ := h.Log.Lines(regexp.MustCompile(re), 0); len(got) != want {
+				t.Errorf("%d lines say %s, want %d: %q", len(got), re, want, got)
+			}
+		}
+	})
+
+	t.Run("with [listen]", func(t *testing.T) {
+		ports, err := stage.FreePorts(2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held, own := fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
+		h, _ := newHolder(t, fmt.Sprintf("[listen]\ntcp_table = [%q]\nmemcache = [%q]\n%s", held, own, heldLists), files)
+		hold(t, h, "ehlogate-loopback.socket", held)
+		if err := h.Start(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+		if got := askAt(t, held, tcp); got != "200 starttls" {
+			t.Errorf("tcp_table: %q", got)
+		}
+		if got := askAt(t, own, memcache); got != "VALUE starttls:192.0.2.1 0 8" {
+			t.Errorf("memcache: %q", got)
+		}
+	})
+}
+
+// TestNotify checks what the service manager is told: ready, reloading and ready again, whether the config was good; and
+// that a process that hangs is ended and another takes over, while those who ask meanwhile wait.
+func TestNotify(t *testing.T) {
+	t.Parallel()
+	h, dir := newHolder(t, heldLists, map[string]string{"deny.list": "192.0.2.1\n"})
+	h.Watchdog = time.Second
+	at := filepath.Join(dir, "tcp_table")
+	hold(t, h, "ehlogate.socket", at)
+	ctx := soon(t)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(h.Start(ctx))
+	must(h.Signal(syscall.SIGHUP))
+	must(h.Ready(ctx, 2))
+	if h.Heard("RELOADING=1") != 1 {
+		t.Error("it did not say that it reloads")
+	}
+	must(os.WriteFile(filepath.Join(dir, "ehlogate.toml"), []byte("nonsense = 1\n"), 0o644))
+	must(h.Signal(syscall.SIGHUP))
+	must(h.Ready(ctx, 3))
+	must(h.Said(ctx, "STATUS=reload refused, the old config stays: "+dir+`/ehlogate.toml:1:1: unknown key "nonsense"`, 1))
+	must(os.WriteFile(filepath.Join(dir, "ehlogate.toml"), []byte(heldLists), 0o644))
+
+	must(h.Said(ctx, "WATCHDOG=1", 10)) // longer than it may be silent
+	if n := h.Starts(); n != 1 {
+		t.Errorf("started %d times", n)
+	}
+	must(h.Signal(syscall.SIGSTOP))
+	if got := askAt(t, at, "get 192.0.2.1\n"); got != "200 starttls" {
+		t.Errorf("answered %q", got)
+	}
+	if n := h.Starts(); n != 2 {
+		t.Errorf("started %d times", n)
+	}
+}
+
