@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -222,6 +223,44 @@ func TestPanicOffers(t *testing.T) {
 		t.Errorf("got %+v, log %s", got, &out)
 	}
 }
+
+// A panic in an answer over HTTP is counted and logged, and ends that connection alone.
+func TestPanicOverHTTP(t *testing.T) {
+	e := newEngine(t, "# nothing\n", map[string]string{})
+	var out bytes.Buffer
+	log := logrus.New()
+	log.SetOutput(&out)
+	a := &API{Engine: e, Watch: NewWatch(NewMetrics(e), log)}
+	server := httptest.NewServer(a.guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") })))
+	if resp, err := server.Client().Get(server.URL); err == nil {
+		resp.Body.Close()
+		t.Errorf("answered %s", resp.Status)
+	}
+	server.Close() // when all has been written
+	if !strings.Contains(out.String(), "boom") || !strings.Contains(out.String(), "TestPanicOverHTTP") {
+		t.Errorf("logged %s", &out)
+	}
+}
+
+// An idle HTTP connection that has to give way ends without a word.
+func TestHTTPGivesWay(t *testing.T) {
+	handle, stop := ServeConn(http.NotFoundHandler(), logrus.New())
+	defer stop()
+	client, server := net.Pipe()
+	defer client.Close()
+	done := make(chan struct{})
+	go func() { defer close(done); handle(t.Context(), gone{server}) }()
+	client.SetDeadline(time.Now().Add(20 * time.Second))
+	if data, err := io.ReadAll(client); err != nil || len(data) > 0 {
+		t.Errorf("it said %q, %v", data, err)
+	}
+	<-done
+}
+
+// gone is a connection of which Read says that its time has come.
+type gone struct{ net.Conn }
+
+func (gone) Read([]byte) (int, error) { return 0, net.ErrClosed }
 
 // Floods of suppressed sessions and of faults do not flood the log.
 func TestLogIsBounded(t *testing.T) {

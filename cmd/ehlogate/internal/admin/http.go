@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	stdlog "log"
 	"net"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -34,7 +36,20 @@ func (a *API) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/decision", a.decision)
 	mux.HandleFunc("GET /api/v1/lists", a.lists)
 	mux.Handle("GET /metrics", a.Metrics.Handler())
-	return mux
+	return a.guarded(mux)
+}
+
+// guarded notes a panic, which net/http would swallow with the connection.
+func (a *API) guarded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if v := recover(); v != nil {
+				a.Watch.Fault("http", faultPanic, fmt.Appendf(nil, "%v\n%s", v, debug.Stack()))
+				panic(http.ErrAbortHandler) // ends the connection without a word
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
 }
 
 // List is one list in /api/v1/lists and /healthz.
@@ -171,14 +186,26 @@ func ServeConn(h http.Handler, log *logrus.Logger) (handle func(context.Context,
 	}()
 	handle = func(_ context.Context, c net.Conn) {
 		done := make(chan struct{})
-		open.Store(c, done)
+		open.Store(quietConn{c}, done)
 		select {
-		case queue.conns <- c:
+		case queue.conns <- quietConn{c}:
 			<-done
 		case <-queue.closed:
 		}
 	}
 	return handle, func() { server.Close(); <-finished }
+}
+
+// quietConn ends without a word when it has to give way: to any error but the
+// usual ones net/http would answer with "400 Bad Request".
+type quietConn struct{ net.Conn }
+
+func (c quietConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, net.ErrClosed) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // connQueue is a listener whose connections are accepted elsewhere.

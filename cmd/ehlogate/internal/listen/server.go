@@ -147,10 +147,17 @@ func (s *Server) admit(c *conn) bool {
 	return !refused
 }
 
-// relieve makes the connection leave that has been idle for the longest, if there is one.
+// settled is how long a connection must have been idle to give up its file descriptor for another: a client that has just
+// been answered may be about to ask again, and would find its connection closed with the question on its way.
+const settled = 100 * time.Millisecond
+
+// relieve makes the connection leave that has been idle for the longest, if there is one that does nothing else.
 func (s *Server) relieve() {
 	s.mu.Lock()
 	idle, _ := s.oldest()
+	if idle != nil && time.Since(s.zero)-time.Duration(idle.heard.Load()) < settled {
+		idle = nil
+	}
 	if idle != nil {
 		s.dismiss(idle, time.Now())
 	}

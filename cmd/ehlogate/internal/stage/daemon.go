@@ -15,9 +15,9 @@ import (
 
 // Build builds the program in module package cmd/ehlogate into dir as "make build" does, and returns its path; race adds the
 // race detector. The working directory must be inside the module. The error carries what the compiler said.
-func Build(ctx context.Context, dir string, race bool) (string, error) {
+func Build(ctx context.Context, dir string, race bool, tags ...string) (string, error) {
 	path := filepath.Join(dir, "ehlogate")
-	args, env := []string{"build", "-trimpath", "-o", path}, "CGO_ENABLED=0"
+	args, env := []string{"build", "-trimpath", "-tags", strings.Join(tags, ","), "-o", path}, "CGO_ENABLED=0"
 	if race {
 		args, env = append(args, "-race"), "CGO_ENABLED=1"
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,7 +44,13 @@ type Holder struct {
 	states []string // all that was said, by all of its processes
 	starts int
 	err    error // why it is not started again
+
+	gone    time.Time // since when nobody answers; zero: somebody does
+	outages []outage
 }
+
+// outage is a time in which no process answered.
+type outage struct{ from, to time.Time }
 
 // startAgain is how long after its end the program is started again.
 const startAgain = 100 * time.Millisecond
@@ -94,6 +101,7 @@ func (h *Holder) Start(ctx context.Context) error {
 	if err := os.Chmod(path, 0o666); err != nil {
 		return fmt.Errorf("opening the socket to the program: %w", err)
 	}
+	h.gone = time.Now()
 	running, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
 	h.over.Go(h.listen)
@@ -147,12 +155,35 @@ func (h *Holder) Starts() int {
 	return h.starts
 }
 
+// Outage tells whether there was a moment, between two points in time, in which no process answered: from the signal that
+// ended or stopped it, or from its end, until another was ready.
+func (h *Holder) Outage(from, to time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, o := range h.outages {
+		if o.from.Before(to) && o.to.After(from) {
+			return true
+		}
+	}
+	return !h.gone.IsZero() && h.gone.Before(to)
+}
+
+// lost notes that nobody answers from now on. The lock must be held.
+func (h *Holder) lost() {
+	if h.gone.IsZero() {
+		h.gone = time.Now()
+	}
+}
+
 // Signal sends a signal to the process that runs; it fails if there is none.
 func (h *Holder) Signal(sig syscall.Signal) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.child == nil {
 		return errors.New("it does not run")
+	}
+	if sig == syscall.SIGKILL || sig == syscall.SIGTERM || sig == syscall.SIGSTOP {
+		h.lost()
 	}
 	return h.child.signal(sig)
 }
@@ -252,6 +283,7 @@ func (h *Holder) watch(ctx context.Context, c *child) {
 		case <-c.done:
 			h.mu.Lock()
 			defer h.mu.Unlock()
+			h.lost()
 			if ctx.Err() == nil {
 				h.child = nil
 			}
@@ -276,7 +308,11 @@ func (h *Holder) listen() {
 		}
 		h.mu.Lock()
 		h.heard = time.Now()
-		h.states = append(h.states, strings.Split(string(buf[:n]), "\n")...)
+		states := strings.Split(string(buf[:n]), "\n")
+		h.states = append(h.states, states...)
+		if slices.Contains(states, "READY=1") && !h.gone.IsZero() {
+			h.outages, h.gone = append(h.outages, outage{h.gone, h.heard}), time.Time{}
+		}
 		h.mu.Unlock()
 	}
 }
