@@ -52,7 +52,8 @@ type Server struct {
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
-	leaving int // how many of conns were told to leave
+	leaving int    // how many of conns were told to leave
+	next    []idle // who is to leave next; see oldest
 }
 
 func (s *Server) setUp() {
@@ -122,10 +123,10 @@ func (s *Server) admit(c *conn) bool {
 	full := s.MaxConns > 0 && len(s.conns)-s.leaving >= s.MaxConns
 	refused := full && s.leaving >= s.MaxConns
 	if full && !refused {
-		if idle, busy := s.oldest(); idle != nil {
-			s.dismiss(idle, time.Now())
+		if c := s.oldest(); c != nil {
+			s.dismiss(c, time.Now())
 		} else {
-			s.dismiss(busy, time.Now().Add(drain))
+			s.dismiss(s.busiest(), time.Now().Add(drain))
 		}
 	}
 	if !refused {
@@ -145,45 +146,6 @@ func (s *Server) admit(c *conn) bool {
 		s.trouble.full.log(s.Log.WithField("max_conns", s.MaxConns), "too many connections: the one idle for the longest is closed for each new one")
 	}
 	return !refused
-}
-
-// settled is how long a connection must have been idle to give up its file descriptor for another: a client that has just
-// been answered may be about to ask again, and would find its connection closed with the question on its way.
-const settled = 100 * time.Millisecond
-
-// relieve makes the connection leave that has been idle for the longest, if there is one that does nothing else.
-func (s *Server) relieve() {
-	s.mu.Lock()
-	idle, _ := s.oldest()
-	if idle != nil && time.Since(s.zero)-time.Duration(idle.heard.Load()) < settled {
-		idle = nil
-	}
-	if idle != nil {
-		s.dismiss(idle, time.Now())
-	}
-	s.mu.Unlock()
-	if idle != nil {
-		s.OnFault("evicted")
-	}
-}
-
-// oldest returns, of the connections that wait in Read and of those that do not, the one whose client was heard of the longest
-// ago. Those that have to leave do not count. The lock must be held.
-func (s *Server) oldest() (idle, busy *conn) {
-	var idleAt, busyAt int64
-	for c := range s.conns {
-		if c.cutter != nil {
-			continue
-		}
-		at := c.heard.Load()
-		if at > 0 && (idle == nil || at < idleAt) {
-			idle, idleAt = c, at
-		}
-		if at < 0 && (busy == nil || at > busyAt) {
-			busy, busyAt = c, at
-		}
-	}
-	return idle, busy
 }
 
 // dismiss makes c leave: it reads no request after until and is cut after Grace. The lock must be held.

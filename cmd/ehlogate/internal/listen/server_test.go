@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,6 +101,58 @@ func TestCap(t *testing.T) {
 	if n := r.fault("evicted"); n != 3 {
 		t.Errorf("%d evicted", n)
 	}
+}
+
+// TestCapOrder has more come than are looked ahead for: each time the one that has been idle for the longest leaves.
+func TestCapOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 3 * lookAhead
+		ln := newPipes()
+		r := serve(t, &Server{MaxConns: most, Grace: time.Minute, Handler: echo}, ln)
+		var line []net.Conn // the longest idle first
+		come := func() {
+			line = append(line, ln.dial(t))
+			time.Sleep(time.Millisecond)
+		}
+		for range most {
+			come()
+		}
+		for i := range 2 * most {
+			if i%5 == 0 { // asks again, and stays
+				must(t, ask(line[0], "hello"))
+				line = append(line[1:], line[0])
+				time.Sleep(time.Millisecond)
+			}
+			come()
+			expectEnd(t, line[0])
+			line = line[1:]
+			if n := r.conns(); n != most {
+				t.Fatalf("%d connections after %d", n, i)
+			}
+		}
+		for _, c := range line {
+			must(t, ask(c, "hello"))
+		}
+	})
+}
+
+// TestSettled has a shortage of descriptors: who has only just been answered is not cut off for it.
+func TestSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := newPipes()
+		r := serve(t, &Server{Grace: time.Minute, Handler: echo, Log: quiet()}, ln)
+		c := ln.dial(t)
+		must(t, ask(c, "hello"))
+		ln.errs <- syscall.EMFILE
+		synctest.Wait()
+		must(t, ask(c, "hello"))
+		time.Sleep(settled + time.Millisecond)
+		ln.errs <- syscall.EMFILE
+		expectEnd(t, c)
+		if r.fault("evicted") != 1 {
+			t.Error(r.faults)
+		}
+	})
 }
 
 // slow answers each request when told to. The request "hang" keeps it until ctx is done.
