@@ -1,6 +1,6 @@
 # What is worth a name. "make test" is the same as .ci/test.
 
-.PHONY: build test lint fuzz demo faults bench bench-quick clean
+.PHONY: build test lint fuzz demo faults bench bench-quick deb soak clean
 
 build: ## build/ehlogate, static
 	CGO_ENABLED=0 go build -trimpath -o build/ehlogate ./cmd/ehlogate
@@ -37,6 +37,13 @@ bench: ## what it costs, beside floors and peers: one table, and a plot in build
 
 bench-quick: ## the parts of it that need no other servers, in small: that they work, and not how fast it is
 	go test -count=1 -v -run '^Test(Protocols|Noise|Latency|Milter|Reload|Idle|Lookup|Refusal)$$' ./cmd/ehlogate/internal/bench
+
+deb: ## build/ehlogate_VERSION_ARCH.deb, by debhelper; VERSION=... if not the one that git tells
+	@examples/debian/build
+
+SOAK ?= 20000000
+soak: ## SOAK questions of all protocols while lists are reloaded: every answer right, nothing grows (some minutes)
+	SOAK=$(SOAK) go test -count=1 -timeout 60m -v -run '^TestSoak$$' ./cmd/ehlogate/internal/siege
 
 clean:
 	rm -rf build

@@ -103,5 +103,7 @@ and why, and let "ehlogate check" look over what you edited.`,
 		"config `FILE` (default "+config.DefaultFile+" if it exists, else built-in defaults)")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newServe(&o), newCheck(&o), newExplain(&o), newExport(&o), newDoctor(&o), newVersion())
+	addManual(root)
+	addCompletions(root)
 	return root
 }

@@ -20,9 +20,16 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// version is what the build noted: the module's version if there is one, else
-// the commit.
+// packaged is the version of the package, told by its build (-X), which has no
+// repository to look into.
+var packaged string
+
+// version is that of the package, or what the build noted: the module's version
+// if there is one, else the commit.
 func version() string {
+	if packaged != "" {
+		return packaged
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
