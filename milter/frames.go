@@ -1,29 +1,45 @@
 package milter
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"time"
+
+	"github.com/emersion/go-milter"
 )
 
 const (
 	// maxPacket is the longest packet in bytes. Postfix sends headers of up to
-	// its header_size_limit of 102400; everything else is shorter, since we
-	// ask not to be sent the body.
+	// its header_size_limit of 102400, and nobody sends a longer one.
 	maxPacket = 128 << 10
+	// maxText is the longest packet that is passed on as it is. Postfix takes
+	// lines of 2048 bytes from clients, and 12288 while they log in; of those,
+	// macros repeat a few.
+	maxText = 16 << 10
+	// maxStrings is how many strings a packet of macros may have, two for each
+	// macro. Sendmail sends 50 macros at most, Postfix those it is configured to.
+	maxStrings = 256
+	// maxIgnored is how much is passed on of a packet whose text does not
+	// concern us. Of a header, the name does.
+	maxIgnored = 64
 	// frameTimeout is how long a packet may take to arrive, once begun.
 	frameTimeout = 10 * time.Second
 	// readAhead is how many bytes are read at a time.
 	readAhead = 2 << 10
 )
 
-// frames looks at the lengths of packets as they pass: go-milter would make
-// room for a megabyte because a peer says that so much will follow, and wait
-// for it without end. Between packets there is no deadline, since an SMTP
-// session may pause for long.
+// frames looks at packets as they pass: go-milter would make room for a
+// megabyte because a peer says that so much will follow, and wait for it
+// without end. Between packets there is no deadline, since an SMTP session may
+// pause for long.
+//
+// What does not concern us of a long packet, such as the value of a header, is
+// cut off, so that no connection holds more than a few times maxText.
 //
 // It reads ahead, where go-milter reads the length of a packet and the rest
 // apart, and a mail server sends the macros of a stage and its command at once:
@@ -32,11 +48,14 @@ type frames struct {
 	net.Conn
 	fault func(reason string) // oversize, malformed, truncated, timeout
 
-	buf   [readAhead]byte
-	have  []byte // part of buf that was not passed on
-	left  int    // bytes of the packet that were not passed on, its length among them
-	armed bool   // a deadline is set,
-	old   bool   // for a packet before this one
+	buf     [readAhead]byte
+	have    []byte // part of buf that was not passed on
+	left    int    // bytes of the packet that were not passed on, its length among them
+	skip    int    // bytes behind them that are cut off
+	code    milter.Code
+	strings int  // in the packet, so far, if it is one of macros
+	armed   bool // a deadline is set,
+	old     bool // for a packet before this one
 }
 
 var errFrame = errors.New("milter: broken packet")
@@ -52,39 +71,73 @@ func (f *frames) Read(p []byte) (int, error) {
 	}
 	n := copy(p, f.have[:min(len(f.have), f.left)])
 	f.have = f.have[n:]
-	if f.left -= n; f.left == 0 {
+	if f.left -= n; f.left+f.skip == 0 {
 		f.old = true
+	}
+	if f.code == milter.CodeMacro {
+		if f.strings += bytes.Count(p[:n], []byte{0}); f.strings > maxStrings {
+			f.fault("oversize")
+			return 0, errFrame
+		}
 	}
 	return n, nil
 }
 
-// begin reads the length of a packet, unless there is still something left of
+// begin reads the begin of a packet, unless there is still something left of
 // the one before.
 func (f *frames) begin() error {
 	for f.left == 0 {
-		if len(f.have) < 4 {
-			if err := f.more(); err != nil {
-				return err
-			}
+		if f.skip > 0 && len(f.have) > 0 {
+			n := min(f.skip, len(f.have))
+			f.have = f.have[n:]
+			f.skip -= n
+			f.old = f.skip == 0
 			continue
 		}
-		length := binary.BigEndian.Uint32(f.have)
-		switch {
-		case length == 0:
-			f.fault("malformed")
-			return errFrame
-		case length > maxPacket:
+		if f.skip == 0 && len(f.have) >= 4 {
+			length := int(binary.BigEndian.Uint32(f.have))
+			switch {
+			case length == 0:
+				f.fault("malformed")
+				return errFrame
+			case length > maxPacket:
+				f.fault("oversize")
+				return errFrame
+			}
+			if len(f.have) > 4 {
+				if err := f.frame(length, milter.Code(f.have[4])); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if err := f.more(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// frame decides how much of the packet at the begin of f.have is passed on.
+func (f *frames) frame(length int, code milter.Code) error {
+	keep := maxIgnored
+	switch code {
+	case milter.CodeOptNeg, milter.CodeMacro, milter.CodeConn, milter.CodeHelo:
+		if keep = maxText; length > keep {
 			f.fault("oversize")
 			return errFrame
 		}
-		f.left = 4 + int(length)
 	}
+	keep = min(length, keep)
+	binary.BigEndian.PutUint32(f.have, uint32(keep))
+	f.left, f.skip = 4+keep, length-keep
+	f.code, f.strings = code, 0
 	return nil
 }
 
 // more reads, in the time that is left for the packet if one has begun.
 func (f *frames) more() error {
-	begun := f.left > 0 || len(f.have) > 0
+	begun := f.left+f.skip > 0 || len(f.have) > 0
 	if begun != f.armed || begun && f.old {
 		var by time.Time
 		if begun {
@@ -97,7 +150,9 @@ func (f *frames) more() error {
 	}
 	have := copy(f.buf[:], f.have)
 	n, err := f.Conn.Read(f.buf[have:])
-	f.have = f.buf[:have+n]
+	if f.have = f.buf[:have+n]; len(f.have) == len(f.buf) {
+		runtime.Gosched() // there is more to come; those who say little at a time come first
+	}
 	if n > 0 {
 		return nil // an error comes again
 	}

@@ -75,7 +75,7 @@ type session struct {
 	ctx    context.Context
 	cfg    Config
 
-	macros [macroCount]string // the last of each; a packet has only those of its stage
+	macros [macroCount]string // the last of each, as far as it concerns us; a packet has only those of its stage
 	client lists.Client
 	atEHLO lists.Decision
 	own    int // headers named Header in the message
@@ -120,12 +120,30 @@ func macroOf(name string) (macro, bool) {
 	return 0, false
 }
 
+// note keeps what concerns us in copies: a part of a packet's text would keep
+// the whole of it.
 func (s *session) note(m *milter.Modifier) {
 	for name, value := range m.Macros {
 		if k, ok := macroOf(name); ok {
-			s.macros[k] = value
+			if k == clientAndName {
+				value = value[strings.LastIndexByte(value, '[')+1:] // what stands before it may be the client's word
+				value, _, _ = strings.Cut(value, "]")
+			}
+			s.macros[k] = strings.Clone(value[:min(len(value), maxMacro)])
 		}
 	}
+}
+
+const (
+	maxMacro = 64  // bytes kept of one; those that concern us are addresses and single words
+	maxName  = 255 // bytes kept of a name, RFC 5321 section 4.5.3.1.2
+)
+
+// nameOf is a name to keep. One that is too long loses its begin, since lists
+// have names below others.
+func nameOf(s string) string {
+	s = lists.NormalName(s)
+	return strings.Clone(s[max(0, len(s)-maxName):])
 }
 
 // Connect learns who the client is. Sendmail gives IPv6 addresses in a form
@@ -134,10 +152,7 @@ func (s *session) note(m *milter.Modifier) {
 func (s *session) Connect(host, _ string, _ uint16, addr net.IP, m *milter.Modifier) (milter.Response, error) {
 	s.note(m)
 	s.client = lists.Client{}
-	bracket := s.macros[clientAndName]
-	bracket = bracket[strings.LastIndexByte(bracket, '[')+1:] // what stands before it may be the client's word
-	bracket, _, _ = strings.Cut(bracket, "]")
-	for _, text := range []string{addr.String(), s.macros[clientAddr], bracket} {
+	for _, text := range []string{addr.String(), s.macros[clientAddr], s.macros[clientAndName]} {
 		if a, err := lists.ParseAddr(text); err == nil {
 			s.client.Addr = a
 			break
@@ -146,7 +161,7 @@ func (s *session) Connect(host, _ string, _ uint16, addr net.IP, m *milter.Modif
 	// Postfix passes a verified name or "unknown". Sendmail passes an address
 	// in brackets or a name, and says in a macro whether it is verified.
 	resolved := s.macros[clientResolve]
-	if name := lists.NormalName(host); name != "unknown" && !strings.HasPrefix(name, "[") && (resolved == "" || resolved == "OK") {
+	if name := nameOf(host); name != "unknown" && !strings.HasPrefix(name, "[") && (resolved == "" || resolved == "OK") {
 		s.client.Name = name
 	}
 	s.atEHLO = s.server.Decider.Decide(s.ctx, lists.Client{Addr: s.client.Addr})
@@ -156,7 +171,7 @@ func (s *session) Connect(host, _ string, _ uint16, addr net.IP, m *milter.Modif
 // Helo comes again after STARTTLS, with the macros of TLS.
 func (s *session) Helo(name string, m *milter.Modifier) (milter.Response, error) {
 	s.note(m)
-	s.client.HELO = lists.NormalName(name)
+	s.client.HELO = nameOf(name)
 	s.outcome(false)
 	return milter.RespContinue, nil
 }
@@ -172,7 +187,8 @@ func (s *session) MailFrom(_ string, m *milter.Modifier) (milter.Response, error
 }
 
 // Header counts a sender's own headers of our name.
-func (s *session) Header(name, _ string, _ *milter.Modifier) (milter.Response, error) {
+func (s *session) Header(name, _ string, m *milter.Modifier) (milter.Response, error) {
+	clear(m.Headers) // go-milter gathers them, of one message after the other, for a reply that we do not give
 	if strings.EqualFold(name, Header) {
 		s.own++
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"time"
 )
 
@@ -67,7 +68,11 @@ func (s *session) step() error {
 		return s.ctx.Err()
 	}
 	n, readErr := s.conn.Read(s.in[len(s.in):cap(s.in)])
-	s.in = s.in[:len(s.in)+n]
+	if s.in = s.in[:len(s.in)+n]; len(s.in) == cap(s.in) {
+		// There is more to come, and no Read will wait for it. Those who ask one question come first; else they would wait
+		// until we are preempted, ten milliseconds.
+		runtime.Gosched()
+	}
 	rest, err := s.answer(s.in)
 	if len(s.out) > 0 {
 		if err := s.write(); err != nil {

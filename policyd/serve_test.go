@@ -10,7 +10,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // lines is a protocol that echoes lines, up to 4,000 bytes each.
 type lines struct{}
@@ -80,6 +84,31 @@ func TestServe(t *testing.T) {
 			}
 		}
 	}
+}
+
+// However requests are cut into pieces, the replies and faults are the same, and no more is held than a request.
+func FuzzServe(f *testing.F) {
+	for _, in := range []string{"one\ntwo\n", "one\nquit\ntwo\n", "bad\n", "half", "\n\x00\n", strings.Repeat("x", 1100) + "\n" + strings.Repeat("y", 3999) + "\n"} {
+		f.Add([]byte(in), 7)
+	}
+	f.Fuzz(func(t *testing.T, in []byte, size int) {
+		var outs, faults []string
+		for _, size := range []int{max(len(in), 1), 1, max(size, 1)} {
+			conn := &script{pieces: slices.Collect(slices.Chunk(bytes.Clone(in), size))}
+			fault := ""
+			Serve(t.Context(), conn, lines{}, func(reason string, about []byte) {
+				if fault = reason; len(about) > (lines{}).MaxRequest() {
+					t.Errorf("%d bytes are held", len(about))
+				}
+			})
+			outs, faults = append(outs, conn.out.String()), append(faults, fault)
+		}
+		for i := range outs {
+			if outs[i] != outs[0] || faults[i] != faults[0] {
+				t.Fatalf("%.200q, cut in way %d: %.200q, fault %q; whole: %.200q, %q", in, i, outs[i], faults[i], outs[0], faults[0])
+			}
+		}
+	})
 }
 
 // The memcache client of Postfix has a timeout for every read.

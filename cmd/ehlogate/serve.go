@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -33,6 +34,10 @@ import (
 const (
 	// grace is how long what is in flight may take when the daemon stops.
 	grace = 5 * time.Second
+	// unusable is how long we stay with a config that cannot be used, if systemd
+	// holds our sockets: too many starts in too short a time, and it closes them
+	// (TriggerLimitBurst=, systemd.socket(5)).
+	unusable = time.Second
 	// writeTimeout is how long a reply may take to leave.
 	writeTimeout = 10 * time.Second
 )
@@ -72,6 +77,12 @@ used does, with exit code 78; a socket that cannot be opened with 1.`,
 func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writer) error {
 	cfg, err := o.load()
 	if err != nil {
+		if os.Getenv("LISTEN_FDS") != "" { // those who wait there would have us started again at once
+			select {
+			case <-ctx.Done():
+			case <-time.After(unusable):
+			}
+		}
 		return exitError{exitConfig, err}
 	}
 	lines := newLogWriter(stderr)
@@ -101,7 +112,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 			Outcome: watch.Outcomes("policy")}
 	}
 	stdlog.SetFlags(0)
-	stdlog.SetOutput(debugWriter{log}) // go-milter tells of broken peers there
+	stdlog.SetOutput(milterLog{log, watch}) // where go-milter tells of broken peers, and of panics
 	milterOutcome := watch.Outcomes("milter")
 	filter := &milter.Server{
 		Decider: watch.Counted("milter", eng),
@@ -205,10 +216,17 @@ func fitFiles(conns int, log *logrus.Logger) int {
 	return conns
 }
 
-// debugWriter logs what others write, at debug.
-type debugWriter struct{ log *logrus.Logger }
+// milterLog logs what go-milter does, at debug; a panic of ours, which it has
+// caught, is a fault as with every other protocol.
+type milterLog struct {
+	log   *logrus.Logger
+	watch *admin.Watch
+}
 
-func (w debugWriter) Write(p []byte) (int, error) {
+func (w milterLog) Write(p []byte) (int, error) {
+	if bytes.HasPrefix(p, []byte("panic ")) {
+		w.watch.Fault("milter", "panic", p)
+	}
 	w.log.Debug(strings.TrimSpace(string(p)))
 	return len(p), nil
 }

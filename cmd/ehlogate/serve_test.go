@@ -18,6 +18,10 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"ehlogate/cmd/ehlogate/internal/admin"
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/engine"
 )
 
 // daemon is serve in this process, on unix sockets in a directory.
@@ -298,5 +302,38 @@ func TestStartWithBrokenList(t *testing.T) {
 	d.await("the repaired list", func() bool { return d.suppressed("192.0.2.1") })
 	if code, _ := d.get("/healthz"); code != 200 {
 		t.Errorf("healthz: %d", code)
+	}
+}
+
+// A socket that other machines can reach is warned of.
+func TestReachableFromElsewhere(t *testing.T) {
+	var out syncBuffer
+	lines := newLogWriter(&out)
+	log := newLogger(config.Defaults().Log, lines)
+	for _, addr := range []string{"127.0.0.1:0", "[::1]:0", "0.0.0.0:0"} {
+		sockets, err := openSockets(&config.Listen{Explicit: true, HTTP: []string{addr}}, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sockets[0].Close()
+	}
+	lines.Close()
+	if n := strings.Count(out.String(), "other machines may reach"); n != 1 || !strings.Contains(out.String(), `addr="0.0.0.0:`) {
+		t.Error(out.String())
+	}
+}
+
+// A panic that go-milter caught is counted and told, like any other.
+func TestMilterPanicIsAFault(t *testing.T) {
+	var out syncBuffer
+	lines := newLogWriter(&out)
+	log := newLogger(config.Defaults().Log, lines)
+	eng := engine.New(config.Defaults(), nil, clock, log)
+	w := milterLog{log, admin.NewWatch(admin.NewMetrics(eng), log)}
+	fmt.Fprintf(w, "Error reading milter command: %v\n", io.ErrUnexpectedEOF)
+	fmt.Fprintf(w, "panic handling command: %v\n%s", "boom", "stack")
+	lines.Close()
+	if got := out.String(); strings.Contains(got, "reading") || !strings.Contains(got, "boom") || !strings.Contains(got, "reason=panic") {
+		t.Error(got)
 	}
 }

@@ -38,6 +38,7 @@ func openSockets(l *config.Listen, log *logrus.Logger) (sockets []socket, err er
 	for _, h := range held {
 		s := socket{spokenOn(h, l), h}
 		sockets = append(sockets, s)
+		s.warn(log)
 		log := log.WithFields(logrus.Fields{"protocol": s.protocol, "addr": h.Addr().String(), "held": h.Name})
 		if s.protocol == unknown {
 			log.Error("nobody is answered on this socket: give its unit FileDescriptorName= with what is to be spoken, or name its address in [listen]")
@@ -57,11 +58,22 @@ func openSockets(l *config.Listen, log *logrus.Logger) (sockets []socket, err er
 			if err != nil {
 				return sockets, err
 			}
-			sockets = append(sockets, socket{protocol, ln})
+			s := socket{protocol, ln}
+			sockets = append(sockets, s)
+			s.warn(log)
 			log.WithFields(logrus.Fields{"protocol": protocol, "addr": ln.Addr().String()}).Info("listening")
 		}
 	}
 	return sockets, nil
+}
+
+// warn tells of a socket that others than this machine can reach: nobody has
+// to say there who he is.
+func (s socket) warn(log *logrus.Logger) {
+	if at, ok := s.Addr().(*net.TCPAddr); ok && !at.IP.IsLoopback() {
+		log.WithFields(logrus.Fields{"protocol": s.protocol, "addr": at.String()}).
+			Warn("other machines may reach this socket, and whoever does may ask: see that a firewall lets in only those who should")
+	}
 }
 
 // spokenOn tells the protocol of a held socket: its name says it, or its

@@ -10,8 +10,9 @@ import (
 )
 
 // maxRequest is the longest request in bytes. Postfix sends some forty
-// attributes, of which a few may be as long as its line_length_limit of 2048.
-const maxRequest = 64 << 10
+// attributes; five may be as long as its line_length_limit of 2048, and the
+// login name as what is left of 12288 when it is decoded.
+const maxRequest = 32 << 10
 
 // request is what of a request concerns us. The texts are those of the request
 // itself, good until it is answered.

@@ -17,6 +17,9 @@ const (
 	maxPause = time.Second
 )
 
+// silence is how long nothing more is said of the same trouble.
+const silence = 10 * time.Second
+
 // acceptAll starts a handler for each connection until ln is closed. No other failure ends it: a shortage passes, and a
 // server that has given up answers nobody.
 func (s *Server) acceptAll(ctx context.Context, ln net.Listener, wg *sync.WaitGroup) error {
@@ -57,7 +60,7 @@ func (s *Server) start(ctx context.Context, nc net.Conn, wg *sync.WaitGroup) {
 	wg.Go(func() { s.handle(c) })
 }
 
-// sparse lets one log line through a second and counts those it holds back.
+// sparse lets one log line through in a while and counts those it holds back.
 type sparse struct {
 	mu   sync.Mutex
 	next time.Time
@@ -73,7 +76,7 @@ func (l *sparse) log(e *logrus.Entry, msg string) {
 		return
 	}
 	held := l.held
-	l.next, l.held = now.Add(time.Second), 0
+	l.next, l.held = now.Add(silence), 0
 	l.mu.Unlock()
 	if held > 0 {
 		e = e.WithField("held_back", held)

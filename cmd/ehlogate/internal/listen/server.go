@@ -39,7 +39,7 @@ type Server struct {
 	WriteTimeout time.Duration
 	// Grace is how long a connection that has to leave may take to finish its answer.
 	Grace time.Duration
-	// Log gets at most one line a second of each kind. Nil is the standard logger.
+	// Log gets at most one line of each kind in ten seconds. Nil is the standard logger.
 	Log *logrus.Entry
 	// OnConns is told +1 and -1 as connections come and go.
 	OnConns func(delta int)

@@ -110,7 +110,7 @@ func hammer(ctx context.Context, r *rig) error {
 			defer client.CloseIdleConnections()
 			for i := 0; ctx.Err() == nil; i++ {
 				path := []string{"/metrics", "/healthz", "/api/v1/lists", "/api/v1/decision?addr=127.0.0.10", "/nonsense"}[i%5]
-				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.http+path, nil)
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.at["http"]+path, nil)
 				if err != nil {
 					panic(err)
 				}
@@ -130,7 +130,7 @@ func hammer(ctx context.Context, r *rig) error {
 // metric gives the value of one of the metrics.
 func (r *rig) metric(name string) (float64, error) {
 	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get("http://" + r.http + "/metrics")
+	resp, err := client.Get("http://" + r.at["http"] + "/metrics")
 	if err != nil {
 		return 0, err
 	}

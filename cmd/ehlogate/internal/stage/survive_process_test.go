@@ -6,12 +6,17 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/stage"
 )
 
 // TestSurviveProcess does to the process what is done to processes, again and again, while a real Postfix asks.
 func TestSurviveProcess(t *testing.T) {
 	table := newSurvivals(t, "What happens to the process")
-	r := newRig(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, nil)
+	r := newRig(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, func(h *stage.Holder) {
+		h.Watchdog = 2 * time.Second // more than smtpd waits
+	})
 	for _, through := range []string{own, held, socketmap} {
 		for _, f := range []fault{
 			{name: "kill -9", do: func(ctx context.Context, r *rig) error { return r.again(ctx, syscall.SIGKILL) }},

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/siege"
 	"ehlogate/cmd/ehlogate/internal/stage"
 )
 
@@ -35,7 +36,7 @@ type rig struct {
 	*stage.Postfix
 	*stage.Holder
 	dir    string // config and lists
-	http   string // where it tells of itself
+	at     map[string]string // where it listens itself, by protocol
 	table  *survivals
 	denied func(last int, from, to time.Time) (yes, no bool) // what the lists may say between two points in time
 }
@@ -64,23 +65,27 @@ type fault struct {
 // it starts.
 func newRig(t *testing.T, table *survivals, config string, files map[string]string, tune func(*stage.Holder)) *rig {
 	t.Helper()
-	ports, err := stage.FreePorts(2)
+	ports, err := stage.FreePorts(len(siege.Protocols))
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := tempDir(t)
 	etc := stage.LayoutOf(dir).Config
-	r := &rig{table: table, http: fmt.Sprintf("127.0.0.1:%d", ports[1])}
+	r := &rig{table: table, at: map[string]string{}}
+	listen := "[listen]\n"
+	for i, protocol := range siege.Protocols {
+		r.at[protocol] = fmt.Sprintf("127.0.0.1:%d", ports[i])
+		listen += fmt.Sprintf("%s = [%q]\n", protocol, r.at[protocol])
+	}
 	r.denied = func(last int, _, _ time.Time) (yes, no bool) { return last%2 == 0, last%2 != 0 }
-	at := fmt.Sprintf("127.0.0.1:%d", ports[0])
-	r.Holder, r.dir = newHolder(t, fmt.Sprintf("explicit_offer = true\n%s\n[listen]\nmemcache = [%q]\nhttp = [%q]\n", config, at, r.http), files)
-	r.User, r.Watchdog = nobody, 2*time.Second
+	r.Holder, r.dir = newHolder(t, "explicit_offer = true\n"+config+listen, files)
+	r.User, r.Watchdog = nobody, 5*time.Second
 	if tune != nil {
 		tune(r.Holder)
 	}
 	hold(t, r.Holder, "memcache", filepath.Join(r.dir, "memcache"))
 	hold(t, r.Holder, "socketmap", filepath.Join(r.dir, "socketmap"))
-	hold(t, r.Holder, "http", r.http)
+	hold(t, r.Holder, "http", r.at["http"])
 	if err := r.Holder.Start(soon(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +100,7 @@ func newRig(t *testing.T, table *survivals, config string, files map[string]stri
 			service("socketmap", "socketmap:unix:"+r.dir+"/socketmap:starttls"),
 		},
 		Files: map[string]string{
-			"own.cf":      memcacheCF("inet:"+at, "starttls:%s", 1, backup),
+			"own.cf":      memcacheCF("inet:"+r.at["memcache"], "starttls:%s", 1, backup),
 			"held.cf":     memcacheCF("unix:"+r.dir+"/memcache", "starttls:%s", 1, backup),
 			"backup.cidr": "0.0.0.0/0 dsn\n",
 		},
