@@ -34,8 +34,8 @@ import (
 const (
 	// grace is how long what is in flight may take when the daemon stops.
 	grace = 5 * time.Second
-	// unusable is how long we stay with a config that cannot be used, if systemd
-	// holds our sockets: too many starts in too short a time, and it closes them
+	// unusable is how long a start takes that fails, if systemd holds our sockets:
+	// too many starts in too short a time, and it closes them
 	// (TriggerLimitBurst=, systemd.socket(5)).
 	unusable = time.Second
 	// writeTimeout is how long a reply may take to leave.
@@ -75,15 +75,19 @@ used does, with exit code 78; a socket that cannot be opened with 1.`,
 }
 
 func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writer) error {
-	cfg, err := o.load()
-	if err != nil {
-		if os.Getenv("LISTEN_FDS") != "" { // those who wait there would have us started again at once
+	failed := func(code int, err error) error { return exitError{code, err} }
+	if os.Getenv("LISTEN_FDS") != "" { // those who wait at the sockets would have us started again at once
+		failed = func(code int, err error) error {
 			select {
 			case <-ctx.Done():
 			case <-time.After(unusable):
 			}
+			return exitError{code, err}
 		}
-		return exitError{exitConfig, err}
+	}
+	cfg, err := o.load()
+	if err != nil {
+		return failed(exitConfig, err)
 	}
 	lines := newLogWriter(stderr)
 	defer lines.Close()
@@ -93,7 +97,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	}
 	sockets, err := openSockets(&cfg.Listen, log) // first, so that whoever asks waits for the lists instead of being refused
 	if err != nil {
-		return exitError{exitWrong, err}
+		return failed(exitWrong, err)
 	}
 	eng := engine.New(cfg, o.load, clock, log)
 	metrics := admin.NewMetrics(eng)

@@ -46,10 +46,6 @@ func example(t *testing.T, name string) string {
 // The shipped examples have nothing to complain of, as they stand and with all
 // that is commented out in master.cf.
 func TestExamples(t *testing.T) {
-	cfg, err := config.Load(filepath.Join(examples, "ehlogate.toml"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	master := example(t, "postfix/master.cf")
 	screen := regexp.MustCompile(`(?m)^#(smtp|  -o)`).ReplaceAllString(master, "$1")
 	screen = screen[strings.Index(screen, "smtp       inet  n  -  y  -  1  postscreen"):]
@@ -62,7 +58,7 @@ func TestExamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r := Examine(ThisHost(false), GateOf(cfg), pf, nil, nil); len(r.Findings) > 0 {
+		if r := Examine(ThisHost(false), GateOf(config.Defaults()), pf, nil, nil); len(r.Findings) > 0 { // as in the package: no [listen]
 			t.Errorf("%s:\n%s", name, ids(r))
 		}
 	}

@@ -63,6 +63,8 @@ func openTCP(addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("another process is listening there (ss -ltnp shows it): stop it, or configure another port: %w", err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, fmt.Errorf("this machine has no such address: %w", err)
+	case errors.Is(err, syscall.EAFNOSUPPORT):
+		return nil, fmt.Errorf("this process may open no such socket: name the address in a socket unit (systemd: ListenStream=) or allow it (RestrictAddressFamilies=, PrivateNetwork=no): %w", err)
 	case errors.Is(err, syscall.EACCES):
 		return nil, fmt.Errorf("ports below 1024 need CAP_NET_BIND_SERVICE: configure a higher one: %w", err)
 	}

@@ -96,6 +96,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 // Conns is how many connections there are. It waits for whatever holds up the server's bookkeeping, and so tells a watchdog
 // whether something does.
 func (s *Server) Conns() int {
+	s.once.Do(s.setUp)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns)

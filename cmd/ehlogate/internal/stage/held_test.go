@@ -149,29 +149,28 @@ func TestHeldSockets(t *testing.T) {
 func TestNotify(t *testing.T) {
 	t.Parallel()
 	h, dir := newHolder(t, heldLists, map[string]string{"deny.list": "192.0.2.1\n"})
-	h.Watchdog = time.Second
+	h.Watchdog = 3 * time.Second
 	at := filepath.Join(dir, "tcp_table")
 	hold(t, h, "ehlogate.socket", at)
-	ctx := soon(t)
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	must(h.Start(ctx))
+	must(h.Start(soon(t)))
 	must(h.Signal(syscall.SIGHUP))
-	must(h.Ready(ctx, 2))
+	must(h.Ready(soon(t), 2))
 	if h.Heard("RELOADING=1") != 1 {
 		t.Error("it did not say that it reloads")
 	}
 	must(os.WriteFile(filepath.Join(dir, "ehlogate.toml"), []byte("nonsense = 1\n"), 0o644))
 	must(h.Signal(syscall.SIGHUP))
-	must(h.Ready(ctx, 3))
-	must(h.Said(ctx, "STATUS=reload refused, the old config stays: "+dir+`/ehlogate.toml:1:1: unknown key "nonsense"`, 1))
+	must(h.Ready(soon(t), 3))
+	must(h.Said(soon(t), "STATUS=reload refused, the old config stays: "+dir+`/ehlogate.toml:1:1: unknown key "nonsense"`, 1))
 	must(os.WriteFile(filepath.Join(dir, "ehlogate.toml"), []byte(heldLists), 0o644))
 
-	must(h.Said(ctx, "WATCHDOG=1", 10)) // longer than it may be silent
+	must(h.Said(soon(t), "WATCHDOG=1", 5)) // longer than it may be silent
 	if n := h.Starts(); n != 1 {
 		t.Errorf("started %d times", n)
 	}
@@ -183,4 +182,3 @@ func TestNotify(t *testing.T) {
 		t.Errorf("started %d times", n)
 	}
 }
-

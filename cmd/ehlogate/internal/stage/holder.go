@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,12 +36,13 @@ type Holder struct {
 	cancel  context.CancelFunc
 	over    sync.WaitGroup
 
-	mu     sync.Mutex
-	child  *child
-	heard  time.Time
-	states []string // all that was said, by all of its processes
-	starts int
-	err    error // why it is not started again
+	mu       sync.Mutex
+	child    *child
+	heard    time.Time
+	states   []string // all that was said, by all of its processes
+	starts   int
+	stopping bool  // it has said that it ends
+	err      error // why it is not started again
 
 	gone    time.Time // since when nobody answers; zero: somebody does
 	outages []outage
@@ -212,107 +211,4 @@ func (h *Holder) Stop(ctx context.Context) error {
 		return fmt.Errorf("ending %s: %w\n%s", h.Path, err, h.Log.Tail(30))
 	}
 	return nil
-}
-
-// keep runs the program again and again until ctx ends.
-func (h *Holder) keep(ctx context.Context) {
-	for ctx.Err() == nil {
-		c, err := h.run(ctx)
-		if c == nil && err == nil {
-			return
-		}
-		if err != nil {
-			h.mu.Lock()
-			h.err = err
-			h.mu.Unlock()
-			return
-		}
-		h.watch(ctx, c)
-		select {
-		case <-ctx.Done():
-		case <-time.After(startAgain):
-		}
-	}
-}
-
-// run starts one process; none if ctx has ended.
-func (h *Holder) run(ctx context.Context) (*child, error) {
-	output := h.Log.path
-	if h.Output != "" {
-		output = h.Output
-	}
-	out, err := os.OpenFile(output, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("opening the log of %s: %w", h.Path, err)
-	}
-	defer out.Close()
-	// Only a process knows its own number before it becomes the program.
-	line := append([]string{"/bin/sh", "-c", `LISTEN_PID=$$ exec "$@"`, "sh"}, h.Exec...)
-	line = append(append(line, h.Path), h.Args...)
-	cmd := exec.Command(line[0], line[1:]...)
-	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = out, out, h.sockets
-	cmd.Env = append(os.Environ(), h.Env...)
-	cmd.Env = append(cmd.Env, fmt.Sprintf("LISTEN_FDS=%d", len(h.sockets)), "LISTEN_FDNAMES="+strings.Join(h.names, ":"),
-		"NOTIFY_SOCKET="+h.notify.LocalAddr().String())
-	if h.Watchdog > 0 {
-		cmd.Env = append(cmd.Env, fmt.Sprintf("WATCHDOG_USEC=%d", h.Watchdog.Microseconds()))
-	}
-	cmd.SysProcAttr = childAttr(syscall.SIGKILL)
-	if h.User != 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: h.User, Gid: h.User}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if ctx.Err() != nil {
-		return nil, nil
-	}
-	if h.child, err = startChild(cmd); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", h.Path, err)
-	}
-	h.starts++
-	h.heard = time.Now()
-	return h.child, nil
-}
-
-// watch returns when the process has ended. One that says nothing for too long is ended.
-func (h *Holder) watch(ctx context.Context, c *child) {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-c.done:
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			h.lost()
-			if ctx.Err() == nil {
-				h.child = nil
-			}
-			return
-		case <-tick.C:
-			h.mu.Lock()
-			silent := h.Watchdog > 0 && time.Since(h.heard) > h.Watchdog
-			h.mu.Unlock()
-			if silent {
-				_ = c.signal(syscall.SIGKILL) // it fails if the process has just ended
-			}
-		}
-	}
-}
-
-// listen notes what the program says, until the socket is closed.
-func (h *Holder) listen() {
-	for buf := make([]byte, 4096); ; {
-		n, err := h.notify.Read(buf)
-		if err != nil {
-			return
-		}
-		h.mu.Lock()
-		h.heard = time.Now()
-		states := strings.Split(string(buf[:n]), "\n")
-		h.states = append(h.states, states...)
-		if slices.Contains(states, "READY=1") && !h.gone.IsZero() {
-			h.outages, h.gone = append(h.outages, outage{h.gone, h.heard}), time.Time{}
-		}
-		h.mu.Unlock()
-	}
 }

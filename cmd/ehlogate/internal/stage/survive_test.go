@@ -35,7 +35,7 @@ const nobody = 65534
 type rig struct {
 	*stage.Postfix
 	*stage.Holder
-	dir    string // config and lists
+	dir    string            // config and lists
 	at     map[string]string // where it listens itself, by protocol
 	table  *survivals
 	denied func(last int, from, to time.Time) (yes, no bool) // what the lists may say between two points in time

@@ -122,7 +122,7 @@ func (d *demo) setUp(mainCF string) error {
 	}
 	d.postfix, err = stage.NewPostfix(stage.PostfixConfig{
 		Dir:  filepath.Join(d.dir, "postfix"),
-		Main: strings.ReplaceAll(string(fragment), "127.0.0.1:10046", addr),
+		Main: strings.ReplaceAll(string(fragment), "unix:ehlogate/memcache", "inet:"+addr),
 		Services: []stage.Service{{Name: "smtp", Options: map[string]string{
 			"smtpd_discard_ehlo_keyword_address_maps": "$ehlogate_map",
 		}}},

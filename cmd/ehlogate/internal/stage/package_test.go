@@ -1,0 +1,241 @@
+package stage_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/stage"
+)
+
+// newPackages builds the Debian package, and unlisted of it that differ in the version alone; it returns their paths.
+func newPackages(t *testing.T, versions ...string) (paths []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	dir := tempDir(t)
+	run := func(name string, args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(ctx, name, args...)
+		cmd.Env = append(os.Environ(), "VERSION="+versions[0])
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s (run .ci/deps): %v\n%s", name, err, out)
+		}
+	}
+	run(filepath.Join(examples, "debian/build"), dir)
+	found, err := filepath.Glob(filepath.Join(dir, "ehlogate_*.deb"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("packages %q, %v", found, err)
+	}
+	tree := filepath.Join(dir, "tree")
+	run("dpkg-deb", "--raw-extract", found[0], tree)
+	control, err := os.ReadFile(filepath.Join(tree, "DEBIAN/control"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths = found
+	for _, version := range versions[1:] {
+		text := regexp.MustCompile(`(?m)^Version: .*`).ReplaceAllString(string(control), "Version: "+version)
+		if err := os.WriteFile(filepath.Join(tree, "DEBIAN/control"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, version+".deb")
+		run("dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, path)
+		paths = append(paths, path)
+	}
+	return paths
+}
+
+// The two smtpds: through the map with a backup, and through the one without.
+const (
+	throughCache = "127.0.0.1:25"
+	throughMap   = "127.0.0.1:26"
+)
+
+// startMail starts the machine's own Postfix, as this machine has it installed, on examples/postfix/main.cf: both
+// smtpds are chrooted.
+func (m machine) startMail(t *testing.T) {
+	t.Helper()
+	master, err := m.Files().ReadFile("usr/share/postfix/master.cf.dist")
+	if err != nil {
+		t.Fatalf("postfix is needed (run .ci/deps): %v", err)
+	}
+	smtpd := regexp.MustCompile(`(?m)^smtp +inet .*$`)
+	m.write(t, map[string]string{
+		"etc/postfix/main.cf": `compatibility_level = 3.6
+myhostname = mx.stage.test
+mydestination =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+alias_maps =
+alias_database =
+smtpd_peername_lookup = no
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = none
+smtpd_client_connection_count_limit = 0
+smtpd_client_event_limit_exceptions = static:all
+` + example(t, "postfix/main.cf"),
+		"etc/postfix/master.cf": smtpd.ReplaceAllString(string(master), `127.0.0.1:25 inet n - y - - smtpd
+  -o smtpd_discard_ehlo_keyword_address_maps=$$ehlogate_map
+127.0.0.1:26 inet n - y - - smtpd
+  -o smtpd_discard_ehlo_keyword_address_maps=socketmap:unix:ehlogate/socketmap:starttls`),
+	})
+	m.run(t, "systemctl start postfix")
+}
+
+// session plays one session in the machine, and tells whether STARTTLS was offered.
+func (m machine) session(ctx context.Context, addr, source string) (offered bool, took time.Duration, err error) {
+	err = m.Inside(func() error {
+		r, err := stage.Session(ctx, addr, source, "client.example")
+		offered, took = r.Reply.Offers("STARTTLS"), r.EHLO
+		return err
+	})
+	return offered, took, err
+}
+
+// offers checks who is offered STARTTLS through one of the smtpds.
+func (m machine) offers(t *testing.T, addr string, want map[string]bool) {
+	t.Helper()
+	for source, want := range want {
+		offered, _, err := m.session(soon(t), addr, source)
+		if err != nil || offered != want {
+			t.Errorf("%s at %s: offered %v, %v; want %v", source, addr, offered, err, want)
+		}
+	}
+}
+
+// mailLoad plays sessions through an smtpd until the returned function is called, and then until there have been enough.
+// backup is what it means that STARTTLS is offered to who is denied.
+func (m machine) mailLoad(t *testing.T, addr string, backup stage.Verdict, enough int64) (stop func() stage.Tally) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var over sync.WaitGroup
+	var tally stage.Tally
+	var played atomic.Int64
+	stopping := make(chan struct{})
+	over.Go(func() {
+		tally = stage.Load(ctx, 0, 4, func(ctx context.Context, i int) (stage.Verdict, time.Duration, error) {
+			ctx, cancelSession := context.WithTimeout(ctx, patience)
+			defer cancelSession()
+			source := []string{denied, unlisted}[i%2]
+			offered, took, err := m.session(ctx, addr, source)
+			if played.Add(1) >= enough {
+				select {
+				case <-stopping:
+					cancel()
+				default:
+				}
+			}
+			switch {
+			case err != nil:
+				return stage.Unanswered, took, err
+			case offered == (source == unlisted):
+				return stage.Right, took, nil
+			case offered:
+				return backup, took, fmt.Errorf("%s was offered STARTTLS after %v", source, took)
+			}
+			return stage.Wrong, took, fmt.Errorf("%s was not offered STARTTLS", source)
+		})
+	})
+	stop = sync.OnceValue(func() stage.Tally {
+		close(stopping)
+		over.Wait()
+		return tally
+	})
+	t.Cleanup(func() { cancel(); stop() })
+	return stop
+}
+
+// TestPackage installs the Debian package beside a Postfix that asks it, upgrades it while mail comes in, removes and purges
+// it.
+func TestPackage(t *testing.T) {
+	t.Parallel()
+	debs := newPackages(t, "1-1", "2-1", "3-1")
+	m := startMachine(t)
+	for i, path := range debs {
+		m.copy(t, fmt.Sprintf("root/%d.deb", i), path)
+	}
+	m.startMail(t)
+	all, some := map[string]bool{denied: true, unlisted: true}, map[string]bool{denied: false, unlisted: true}
+	m.offers(t, throughCache, all) // by the backup: nothing is there yet
+
+	m.run(t, "dpkg -i /root/0.deb")
+	m.run(t, "systemctl is-enabled ehlogate.service ehlogate.socket ehlogate-http.socket")
+	m.answers(t, queries(denied, false))
+	const list = "etc/ehlogate/lists/deny.list"
+	shipped, err := m.Files().ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := string(shipped) + denied + "\n"
+	m.write(t, map[string]string{list: edited})
+	kept := func(t *testing.T) {
+		t.Helper()
+		if text, err := m.Files().ReadFile(list); err != nil || string(text) != edited {
+			t.Errorf("the edited list: %q, %v", text, err)
+		}
+	}
+	until(t, "the edited list", func() bool { return m.ask(soon(t), queries(denied, true)[0]) == nil })
+	m.answers(t, queries(denied, true))
+	m.offers(t, throughCache, some)
+	m.offers(t, throughMap, some)
+
+	t.Run("upgraded", func(t *testing.T) {
+		held := m.held(t)
+		const enough = 2500 // sessions through each
+		cache := m.mailLoad(t, throughCache, stage.Backup, enough)
+		table := m.mailLoad(t, throughMap, stage.Wrong, enough) // it has no backup
+		knocks := m.knocking(t, queue+"memcache", queue+"socketmap", queue+"policy", queue+"milter")
+		for _, deb := range []string{"/root/1.deb", "/root/2.deb"} {
+			before := m.show(t, "MainPID")
+			m.run(t, "dpkg -i "+deb)
+			if after := m.show(t, "MainPID"); after == before || after == "0" || m.show(t, "ActiveState") != "active" {
+				t.Errorf("%s: process %s, before %s", deb, after, before)
+			}
+		}
+		t.Logf("%d connections, none refused", knocks())
+		for addr, tally := range map[string]stage.Tally{throughCache: cache(), throughMap: table()} {
+			t.Logf("%s: %+v", addr, tally)
+			// A smtpd may lose the one answer that it waits for at that moment, and has a backup for that.
+			if tally.Sessions < enough || tally.Right+tally.Backup != tally.Sessions || tally.Backup*100 > tally.Sessions {
+				t.Errorf("%s: %+v", addr, tally)
+			}
+		}
+		if after := m.held(t); !maps.Equal(after, held) {
+			t.Errorf("sockets %v, before %v", after, held)
+		}
+		if version := m.run(t, "dpkg-query -Wf ${Version} ehlogate"); version != "3-1" {
+			t.Errorf("version %s", version)
+		}
+		kept(t)
+	})
+
+	t.Run("removed", func(t *testing.T) {
+		m.run(t, "dpkg -r ehlogate")
+		if state := m.show(t, "ActiveState"); state != "inactive" {
+			t.Errorf("it is %s", state)
+		}
+		for addr := range m.sockets(t) {
+			if ours(addr) {
+				t.Errorf("somebody listens on %s", addr)
+			}
+		}
+		kept(t)
+		m.offers(t, throughCache, all)
+	})
+
+	t.Run("purged", func(t *testing.T) {
+		m.run(t, "dpkg -P ehlogate")
+		if left := m.run(t, "find /etc /usr /lib/systemd /run /var/lib /var/spool /var/log -name *ehlogate*"); left != "" {
+			t.Errorf("there is still\n%s", left)
+		}
+		m.offers(t, throughCache, all)
+	})
+}
