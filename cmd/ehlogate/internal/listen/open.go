@@ -1,8 +1,8 @@
 // Package listen turns the addresses of the config into listening sockets and serves the connections that arrive on them.
 //
-// [Open] makes the socket, [Server] looks after what comes in: accept errors, the connection cap, panics and the graceful
-// stop. What it guarantees is that no fault of one connection, and no shortage in the kernel, costs another connection its
-// answer.
+// [Open] makes the socket, or it is [Inherited] from a service manager that keeps it open; [Server] looks after what comes
+// in: accept errors, the connection cap, panics and the graceful stop. What it guarantees is that no fault of one
+// connection, and no shortage in the kernel, costs another connection its answer.
 package listen
 
 import (

@@ -8,6 +8,8 @@
 //   - [SMTP] is a client that binds a chosen source address and gives every single reply to its caller; [Session] is one
 //     connect, EHLO and QUIT, and [Load] plays many of them and counts.
 //   - [Daemon] runs a binary, waits until it serves, and can kill, stop, continue and restart it; [Build] makes the binary.
+//   - [Holder] holds sockets for a binary and keeps it running, as systemd does, and knows when nobody answered.
+//   - [Machine] is a real systemd, with namespaces and files of its own.
 //
 // Nothing here depends on the testing package: everything takes a context and a directory and returns errors, and an error
 // carries the end of the log of the server that caused it. Postfix insists on root and on its own users, so the caller must be

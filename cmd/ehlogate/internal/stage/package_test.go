@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -188,7 +189,12 @@ func TestPackage(t *testing.T) {
 	m.offers(t, throughMap, some)
 
 	t.Run("upgraded", func(t *testing.T) {
-		held := m.held(t)
+		open := m.held(t)
+		rows := newSurvivals(t, "What happens to the package, on a real systemd")
+		before := map[string]stage.Tally{}
+		for _, addr := range []string{throughCache, throughMap} {
+			before[addr] = m.mailLoad(t, addr, stage.Wrong, sessionsBefore)()
+		}
 		const enough = 2500 // sessions through each
 		cache := m.mailLoad(t, throughCache, stage.Backup, enough)
 		table := m.mailLoad(t, throughMap, stage.Wrong, enough) // it has no backup
@@ -202,14 +208,20 @@ func TestPackage(t *testing.T) {
 		}
 		t.Logf("%d connections, none refused", knocks())
 		for addr, tally := range map[string]stage.Tally{throughCache: cache(), throughMap: table()} {
-			t.Logf("%s: %+v", addr, tally)
+			var peak float64
+			status := m.run(t, "cat /proc/"+m.show(t, "MainPID")+"/status")
+			if _, err := fmt.Sscanf(strings.Join(field(status, "VmHWM"), " "), "%f kB", &peak); err != nil {
+				t.Error(err)
+			}
+			through := map[string]string{throughCache: held, throughMap: socketmap}[addr]
+			rows.add(survival{"dpkg -i of a newer version", through, 2, tally, before[addr].P99, peak / 1024})
 			// A smtpd may lose the one answer that it waits for at that moment, and has a backup for that.
 			if tally.Sessions < enough || tally.Right+tally.Backup != tally.Sessions || tally.Backup*100 > tally.Sessions {
 				t.Errorf("%s: %+v", addr, tally)
 			}
 		}
-		if after := m.held(t); !maps.Equal(after, held) {
-			t.Errorf("sockets %v, before %v", after, held)
+		if after := m.held(t); !maps.Equal(after, open) {
+			t.Errorf("sockets %v, before %v", after, open)
 		}
 		if version := m.run(t, "dpkg-query -Wf ${Version} ehlogate"); version != "3-1" {
 			t.Errorf("version %s", version)
