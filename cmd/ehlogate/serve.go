@@ -34,9 +34,8 @@ import (
 const (
 	// grace is how long what is in flight may take when the daemon stops.
 	grace = 5 * time.Second
-	// unusable is how long a start takes that fails, if systemd holds our sockets:
-	// too many starts in too short a time, and it closes them
-	// (TriggerLimitBurst=, systemd.socket(5)).
+	// unusable is how long a start with a config that cannot be used takes, if
+	// sockets are held; see hangUp.
 	unusable = time.Second
 	// writeTimeout is how long a reply may take to leave.
 	writeTimeout = 10 * time.Second
@@ -46,8 +45,8 @@ func newServe(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Answer mail servers until told to stop",
-		Long: `Answers mail servers on the sockets of [listen] in the config; without a config
-file on loopback, with no lists:
+		Long: `Answers mail servers on the sockets that systemd holds, and on those of [listen]
+in the config. Without either it listens on loopback:
 
     memcache   127.0.0.1:10046   Postfix (recommended: it has a backup)
     socketmap  127.0.0.1:10041   Postfix, Sendmail
@@ -56,11 +55,15 @@ file on loopback, with no lists:
     milter     127.0.0.1:10044   Postfix, Sendmail, likewise
     http       127.0.0.1:10045   /healthz /metrics /api/v1/decision /api/v1/lists
 
+What is spoken on a socket that systemd holds is said by FileDescriptorName= of
+its unit, or by its address in [listen], or by the name of its file.
+
 Changes of list files take effect by themselves. SIGHUP reads config and lists
 again; what is broken is reported and the old stays. SIGTERM ends it.
 
 A list that cannot be loaded does not stop the start. A config that cannot be
-used does, with exit code 78; a socket that cannot be opened with 1.`,
+used does, with exit code 78; a socket that cannot be opened with 1, but if
+systemd holds others, those are served.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			signal.Ignore(syscall.SIGPIPE) // a log reader that dies is not our end
@@ -75,19 +78,11 @@ used does, with exit code 78; a socket that cannot be opened with 1.`,
 }
 
 func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writer) error {
-	failed := func(code int, err error) error { return exitError{code, err} }
-	if os.Getenv("LISTEN_FDS") != "" { // those who wait at the sockets would have us started again at once
-		failed = func(code int, err error) error {
-			select {
-			case <-ctx.Done():
-			case <-time.After(unusable):
-			}
-			return exitError{code, err}
-		}
-	}
+	held, heldErr := listen.Inherited()
 	cfg, err := o.load()
 	if err != nil {
-		return failed(exitConfig, err)
+		hangUp(ctx, held, unusable)
+		return exitError{exitConfig, err}
 	}
 	lines := newLogWriter(stderr)
 	defer lines.Close()
@@ -95,14 +90,18 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	if cfg.File == "" {
 		log.Warnf("no config file: serving built-in defaults, every client is offered STARTTLS (write %s, or name a file with -c)", config.DefaultFile)
 	}
-	sockets, err := openSockets(&cfg.Listen, log) // first, so that whoever asks waits for the lists instead of being refused
+	if heldErr != nil {
+		log.WithError(heldErr).Error("no answer on a socket that was passed by the service manager")
+	}
+	// Before the lists, so that whoever asks waits for them instead of being refused.
+	sockets, missing, err := openSockets(held, &cfg.Listen, log)
 	if err != nil {
-		return failed(exitWrong, err)
+		return exitError{exitWrong, err}
 	}
 	eng := engine.New(cfg, o.load, clock, log)
 	metrics := admin.NewMetrics(eng)
 	watch := admin.NewWatch(metrics, log)
-	httpConn, stopHTTP := admin.ServeConn((&admin.API{Engine: eng, Metrics: metrics, Watch: watch}).Handler(), log)
+	httpConn, stopHTTP := admin.ServeConn((&admin.API{Engine: eng, Metrics: metrics, Watch: watch, Missing: missing}).Handler(), log)
 	defer stopHTTP()
 
 	lookup := func(name string, make func(policyd.Backend) policyd.Protocol) func(context.Context, net.Conn) {
@@ -127,33 +126,35 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 		Outcome: func(o lists.Outcome, c lists.Client, d lists.Decision) { milterOutcome(0, o, c, d) },
 		Fault:   func(reason string) { watch.Fault("milter", reason, nil) },
 	}
-	services := map[string]*listen.Server{
-		"memcache":  {Handler: lookup("memcache", func(b policyd.Backend) policyd.Protocol { return &memcache.Server{Backend: b} })},
-		"socketmap": {Handler: lookup("socketmap", func(b policyd.Backend) policyd.Protocol { return &socketmap.Server{Backend: b} })},
-		"tcp_table": {Handler: lookup("tcp_table", func(b policyd.Backend) policyd.Protocol { return &tcptable.Server{Backend: b} })},
-		"policy":    {Handler: lookup("policy", policy)},
-		"milter":    {Handler: filter.Serve},
-		"http":      {Handler: httpConn},
-		unknown:     {Handler: func(context.Context, net.Conn) {}}, // to be hung up on is better than to wait
+	handlers := map[string]func(context.Context, net.Conn){
+		"memcache":  lookup("memcache", func(b policyd.Backend) policyd.Protocol { return &memcache.Server{Backend: b} }),
+		"socketmap": lookup("socketmap", func(b policyd.Backend) policyd.Protocol { return &socketmap.Server{Backend: b} }),
+		"tcp_table": lookup("tcp_table", func(b policyd.Backend) policyd.Protocol { return &tcptable.Server{Backend: b} }),
+		"policy":    lookup("policy", policy),
+		"milter":    filter.Serve,
+		"http":      httpConn,
+		unknown:     func(context.Context, net.Conn) {}, // to be hung up on is better than to wait
 	}
-	conns := fitFiles(cfg.Listen.MaxConnections, log)
-	for name, s := range services {
-		s.Name, s.MaxConns, s.WriteTimeout, s.Grace, s.Log = name, conns, writeTimeout, grace, logrus.NewEntry(log)
-		s.OnFault = func(reason string) { watch.Fault(name, reason, nil) }
-		if name != unknown {
-			s.OnConns = metrics.Conns(name)
-		}
-	}
-	services["http"].MaxConns, services["http"].WriteTimeout = min(conns, maxHTTP), 0 // net/http has its own
 
 	// From here on, what is started ends with ctx.
 	ctx, cancel := context.WithCancelCause(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel(nil) // before the wait
-	for _, s := range sockets {
+	conns := fitFiles(cfg.Listen.MaxConnections, len(sockets), log)
+	var servers []*listen.Server
+	for _, s := range sockets { // each for itself: a crowd at one takes no place from those at another
+		server := &listen.Server{
+			Name: s.protocol, Handler: handlers[s.protocol], MaxConns: conns, WriteTimeout: writeTimeout, Grace: grace,
+			Log: logrus.NewEntry(log), OnConns: metrics.Conns(s.protocol),
+			OnFault: func(reason string) { watch.Fault(s.protocol, reason, nil) },
+		}
+		if s.protocol == "http" {
+			server.MaxConns, server.WriteTimeout = min(conns, maxHTTP), 0 // net/http has its own
+		}
+		servers = append(servers, server)
 		running.Go(func() {
-			if err := services[s.protocol].Serve(ctx, s); err != nil {
+			if err := server.Serve(ctx, s); err != nil {
 				cancel(err)
 			}
 		})
@@ -164,7 +165,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	running.Go(func() {
 		watchdog(ctx, log, func(ctx context.Context) {
 			eng.Decide(ctx, lists.Client{})
-			for _, s := range services {
+			for _, s := range servers {
 				s.Conns()
 			}
 		})
@@ -203,18 +204,18 @@ func status(eng *engine.Engine) string {
 // who look, and must not starve those who are answered.
 const maxHTTP = 64
 
-// fitFiles lowers the number of connections for each protocol to what the
-// limit on open files allows, so that those of one protocol never take the
-// last descriptor from another. Connections that are leaving count too.
-func fitFiles(conns int, log *logrus.Logger) int {
-	const protocols, spare = 5, 64 + 2*maxHTTP
+// fitFiles lowers the number of connections for each socket to what the limit
+// on open files allows, so that those of one never take the last descriptor
+// from another. Connections that are leaving count too.
+func fitFiles(conns, sockets int, log *logrus.Logger) int {
+	const spare = 64 + 2*maxHTTP
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return conns
 	}
-	if fits := (int(min(limit.Cur, 1<<30)) - spare) / (2 * protocols); fits < conns {
+	if fits := (int(min(limit.Cur, 1<<30)) - spare) / (2 * max(sockets, 1)); fits < conns {
 		fits = max(fits, 1)
-		log.Warnf("the limit of %d open files allows %d connections for each protocol, not %d (systemd: LimitNOFILE=)", limit.Cur, fits, conns)
+		log.Warnf("the limit of %d open files allows %d connections for each socket, not %d (systemd: LimitNOFILE=)", limit.Cur, fits, conns)
 		return fits
 	}
 	return conns

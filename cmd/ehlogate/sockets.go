@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"net"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -21,20 +24,10 @@ type socket struct {
 const unknown = "unknown"
 
 // openSockets takes the sockets that the service manager holds for us, and
-// opens what else [listen] names. Defaults are not opened if there are held
-// ones.
-func openSockets(l *config.Listen, log *logrus.Logger) (sockets []socket, err error) {
-	held, err := listen.Inherited()
-	if err != nil {
-		log.WithError(err).Error("no answer on a socket that was passed by the service manager")
-	}
-	defer func() {
-		if err != nil {
-			for _, s := range sockets {
-				s.Close()
-			}
-		}
-	}()
+// opens what else [listen] names; defaults are not opened if there are held
+// ones. With held ones the rest is served even if an address cannot be opened:
+// missing tells of those.
+func openSockets(held []listen.Held, l *config.Listen, log *logrus.Logger) (sockets []socket, missing []string, err error) {
 	for _, h := range held {
 		s := socket{spokenOn(h, l), h}
 		sockets = append(sockets, s)
@@ -47,24 +40,63 @@ func openSockets(l *config.Listen, log *logrus.Logger) (sockets []socket, err er
 		}
 	}
 	if len(held) > 0 && !l.Explicit {
-		return sockets, nil
+		return sockets, nil, nil
 	}
 	for _, protocol := range config.Protocols {
 		for _, addr := range l.Of(protocol) {
-			if slices.ContainsFunc(held, func(h listen.Held) bool { return h.At(addr) }) {
+			log := log.WithFields(logrus.Fields{"protocol": protocol, "addr": addr})
+			if i := slices.IndexFunc(held, func(h listen.Held) bool { return h.At(addr) }); i >= 0 {
+				if is := spokenOn(held[i], l); is != protocol {
+					log.Errorf("the unit of this socket says that %s is spoken there, [listen] says %s: the unit counts", is, protocol)
+					missing = append(missing, protocol+" on "+addr)
+				}
 				continue
 			}
 			ln, err := listen.Open(addr, listen.SocketOptions{Group: l.SocketGroup, Mode: l.SocketMode})
-			if err != nil {
-				return sockets, err
+			switch {
+			case err == nil:
+				s := socket{protocol, ln}
+				sockets = append(sockets, s)
+				s.warn(log.Logger)
+				log.Info("listening")
+			case len(held) > 0:
+				log.WithError(err).Error("this address is not served, others are")
+				missing = append(missing, protocol+" on "+addr)
+			default:
+				for _, s := range sockets {
+					s.Close()
+				}
+				return nil, nil, err
 			}
-			s := socket{protocol, ln}
-			sockets = append(sockets, s)
-			s.warn(log)
-			log.WithFields(logrus.Fields{"protocol": protocol, "addr": ln.Addr().String()}).Info("listening")
 		}
 	}
-	return sockets, nil
+	return sockets, missing, nil
+}
+
+// hangUp closes each connection to held sockets, for a time: to be hung up on
+// is better than to wait, and one that waits has us started again at once,
+// until systemd closes the sockets (TriggerLimitBurst=, systemd.socket(5)).
+func hangUp(ctx context.Context, held []listen.Held, long time.Duration) {
+	if len(held) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, long)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, h := range held {
+		context.AfterFunc(ctx, func() { h.Close() })
+		all.Go(func() {
+			for {
+				c, err := h.Accept()
+				if err != nil {
+					return
+				}
+				c.Close()
+			}
+		})
+	}
+	all.Wait()
+	<-ctx.Done()
 }
 
 // warn tells of a socket that others than this machine can reach: nobody has
@@ -77,14 +109,16 @@ func (s socket) warn(log *logrus.Logger) {
 }
 
 // spokenOn tells the protocol of a held socket: its name says it, or its
-// address stands in [listen] or its defaults, or its file is named so.
+// address stands in [listen], or in the defaults, or its file is named so.
 func spokenOn(h listen.Held, l *config.Listen) string {
 	if slices.Contains(config.Protocols, h.Name) {
 		return h.Name
 	}
-	for _, protocol := range config.Protocols {
-		if slices.ContainsFunc(l.Of(protocol), h.At) {
-			return protocol
+	for _, l := range []*config.Listen{l, &config.Defaults().Listen} {
+		for _, protocol := range config.Protocols {
+			if slices.ContainsFunc(l.Of(protocol), h.At) {
+				return protocol
+			}
 		}
 	}
 	if slices.Contains(config.Protocols, h.File()) {

@@ -27,6 +27,8 @@ type API struct {
 	Engine  *engine.Engine
 	Metrics *Metrics
 	Watch   *Watch
+	// Missing tells of addresses that are configured and not served.
+	Missing []string
 }
 
 // Handler serves /healthz, /metrics and /api/v1/.
@@ -91,7 +93,8 @@ func (a *API) state() (out []List, unloaded, broken int) {
 	return out, unloaded, broken
 }
 
-// health is 503 as long as a list was never loaded. A list or a config whose
+// health is 503 as long as a list was never loaded, or an address is not
+// served. A list or a config whose
 // last edit was refused stays as before; that shows, but is no reason to page
 // anybody.
 func (a *API) health(w http.ResponseWriter, _ *http.Request) {
@@ -102,7 +105,12 @@ func (a *API) health(w http.ResponseWriter, _ *http.Request) {
 	if err != nil {
 		body["config_error"] = err.Error()
 	}
+	if len(a.Missing) > 0 {
+		body["not_served"] = a.Missing
+	}
 	switch {
+	case len(a.Missing) > 0:
+		status, code = "not-served", http.StatusServiceUnavailable
 	case unloaded > 0:
 		status, code = "unloaded", http.StatusServiceUnavailable
 	case broken > 0 || err != nil:

@@ -36,7 +36,7 @@ type Config struct {
 // Listen says which sockets are opened: IP:PORT, or the absolute path of a
 // unix socket.
 type Listen struct {
-	// Explicit: the file has the section. If not, these are defaults, and not
+	// Explicit: the file names addresses. If not, these are defaults, and not
 	// opened if the service manager passes sockets.
 	Explicit bool
 
@@ -44,7 +44,7 @@ type Listen struct {
 
 	SocketGroup    string
 	SocketMode     fs.FileMode
-	MaxConnections int // for each protocol
+	MaxConnections int // for each socket
 }
 
 // Protocols are the names of what is spoken, as they stand in [listen].

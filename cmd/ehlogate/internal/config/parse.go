@@ -236,15 +236,9 @@ func (p *parser) action(s *string, path string, into *string) {
 }
 
 func (p *parser) listen(r *rawListen, l *Listen) {
-	l.Explicit = true
-	l.Memcache = p.addrs(r.Memcache, "listen.memcache")
-	l.Socketmap = p.addrs(r.Socketmap, "listen.socketmap")
-	l.TCPTable = p.addrs(r.TCPTable, "listen.tcp_table")
-	l.Policy = p.addrs(r.Policy, "listen.policy")
-	l.Milter = p.addrs(r.Milter, "listen.milter")
-	l.HTTP = p.addrs(r.HTTP, "listen.http")
-	if len(l.Memcache)+len(l.Socketmap)+len(l.TCPTable)+len(l.Policy)+len(l.Milter) == 0 {
-		p.fail("listen", "nothing to be asked through", "name an address for memcache, socketmap, tcp_table, policy or milter, or leave the section out for the defaults")
+	l.Explicit = len(r.Memcache)+len(r.Socketmap)+len(r.TCPTable)+len(r.Policy)+len(r.Milter)+len(r.HTTP) > 0
+	if l.Explicit {
+		p.listenAt(r, l)
 	}
 	l.SocketGroup = r.SocketGroup
 	if s := r.SocketMode; s != nil {
@@ -259,6 +253,19 @@ func (p *parser) listen(r *rawListen, l *Listen) {
 			p.fail("listen.max_connections", fmt.Sprintf("%d connections are none", *n), "leave it out for the default")
 		}
 		l.MaxConnections = *n
+	}
+}
+
+// listenAt reads the addresses. Where none is named, the defaults stay.
+func (p *parser) listenAt(r *rawListen, l *Listen) {
+	l.Memcache = p.addrs(r.Memcache, "listen.memcache")
+	l.Socketmap = p.addrs(r.Socketmap, "listen.socketmap")
+	l.TCPTable = p.addrs(r.TCPTable, "listen.tcp_table")
+	l.Policy = p.addrs(r.Policy, "listen.policy")
+	l.Milter = p.addrs(r.Milter, "listen.milter")
+	l.HTTP = p.addrs(r.HTTP, "listen.http")
+	if len(l.Memcache)+len(l.Socketmap)+len(l.TCPTable)+len(l.Policy)+len(l.Milter) == 0 {
+		p.fail("listen", "nothing to be asked through", "name an address for memcache, socketmap, tcp_table, policy or milter, or leave the section out for the defaults")
 	}
 }
 

@@ -17,7 +17,7 @@ type idle struct {
 const lookAhead = 64
 
 // settled is how long a connection must have been idle to give up its file descriptor for another: a client that has just
-// been answered may be about to ask again, and would find its connection closed with the question on its way.
+// been answered may be about to ask again, and would find its connection closed with the question on its way. (At the cap somebody has to go.)
 const settled = 100 * time.Millisecond
 
 // oldest returns, of the connections that wait in Read, the one whose client was heard of the longest ago; nil if none

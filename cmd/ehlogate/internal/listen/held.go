@@ -48,19 +48,29 @@ func listener(f *os.File) (net.Listener, error) {
 	return net.FileListener(f)
 }
 
-// At tells whether the socket is what [Open] would make of addr.
+// At tells whether the socket is what [Open] would make of addr, or is in the way of it.
 func (h Held) At(addr string) bool {
 	switch at := h.Addr().(type) {
 	case *net.UnixAddr:
-		return at.Name == filepath.Clean(addr)
+		return at.Name == filepath.Clean(addr) || sameFile(at.Name, addr)
 	case *net.TCPAddr:
 		have := at.AddrPort()
 		if want, err := netip.ParseAddrPort(addr); err == nil {
 			return netip.AddrPortFrom(want.Addr().Unmap(), want.Port()) == netip.AddrPortFrom(have.Addr().Unmap(), have.Port())
 		}
-		return have.Addr() == netip.IPv6Unspecified() && addr == fmt.Sprintf(":%d", have.Port())
+		return have.Addr().IsUnspecified() && addr == fmt.Sprintf(":%d", have.Port())
 	}
 	return false
+}
+
+// sameFile tells whether two paths lead to one file, as /run and /var/run do.
+func sameFile(a, b string) bool {
+	fa, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	fb, err := os.Stat(b)
+	return err == nil && os.SameFile(fa, fb)
 }
 
 // File is the last part of the path of a unix socket, and empty for others.

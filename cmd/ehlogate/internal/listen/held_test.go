@@ -2,26 +2,30 @@ package listen
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 )
 
 func TestHeldAt(t *testing.T) {
 	dir := t.TempDir()
+	link := t.TempDir() + "/link"
+	must(t, os.Symlink(dir, link))
 	for _, tc := range []struct {
 		network, addr string
 		at, not       []string
 	}{
 		{"tcp", "127.0.0.1:0", []string{"127.0.0.1:%", "[::ffff:127.0.0.1]:%"}, []string{"127.0.0.2:%", "127.0.0.1:1", ":%", "[::1]:%", "/%"}},
 		{"tcp", ":0", []string{":%", "[::]:%"}, []string{"0.0.0.0:%", "127.0.0.1:%", ":1"}},
-		{"unix", dir + "/memcache", []string{dir + "/memcache", dir + "//x/../memcache"}, []string{dir + "/socketmap", "127.0.0.1:1"}},
+		{"tcp4", "0.0.0.0:0", []string{":%", "0.0.0.0:%"}, []string{"[::]:%", "127.0.0.1:%"}},
+		{"unix", dir + "/memcache", []string{dir + "/memcache", dir + "//x/../memcache", link + "/memcache"}, []string{dir + "/socketmap", "127.0.0.1:1"}},
 	} {
 		ln, err := net.Listen(tc.network, tc.addr)
 		must(t, err)
 		defer ln.Close()
 		h := Held{Listener: ln}
 		port := "0"
-		if tc.network == "tcp" {
+		if tc.network != "unix" {
 			_, port, err = net.SplitHostPort(ln.Addr().String())
 			must(t, err)
 		}
@@ -35,7 +39,7 @@ func TestHeldAt(t *testing.T) {
 				}
 			}
 		}
-		if file := filepath.Base(tc.addr); tc.network == "unix" && h.File() != file || tc.network == "tcp" && h.File() != "" {
+		if file := filepath.Base(tc.addr); tc.network == "unix" && h.File() != file || tc.network != "unix" && h.File() != "" {
 			t.Errorf("%v: file %q", ln.Addr(), h.File())
 		}
 	}

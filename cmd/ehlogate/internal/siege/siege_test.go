@@ -206,6 +206,9 @@ func besiege(t *testing.T, g *gate, attack Attack, protocols []string, d time.Du
 				t.Errorf("%s: %v", p, err)
 			}
 		}
+		if retried > 1+questions/100 {
+			t.Errorf("%s: %d of %d questions had to be asked again, since the connection had ended", p, retried, questions)
+		}
 		if questions == 0 {
 			t.Errorf("%s: nobody asked", p)
 		}

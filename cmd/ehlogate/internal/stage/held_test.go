@@ -3,7 +3,9 @@ package stage_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -142,6 +144,59 @@ func TestHeldSockets(t *testing.T) {
 			t.Errorf("memcache: %q", got)
 		}
 	})
+}
+
+// TestHeldSocketsWrong has a config that does not fit the sockets: what can be served is, and /healthz tells of the rest.
+func TestHeldSocketsWrong(t *testing.T) {
+	t.Parallel()
+	ports, err := stage.FreePorts(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, web := fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
+	config := fmt.Sprintf("[listen]\nmax_connections = 10\nmemcache = [%q, \"192.0.2.1:10046\"]\n%s", other, heldLists)
+	h, dir := newHolder(t, config, map[string]string{"deny.list": "192.0.2.1\n"})
+	at := filepath.Join(dir, "tcp_table")
+	hold(t, h, "policy", other)
+	hold(t, h, "ehlogate.socket", at)
+	hold(t, h, "http", web)
+	if err := h.Start(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := askAt(t, at, "get 192.0.2.1\n"); got != "200 starttls" {
+		t.Errorf("tcp_table: %q", got)
+	}
+	resp, err := http.Get("http://" + web + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "memcache on "+other) ||
+		!strings.Contains(string(body), "memcache on 192.0.2.1:10046") {
+		t.Errorf("%s, %v: %s", resp.Status, err, body)
+	}
+
+	// With a config that cannot be used it cannot start. Whoever asks is hung up on, and does not wait.
+	file := filepath.Join(dir, "ehlogate.toml")
+	if err := os.WriteFile(file, []byte("nonsense = 1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if got := askAt(t, at, "get 192.0.2.1\n"); got != "" {
+		t.Errorf("without a config: %q", got)
+	}
+	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Ready(soon(t), 2); err != nil {
+		t.Fatal(err)
+	}
+	if got := askAt(t, at, "get 192.0.2.1\n"); got != "200 starttls" {
+		t.Errorf("tcp_table, with the config repaired: %q", got)
+	}
 }
 
 // TestNotify checks what the service manager is told: ready, reloading and ready again, whether the config was good; and

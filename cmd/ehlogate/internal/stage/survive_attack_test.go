@@ -10,7 +10,8 @@ import (
 	"ehlogate/cmd/ehlogate/internal/siege"
 )
 
-// TestSurviveAttack has every protocol attacked at once, in each way that there is, while a real Postfix asks.
+// TestSurviveAttack has every protocol attacked at once, in each way that there is, while a real Postfix asks. The attackers
+// want more connections than a socket has: those of Postfix, on other sockets, must not have to go for them.
 func TestSurviveAttack(t *testing.T) {
 	table := newSurvivals(t, "What others do to it, on all protocols at once")
 	r := newRig(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, nil)
@@ -22,7 +23,7 @@ func TestSurviveAttack(t *testing.T) {
 			var attackers sync.WaitGroup
 			for i, protocol := range a.Protocols {
 				attackers.Go(func() {
-					failures[i] = a.Run(ctx, siege.Target{Protocol: protocol, Network: "tcp", Addr: r.at[protocol], Conns: 1000})
+					failures[i] = a.Run(ctx, siege.Target{Protocol: protocol, Network: "tcp", Addr: r.at[protocol], Conns: mostConns * 3 / 2})
 				})
 			}
 			attackers.Wait()

@@ -28,6 +28,9 @@ const (
 	faultEvery = 250
 )
 
+// mostConns is how many connections each socket of ehlogate has here.
+const mostConns = 1000
+
 // nobody is whom ehlogate runs as here: files that it may not read cannot be read.
 const nobody = 65534
 
@@ -72,7 +75,7 @@ func newRig(t *testing.T, table *survivals, config string, files map[string]stri
 	dir := tempDir(t)
 	etc := stage.LayoutOf(dir).Config
 	r := &rig{table: table, at: map[string]string{}}
-	listen := "[listen]\n"
+	listen := fmt.Sprintf("[listen]\nmax_connections = %d\n", mostConns)
 	for i, protocol := range siege.Protocols {
 		r.at[protocol] = fmt.Sprintf("127.0.0.1:%d", ports[i])
 		listen += fmt.Sprintf("%s = [%q]\n", protocol, r.at[protocol])

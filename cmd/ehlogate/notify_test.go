@@ -1,0 +1,43 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+)
+
+// A service manager that does not listen does not stop us; what it hears is what was said.
+func TestNotifyDeaf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for err == nil { // until there is no room
+		err = tell(path, "READY=1")
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 100)
+	if n, err := c.Read(buf); string(buf[:n]) != "READY=1" {
+		t.Errorf("heard %q, %v", buf[:n], err)
+	}
+
+	t.Setenv("NOTIFY_SOCKET", path+"missing")
+	var out syncBuffer
+	lines := newLogWriter(&out)
+	log := newLogger(config.Defaults().Log, lines)
+	notify(log, "READY=1")
+	notify(log, "WATCHDOG=1")
+	lines.Close()
+	if n := strings.Count(out.String(), "cannot tell the service manager"); n != 1 {
+		t.Errorf("told %d times: %s", n, out.String())
+	}
+}
