@@ -127,7 +127,7 @@ func TestIdle(t *testing.T) {
 	oldest := func() (idle, busy net.Addr) {
 		r.Server.mu.Lock()
 		defer r.Server.mu.Unlock()
-		i, b := r.Server.oldest(), r.Server.busiest()
+		i, b := r.Server.oldest(), r.Server.longestBusy()
 		if i != nil {
 			idle = i.RemoteAddr()
 		}

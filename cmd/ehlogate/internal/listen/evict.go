@@ -17,7 +17,8 @@ type idle struct {
 const lookAhead = 64
 
 // settled is how long a connection must have been idle to give up its file descriptor for another: a client that has just
-// been answered may be about to ask again, and would find its connection closed with the question on its way. (At the cap somebody has to go.)
+// been answered may be about to ask again, and would find its connection closed with the question on its way. At the cap
+// there is no such mercy: somebody has to go.
 const settled = 100 * time.Millisecond
 
 // oldest returns, of the connections that wait in Read, the one whose client was heard of the longest ago; nil if none
@@ -48,9 +49,9 @@ func (s *Server) waiting() []idle {
 	return slices.Clone(all[:min(len(all), lookAhead)])
 }
 
-// busiest returns, of the connections that do not wait in Read, the one whose client was heard of the longest ago. The lock
+// longestBusy returns, of the connections that do not wait in Read, the one whose client was heard of the longest ago. The lock
 // must be held.
-func (s *Server) busiest() (busy *conn) {
+func (s *Server) longestBusy() (busy *conn) {
 	var busyAt int64
 	for c := range s.conns {
 		if at := c.heard.Load(); c.cutter == nil && at < 0 && (busy == nil || at > busyAt) {
@@ -64,11 +65,13 @@ func (s *Server) busiest() (busy *conn) {
 func (s *Server) relieve() {
 	s.mu.Lock()
 	c := s.oldest()
-	if c != nil && time.Since(s.zero)-time.Duration(c.heard.Load()) < settled {
-		c = nil
-	}
 	if c != nil {
-		s.dismiss(c, time.Now())
+		// Since it was found idle its client may have asked: then this is negative.
+		if at := c.heard.Load(); at < 0 || time.Since(s.zero)-time.Duration(at) < settled {
+			c = nil
+		} else {
+			s.dismiss(c, time.Now())
+		}
 	}
 	s.mu.Unlock()
 	if c != nil {

@@ -127,7 +127,7 @@ func (s *Server) admit(c *conn) bool {
 		if c := s.oldest(); c != nil {
 			s.dismiss(c, time.Now())
 		} else {
-			s.dismiss(s.busiest(), time.Now().Add(drain))
+			s.dismiss(s.longestBusy(), time.Now().Add(drain))
 		}
 	}
 	if !refused {
