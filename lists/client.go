@@ -14,6 +14,9 @@ type Client struct {
 	// Name is the host name verified by forward-confirmed reverse DNS,
 	// in the spelling of NormalName; empty if not known or not verified.
 	Name string
+	// NameStatus is Pending or Unloaded if it could not be found out, or not
+	// yet, whether the client has a verified name; else it is Absent.
+	NameStatus Status
 	// HELO is the argument of HELO or EHLO (RFC 5321 section 4.1.1.1), in the
 	// spelling of NormalName. The client claims it; nobody verified it.
 	HELO string

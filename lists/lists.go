@@ -89,11 +89,18 @@ const (
 	ReasonObserve
 	// ReasonFault: something went wrong inside ehlogate.
 	ReasonFault
+	// ReasonShed: no list holds the client, and it was, or was not, among those
+	// to whom STARTTLS can still be offered.
+	ReasonShed
+	// ReasonGuard: STARTTLS would be hidden, but a domain that is served here
+	// promised it to everybody.
+	ReasonGuard
 )
 
 var reasonNames = [...]string{
 	ReasonDefault: "default", ReasonListed: "listed", ReasonUnloaded: "unloaded",
 	ReasonNoAddress: "no-address", ReasonObserve: "observe", ReasonFault: "fault",
+	ReasonShed: "shed", ReasonGuard: "guard",
 }
 
 // String gives the word that stands in logs.
@@ -147,6 +154,9 @@ const (
 	// Unloaded: the source cannot say; it was never loaded, is stale or is
 	// unreachable.
 	Unloaded
+	// Pending: the source cannot say yet; it is finding out, and did not wait
+	// for that, or no longer.
+	Pending
 )
 
 // Found is a source's answer. By and ID name the deciding entry if Status is
@@ -170,8 +180,40 @@ func (f Found) Entry(addr netip.Addr) Entry {
 type Source interface {
 	// Lookup says whether the list holds c. It must be safe for concurrent
 	// use, must not fail, and may wait no longer than ctx allows: with a
-	// ctx that is done it answers from memory.
+	// ctx that is done it answers from memory, and with Pending it begins to
+	// find out what it does not know.
 	Lookup(ctx context.Context, c Client) Found
+}
+
+// NameUser is a source that may want to know the client's verified host name.
+type NameUser interface {
+	UsesNames() bool
+}
+
+// Names finds out the verified host names of clients.
+type Names interface {
+	// Verify gives the name by forward-confirmed reverse DNS (RFC 8601
+	// section 2.7.3) in the spelling of NormalName, with Held; Absent if addr has
+	// none; Pending or Unloaded as a Source would, and with the same regard
+	// for ctx.
+	Verify(ctx context.Context, addr netip.Addr) (name string, status Status)
+}
+
+// Step is one thing that a source or Names knows of a client, and how, for
+// those who want to see why.
+type Step struct {
+	Asked  string        `json:"asked"`           // the question, such as "2.0.0.127.list.example A"
+	Answer string        `json:"answer"`          // what came back, or why nothing did
+	Means  string        `json:"means,omitempty"` // what follows from it for the list
+	From   string        `json:"from,omitempty"`  // "memory", "memory, too old", "in flight"; empty: never asked
+	Age    time.Duration `json:"age,omitempty"`   // since it came, ns
+	TTL    time.Duration `json:"ttl,omitempty"`   // for which it still counts, ns; less than 0: too old
+}
+
+// Tracer is a source, or Names, that can tell how it comes to its answers. It
+// tells from memory and asks nobody.
+type Tracer interface {
+	Trace(c Client) []Step
 }
 
 // List is a named source of entries with an action.
@@ -180,4 +222,7 @@ type List struct {
 	Action Action
 	Mode   Mode
 	Source Source
+	// Foreign: what it holds is not written by the operator of this server, as
+	// with a feed or a list by DNS. A Guard may hold it back from suppressing.
+	Foreign bool
 }

@@ -3,6 +3,7 @@ package lists
 import (
 	"context"
 	"net/netip"
+	"time"
 )
 
 // Verdict is an action and why.
@@ -10,6 +11,8 @@ type Verdict struct {
 	Action Action
 	Reason Reason
 	List   *List // the list that decided; nil if none did
+	// HeldBack: the guard kept it from taking effect.
+	HeldBack bool
 
 	found Found
 	addr  netip.Addr
@@ -33,14 +36,15 @@ func (v Verdict) Entry() Entry {
 // taken effect if their list, or the whole policy, did not merely observe.
 type Decision struct {
 	Verdict
-	// Observed are those of observing lists, in the order of the walk. If Reason
-	// is ReasonObserve, the last is what would take effect if the policy as a
+	// Observed are those of lists that observe or are held back, in the order of
+	// the walk, and that of the default if it is held back. If Reason is
+	// ReasonObserve, the last is what would take effect if the policy as a
 	// whole did not observe. Nil as a rule.
 	Observed []Verdict
 }
 
 // Would is the verdict that would take effect if nothing observed as a whole,
-// and those of the lists that observe for themselves.
+// and those that lists, or the guard, keep from taking effect.
 func (d Decision) Would() (v Verdict, observing []Verdict) {
 	if d.Reason == ReasonObserve {
 		last := len(d.Observed) - 1
@@ -49,26 +53,66 @@ func (d Decision) Would() (v Verdict, observing []Verdict) {
 	return d.Verdict, d.Observed
 }
 
+// Guard knows whether STARTTLS was promised to everybody, by MTA-STS (RFC
+// 8461) or DANE (RFC 7672), for a domain that is served here.
+type Guard interface {
+	// Holds says so, at once. While it does, only what an operator wrote may
+	// suppress.
+	Holds() bool
+}
+
+// Default decides about clients that no list holds, where that is more than
+// one word.
+type Default interface {
+	// Ask decides about a new session of the client at addr: Offer or Suppress.
+	Ask(addr netip.Addr) Action
+	// Told is what it was told last, if that is remembered, for those who
+	// report on a session; else what it would be told. It changes nothing.
+	Told(addr netip.Addr) Action
+}
+
 // Policy is an ordered set of lists and what is done for everybody else. It
 // is not changed after its first Decide; a new one replaces it.
 type Policy struct {
 	Lists   []*List
-	Default Action // Offer or Suppress
+	Default Action  // Offer or Suppress
+	Shed    Default // if not nil, decides in place of Default
 	Mode    Mode
+	Names   Names         // nil: only what the mail server passes on
+	Guard   Guard         // nil: nothing is held back
+	Wait    time.Duration // for what is not in memory, in all of a question
 }
 
-// Decide answers for one client. It is total: there is no error, and whatever
-// is not known ends with Offer. ctx bounds how long sources may wait; nothing
-// waits if it is done.
+// Decide answers for one client, about a new session. It is total: there is no
+// error, and whatever is not known ends with Offer. It waits no longer than
+// ctx allows nor than Wait, and not at all if ctx is done.
 //
 // The first enforcing list that holds c decides. An observing list that holds
 // c is noted and the walk goes on. An unloaded offer or require list ends the
 // walk with Offer, since it might have held c; an unloaded suppress list is
 // skipped, since the worst it can miss is a handshake; so is an unloaded
 // observing list, which could have changed nothing.
-func (p *Policy) Decide(ctx context.Context, c Client) Decision {
-	var d Decision
-	d.Verdict = p.walk(ctx, c, &d.Observed)
+func (p *Policy) Decide(ctx context.Context, c Client) Decision { return p.decide(ctx, c, false) }
+
+// Review is Decide for those who report on a session that was decided before:
+// it does not count as a session of its own.
+func (p *Policy) Review(ctx context.Context, c Client) Decision { return p.decide(ctx, c, true) }
+
+func (p *Policy) decide(ctx context.Context, c Client, review bool) Decision {
+	// What is in memory decides nearly always, and needs no clock and no timer.
+	// If it does not, the questions to others are under way when we wait.
+	w := walk{policy: p, client: c}
+	v, decided := w.lists(noWait)
+	if w.pending && p.Wait > 0 && ctx.Err() == nil {
+		ctx, cancel := context.WithTimeout(ctx, p.Wait)
+		w = walk{policy: p, client: c}
+		v, decided = w.lists(ctx)
+		cancel()
+	}
+	if !decided {
+		v = w.theDefault(review)
+	}
+	d := Decision{Verdict: v, Observed: w.observed}
 	if p.Mode == Observe && d.Action != Offer {
 		d.Observed = append(d.Observed, d.Verdict)
 		d.Verdict = Verdict{Action: Offer, Reason: ReasonObserve}
@@ -76,23 +120,88 @@ func (p *Policy) Decide(ctx context.Context, c Client) Decision {
 	return d
 }
 
-func (p *Policy) walk(ctx context.Context, c Client, observed *[]Verdict) Verdict {
-	for _, l := range p.Lists {
-		found := l.Source.Lookup(ctx, c)
+// noWait is done: what is asked with it is answered from memory.
+var noWait = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// walk is the way of one client through the lists.
+type walk struct {
+	policy   *Policy
+	client   Client
+	named    bool // it was tried to find out the client's name
+	pending  bool // waiting might have shown more
+	observed []Verdict
+}
+
+// lists gives the verdict of the first list that decides, if one does.
+func (w *walk) lists(ctx context.Context) (v Verdict, decided bool) {
+	for _, l := range w.policy.Lists {
+		w.name(ctx, l)
+		found := l.Source.Lookup(ctx, w.client)
 		switch {
 		case found.Status == Absent, found.Status == Excepted:
+			continue
 		case found.Status == Held:
-			v := Verdict{Action: l.Action, Reason: ReasonListed, List: l, found: found, addr: c.Addr}
+			v = Verdict{Action: l.Action, Reason: ReasonListed, List: l, found: found, addr: w.client.Addr}
 			if l.Mode == Enforce {
-				return v
+				if v.HeldBack = l.Foreign && l.Action == Suppress && w.guarded(); !v.HeldBack {
+					return v, true
+				}
 			}
-			*observed = append(*observed, v)
-		case l.Action != Suppress && l.Mode == Enforce:
-			return Verdict{Action: Offer, Reason: ReasonUnloaded, List: l}
+			w.observed = append(w.observed, v)
+			continue
+		case found.Status == Pending:
+			w.pending = true
+		}
+		if l.Action != Suppress && l.Mode == Enforce {
+			return Verdict{Action: Offer, Reason: ReasonUnloaded, List: l}, true
 		}
 	}
-	if p.Default != Offer && !c.Addr.IsValid() {
-		return Verdict{Action: Offer, Reason: ReasonNoAddress}
+	return Verdict{}, false
+}
+
+// name finds out the client's name, once, for the first list that wants it.
+func (w *walk) name(ctx context.Context, l *List) {
+	if w.policy.Names == nil || w.named || w.client.Name != "" || !w.client.Addr.IsValid() {
+		return
 	}
-	return Verdict{Action: p.Default, Reason: ReasonDefault}
+	if u, ok := l.Source.(NameUser); ok && u.UsesNames() {
+		w.named = true
+		name, status := w.policy.Names.Verify(ctx, w.client.Addr)
+		switch status {
+		case Held:
+			w.client.Name = name
+		case Pending, Unloaded:
+			w.client.NameStatus = status
+		}
+	}
+}
+
+func (w *walk) guarded() bool { return w.policy.Guard != nil && w.policy.Guard.Holds() }
+
+// theDefault decides if no list does.
+func (w *walk) theDefault(review bool) Verdict {
+	p, addr := w.policy, w.client.Addr
+	v := Verdict{Action: p.Default, Reason: ReasonDefault}
+	switch {
+	case p.Shed == nil && p.Default == Offer:
+		return v
+	case !addr.IsValid():
+		return Verdict{Action: Offer, Reason: ReasonNoAddress}
+	case w.guarded():
+		if p.Shed != nil {
+			v = Verdict{Action: Suppress, Reason: ReasonShed}
+		}
+		v.HeldBack = true
+		w.observed = append(w.observed, v)
+		return Verdict{Action: Offer, Reason: ReasonGuard}
+	case p.Shed == nil:
+		return v
+	case review:
+		return Verdict{Action: p.Shed.Told(addr), Reason: ReasonShed}
+	}
+	return Verdict{Action: p.Shed.Ask(addr), Reason: ReasonShed}
 }

@@ -1,0 +1,208 @@
+package lists
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// slow is a source that knows after a while, and counts how often it is asked.
+type slow struct {
+	after time.Duration
+	then  Status
+	names bool // it wants to know names
+
+	asked   int
+	started time.Time
+	saw     Client
+}
+
+func (s *slow) UsesNames() bool { return s.names }
+
+func (s *slow) status(ctx context.Context) Status {
+	if s.asked++; s.asked == 1 {
+		s.started = time.Now()
+	}
+	ready := time.Until(s.started.Add(s.after))
+	select {
+	case <-time.After(max(ready, 0)):
+		return s.then
+	default:
+	}
+	if ready <= 0 {
+		return s.then
+	}
+	select {
+	case <-time.After(ready):
+		return s.then
+	case <-ctx.Done():
+		return Pending
+	}
+}
+
+func (s *slow) Lookup(ctx context.Context, c Client) Found {
+	s.saw = c
+	return Found{Status: s.status(ctx), By: fixed(Held), ID: 7}
+}
+
+func (s *slow) Verify(ctx context.Context, _ netip.Addr) (string, Status) {
+	return "mail.example", s.status(ctx)
+}
+
+func (s *slow) Holds() bool            { return s.then == Held }
+func (s *slow) Ask(netip.Addr) Action  { s.asked++; return Suppress }
+func (s *slow) Told(netip.Addr) Action { return Suppress }
+
+var someone = Client{Addr: netip.MustParseAddr("192.0.2.1")}
+
+func TestWait(t *testing.T) {
+	const wait = 300 * time.Millisecond
+	for _, tc := range []struct {
+		name   string
+		lists  []*List
+		def    Action
+		action Action
+		reason Reason
+		took   time.Duration
+	}{
+		{name: "known at once", lists: []*List{{Action: Suppress, Source: &slow{then: Held}}}, action: Suppress, reason: ReasonListed},
+		{name: "known in time", lists: []*List{{Action: Suppress, Source: &slow{after: wait / 3, then: Held}}}, action: Suppress, reason: ReasonListed, took: wait / 3},
+		{name: "not known in time", lists: []*List{{Action: Suppress, Source: &slow{after: 2 * wait, then: Held}}}, reason: ReasonDefault, took: wait},
+		{name: "an offer list not known in time", lists: []*List{{Action: Offer, Source: &slow{after: 2 * wait, then: Absent}}}, def: Suppress, reason: ReasonUnloaded, took: wait},
+		{name: "an offer list known in time", lists: []*List{{Action: Offer, Source: &slow{after: wait / 2, then: Absent}}}, def: Suppress, action: Suppress, reason: ReasonDefault, took: wait / 2},
+		{name: "two at a time", lists: []*List{{Action: Suppress, Source: &slow{after: wait / 2, then: Absent}}, {Action: Suppress, Source: &slow{after: wait / 2, then: Held}}},
+			action: Suppress, reason: ReasonListed, took: wait / 2},
+		{name: "one wait for all", lists: []*List{{Action: Suppress, Source: &slow{after: 2 * wait}}, {Action: Suppress, Source: &slow{after: 2 * wait, then: Held}}},
+			reason: ReasonDefault, took: wait},
+		{name: "nobody waits for what cannot matter", lists: []*List{{Action: Suppress, Source: fixed(Held)}, {Action: Offer, Source: &slow{after: wait}}}, action: Suppress, reason: ReasonListed},
+		{name: "unloaded is not worth a wait", lists: []*List{{Action: Suppress, Source: fixed(Unloaded)}}, reason: ReasonDefault},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &Policy{Lists: tc.lists, Default: tc.def, Wait: wait}
+				start := time.Now()
+				d := p.Decide(t.Context(), someone)
+				if took := time.Since(start); d.Action != tc.action || d.Reason != tc.reason || took != tc.took {
+					t.Errorf("%s by %s after %v, want %s by %s after %v", d.Action, d.Reason, took, tc.action, tc.reason, tc.took)
+				}
+			})
+		})
+	}
+}
+
+// Who cannot wait is answered from memory.
+func TestNoWait(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	src := &slow{after: time.Hour, then: Held}
+	p := &Policy{Lists: []*List{{Action: Offer, Source: src}}, Default: Suppress, Wait: time.Hour}
+	if d := p.Decide(ctx, someone); d.Reason != ReasonUnloaded || src.asked != 1 {
+		t.Errorf("%s by %s, asked %d times", d.Action, d.Reason, src.asked)
+	}
+}
+
+func TestNames(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		wants  bool
+		given  string
+		verify Status
+		saw    string
+		status Status
+		asked  int
+	}{
+		{name: "found out", wants: true, verify: Held, saw: "mail.example", asked: 1},
+		{name: "nobody wants it", verify: Held},
+		{name: "given", wants: true, given: "given.example", verify: Held, saw: "given.example"},
+		{name: "has none", wants: true, verify: Absent, asked: 1},
+		{name: "cannot be found out", wants: true, verify: Unloaded, status: Unloaded, asked: 1},
+	} {
+		names, first, second := &slow{then: tc.verify}, &slow{names: tc.wants}, &slow{names: tc.wants}
+		p := &Policy{Lists: []*List{{Source: first}, {Source: second}}, Names: names}
+		c := someone
+		c.Name = tc.given
+		p.Decide(t.Context(), c)
+		for _, s := range []*slow{first, second} {
+			if s.saw.Name != tc.saw || s.saw.NameStatus != tc.status || names.asked != tc.asked {
+				t.Errorf("%s: saw %+v, asked %d times", tc.name, s.saw, names.asked)
+			}
+		}
+	}
+	names := &slow{then: Held}
+	p := &Policy{Lists: []*List{{Source: &slow{names: true}}}, Names: names}
+	if p.Decide(t.Context(), Client{HELO: "x"}); names.asked != 0 {
+		t.Error("asked for the name of no address")
+	}
+}
+
+// While a promise stands, only what the operator wrote suppresses.
+func TestGuard(t *testing.T) {
+	own := &List{Name: "own", Action: Suppress, Source: fixed(Held)}
+	foreign := &List{Name: "foreign", Action: Suppress, Source: fixed(Held), Foreign: true}
+	allow := &List{Name: "allow", Action: Offer, Source: fixed(Held), Foreign: true}
+	require := &List{Name: "require", Action: Require, Source: fixed(Held), Foreign: true}
+	for _, tc := range []struct {
+		name       string
+		lists      []*List
+		def        Action
+		shed       Default
+		free, held Action // without and with a promise
+		reason     Reason // with a promise
+		back       string // the list that is held back; "default" for none
+	}{
+		{name: "the operator's own line", lists: []*List{own}, free: Suppress, held: Suppress, reason: ReasonListed},
+		{name: "another's", lists: []*List{foreign}, free: Suppress, reason: ReasonDefault, back: "foreign"},
+		{name: "another's, and the operator's own behind it", lists: []*List{foreign, own}, free: Suppress, held: Suppress, reason: ReasonListed, back: "foreign"},
+		{name: "default", def: Suppress, free: Suppress, reason: ReasonGuard, back: "default"},
+		{name: "shed", shed: &slow{}, free: Suppress, reason: ReasonGuard, back: "default"},
+		{name: "another's allow list", lists: []*List{allow}, def: Suppress, reason: ReasonListed},
+		{name: "another's require list", lists: []*List{require}, free: Require, held: Require, reason: ReasonListed},
+	} {
+		p := &Policy{Lists: tc.lists, Default: tc.def, Shed: tc.shed}
+		if d := p.Decide(t.Context(), someone); d.Action != tc.free || len(d.Observed) != 0 {
+			t.Errorf("%s, without a guard: %s", tc.name, d.Action)
+		}
+		p.Guard = &slow{then: Absent}
+		if d := p.Decide(t.Context(), someone); d.Action != tc.free || len(d.Observed) != 0 {
+			t.Errorf("%s, without a promise: %s", tc.name, d.Action)
+		}
+		p.Guard = &slow{then: Held}
+		d := p.Decide(t.Context(), someone)
+		if d.Action != tc.held || d.Reason != tc.reason {
+			t.Errorf("%s, with a promise: %s by %s", tc.name, d.Action, d.Reason)
+		}
+		back := ""
+		for _, v := range d.Observed {
+			if back = v.ListName(); back == "" {
+				back = "default"
+			}
+			if !v.HeldBack || v.Action != Suppress {
+				t.Errorf("%s: %+v is observed", tc.name, v)
+			}
+		}
+		if back != tc.back {
+			t.Errorf("%s: %q is held back", tc.name, back)
+		}
+	}
+}
+
+func TestShed(t *testing.T) {
+	shed := &slow{}
+	p := &Policy{Shed: shed}
+	if d := p.Decide(t.Context(), someone); d.Action != Suppress || d.Reason != ReasonShed || shed.asked != 1 {
+		t.Errorf("%s by %s, asked %d times", d.Action, d.Reason, shed.asked)
+	}
+	if d := p.Review(t.Context(), someone); d.Action != Suppress || d.Reason != ReasonShed || shed.asked != 1 {
+		t.Errorf("in review: %s by %s, asked %d times", d.Action, d.Reason, shed.asked)
+	}
+	if d := p.Decide(t.Context(), Client{HELO: "x"}); d.Action != Offer || d.Reason != ReasonNoAddress {
+		t.Errorf("without an address: %s by %s", d.Action, d.Reason)
+	}
+	p.Lists = []*List{{Action: Offer, Source: &slow{after: time.Minute, then: Held}}}
+	p.Lists[0].Source.(*slow).started = time.Now()
+	if p.Decide(t.Context(), someone); shed.asked != 1 {
+		t.Error("asked about a client that a list may hold")
+	}
+}
