@@ -19,8 +19,8 @@ import (
 // Config says whom a Client asks, and how long.
 type Config struct {
 	Servers []netip.AddrPort // asked in this order; those that do not answer come last for a while
-	Timeout time.Duration    // of one attempt
-	Tries   int              // attempts in all, by turns
+	Timeout time.Duration    // of one attempt, its TCP included; 0: two seconds
+	Tries   int              // attempts in all, by turns; 0: three
 }
 
 // Answer is what a resolver said for certain.
@@ -39,8 +39,9 @@ type Answer struct {
 
 // Asker asks one question. Client is one; so is what tests put in its place.
 type Asker interface {
-	// Ask asks for the records of a type (dns.TypeA and so on) at name. An
-	// error is *Error.
+	// Ask asks for the records of a type (dns.TypeA and so on) at name, a
+	// domain name from the root, with or without the last dot. It returns when
+	// ctx ends. An error is *Error.
 	Ask(ctx context.Context, name string, qtype uint16) (Answer, error)
 }
 
@@ -50,14 +51,16 @@ type Kind uint8
 const (
 	// Unreachable: no server could be spoken to.
 	Unreachable Kind = iota
-	// Timeout: no server answered in time.
+	// Timeout: no server answered in time, or the context ended before.
 	Timeout
 	// ServFail: the server could not find out (SERVFAIL), as with a zone that
 	// is down or fails DNSSEC.
 	ServFail
-	// Refused: the server does not want to answer (REFUSED, NOTIMP).
+	// Refused: the server does not want to answer (REFUSED, NOTIMP), or does
+	// not ask others for us.
 	Refused
-	// Malformed: what came back is no answer to the question.
+	// Malformed: what came back is no answer to the question, or the question
+	// is none.
 	Malformed
 )
 
@@ -66,17 +69,21 @@ func (k Kind) String() string {
 	return [...]string{"unreachable", "timeout", "servfail", "refused", "malformed"}[k]
 }
 
-// Error is why a question was not answered.
+// Error is why a question was not answered. If several servers were asked it is
+// the failure that tells most: of SERVFAIL and a timeout, say, the former.
 type Error struct {
 	Kind   Kind
 	Name   string
 	Type   uint16
-	Server netip.AddrPort // asked last
+	Server netip.AddrPort // that failed so; not valid if none was asked
 	Err    error          // may be nil
 }
 
 func (e *Error) Error() string {
-	s := fmt.Sprintf("%s %s: %s from %s", e.Name, dns.TypeToString[e.Type], e.Kind, e.Server)
+	s := fmt.Sprintf("%s %s: %s", e.Name, dns.Type(e.Type), e.Kind)
+	if e.Server.IsValid() {
+		s += " from " + e.Server.String()
+	}
 	if e.Err != nil {
 		s += ": " + e.Err.Error()
 	}
