@@ -3,6 +3,7 @@ package file
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 )
@@ -73,6 +74,9 @@ func (b *builder) add(it *Item) error {
 	if it.Hole {
 		t.holes = append(t.holes, id)
 	}
+	if it.Kind == Name {
+		t.addName(it)
+	}
 	e := entryRef(id, it.Hole)
 	switch {
 	case it.Kind != Address:
@@ -93,6 +97,19 @@ func (b *builder) add(it *Item) error {
 		b.v6.add(span[key6]{key6Of(it.From), key6Of(it.To), e})
 	}
 	return nil
+}
+
+// addName notes how long there are entries about names.
+func (t *Table) addName(it *Item) {
+	l := &t.namesHold
+	if it.Hole {
+		l = &t.namesExcept
+	}
+	until := lasting(math.MaxInt64)
+	if !it.Until.IsZero() {
+		until = lasting(it.Until.UnixNano())
+	}
+	*l = max(*l, until)
 }
 
 // table finishes. The builder is of no more use then.

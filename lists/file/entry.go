@@ -1,6 +1,7 @@
 package file
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -17,11 +18,11 @@ func (p *parser) entry(word string, off int) {
 		p.item.Hole = true
 		word, off = rest, off+1
 		if word == "" {
-			p.fail(off-1, 1, "a hole without an entry", "write the entry right behind the !, without a space")
+			p.Fail(off-1, 1, "a hole without an entry", "write the entry right behind the !, without a space")
 			return
 		}
 	}
-	bad := func(msg, hint string) { p.fail(off, len(word), msg, hint) }
+	bad := func(msg, hint string) { p.Fail(off, len(word), msg, hint) }
 	if len(word) >= 5 && strings.EqualFold(word[:5], "helo:") {
 		p.helo(word[5:], off+5)
 		return
@@ -30,20 +31,38 @@ func (p *parser) entry(word string, off int) {
 		bad(msg, hint)
 		return
 	}
-	switch first, last, dash := strings.Cut(word, "-"); {
-	case strings.Contains(word, "/"):
-		p.prefix(word, bad)
-	case dash && (looksLikeAddress(word) || isAddress(first) && looksLikeAddress(last)):
-		p.span(first, last, bad)
-	case looksLikeAddress(word):
-		p.span(word, word, bad)
-	default:
-		p.item.Kind = Name
-		p.item.Name = strings.Clone(lists.NormalName(word))
-		if at, msg := checkHostName(word); msg != "" {
-			p.fail(off+at, 1, msg, hostNameHint(word))
-		}
+	if first, last, dash := strings.Cut(word, "-"); strings.Contains(word, "/") || looksLikeAddress(word) ||
+		dash && isAddress(first) && looksLikeAddress(last) {
+		p.item.From, p.item.To, _ = Span(word, bad)
+		return
 	}
+	p.item.Kind = Name
+	p.item.Name, _ = HostName(word, func(at, width int, msg, hint string) {
+		p.Fail(off+at, width, msg, cmp.Or(hint, "an entry is an address, a prefix, a range, a host name, .DOMAIN or helo:NAME"))
+	})
+}
+
+// Span reads an address, a prefix or a range as they stand in list files. bad
+// is told what is wrong and what to write instead, unless it is ok.
+func Span(word string, bad func(msg, hint string)) (from, to netip.Addr, ok bool) {
+	if strings.Contains(word, "/") {
+		return prefixSpan(word, bad)
+	}
+	first, last, dash := strings.Cut(word, "-")
+	if !dash {
+		last = first
+	}
+	return rangeSpan(first, last, bad)
+}
+
+// HostName reads a host name, or with a leading dot a domain, into its normal
+// spelling. bad is told what is wrong with which bytes, unless it is ok.
+func HostName(word string, bad func(at, width int, msg, hint string)) (name string, ok bool) {
+	if at, msg := checkHostName(word); msg != "" {
+		bad(at, 1, msg, hostNameHint(word))
+		return "", false
+	}
+	return strings.Clone(lists.NormalName(word)), true
 }
 
 // misspelt recognises what other programs write.
@@ -78,11 +97,12 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-func (p *parser) prefix(word string, bad func(msg, hint string)) {
+// prefixSpan reads a prefix.
+func prefixSpan(word string, bad func(msg, hint string)) (from, to netip.Addr, ok bool) {
 	left, right, _ := strings.Cut(word, "/")
 	addr, ok := parseItemAddr(left, bad)
 	if !ok {
-		return
+		return from, to, false
 	}
 	n, err := strconv.Atoi(right)
 	if err != nil || n < 0 || len(right) > 3 || right != strconv.Itoa(n) {
@@ -93,51 +113,53 @@ func (p *parser) prefix(word string, bad func(msg, hint string)) {
 			}
 		}
 		bad(fmt.Sprintf("%q is not the length of a prefix", right), hint)
-		return
+		return from, to, false
 	}
 	if n > addr.BitLen() {
 		bad(fmt.Sprintf("/%d is too long", n), fmt.Sprintf("%s has %d bits", left, addr.BitLen()))
-		return
+		return from, to, false
 	}
 	if addr.Is4In6() {
 		if n < 96 {
 			bad("a prefix that holds all of IPv4 and more", "write IPv4 and IPv6 prefixes on lines of their own")
-			return
+			return from, to, false
 		}
 		addr, n = addr.Unmap(), n-96
 	}
-	prefix := netip.PrefixFrom(addr, n).Masked()
-	if prefix.Addr() != addr {
+	network := netip.PrefixFrom(addr, n).Masked()
+	if network.Addr() != addr {
 		bad(fmt.Sprintf("%s has bits set behind /%d", addr, n),
-			fmt.Sprintf("write %s for the network, or %s for the one address", prefix, addr))
-		return
+			fmt.Sprintf("write %s for the network, or %s for the one address", network, addr))
+		return from, to, false
 	}
-	p.item.From, p.item.To = addr, lastOf(prefix)
+	return addr, lastOf(network), true
 }
 
-func (p *parser) span(first, last string, bad func(msg, hint string)) {
-	from, ok := parseItemAddr(first, bad)
-	if !ok {
-		return
+// rangeSpan reads a range, or a single address if both ends are the same.
+func rangeSpan(first, last string, bad func(msg, hint string)) (from, to netip.Addr, ok bool) {
+	if from, ok = parseItemAddr(first, bad); !ok {
+		return from, to, false
 	}
-	to := from
+	to = from
 	if last != first {
 		if strings.Trim(last, "0123456789") == "" && last != "" {
 			bad(fmt.Sprintf("%q is not an address", last), "write both ends of a range in full: FIRST-LAST")
-			return
+			return from, to, false
 		}
 		if to, ok = parseItemAddr(last, bad); !ok {
-			return
+			return from, to, false
 		}
 	}
 	from, to = from.Unmap(), to.Unmap()
 	switch {
 	case from.Is4() != to.Is4():
 		bad("a range from one address family to the other", "write one range for IPv4 and one for IPv6")
+		return from, to, false
 	case to.Less(from):
 		bad("the range is backwards", fmt.Sprintf("write %s-%s", to, from))
+		return from, to, false
 	}
-	p.item.From, p.item.To = from, to
+	return from, to, true
 }
 
 // parseItemAddr leaves an IPv4-mapped address as it is.
@@ -188,18 +210,18 @@ func (p *parser) helo(name string, off int) {
 		p.item.Name = "." + strings.TrimPrefix(rest, ".")
 		name, off = name[1:], off+1
 	} else if strings.HasPrefix(name, ".") {
-		p.fail(off, len(name), fmt.Sprintf("%q: no client says that", name), "for all HELO names below write helo:*"+name)
+		p.Fail(off, len(name), fmt.Sprintf("%q: no client says that", name), "for all HELO names below write helo:*"+name)
 		return
 	}
 	switch {
 	case strings.Contains(p.item.Name, "..") && p.item.Name[0] == '.':
-		p.fail(off, len(name), "a label is empty", "only helo:*.DOMAIN and helo:* are known")
+		p.Fail(off, len(name), "a label is empty", "only helo:*.DOMAIN and helo:* are known")
 	case p.item.Name == "":
-		p.fail(off-len("helo:"), len("helo:"), "helo: without a name", "write the name right behind it, without a space")
+		p.Fail(off-len("helo:"), len("helo:"), "helo: without a name", "write the name right behind it, without a space")
 	case len(name) > 255:
-		p.fail(off, len(name), "the name is longer than 255 bytes", "")
+		p.Fail(off, len(name), "the name is longer than 255 bytes", "")
 	case strings.Contains(name, "*"):
-		p.fail(off+strings.Index(name, "*"), 1, "a * that is not the first label", "only helo:*.DOMAIN and helo:* are known")
+		p.Fail(off+strings.Index(name, "*"), 1, "a * that is not the first label", "only helo:*.DOMAIN and helo:* are known")
 	}
 }
 
@@ -246,5 +268,5 @@ func hostNameHint(s string) string {
 			return "write the xn-- form of the name"
 		}
 	}
-	return "an entry is an address, a prefix, a range, a host name, .DOMAIN or helo:NAME"
+	return ""
 }

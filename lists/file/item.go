@@ -32,6 +32,10 @@ type Item struct {
 	text             []byte // the line, as long as Parse calls back
 }
 
+// StandsIn says in which line an entry stands. The text is looked at until
+// the entry was given.
+func (it *Item) StandsIn(line int, text []byte) { it.Line, it.text = line, text }
+
 // String gives the entry in its normal spelling.
 func (it Item) String() string { return string(it.append(nil)) }
 

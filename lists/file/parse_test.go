@@ -199,16 +199,17 @@ func FuzzPlain(f *testing.F) {
 		if len(line) == 0 || bytes.IndexByte(line, '\n') != len(line)-1 {
 			return
 		}
-		short, long := parser{file: "fuzz", line: 1}, parser{file: "fuzz", line: 2}
+		short, long := parser{Lines: &Lines{Line: 1}}, parser{Lines: &Lines{Line: 2}}
 		if n := short.plain(append(bytes.Clone(line), padding...)); n == 0 {
 			return
 		} else if n != len(line) {
 			t.Fatalf("%q: read %d bytes", line, n)
 		}
-		item, ok := long.parse(line)
-		if !ok || long.problems.Total > 0 || item.String() != short.easy.String() || item.From != short.easy.From || item.To != short.easy.To ||
+		ok := long.take(line) && long.parse() && long.Demand(&long.item)
+		item := &long.item
+		if !ok || long.Problems.Total > 0 || item.String() != short.easy.String() || item.From != short.easy.From || item.To != short.easy.To ||
 			item.Kind != short.easy.Kind || item.Line != short.easy.Line || item.Col != short.easy.Col || item.Width != short.easy.Width || string(item.text) != string(short.easy.text) {
-			t.Fatalf("%q: %+v, the long way %+v, %v", line, short.easy, *item, long.problems.First)
+			t.Fatalf("%q: %+v, the long way %+v, %v", line, short.easy, *item, long.Problems.First)
 		}
 	})
 }
@@ -220,7 +221,7 @@ func TestPlainTakesTheUsual(t *testing.T) {
 	for line, want := range map[string]bool{"192.0.2.7\n": true, "192.0.2.0/24\n": true, "192.0.2.7\r\n": true, "0.0.0.0\n": true,
 		"1.2.3.4\n": true, "255.255.255.255/32\n": true, "10.0.0.0/8\r\n": true, "1.2.3.4.5\n": false, "1.2.3.400\n": false, "1.2.3.4/\n": false, "1.2.3.4/024\n": false,
 		"192.0.2.7 # note\n": false, "!192.0.2.7\n": false, "192.0.2.0-192.0.2.9\n": false, "10.0.0.0/7\n": false} {
-		if p := (parser{}); (p.plain([]byte(line+padding)) == len(line)) != want {
+		if p := (parser{Lines: new(Lines)}); (p.plain([]byte(line+padding)) == len(line)) != want {
 			t.Errorf("%q: %v", line, !want)
 		}
 	}

@@ -1,28 +1,27 @@
 package file
 
 import (
-	"bufio"
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
 )
 
-// plainLines reads plain lines as long as there are some in what br has read.
-func (p *parser) plainLines(br *bufio.Reader, each func(*Item) error) error {
-	data, _ := br.Peek(br.Buffered())
+// plainLines reads plain lines as long as there are some in what was read of
+// the file.
+func (p *parser) plainLines() {
+	data, _ := p.br.Peek(p.br.Buffered())
 	used := 0
-	for {
+	for p.err == nil {
 		n := p.plain(data[used:])
 		if n == 0 {
 			break
 		}
 		used += n
-		if err := each(&p.easy); err != nil {
-			return err
+		if err := p.each(&p.easy); err != nil {
+			p.err = err
 		}
 	}
-	_, err := br.Discard(used)
-	return err
+	p.br.Discard(used) // of what is there, so it cannot fail
 }
 
 // plain reads a line that is an IPv4 address or prefix and nothing else, as
@@ -78,10 +77,10 @@ func (p *parser) plain(data []byte) int {
 	if data[i] != '\n' {
 		return 0
 	}
-	p.line++
+	p.Line++
 	p.said = true
 	it := &p.easy // of which the rest never changes
-	it.text, it.From, it.To, it.Line, it.Col, it.Width = data[:n], addr4(addr), addr4(addr|host), p.line, 1, n
+	it.text, it.From, it.To, it.Line, it.Col, it.Width = data[:n], addr4(addr), addr4(addr|host), p.Line, 1, n
 	return i + 1
 }
 

@@ -2,6 +2,7 @@ package file
 
 import (
 	"iter"
+	"math"
 	"net/netip"
 	"slices"
 	"sort"
@@ -35,6 +36,9 @@ type Table struct {
 	until sparse[int64] // Unix nanoseconds, of the entries that expire
 	named []int32       // the entries that are about names
 	holes []int32
+
+	// Until when there are entries about host names, and holes about them.
+	namesHold, namesExcept lasting
 }
 
 // maxName is the length in bytes that no name of an entry exceeds.
@@ -61,7 +65,13 @@ func (t *Table) Files() int { return len(t.files) }
 // Each kind has one winner. If one of them is a hole the table does not hold
 // the client; else the first winner in the order address, name, HELO is the
 // entry named.
+//
+// If it could not be found out what the client's name is (NameStatus), that
+// is the answer wherever a name might make a difference.
 func (t *Table) Lookup(c lists.Client, clock func() time.Time) (id int32, status lists.Status) {
+	if c.NameStatus != lists.Absent && c.Name == "" {
+		return t.nameless(c, clock)
+	}
 	best := t.now(t.addrRef(c.Addr), clock)
 	if !best.hole() && c.Name != "" && len(t.names) > 0 {
 		if r := t.name(t.names, c.Name, clock); r.hole() || best == 0 {
@@ -78,6 +88,28 @@ func (t *Table) Lookup(c lists.Client, clock func() time.Time) (id int32, status
 		return best.id(), lists.Excepted
 	}
 	return best.id(), lists.Held
+}
+
+// nameless is Lookup for a client that may or may not have a name.
+func (t *Table) nameless(c lists.Client, clock func() time.Time) (id int32, status lists.Status) {
+	status = c.NameStatus
+	c.NameStatus = lists.Absent
+	switch id, known := t.Lookup(c, clock); {
+	case known == lists.Held && t.namesExcept.at(clock),
+		known == lists.Absent && t.namesHold.at(clock):
+		return 0, status
+	default:
+		return id, known
+	}
+}
+
+// lasting is the last instant, in Unix nanoseconds, at which there is some
+// entry.
+type lasting int64
+
+// at reads the clock only if there is something that may have expired.
+func (l lasting) at(clock func() time.Time) bool {
+	return l == math.MaxInt64 || l > 0 && clock().UnixNano() < int64(l)
 }
 
 func (t *Table) addrRef(a netip.Addr) ref {

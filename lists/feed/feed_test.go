@@ -1,0 +1,204 @@
+package feed
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"ehlogate/lists"
+	"ehlogate/lists/file"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Every file in testdata is in the format of its folder, and gives exactly what
+// stands beside it: the entries if it is called good, the problems if it is
+// called bad. UPDATE=1 writes them anew.
+func TestFixtures(t *testing.T) {
+	for _, format := range Formats() {
+		names, err := filepath.Glob(filepath.Join("testdata", format, "*"))
+		must(t, err)
+		good, bad := 0, 0
+		for _, name := range names {
+			base := filepath.Base(name)
+			data, err := os.ReadFile(name)
+			must(t, err)
+			switch {
+			case strings.HasSuffix(name, ".want"):
+			case strings.HasPrefix(base, "good"):
+				good++
+				items, err := parse(Format(format), data, base)
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				golden(t, name+".want", describe(items))
+			default:
+				bad++
+				_, err := parse(Format(format), data, base)
+				var ps *file.Problems
+				if !errors.As(err, &ps) {
+					t.Fatalf("%s: got %v, want *file.Problems", name, err)
+				}
+				golden(t, name+".want", ps.Show("error"))
+			}
+		}
+		if good == 0 || bad == 0 {
+			t.Errorf("%s: %d good and %d bad files", format, good, bad)
+		}
+	}
+}
+
+func parse(f Format, data []byte, name string) (items []file.Item, err error) {
+	err = f.Parse(bytes.NewReader(data), name, file.Rules{Action: lists.Suppress}, func(it *file.Item) error {
+		items = append(items, *it)
+		return nil
+	})
+	return items, err
+}
+
+func describe(items []file.Item) string {
+	var b strings.Builder
+	for _, it := range items {
+		fmt.Fprintf(&b, "%d:%d+%d\t%s", it.Line, it.Col, it.Width, it)
+		if it.Note != "" {
+			fmt.Fprintf(&b, "\t# %s", it.Note)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	if os.Getenv("UPDATE") != "" {
+		must(t, os.WriteFile(name, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(name)
+	must(t, err)
+	if got != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", name, got, want)
+	}
+}
+
+// Lines may end as on Windows, in all formats.
+func TestCRLF(t *testing.T) {
+	names, err := filepath.Glob("testdata/*/good*")
+	must(t, err)
+	for _, name := range names {
+		if strings.HasSuffix(name, ".want") {
+			continue
+		}
+		data, err := os.ReadFile(name)
+		must(t, err)
+		format := Format(filepath.Base(filepath.Dir(name)))
+		plain, err := parse(format, data, name)
+		must(t, err)
+		data = bytes.ReplaceAll(bytes.ReplaceAll(data, []byte("\r"), nil), []byte("\n"), []byte("\r\n"))
+		crlf, err := parse(format, data, name)
+		if err != nil || describe(plain) != describe(crlf) {
+			t.Errorf("%s: %v\n%s", name, err, describe(crlf))
+		}
+	}
+}
+
+// What no format takes.
+func TestNoFormatTakes(t *testing.T) {
+	for _, format := range Formats() {
+		for what, text := range map[string]string{
+			"zero bytes": "", "blanks": "\n\n \n", "a long line": "# " + strings.Repeat("x", file.MaxLine) + "\n", "binary": "# \x7fELF\x00\n", "Latin-1": "# \xe4\n",
+			"a list file": "192.0.2.1 until=2030-01-01 # x\nhelo:x\n",
+		} {
+			if items, err := parse(Format(format), []byte(text), "x"); err == nil {
+				t.Errorf("%s takes %s as %s", format, what, describe(items))
+			}
+		}
+	}
+}
+
+// The demands of lists are those of feeds.
+func TestDemands(t *testing.T) {
+	for format, text := range map[Format]string{
+		Drop: "{\"cidr\":\"10.0.0.0/7\"}\n{\"type\":\"metadata\",\"records\":1}\n", DropText: "10.0.0.0/7\n", Addresses: "10.0.0.0/7\n", PostfixCIDR: "10.0.0.0/7 x\n",
+		PostfixAccess: "com x\n", PostfixExact: ".com x\n", RbldnsdIP4Set: "10-11\n", RbldnsdIP6: "2000/18\n", RbldnsdDNSet: ".com\n",
+		IPSet: "create x hash:net\nadd x 10.0.0.0/7\n", NFT: "table x {\nset x {\ntype ipv4_addr\nelements = { 10.0.0.0-11.255.255.255 }\n}\n}\n",
+	} {
+		read := func(rules file.Rules) error {
+			return format.Parse(strings.NewReader(text), "x", rules, func(*file.Item) error { return nil })
+		}
+		if err := read(file.Rules{Action: lists.Suppress}); err == nil || !strings.Contains(err.Error(), "very wide") {
+			t.Errorf("%s: a wide entry: %v", format, err)
+		}
+		if err := read(file.Rules{Action: lists.Suppress, AllowWide: true}); err != nil {
+			t.Errorf("%s: with allow_wide: %v", format, err)
+		}
+		names := format == PostfixAccess || format == PostfixExact || format == RbldnsdDNSet
+		if err := read(file.Rules{Action: lists.Require, AllowWide: true}); (err != nil) != names {
+			t.Errorf("%s in a require list: %v", format, err)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	names := Formats()
+	if len(names) != 11 || names[0] != "drop" || strings.Count(Describe(), "\n") != len(names) {
+		t.Errorf("%q\n%s", names, Describe())
+	}
+	for _, name := range names {
+		if f, err := Lookup(name); err != nil || string(f) != name || !strings.Contains(Describe(), "\n"+name+" ") && name != names[0] {
+			t.Errorf("%s: %q, %v", name, f, err)
+		}
+	}
+	for _, name := range []string{"", "list", "DROP"} {
+		_, err := Lookup(name)
+		if err == nil || !strings.Contains(err.Error(), "rbldnsd-ip4set, rbldnsd-ip6trie") {
+			t.Errorf("%q: %v", name, err)
+		}
+		if _, err := parse(Format(name), []byte("192.0.2.1\n"), "x"); err == nil {
+			t.Errorf("%q reads something", name)
+		}
+	}
+}
+
+// A feed makes a list as any other file does.
+func TestSource(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "drop.json")
+	data, err := os.ReadFile("testdata/drop/good-v4.json")
+	must(t, err)
+	must(t, os.WriteFile(name, data, 0o644))
+	s := file.New(file.Spec{Patterns: []string{name}, Rules: file.Rules{Action: lists.Suppress}, MinEntries: 3, Format: Drop}, time.Now)
+	must(t, s.Load())
+	a := netip.MustParseAddr("198.19.255.255")
+	found := s.Lookup(t.Context(), lists.Client{Addr: a})
+	if e := found.Entry(a); found.Status != lists.Held || e.Text != "198.18.0.0/15" || e.Line != 2 || e.Note != "SBL434604" {
+		t.Errorf("%+v by %+v", found, e)
+	}
+	must(t, os.WriteFile(name, data[:100], 0o644))
+	if err := s.Load(); err == nil || s.Lookup(t.Context(), lists.Client{Addr: a}).Status != lists.Held {
+		t.Errorf("half a file: %v", err)
+	}
+}
+
+// An element without end is refused, and not remembered.
+func TestManyWords(t *testing.T) {
+	text := "table ip t {\nset s {\ntype ipv4_addr\nelements = { 192.0.2.1 comment" + strings.Repeat("\n x", 100000) + " }\n}\n}\n"
+	items, err := parse(NFT, []byte(text), "x")
+	var ps *file.Problems
+	if !errors.As(err, &ps) || ps.Total != 1 || !strings.Contains(err.Error(), "too many words") || len(items) != 0 {
+		t.Errorf("%d items, %v", len(items), err)
+	}
+}

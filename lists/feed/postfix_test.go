@@ -1,0 +1,215 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ehlogate/lists"
+	"ehlogate/lists/file"
+)
+
+// load makes the table of a text in a format, in which entries may be as wide
+// as they like, and a file of it.
+func load(t *testing.T, f Format, text string) (table *file.Table, name string) {
+	t.Helper()
+	name = writeOld(t, "feed", text)
+	table, err := file.Read(file.Spec{Patterns: []string{file.Literal(name)}, Format: f, Rules: file.Rules{Action: lists.Suppress, AllowWide: true}})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return table, name
+}
+
+// writeOld writes a file that does not look new: Postfix would wait until it is
+// not.
+func writeOld(t *testing.T, base, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), base)
+	must(t, os.WriteFile(name, []byte(text), 0o644))
+	old := time.Now().Add(-time.Hour)
+	must(t, os.Chtimes(name, old, old))
+	return name
+}
+
+func held(table *file.Table, c lists.Client) bool {
+	_, status := table.Lookup(c, time.Now)
+	return status == lists.Held
+}
+
+// postmap asks Postfix itself: the results of the keys that are in a table.
+func postmap(t *testing.T, table string, keys map[string]bool) map[string]string {
+	t.Helper()
+	conf := filepath.Dir(writeOld(t, "main.cf", "compatibility_level = 3.6\n"))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/usr/sbin/postmap", "-c", conf, "-q", "-", table)
+	var in strings.Builder
+	for key := range keys {
+		fmt.Fprintln(&in, key)
+	}
+	cmd.Stdin = strings.NewReader(in.String())
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) { // 1: none is there
+		t.Fatalf("postmap: %v\n%s", err, exit.Stderr)
+	}
+	found := make(map[string]string)
+	for line := range strings.Lines(string(out)) {
+		key, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		if !ok || !keys[key] {
+			t.Fatalf("postmap says %q", line)
+		}
+		found[key] = value
+	}
+	return found
+}
+
+// onList is what a result of Postfix means for a list; "" is none.
+func onList(result string) bool {
+	fields := strings.Fields(result)
+	return len(fields) > 0 && !strings.EqualFold(fields[0], "DUNNO")
+}
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+
+// near gives an address of a small space, so that entries meet.
+func near(r *rand.Rand) netip.Addr {
+	if r.IntN(2) == 0 {
+		return netip.AddrFrom4([4]byte{10, byte(r.IntN(2)), byte(r.IntN(3)), byte(r.IntN(256))})
+	}
+	return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 5: byte(1 + r.IntN(2)), 7: byte(1 + r.IntN(2)), 15: byte(r.IntN(256))})
+}
+
+// Of random cidr tables, Postfix and we say the same.
+func TestCIDRAgainstPostfix(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		var b strings.Builder
+		for range 1 + r.IntN(25) {
+			a := near(r)
+			p, _ := a.Prefix(a.BitLen() - pick(r, 0, 0, r.IntN(10), r.IntN(26), a.BitLen()))
+			entry := p.String()
+			switch {
+			case p.IsSingleIP() && r.IntN(2) == 0:
+				entry = a.StringExpanded()
+			case r.IntN(5) == 0:
+				entry = "[" + entry + "]"
+			case r.IntN(5) == 0:
+				entry = strings.Replace("["+entry, "/", "]/", 1)
+			}
+			b.WriteString(entry + pick(r, " ", "\t\t", "\n  ", "\n# comment\n\n\t") + pick(r, "REJECT", "reject no", "554 5.7.1 no", "DUNNO", "dunno", "DUNNO really", "dunnos") +
+				pick(r, "\n", " \n", "\n  DUNNO and more\n", "\n\n# x\n"))
+		}
+		table, name := load(t, PostfixCIDR, b.String())
+		keys := make(map[string]bool)
+		for range 400 {
+			keys[near(r).String()] = true
+		}
+		found := postmap(t, "cidr:"+name, keys)
+		for key := range keys {
+			if got, want := held(table, lists.Client{Addr: netip.MustParseAddr(key)}), onList(found[key]); got != want {
+				t.Fatalf("seed %d: %s: held %v, Postfix says %q\n%s", seed, key, got, found[key], b.String())
+			}
+		}
+	}
+}
+
+// access asks for a client as smtpd does: access(5) and check_namadr_access of
+// src/smtpd/smtpd_check.c. ask is nil while the keys are being gathered.
+func access(c lists.Client, exact bool, ask func(key string) (result string, ok bool)) string {
+	for name := c.Name; name != ""; {
+		if result, ok := ask(name); ok {
+			return result
+		}
+		dot := strings.Index(name[1:], ".") + 1
+		if dot == 0 {
+			break
+		}
+		if name = name[dot:]; !exact {
+			name = name[1:]
+		}
+	}
+	sep := "."
+	if c.Addr.Is6() {
+		sep = ":"
+	}
+	for addr := c.Addr.String(); ; {
+		if result, ok := ask(addr); ok {
+			return result
+		}
+		at := strings.LastIndex(addr, sep)
+		if at < 0 {
+			return ""
+		}
+		addr = addr[:at]
+	}
+}
+
+// Of random access tables, Postfix and we say the same.
+func TestAccessAgainstPostfix(t *testing.T) {
+	for seed := range uint64(80) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		format := pick(r, PostfixAccess, PostfixExact)
+		exact, holes := format == PostfixExact, r.IntN(2) == 0
+		name := func() string {
+			return pick(r, "", "a.", "b.") + pick(r, "", "x.", "y.") + pick(r, "example", "example", "test")
+		}
+		var b strings.Builder
+		for range 1 + r.IntN(25) {
+			key, result := "", pick(r, "REJECT", "550 no", "DUNNO", "dunno x")
+			switch r.IntN(4) {
+			case 0:
+				if key = name(); exact && r.IntN(2) == 0 {
+					key = "." + key
+				}
+				if holes { // for addresses, so no names on the list
+					result = "DUNNO"
+				}
+			case 1, 2:
+				parts := strings.Split(near(r).String(), ":")
+				sep := ":"
+				if len(parts) == 1 {
+					parts, sep = strings.Split(parts[0], "."), "."
+				}
+				keep := len(parts)
+				if cut := 1 + r.IntN(4); r.IntN(2) == 0 && (sep == "." || cut > 1) {
+					keep = min(cut, keep)
+				}
+				key = strings.TrimRight(strings.Join(parts[:keep], sep), ":")
+				fallthrough
+			default:
+				if key == "" {
+					key = near(r).String()
+				}
+				if !holes {
+					result = "REJECT"
+				}
+			}
+			b.WriteString(pick(r, key, key, strings.ToUpper(key)) + pick(r, " ", "\n\t") + result + "\n")
+		}
+		table, path := load(t, format, b.String())
+		var clients []lists.Client
+		keys := make(map[string]bool)
+		for range 300 {
+			c := lists.Client{Addr: near(r), Name: pick(r, "", name(), "q."+name())}
+			clients = append(clients, c)
+			access(c, exact, func(key string) (string, bool) { keys[key] = true; return "", false })
+		}
+		found := postmap(t, "texthash:"+path, keys)
+		for _, c := range clients {
+			result := access(c, exact, func(key string) (string, bool) { v, ok := found[key]; return v, ok })
+			if got, want := held(table, c), onList(result); got != want {
+				t.Fatalf("seed %d: %+v: held %v, Postfix says %q\n%s", seed, c, got, result, b.String())
+			}
+		}
+	}
+}
