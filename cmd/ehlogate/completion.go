@@ -3,6 +3,8 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"ehlogate/lists/feed"
+
 	"ehlogate/cmd/ehlogate/internal/config"
 )
 
@@ -27,6 +29,7 @@ func addCompletions(root *cobra.Command) {
 		case "check":
 			cmd.ValidArgsFunction = files
 			values(cmd, "list", listNames)
+			values(cmd, "format", cobra.FixedCompletions(feed.Formats(), cobra.ShellCompDirectiveNoFileComp))
 		case "export":
 			values(cmd, "format", cobra.FixedCompletions([]string{"postfix-cidr"}, cobra.ShellCompDirectiveNoFileComp))
 			values(cmd, "output", files)

@@ -31,11 +31,19 @@ and the addresses that it asks ehlogate at are connected to.
 Another machine is looked over by copies: make them with
 
     for o in n P M; do postconf -$o >DIR/postconf-$o; done
+    systemctl show ehlogate >DIR/systemctl-show
 
-and put the files that the settings name (tables, the .cf of a memcache map)
-into the same directory. With --saved no address is connected to.
+and put the files that the settings name (tables, the .cf of a memcache map),
+the files of lists and /etc/resolv.conf into the same directory. With --saved no
+address is connected to, and no resolver asked.
 
-The config of ehlogate (-c) tells where it listens and what it hides.
+The config of ehlogate (-c) tells where it listens, what it hides, and what it
+asks in turn. If that is lists by DNS, names or [guard], it is looked over too:
+whether answers come before the mail server has enough, whether the entries by
+name ever count, whether [guard] has all domains that are served, whether systemd
+lets the service out. Within five seconds each resolver is asked whether it is
+there, and each zone what every list has to say: 127.0.0.2 is on it, 127.0.0.1
+is not.
 
 Exit code 1 if there is a hazard, 0 otherwise.`,
 		Example: "  ehlogate doctor\n  ehlogate doctor --saved copies-of-mx1 -c mx1.toml\n  ehlogate doctor --exim /etc/exim4/exim4.conf",
@@ -63,7 +71,7 @@ Exit code 1 if there is a hazard, 0 otherwise.`,
 			if err != nil {
 				return exitError{exitWrong, err}
 			}
-			report := doctor.Examine(host, doctor.GateOf(cfg), pf, x, s)
+			report := doctor.Examine(cmd.Context(), host, doctor.GateOf(cfg), pf, x, s)
 			if asJSON {
 				enc := json.NewEncoder(cmd.OutOrStdout())
 				enc.SetIndent("", "  ")
@@ -86,7 +94,7 @@ Exit code 1 if there is a hazard, 0 otherwise.`,
 	f.StringVar(&saved, "saved", "", "a Postfix of which `DIR` has copies")
 	f.StringVar(&exim, "exim", "", "the Exim with the configuration `FILE`")
 	f.StringVar(&sendmail, "sendmail", "", "the Sendmail with the configuration `FILE` (.mc or .cf)")
-	f.BoolVar(&noConnect, "no-connect", false, "do not connect to the addresses that ehlogate is asked at")
+	f.BoolVar(&noConnect, "no-connect", false, "do not connect to the addresses that ehlogate is asked at, and ask no resolver")
 	f.BoolVar(&asJSON, "json", false, "write JSON")
 	cmd.MarkFlagsMutuallyExclusive("postfix-config", "saved")
 	return cmd

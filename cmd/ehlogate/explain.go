@@ -12,6 +12,9 @@ import (
 	"ehlogate/cmd/ehlogate/internal/explain"
 )
 
+// patience is how long explain waits for answers by DNS.
+const patience = 10 * time.Second
+
 func newExplain(o *options) *cobra.Command {
 	var helo, name string
 	var asJSON bool
@@ -35,10 +38,12 @@ only. So an answer may differ from a decision on --name or --helo.`,
 			if err != nil {
 				return err
 			}
-			live, broken, err := o.snapshot(cmd.ErrOrStderr(), time.Now)
+			eng, broken, err := o.snapshot(cmd.ErrOrStderr(), time.Now)
 			if err != nil {
 				return err
 			}
+			live := eng.Live()
+			defer eng.Ask(cmd.Context(), patience)()
 			r := explain.Ask(cmd.Context(), c, live.Policy, live.Words)
 			if live.Config.File == "" {
 				fmt.Fprintf(cmd.ErrOrStderr(), "no config file: these are the built-in defaults (%s does not exist; -c names another)\n", config.DefaultFile)

@@ -16,7 +16,7 @@ import (
 
 func newExport(o *options) *cobra.Command {
 	var format, output string
-	var withoutNames bool
+	var withoutNames, withoutDNS bool
 	cmd := &cobra.Command{
 		Use:   "export --format postfix-cidr",
 		Short: "Write the policy as a static table",
@@ -26,7 +26,10 @@ backup behind a memcache map, and postscreen.
 
 A table that the policy cannot be put into is refused, with what is in the way:
 a list that is not loaded, entries about host or HELO names (--without-names
-leaves those out). Entries with until= are looked at as of now; the table says
+leaves those out), lists by DNS and default = "shed" (--without-dns decides as
+if no list by DNS answered, so that an allow list among them has everybody
+offered STARTTLS whom no list before it holds). With [guard], what a promise holds
+back is held back in the table too. Entries with until= are looked at as of now; the table says
 until when it is exact.
 
 A running smtpd does not notice a changed table: end with "postfix reload".`,
@@ -37,15 +40,22 @@ A running smtpd does not notice a changed table: end with "postfix reload".`,
 				return fmt.Errorf("--format %q is not known: write --format postfix-cidr", format)
 			}
 			now := time.Now()
-			live, broken, err := o.snapshot(cmd.ErrOrStderr(), func() time.Time { return now })
+			eng, broken, err := o.snapshot(cmd.ErrOrStderr(), func() time.Time { return now })
 			if err != nil {
 				return err
 			}
 			if broken {
 				return exitError{exitWrong, fmt.Errorf("nothing is exported, since a list could not be loaded")}
 			}
+			live := eng.Live()
+			if g := live.Guard(); g != nil {
+				g.Check(cmd.Context())
+			}
 			var table bytes.Buffer
-			p := export.Policy{Config: live.Config, Policy: live.Policy, Sources: live.Sources, Now: now, WithoutNames: withoutNames}
+			p := export.Policy{Config: live.Config, Policy: live.Policy, Now: now, WithoutNames: withoutNames, WithoutDNS: withoutDNS}
+			for _, s := range live.Sources {
+				p.Sources = append(p.Sources, s.File)
+			}
 			if err := p.PostfixCIDR(cmd.Context(), &table); err != nil {
 				return exitError{exitWrong, err}
 			}
@@ -63,6 +73,7 @@ A running smtpd does not notice a changed table: end with "postfix reload".`,
 	cmd.Flags().StringVar(&format, "format", "", "`FORMAT` of the table: postfix-cidr")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write to `FILE`, replacing it in one step, instead of standard output")
 	cmd.Flags().BoolVar(&withoutNames, "without-names", false, "leave out entries about host and HELO names")
+	cmd.Flags().BoolVar(&withoutDNS, "without-dns", false, "decide as if no list by DNS answered")
 	return cmd
 }
 

@@ -53,6 +53,14 @@ func mayImport(path, imp string) bool {
 	switch {
 	case path == "lists":
 		return false
+	case path == "lists/feed": // other spellings of what is in list files
+		return imp == "lists" || imp == "lists/file"
+	case path == "lists/resolve": // of DNS, and of nothing else
+		return false
+	case path == "lists/dns" || path == "lists/guard":
+		return imp == "lists" || imp == "lists/resolve"
+	case path == "lists/dns/dnstest":
+		return false
 	case top(path) == "lists":
 		return imp == "lists"
 	case top(path) == "policyd":

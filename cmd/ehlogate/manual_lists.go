@@ -1,6 +1,12 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ehlogate/lists/feed"
+)
 
 // newListsTopic is "ehlogate help lists".
 func newListsTopic() *cobra.Command {
@@ -16,7 +22,36 @@ func listsPage() string {
 	return p.String()
 }
 
-const listsText = `A list file is plain text, edited by hand, with one entry a line. The config
+var listsText = ownLists + `
+
+FEEDS
+
+A list that others make, or another program keeps, is read as it is if the
+config names its format = "...". What such a file says is understood exactly or
+is an error with its place. With min_entries = N in the config a file that was
+cut short is refused; with stale_after = "3d" the list counts as not loaded when
+its files are older than that.
+
+` + formats()
+
+// formats lists the formats, in lines that fit.
+func formats() string {
+	var out []string
+	for line := range strings.Lines(feed.Describe()) {
+		name, help, _ := strings.Cut(line, " ")
+		out = append(out, "    "+name)
+		for help := strings.Fields(help); len(help) > 0; {
+			text := "       "
+			for len(help) > 0 && len(text)+1+len(help[0]) <= 80 {
+				text, help = text+" "+help[0], help[1:]
+			}
+			out = append(out, text)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+const ownLists = `A list file is plain text, edited by hand, with one entry a line. The config
 names the files of each list and says what is done with the clients on it.
 
     # a comment
@@ -42,7 +77,8 @@ one, as ::ffff:192.0.2.7, is the IPv4 address.
 
 A host name is a verified one: the name of the address leads back to the
 address. Names count where the mail server passes them on; Postfix asks its
-EHLO map by address only.
+EHLO map by address only. With verify_names = true in [dns] the daemon finds
+them out itself.
 
 A HELO name is what the client claims, and anybody may claim anything. So it
 stands in lists with action = "suppress" only, and never as a hole.

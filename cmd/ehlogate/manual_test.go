@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/feed"
 	"ehlogate/lists/file"
 )
 
@@ -211,6 +212,7 @@ func TestCompletions(t *testing.T) {
 		{[]string{"explain", ""}, nil, none},
 		{[]string{"check", ""}, nil, files},
 		{[]string{"check", "-c", conf, "--list", ""}, []string{"broken-tls"}, none},
+		{[]string{"check", "--format", ""}, feed.Formats(), none},
 		{[]string{"export", "--format", ""}, []string{"postfix-cidr"}, none},
 		{[]string{"export", "-o", ""}, nil, files},
 		{[]string{"doctor", "--saved", ""}, nil, dirs},

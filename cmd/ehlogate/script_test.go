@@ -7,10 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"ehlogate/lists/dns/dnstest"
 )
 
 func TestMain(m *testing.M) {
@@ -37,6 +40,16 @@ func TestScripts(t *testing.T) {
 						ts.Fatalf("nobody answers: %v", err)
 					}
 				}
+			},
+			// dns FILE: serves the zone list.test in that file; $DNS is the server.
+			"dns": func(ts *testscript.TestScript, _ bool, args []string) {
+				server := dnstest.StartServer(t, dnstest.NewZone(t, "list.test.", ts.ReadFile(args[0])))
+				ts.Setenv("DNS", server.Addr.String())
+			},
+			// write FILE FROM: writes FROM with $DNS in place.
+			"write": func(ts *testscript.TestScript, _ bool, args []string) {
+				text := strings.ReplaceAll(ts.ReadFile(args[1]), "$DNS", ts.Getenv("DNS"))
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
 			},
 			// status CODE COMMAND...: the command ends with that exit code.
 			"status": func(ts *testscript.TestScript, _ bool, args []string) {

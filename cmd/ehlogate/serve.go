@@ -110,7 +110,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 		return func(ctx context.Context, c net.Conn) { policyd.Serve(ctx, c, p, fault) }
 	}
 	policy := func(b policyd.Backend) policyd.Protocol {
-		b.Decider = watch.Counted("policy", eng) // what it decides over is logged by its outcome
+		b.Decider = watch.Counted("policy", policyd.DeciderFunc(eng.Review)) // what it decides over is logged by its outcome
 		return &delegation.Server{Backend: b, Actions: func() *delegation.Actions { return &eng.Live().Config.Policy },
 			Outcome: watch.Outcomes("policy")}
 	}
@@ -118,7 +118,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	stdlog.SetOutput(milterLog{log, watch}) // where go-milter tells of broken peers, and of panics
 	milterOutcome := watch.Outcomes("milter")
 	filter := &milter.Server{
-		Decider: watch.Counted("milter", eng),
+		Decider: watch.Counted("milter", policyd.DeciderFunc(eng.Review)),
 		Config: func() milter.Config {
 			c := eng.Live().Config
 			return milter.Config{RequireReply: c.RequireReply, AddHeader: c.Milter.AddHeader}
@@ -141,7 +141,11 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel(nil) // before the wait
-	conns := fitFiles(cfg.Listen.MaxConnections, len(sockets), log)
+	lookups := 0
+	if cfg.Asks() {
+		lookups = cfg.DNS.Cache.MaxLookups // each has a socket
+	}
+	conns := fitFiles(cfg.Listen.MaxConnections, len(sockets), lookups, log)
 	var servers []*listen.Server
 	for _, s := range sockets { // each for itself: a crowd at one takes no place from those at another
 		server := &listen.Server{
@@ -164,13 +168,13 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	running.Go(func() { watch.Run(ctx) })
 	running.Go(func() {
 		watchdog(ctx, log, func(ctx context.Context) {
-			eng.Decide(ctx, lists.Client{})
+			eng.Review(ctx, lists.Client{})
 			for _, s := range servers {
 				s.Conns()
 			}
 		})
 	})
-	log.WithFields(logrus.Fields{"lists": len(cfg.Lists), "default": cfg.Default.String(), "mode": cfg.Mode.String(), "version": version()}).Info("serving")
+	log.WithFields(logrus.Fields{"lists": len(cfg.Lists), "default": cfg.DefaultWord(), "mode": cfg.Mode.String(), "version": version()}).Info("serving")
 	notify(log, sd.SdNotifyReady)
 	for {
 		select {
@@ -206,9 +210,10 @@ const maxHTTP = 64
 
 // fitFiles lowers the number of connections for each socket to what the limit
 // on open files allows, so that those of one never take the last descriptor
-// from another. Connections that are leaving count too.
-func fitFiles(conns, sockets int, log *logrus.Logger) int {
-	const spare = 64 + 2*maxHTTP
+// from another, nor from questions to DNS. Connections that are leaving count
+// too.
+func fitFiles(conns, sockets, lookups int, log *logrus.Logger) int {
+	spare := 64 + 2*maxHTTP + lookups
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return conns

@@ -194,7 +194,7 @@ func TestServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.write("deny.list", "192.0.2.4\n")
-	d.write("c.toml", "default = \"suppress\"\n"+string(conf))
+	d.write("c.toml", "default = \"suppress\"\nguard.off = true\n"+string(conf))
 	d.hup <- syscall.SIGHUP
 	d.await("the reload", func() bool { return d.suppressed("203.0.113.1") })
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"time"
 
@@ -12,19 +13,23 @@ import (
 // snapshot loads config and lists as they are on disk, for commands that
 // answer without the daemon. What is wrong in a list is reported to stderr;
 // broken says so.
-func (o *options) snapshot(stderr io.Writer, clock func() time.Time) (live *engine.Live, broken bool, err error) {
+func (o *options) snapshot(stderr io.Writer, clock func() time.Time) (eng *engine.Engine, broken bool, err error) {
 	cfg, err := o.load()
 	if err != nil {
 		return nil, false, exitError{exitWrong, err}
 	}
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
-	live = engine.New(cfg, nil, clock, quiet).Live()
-	for _, s := range live.Sources {
-		if err := s.State().Err; err != nil {
-			report(stderr, err)
+	eng = engine.New(cfg, nil, clock, quiet)
+	for l, s := range eng.Live().Files() {
+		state := s.State()
+		if state.Err != nil {
+			report(stderr, state.Err)
+			broken = true
+		} else if state.Stale {
+			fmt.Fprintf(stderr, "list %q counts as not loaded: its files are older than stale_after = %v allows\n", l.Name, l.Spec.StaleAfter)
 			broken = true
 		}
 	}
-	return live, broken, nil
+	return eng, broken, nil
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +20,10 @@ import (
 	"ehlogate/cmd/ehlogate/internal/engine"
 	"ehlogate/cmd/ehlogate/internal/explain"
 	"ehlogate/lists"
+	"ehlogate/lists/dns"
 	"ehlogate/lists/file"
+	"ehlogate/lists/guard"
+	"ehlogate/lists/shed"
 )
 
 // API is the read-only HTTP interface.
@@ -37,6 +41,7 @@ func (a *API) Handler() http.Handler {
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /api/v1/decision", a.decision)
 	mux.HandleFunc("GET /api/v1/lists", a.lists)
+	mux.HandleFunc("GET /api/v1/reputation", a.reputation)
 	mux.Handle("GET /metrics", a.Metrics.Handler())
 	return a.guarded(mux)
 }
@@ -62,39 +67,83 @@ type List struct {
 	Loaded  *time.Time   `json:"loaded"` // of what answers now; null: never
 	Entries int          `json:"entries"`
 	Files   []string     `json:"files"`
-	Error   string       `json:"error,omitempty"` // of the last load
+	Error   string       `json:"error,omitempty"` // of the last load, or why it counts as unloaded
 	// Problems are the first of those in Error, each with its place.
 	Problems []string `json:"problems,omitempty"`
+	// Zones are those of a list by DNS.
+	Zones []dns.OriginState `json:"zones,omitempty"`
+
+	unloaded bool
 }
 
 func (a *API) state() (out []List, unloaded, broken int) {
 	live := a.Engine.Live()
+	var asked dns.State
+	if live.DNS() != nil {
+		asked = live.DNS().State()
+	}
 	out = []List{}
 	for i, s := range live.Sources {
-		conf, state := live.Config.Lists[i], s.State()
-		l := List{Name: conf.Name, Action: conf.Action, Mode: conf.Mode, Entries: state.Entries, Files: append([]string{}, state.Files...)}
-		if state.Loaded.IsZero() {
-			unloaded++
+		conf := live.Config.Lists[i]
+		l := List{Name: conf.Name, Action: conf.Action, Mode: conf.Mode, Files: []string{}}
+		if s.File != nil {
+			l.ofFiles(s.File.State())
 		} else {
-			l.Loaded = &state.Loaded
+			l.ofZones(conf.Zones, asked.Zones)
 		}
-		if state.Err != nil {
+		switch {
+		case l.unloaded:
+			unloaded++
+		case l.Error != "":
 			broken++
-			l.Error = state.Err.Error()
-			var ps *file.Problems
-			if errors.As(state.Err, &ps) {
-				for _, p := range ps.First {
-					l.Problems = append(l.Problems, p.Error())
-				}
-			}
 		}
 		out = append(out, l)
 	}
 	return out, unloaded, broken
 }
 
-// health is 503 as long as a list was never loaded, or an address is not
-// served. A list or a config whose
+func (l *List) ofFiles(state file.State) {
+	l.Entries, l.Files = state.Entries, append(l.Files, state.Files...)
+	l.unloaded = state.Loaded.IsZero() || state.Stale
+	if !state.Loaded.IsZero() {
+		l.Loaded = &state.Loaded
+	}
+	if state.Stale {
+		l.Error = "its files are too old, since " + state.StaleAt.Format(time.RFC3339)
+	}
+	if state.Err != nil {
+		l.Error = state.Err.Error()
+		var ps *file.Problems
+		if errors.As(state.Err, &ps) {
+			for _, p := range ps.First {
+				l.Problems = append(l.Problems, p.Error())
+			}
+		}
+	}
+}
+
+// ofZones tells of a list by DNS, which is unloaded while one of its zones is
+// not asked: it may still be decided by the others, and by what is in memory.
+func (l *List) ofZones(spec dns.Spec, all []dns.OriginState) {
+	for _, z := range spec.Zones {
+		i := slices.IndexFunc(all, func(o dns.OriginState) bool {
+			return o.Zone == z.Name && o.ByName == z.ByName && o.Untested == z.Untested
+		})
+		if i < 0 {
+			continue
+		}
+		l.Zones = append(l.Zones, all[i])
+		if all[i].State != "trusted" {
+			l.unloaded = true
+			l.Error = fmt.Sprintf("zone %s is not asked (%s)", z.Name, all[i].State)
+			if all[i].Error != "" {
+				l.Error += ": " + all[i].Error
+			}
+		}
+	}
+}
+
+// health is 503 as long as a list is unloaded, or an address is not served. A list or a config whose
 // last edit was refused stays as before; that shows, but is no reason to page
 // anybody.
 func (a *API) health(w http.ResponseWriter, _ *http.Request) {
@@ -118,9 +167,12 @@ func (a *API) health(w http.ResponseWriter, _ *http.Request) {
 	}
 	faulty := []List{}
 	for _, l := range all {
-		if l.Error != "" {
+		if l.Error != "" || l.unloaded {
 			faulty = append(faulty, l)
 		}
+	}
+	if g := a.Engine.Live().Guard(); g != nil {
+		body["guard"] = g.State()
 	}
 	if e := a.Watch.Exposed(); e.Sessions > 0 {
 		body["submission_without_tls"] = e
@@ -132,6 +184,30 @@ func (a *API) health(w http.ResponseWriter, _ *http.Request) {
 func (a *API) lists(w http.ResponseWriter, _ *http.Request) {
 	all, _, _ := a.state()
 	reply(w, http.StatusOK, all)
+}
+
+// reputation shows what is asked beside the lists of files: null where the
+// config has no use for it.
+func (a *API) reputation(w http.ResponseWriter, _ *http.Request) {
+	live := a.Engine.Live()
+	var body struct {
+		DNS   *dns.State   `json:"dns"`
+		Guard *guard.State `json:"guard"`
+		Shed  *shed.State  `json:"shed"`
+	}
+	if s := live.DNS(); s != nil {
+		st := s.State()
+		body.DNS = &st
+	}
+	if g := live.Guard(); g != nil {
+		st := g.State()
+		body.Guard = &st
+	}
+	if s := live.Shed(); s != nil {
+		st := s.State()
+		body.Shed = &st
+	}
+	reply(w, http.StatusOK, body)
 }
 
 func (a *API) decision(w http.ResponseWriter, r *http.Request) {

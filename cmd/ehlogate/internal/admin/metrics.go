@@ -40,7 +40,7 @@ func NewMetrics(e *engine.Engine) *Metrics {
 		faults: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ehlogate_protocol_errors_total",
 			Help: "Requests that could not be understood, and connections that failed."}, []string{"protocol", "reason"}),
 	}
-	m.registry.MustRegister(m.decisions, m.observed, m.outcomes, m.seconds, m.conns, m.faults, listCollector{e},
+	m.registry.MustRegister(m.decisions, m.observed, m.outcomes, m.seconds, m.conns, m.faults, listCollector{e}, askedCollector{e},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -66,6 +66,7 @@ var (
 	listEntries = prometheus.NewDesc("ehlogate_list_entries", "Entries of the list as it answers now.", []string{"list"}, nil)
 	listLoaded  = prometheus.NewDesc("ehlogate_list_loaded_timestamp_seconds", "When the list as it answers now was loaded; 0: never.", []string{"list"}, nil)
 	listFailed  = prometheus.NewDesc("ehlogate_list_reload_failures_total", "Loads of the list that were refused.", []string{"list"}, nil)
+	listStale   = prometheus.NewDesc("ehlogate_list_stale", "1: the files of the list are too old, and it counts as unloaded.", []string{"list"}, nil)
 	confFailed  = prometheus.NewDesc("ehlogate_config_reload_failures_total", "Reloads of the config that were refused.", nil, nil)
 )
 
@@ -73,13 +74,14 @@ func (c listCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- listEntries
 	ch <- listLoaded
 	ch <- listFailed
+	ch <- listStale
 	ch <- confFailed
 }
 
 func (c listCollector) Collect(ch chan<- prometheus.Metric) {
 	live := c.e.Live()
-	for i, s := range live.Sources {
-		state, name := s.State(), live.Config.Lists[i].Name
+	for l, s := range live.Files() {
+		state, name := s.State(), l.Name
 		loaded := 0.0
 		if !state.Loaded.IsZero() {
 			loaded = float64(state.Loaded.UnixNano()) / 1e9
@@ -87,6 +89,7 @@ func (c listCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(listEntries, prometheus.GaugeValue, float64(state.Entries), name)
 		ch <- prometheus.MustNewConstMetric(listLoaded, prometheus.GaugeValue, loaded, name)
 		ch <- prometheus.MustNewConstMetric(listFailed, prometheus.CounterValue, float64(state.Failures), name)
+		ch <- gauge(listStale, state.Stale, name)
 	}
 	ch <- prometheus.MustNewConstMetric(confFailed, prometheus.CounterValue, float64(c.e.ReloadFailures()))
 }

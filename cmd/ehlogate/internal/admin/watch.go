@@ -114,6 +114,9 @@ func (w *Watch) logDecision(protocol string, c lists.Client, d lists.Decision) {
 			lists.Offer:    "observed: STARTTLS would be offered, as it is",
 			lists.Require:  "observed: TLS would be required",
 		}[v.Action]
+		if v.HeldBack {
+			msg = "held back, since a domain that is served here promised STARTTLS: it would be suppressed"
+		}
 	}
 	if len(observing) > 0 {
 		f["observed"] = fmt.Sprintf("%s by %s", observing[0].Action, observing[0].ListName())

@@ -4,13 +4,18 @@ package config
 
 import (
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/lists"
+	"ehlogate/lists/dns"
 	"ehlogate/lists/file"
+	"ehlogate/lists/shed"
 	"ehlogate/policyd/delegation"
 )
 
@@ -21,7 +26,8 @@ const DefaultFile = "/etc/ehlogate/ehlogate.toml"
 type Config struct {
 	File          string // empty: the built-in defaults
 	Mode          lists.Mode
-	Default       lists.Action
+	Default       lists.Action // Offer if there is Shed
+	Shed          *shed.Config // of default = "shed"; nil: another default
 	AlwaysHide    []string
 	ExplicitOffer bool
 	RequireReply  string // to MAIL without TLS from a client that must use it
@@ -30,8 +36,29 @@ type Config struct {
 	Milter        Milter
 	Listen        Listen
 	Log           Log
+	DNS           DNS
+	Guard         Guard
 	Lists         []List
 }
+
+// DNS is [dns].
+type DNS struct {
+	Resolvers   []netip.AddrPort // none: those of the system
+	Wait        time.Duration    // for what is not in memory, in all of a question
+	Timeout     time.Duration    // of one attempt
+	VerifyNames bool             // find out clients' names where a list has any
+	Cache       dns.Config
+}
+
+// Guard is [guard].
+type Guard struct {
+	Domains []string // that are served here
+	Off     bool
+	State   string // file that remembers promises
+}
+
+// DefaultState is where [guard] remembers promises.
+const DefaultState = "/var/lib/ehlogate/guard.json"
 
 // Listen says which sockets are opened: IP:PORT, or the absolute path of a
 // unix socket.
@@ -89,7 +116,40 @@ type List struct {
 	Name   string
 	Action lists.Action
 	Mode   lists.Mode
-	Spec   file.Spec
+	Spec   file.Spec // if there are no zones
+	Zones  dns.Spec  // of a list by DNS
+}
+
+// ByDNS says that the list is one by DNS, and not of files.
+func (l *List) ByDNS() bool { return len(l.Zones.Zones) > 0 }
+
+// Foreign says that the operator of this server does not write what is in the
+// list, which [guard] may hold back.
+func (l *List) Foreign() bool { return l.ByDNS() || l.Spec.Format != nil }
+
+// NeedsGuard says that clients are suppressed for being unknown, or on the word
+// of others.
+func (c *Config) NeedsGuard() bool {
+	return c.Mode == lists.Enforce && (c.suppressesUnknown() || slices.ContainsFunc(c.Lists, func(l List) bool { return l.suppressesForeign() }))
+}
+
+func (c *Config) suppressesUnknown() bool { return c.Default == lists.Suppress || c.Shed != nil }
+
+func (l *List) suppressesForeign() bool {
+	return l.Foreign() && l.Action == lists.Suppress && l.Mode == lists.Enforce
+}
+
+// DefaultWord is the default as it stands in the file.
+func (c *Config) DefaultWord() string {
+	if c.Shed != nil {
+		return "shed"
+	}
+	return c.Default.String()
+}
+
+// Asks says that something is asked by DNS: a list, or the names of clients.
+func (c *Config) Asks() bool {
+	return c.DNS.VerifyNames || slices.ContainsFunc(c.Lists, func(l List) bool { return l.ByDNS() })
 }
 
 // Defaults is the config without a file: everything offered, listening on
@@ -110,7 +170,9 @@ func Defaults() *Config {
 			SocketMode:     0o660,
 			MaxConnections: 4096,
 		},
-		Log: Log{Level: logrus.InfoLevel},
+		Log:   Log{Level: logrus.InfoLevel},
+		DNS:   DNS{Wait: 300 * time.Millisecond, Timeout: time.Second, Cache: dns.Defaults()},
+		Guard: Guard{State: DefaultState},
 	}
 }
 

@@ -2,14 +2,19 @@ package config
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/dns"
+	"ehlogate/lists/feed"
 	"ehlogate/lists/file"
+	"ehlogate/lists/shed"
 )
 
 // Every file in testdata/bad must be refused with exactly the report that
@@ -100,6 +105,53 @@ allow_wide = true
 	want.MaxEntries = 5
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got %+v, want %+v", c, want)
+	}
+}
+
+func TestReputation(t *testing.T) {
+	c, err := parse("x.toml", "/etc/ehlogate", []byte(`
+default = "shed"
+dns = { resolvers = ["127.0.0.1", "[::1]:5353"], wait = "0s", timeout = "2s", verify_names = true, max_lookups = 9, cache_entries = 1000, min_ttl = "1s", max_ttl = "1m", stale = "2d" }
+shed = { offers_per_second = 0.5, keep = "1m30s" }
+guard = { domains = ["Example.org."], state = "" }
+[[list]]
+name = "dns"
+action = "suppress"
+zones = [{zone = "List.Example.", answer = "127.0.0.[2;4]", weight = 2}, {zone = "names.example", by = "name", self_test = false}]
+threshold = 3
+[[list]]
+name = "feed"
+action = "suppress"
+files = ["drop.json"]
+format = "drop"
+min_entries = 500
+stale_after = "1.5d"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Defaults()
+	want.File = "x.toml"
+	want.Shed = &shed.Config{OffersPerSecond: 0.5, Keep: 90 * time.Second}
+	want.DNS = DNS{Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53"), netip.MustParseAddrPort("[::1]:5353")},
+		Timeout: 2 * time.Second, VerifyNames: true,
+		Cache: dns.Config{MaxLookups: 9, CacheEntries: 1000, MinTTL: time.Second, MaxTTL: time.Minute, Stale: 48 * time.Hour}}
+	want.Guard = Guard{Domains: []string{"example.org"}}
+	two4, err := dns.ParseFilter("127.0.0.[2;4]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Lists = []List{
+		{Name: "dns", Action: lists.Suppress, Spec: file.Spec{MaxEntries: want.MaxEntries}, Zones: dns.Spec{Threshold: 3, Zones: []dns.Zone{
+			{Name: "list.example", Answer: two4, Weight: 2}, {Name: "names.example", ByName: true, Weight: 1, Untested: true}}}},
+		{Name: "feed", Action: lists.Suppress, Spec: file.Spec{Patterns: []string{"/etc/ehlogate/drop.json"}, Rules: file.Rules{Action: lists.Suppress},
+			MaxEntries: want.MaxEntries, Format: feed.Drop, MinEntries: 500, StaleAfter: 36 * time.Hour}},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+	if !c.Asks() || !c.Lists[0].ByDNS() || !c.Lists[0].Foreign() || c.Lists[1].ByDNS() || !c.Lists[1].Foreign() {
+		t.Error("taken for something else")
 	}
 }
 

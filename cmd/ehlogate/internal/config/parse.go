@@ -14,7 +14,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/listen"
-	"ehlogate/lists"
 	"ehlogate/lists/file"
 	"ehlogate/milter"
 	"ehlogate/policyd/delegation"
@@ -33,6 +32,9 @@ type raw struct {
 	Milter        rawMilter  `toml:"milter"`
 	Listen        *rawListen `toml:"listen"`
 	Log           rawLog     `toml:"log"`
+	DNS           rawDNS     `toml:"dns"`
+	Shed          *rawShed   `toml:"shed"`
+	Guard         rawGuard   `toml:"guard"`
 	List          []rawList  `toml:"list"`
 }
 
@@ -69,6 +71,13 @@ type rawList struct {
 	Mode      *string  `toml:"mode"`
 	Files     []string `toml:"files"`
 	AllowWide bool     `toml:"allow_wide"`
+
+	Format     *string `toml:"format"`
+	MinEntries *int    `toml:"min_entries"`
+	StaleAfter *string `toml:"stale_after"`
+
+	Zones     []rawZone `toml:"zones"`
+	Threshold *int      `toml:"threshold"`
 }
 
 // parser collects the problems of one file.
@@ -119,6 +128,9 @@ func (p *parser) tomlProblems(data []byte, err error) error {
 		for i := range unknown.Errors {
 			e := &unknown.Errors[i]
 			key := e.Key()
+			if row, col := e.Position(); key[0] == "list" && strings.Contains(lines[row-1][:col-1], "{") {
+				key = toml.Key{"zones", key[len(key)-1]} // the library leaves out where the list is
+			}
 			add(e, fmt.Sprintf("unknown key %q", strings.Join(key, ".")), knownKeys(key))
 		}
 	case errors.As(err, &one):
@@ -160,9 +172,7 @@ var keyword = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`) // RFC 5321 ehlo-
 func (p *parser) config(r *raw) *Config {
 	c := Defaults()
 	p.text(r.Mode, "mode", &c.Mode)
-	if p.text(r.Default, "default", &c.Default); c.Default == lists.Require {
-		p.fail("default", `the default cannot be "require"`, `write "offer" or "suppress"`)
-	}
+	p.theDefault(r, c)
 	for i, k := range r.AlwaysHide {
 		path := fmt.Sprintf("always_hide[%d]", i)
 		switch {
@@ -210,6 +220,8 @@ func (p *parser) config(r *raw) *Config {
 	for i := range r.List {
 		c.Lists = append(c.Lists, p.list(&r.List[i], fmt.Sprintf("list[%d]", i), c))
 	}
+	p.dns(&r.DNS, &c.DNS)
+	p.guard(&r.Guard, c)
 	return c
 }
 
@@ -306,9 +318,23 @@ func (p *parser) list(r *rawList, path string, c *Config) List {
 	}
 	p.text(r.Action, path+".action", &l.Action)
 	p.text(r.Mode, path+".mode", &l.Mode)
-	if len(r.Files) == 0 {
-		p.fail(path, "a list without files", `write files = ["NAME.list"], relative to this file`)
+	if len(r.Zones) > 0 {
+		p.zones(r, path, &l)
+		return l
 	}
+	p.files(r, path, &l)
+	return l
+}
+
+// files reads what a list of files is made of.
+func (p *parser) files(r *rawList, path string, l *List) {
+	if len(r.Files) == 0 {
+		p.fail(path, "a list without files and without zones", `write files = ["NAME.list"], relative to this file, or zones = [{zone = "DOMAIN"}]`)
+	}
+	if r.Threshold != nil {
+		p.fail(path+".threshold", "a threshold is for lists by DNS", "take it out")
+	}
+	p.feed(r, path, l)
 	l.Spec.Rules = file.Rules{Action: l.Action, AllowWide: r.AllowWide}
 	for i, f := range r.Files {
 		if _, err := filepath.Match(f, "x"); err != nil || f == "" {
@@ -319,18 +345,21 @@ func (p *parser) list(r *rawList, path string, c *Config) List {
 		}
 		l.Spec.Patterns = append(l.Spec.Patterns, f)
 	}
-	return l
 }
 
 // knownKeys is the hint for an unknown key: what is known in its place.
 func knownKeys(key []string) string {
 	known := map[string]string{
-		"":       "mode, default, always_hide, explicit_offer, require_reply, max_entries, [listen], [policy], [milter], [log], [[list]]",
+		"":       "mode, default, always_hide, explicit_offer, require_reply, max_entries, [listen], [policy], [milter], [log], [dns], [shed], [guard], [[list]]",
 		"policy": "suppressed, suppressed_encrypted, require_unmet",
 		"milter": "add_header",
 		"listen": "memcache, socketmap, tcp_table, policy, milter, http, socket_group, socket_mode, max_connections",
 		"log":    "level, format",
-		"list":   "name, action, mode, files, allow_wide",
+		"dns":    "resolvers, wait, timeout, verify_names, max_lookups, cache_entries, min_ttl, max_ttl, stale",
+		"shed":   "offers_per_second, keep",
+		"guard":  "domains, off, state",
+		"list":   "name, action, mode, files, allow_wide, format, min_entries, stale_after, zones, threshold",
+		"zones":  "zone, by, answer, weight, self_test",
 	}
 	if len(key) < 2 {
 		return "known here: " + known[""]

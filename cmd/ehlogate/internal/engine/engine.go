@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
+	"ehlogate/lists/dns"
 	"ehlogate/lists/file"
 	"ehlogate/policyd"
 )
@@ -25,7 +27,25 @@ type Live struct {
 	Config  *config.Config
 	Policy  *lists.Policy
 	Words   *policyd.Words
-	Sources []*file.Source // by list, in the order of the config
+	Sources []Source // by list, in the order of the config
+	asking           // what is asked beside, by all lists together
+}
+
+// Source is that of a list, of one kind.
+type Source struct {
+	File *file.Source
+	DNS  *dns.Source
+}
+
+// Files gives the lists that are made of files.
+func (l *Live) Files() iter.Seq2[config.List, *file.Source] {
+	return func(yield func(config.List, *file.Source) bool) {
+		for i, s := range l.Sources {
+			if s.File != nil && !yield(l.Config.Lists[i], s.File) {
+				return
+			}
+		}
+	}
 }
 
 // Engine answers from the present Live, and replaces it.
@@ -56,9 +76,14 @@ func New(cfg *config.Config, load func() (*config.Config, error), clock func() t
 // Live is the present state.
 func (e *Engine) Live() *Live { return e.live.Load() }
 
-// Decide answers from the present policy.
+// Decide answers from the present policy, about a new session.
 func (e *Engine) Decide(ctx context.Context, c lists.Client) lists.Decision {
 	return e.live.Load().Policy.Decide(ctx, c)
+}
+
+// Review answers from the present policy, for who reports on a session.
+func (e *Engine) Review(ctx context.Context, c lists.Client) lists.Decision {
+	return e.live.Load().Policy.Review(ctx, c)
 }
 
 // Words are those of the present config.
@@ -75,16 +100,29 @@ func (e *Engine) ReloadError() error {
 	return nil
 }
 
-// Run follows the files of the lists until ctx ends, and reads config and
-// lists again for each function on reload, which it then calls. Nothing else
-// replaces the policy, so there is one order in which things change.
+// Run follows the files of the lists, and asks what is asked beside, until ctx
+// ends, and reads config and lists again for each function on reload, which it
+// then calls. Nothing else replaces the policy, so there is one order in which
+// things change.
 func (e *Engine) Run(ctx context.Context, reload <-chan func()) {
 	w := file.NewWatcher(e.log)
 	defer w.Close()
 	report, stopped := make(chan map[string]bool), make(chan struct{})
-	w.Follow(e.Live().Sources)
+	follow := func() {
+		var files []*file.Source
+		for _, s := range e.Live().Files() {
+			files = append(files, s)
+		}
+		w.Follow(files)
+	}
+	follow()
 	go func() { defer close(stopped); w.Run(ctx, report) }()
 	defer func() { <-stopped }()
+	var beside runner
+	defer beside.stop()
+	beside.run(ctx, e.Live().asking)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -93,16 +131,23 @@ func (e *Engine) Run(ctx context.Context, reload <-chan func()) {
 			if err := e.Reload(); err != nil {
 				e.logProblems(e.log.WithField("config", e.Live().Config.File), err, "reload refused, the old config stays")
 			}
+			beside.run(ctx, e.Live().asking)
 			done()
 		case touched := <-report:
-			live := e.Live()
-			for i, s := range live.Sources {
+			for l, s := range e.Live().Files() {
 				if s.Stale(touched) {
-					e.loadList(live.Config.Lists[i], s)
+					e.loadList(l, s)
 				}
 			}
+		case <-tick.C:
+			for l, s := range e.Live().Files() {
+				if s.Tick(e.clock()) {
+					e.logAge(l, s)
+				}
+			}
+			continue
 		}
-		w.Follow(e.Live().Sources)
+		follow()
 	}
 }
 
@@ -120,6 +165,7 @@ func (e *Engine) Reload() error {
 		if live, err = e.build(cfg, old); err == nil {
 			e.live.Store(live)
 			e.reloadError.Store(nil)
+			live.retain()
 			e.log.SetLevel(cfg.Log.Level)
 			if !reflect.DeepEqual(cfg.Listen, e.started.Listen) || cfg.Log.JSON != e.started.Log.JSON {
 				e.log.Warn("[listen] or the log format differ from what is in use: they need a restart to take effect")
@@ -128,6 +174,7 @@ func (e *Engine) Reload() error {
 			return nil
 		}
 	}
+	old.retain() // what was added before it failed
 	e.reloadFailures.Add(1)
 	e.reloadError.Store(&err)
 	return err
@@ -139,30 +186,45 @@ func (e *Engine) Reload() error {
 func (e *Engine) build(cfg *config.Config, old *Live) (*Live, error) {
 	live := &Live{Config: cfg, Words: policyd.NewWords(cfg.AlwaysHide, cfg.ExplicitOffer),
 		Policy: &lists.Policy{Default: cfg.Default, Mode: cfg.Mode}}
+	e.ask(live, old)
 	for _, l := range cfg.Lists {
-		s := old.source(l)
-		isNew := s == nil
-		if isNew {
-			s = file.New(l.Spec, e.clock)
+		s, err := e.source(l, live, old)
+		if err != nil {
+			return nil, fmt.Errorf("list %q: %w", l.Name, err)
 		}
-		if isNew && old != nil {
-			if err := load(s); err != nil {
-				return nil, fmt.Errorf("list %q: %w", l.Name, err)
-			}
-		} else {
-			e.loadList(l, s)
+		list := &lists.List{Name: l.Name, Action: l.Action, Mode: l.Mode, Source: s.File, Foreign: l.Foreign()}
+		if s.DNS != nil {
+			list.Source = s.DNS
 		}
 		live.Sources = append(live.Sources, s)
-		live.Policy.Lists = append(live.Policy.Lists, &lists.List{Name: l.Name, Action: l.Action, Mode: l.Mode, Source: s})
+		live.Policy.Lists = append(live.Policy.Lists, list)
 	}
 	return live, nil
 }
 
-func (l *Live) source(want config.List) *file.Source {
+// source makes the source of a list, or finds it in old.
+func (e *Engine) source(l config.List, live, old *Live) (Source, error) {
+	if l.ByDNS() {
+		return Source{DNS: live.dns.Source(l.Zones)}, nil
+	}
+	s := old.file(l)
+	isNew := s == nil
+	if isNew {
+		s = file.New(l.Spec, e.clock)
+	}
+	if isNew && old != nil {
+		return Source{File: s}, load(s)
+	}
+	e.loadList(l, s)
+	return Source{File: s}, nil
+}
+
+// file finds the source of a list that has not changed.
+func (l *Live) file(want config.List) *file.Source {
 	if l != nil {
-		for i, have := range l.Config.Lists {
+		for have, s := range l.Files() {
 			if have.Name == want.Name && reflect.DeepEqual(have.Spec, want.Spec) {
-				return l.Sources[i]
+				return s
 			}
 		}
 	}
@@ -184,10 +246,20 @@ func (e *Engine) loadList(l config.List, s *file.Source) {
 		return
 	}
 	what := "list not loaded, the last good one stays"
-	if s.Table() == nil {
+	if state.Loaded.IsZero() {
 		what = "list not loaded, and it never was: " + withoutList(l)
 	}
 	e.logProblems(log, err, what)
+}
+
+// logAge tells that a list has become too old, or no longer is.
+func (e *Engine) logAge(l config.List, s *file.Source) {
+	log := e.log.WithField("list", l.Name)
+	if s.State().Stale {
+		log.WithField("stale_after", l.Spec.StaleAfter.String()).Error("the files of the list are too old, so that it counts as not loaded: " + withoutList(l))
+		return
+	}
+	log.Info("the files of the list are new again")
 }
 
 // withoutList says what follows from a list that is unloaded.

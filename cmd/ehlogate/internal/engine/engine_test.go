@@ -102,9 +102,9 @@ func TestReload(t *testing.T) {
 		expect(what, "192.0.2.1", "suppress listed")
 		expect(what, "192.0.2.9", "offer default")
 	}
-	d.write("c.toml", "default = \"suppress\"\nbogus = 1\n")
+	d.write("c.toml", "default = \"suppress\"\nguard.off = true\nbogus = 1\n")
 	refused("a broken config")
-	d.write("c.toml", "default = \"suppress\"\n"+deny+strings.ReplaceAll(deny, "deny", "more"))
+	d.write("c.toml", "default = \"suppress\"\nguard.off = true\n"+deny+strings.ReplaceAll(deny, "deny", "more"))
 	refused("a new list that cannot be loaded")
 	d.write("c.toml", "")
 	refused("a config of zero bytes")
@@ -116,7 +116,7 @@ func TestReload(t *testing.T) {
 	}
 	refused("a missing config")
 
-	d.write("c.toml", "default = \"suppress\"\nalways_hide = [\"dsn\"]\n"+deny)
+	d.write("c.toml", "default = \"suppress\"\nguard.off = true\nalways_hide = [\"dsn\"]\n"+deny)
 	d.write("deny.list", "192.0.2.400\n")
 	if err := e.Reload(); err != nil || e.ReloadError() != nil {
 		t.Errorf("a list that is not new and broken refused the reload: %v", err)
@@ -137,7 +137,7 @@ func TestReload(t *testing.T) {
 // A list that was never loaded does not stop the start.
 func TestUnloadedAtStart(t *testing.T) {
 	for act, want := range map[string]string{"suppress": "suppress default", "offer": "offer unloaded", "require": "offer unloaded"} {
-		d := newDir(t, "default = \"suppress\"\n"+strings.Replace(deny, "suppress", act, 1))
+		d := newDir(t, "default = \"suppress\"\nguard.off = true\n"+strings.Replace(deny, "suppress", act, 1))
 		e := d.engine()
 		if got := action(e, "192.0.2.1"); got != want {
 			t.Errorf("an unloaded %s list: %q, want %q", act, got, want)

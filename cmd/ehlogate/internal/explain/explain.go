@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/guard"
 	"ehlogate/policyd"
 	"ehlogate/policyd/memcache"
 	"ehlogate/policyd/socketmap"
@@ -21,9 +22,12 @@ import (
 type Report struct {
 	Client   Client    `json:"client"`
 	Decision Verdict   `json:"decision"`
-	Would    *Verdict  `json:"would,omitempty"`    // what takes effect once mode is no longer "observe"
-	Observed []Verdict `json:"observed,omitempty"` // what observing lists would have done
-	Excepted []Verdict `json:"excepted,omitempty"` // the lists that would hold it but for a hole
+	Would    *Verdict  `json:"would,omitempty"`     // what takes effect once mode is no longer "observe"
+	Observed []Verdict `json:"observed,omitempty"`  // what observing lists would have done
+	HeldBack []Verdict `json:"held_back,omitempty"` // what the guard keeps from taking effect
+	Excepted []Verdict `json:"excepted,omitempty"`  // the lists that would hold it but for a hole
+	Asked    []Asked   `json:"asked,omitempty"`     // what was asked by DNS
+	Guard    *Guard    `json:"guard,omitempty"`     // absent: the config has none
 	Answers  []Answer  `json:"answers,omitempty"`
 }
 
@@ -46,6 +50,18 @@ type Verdict struct {
 	Note   string       `json:"note,omitempty"`
 }
 
+// Asked is what was found out by DNS: for a list, or for the client's name.
+type Asked struct {
+	List  string       `json:"list,omitempty"`
+	Steps []lists.Step `json:"steps"`
+}
+
+// Guard is what it does.
+type Guard struct {
+	Holds bool   `json:"holds"`
+	Why   string `json:"why"`
+}
+
 // Answer is what a mail server is told.
 type Answer struct {
 	Protocol string `json:"protocol"`
@@ -66,10 +82,44 @@ func Decision(c lists.Client, d lists.Decision) Report {
 		r.Would = &w
 	}
 	for _, v := range observing {
-		r.Observed = append(r.Observed, verdict(v))
+		if v.HeldBack {
+			r.HeldBack = append(r.HeldBack, verdict(v))
+		} else {
+			r.Observed = append(r.Observed, verdict(v))
+		}
 	}
 	return r
 }
+
+// asked gives what was found out beside the files, from memory.
+func asked(c lists.Client, p *lists.Policy) (out []Asked) {
+	add := func(list string, from any) {
+		if t, ok := from.(lists.Tracer); ok {
+			if steps := t.Trace(c); len(steps) > 0 {
+				out = append(out, Asked{list, steps})
+			}
+		}
+	}
+	if c.Name == "" && p.Names != nil {
+		add("", p.Names)
+		if name, status := p.Names.Verify(memory, c.Addr); status == lists.Held {
+			c.Name = name
+		} else if status != lists.Absent {
+			c.NameStatus = status
+		}
+	}
+	for _, l := range p.Lists {
+		add(l.Name, l.Source)
+	}
+	return out
+}
+
+// memory is done, so that what is asked with it is answered from memory.
+var memory = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
 
 // ParseClient reads what a user says of a client.
 func ParseClient(addr, name, helo string) (c lists.Client, err error) {
@@ -101,7 +151,12 @@ func (v *Verdict) entry(e lists.Entry) {
 // Ask makes the report for a client whose address is known, with the answers
 // of all protocols.
 func Ask(ctx context.Context, c lists.Client, p *lists.Policy, words *policyd.Words) Report {
-	r := Decision(c, p.Decide(ctx, c))
+	r := Decision(c, p.Review(ctx, c))
+	r.Asked = asked(c, p)
+	if g, ok := p.Guard.(*guard.Guard); ok {
+		st := g.State()
+		r.Guard = &Guard{st.Holds, st.Why}
+	}
 	for _, l := range p.Lists {
 		if found := l.Source.Lookup(ctx, c); found.Status == lists.Excepted {
 			v := Verdict{Action: l.Action, Reason: lists.ReasonListed, List: l.Name}
@@ -109,7 +164,7 @@ func Ask(ctx context.Context, c lists.Client, p *lists.Policy, words *policyd.Wo
 			r.Excepted = append(r.Excepted, v)
 		}
 	}
-	b := policyd.Backend{Decider: p, Words: func() *policyd.Words { return words }, Fault: func(string, []byte) {}}
+	b := policyd.Backend{Decider: policyd.DeciderFunc(p.Review), Words: func() *policyd.Words { return words }, Fault: func(string, []byte) {}}
 	add := func(name string, p policyd.Protocol, frame, question, hidden, shown string) {
 		_, out, _ := p.Answer(ctx, []byte(frame), nil)
 		reply, means := string(out), shown
@@ -171,19 +226,49 @@ func (r Report) Text() string {
 		fmt.Fprintf(&b, "  observed  %s, if list %q did not merely observe: %s\n", v.Action, v.List, because(v))
 		details(&b, v)
 	}
+	for _, v := range r.HeldBack {
+		fmt.Fprintf(&b, "  held back %s: a domain that is served here promised STARTTLS: %s\n", v.Action, because(v))
+		details(&b, v)
+	}
 	for _, v := range r.Excepted {
 		fmt.Fprintf(&b, "  not       %s in list %q: the hole %s, %s:%d\n", v.Action, v.List, v.Entry, v.File, v.Line)
 		details(&b, v)
 	}
+	if g := r.Guard; g != nil && g.Holds {
+		fmt.Fprintf(&b, "  guard     holds: %s\n", g.Why)
+	}
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, a := range r.Asked {
+		what := "its name"
+		if a.List != "" {
+			what = fmt.Sprintf("list %q", a.List)
+		}
+		fmt.Fprintf(table, "  asked for %s\n", what)
+		for _, s := range a.Steps {
+			fmt.Fprintln(table, strings.TrimRight(fmt.Sprintf("    %s\t%s\t%s\t%s", s.Asked, s.Answer, s.Means, from(s)), "\t"))
+		}
+		table.Flush()
+	}
 	if len(r.Answers) > 0 {
 		b.WriteString("  answers\n")
 	}
-	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, a := range r.Answers {
 		fmt.Fprintf(table, "    %s\t%s\t%s\t%s\n", a.Protocol, a.Question, value(a), a.Means)
 	}
 	table.Flush()
 	return b.String()
+}
+
+// from says where a step is from, and how old it is.
+func from(s lists.Step) string {
+	if s.From == "" || s.Age == 0 && s.TTL == 0 {
+		return s.From
+	}
+	round := func(d time.Duration) time.Duration { return d.Round(time.Second) }
+	if s.TTL < 0 {
+		return fmt.Sprintf("%s, %v old, ended %v ago", s.From, round(s.Age), round(-s.TTL))
+	}
+	return fmt.Sprintf("%s, %v old, for another %v", s.From, round(s.Age), round(s.TTL))
 }
 
 // value is the part of a reply that a reader wants to see.
@@ -207,13 +292,23 @@ func details(b *strings.Builder, v Verdict) {
 func because(v Verdict) string {
 	switch v.Reason {
 	case lists.ReasonListed:
+		if v.File == "" {
+			return fmt.Sprintf("list %q: %s", v.List, v.Entry)
+		}
 		return fmt.Sprintf("%s in list %q, %s:%d", v.Entry, v.List, v.File, v.Line)
 	case lists.ReasonDefault:
 		return "no list holds it, and this is the default"
 	case lists.ReasonUnloaded:
-		return fmt.Sprintf("list %q is not loaded and might hold it", v.List)
+		return fmt.Sprintf("list %q cannot say whether it holds it", v.List)
 	case lists.ReasonNoAddress:
 		return "no list holds it, and the default is for addresses"
+	case lists.ReasonShed:
+		if v.Action == lists.Offer {
+			return "no list holds it, and there are few enough like it"
+		}
+		return "no list holds it, and there are too many like it ([shed])"
+	case lists.ReasonGuard:
+		return "no list holds it, and a domain that is served here promised STARTTLS to everybody"
 	case lists.ReasonObserve:
 		return `mode = "observe": nothing is changed for anybody`
 	}

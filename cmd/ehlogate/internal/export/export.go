@@ -9,6 +9,7 @@ package export
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -28,11 +29,14 @@ import (
 type Policy struct {
 	Config  *config.Config
 	Policy  *lists.Policy
-	Sources []*file.Source // by list
+	Sources []*file.Source // by list; nil for one by DNS
 	Now     time.Time      // at which entries that expire are looked at
 	// WithoutNames leaves out what is about host and HELO names instead of
 	// refusing. A table that is asked by address cannot hold them.
 	WithoutNames bool
+	// WithoutDNS decides as if no DNS server answered, and offers STARTTLS to
+	// clients that [shed] would choose from.
+	WithoutDNS bool
 }
 
 // PostfixCIDR writes a cidr_table(5) for
@@ -43,12 +47,20 @@ func (p *Policy) PostfixCIDR(ctx context.Context, w io.Writer) error {
 	if err := p.check(); err != nil {
 		return err
 	}
+	p = p.static()
 	words := policyd.NewWords(p.Config.AlwaysHide, true)
-	suppressDefault := p.Policy.Default == lists.Suppress && p.Policy.Mode == lists.Enforce
+	held := p.Policy.Guard != nil && p.Policy.Guard.Holds()
+	suppressDefault := p.Policy.Default == lists.Suppress && p.Policy.Mode == lists.Enforce && !held
 
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "# made by: ehlogate export --format postfix-cidr\n")
 	fmt.Fprintf(out, "# run \"postfix reload\" after every change: a running smtpd does not notice it\n")
+	if held {
+		fmt.Fprintf(out, "# a domain that is served here promised STARTTLS: nothing is suppressed but by own lists\n")
+	}
+	if p.WithoutDNS {
+		fmt.Fprintf(out, "# as if no list by DNS answered\n")
+	}
 	if t, ok := p.nextExpiry(); ok {
 		fmt.Fprintf(out, "# exact until %s, when an entry expires: export again then\n", t.Format(time.RFC3339))
 	}
@@ -71,9 +83,19 @@ func (p *Policy) PostfixCIDR(ctx context.Context, w io.Writer) error {
 func (p *Policy) check() error {
 	var unloaded []string
 	var named file.Problems
+	if p.Policy.Shed != nil && !p.WithoutDNS {
+		return errors.New(`default = "shed" depends on the load, which no table can hold: --without-dns offers STARTTLS to these clients`)
+	}
 	for i, s := range p.Sources {
-		t, l := s.Table(), p.Policy.Lists[i]
-		if t == nil {
+		l := p.Policy.Lists[i]
+		if s == nil {
+			if l.Mode == lists.Enforce && !p.WithoutDNS {
+				return fmt.Errorf("list %q is asked by DNS, which no table can hold: --without-dns decides as if nobody answered", l.Name)
+			}
+			continue
+		}
+		t := s.Table()
+		if t == nil || s.State().Stale {
 			unloaded = append(unloaded, l.Name)
 			continue
 		}
@@ -91,10 +113,33 @@ func (p *Policy) check() error {
 	return named.Err()
 }
 
+// static is p with what a table can hold: lists by DNS cannot be asked.
+func (p *Policy) static() *Policy {
+	out := *p
+	policy := *p.Policy
+	policy.Shed, policy.Names, policy.Wait = nil, nil, 0
+	policy.Lists = slices.Clone(policy.Lists)
+	for i, s := range p.Sources {
+		if s == nil {
+			l := *policy.Lists[i]
+			l.Source = unloaded{}
+			policy.Lists[i] = &l
+		}
+	}
+	out.Policy = &policy
+	return &out
+}
+
+type unloaded struct{}
+
+func (unloaded) Lookup(context.Context, lists.Client) lists.Found {
+	return lists.Found{Status: lists.Unloaded}
+}
+
 // nextExpiry is when the table stops being exact.
 func (p *Policy) nextExpiry() (next time.Time, ok bool) {
 	for i, s := range p.Sources {
-		if p.Policy.Lists[i].Mode == lists.Observe {
+		if s == nil || p.Policy.Lists[i].Mode == lists.Observe {
 			continue
 		}
 		for t := range s.Table().Expiries() {
@@ -110,6 +155,9 @@ func (p *Policy) nextExpiry() (next time.Time, ok bool) {
 func (p *Policy) ranges(ctx context.Context, suppressed bool) []netipx.IPRange {
 	starts := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 	for _, s := range p.Sources {
+		if s == nil {
+			continue
+		}
 		starts = slices.AppendSeq(starts, s.Table().Boundaries())
 	}
 	slices.SortFunc(starts, netip.Addr.Compare) // IPv4 is less than IPv6

@@ -1,0 +1,254 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"ehlogate/lists"
+	"ehlogate/lists/dns"
+	"ehlogate/lists/feed"
+	"ehlogate/lists/guard"
+	"ehlogate/lists/resolve"
+	"ehlogate/lists/shed"
+)
+
+type rawDNS struct {
+	Resolvers    []string `toml:"resolvers"`
+	Wait         *string  `toml:"wait"`
+	Timeout      *string  `toml:"timeout"`
+	VerifyNames  bool     `toml:"verify_names"`
+	MaxLookups   *int     `toml:"max_lookups"`
+	CacheEntries *int     `toml:"cache_entries"`
+	MinTTL       *string  `toml:"min_ttl"`
+	MaxTTL       *string  `toml:"max_ttl"`
+	Stale        *string  `toml:"stale"`
+}
+
+type rawShed struct {
+	OffersPerSecond *float64 `toml:"offers_per_second"`
+	Keep            *string  `toml:"keep"`
+}
+
+type rawGuard struct {
+	Domains []string `toml:"domains"`
+	Off     bool     `toml:"off"`
+	State   *string  `toml:"state"`
+}
+
+type rawZone struct {
+	Zone     *string `toml:"zone"`
+	By       *string `toml:"by"`
+	Answer   *string `toml:"answer"`
+	Weight   *int    `toml:"weight"`
+	SelfTest *bool   `toml:"self_test"`
+}
+
+// theDefault reads default and [shed].
+func (p *parser) theDefault(r *raw, c *Config) {
+	isShed := r.Default != nil && *r.Default == "shed"
+	switch {
+	case isShed:
+		c.Shed = &shed.Config{Keep: 5 * time.Minute}
+	case r.Default != nil:
+		if *r.Default == "require" || c.Default.UnmarshalText([]byte(*r.Default)) != nil {
+			p.fail("default", fmt.Sprintf("%q is no default", *r.Default), `write "offer", "suppress" or "shed"`)
+		}
+	}
+	if r.Shed == nil {
+		if isShed {
+			p.fail("default", `default = "shed" without a rate`, "write [shed] with offers_per_second = N: the handshakes with unknown clients that the server can afford")
+		}
+		return
+	}
+	s := c.Shed
+	if s == nil {
+		s = new(shed.Config) // what is wrong is wrong also while it is not in use
+	}
+	if n := r.Shed.OffersPerSecond; n == nil {
+		p.fail("shed", "[shed] without offers_per_second", "write the number of handshakes with unknown clients that the server can afford in a second")
+	} else if s.OffersPerSecond = *n; !(*n >= 0.001 && *n <= 1e6) {
+		p.fail("shed.offers_per_second", fmt.Sprintf("%v offers a second", *n), `write a number from 0.001 to 1000000; for none at all write default = "suppress"`)
+	}
+	p.duration(r.Shed.Keep, "shed.keep", time.Second, 24*time.Hour, &s.Keep)
+}
+
+// duration reads a time such as "300ms", "2h" or "7d", if there is one.
+func (p *parser) duration(s *string, path string, least, most time.Duration, into *time.Duration) {
+	if s == nil {
+		return
+	}
+	d, err := time.ParseDuration(*s)
+	if days, ok := strings.CutSuffix(*s, "d"); ok {
+		var n float64
+		n, err = strconv.ParseFloat(days, 64)
+		d = time.Duration(n * 24 * float64(time.Hour))
+	}
+	switch {
+	case err != nil:
+		p.fail(path, fmt.Sprintf("%q is no duration", *s), `write a number and its unit, as in "300ms", "10s", "5m", "2h" or "7d"`)
+	case d < least || d > most:
+		p.fail(path, fmt.Sprintf("%q is out of range", *s), fmt.Sprintf("write something from %s to %s", short(least), short(most)))
+	}
+	*into = d
+}
+
+// short is a duration without what is zero.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// count reads a number, if there is one.
+func (p *parser) count(n *int, path string, least int, into *int) {
+	if n == nil {
+		return
+	}
+	if *n < least {
+		p.fail(path, fmt.Sprintf("%d is too little", *n), fmt.Sprintf("write at least %d, or leave it out for the default", least))
+	}
+	*into = *n
+}
+
+func (p *parser) dns(r *rawDNS, d *DNS) {
+	for i, s := range r.Resolvers {
+		a, err := resolve.ParseServer(s)
+		if err != nil {
+			msg, hint, _ := strings.Cut(err.Error(), ": ")
+			p.fail(fmt.Sprintf("dns.resolvers[%d]", i), msg, hint)
+		}
+		d.Resolvers = append(d.Resolvers, a)
+	}
+	d.VerifyNames = r.VerifyNames
+	p.duration(r.Wait, "dns.wait", 0, 10*time.Second, &d.Wait)
+	p.duration(r.Timeout, "dns.timeout", 50*time.Millisecond, 10*time.Second, &d.Timeout)
+	p.count(r.MaxLookups, "dns.max_lookups", 1, &d.Cache.MaxLookups)
+	p.count(r.CacheEntries, "dns.cache_entries", 100, &d.Cache.CacheEntries)
+	p.duration(r.MinTTL, "dns.min_ttl", 0, 24*time.Hour, &d.Cache.MinTTL)
+	p.duration(r.MaxTTL, "dns.max_ttl", time.Second, 7*24*time.Hour, &d.Cache.MaxTTL)
+	p.duration(r.Stale, "dns.stale", 0, 30*24*time.Hour, &d.Cache.Stale)
+	if d.Cache.MinTTL > d.Cache.MaxTTL {
+		p.fail("dns.min_ttl", fmt.Sprintf("min_ttl (%s) is above max_ttl (%s)", short(d.Cache.MinTTL), short(d.Cache.MaxTTL)), "set both")
+	}
+}
+
+// guard reads [guard], and demands it of those who suppress what they did not
+// write.
+func (p *parser) guard(r *rawGuard, c *Config) {
+	c.Guard.Off = r.Off
+	for i, d := range r.Domains {
+		if err := guard.CheckDomain(d); err != nil {
+			p.fail(fmt.Sprintf("guard.domains[%d]", i), err.Error(), "name the domains for which this server receives mail")
+			continue
+		}
+		c.Guard.Domains = append(c.Guard.Domains, lists.NormalName(d))
+	}
+	if r.State != nil {
+		if c.Guard.State = *r.State; c.Guard.State != "" && !filepath.IsAbs(c.Guard.State) {
+			p.fail("guard.state", fmt.Sprintf("%q is no absolute path", *r.State), fmt.Sprintf("write a path such as %q, or \"\" to remember nothing", DefaultState))
+		}
+	}
+	switch {
+	case r.Off && len(r.Domains) > 0:
+		p.fail("guard.off", "[guard] has domains and is off", "take out one of the two")
+	case r.Off || len(r.Domains) > 0:
+	default:
+		p.unguarded(c)
+	}
+}
+
+// unguarded refuses to suppress clients on the word of others, or for being
+// unknown, as long as nobody said which domains might have promised STARTTLS.
+func (p *parser) unguarded(c *Config) {
+	const hint = `name the domains that are served here in [guard] domains = [...]: if one of them promised STARTTLS (MTA-STS, DANE), senders that rely on it would bounce; or write off = true there`
+	if c.Mode == lists.Observe {
+		return
+	}
+	if c.suppressesUnknown() {
+		p.fail("default", "this default needs [guard]", hint)
+	}
+	for i := range c.Lists {
+		if l := &c.Lists[i]; l.suppressesForeign() {
+			p.fail(fmt.Sprintf("list[%d].action", i), fmt.Sprintf("list %q suppresses on the word of others, which needs [guard]", l.Name), hint)
+		}
+	}
+}
+
+// feed reads what a list of another format says of itself.
+func (p *parser) feed(r *rawList, path string, l *List) {
+	if s := r.Format; s != nil && *s != "list" {
+		f, err := feed.Lookup(*s)
+		if err != nil {
+			p.fail(path+".format", fmt.Sprintf("%q is no format", *s), `write "list" or one of `+strings.Join(feed.Formats(), ", "))
+		}
+		l.Spec.Format = f
+	}
+	p.count(r.MinEntries, path+".min_entries", 1, &l.Spec.MinEntries)
+	p.duration(r.StaleAfter, path+".stale_after", time.Minute, 366*24*time.Hour, &l.Spec.StaleAfter)
+}
+
+// zones reads what a list by DNS is made of.
+func (p *parser) zones(r *rawList, path string, l *List) {
+	for _, k := range []struct {
+		key   string
+		there bool
+	}{{"files", len(r.Files) > 0}, {"allow_wide", r.AllowWide}, {"format", r.Format != nil}, {"min_entries", r.MinEntries != nil}, {"stale_after", r.StaleAfter != nil}} {
+		if k.there {
+			p.fail(path+"."+k.key, k.key+" in a list by DNS", "a list has either zones or files; make two lists of it")
+		}
+	}
+	l.Zones.Threshold = 1
+	if r.Threshold != nil {
+		l.Zones.Threshold = *r.Threshold
+	}
+	most := 0
+	for i := range r.Zones {
+		z := p.zone(&r.Zones[i], fmt.Sprintf("%s.zones[%d]", path, i), l)
+		most += z.Highest()
+		l.Zones.Zones = append(l.Zones.Zones, z)
+	}
+	if most < l.Zones.Threshold {
+		p.fail(path+".threshold", fmt.Sprintf("the threshold of %d is never reached: all zones together give at most %d", l.Zones.Threshold, most), "lower it, or raise a weight")
+	}
+}
+
+func (p *parser) zone(r *rawZone, path string, l *List) dns.Zone {
+	z := dns.Zone{Weight: 1}
+	if r.Zone == nil {
+		p.fail(path, "a zone without its name", `write {zone = "DOMAIN"}`)
+	} else if z.Name = lists.NormalName(*r.Zone); guard.CheckDomain(z.Name) != nil {
+		p.fail(path+".zone", fmt.Sprintf("%q is no domain", *r.Zone), `write the domain of the list, as in "list.dnswl.org"`)
+	}
+	if r.By != nil {
+		switch *r.By {
+		case "address":
+		case "name":
+			if z.ByName = true; l.Action == lists.Require {
+				p.fail(path+".by", `a zone asked by name in a list with action "require"`, "require lists hold addresses only, since a mail server asks about EHLO by address")
+			}
+		default:
+			p.fail(path+".by", fmt.Sprintf("a zone is not asked by %q", *r.By), `write "address" or "name" (the verified host name)`)
+		}
+	}
+	if r.Answer != nil {
+		var err error
+		if z.Answer, err = dns.ParseFilter(*r.Answer); err != nil {
+			p.fail(path+".answer", err.Error(), `write it as in "127.0.0.[2..11]", "127.0.[0..255].[1;3]" or, for a score, "127.0.4.N"`)
+		}
+	}
+	if r.Weight != nil {
+		if z.Weight = *r.Weight; z.Weight == 0 || z.Weight < -1000 || z.Weight > 1000 {
+			p.fail(path+".weight", fmt.Sprintf("a weight of %d", z.Weight), "write a number from -1000 to 1000 that is not 0")
+		}
+	}
+	z.Untested = r.SelfTest != nil && !*r.SelfTest
+	return z
+}

@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"context"
+	"net/netip"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/dns"
+	"ehlogate/lists/guard"
+	"ehlogate/lists/resolve"
+	"ehlogate/lists/shed"
+)
+
+// asking is what is found out beside the answers. Each part outlives a reload of
+// the config that does not change it, with all that it knows. A part that the
+// config has no use for is nil.
+type asking struct {
+	dns   *dns.Service
+	guard *guard.Guard
+	shed  *shed.Shed
+}
+
+// DNS is what lists by DNS and names of clients are asked through; nil if
+// nothing is.
+func (l *Live) DNS() *dns.Service { return l.dns }
+
+// Guard knows what was promised; nil if the config names no domains.
+func (l *Live) Guard() *guard.Guard { return l.guard }
+
+// Shed decides about unknown clients; nil if the default is one word.
+func (l *Live) Shed() *shed.Shed { return l.shed }
+
+// ask makes what live asks, or finds it in old.
+func (e *Engine) ask(live, old *Live) {
+	c := live.Config
+	sameDNS := old != nil && reflect.DeepEqual(old.Config.DNS, c.DNS)
+	if c.Asks() {
+		if sameDNS && old.dns != nil {
+			live.dns = old.dns
+		} else {
+			live.dns = dns.New(c.DNS.Cache, resolve.New(e.resolvers(c)), e.clock, e.log)
+		}
+		live.Policy.Wait = c.DNS.Wait
+		if c.DNS.VerifyNames {
+			live.Policy.Names = live.dns.Names()
+		}
+	}
+	if len(c.Guard.Domains) > 0 {
+		if sameDNS && old.guard != nil && reflect.DeepEqual(old.Config.Guard, c.Guard) {
+			live.guard = old.guard
+		} else {
+			to := e.resolvers(c)
+			local := !slices.ContainsFunc(to.Servers, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
+			live.guard = guard.New(guard.Config{Domains: c.Guard.Domains, State: c.Guard.State, Local: local}, resolve.New(to), e.clock, e.log)
+		}
+		live.Policy.Guard = live.guard
+	}
+	if c.Shed != nil {
+		if old != nil && old.shed != nil && old.shed.Config() == *c.Shed {
+			live.shed = old.shed
+		} else {
+			live.shed = shed.New(*c.Shed, e.clock)
+		}
+		live.Policy.Shed = live.shed
+	}
+}
+
+// retain forgets zones that are no longer asked.
+func (l *Live) retain() {
+	if l.dns == nil {
+		return
+	}
+	var in []*dns.Source
+	for _, s := range l.Sources {
+		if s.DNS != nil {
+			in = append(in, s.DNS)
+		}
+	}
+	l.dns.Retain(in)
+}
+
+// tries is how often a question is asked, at all resolvers together.
+const tries = 3
+
+// resolvers are those of the config, else of the system, else on this host, as
+// with resolver(3).
+func (e *Engine) resolvers(c *config.Config) resolve.Config {
+	out := resolve.Config{Servers: c.DNS.Resolvers, Timeout: c.DNS.Timeout, Tries: tries}
+	if len(out.Servers) == 0 {
+		var err error
+		if out.Servers, err = resolve.SystemServers(); err != nil {
+			e.log.WithError(err).Warn("no resolver is known but 127.0.0.1; name them in [dns] resolvers = [...]")
+			out.Servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}
+		}
+	}
+	return out
+}
+
+// runner keeps what is asked beside running: the parts of one state at a time.
+type runner struct {
+	dns, guard running
+}
+
+type running struct {
+	what any // nil: nothing
+	stop func()
+}
+
+// run lets the parts of a run, and ends those of the one before that it does
+// not have.
+func (r *runner) run(ctx context.Context, a asking) {
+	if a.dns != nil {
+		r.dns.replace(ctx, a.dns, a.dns.Run)
+	} else {
+		r.dns.end()
+	}
+	if a.guard != nil {
+		r.guard.replace(ctx, a.guard, a.guard.Run)
+	} else {
+		r.guard.end()
+	}
+}
+
+func (r *runner) stop() { r.run(context.Background(), asking{}) }
+
+func (r *running) replace(ctx context.Context, what any, run func(context.Context)) {
+	if r.what == what {
+		return
+	}
+	r.end()
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() { run(ctx) })
+	*r = running{what, func() { cancel(); done.Wait() }}
+}
+
+func (r *running) end() {
+	if r.what != nil {
+		r.stop()
+		*r = running{}
+	}
+}
+
+// Ask is for a command that asks once, in place of Run: it lets questions be
+// asked until the function it returns is called, each for no longer than
+// patience, and returns when zones were tested and promises looked for.
+func (e *Engine) Ask(ctx context.Context, patience time.Duration) (stop func()) {
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	live := e.Live()
+	var running sync.WaitGroup
+	if live.dns != nil {
+		live.Policy.Wait = patience
+		running.Go(func() { live.dns.Run(ctx) })
+		awaitTests(ctx, live.dns)
+	}
+	if live.guard != nil {
+		limited, done := context.WithTimeout(ctx, patience)
+		live.guard.Check(limited)
+		done()
+	}
+	return func() { cancel(); running.Wait() }
+}
+
+// awaitTests returns when every zone has been tested once.
+func awaitTests(ctx context.Context, s *dns.Service) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	untested := func(z dns.OriginState) bool { return z.State == "untested" }
+	for slices.ContainsFunc(s.State().Zones, untested) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
