@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// maxWait is the longest timeout, in seconds, that is taken for meant. The
-// examples say 2.
-const maxWait = 5
+// maxWait is the longest timeout that is taken for meant. The examples say 2 s.
+const maxWait = 5 * time.Second
 
 // asked is one { ADDRESS, NAME=VALUE ... } of check_policy_service or smtpd_milters.
 type asked struct {
@@ -97,7 +97,9 @@ func (e *exam) policy(v view, param, spec string) {
 			Write: write,
 		})
 	}
-	if tooSlow(a.get(v, "timeout", "smtpd_policy_service_timeout")) || a.get(v, "try_limit", "smtpd_policy_service_try_limit") != "1" {
+	timeout := a.get(v, "timeout", "smtpd_policy_service_timeout")
+	e.late("the policy client of Postfix", timeout, at, Warning, "Its default_action decides then, and what was decided is neither logged nor enforced.")
+	if tooSlow(timeout) || a.get(v, "try_limit", "smtpd_policy_service_try_limit") != "1" {
 		e.add(Finding{
 			ID: "policy-slow", Severity: Warning, Place: at,
 			What:  "clients wait for the policy service longer than they have to",
@@ -132,7 +134,9 @@ func (e *exam) milters(v view) {
 				Write: write,
 			})
 		}
-		if tooSlow(a.get(v, "connect_timeout", "milter_connect_timeout")) || tooSlow(a.get(v, "command_timeout", "milter_command_timeout")) {
+		timeout := a.get(v, "command_timeout", "milter_command_timeout")
+		e.late("the milter client of Postfix", timeout, at, Warning, "Its default_action decides then, and what was decided is neither logged nor enforced.")
+		if tooSlow(a.get(v, "connect_timeout", "milter_connect_timeout")) || tooSlow(timeout) {
 			e.add(Finding{
 				ID: "milter-slow", Severity: Warning, Place: at,
 				What:  "clients wait for the milter longer than they have to",
@@ -158,8 +162,14 @@ func (e *exam) outside(v view, p endpoint, proto string) bool {
 // tooSlow tells whether a time such as 100s or 2m is longer than maxWait; what
 // is no time is for Postfix to complain about.
 func tooSlow(s string) bool {
+	d, ok := duration(s)
+	return ok && d > maxWait
+}
+
+// duration understands a time such as 100s, 2m or 5, in seconds.
+func duration(s string) (time.Duration, bool) {
 	number := strings.TrimRight(s, "smhdw")
-	n, err := strconv.ParseUint(number, 10, 32)
-	unit := map[string]uint64{"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[s[len(number):]]
-	return err == nil && n*unit > maxWait
+	n, err := strconv.ParseUint(number, 10, 24)
+	unit := map[string]time.Duration{"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[s[len(number):]]
+	return time.Duration(n) * unit * time.Second, err == nil && unit > 0
 }

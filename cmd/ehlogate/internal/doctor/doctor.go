@@ -5,11 +5,13 @@
 // It reports what is certain from what it could read, and says where it could
 // not look. The settings of Postfix come from postconf, of the running system
 // or as saved copies; of Exim and Sendmail the configuration file is read, and
-// only the question that it asks ehlogate is judged.
+// only the question that it asks ehlogate is judged. Where ehlogate in turn asks
+// others, by DNS, it looks whether it can, and whether the answers are good.
 package doctor
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"path"
 	"slices"
@@ -115,6 +117,8 @@ type Gate struct {
 
 	// Where it listens. Without an address for policy or milter their usual ports stand for it.
 	Memcache, Socketmap, TCPTable, Policy, Milter, HTTP []string
+
+	config *config.Config // for what it asks others
 }
 
 // GateOf takes it from the config. Where that leaves it to systemd where to listen, the sockets of the package count too.
@@ -136,6 +140,7 @@ func GateOf(cfg *config.Config) Gate {
 		Policy:        listen(policyProto),
 		Milter:        listen(milterProto),
 		HTTP:          listen("http"),
+		config:        cfg,
 	}
 }
 
@@ -147,10 +152,12 @@ type exam struct {
 	pf   *Postfix
 
 	probed map[endpoint]bool // what was connected to
+	live   bool              // a smtpd asks a daemon about EHLO
 }
 
 // Examine looks over what was read. Each of the configurations may be absent.
-func Examine(host *Host, gate Gate, pf *Postfix, exim *Exim, sendmail *Sendmail) *Report {
+// Resolvers are asked until ctx ends, and for a few seconds at most.
+func Examine(ctx context.Context, host *Host, gate Gate, pf *Postfix, exim *Exim, sendmail *Sendmail) *Report {
 	e := &exam{host: host, gate: gate, pf: pf, probed: make(map[endpoint]bool)}
 	e.Findings = []Finding{} // JSON: a list, if an empty one
 	if pf != nil {
@@ -162,6 +169,7 @@ func Examine(host *Host, gate Gate, pf *Postfix, exim *Exim, sendmail *Sendmail)
 	if sendmail != nil {
 		e.sendmail(sendmail)
 	}
+	e.asking(ctx)
 	e.sort()
 	return &e.Report
 }

@@ -120,6 +120,7 @@ func (e *exam) exim(x *Exim) {
 		})
 		return
 	}
+	e.names("Exim", "by address and HELO name")
 	ports, _ := x.option("daemon_smtp_ports")
 	interfaces, _ := x.option("local_interfaces")
 	submission := regexp.MustCompile(`\b(587|submission)\b`)
@@ -135,7 +136,9 @@ func (e *exam) exim(x *Exim) {
 
 func (e *exam) eximOptions(q question, at Place) {
 	options := strings.Split(q.options, ":")
-	if tooSlow(strings.TrimSpace(options[0])) {
+	timeout := strings.TrimSpace(options[0])
+	e.late("Exim", timeout, at, Warning, "Such a client is offered STARTTLS.")
+	if tooSlow(timeout) {
 		e.add(Finding{
 			ID: "exim-slow", Severity: Warning, Place: at,
 			What: "every EHLO waits " + options[0] + " while ehlogate hangs",

@@ -174,5 +174,8 @@ func (e *exam) memcache(v view, t table, param string, at Place) {
 	}
 	e.keys(p, t, param, at)
 	e.waits(p)
+	if timeout, where := p.get("timeout", "2"); param == smtpdMaps { // by HELO name alone nobody else is asked
+		e.late("Postfix", timeout, where, Warning, "The backup decides about such a client.")
+	}
 	e.backup(v, p)
 }

@@ -3,6 +3,7 @@ package doctor
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists"
 	"ehlogate/lists/file"
 )
 
@@ -58,7 +60,7 @@ func TestExamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r := Examine(ThisHost(false), GateOf(config.Defaults()), pf, nil, nil); len(r.Findings) > 0 { // as in the package: no [listen]
+		if r := Examine(t.Context(), ThisHost(false), GateOf(config.Defaults()), pf, nil, nil); len(r.Findings) > 0 { // as in the package: no [listen]
 			t.Errorf("%s:\n%s", name, ids(r))
 		}
 	}
@@ -68,7 +70,7 @@ func TestExamples(t *testing.T) {
 func TestOtherExamples(t *testing.T) {
 	x := ParseExim("ehlogate.conf", example(t, "exim/ehlogate.conf"))
 	s := ParseSendmail("ehlogate.mc", example(t, "sendmail/ehlogate.mc"))
-	if r := Examine(ThisHost(false), GateOf(config.Defaults()), nil, x, s); len(r.Findings) > 0 {
+	if r := Examine(t.Context(), ThisHost(false), GateOf(config.Defaults()), nil, x, s); len(r.Findings) > 0 {
 		t.Error(ids(r))
 	}
 }
@@ -116,9 +118,9 @@ pickup unix n - y 60 1 pickup
 // What we make of references is what Postfix makes of them.
 func TestExpand(t *testing.T) {
 	var main strings.Builder
-	main.WriteString("full = yes, sir\nempty =\nlist = a$full${empty}b\ncompatibility_level = 3.6\n")
+	main.WriteString("myhostname = mx.mail.example.org\nfull = yes, sir\nempty =\nlist = a$full${empty}b\ncompatibility_level = 3.6\n")
 	patterns := []string{
-		"$full", "${full}", "$(full)", "x$full.y", "$$full", "$empty|", "$list $list",
+		"$mydomain", "$full", "${full}", "$(full)", "x$full.y", "$$full", "$empty|", "$list $list",
 		"${full?{yes}:{no}}", "${empty?{yes}:{no}}", "${full?plain $full}", "${empty:plain}", "${empty:{$list}}", "${empty? no } x", "${full? { yes } : { no } }",
 		"${full?{${empty:{deep}}}}", "${{$full} == {yes, sir} ? {same} : {other}}", "${{$empty} != {} ? {some} : {none}}",
 		"${{2} < {10} ? {number} : {text}}", "${{b} > {a} ? {text}}", "${{$compatibility_level} <level {3.10} ? {older} : {newer}}",
@@ -141,6 +143,51 @@ func TestExpand(t *testing.T) {
 		}
 		if got, want := (view{pf, nil}).get(name), strings.TrimSpace(string(out)); got != want {
 			t.Errorf("%s: %q, and Postfix says %q", p, got, want)
+		}
+	}
+}
+
+// The domains that a real Postfix serves, those that it makes of its host name among them.
+func TestServed(t *testing.T) {
+	dir := configDir(t, `
+compatibility_level = 3.6
+myhostname = mx.example.org
+mydestination = $myhostname, localhost.$mydomain, localhost, $mydomain
+relay_domains = relay.example, hash:/etc/postfix/relay
+virtual_mailbox_maps = lmdb:/etc/postfix/vmail
+virtual_alias_domains = alias.example,
+  Example.NET
+`, "smtp inet n - y - - smtpd\n")
+	cfg := config.Defaults()
+	cfg.Default, cfg.Guard.Domains = lists.Suppress, []string{"guarded.example"}
+	for _, domains := range [][]string{{"guarded.example"}, {"example.org", "relay.example", "alias.example", "example.net"}} {
+		cfg.Guard.Domains = domains
+		host := ThisHost(false)
+		host.Resolvers = func() ([]netip.AddrPort, error) { return nil, nil }
+		host.Unit = func() (string, error) { return "", nil }
+		for name, read := range map[string]func() (*Postfix, error){
+			"live":  func() (*Postfix, error) { return LivePostfix(t.Context(), dir) },
+			"saved": func() (*Postfix, error) { return SavedPostfix(saveCopies(t, dir)) },
+		} {
+			pf, err := read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := Examine(t.Context(), host, GateOf(cfg), pf, nil, nil)
+			got := texts(r)
+			want := []string{
+				"guard-misses: Postfix serves domains of which [guard] does not know: example.org (mydestination), relay.example (relay_domains), alias.example, example.net (virtual_alias_domains)",
+				"nobody-asks: no smtpd asks ehlogate",
+				"guard-unseen: domains in tables of Postfix were not compared with those of [guard]: hash:/etc/postfix/relay, lmdb:/etc/postfix/vmail",
+			}
+			if len(domains) > 1 {
+				want = want[1:]
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: got %q, want %q", name, got, want)
+			}
 		}
 	}
 }
@@ -205,7 +252,9 @@ func FuzzPostconf(f *testing.F) {
 			var ps file.Problems
 			pf = &Postfix{Main: settings(output{"n", n}, &ps), Services: []*Service{{Name: "smtp", Type: "inet", Chroot: "-", Command: "smtpd", Params: settings(output{"P", p}, &ps)}}}
 		}
-		r := Examine(SavedHost(t.TempDir()), GateOf(config.Defaults()), pf, ParseExim("e", n), ParseSendmail("s", m))
+		cfg := config.Defaults()
+		cfg.Default, cfg.Guard.Domains, cfg.DNS.VerifyNames, cfg.DNS.Wait = lists.Suppress, []string{"example.org"}, true, time.Second
+		r := Examine(t.Context(), SavedHost(t.TempDir()), GateOf(cfg), pf, ParseExim("e", n), ParseSendmail("s", m))
 		for _, finding := range r.Findings {
 			if err == nil && finding.Service != "" && !slices.Contains(services, finding.Service) {
 				t.Errorf("a finding about %q, which is not there", finding.Service)

@@ -7,11 +7,17 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/miekg/dns"
+
+	"ehlogate/lists/file"
+	"ehlogate/lists/resolve"
 )
 
 // Host is the machine that the configuration is for, as far as it can be seen.
@@ -23,6 +29,14 @@ type Host struct {
 	Dial func(network, addr string) (net.Conn, error)
 	// Held tells whether a listening socket is held by somebody who outlives ehlogate; nil: it cannot be known.
 	Held func(network, addr string) bool
+	// List gives the pattern under which files are found here that a list of ehlogate names by pattern.
+	List func(pattern string) string
+	// Resolvers are those of the system (resolv.conf).
+	Resolvers func() ([]netip.AddrPort, error)
+	// Ask makes who asks resolvers; nil: nobody is asked.
+	Ask func(resolve.Config) resolve.Asker
+	// Unit gives the properties of the service, as "systemctl show" writes them; empty if systemd does not have it.
+	Unit func() (string, error)
 }
 
 // dialLimit is how long an answer may take. Anybody local who needs longer is in trouble.
@@ -30,8 +44,15 @@ const dialLimit = time.Second
 
 // ThisHost is the machine that we run on. Without connect, no address is connected to.
 func ThisHost(connect bool) *Host {
-	h := &Host{ReadFile: os.ReadFile, Held: func(network, addr string) bool { return heldBy("/proc", 1, network, addr) }}
+	h := &Host{
+		ReadFile:  os.ReadFile,
+		Held:      func(network, addr string) bool { return heldBy("/proc", 1, network, addr) },
+		List:      func(pattern string) string { return pattern },
+		Resolvers: resolve.SystemServers,
+		Unit:      liveUnit,
+	}
 	if connect {
+		h.Ask = func(c resolve.Config) resolve.Asker { return resolve.New(c) }
 		h.Dial = func(network, addr string) (net.Conn, error) { return net.DialTimeout(network, addr, dialLimit) }
 	}
 	return h
@@ -42,7 +63,7 @@ var errNotCopied = errors.New("it is not among the saved copies")
 // SavedHost is another machine, of which there are copies of some files in
 // dir, under the last part of their names.
 func SavedHost(dir string) *Host {
-	return &Host{ReadFile: func(path string) ([]byte, error) {
+	read := func(path string) ([]byte, error) {
 		if path == os.DevNull {
 			return nil, nil
 		}
@@ -51,8 +72,59 @@ func SavedHost(dir string) *Host {
 			return nil, errNotCopied
 		}
 		return data, err
-	}}
+	}
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs // lists are made of nothing else
+	}
+	return &Host{
+		ReadFile: read,
+		List:     func(pattern string) string { return filepath.Join(file.Literal(dir), filepath.Base(pattern)) },
+		Resolvers: func() ([]netip.AddrPort, error) {
+			text, err := read(resolvConf)
+			if err != nil {
+				return nil, err
+			}
+			return nameservers(text)
+		},
+		Unit: func() (string, error) {
+			text, err := read(savedUnit)
+			return string(text), err
+		},
+	}
 }
+
+const (
+	resolvConf = "/etc/resolv.conf"
+	savedUnit  = "systemctl-show" // the copy of what "systemctl show" writes
+)
+
+// nameservers are those of a copy of resolv.conf.
+func nameservers(text []byte) (servers []netip.AddrPort, err error) {
+	c, err := dns.ClientConfigFromReader(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range c.Servers {
+		if a, err := resolve.ParseServer(s); err == nil { // what is none, the system skips, too
+			servers = append(servers, a)
+		}
+	}
+	return servers, nil
+}
+
+// liveUnit asks systemd, if that runs here.
+func liveUnit() (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), unitLimit)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "systemctl", "show", "ehlogate").Output()
+	if err != nil {
+		return "", nil // no systemd, no unit
+	}
+	return string(out), nil
+}
+
+// unitLimit is how long systemd may take to answer.
+const unitLimit = 5 * time.Second
 
 // LivePostfix asks postconf; dir is the configuration directory, or empty for
 // Postfix's own.

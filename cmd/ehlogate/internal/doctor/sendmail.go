@@ -5,7 +5,6 @@ import (
 	"net"
 	"path"
 	"regexp"
-	"strconv"
 	"strings"
 )
 
@@ -110,7 +109,8 @@ func (e *exam) sendmail(s *Sendmail) {
 				Write: write,
 			})
 		}
-		if n, err := strconv.Atoi(strings.TrimSuffix(k.timeout, "s")); k.timeout == "" || err == nil && n > maxWait {
+		e.late("Sendmail", k.timeout, at, Hazard, "Such a client gets 451 in place of the banner, whatever the flags of the map.")
+		if k.timeout == "" || tooSlow(k.timeout) {
 			e.add(Finding{
 				ID: "sendmail-slow", Severity: Warning, Place: at,
 				What:  "every banner waits long while ehlogate hangs",

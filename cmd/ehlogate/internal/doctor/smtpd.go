@@ -14,6 +14,10 @@ func (e *exam) postfix() {
 			asked = true
 		}
 	}
+	if e.live {
+		e.names("Postfix", "by address only")
+	}
+	e.served()
 	for _, s := range e.pf.Services {
 		if s.Command == "postscreen" {
 			e.postscreen(view{e.pf, s}, asked)
@@ -46,6 +50,7 @@ func (e *exam) smtpd(v view) (asks bool) {
 		return false
 	}
 	if liveMaps {
+		e.live = true
 		e.keywords(v)
 	}
 	// Either of them hides STARTTLS: what follows is said of that which does.

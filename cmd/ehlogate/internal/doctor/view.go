@@ -31,6 +31,8 @@ var defaults = map[string]string{
 	"milter_default_action":               "tempfail",
 	"milter_connect_timeout":              "30s",
 	"milter_command_timeout":              "30s",
+	"virtual_alias_domains":               "$virtual_alias_maps",
+	"virtual_mailbox_domains":             "$virtual_mailbox_maps",
 	proxyReadMaps: `$local_recipient_maps $mydestination $virtual_alias_maps $virtual_alias_domains $virtual_mailbox_maps
 		$virtual_mailbox_domains $relay_recipient_maps $relay_domains $canonical_maps $sender_canonical_maps
 		$recipient_canonical_maps $relocated_maps $transport_maps $mynetworks $smtpd_sender_login_maps $sender_bcc_maps
@@ -76,8 +78,20 @@ func (v view) raw(name string) (value string, at Place, set bool) {
 	if value, ok := v.pf.Main[name]; ok {
 		return value, Place{File: "main.cf", Parameter: name, Value: value}, true
 	}
-	at.Value = defaults[name]
+	if at.Value = defaults[name]; name == "mydomain" {
+		at.Value = v.pf.domain()
+	}
 	return at.Value, at, false
+}
+
+// domain is what Postfix makes of its host name where mydomain is not set; empty if that is not set either.
+func (pf *Postfix) domain() string {
+	host := pf.Main["myhostname"]
+	if strings.Contains(host, "$") {
+		return ""
+	}
+	_, domain, _ := strings.Cut(host, ".")
+	return domain
 }
 
 // get gives a setting with all references expanded.

@@ -1,0 +1,88 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"ehlogate/lists"
+	"ehlogate/lists/guard"
+)
+
+// unguarded tells who switched [guard] off what that means.
+func (e *exam) unguarded() {
+	if c := e.gate.config; !c.NeedsGuard() || !c.Guard.Off {
+		return
+	}
+	e.add(Finding{
+		ID: "guard-off", Severity: Note, Place: e.setting("guard.off", true),
+		What: "nobody looks whether your domains promised STARTTLS",
+		Why: "Clients are suppressed for being unknown, or on the word of others. If a domain publishes MTA-STS in mode enforce, or TLSA " +
+			"records, senders that check defer their mail and bounce it in the end.",
+		Write: e.in("guard", `domains = ["example.org"] # all that are served here, in place of off`),
+	})
+}
+
+// served compares the domains that Postfix serves with those of [guard].
+func (e *exam) served() {
+	c := e.gate.config
+	if !c.NeedsGuard() || c.Guard.Off {
+		return
+	}
+	v := view{e.pf, nil}
+	var missing, said, unseen []string
+	for _, param := range []string{"mydestination", "relay_domains", "virtual_mailbox_domains", "virtual_alias_domains"} {
+		before := len(missing)
+		for _, w := range words(v.get(param)) {
+			domain := lists.NormalName(w)
+			switch {
+			case strings.ContainsAny(w, ":/"):
+				if !slices.Contains(unseen, w) {
+					unseen = append(unseen, w)
+				}
+			case !e.takesMail(domain) || slices.Contains(c.Guard.Domains, domain) || slices.Contains(missing, domain):
+			default:
+				missing = append(missing, domain)
+			}
+		}
+		if more := missing[before:]; len(more) > 0 {
+			said = append(said, fmt.Sprintf("%s (%s)", some(more), param))
+		}
+	}
+	if len(missing) > 0 {
+		e.add(Finding{
+			ID: "guard-misses", Severity: Warning, Place: e.setting("guard.domains", "["+quoted(c.Guard.Domains)+"]"),
+			What:  "Postfix serves domains of which [guard] does not know: " + strings.Join(said, ", "),
+			Why:   "If one of them promised STARTTLS, by MTA-STS or DANE, nothing is held back for it, and senders that check defer their mail and bounce it in the end.",
+			Write: e.in("guard", "domains = ["+quoted(append(slices.Clip(c.Guard.Domains), missing...))+"]"),
+		})
+	}
+	if len(unseen) > 0 {
+		e.add(Finding{
+			ID: "guard-unseen", Severity: Note, Place: e.setting("guard.domains", "["+quoted(c.Guard.Domains)+"]"),
+			What: "domains in tables of Postfix were not compared with those of [guard]: " + some(unseen),
+			Why:  "What is not in guard.domains is not looked after: see that all domains for which mail is taken are.",
+		})
+	}
+}
+
+// takesMail says whether mail is meant to be sent to a domain that Postfix
+// serves, and not just possible: as a rule, nobody has an address at the name of
+// the host, mail.example.org. If that is example.org, somebody does.
+func (e *exam) takesMail(domain string) bool {
+	host := lists.NormalName(view{e.pf, nil}.get("myhostname"))
+	private := []string{"localhost", "localdomain", "local", "internal", "lan"} // nobody outside finds anything there
+	first, rest, _ := strings.Cut(domain, ".")
+	top := domain[strings.LastIndexByte(domain, '.')+1:]
+	return guard.CheckDomain(domain) == nil && rest != "" && first != "localhost" && !slices.Contains(private, top) &&
+		!(domain == host && strings.Contains(rest, "."))
+}
+
+// some names the first of many.
+func some(names []string) string {
+	const most = 10
+	if n := len(names) - most; n > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,141 @@
+package doctor
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/stage"
+)
+
+// What a real systemd says of the unit, with what is shipped and with what we
+// advise to write.
+func TestRealUnit(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	m, err := stage.NewMachine(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := m.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	run := func(name string, args ...string) string {
+		t.Helper()
+		out, err := m.Run(ctx, name, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	cfg := config.Defaults()
+	cfg.DNS.VerifyNames = true
+	host := SavedHost(t.TempDir())
+	host.Unit = func() (string, error) { return run("systemctl", "show", "ehlogate"), nil }
+	examineUnit := func(resolvers ...string) *Report {
+		cfg.DNS.Resolvers = nil
+		for _, r := range resolvers {
+			cfg.DNS.Resolvers = append(cfg.DNS.Resolvers, netip.MustParseAddrPort(r))
+		}
+		return Examine(ctx, host, GateOf(cfg), nil, nil, nil)
+	}
+	want := func(r *Report, ids ...string) {
+		t.Helper()
+		var got []string
+		for _, f := range r.Findings {
+			if strings.HasPrefix(f.ID, "service-") {
+				got = append(got, f.Severity.String()+" "+f.ID)
+			}
+		}
+		if !slices.Equal(got, ids) {
+			t.Errorf("%q, want %q", got, ids)
+		}
+	}
+	const unitFile, dropIn = "etc/systemd/system/ehlogate.service", "etc/systemd/system/ehlogate.service.d/dns.conf"
+	install := func(name, text string) {
+		t.Helper()
+		if err := m.Write(map[string]string{name: text}); err != nil {
+			t.Fatal(err)
+		}
+		run("systemctl", "daemon-reload")
+	}
+	const here, away = "127.0.0.1:53", "192.0.2.53:53"
+	want(examineUnit(here)) // there is no such unit
+	install(unitFile, example(t, "systemd/ehlogate.service"))
+	r := examineUnit(here)
+	want(r, "hazard service-no-network")
+
+	install(dropIn, example(t, "systemd/dns.conf"))
+	want(examineUnit(here))
+	want(examineUnit("[::1]:53"))
+	want(examineUnit(away), "hazard service-no-network")
+	cfg.Guard.Domains = []string{"example.org"}
+	r = examineUnit(here, away)
+	want(r, "warning service-no-network", "warning service-no-https")
+
+	// Each advice is enough for what it is about.
+	advice := func(id string) string {
+		i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.ID == id })
+		return strings.Join(r.Findings[i].Write.Lines, "\n") + "\n"
+	}
+	first, second := advice("service-no-network"), advice("service-no-https")
+	install(dropIn, first)
+	want(examineUnit(here, away), "warning service-no-https")
+	install(dropIn, second)
+	want(examineUnit(here, away))
+
+	install(unitFile, "[Service]\nExecStart=/bin/true\n")
+	run("rm", "/"+dropIn)
+	run("systemctl", "daemon-reload")
+	want(examineUnit(here, away)) // the defaults of systemd let everything out
+	install(unitFile, "[Service]\nExecStart=/bin/true\nRestrictAddressFamilies=none\n")
+	want(examineUnit(here), "hazard service-no-network")
+}
+
+// Without systemd there is nothing to say.
+func TestNoSystemd(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	if text, err := ThisHost(false).Unit(); text != "" || err != nil {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
+// What comes from systemctl and resolv.conf, however strange, is no reason to
+// end.
+func FuzzUnit(f *testing.F) {
+	f.Add("LoadState=loaded\nPrivateNetwork=yes\nRestrictAddressFamilies=~AF_INET\nIPAddressDeny=::/0 0.0.0.0/0\nIPAddressAllow=127.0.0.0/8 x\n", "nameserver 192.0.2.53\n", "192.0.2.53:53")
+	f.Add("PrivateNetwork=no\nIPAddressDeny=any\n=\n\x00", "nameserver fe80::1%eth0\nnameserver\n", "[fe80::1%eth0]:53")
+	f.Fuzz(func(t *testing.T, show, resolv, addr string) {
+		servers, err := nameservers([]byte(resolv))
+		if err != nil {
+			servers = nil
+		}
+		for _, s := range servers {
+			if !s.IsValid() {
+				t.Errorf("%v is no server", s)
+			}
+		}
+		if a, err := netip.ParseAddrPort(addr); err == nil {
+			servers = append(servers, a)
+		}
+		cfg := config.Defaults()
+		cfg.Guard.Domains, cfg.DNS.Resolvers = []string{"example.org"}, servers
+		host := SavedHost(t.TempDir())
+		host.Unit = func() (string, error) { return show, nil }
+		r := Examine(t.Context(), host, GateOf(cfg), nil, nil, nil)
+		for _, found := range r.Findings {
+			if found.What == "" || found.Why == "" || found.File == "" {
+				t.Errorf("half a finding: %+v", found)
+			}
+		}
+	})
+}
