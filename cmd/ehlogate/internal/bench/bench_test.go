@@ -69,6 +69,7 @@ type row struct {
 	peer                 string
 	ours, theirs, ratios []float64
 	goal                 float64
+	least                float64 // what should be reached, too; 0: none
 	note                 string
 }
 
@@ -112,12 +113,21 @@ func (r row) markdown() string {
 		_, them, _ := quartiles(r.theirs)
 		theirs = number(them) + " (" + r.peer + ")"
 		q1, m, q3 := quartiles(r.ratios)
-		ratio, measure = fmt.Sprintf("%.2f (%.2f to %.2f)", m, q1, q3), m
+		if ratio, measure = fmt.Sprintf("%.2f (%.2f to %.2f)", m, q1, q3), m; len(r.ratios) == 1 {
+			ratio = fmt.Sprintf("%.2f", m)
+		}
 	}
 	goal, met := "", ""
-	if r.goal > 0 {
-		goal, met = fmt.Sprintf("%.4g", r.goal), "yes"
-		if measure > r.goal {
+	switch {
+	case r.least > 0 && r.goal > 0:
+		goal = fmt.Sprintf("%.4g to %.4g", r.least, r.goal)
+	case r.least > 0:
+		goal = fmt.Sprintf("at least %.4g", r.least)
+	case r.goal > 0:
+		goal = fmt.Sprintf("%.4g", r.goal)
+	}
+	if goal != "" {
+		if met = "yes"; measure < r.least || r.goal > 0 && measure > r.goal {
 			met = "**no**"
 		}
 	}
