@@ -1,6 +1,6 @@
 # What is worth a name. "make test" is the same as .ci/test.
 
-.PHONY: build test lint fuzz demo faults bench bench-quick deb soak clean
+.PHONY: build test lint fuzz demo faults safety bench bench-quick deb soak clean
 
 build: ## build/ehlogate, static
 	CGO_ENABLED=0 go build -trimpath -o build/ehlogate ./cmd/ehlogate
@@ -25,6 +25,12 @@ faults: ## what clients see while things are done to ehlogate: the tables of REA
 	STAGE_TABLE=$(CURDIR)/build/faults.md go test -count=1 -timeout 30m -run 'Faults$$|Enforce|Survive|Package' ./cmd/ehlogate/internal/stage
 	@cat build/faults.md
 
+safety: ## who is offered STARTTLS, by sender, stance and promise: the table of README (some seconds)
+	.ci/deps
+	@mkdir -p build
+	STAGE_TABLE=$(CURDIR)/build/safety.md go test -count=1 -run '^TestSafety$$' ./cmd/ehlogate/internal/stage
+	@cat build/safety.md
+
 bench: ## what it costs, beside floors and peers: one table, and a plot in build/growth.svg (15 minutes, on a quiet machine)
 	.ci/deps
 	@mkdir -p build
@@ -36,7 +42,7 @@ bench: ## what it costs, beside floors and peers: one table, and a plot in build
 	@test ! -e build/failed
 
 bench-quick: ## the parts of it that need no other servers, in small: that they work, and not how fast it is
-	go test -count=1 -v -run '^Test(Protocols|Noise|Latency|Milter|Reload|Idle|Lookup|Refusal)$$' ./cmd/ehlogate/internal/bench
+	go test -count=1 -v -run '^Test(Protocols|Noise|Latency|Milter|Reload|Idle|Lookup|Refusal|Shed|DNSStream)$$' ./cmd/ehlogate/internal/bench
 
 deb: ## build/ehlogate_VERSION_ARCH.deb, by debhelper; VERSION=... if not the one that git tells
 	@examples/debian/build

@@ -53,7 +53,7 @@ in the config. Without either it listens on loopback:
     tcp_table  127.0.0.1:10042   Postfix, Exim
     policy     127.0.0.1:10043   Postfix, to see and enforce what was decided
     milter     127.0.0.1:10044   Postfix, Sendmail, likewise
-    http       127.0.0.1:10045   /healthz /metrics /api/v1/decision /api/v1/lists
+    http       127.0.0.1:10045   /healthz /metrics /api/v1/{decision,lists,reputation}
 
 What is spoken on a socket that systemd holds is said by FileDescriptorName= of
 its unit, or by its address in [listen], or by the name of its file.
