@@ -37,7 +37,7 @@ type Config struct {
 	// zone that is slow gets no more of them than it leaves to all others.
 	MaxLookups int
 	// CacheEntries is how many answers are remembered at most, of all zones and
-	// of names; about 250 bytes each.
+	// of names; about 300 bytes each.
 	CacheEntries int
 	// MinTTL and MaxTTL are for how long an answer counts at least and at most,
 	// whatever its own TTL. Less than a second counts as a second.
@@ -48,7 +48,7 @@ type Config struct {
 }
 
 // Defaults bounds 1000 lookups, which is more than a resolver with a cold cache
-// likes, 100,000 entries (25 MB), TTLs from 30 s to an hour (a client that was
+// likes, 100,000 entries (30 MB), TTLs from 30 s to an hour (a client that was
 // taken off a list is not held much longer), and keeps what is stale for a day.
 func Defaults() Config {
 	return Config{MaxLookups: 1000, CacheEntries: 100_000, MinTTL: 30 * time.Second, MaxTTL: time.Hour, Stale: 24 * time.Hour}

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"strings"
 	"time"
+
+	"ehlogate/lists/resolve"
 )
 
 // knowledge is how a question stands.
@@ -152,6 +155,7 @@ func (o *origin) begin(k *key, now int64, sh *shard, spare bool) *flight {
 		return nil
 	}
 	f, ctx, question, gen := &flight{done: make(chan struct{})}, s.ctx, *k, o.gen.Load()
+	question.name = strings.Clone(k.name) // which may be in somebody's buffer
 	sh.flights[question] = f
 	s.goroutine.Go(func() { o.fly(ctx, question, f, now, gen, sh) })
 	return f
@@ -211,16 +215,19 @@ func (o *origin) fly(ctx context.Context, k key, f *flight, began int64, gen uin
 	close(f.done)
 }
 
-// ask is find within flightTime. A fault of ours, or of the one who is asked, is
-// no more than a failed question.
+// ask is find within flightTime.
 func (o *origin) ask(ctx context.Context, k *key) (said string, ttl time.Duration, err error) {
+	defer o.survive(&err)
 	ctx, cancel := context.WithTimeout(ctx, flightTime)
 	defer cancel()
-	defer func() {
-		if r := recover(); r != nil {
-			o.log.Errorf("%s: a fault in asking: %v\n%s", o.what, r, debug.Stack())
-			err = fmt.Errorf("fault: %v", r)
-		}
-	}()
 	return o.find(ctx, k)
+}
+
+// survive is deferred. It makes a fault in the program no more than a failed
+// question.
+func (o *origin) survive(err *error) {
+	if r := recover(); r != nil {
+		o.log.Errorf("%s: a fault in asking: %v\n%s", o.what, r, debug.Stack())
+		*err = &resolve.Error{Kind: resolve.Malformed, Err: fmt.Errorf("a fault of this program: %v", r)}
+	}
 }

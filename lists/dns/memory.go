@@ -36,7 +36,8 @@ type memory struct {
 	shards []shard // a power of two
 }
 
-// shard is a part of memory with a lock of its own.
+// shard is a part of memory with a lock of its own: with one lock for all, two
+// cores take a third longer, and whoever forgets a zone stops everybody.
 type shard struct {
 	mu      sync.Mutex
 	entries *simplelru.LRU[key, entry]

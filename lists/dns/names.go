@@ -131,8 +131,9 @@ func (n *Names) hasAddress(ctx context.Context, name string, addr netip.Addr) (b
 
 // resolver probes whether the resolver is there: anything it says about the
 // root shows that.
-func (n *Names) resolver(ctx context.Context) error {
-	_, err := n.service.asker.Ask(ctx, ".", dns.TypeNS)
+func (n *Names) resolver(ctx context.Context) (err error) {
+	defer n.survive(&err)
+	_, err = n.service.asker.Ask(ctx, ".", dns.TypeNS)
 	if err != nil && reasonOf(err).alive() {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"ehlogate/lists"
 	"ehlogate/lists/resolve"
@@ -282,6 +283,27 @@ func TestByName(t *testing.T) {
 		}
 		if got := w.within(time.Second, w.good("list.example"), lists.Client{Name: "mail.good.example"}); got != lists.Absent {
 			t.Errorf("by address, without one: %s", word(got))
+		}
+	})
+}
+
+// What is kept of a client is not in the buffer that its name came in.
+func TestNameIsCopied(t *testing.T) {
+	bubble(t, Defaults(), func(w *world) {
+		w.set("test.names.example A", "127.0.0.2")
+		w.set("good.example.names.example A", "127.0.0.2")
+		s := w.Source(Spec{Zones: []Zone{{Name: "names.example", ByName: true, Weight: 1}}, Threshold: 1})
+		w.run()
+		buffer := []byte("good.example")
+		c := lists.Client{Addr: at(listed).Addr, Name: unsafe.String(&buffer[0], len(buffer))}
+		w.now(s, c)
+		synctest.Wait()
+		copy(buffer, "evil.example")
+		if got := w.now(s, c); got == lists.Held {
+			t.Error("another name is listed")
+		}
+		if got := w.now(s, lists.Client{Addr: c.Addr, Name: "good.example"}); got != lists.Held {
+			t.Errorf("the name is %s", word(got))
 		}
 	})
 }

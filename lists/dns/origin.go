@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
-
-	"ehlogate/lists/resolve"
 )
 
 const (
@@ -88,11 +86,6 @@ type origin struct {
 	void            bool  // what it said since passed is forgotten
 }
 
-// lie is an answer that shows an origin not to be what it should be.
-type lie string
-
-func (l lie) Error() string { return string(l) }
-
 // setUp prepares an origin of s, whose lock is held.
 func (o *origin) setUp(s *Service, what string) {
 	s.lastID++
@@ -115,13 +108,13 @@ func (o *origin) believed(k *key) bool {
 // watch tests o until the service ends, or o is stopped. It is called with the
 // lock of the service held, while that runs.
 func (s *Service) watch(o *origin) {
-	var ctx context.Context
-	ctx, o.stop = context.WithCancel(s.ctx)
+	ctx, stop := context.WithCancel(s.ctx)
+	o.stop = stop
 	if trust(o.trust.Load()) == untested {
 		o.testing.Store(&flight{done: make(chan struct{}), test: true})
 	}
 	s.goroutine.Go(func() {
-		defer o.stop()
+		defer stop()
 		defer o.tellFirst()
 		o.watch(ctx)
 	})
@@ -319,53 +312,4 @@ func (o *origin) streak(listed bool) {
 	case o.lists.Add(1)%many == 0 && share < one/2 && o.every > 0:
 		o.testSoon()
 	}
-}
-
-// reason is why there is no answer: one of resolve.Kind from 1, or notBelieved;
-// 0: no reason.
-type reason uint8
-
-const notBelieved = reason(resolve.Malformed) + 2
-
-func reasonOf(err error) reason {
-	var l lie
-	switch {
-	case errors.As(err, &l):
-		return notBelieved
-	case errors.Is(err, context.DeadlineExceeded):
-		return reason(resolve.Timeout) + 1
-	}
-	return reason(resolve.KindOf(err)) + 1
-}
-
-// String gives the word that stands in metrics.
-func (r reason) String() string {
-	switch r {
-	case 0:
-		return ""
-	case notBelieved:
-		return "not-believed"
-	}
-	return resolve.Kind(r - 1).String()
-}
-
-// alive says whether somebody said something.
-func (r reason) alive() bool {
-	return r != reason(resolve.Timeout)+1 && r != reason(resolve.Unreachable)+1
-}
-
-// text tells of a failure without the question, which may name a client.
-func (r reason) text(err error) string {
-	var e *resolve.Error
-	if !errors.As(err, &e) {
-		return r.String()
-	}
-	s := r.String()
-	if e.Server.IsValid() {
-		s += " from " + e.Server.String()
-	}
-	if e.Err != nil {
-		s += ": " + e.Err.Error()
-	}
-	return s
 }

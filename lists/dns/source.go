@@ -74,8 +74,9 @@ func (s *Source) UsesNames() bool {
 // address is on no list, and nobody is asked about it; neither is a host name
 // that is none, or is too long for the question.
 //
-// With a ctx that is done, what is not in memory, or too old, is Pending. With one
-// whose deadline is over before the zones have answered, what is too old counts.
+// With a ctx that is cancelled, what is not in memory, or too old, is Pending.
+// With one whose deadline is over before the zones have answered, what is too old
+// counts.
 func (s *Source) Lookup(ctx context.Context, c lists.Client) lists.Found {
 	c.Addr = c.Addr.Unmap()
 	if c.Addr.IsValid() && !public(c.Addr) {

@@ -194,7 +194,8 @@ func (z *zone) selfTest(ctx context.Context) error {
 	return failed
 }
 
-func (z *zone) check(ctx context.Context, x expectation) error {
+func (z *zone) check(ctx context.Context, x expectation) (err error) {
+	defer z.survive(&err)
 	said, _, err := z.listing(ctx, x.name+"."+z.name, new(asking))
 	switch {
 	case err != nil:
@@ -238,12 +239,13 @@ func (z *zone) judge6(err error) {
 
 // alive probes a zone without test entries: that it answers at all, about an
 // address that it will not hold, as a list does.
-func (z *zone) alive(ctx context.Context) error {
+func (z *zone) alive(ctx context.Context) (err error) {
+	defer z.survive(&err)
 	name := "invalid"
 	if !z.byName {
 		name = reverse(netip.MustParseAddr("127.0.0.1"))
 	}
-	_, _, err := z.listing(ctx, name+"."+z.name, new(asking))
+	_, _, err = z.listing(ctx, name+"."+z.name, new(asking))
 	return err
 }
 
