@@ -26,11 +26,7 @@ const (
 // (section 2.2.1), so whether these are is of no account.
 func (g *Guard) findTLSA(ctx context.Context, domain string) (tlsaFound, error) {
 	best := tlsaFound{state: DANENone}
-	hosts, err := g.mailHosts(ctx, domain)
-	if err != nil {
-		return best, err
-	}
-	var failed error
+	hosts, failed := g.mailHosts(ctx, domain)
 	for _, host := range hosts {
 		f, err := g.tlsaAt(ctx, host)
 		switch {
@@ -64,14 +60,15 @@ func (g *Guard) mailHosts(ctx context.Context, domain string) (hosts []string, e
 		if !ok || mx.Mx == "." { // no mail is taken (RFC 7505)
 			continue
 		}
-		if hosts, err = g.withAliases(ctx, hosts, mx.Mx); err != nil {
-			return nil, err
+		if len(hosts) >= maxHosts {
+			return hosts, fmt.Errorf("%s has more than %d MX hosts", domain, maxHosts)
 		}
-		if len(hosts) > maxHosts {
-			return nil, fmt.Errorf("%s has more than %d MX hosts", domain, maxHosts)
+		var one error
+		if hosts, one = g.withAliases(ctx, hosts, mx.Mx); one != nil {
+			err = one // and the others may promise all the same
 		}
 	}
-	return hosts, nil
+	return hosts, err
 }
 
 func (g *Guard) withAliases(ctx context.Context, hosts []string, host string) ([]string, error) {
@@ -83,7 +80,7 @@ func (g *Guard) withAliases(ctx context.Context, hosts []string, host string) ([
 		hosts = append(hosts, host)
 		a, err := g.ask.Ask(ctx, host, dns.TypeCNAME)
 		if err != nil {
-			return nil, err
+			return hosts, err
 		}
 		if len(a.Records) == 0 {
 			return hosts, nil
@@ -94,7 +91,7 @@ func (g *Guard) withAliases(ctx context.Context, hosts []string, host string) ([
 		}
 		host = alias.Target
 	}
-	return nil, fmt.Errorf("%s is behind more than %d aliases", host, maxAliases)
+	return hosts, fmt.Errorf("%s is behind more than %d aliases", host, maxAliases)
 }
 
 // tlsaAt looks for the records of one host. Without the AD bit they are taken

@@ -123,6 +123,9 @@ func replaceFile(path string, text []byte) error {
 	if len(text) > maxFile {
 		return fmt.Errorf("%d bytes are more than the %d that would be read again: name fewer domains", len(text), maxFile)
 	}
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return errors.New("it is no regular file") // such as /dev/null, which others need
+	}
 	draft := path + ".new"
 	// One that was left behind may belong to somebody else.
 	if err := os.Remove(draft); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -58,6 +58,19 @@ func WithRoots(roots *x509.CertPool) Option { return func(g *Guard) { g.roots = 
 // WithDial sets how policy hosts are connected to.
 func WithDial(dial Dial) Option { return func(g *Guard) { g.dial = dial } }
 
+// After gives what another guard knows, which this one replaces: a change of the
+// config is no reason to forget a promise.
+func After(other *Guard) Option {
+	return func(g *Guard) {
+		other.mu.Lock()
+		defer other.mu.Unlock()
+		g.before = make(map[string]memory)
+		for _, d := range other.all {
+			g.before[d.name] = d.memory
+		}
+	}
+}
+
 // Guard knows what is promised. It is safe for concurrent use.
 type Guard struct {
 	config Config
@@ -67,6 +80,7 @@ type Guard struct {
 	roots  *x509.CertPool // nil: those of the system
 	dial   Dial
 	file   file
+	before map[string]memory // counts more than the file
 
 	holds  atomic.Bool
 	busy   chan struct{} // has an element during a round
@@ -103,6 +117,9 @@ func New(cfg Config, ask resolve.Asker, clock func() time.Time, log logrus.Field
 			continue
 		}
 		d := &domain{name: name, memory: remembered[name]}
+		if m, ok := g.before[name]; ok {
+			d.memory = m
+		}
 		d.STS.recall(now)
 		d.DANE.recall(now)
 		d.said = d.standing(now)

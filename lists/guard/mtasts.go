@@ -16,7 +16,8 @@ import (
 )
 
 // findPolicy discovers the policy of a domain (RFC 8461 section 3). An error
-// means that it is not known whether there is one.
+// means that it is not known whether there is one; with an id, there is one
+// that others may well get.
 //
 // cached: senders remember a policy that is to be enforced. They may renew it
 // without a look at the record (section 10.2), so it is looked for without.
@@ -38,7 +39,7 @@ func (g *Guard) findPolicy(ctx context.Context, domain string, cached bool) (pol
 	p, err := g.fetchPolicy(ctx, domain)
 	switch {
 	case announced && err != nil:
-		return none, fmt.Errorf("the record _mta-sts.%s announces a policy that cannot be had: %w; serve it, or take out the record", domain, err)
+		return policyFound{id: id}, fmt.Errorf("the record _mta-sts.%s announces a policy that cannot be had: %w; serve it, or take out the record", domain, err)
 	case announced:
 		return policyFound{state: p.mode, id: id, maxAge: p.maxAge}, nil
 	case err != nil || p.mode != MTASTSEnforce:

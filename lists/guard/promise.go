@@ -11,13 +11,19 @@ type promise struct {
 	By      string    `json:"by,omitempty"`      // the id of the policy, or the MX host
 	Seen    time.Time `json:"seen,omitzero"`     // when senders may last have got it
 	Seconds int64     `json:"seconds,omitempty"` // for which they remember it from then on
+	// Since is when a clock was found to be before Seen, as long as it is.
+	Since time.Time `json:"since,omitzero"`
 }
 
 func (p promise) until() time.Time {
-	if p.Seen.IsZero() {
+	from := p.Seen
+	if !p.Since.IsZero() {
+		from = p.Since
+	}
+	if from.IsZero() {
 		return time.Time{}
 	}
-	return p.Seen.Add(time.Duration(p.Seconds) * time.Second)
+	return from.Add(time.Duration(p.Seconds) * time.Second)
 }
 
 // renew notes that senders get it now, and remember it for d. Those who
@@ -25,15 +31,21 @@ func (p promise) until() time.Time {
 func (p *promise) renew(by string, d time.Duration, now time.Time) {
 	p.By = by
 	if !now.Add(d).Before(p.until()) {
-		p.Seen, p.Seconds = now, int64(d/time.Second)
+		p.Seen, p.Seconds, p.Since = now, int64(d/time.Second), time.Time{}
 	}
 }
 
 // limit ends what a clock that was wrong then, or is wrong now, would make too
-// long: nobody remembers it for longer than if it had been seen now.
+// long: nobody remembers it for longer than if it had been seen now. Once the
+// clock is past Seen it is known which it was, and nothing is lost.
 func (p *promise) limit(now time.Time) {
-	if p.Seen.After(now) {
-		p.Seen = now
+	switch {
+	case !p.Seen.After(now):
+		p.Since = time.Time{}
+	case p.Since.IsZero() || p.Since.After(now):
+		p.Since = now
+	case !now.Before(p.until()):
+		*p = promise{}
 	}
 }
 
@@ -83,6 +95,14 @@ func (s *sts) learn(f policyFound, now time.Time) {
 	}
 }
 
+// miss notes that a policy of this id is announced, and could not be had here:
+// what was known before is no longer so.
+func (s *sts) miss(id string) {
+	if id != "" && id != s.ID && s.State != MTASTSEnforce {
+		s.State = MTASTSUnknown
+	}
+}
+
 // promised says whether senders hold this domain to STARTTLS.
 //
 // Those who know a policy that is to be enforced keep it for its max_age, unless
@@ -99,7 +119,10 @@ func (s *sts) promised(now time.Time) bool {
 }
 
 // ended: nobody remembers a policy that is to be enforced.
-func (s *sts) ended(now time.Time) bool { return !now.Before(s.Promise.until()) }
+func (s *sts) ended(now time.Time) bool {
+	s.Promise.limit(now)
+	return !now.Before(s.Promise.until())
+}
 
 // recall makes use of what an earlier process knew.
 func (s *sts) recall(now time.Time) {
@@ -144,6 +167,7 @@ func (d *dane) learn(f tlsaFound, now time.Time) {
 // promised says whether senders hold this domain to STARTTLS: as long as the
 // records are there, and then until resolvers forgot them.
 func (d *dane) promised(now time.Time) bool {
+	d.Promise.limit(now)
 	return d.State != DANENone || now.Before(d.Promise.until())
 }
 

@@ -119,6 +119,8 @@ func (g *Guard) check(ctx context.Context, d *domain) {
 	now := g.now()
 	if policyErr == nil {
 		d.STS.learn(policy, now)
+	} else {
+		d.STS.miss(policy.id)
 	}
 	if tlsaErr == nil {
 		d.DANE.learn(tlsa, now)

@@ -55,7 +55,11 @@ func (e *Engine) ask(live, old *Live) {
 		} else {
 			to := e.resolvers(c)
 			local := !slices.ContainsFunc(to.Servers, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
-			live.guard = guard.New(guard.Config{Domains: c.Guard.Domains, State: c.Guard.State, Local: local}, resolve.New(to), e.clock, e.log)
+			var opts []guard.Option
+			if old != nil && old.guard != nil {
+				opts = append(opts, guard.After(old.guard))
+			}
+			live.guard = guard.New(guard.Config{Domains: c.Guard.Domains, State: c.Guard.State, Local: local}, resolve.New(to), e.clock, e.log, opts...)
 		}
 		live.Policy.Guard = live.guard
 	}
