@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,6 +45,9 @@ only. So an answer may differ from a decision on --name or --helo.`,
 				return err
 			}
 			live := eng.Live()
+			if err := mayRemember(live.Config.Guard); err != nil {
+				return exitError{exitWrong, err}
+			}
 			defer eng.Ask(cmd.Context(), patience)()
 			r := explain.Ask(cmd.Context(), c, live.Policy, live.Words)
 			if live.Config.File == "" {
@@ -63,6 +68,20 @@ only. So an answer may differ from a decision on --name or --helo.`,
 	cmd.Flags().StringVar(&name, "name", "", "the verified `HOST` name of the client")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return cmd
+}
+
+// mayRemember says that what the daemon remembers of promises may be read here.
+func mayRemember(g config.Guard) error {
+	if len(g.Domains) == 0 || g.State == "" {
+		return nil
+	}
+	f, err := os.Open(g.State)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("%w: without it the answer may be another than that of the daemon; ask as root, or ask the daemon", err)
+	}
+	return f.Close()
 }
 
 func writeJSON(w io.Writer, v any) error {

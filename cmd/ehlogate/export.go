@@ -28,8 +28,9 @@ A table that the policy cannot be put into is refused, with what is in the way:
 a list that is not loaded, entries about host or HELO names (--without-names
 leaves those out), lists by DNS and default = "shed" (--without-dns decides as
 if no list by DNS answered, so that an allow list among them has everybody
-offered STARTTLS whom no list before it holds). With [guard], what a promise holds
-back is held back in the table too. Entries with until= are looked at as of now; the table says
+offered STARTTLS whom no list before it holds). A table does not learn of a
+promise that a domain makes later, so with [guard] domains it suppresses by your
+own list files only. Entries with until= are looked at as of now; the table says
 until when it is exact.
 
 A running smtpd does not notice a changed table: end with "postfix reload".`,
@@ -48,9 +49,6 @@ A running smtpd does not notice a changed table: end with "postfix reload".`,
 				return exitError{exitWrong, fmt.Errorf("nothing is exported, since a list could not be loaded")}
 			}
 			live := eng.Live()
-			if g := live.Guard(); g != nil {
-				g.Check(cmd.Context())
-			}
 			var table bytes.Buffer
 			p := export.Policy{Config: live.Config, Policy: live.Policy, Now: now, WithoutNames: withoutNames, WithoutDNS: withoutDNS}
 			for _, s := range live.Sources {

@@ -45,6 +45,9 @@ func readDrop(l *file.Lines) {
 			records, open = 0, false
 		case line.Type != "":
 			fail(l, all, fmt.Sprintf("a line of type %q", line.Type), "known are networks and \"metadata\"")
+		case strings.ContainsFunc(line.CIDR+line.SBLID, func(r rune) bool { return r < ' ' || r > '~' }):
+			// As an escape in JSON it passes for text, and would be shown to somebody.
+			fail(l, all, "characters that have no place in a network or its number", "is this a DROP list?")
 		case line.CIDR == "":
 			fail(l, all, "a line without a network", "each line but the last has \"cidr\"; the list of autonomous systems is none of addresses")
 		default:

@@ -53,6 +53,9 @@ var (
 	memberOptions = map[string]int{"timeout": 1, "packets": 1, "bytes": 1, "skbmark": 1, "skbprio": 1, "skbqueue": 1, "nomatch": 0, "comment": 1}
 )
 
+// maxSets is how many sets one file may have.
+const maxSets = 4096
+
 // create reads NAME TYPE OPTIONS.
 func (r *ipsets) create(at int) {
 	name := next(r.Text, at, blanks)
@@ -76,6 +79,10 @@ func (r *ipsets) create(at int) {
 	}
 	if _, twice := r.sets[name.text]; twice {
 		fail(r.Lines, name, fmt.Sprintf("a second set %q", name.text), "")
+	}
+	if len(r.sets) == maxSets {
+		fail(r.Lines, name, fmt.Sprintf("more than %d sets", maxSets), "save the sets that are meant alone: ipset save NAME")
+		return
 	}
 	r.sets[name.text] = s
 	r.alone()

@@ -51,6 +51,9 @@ type nft struct {
 // maxWords is how many words an element or a statement may have.
 const maxWords = 64
 
+// maxOpen is how many braces may be open: twice as many as have a meaning.
+const maxOpen = 8
+
 // token gives the next word, text in quotes, or one of {};,= of the line. The
 // comments that nft writes tell numbers of its own.
 func (r *nft) token(at int) (w word, ok bool) {
@@ -140,7 +143,12 @@ func (r *nft) begin(brace word) {
 		}
 		what = inError
 	}
-	r.open, r.words = append(r.open, what), r.words[:0]
+	r.words = r.words[:0]
+	if len(r.open) == maxOpen {
+		fail(r.Lines, brace, "braces within braces within braces", "is it what \"nft list set\" writes?")
+		return
+	}
+	r.open = append(r.open, what)
 }
 
 // statement ends a statement or an element.

@@ -121,6 +121,10 @@ func notText(line []byte) int {
 
 // Fail notes a problem with width bytes at offset off of the present line.
 func (l *Lines) Fail(off, width int, msg, hint string) {
+	if len(l.Problems.First) == MaxProblems { // a hundred million of them cost no copies of the line
+		l.Problems.Total++
+		return
+	}
 	l.Problems.Add(Problem{File: l.Name, Line: l.Line, Col: off + 1, Width: width,
 		Text: string(l.Text), Msg: msg, Hint: hint})
 }

@@ -49,14 +49,14 @@ func (p *Policy) PostfixCIDR(ctx context.Context, w io.Writer) error {
 	}
 	p = p.static()
 	words := policyd.NewWords(p.Config.AlwaysHide, true)
-	held := p.Policy.Guard != nil && p.Policy.Guard.Holds()
+	held := p.Policy.Guard != nil
 	suppressDefault := p.Policy.Default == lists.Suppress && p.Policy.Mode == lists.Enforce && !held
 
 	out := bufio.NewWriter(w)
 	fmt.Fprintf(out, "# made by: ehlogate export --format postfix-cidr\n")
 	fmt.Fprintf(out, "# run \"postfix reload\" after every change: a running smtpd does not notice it\n")
 	if held {
-		fmt.Fprintf(out, "# a domain that is served here promised STARTTLS: nothing is suppressed but by own lists\n")
+		fmt.Fprintf(out, "# a table does not learn of a promise of STARTTLS ([guard]): nothing is suppressed but by own lists\n")
 	}
 	if p.WithoutDNS {
 		fmt.Fprintf(out, "# as if no list by DNS answered\n")
@@ -118,6 +118,9 @@ func (p *Policy) static() *Policy {
 	out := *p
 	policy := *p.Policy
 	policy.Shed, policy.Names, policy.Wait = nil, nil, 0
+	if policy.Guard != nil {
+		policy.Guard = promised{}
+	}
 	policy.Lists = slices.Clone(policy.Lists)
 	for i, s := range p.Sources {
 		if s == nil {
@@ -129,6 +132,12 @@ func (p *Policy) static() *Policy {
 	out.Policy = &policy
 	return &out
 }
+
+// promised is a guard that has no say later: the table may be asked when a
+// promise has been made.
+type promised struct{}
+
+func (promised) Holds() bool { return true }
 
 type unloaded struct{}
 
