@@ -105,6 +105,9 @@ func (c *checker) config(name string) {
 		return
 	}
 	fmt.Fprintf(c.out, "%s: fine\n", cfg.File)
+	if d := cfg.Guard.Domains; len(d) > 0 {
+		fmt.Fprintf(c.out, "guard: what is promised for %s (not asked)\n", strings.Join(d, ", "))
+	}
 	for _, l := range cfg.Lists {
 		title := fmt.Sprintf("list %q", l.Name)
 		if l.ByDNS() {

@@ -12,6 +12,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/explain"
+	"ehlogate/lists"
 )
 
 // patience is how long explain waits for answers by DNS.
@@ -32,7 +33,8 @@ last edit answers from what it had before; ask that one for its own view:
     curl 'http://127.0.0.1:10045/api/v1/decision?addr=192.0.2.7'
 
 A mail server does not tell all it knows: Postfix asks its EHLO map by address
-only. So an answer may differ from a decision on --name or --helo.`,
+only, unless verify_names is set. So an answer may differ from a decision on
+--name or --helo.`,
 		Example: "  ehlogate explain 192.0.2.7\n  ehlogate explain 2001:db8::1 --helo ylmf-pc --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,6 +59,9 @@ only. So an answer may differ from a decision on --name or --helo.`,
 				err = writeJSON(cmd.OutOrStdout(), r)
 			} else {
 				_, err = io.WriteString(cmd.OutOrStdout(), r.Text())
+			}
+			if live.Shed() != nil && r.Decision.Reason == lists.ReasonShed {
+				fmt.Fprintln(cmd.ErrOrStderr(), "default = \"shed\" depends on the load, which only the daemon knows: ask it, as --help shows")
 			}
 			if err == nil && broken {
 				return exitError{code: exitWrong}

@@ -115,7 +115,7 @@ func (w *Watch) logDecision(protocol string, c lists.Client, d lists.Decision) {
 			lists.Require:  "observed: TLS would be required",
 		}[v.Action]
 		if v.HeldBack {
-			msg = "held back, since a domain that is served here promised STARTTLS: it would be suppressed"
+			msg = "held back, since a domain that is served here promised STARTTLS, or may have: it would be suppressed"
 		}
 	}
 	if len(observing) > 0 {

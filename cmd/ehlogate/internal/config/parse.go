@@ -148,12 +148,16 @@ var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) .* of type (\S+)$`
 func plainWords(msg string) (plain, hint string) {
 	if m := wrongType.FindStringSubmatch(msg); m != nil {
 		wanted, ok := map[string]string{
-			"string": `a string: "..."`, "[]string": `a list of strings: ["..."]`, "bool": "true or false", "int": "a number",
+			"string": `a string: "..."`, "[]string": `a list of strings: ["..."]`, "bool": "true or false", "int": "a number", "float64": "a number",
 		}[strings.TrimPrefix(m[2], "*")]
 		if !ok {
 			wanted = "a table"
 		}
-		return fmt.Sprintf("a %s does not belong here", m[1]), "write " + wanted
+		article := "a"
+		if strings.ContainsRune("aeio", rune(m[1][0])) {
+			article = "an"
+		}
+		return fmt.Sprintf("%s %s does not belong here", article, m[1]), "write " + wanted
 	}
 	if strings.Contains(msg, "at start of value") {
 		hint = `a word stands in quotes: "..."`
@@ -360,6 +364,9 @@ func knownKeys(key []string) string {
 		"guard":  "domains, off, state",
 		"list":   "name, action, mode, files, allow_wide, format, min_entries, stale_after, zones, threshold",
 		"zones":  "zone, by, answer, weight, self_test",
+	}
+	if len(key) > 2 {
+		key = key[len(key)-2:]
 	}
 	if len(key) < 2 {
 		return "known here: " + known[""]

@@ -97,6 +97,9 @@ func (p *parser) duration(s *string, path string, least, most time.Duration, int
 
 // short is a duration without what is zero.
 func short(d time.Duration) string {
+	if day := 24 * time.Hour; d > day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
@@ -209,13 +212,13 @@ func (p *parser) zones(r *rawList, path string, l *List) {
 	if r.Threshold != nil {
 		l.Zones.Threshold = *r.Threshold
 	}
-	most := 0
+	most, before := 0, p.problems.Total
 	for i := range r.Zones {
 		z := p.zone(&r.Zones[i], fmt.Sprintf("%s.zones[%d]", path, i), l)
 		most += z.Highest()
 		l.Zones.Zones = append(l.Zones.Zones, z)
 	}
-	if most < l.Zones.Threshold {
+	if most < l.Zones.Threshold && p.problems.Total == before {
 		p.fail(path+".threshold", fmt.Sprintf("the threshold of %d is never reached: all zones together give at most %d", l.Zones.Threshold, most), "lower it, or raise a weight")
 	}
 }

@@ -19,6 +19,8 @@ import (
 // the config that does not change it, with all that it knows. A part that the
 // config has no use for is nil.
 type asking struct {
+	servers []netip.AddrPort // that are asked
+
 	dns   *dns.Service
 	guard *guard.Guard
 	shed  *shed.Shed
@@ -37,12 +39,18 @@ func (l *Live) Shed() *shed.Shed { return l.shed }
 // ask makes what live asks, or finds it in old.
 func (e *Engine) ask(live, old *Live) {
 	c := live.Config
-	sameDNS := old != nil && reflect.DeepEqual(old.Config.DNS, c.DNS)
+	var to resolve.Config
+	if c.Asks() || len(c.Guard.Domains) > 0 {
+		to = e.resolvers(c)
+		live.servers = to.Servers
+	}
+	// resolv.conf may have changed, too.
+	sameDNS := old != nil && reflect.DeepEqual(old.Config.DNS, c.DNS) && slices.Equal(old.servers, live.servers)
 	if c.Asks() {
 		if sameDNS && old.dns != nil {
 			live.dns = old.dns
 		} else {
-			live.dns = dns.New(c.DNS.Cache, resolve.New(e.resolvers(c)), e.clock, e.log)
+			live.dns = dns.New(c.DNS.Cache, resolve.New(to), e.clock, e.log)
 		}
 		live.Policy.Wait = c.DNS.Wait
 		if c.DNS.VerifyNames {
@@ -53,7 +61,6 @@ func (e *Engine) ask(live, old *Live) {
 		if sameDNS && old.guard != nil && reflect.DeepEqual(old.Config.Guard, c.Guard) {
 			live.guard = old.guard
 		} else {
-			to := e.resolvers(c)
 			local := !slices.ContainsFunc(to.Servers, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
 			var opts []guard.Option
 			if old != nil && old.guard != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -100,7 +101,11 @@ func asked(c lists.Client, p *lists.Policy) (out []Asked) {
 			}
 		}
 	}
-	if c.Name == "" && p.Names != nil {
+	wanted := slices.ContainsFunc(p.Lists, func(l *lists.List) bool {
+		u, ok := l.Source.(lists.NameUser)
+		return ok && u.UsesNames()
+	})
+	if c.Name == "" && p.Names != nil && wanted {
 		add("", p.Names)
 		if name, status := p.Names.Verify(memory, c.Addr); status == lists.Held {
 			c.Name = name
@@ -227,7 +232,7 @@ func (r Report) Text() string {
 		details(&b, v)
 	}
 	for _, v := range r.HeldBack {
-		fmt.Fprintf(&b, "  held back %s: a domain that is served here promised STARTTLS: %s\n", v.Action, because(v))
+		fmt.Fprintf(&b, "  held back %s: a domain that is served here promised STARTTLS, or may have: %s\n", v.Action, because(v))
 		details(&b, v)
 	}
 	for _, v := range r.Excepted {
@@ -263,6 +268,9 @@ func (r Report) Text() string {
 func from(s lists.Step) string {
 	if s.From == "" || s.Age == 0 && s.TTL == 0 {
 		return s.From
+	}
+	if s.TTL == 0 {
+		return fmt.Sprintf("%s, %v old", s.From, s.Age.Round(time.Second))
 	}
 	round := func(d time.Duration) time.Duration { return d.Round(time.Second) }
 	if s.TTL < 0 {
@@ -304,11 +312,11 @@ func because(v Verdict) string {
 		return "no list holds it, and the default is for addresses"
 	case lists.ReasonShed:
 		if v.Action == lists.Offer {
-			return "no list holds it, and there are few enough like it"
+			return "no list holds it, and there are few enough such clients ([shed])"
 		}
-		return "no list holds it, and there are too many like it ([shed])"
+		return "no list holds it, and offers to such clients are limited ([shed])"
 	case lists.ReasonGuard:
-		return "no list holds it, and a domain that is served here promised STARTTLS to everybody"
+		return "no list holds it, and a domain that is served here promised STARTTLS to everybody, or may have"
 	case lists.ReasonObserve:
 		return `mode = "observe": nothing is changed for anybody`
 	}

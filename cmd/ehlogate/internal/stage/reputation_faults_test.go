@@ -23,6 +23,7 @@ type dnsStack struct {
 	lists    *dnstest.Rbldnsd
 	faulty   *dnstest.Server
 	resolver *dnstest.Unbound
+	resolve  func() // starts one, where ehlogate asks
 }
 
 // dnsFault is a row: something that happens to DNS, and is over after a while.
@@ -43,7 +44,7 @@ func dnsFaults() []dnsFault {
 	return []dnsFault{
 		{name: "resolver down", opens: both, may: allAway, stale: true,
 			begin: func(t *testing.T, s *dnsStack) { s.resolver.Stop(t) },
-			end:   func(t *testing.T, s *dnsStack) { s.resolver.Start(t) }},
+			end:   func(_ *testing.T, s *dnsStack) { s.resolve() }},
 		{name: "resolver drops everything", opens: both, may: allAway, stale: true,
 			begin: func(t *testing.T, s *dnsStack) { s.resolver.Pause(t) },
 			end:   func(t *testing.T, s *dnsStack) { s.resolver.Resume(t) }},
@@ -158,8 +159,16 @@ func newStack(t *testing.T, faulty, direct bool) (s *dnsStack, resolver netip.Ad
 	if direct {
 		return s, s.faulty.Addr
 	}
-	s.resolver = dnstest.StartUnbound(t, zones...)
-	return s, s.resolver.Addr
+	// A port that nobody takes while the resolver is down; not even somebody's connection to elsewhere.
+	ports, err := stage.FreePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.resolve = func() {
+		s.resolver = dnstest.StartUnboundWith(t, fmt.Sprintf("interface: 127.0.0.1@%d", ports[0]), zones...)
+	}
+	s.resolve()
+	return s, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(ports[0]))
 }
 
 // gate starts the ehlogate of row i, and gives it when it believes its zones. bounds are more lines of [dns].
