@@ -71,6 +71,15 @@ type Default interface {
 	Told(addr netip.Addr) Action
 }
 
+// Offers remembers clients that were offered STARTTLS because something was not
+// known, for those who report on their sessions when it is.
+type Offers interface {
+	// Note takes down a new session: whether it was such an offer.
+	Note(addr netip.Addr, unsure bool)
+	// Noted says whether the client's last session was one.
+	Noted(addr netip.Addr) bool
+}
+
 // Policy is an ordered set of lists and what is done for everybody else. It
 // is not changed after its first Decide; a new one replaces it.
 type Policy struct {
@@ -80,6 +89,7 @@ type Policy struct {
 	Mode    Mode
 	Names   Names         // nil: only what the mail server passes on
 	Guard   Guard         // nil: nothing is held back
+	Offers  Offers        // nil: everything is known at once
 	Wait    time.Duration // for what is not in memory, in all of a question
 }
 
@@ -100,10 +110,10 @@ func (p *Policy) Review(ctx context.Context, c Client) Decision { return p.decid
 
 func (p *Policy) decide(ctx context.Context, c Client, review bool) Decision {
 	// What is in memory decides nearly always, and needs no clock and no timer.
-	// If it does not, the questions to others are under way when we wait.
+	// If it does not, what was missing is under way when we wait.
 	w := walk{policy: p, client: c}
 	v, decided := w.lists(noWait)
-	if w.pending && p.Wait > 0 && ctx.Err() == nil {
+	if w.pending && ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(ctx, p.Wait)
 		w = walk{policy: p, client: c}
 		v, decided = w.lists(ctx)
@@ -111,6 +121,14 @@ func (p *Policy) decide(ctx context.Context, c Client, review bool) Decision {
 	}
 	if !decided {
 		v = w.theDefault(review)
+	}
+	if p.Offers != nil && c.Addr.IsValid() {
+		switch {
+		case !review:
+			p.Offers.Note(c.Addr, w.unsure && v.Action == Offer)
+		case v.Action != Offer && p.Offers.Noted(c.Addr):
+			v = Verdict{Action: Offer, Reason: ReasonUnloaded}
+		}
 	}
 	d := Decision{Verdict: v, Observed: w.observed}
 	if p.Mode == Observe && d.Action != Offer {
@@ -133,6 +151,7 @@ type walk struct {
 	client   Client
 	named    bool // it was tried to find out the client's name
 	pending  bool // waiting might have shown more
+	unsure   bool // an enforcing list could not be asked
 	observed []Verdict
 }
 
@@ -156,6 +175,7 @@ func (w *walk) lists(ctx context.Context) (v Verdict, decided bool) {
 		case found.Status == Pending:
 			w.pending = true
 		}
+		w.unsure = w.unsure || l.Mode == Enforce
 		if l.Action != Suppress && l.Mode == Enforce {
 			return Verdict{Action: Offer, Reason: ReasonUnloaded, List: l}, true
 		}
@@ -193,15 +213,23 @@ func (w *walk) theDefault(review bool) Verdict {
 		return Verdict{Action: Offer, Reason: ReasonNoAddress}
 	case w.guarded():
 		if p.Shed != nil {
-			v = Verdict{Action: Suppress, Reason: ReasonShed}
+			if v = w.shed(review); v.Action == Offer {
+				return v
+			}
 		}
 		v.HeldBack = true
 		w.observed = append(w.observed, v)
 		return Verdict{Action: Offer, Reason: ReasonGuard}
 	case p.Shed == nil:
 		return v
-	case review:
-		return Verdict{Action: p.Shed.Told(addr), Reason: ReasonShed}
 	}
-	return Verdict{Action: p.Shed.Ask(addr), Reason: ReasonShed}
+	return w.shed(review)
+}
+
+func (w *walk) shed(review bool) Verdict {
+	ask := w.policy.Shed.Ask
+	if review {
+		ask = w.policy.Shed.Told
+	}
+	return Verdict{Action: ask(w.client.Addr), Reason: ReasonShed}
 }

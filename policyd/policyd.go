@@ -35,6 +35,14 @@ type DeciderFunc func(ctx context.Context, c lists.Client) lists.Decision
 // Decide calls f.
 func (f DeciderFunc) Decide(ctx context.Context, c lists.Client) lists.Decision { return f(ctx, c) }
 
+// NoWait is done: what is decided with it is decided from memory. It is for all
+// that a request asks behind the first, which has waited for all.
+var NoWait = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
 // Backend is what a protocol is made with.
 type Backend struct {
 	Decider Decider

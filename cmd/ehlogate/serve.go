@@ -213,11 +213,11 @@ const maxHTTP = 64
 // from another, nor from questions to DNS. Connections that are leaving count
 // too.
 func fitFiles(conns, sockets, lookups int, log *logrus.Logger) int {
-	spare := 64 + 2*maxHTTP + lookups
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return conns
 	}
+	spare := 64 + 2*maxHTTP + min(lookups, int(min(limit.Cur, 1<<30))/2)
 	if fits := (int(min(limit.Cur, 1<<30)) - spare) / (2 * max(sockets, 1)); fits < conns {
 		fits = max(fits, 1)
 		log.Warnf("the limit of %d open files allows %d connections for each socket, not %d (systemd: LimitNOFILE=)", limit.Cur, fits, conns)

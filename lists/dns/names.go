@@ -2,6 +2,7 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"ehlogate/lists"
+	"ehlogate/lists/resolve"
 )
 
 // Names are the host names of clients, verified by forward-confirmed reverse
@@ -102,8 +104,13 @@ func (n *Names) findName(ctx context.Context, k *key) (string, time.Duration, er
 			return name, ttl, nil
 		}
 	}
+	if len(names) > maxNames {
+		return "", 0, errManyNames // one of the others may have the address
+	}
 	return "", ttl, nil
 }
+
+var errManyNames = &resolve.Error{Kind: resolve.Malformed, Err: errors.New("more names than are looked at")}
 
 func (n *Names) hasAddress(ctx context.Context, name string, addr netip.Addr) (bool, time.Duration, error) {
 	qtype := dns.TypeA

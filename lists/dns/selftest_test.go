@@ -29,7 +29,7 @@ func TestSelfTest(t *testing.T) {
 			w.list(bl, nil)
 			w.set("*."+bl+" A", "127.0.0.2")
 			w.do(func() { w.records["1.0.0.127."+bl+" A"] = []string{} })
-		}, why: "a made-up name is listed (127.0.0.2), so everything may be"},
+		}, why: "a made-up address is listed (127.0.0.2), so everything may be"},
 		{name: "says that it is asked through a public resolver", set: func(w *world) { w.set("*."+bl+" A", "127.255.255.254") },
 			why: "it answers 127.255.255.254, which is an error code: it is asked through a public resolver"},
 		{name: "says another error code", set: func(w *world) { w.set("*."+bl+" A", "127.255.255.1") }, why: "it answers 127.255.255.1, which is an error code"},

@@ -95,7 +95,11 @@ func (s *Source) Lookup(ctx context.Context, c lists.Client) lists.Found {
 	status := s.judge(parts)
 	for status == lists.Pending {
 		live := await(ctx, parts)
-		s.land(parts, &c, now, !live && tooLate(ctx))
+		if !live && !tooLate(ctx) {
+			break
+		}
+		now = s.service.now()
+		s.land(parts, &c, now, !live)
 		if status = s.judge(parts); !live {
 			break
 		}

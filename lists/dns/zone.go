@@ -129,7 +129,10 @@ func credible(a netip.Addr) error {
 	if !a.Is4() || a.As4()[0] != 127 {
 		return lie(fmt.Sprintf("it answers %s, which is not in 127.0.0.0/8: the domain or the resolver is not what it was", a))
 	}
-	if b := a.As4(); b[1] != 255 || b[2] != 255 {
+	switch b := a.As4(); {
+	case b == [4]byte{127, 0, 0, 255}: // dnswl.org to who asks too often
+		return lie("it answers 127.0.0.255, by which lists refuse to answer: it is asked too often, or through a public resolver")
+	case b[1] != 255 || b[2] != 255:
 		return nil
 	}
 	why := map[byte]string{252: "the name of the zone is misspelt", 254: "it is asked through a public resolver", 255: "it is asked too often"}[a.As4()[3]]
@@ -147,8 +150,8 @@ type expectation struct {
 }
 
 // expectations are those of RFC 5782 section 5, and one of our own: a made-up
-// name is in no cache of a resolver, which may know for hours what a zone said
-// before it began to hold everything.
+// name, or an address of no host, is in no cache of a resolver, which may know
+// for hours what a zone said before it began to hold everything.
 func (z *zone) expectations() []expectation {
 	madeUp := fmt.Sprintf("no-entry-%08x", rand.Uint32())
 	if z.byName {
@@ -162,7 +165,7 @@ func (z *zone) expectations() []expectation {
 	return []expectation{
 		{what: "127.0.0.2", name: at("127.0.0.2"), listed: true},
 		{what: "127.0.0.1", name: at("127.0.0.1")},
-		{what: "a made-up name", name: madeUp},
+		{what: "a made-up address", name: at(fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)))},
 		{what: "::FFFF:7F00:1", name: at("::ffff:7f00:1"), six: true},
 	}
 }

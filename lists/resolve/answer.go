@@ -17,6 +17,9 @@ var (
 	errCut = errors.New("a broken reply")
 )
 
+// maxRecords of a reply are unpacked.
+const maxRecords = 512
+
 // maxAliases is how many CNAME records are followed: what resolvers do.
 const maxAliases = 16
 
@@ -25,6 +28,11 @@ func read(b []byte) (Answer, *failure) {
 	var m dns.Msg
 	if len(b) < header {
 		return Answer{}, &failure{Malformed, errCut}
+	}
+	// A client chooses what its reverse zone says, and 64 kB of compressed names are
+	// megabytes of strings.
+	if n := int(binary.BigEndian.Uint16(b[6:])) + int(binary.BigEndian.Uint16(b[8:])) + int(binary.BigEndian.Uint16(b[10:])); n > maxRecords {
+		return Answer{}, &failure{Malformed, fmt.Errorf("it has %d records", n)}
 	}
 	if err := m.Unpack(b); err != nil {
 		// What it does not know it may not have sent back properly either.

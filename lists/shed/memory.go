@@ -73,7 +73,11 @@ func (m *memory) put(id uint64, a lists.Action, now int64) {
 				oldest, old = i, w
 				break
 			}
-			if a := age(w, now); a > oldestAge {
+			a := age(w, now)
+			if w&suppressed != 0 { // there are many of them in a flood, and a client that was offered STARTTLS is to keep that
+				a += int64(report)
+			}
+			if a > oldestAge {
 				oldest, oldestAge, old = i, a, w
 			}
 		}

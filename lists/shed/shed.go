@@ -109,7 +109,7 @@ func (s *Shed) Ask(addr netip.Addr) lists.Action {
 // Told implements lists.Default.
 func (s *Shed) Told(addr netip.Addr) lists.Action {
 	now := s.now()
-	if was, at, known := s.memory.get(s.memory.id(addr), now); known && now-at < int64(report) {
+	if was, at, known := s.memory.get(s.memory.id(addr), now); known && now-at < int64(s.config.Keep+report) {
 		return was
 	}
 	if s.wait(now, s.due.Load()) > s.burst-s.gap {

@@ -188,6 +188,74 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
+// Policy and milter report what EHLO did, however long an answer is kept.
+func TestToldAsLongAsKept(t *testing.T) {
+	s, c := newShed(0.001, 24*time.Hour)
+	s.Ask(host(1)) // takes the offer
+	if s.Ask(host(2)) != lists.Suppress {
+		t.Fatal("offered")
+	}
+	c.add(2 * time.Hour)
+	ehlo := s.Ask(host(2)) // keeps its answer
+	if told := s.Told(host(2)); told != ehlo {
+		t.Errorf("EHLO was told %s, policy reports %s", ehlo, told)
+	}
+}
+
+// A flood of new addresses makes no client forgotten that was offered STARTTLS.
+func TestFloodForgetsNobodyOffered(t *testing.T) {
+	s, c := newShed(20, 5*time.Minute)
+	var offered []int
+	n := 0
+	for ; len(offered) < 100; n++ { // ten times the rate
+		c.add(time.Second / 200)
+		if s.Ask(host(n)) == lists.Offer {
+			offered = append(offered, n)
+		}
+	}
+	for range 1_000_000 { // within 100 seconds
+		c.add(100 * time.Microsecond)
+		s.Ask(host(n))
+		n++
+	}
+	wrong := 0
+	for _, i := range offered {
+		if s.Told(host(i)) != lists.Offer {
+			wrong++
+		}
+	}
+	if wrong > 0 {
+		t.Errorf("of %d clients that EHLO offered STARTTLS, policy says of %d that it was hidden", len(offered), wrong)
+	}
+}
+
+// Offers are remembered until the client's next session is none of them.
+func TestOffers(t *testing.T) {
+	c := &clock{now: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}
+	o := NewOffers(c.time)
+	o.Note(host(1), false)
+	if o.Noted(host(1)) {
+		t.Error("noted without an offer")
+	}
+	o.Note(host(1), true)
+	if !o.Noted(host(1)) || o.Noted(host(2)) {
+		t.Error("not noted, or another client")
+	}
+	c.add(59 * time.Minute)
+	if !o.Noted(host(1)) {
+		t.Error("forgotten")
+	}
+	c.add(2 * time.Minute)
+	if o.Noted(host(1)) {
+		t.Error("remembered for ever")
+	}
+	o.Note(host(1), true)
+	o.Note(host(1), false)
+	if o.Noted(host(1)) {
+		t.Error("the last session was no such offer")
+	}
+}
+
 func TestNoAllocation(t *testing.T) {
 	s, _ := newShed(10, time.Minute)
 	if n := testing.AllocsPerRun(100, func() { s.Ask(host(1)); s.Told(host(2)) }); n != 0 {

@@ -83,7 +83,7 @@ func (s *Server) action(ctx context.Context, r *request, out []byte) []byte {
 	atEHLO := s.Decider.Decide(ctx, lists.Client{Addr: r.addr})
 	full := atEHLO.Action
 	if full == lists.Require && len(r.name)+len(r.helo) > 0 {
-		full = s.Decider.Decide(ctx, r.client()).Action
+		full = s.Decider.Decide(policyd.NoWait, r.client()).Action
 	}
 	o := lists.OutcomeOf(lists.Session{AtEHLO: atEHLO.Action, Full: full, Encrypted: r.encrypted, Mail: r.inMail(), Submission: r.submission()})
 	actions := s.Actions()

@@ -56,6 +56,7 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 		}
 		for ; len(key) > 0; key, rest = word(rest) {
 			out = s.get(ctx, key, out)
+			ctx = policyd.NoWait
 		}
 		return n, append(out, "END\r\n"...), nil
 	case "set", "add", "replace", "append", "prepend", "cas":

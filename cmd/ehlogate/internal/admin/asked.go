@@ -59,6 +59,9 @@ func (c askedCollector) Collect(ch chan<- prometheus.Metric) {
 			case o.ByName:
 				by = "name"
 			}
+			if o.Untested { // the same zone may be tested for another list
+				by += "-untested"
+			}
 			ch <- gauge(zoneTrusted, o.State == "trusted", o.Zone, by)
 			count(zoneQuestions, o.Answered, o.Zone, by, "answered")
 			for kind, n := range o.Failed {

@@ -87,7 +87,7 @@ stale_after = "1m"
 
 	// The bot is held back, which is logged and counted, and shown with its cause.
 	d := watch.Decider("memcache", eng).Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr("8.8.8.8")})
-	if d.Action != lists.Offer || d.Reason != lists.ReasonGuard || len(d.Observed) != 2 {
+	if d.Action != lists.Offer || d.Reason != lists.ReasonShed || len(d.Observed) != 1 {
 		t.Errorf("%s by %s, %+v", d.Action, d.Reason, d.Observed)
 	}
 	if !strings.Contains(log.String(), "held back") || !strings.Contains(log.String(), "list=bots") {
@@ -107,7 +107,7 @@ stale_after = "1m"
 	if err := json.Unmarshal([]byte(body), &report); err != nil {
 		t.Fatal(err)
 	}
-	if len(report.HeldBack) != 2 || report.HeldBack[0].List != "bots" || !strings.Contains(report.HeldBack[0].Entry, "127.0.0.2") || !report.Guard.Holds ||
+	if len(report.HeldBack) != 1 || report.HeldBack[0].List != "bots" || !strings.Contains(report.HeldBack[0].Entry, "127.0.0.2") || !report.Guard.Holds ||
 		len(report.Asked) != 1 || report.Asked[0].List != "bots" || len(report.Asked[0].Steps) != 1 || report.Asked[0].Steps[0].Asked != "8.8.8.8.bl.test A" {
 		t.Errorf("%s", body)
 	}

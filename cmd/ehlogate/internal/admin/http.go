@@ -88,6 +88,9 @@ func (a *API) state() (out []List, unloaded, broken int) {
 		l := List{Name: conf.Name, Action: conf.Action, Mode: conf.Mode, Files: []string{}}
 		if s.File != nil {
 			l.ofFiles(s.File.State())
+			if n := asked.Names; n != nil && n.State != "trusted" && s.File.UsesNames() {
+				l.unloaded, l.Error = true, "it has names, and reverse DNS is not asked: "+n.Error
+			}
 		} else {
 			l.ofZones(conf.Zones, asked.Zones)
 		}
@@ -133,6 +136,9 @@ func (l *List) ofZones(spec dns.Spec, all []dns.OriginState) {
 			continue
 		}
 		l.Zones = append(l.Zones, all[i])
+		if all[i].IPv6 != "trusted" && !all[i].ByName {
+			l.Error = fmt.Sprintf("zone %s is not asked about IPv6 addresses (%s) %s", z.Name, all[i].IPv6, all[i].Error6)
+		}
 		if all[i].State != "trusted" {
 			l.unloaded = true
 			l.Error = fmt.Sprintf("zone %s is not asked (%s)", z.Name, all[i].State)

@@ -89,14 +89,14 @@ func reachable(ctx context.Context, ask resolve.Asker) error {
 const notBelieved = " Until that changes, it is not asked, and its list counts as not loaded wherever it could have decided."
 
 // judge finds what is wrong with a zone; nil if nothing is. The entries that it
-// needs, and must not have, are those of RFC 5782 section 5; a made-up name is in
-// no cache of the resolver.
+// needs, and must not have, are those of RFC 5782 section 5; an address of no host,
+// or a made-up name, is in no cache of the resolver.
 func judge(ctx context.Context, ask resolve.Asker, z dns.Zone) *Finding {
-	has, hasNot := "127.0.0.2", "127.0.0.1"
-	names := [...]string{"2.0.0.127.", "1.0.0.127.", fmt.Sprintf("no-entry-%08x.", rand.Uint32())}
+	has, hasNot, madeUp := "127.0.0.2", "127.0.0.1", "an address of no host"
+	names := [...]string{"2.0.0.127.", "1.0.0.127.", fmt.Sprintf("%d.%d.%d.127.", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))}
 	if z.ByName {
-		has, hasNot = "TEST", "INVALID"
-		names = [...]string{"test.", "invalid.", names[2]}
+		has, hasNot, madeUp = "TEST", "INVALID", "a made-up name"
+		names = [...]string{"test.", "invalid.", fmt.Sprintf("no-entry-%08x.", rand.Uint32())}
 	}
 	var said [len(names)]string
 	var failed [len(names)]error
@@ -117,7 +117,7 @@ func judge(ctx context.Context, ask resolve.Asker, z dns.Zone) *Finding {
 	}
 	for i, s := range said[1:] {
 		if s != "" && !z.Untested {
-			what := []string{hasNot, "a made-up name"}[i]
+			what := []string{hasNot, madeUp}[i]
 			return &Finding{
 				ID: "zone-lists-all", Severity: Warning,
 				What: fmt.Sprintf("%s lists %s (%s), so it may list everybody", z.Name, what, s),

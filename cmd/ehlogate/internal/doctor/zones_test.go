@@ -137,7 +137,7 @@ func TestZones(t *testing.T) {
 		"good":           {"", listing("2.0.0.127"), ""},
 		"no test entry":  {"", listing(), "zone-lists-nothing: z.example does not list 127.0.0.2"},
 		"all":            {"", always("127.0.0.2", 0), "zone-lists-all: z.example lists 127.0.0.1 (127.0.0.2)"},
-		"all but cached": {"", func(n string) (string, int) { return map[bool]string{false: "127.0.0.9"}[n == "1.0.0.127"], 0 }, "zone-lists-all: z.example lists a made-up name (127.0.0.9)"},
+		"all but cached": {"", func(n string) (string, int) { return map[bool]string{false: "127.0.0.9"}[n == "1.0.0.127"], 0 }, "zone-lists-all: z.example lists an address of no host (127.0.0.9)"},
 		"public":         {"", always("127.255.255.254", 0), "zone-refuses: z.example answers with an error code, 127.255.255.254: it is asked through a public resolver"},
 		"too often":      {"", always("127.255.255.255", 0), "zone-refuses: z.example answers with an error code, 127.255.255.255: it is asked too often"},
 		"misspelt":       {"", always("127.255.255.252", 0), "zone-refuses: z.example answers with an error code, 127.255.255.252: the name of the zone is misspelt"},

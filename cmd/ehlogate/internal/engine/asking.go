@@ -44,8 +44,12 @@ func (e *Engine) ask(live, old *Live) {
 		to = e.resolvers(c)
 		live.servers = to.Servers
 	}
-	// resolv.conf may have changed, too.
-	sameDNS := old != nil && reflect.DeepEqual(old.Config.DNS, c.DNS) && slices.Equal(old.servers, live.servers)
+	sameDNS := old != nil && slices.Equal(old.servers, live.servers) // which may be those of resolv.conf
+	if sameDNS {
+		was := old.Config.DNS
+		was.Wait, was.VerifyNames = c.DNS.Wait, c.DNS.VerifyNames // which change nothing about what is known
+		sameDNS = reflect.DeepEqual(was, c.DNS)
+	}
 	if c.Asks() {
 		if sameDNS && old.dns != nil {
 			live.dns = old.dns
@@ -53,6 +57,7 @@ func (e *Engine) ask(live, old *Live) {
 			live.dns = dns.New(c.DNS.Cache, resolve.New(to), e.clock, e.log)
 		}
 		live.Policy.Wait = c.DNS.Wait
+		live.Policy.Offers = e.offers
 		if c.DNS.VerifyNames {
 			live.Policy.Names = live.dns.Names()
 		}

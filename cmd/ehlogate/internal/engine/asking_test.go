@@ -210,8 +210,11 @@ func TestStaleList(t *testing.T) {
 	now = now.Add(2 * time.Minute)
 	mu.Unlock()
 	await("offer default")
-	if log := d.log.String(); !strings.Contains(log, "too old") {
-		t.Errorf("the log does not tell: %s", log)
+	for !strings.Contains(d.log.String(), "too old") {
+		if ctx.Err() != nil {
+			t.Fatalf("the log does not tell: %s", d.log.String())
+		}
+		time.Sleep(time.Millisecond) // polls a condition
 	}
 	mu.Lock()
 	now = now.Add(-2 * time.Minute)

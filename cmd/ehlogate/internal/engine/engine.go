@@ -18,6 +18,7 @@ import (
 	"ehlogate/lists"
 	"ehlogate/lists/dns"
 	"ehlogate/lists/file"
+	"ehlogate/lists/shed"
 	"ehlogate/policyd"
 )
 
@@ -55,6 +56,8 @@ type Engine struct {
 	log   *logrus.Logger
 	live  atomic.Pointer[Live]
 
+	offers *shed.Offers
+
 	started *config.Config // whose sockets and log are in use
 
 	reloadFailures atomic.Uint64
@@ -67,7 +70,7 @@ var _ policyd.Decider = (*Engine)(nil)
 // stay unloaded; they never stop the start. load reads the config again when
 // a reload is asked for.
 func New(cfg *config.Config, load func() (*config.Config, error), clock func() time.Time, log *logrus.Logger) *Engine {
-	e := &Engine{load: load, clock: clock, log: log, started: cfg}
+	e := &Engine{load: load, clock: clock, log: log, started: cfg, offers: shed.NewOffers(clock)}
 	live, _ := e.build(cfg, nil)
 	e.live.Store(live)
 	return e

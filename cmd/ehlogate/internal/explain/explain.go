@@ -156,20 +156,32 @@ func (v *Verdict) entry(e lists.Entry) {
 // Ask makes the report for a client whose address is known, with the answers
 // of all protocols.
 func Ask(ctx context.Context, c lists.Client, p *lists.Policy, words *policyd.Words) Report {
-	r := Decision(c, p.Review(ctx, c))
+	known := make(map[lists.Client]lists.Decision) // each waits once
+	review := func(ctx context.Context, c lists.Client) lists.Decision {
+		d, ok := known[c]
+		if !ok {
+			d = p.Review(ctx, c)
+			known[c] = d
+		}
+		return d
+	}
+	r := Decision(c, review(ctx, c))
 	r.Asked = asked(c, p)
 	if g, ok := p.Guard.(*guard.Guard); ok {
 		st := g.State()
 		r.Guard = &Guard{st.Holds, st.Why}
 	}
 	for _, l := range p.Lists {
-		if found := l.Source.Lookup(ctx, c); found.Status == lists.Excepted {
+		if _, asks := l.Source.(lists.Tracer); asks {
+			continue // has no holes, and is not to be asked for nothing
+		}
+		if found := l.Source.Lookup(memory, c); found.Status == lists.Excepted {
 			v := Verdict{Action: l.Action, Reason: lists.ReasonListed, List: l.Name}
 			v.entry(found.Entry(c.Addr))
 			r.Excepted = append(r.Excepted, v)
 		}
 	}
-	b := policyd.Backend{Decider: policyd.DeciderFunc(p.Review), Words: func() *policyd.Words { return words }, Fault: func(string, []byte) {}}
+	b := policyd.Backend{Decider: policyd.DeciderFunc(review), Words: func() *policyd.Words { return words }, Fault: func(string, []byte) {}}
 	add := func(name string, p policyd.Protocol, frame, question, hidden, shown string) {
 		_, out, _ := p.Answer(ctx, []byte(frame), nil)
 		reply, means := string(out), shown

@@ -29,6 +29,7 @@ import (
 type Policy struct {
 	Config  *config.Config
 	Policy  *lists.Policy
+	named   lists.Status   // of the names of clients, which a table does not know
 	Sources []*file.Source // by list; nil for one by DNS
 	Now     time.Time      // at which entries that expire are looked at
 	// WithoutNames leaves out what is about host and HELO names instead of
@@ -117,6 +118,9 @@ func (p *Policy) check() error {
 func (p *Policy) static() *Policy {
 	out := *p
 	policy := *p.Policy
+	if policy.Names != nil {
+		out.named = lists.Unloaded // the daemon finds them out
+	}
 	policy.Shed, policy.Names, policy.Wait = nil, nil, 0
 	if policy.Guard != nil {
 		policy.Guard = promised{}
@@ -174,7 +178,7 @@ func (p *Policy) ranges(ctx context.Context, suppressed bool) []netipx.IPRange {
 
 	var out []netipx.IPRange
 	for i, from := range starts {
-		d := p.Policy.Decide(ctx, lists.Client{Addr: from})
+		d := p.Policy.Decide(ctx, lists.Client{Addr: from, NameStatus: p.named})
 		if (d.Action == lists.Suppress) != suppressed {
 			continue
 		}
