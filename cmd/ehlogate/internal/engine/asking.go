@@ -57,6 +57,9 @@ func (e *Engine) ask(live, old *Live) {
 			live.dns = dns.New(c.DNS.Cache, resolve.New(to), e.clock, e.log)
 		}
 		live.Policy.Wait = c.DNS.Wait
+		if e.offers == nil {
+			e.offers = shed.NewOffers(e.clock)
+		}
 		live.Policy.Offers = e.offers
 		if c.DNS.VerifyNames {
 			live.Policy.Names = live.dns.Names()

@@ -56,7 +56,7 @@ type Engine struct {
 	log   *logrus.Logger
 	live  atomic.Pointer[Live]
 
-	offers *shed.Offers
+	offers *shed.Offers // nil: nothing was ever asked by DNS
 
 	started *config.Config // whose sockets and log are in use
 
@@ -70,7 +70,7 @@ var _ policyd.Decider = (*Engine)(nil)
 // stay unloaded; they never stop the start. load reads the config again when
 // a reload is asked for.
 func New(cfg *config.Config, load func() (*config.Config, error), clock func() time.Time, log *logrus.Logger) *Engine {
-	e := &Engine{load: load, clock: clock, log: log, started: cfg, offers: shed.NewOffers(clock)}
+	e := &Engine{load: load, clock: clock, log: log, started: cfg}
 	live, _ := e.build(cfg, nil)
 	e.live.Store(live)
 	return e
