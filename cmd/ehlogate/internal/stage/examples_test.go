@@ -165,7 +165,7 @@ func TestExportedTable(t *testing.T) {
 	config := filepath.Join(g.dir, "ehlogate.toml")
 	p := startPostfix(t, stage.PostfixConfig{Dir: tempDir(t)})
 	for _, def := range []string{"offer", "suppress"} {
-		g.write(t, "ehlogate.toml", strings.Replace(g.config, `default = "offer"`, fmt.Sprintf("default = %q", def), 1))
+		g.write(t, "ehlogate.toml", strings.NewReplacer(`default = "offer"`, fmt.Sprintf("default = %q", def), "domains = []", "off = true").Replace(g.config))
 		if out, err := exec.CommandContext(soon(t), path, "export", "--format", "postfix-cidr", "-o", table, "-c", config).CombinedOutput(); err != nil {
 			t.Fatalf("export: %v\n%s", err, out)
 		}
