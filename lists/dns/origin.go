@@ -145,6 +145,9 @@ func (o *origin) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-kick:
+			if trust(o.trust.Load()) == trusted && !o.apart(ctx) {
+				return
+			}
 			if trust(o.trust.Load()) == open {
 				continue // by its answers, just now
 			}
@@ -191,12 +194,22 @@ func (o *origin) tellFirst() {
 	}
 }
 
-// testSoon asks for a test, if the last one was not just now.
-func (o *origin) testSoon() {
-	const soon = 5 * time.Second
-	if o.service.now()-o.tested.Load() < int64(soon) {
-		return
+// apart keeps tests that are asked for from following each other too closely. It
+// says false if ctx is over.
+func (o *origin) apart(ctx context.Context) bool {
+	const least = 5 * time.Second
+	rest := time.NewTimer(least - time.Duration(o.service.now()-o.tested.Load()))
+	defer rest.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-rest.C:
+		return true
 	}
+}
+
+// testSoon asks for a test.
+func (o *origin) testSoon() {
 	select {
 	case o.kick <- struct{}{}:
 	default:

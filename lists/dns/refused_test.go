@@ -54,3 +54,21 @@ func TestPendingIsCertain(t *testing.T) {
 		}
 	})
 }
+
+// A zone that begins to list everybody right after a test is tested again soon,
+// and not when its turn comes.
+func TestStreakAfterTest(t *testing.T) {
+	bubble(t, Defaults(), func(w *world) {
+		s := w.good(bl)
+		w.run()
+		w.set("*."+bl+" A", "127.0.0.2")
+		for i := range 8 {
+			w.learn(s, fmt.Sprintf("11.5.0.%d", i), lists.Held)
+		}
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if st := w.zone(bl); st.State != "open" {
+			t.Errorf("the zone is %s after %d tests", st.State, st.Tests)
+		}
+	})
+}
