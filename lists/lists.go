@@ -79,7 +79,8 @@ const (
 	// ReasonListed: an entry of a list holds the client.
 	ReasonListed
 	// ReasonUnloaded: an offer or require list could not be asked, and it
-	// might have held the client.
+	// might have held the client; without a list, that was so when the client's
+	// last session began.
 	ReasonUnloaded
 	// ReasonNoAddress: no list holds the client and its address is not
 	// known, so that the default, which is about addresses, is not applied.

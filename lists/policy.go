@@ -105,7 +105,8 @@ type Policy struct {
 func (p *Policy) Decide(ctx context.Context, c Client) Decision { return p.decide(ctx, c, false) }
 
 // Review is Decide for those who report on a session that was decided before:
-// it does not count as a session of its own.
+// it does not count as a session of its own, and an offer that was made because
+// something was not known stays one when it is.
 func (p *Policy) Review(ctx context.Context, c Client) Decision { return p.decide(ctx, c, true) }
 
 func (p *Policy) decide(ctx context.Context, c Client, review bool) Decision {

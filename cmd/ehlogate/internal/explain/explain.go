@@ -319,6 +319,9 @@ func because(v Verdict) string {
 	case lists.ReasonDefault:
 		return "no list holds it, and this is the default"
 	case lists.ReasonUnloaded:
+		if v.List == "" {
+			return "what decides was not known when its last session began, so STARTTLS was offered then"
+		}
 		return fmt.Sprintf("list %q cannot say whether it holds it", v.List)
 	case lists.ReasonNoAddress:
 		return "no list holds it, and the default is for addresses"
