@@ -50,7 +50,8 @@ func (v *visitor) visit(ctx context.Context) {
 func (v *visitor) ask(a asked) {
 	x, start := ask(v.target.Protocol, a), time.Now()
 	err := v.try(x)
-	if err != nil && !errors.Is(err, errWrong) {
+	// With few places, as HTTP has, a connection that is new may be the next to go.
+	for tries := 1; tries < 3 && err != nil && !errors.Is(err, errWrong); tries++ {
 		v.retried++
 		err = v.try(x)
 	}
