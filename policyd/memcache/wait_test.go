@@ -1,0 +1,26 @@
+package memcache
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"ehlogate/lists"
+	"ehlogate/policyd"
+)
+
+// Several keys in one get wait once: behind the first, memory answers.
+func TestOneWait(t *testing.T) {
+	var waits []bool
+	s := &Server{policyd.Backend{
+		Decider: policyd.DeciderFunc(func(ctx context.Context, _ lists.Client) lists.Decision {
+			waits = append(waits, ctx.Err() == nil)
+			return lists.Decision{}
+		}),
+		Words: func() *policyd.Words { return policyd.NewWords(nil, false) },
+	}}
+	_, _, err := s.Answer(t.Context(), []byte("get starttls:192.0.2.1 starttls:192.0.2.2 starttls:192.0.2.3\r\n"), nil)
+	if want := []bool{true, false, false}; err != nil || !slices.Equal(waits, want) {
+		t.Errorf("may wait: %v, want %v; %v", waits, want, err)
+	}
+}
