@@ -1,28 +1,22 @@
 // Package export writes the policy as a static table, with identical
 // decisions, for what cannot or should not ask the daemon: the backup behind
-// a memcache map, and postscreen.
+// a memcache map, postscreen, a firewall, a Sendmail or Exim without a socket.
 //
 // Each stretch of addresses between two boundaries of any list is decided by
 // the policy itself, so there is no second implementation of its rules.
 package export
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
-	"go4.org/netipx"
-
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
 	"ehlogate/lists/file"
-	"ehlogate/policyd"
 )
 
 // Policy is what can be exported.
@@ -38,46 +32,6 @@ type Policy struct {
 	// WithoutDNS decides as if no DNS server answered, and offers STARTTLS to
 	// clients that [shed] would choose from.
 	WithoutDNS bool
-}
-
-// PostfixCIDR writes a cidr_table(5) for
-// smtpd_discard_ehlo_keyword_address_maps. Nothing is written if the policy
-// cannot be expressed; then the error says why, each entry that is in the way
-// being one of *file.Problems.
-func (p *Policy) PostfixCIDR(ctx context.Context, w io.Writer) error {
-	if err := p.check(); err != nil {
-		return err
-	}
-	p = p.static()
-	words := policyd.NewWords(p.Config.AlwaysHide, true)
-	held := p.Policy.Guard != nil
-	suppressDefault := p.Policy.Default == lists.Suppress && p.Policy.Mode == lists.Enforce && !held
-
-	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "# made by: ehlogate export --format postfix-cidr\n")
-	fmt.Fprintf(out, "# run \"postfix reload\" after every change: a running smtpd does not notice it\n")
-	if held {
-		fmt.Fprintf(out, "# a table does not learn of a promise of STARTTLS ([guard]): nothing is suppressed but by own lists\n")
-	}
-	if p.WithoutDNS {
-		fmt.Fprintf(out, "# as if no list by DNS answered\n")
-	}
-	if t, ok := p.nextExpiry(); ok {
-		fmt.Fprintf(out, "# exact until %s, when an entry expires: export again then\n", t.Format(time.RFC3339))
-	}
-	value := words.Suppress
-	if suppressDefault {
-		value = words.Offer
-	}
-	for _, r := range p.ranges(ctx, !suppressDefault) {
-		for _, prefix := range r.Prefixes() {
-			fmt.Fprintf(out, "%s\t%s\n", prefix, value)
-		}
-	}
-	if suppressDefault {
-		fmt.Fprintf(out, "0.0.0.0/0\t%[1]s\n::/0\t%[1]s\n", words.Suppress)
-	}
-	return out.Flush()
 }
 
 // check refuses what a table of addresses cannot express.
@@ -162,40 +116,4 @@ func (p *Policy) nextExpiry() (next time.Time, ok bool) {
 		}
 	}
 	return next, ok
-}
-
-// ranges gives the addresses that are suppressed, or that are not.
-func (p *Policy) ranges(ctx context.Context, suppressed bool) []netipx.IPRange {
-	starts := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
-	for _, s := range p.Sources {
-		if s == nil {
-			continue
-		}
-		starts = slices.AppendSeq(starts, s.Table().Boundaries())
-	}
-	slices.SortFunc(starts, netip.Addr.Compare) // IPv4 is less than IPv6
-	starts = slices.Compact(starts)
-
-	var out []netipx.IPRange
-	for i, from := range starts {
-		d := p.Policy.Decide(ctx, lists.Client{Addr: from, NameStatus: p.named})
-		if (d.Action == lists.Suppress) != suppressed {
-			continue
-		}
-		to := lastAddr(from)
-		if i+1 < len(starts) && starts[i+1].Is4() == from.Is4() {
-			to = starts[i+1].Prev()
-		}
-		if n := len(out); n > 0 && out[n-1].To().Next() == from {
-			from = out[n-1].From()
-			out = out[:n-1]
-		}
-		out = append(out, netipx.IPRangeFrom(from, to))
-	}
-	return out
-}
-
-// lastAddr is the last address of a's family.
-func lastAddr(a netip.Addr) netip.Addr {
-	return netipx.PrefixLastIP(netip.PrefixFrom(a, 0))
 }

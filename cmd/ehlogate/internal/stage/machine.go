@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ehlogate/cmd/ehlogate/internal/netns"
 )
 
 // Machine is a system of its own: a real systemd as process 1, with namespaces, a cgroup and a loopback network of its own, on
@@ -27,7 +29,7 @@ type Machine struct {
 	cgroup string
 	init   *child
 	files  *os.Root
-	netns  *os.File
+	net    *netns.Namespace
 }
 
 // NewMachine describes a machine that has its files in dir; nothing runs yet. It fails if this machine cannot have one: the
@@ -119,8 +121,8 @@ func (m *Machine) await(ctx context.Context) error {
 	if m.files, err = os.OpenRoot(proc + "/root"); err != nil {
 		return fmt.Errorf("opening its files: %w", err)
 	}
-	if m.netns, err = os.Open(proc + "/ns/net"); err != nil {
-		return fmt.Errorf("opening its network: %w", err)
+	if m.net, err = netns.Of(m.init.pid()); err != nil {
+		return err
 	}
 	var state string
 	err = await(ctx, func() (bool, error) {
@@ -197,12 +199,15 @@ func (m *Machine) Show(ctx context.Context, unit, property string) (string, erro
 	return strings.TrimSpace(value), err
 }
 
+// Network is the machine's network.
+func (m *Machine) Network() *netns.Namespace { return m.net }
+
 // Dial connects to a TCP address, or the absolute path of a unix socket, in the machine.
 func (m *Machine) Dial(ctx context.Context, network, addr string) (conn net.Conn, err error) {
 	if network == "unix" {
 		addr = m.files.Name() + addr
 	}
-	err = m.Inside(func() (err error) {
+	err = m.net.Do(func() (err error) {
 		conn, err = new(net.Dialer).DialContext(ctx, network, addr)
 		return err
 	})
@@ -220,9 +225,9 @@ func (m *Machine) Stop(ctx context.Context) error {
 		err = errors.Join(err, m.files.Close())
 		m.files = nil
 	}
-	if m.netns != nil {
-		err = errors.Join(err, m.netns.Close())
-		m.netns = nil
+	if m.net != nil {
+		err = errors.Join(err, m.net.Close())
+		m.net = nil
 	}
 	if err = errors.Join(err, removeCgroup(ctx, m.cgroup)); err != nil {
 		return fmt.Errorf("stopping a machine: %w", err)

@@ -8,12 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // systemd is where Debian keeps it.
@@ -129,25 +126,4 @@ func removeCgroup(ctx context.Context, path string) error {
 		return fmt.Errorf("removing the cgroup: %w", err)
 	}
 	return nil
-}
-
-// Inside runs fn in the machine's network: what it dials itself, and not in another goroutine, is dialed there. [Session]
-// does so.
-func (m *Machine) Inside(fn func() error) error {
-	runtime.LockOSThread() // a network namespace is that of a thread
-	defer runtime.UnlockOSThread()
-	ours, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		return fmt.Errorf("opening our network: %w", err)
-	}
-	defer ours.Close()
-	if err := unix.Setns(int(m.netns.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("entering the machine's network: %w", err)
-	}
-	defer func() {
-		if err := unix.Setns(int(ours.Fd()), unix.CLONE_NEWNET); err != nil {
-			panic(fmt.Sprintf("stage: leaving the machine's network: %v", err)) // nothing may run on this thread
-		}
-	}()
-	return fn()
 }

@@ -151,7 +151,7 @@ func TestMachine(t *testing.T) {
 		return name
 	}
 	var inside string
-	err = m.Inside(func() error { inside = network(); return nil })
+	err = m.Network().Do(func() error { inside = network(); return nil })
 	if outside := network(); err != nil || inside == outside {
 		t.Errorf("the network inside is %s, outside %s: %v", inside, outside, err)
 	}

@@ -94,7 +94,7 @@ smtpd_client_event_limit_exceptions = static:all
 
 // session plays one session in the machine, and tells whether STARTTLS was offered.
 func (m machine) session(ctx context.Context, addr, source string) (offered bool, took time.Duration, err error) {
-	err = m.Inside(func() error {
+	err = m.Network().Do(func() error {
 		r, err := stage.Session(ctx, addr, source, "client.example")
 		offered, took = r.Reply.Offers("STARTTLS"), r.EHLO
 		return err

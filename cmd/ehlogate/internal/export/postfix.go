@@ -1,0 +1,60 @@
+package export
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"ehlogate/lists"
+	"ehlogate/policyd"
+)
+
+// PostfixCIDR writes a cidr_table(5) for
+// smtpd_discard_ehlo_keyword_address_maps. Nothing is written if the policy
+// cannot be expressed; then the error says why, each entry that is in the way
+// being one of *file.Problems.
+func (p *Policy) PostfixCIDR(ctx context.Context, w io.Writer) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	p = p.static()
+	words := policyd.NewWords(p.Config.AlwaysHide, true)
+	value, others := words.Suppress, ""
+	if p.suppressesByDefault() {
+		value, others = words.Offer, words.Suppress
+	}
+	out := bufio.NewWriter(w)
+	p.header(out, "postfix-cidr", `run "postfix reload" after every change: a running smtpd does not notice it`)
+	for _, r := range p.ranges(ctx, func(d lists.Decision) bool { return suppressed(d) == (others == "") }) {
+		for _, prefix := range r.Prefixes() {
+			fmt.Fprintf(out, "%s\t%s\n", prefix, value)
+		}
+	}
+	if others != "" {
+		fmt.Fprintf(out, "0.0.0.0/0\t%[1]s\n::/0\t%[1]s\n", others)
+	}
+	return out.Flush()
+}
+
+// suppressesByDefault is true if STARTTLS is hidden from who is on no list, so
+// that the others are fewer.
+func (p *Policy) suppressesByDefault() bool {
+	return p.Policy.Default == lists.Suppress && p.Policy.Mode == lists.Enforce && p.Policy.Guard == nil
+}
+
+// header says, in comments, where a table comes from and what it leaves out.
+func (p *Policy) header(out io.Writer, format, use string) {
+	fmt.Fprintf(out, "# made by: ehlogate export --format %s\n", format)
+	fmt.Fprintf(out, "# %s\n", use)
+	if p.Policy.Guard != nil {
+		fmt.Fprintf(out, "# a table does not learn of a promise of STARTTLS ([guard]): nothing is suppressed but by own lists\n")
+	}
+	if p.WithoutDNS {
+		fmt.Fprintf(out, "# as if no list by DNS answered\n")
+	}
+	if t, ok := p.nextExpiry(); ok {
+		fmt.Fprintf(out, "# exact until %s, when an entry expires: export again then\n", t.Format(time.RFC3339))
+	}
+}

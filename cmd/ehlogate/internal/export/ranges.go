@@ -1,0 +1,61 @@
+package export
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"go4.org/netipx"
+
+	"ehlogate/lists"
+)
+
+// Set gives the addresses of one class: for Offer, those that a list offers
+// STARTTLS to, which the default does not make anybody one of; for Suppress and
+// Require, all for whom that is decided, by a list or by default. The ranges are
+// in order, and no two of them touch. It fails as the tables do.
+func (p *Policy) Set(ctx context.Context, action lists.Action) ([]netipx.IPRange, error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return p.static().ranges(ctx, func(d lists.Decision) bool {
+		return d.Action == action && (action != lists.Offer || d.Reason == lists.ReasonListed)
+	}), nil
+}
+
+func suppressed(d lists.Decision) bool { return d.Action == lists.Suppress }
+
+// ranges gives the addresses about which is decided so.
+func (p *Policy) ranges(ctx context.Context, so func(lists.Decision) bool) []netipx.IPRange {
+	starts := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+	for _, s := range p.Sources {
+		if s == nil {
+			continue
+		}
+		starts = slices.AppendSeq(starts, s.Table().Boundaries())
+	}
+	slices.SortFunc(starts, netip.Addr.Compare) // IPv4 is less than IPv6
+	starts = slices.Compact(starts)
+
+	var out []netipx.IPRange
+	for i, from := range starts {
+		if !so(p.Policy.Decide(ctx, lists.Client{Addr: from, NameStatus: p.named})) {
+			continue
+		}
+		to := lastAddr(from)
+		if i+1 < len(starts) && starts[i+1].Is4() == from.Is4() {
+			to = starts[i+1].Prev()
+		}
+		if n := len(out); n > 0 && out[n-1].To().Next() == from {
+			from = out[n-1].From()
+			out = out[:n-1]
+		}
+		out = append(out, netipx.IPRangeFrom(from, to))
+	}
+	return out
+}
+
+// lastAddr is the last address of a's family.
+func lastAddr(a netip.Addr) netip.Addr {
+	return netipx.PrefixLastIP(netip.PrefixFrom(a, 0))
+}
