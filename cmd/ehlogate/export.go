@@ -2,125 +2,201 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"syscall"
+	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"ehlogate/cmd/ehlogate/internal/export"
+	"ehlogate/cmd/ehlogate/internal/nft"
+	"ehlogate/lists"
 )
 
+// exporting is what the flags of export say.
+type exporting struct {
+	format, output           string
+	action, set              string
+	apply, dryRun            bool
+	withoutNames, withoutDNS bool
+}
+
+// tables are what --format takes.
+var tables = []string{"postfix-cidr", "sendmail-access", "exim-hosts", "nft"}
+
 func newExport(o *options) *cobra.Command {
-	var format, output string
-	var withoutNames, withoutDNS bool
+	var e exporting
 	cmd := &cobra.Command{
-		Use:   "export --format postfix-cidr",
-		Short: "Write the policy as a static table",
+		Use:   "export --format FORMAT",
+		Short: "Write the policy as a static table, or as a set of a firewall",
 		Long: `Writes the whole policy (holes, order of the lists, default) as a static table
-with identical decisions, for what cannot or should not ask the daemon: the
-backup behind a memcache map, and postscreen.
+with identical decisions, for what cannot or should not ask the daemon:
 
-A table that the policy cannot be put into is refused, with what is in the way:
-a list that is not loaded, entries about host or HELO names (--without-names
-leaves those out), lists by DNS and default = "shed" (--without-dns decides as
-if no list by DNS answered, so that an allow list among them has everybody
-offered STARTTLS whom no list before it holds). A table does not learn of a
-promise that a domain makes later, so with [guard] domains it suppresses by your
-own list files only. Entries with until= are looked at as of now; the table says
-until when it is exact.
+    postfix-cidr     for smtpd_discard_ehlo_keyword_address_maps: the backup
+                     behind a memcache map, and postscreen (cidr_table(5))
+    sendmail-access  lines for the access map, by the tag Srv_Features
+    exim-hosts       the host list that tls_advertise_hosts names
+    nft              the clients of one --action as two sets of nftables, such as
+                     inet ehlogate trusted4 and trusted6; for "offer" those that
+                     a list offers STARTTLS to, not those of the default
 
-A running smtpd does not notice a changed table: end with "postfix reload".`,
-		Example: "  ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr && postfix reload",
-		Args:    cobra.NoArgs,
+The head of each table says how it is used. A running smtpd does not notice a
+changed table: end with "postfix reload".
+
+With --apply the sets are not written but brought in step, in the kernel of this
+machine: elements that are missing are added, others removed, in one transaction;
+what stays is not touched, and nothing is said if there is nothing to do. The
+rules that have the sets must be loaded; root, or CAP_NET_ADMIN, is needed.
+
+A table that the policy cannot be put into is refused, with what is in the way,
+and what was exported before stays: a list that is not loaded, entries about host
+or HELO names (--without-names leaves those out), lists by DNS and
+default = "shed" (--without-dns decides as if no list by DNS answered, so that an
+allow list among them has everybody offered STARTTLS whom no list before it
+holds). A table does not learn of a promise that a domain makes later, so with
+[guard] domains it suppresses by your own list files only. Entries with until=
+are looked at as of now; the table says until when it is exact.`,
+		Example: `  ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr && postfix reload
+  ehlogate export --format exim-hosts -o /etc/exim4/ehlogate.hosts
+  ehlogate export --format nft --action offer --apply
+  ehlogate export --format nft --action suppress --set 'inet filter bots' --apply --dry-run`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if format != "postfix-cidr" {
-				return fmt.Errorf("--format %q is not known: write --format postfix-cidr", format)
-			}
-			now := time.Now()
-			eng, broken, err := o.snapshot(cmd.ErrOrStderr(), func() time.Time { return now })
-			if err != nil {
+			if err := e.usage(); err != nil {
 				return err
 			}
-			if broken {
-				return exitError{exitWrong, fmt.Errorf("nothing is exported, since a list could not be loaded")}
-			}
-			live := eng.Live()
-			var table bytes.Buffer
-			p := export.Policy{Config: live.Config, Policy: live.Policy, Now: now, WithoutNames: withoutNames, WithoutDNS: withoutDNS}
-			for _, s := range live.Sources {
-				p.Sources = append(p.Sources, s.File)
-			}
-			if err := p.PostfixCIDR(cmd.Context(), &table); err != nil {
-				return exitError{exitWrong, err}
-			}
-			if output == "" {
-				_, err = table.WriteTo(cmd.OutOrStdout())
-			} else {
-				err = replaceFile(output, table.Bytes())
-			}
-			if err != nil {
+			if err := e.run(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
+				if exit := (exitError{}); errors.As(err, &exit) {
+					return err
+				}
 				return exitError{exitWrong, err}
 			}
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "", "`FORMAT` of the table: postfix-cidr")
-	cmd.Flags().StringVarP(&output, "output", "o", "", "write to `FILE`, replacing it in one step, instead of standard output")
-	cmd.Flags().BoolVar(&withoutNames, "without-names", false, "leave out entries about host and HELO names")
-	cmd.Flags().BoolVar(&withoutDNS, "without-dns", false, "decide as if no list by DNS answered")
+	f := cmd.Flags()
+	f.StringVar(&e.format, "format", "", "`FORMAT` of the table: "+strings.Join(tables, ", "))
+	f.StringVarP(&e.output, "output", "o", "", "write to `FILE`, replacing it in one step, instead of standard output")
+	f.StringVar(&e.action, "action", "", "nft: the `ACTION` whose clients are meant: offer, suppress, require")
+	f.StringVar(&e.set, "set", "", "nft: `\"FAMILY TABLE NAME\"` of the sets NAME4 and NAME6 (default \"inet ehlogate\" and trusted, denied or required)")
+	f.BoolVar(&e.apply, "apply", false, "nft: bring the sets in step instead of writing them")
+	f.BoolVar(&e.dryRun, "dry-run", false, "nft: only write what --apply would do")
+	f.BoolVar(&e.withoutNames, "without-names", false, "leave out entries about host and HELO names")
+	f.BoolVar(&e.withoutDNS, "without-dns", false, "decide as if no list by DNS answered")
+	cmd.MarkFlagsMutuallyExclusive("output", "apply")
 	return cmd
 }
 
-// replaceFile writes a file that readers see whole, the old or the new. Mode
-// and owner are those of the file before; a new one is readable for all. A link
-// is followed, and what is no regular file, such as /dev/stdout, written to.
-func replaceFile(name string, data []byte) (err error) {
-	if real, err := filepath.EvalSymlinks(name); err == nil {
-		name = real
+// setNames are those of the sets if none are named, by action.
+var setNames = map[lists.Action]string{lists.Offer: "trusted", lists.Suppress: "denied", lists.Require: "required"}
+
+// usage refuses flags that make no sense together.
+func (e *exporting) usage() error {
+	isNFT := e.format == "nft"
+	switch {
+	case !slices.Contains(tables, e.format):
+		return fmt.Errorf("--format %q is not known: write one of %s", e.format, strings.Join(tables, ", "))
+	case !isNFT && (e.action != "" || e.set != "" || e.apply || e.dryRun):
+		return fmt.Errorf("--action, --set, --apply and --dry-run are about sets: they need --format nft")
+	case isNFT && e.action == "":
+		return errors.New("--format nft needs --action: write --action offer for the clients that a list offers STARTTLS to, or suppress, or require")
+	case e.dryRun && !e.apply:
+		return errors.New("--dry-run needs --apply: without it nothing is changed anyway")
 	}
-	mode, uid, gid := os.FileMode(0o644), -1, -1
-	if info, err := os.Stat(name); err == nil {
-		if info.IsDir() {
-			return fmt.Errorf("%s is a directory", name)
-		}
-		if !info.Mode().IsRegular() {
-			f, err := os.OpenFile(name, os.O_WRONLY, 0)
-			if err != nil {
-				return err
-			}
-			_, err = f.Write(data)
-			return errors.Join(err, f.Close())
-		}
-		mode = info.Mode().Perm()
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			uid, gid = int(st.Uid), int(st.Gid)
-		}
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	return nil
+}
+
+func (e *exporting) run(ctx context.Context, o *options, stdout, stderr io.Writer) error {
+	action, set, err := e.sets()
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
+		return exitError{exitUsage, err}
 	}
-	defer func() {
-		f.Close()
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err := f.Write(data); err != nil {
+	now := time.Now()
+	eng, broken, err := o.snapshot(stderr, func() time.Time { return now })
+	if err != nil {
 		return err
 	}
-	if err := f.Chown(uid, gid); err != nil {
+	if broken {
+		return errors.New("nothing is exported, since a list could not be loaded; " + e.stays(set))
+	}
+	live := eng.Live()
+	p := export.Policy{Config: live.Config, Policy: live.Policy, Now: now, WithoutNames: e.withoutNames, WithoutDNS: e.withoutDNS}
+	for _, s := range live.Sources {
+		p.Sources = append(p.Sources, s.File)
+	}
+	if e.apply {
+		return e.bring(ctx, &p, action, set, stdout)
+	}
+	var table bytes.Buffer
+	switch e.format {
+	case "postfix-cidr":
+		err = p.PostfixCIDR(ctx, &table)
+	case "sendmail-access":
+		err = p.SendmailAccess(ctx, &table)
+	case "exim-hosts":
+		err = p.EximHosts(ctx, &table)
+	case "nft":
+		err = p.NFT(ctx, &table, action, set)
+	}
+	if err != nil {
 		return err
 	}
-	if err := f.Chmod(mode); err != nil {
+	if e.output != "" {
+		return replaceFile(e.output, table.Bytes())
+	}
+	_, err = table.WriteTo(stdout)
+	return err
+}
+
+// sets are those that are meant, if it is about sets.
+func (e *exporting) sets() (action lists.Action, set nft.Set, err error) {
+	if e.format != "nft" {
+		return action, set, nil
+	}
+	if err := action.UnmarshalText([]byte(e.action)); err != nil {
+		return action, set, fmt.Errorf("--action: %w", err)
+	}
+	if e.set == "" {
+		return action, nft.Set{Family: "inet", Table: "ehlogate", Name: setNames[action]}, nil
+	}
+	set, err = nft.ParseSet(e.set)
+	if err != nil {
+		return action, set, fmt.Errorf("--set: %w", err)
+	}
+	return action, set, nil
+}
+
+// stays says what a failed export leaves.
+func (e *exporting) stays(set nft.Set) string {
+	if e.apply {
+		return fmt.Sprintf("the sets %s4 and %s6 stay as they are", set, set.Name)
+	}
+	return "what was exported before stays as it is"
+}
+
+// bring brings the sets in step.
+func (e *exporting) bring(ctx context.Context, p *export.Policy, action lists.Action, set nft.Set, stdout io.Writer) error {
+	want, err := p.Set(ctx, action)
+	if err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
+	change, err := set.Difference(ctx, want)
+	if err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), name)
+	if e.dryRun {
+		_, err = io.WriteString(stdout, change.Script)
+		return err
+	}
+	if err := change.Apply(ctx); err != nil {
+		return err
+	}
+	if change.Script != "" {
+		_, err = fmt.Fprintf(stdout, "%s: %d added, %d removed, %d now\n", set, change.Added, change.Removed, len(want))
+	}
+	return err
 }

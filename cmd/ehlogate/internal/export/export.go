@@ -1,6 +1,7 @@
 // Package export writes the policy as a static table, with identical
 // decisions, for what cannot or should not ask the daemon: the backup behind
 // a memcache map, postscreen, a firewall, a Sendmail or Exim without a socket.
+// What a format cannot express is an error, and nothing is written then.
 //
 // Each stretch of addresses between two boundaries of any list is decided by
 // the policy itself, so there is no second implementation of its rules.
@@ -10,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -116,4 +118,21 @@ func (p *Policy) nextExpiry() (next time.Time, ok bool) {
 		}
 	}
 	return next, ok
+}
+
+// header says, in comments, where a table comes from and what it leaves out.
+func (p *Policy) header(out io.Writer, format string, use ...string) {
+	fmt.Fprintf(out, "# made by: ehlogate export --format %s\n", format)
+	for _, line := range use {
+		fmt.Fprintf(out, "# %s\n", line)
+	}
+	if p.Policy.Guard != nil {
+		fmt.Fprintf(out, "# a table does not learn of a promise of STARTTLS ([guard]): nothing is suppressed but by own lists\n")
+	}
+	if p.WithoutDNS {
+		fmt.Fprintf(out, "# as if no list by DNS answered\n")
+	}
+	if t, ok := p.nextExpiry(); ok {
+		fmt.Fprintf(out, "# exact until %s, when an entry expires: export again then\n", t.Format(time.RFC3339))
+	}
 }

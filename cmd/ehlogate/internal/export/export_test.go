@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go4.org/netipx"
+
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
 	"ehlogate/lists/file"
@@ -106,7 +108,64 @@ func randomAddr(r *rand.Rand) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
-// The table decides as Decide does, on random policies.
+// hosts reads a list of Exim: the first item that matches counts, and one that begins with ! says no.
+func hosts(t *testing.T, table string, a netip.Addr) (offered bool) {
+	t.Helper()
+	for line := range strings.Lines(table) {
+		item, no := strings.CutPrefix(strings.TrimSpace(line), "!")
+		switch prefix, err := netip.ParsePrefix(item); {
+		case strings.HasPrefix(item, "#"):
+		case item == "*":
+			return !no
+		case err != nil || prefix != prefix.Masked():
+			t.Fatalf("line %q: %v", line, err)
+		case prefix.Contains(a):
+			return !no
+		}
+	}
+	t.Fatal("the list has no end")
+	return false
+}
+
+// access is lines of an access map by key.
+type access map[string]string
+
+func parseAccess(t *testing.T, table string) access {
+	t.Helper()
+	values := access{}
+	for line := range strings.Lines(table) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		key, value, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		if _, twice := values[key]; twice || value != "s" && value != "S" {
+			t.Fatalf("line %q", line)
+		}
+		values[key] = value
+	}
+	return values
+}
+
+// offered asks as the ruleset A of Sendmail does: the longest part of the address counts.
+func (values access) offered(a netip.Addr) bool {
+	sep, key := ".", a.String()
+	if a.Is6() {
+		sep, key = ":", "IPv6"
+		for i, b := 0, a.As16(); i < 16; i += 2 {
+			key += fmt.Sprintf(":%x", int(b[i])<<8|int(b[i+1]))
+		}
+	}
+	for ; ; key = key[:strings.LastIndex(key, sep)] {
+		if v, ok := values["Srv_Features:"+key]; ok {
+			return v == "s"
+		}
+		if !strings.Contains(key, sep) {
+			return values["Srv_Features:"] != "S"
+		}
+	}
+}
+
+// Every table decides as Decide does, on random policies.
 func TestIdenticalDecisions(t *testing.T) {
 	for seed := range uint64(150) {
 		r := rand.New(rand.NewPCG(seed, 3))
@@ -115,16 +174,46 @@ func TestIdenticalDecisions(t *testing.T) {
 			ls = append(ls, list{lists.Action(r.IntN(3)), lists.Mode(r.IntN(5) / 4), randomList(r)})
 		}
 		p := policy(t, lists.Action(r.IntN(2)), lists.Mode(r.IntN(8)/7), ls...)
-		var b bytes.Buffer
-		if err := p.PostfixCIDR(t.Context(), &b); err != nil {
-			t.Fatal(err)
+		var postfix, exim, sendmail bytes.Buffer
+		for _, err := range []error{p.PostfixCIDR(t.Context(), &postfix), p.EximHosts(t.Context(), &exim), p.SendmailAccess(t.Context(), &sendmail)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		accessMap := parseAccess(t, sendmail.String())
+		var sets [3]*netipx.IPSet // by action
+		for action := range sets {
+			ranges, err := p.Set(t.Context(), lists.Action(action))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b netipx.IPSetBuilder
+			for _, r := range ranges {
+				b.AddRange(r)
+			}
+			if sets[action], err = b.IPSet(); err != nil || len(sets[action].Ranges()) != len(ranges) {
+				t.Fatalf("seed %d: %v; these touch: %v", seed, err, ranges)
+			}
 		}
 		for range 300 {
 			a := randomAddr(r)
-			suppressed := p.Policy.Decide(t.Context(), lists.Client{Addr: a}).Action == lists.Suppress
-			got := lookup(t, b.String(), a)
+			d := p.Policy.Decide(t.Context(), lists.Client{Addr: a})
+			suppressed := d.Action == lists.Suppress
+			got := lookup(t, postfix.String(), a)
 			if suppressed != (got == "chunking, starttls") || !suppressed && got != "" && got != "chunking, silent-discard" {
-				t.Fatalf("seed %d, %s: table %q, suppressed %v\n%s", seed, a, got, suppressed, b.String())
+				t.Fatalf("seed %d, %s: table %q, suppressed %v\n%s", seed, a, got, suppressed, &postfix)
+			}
+			if hosts(t, exim.String(), a) == suppressed {
+				t.Fatalf("seed %d, %s: suppressed %v\n%s", seed, a, suppressed, &exim)
+			}
+			if accessMap.offered(a) == suppressed {
+				t.Fatalf("seed %d, %s: suppressed %v\n%.1000s", seed, a, suppressed, &sendmail)
+			}
+			for action, set := range sets {
+				want := d.Action == lists.Action(action) && (action != int(lists.Offer) || d.Reason == lists.ReasonListed)
+				if set.Contains(a) != want {
+					t.Fatalf("seed %d, %s: decided %v, %v; in the set of %v: %v", seed, a, d.Action, d.Reason, lists.Action(action), !want)
+				}
 			}
 		}
 	}
@@ -162,5 +251,48 @@ func TestRefusals(t *testing.T) {
 	p.Policy.Lists[0].Source = p.Sources[0]
 	if err := p.PostfixCIDR(t.Context(), &b); err == nil || !strings.Contains(err.Error(), "not loaded") || b.Len() > 0 {
 		t.Errorf("unloaded: %v, wrote %q", err, &b)
+	}
+}
+
+// A set that would lack what a list holds, since nobody gets past a list by DNS, is refused.
+func TestSetBehindDNS(t *testing.T) {
+	for action, good := range map[lists.Action]bool{lists.Suppress: true, lists.Offer: false, lists.Require: false} {
+		p := policy(t, lists.Offer, lists.Enforce, list{action: lists.Offer, text: "192.0.2.1\n"})
+		dns := &lists.List{Name: "zone", Action: action, Foreign: true, Source: unloaded{}}
+		p.Sources = append([]*file.Source{nil}, p.Sources...)
+		p.Policy.Lists = append([]*lists.List{dns}, p.Policy.Lists...)
+		p.WithoutDNS = true
+		ranges, err := p.Set(t.Context(), lists.Offer)
+		if (err == nil) != good || good && len(ranges) != 1 || !good && !strings.Contains(err.Error(), `put "0" before it`) {
+			t.Errorf("behind a list by DNS that says %v: %v, %v", action, ranges, err)
+		}
+	}
+}
+
+// What takes more lines than a map should have is refused, with what to write; holes and wide networks take few.
+func TestSendmailBorders(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.0.0.0/8\n!10.1.2.3\n":       "Srv_Features:10\tS\nSrv_Features:10.1.2.3\ts\n",
+		"2001:db8::/32\n!2001:db8::1\n": "Srv_Features:IPv6:2001:db8\tS\nSrv_Features:IPv6:2001:db8:0:0:0:0:0:1\ts\n",
+		"192.0.2.0-192.0.2.253\n":       "Srv_Features:192.0.2\tS\nSrv_Features:192.0.2.254\ts\nSrv_Features:192.0.2.255\ts\n",
+	} {
+		p := policy(t, lists.Offer, lists.Enforce, list{action: lists.Suppress, text: text})
+		var out bytes.Buffer
+		if err := p.SendmailAccess(t.Context(), &out); err != nil {
+			t.Fatal(err)
+		}
+		_, table, _ := strings.Cut(out.String()[strings.LastIndex(out.String(), "\n#")+1:], "\n")
+		if table != want {
+			t.Errorf("%q: %q", text, table)
+		}
+	}
+	var wide strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&wide, "2001:db8:%x::/49\n", i)
+	}
+	var out bytes.Buffer
+	err := policy(t, lists.Offer, lists.Enforce, list{action: lists.Suppress, text: wide.String()}).SendmailAccess(t.Context(), &out)
+	if err == nil || !strings.Contains(err.Error(), "1310720 lines") || out.Len() > 0 {
+		t.Errorf("%v, wrote %d bytes", err, out.Len())
 	}
 }

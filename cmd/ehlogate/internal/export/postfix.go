@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"time"
 
 	"ehlogate/lists"
 	"ehlogate/policyd"
@@ -42,19 +41,4 @@ func (p *Policy) PostfixCIDR(ctx context.Context, w io.Writer) error {
 // that the others are fewer.
 func (p *Policy) suppressesByDefault() bool {
 	return p.Policy.Default == lists.Suppress && p.Policy.Mode == lists.Enforce && p.Policy.Guard == nil
-}
-
-// header says, in comments, where a table comes from and what it leaves out.
-func (p *Policy) header(out io.Writer, format, use string) {
-	fmt.Fprintf(out, "# made by: ehlogate export --format %s\n", format)
-	fmt.Fprintf(out, "# %s\n", use)
-	if p.Policy.Guard != nil {
-		fmt.Fprintf(out, "# a table does not learn of a promise of STARTTLS ([guard]): nothing is suppressed but by own lists\n")
-	}
-	if p.WithoutDNS {
-		fmt.Fprintf(out, "# as if no list by DNS answered\n")
-	}
-	if t, ok := p.nextExpiry(); ok {
-		fmt.Fprintf(out, "# exact until %s, when an entry expires: export again then\n", t.Format(time.RFC3339))
-	}
 }

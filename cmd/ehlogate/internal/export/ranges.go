@@ -2,6 +2,7 @@ package export
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -13,10 +14,23 @@ import (
 // Set gives the addresses of one class: for Offer, those that a list offers
 // STARTTLS to, which the default does not make anybody one of; for Suppress and
 // Require, all for whom that is decided, by a list or by default. The ranges are
-// in order, and no two of them touch. It fails as the tables do.
+// in order, and no two of them touch. It fails as the tables do, and if a list
+// by DNS keeps others with this action from being reached: the set would lack
+// what they hold.
 func (p *Policy) Set(ctx context.Context, action lists.Action) ([]netipx.IPRange, error) {
 	if err := p.check(); err != nil {
 		return nil, err
+	}
+	var ends *lists.List
+	for i, l := range p.Policy.Lists {
+		switch {
+		case l.Mode == lists.Observe:
+		case p.Sources[i] == nil && l.Action != lists.Suppress && ends == nil:
+			ends = l // what would not answer ends the walk
+		case p.Sources[i] != nil && l.Action == action && ends != nil:
+			return nil, fmt.Errorf("list %q is asked by DNS, and without it nobody is known to get as far as list %q: put %[2]q before it in the config",
+				ends.Name, l.Name)
+		}
 	}
 	return p.static().ranges(ctx, func(d lists.Decision) bool {
 		return d.Action == action && (action != lists.Offer || d.Reason == lists.ReasonListed)

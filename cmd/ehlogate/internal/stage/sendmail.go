@@ -16,10 +16,11 @@ import (
 
 // SendmailConfig describes a Sendmail.
 type SendmailConfig struct {
-	Dir   string // an empty directory that every user may enter, see TempDir
-	Port  int    // on 127.0.0.1 and ::1, see FreePorts
-	MC    string // m4 text for the end of sendmail.mc, behind the MAILER lines
-	Hosts string // names of clients, in the format of hosts(5); only the first line of a name counts as its address
+	Dir      string // an empty directory that every user may enter, see TempDir
+	Port     int    // on 127.0.0.1 and ::1, see FreePorts
+	Features string // m4 text for sendmail.mc, in front of the MAILER lines
+	MC       string // m4 text for its end, behind the MAILER lines
+	Hosts    string // names of clients, in the format of hosts(5); only the first line of a name counts as its address
 }
 
 // Sendmail is one Sendmail daemon, as Debian packages it. It delivers mail to anybody@stage.test. Its methods are for one goroutine; the addresses and the log may be used by many.
@@ -60,7 +61,7 @@ func NewSendmail(cfg SendmailConfig) (*Sendmail, error) {
 		"statistics":      "",
 		"etc/switch":      "hosts files\naliases files\npasswd files\n",
 		"etc/deliver":     fmt.Sprintf("#!/bin/sh\nf=$(mktemp %[1]s/tmp/XXXXXX) && cat >\"$f\" && mv \"$f\" %[1]s/new/\n", s.path),
-		"etc/sendmail.mc": s.mc() + cfg.MC,
+		"etc/sendmail.mc": s.mc() + cfg.Features + "MAILER(`local')dnl\nMAILER(`smtp')dnl\n" + cfg.MC,
 	})
 	if err != nil {
 		return nil, err
@@ -86,7 +87,7 @@ func (s *Sendmail) makeCF() error {
 	return writeFiles(s.view.dir, map[string]string{"sendmail.cf": string(cf)})
 }
 
-// mc returns the first part of sendmail.mc: TLS, no AUTH, no aliases, no waiting for names or for the load of the machine,
+// mc returns the first part of sendmail.mc, up to the mailers: TLS, no AUTH, no aliases, no waiting for names or for the load of the machine,
 // and all mail for mailDomain through a script into the maildir.
 func (s *Sendmail) mc() string {
 	var b strings.Builder
@@ -122,7 +123,6 @@ func (s *Sendmail) mc() string {
 	if hasIPv6() {
 		fmt.Fprintf(&b, "DAEMON_OPTIONS(`Name=MTA6, Family=inet6, Addr=::1, Port=%d, Modify=A')dnl\n", s.port)
 	}
-	b.WriteString("MAILER(`local')dnl\nMAILER(`smtp')dnl\n")
 	return b.String()
 }
 

@@ -1,0 +1,93 @@
+package nft
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"go4.org/netipx"
+)
+
+// read gives what one of the sets holds, in order.
+func (s Set) read(ctx context.Context, suffix, typ string) ([]netipx.IPRange, error) {
+	name := s.String() + suffix
+	out, err := Run(ctx, "", "-j", "list", "set", s.Family, s.Table, s.Name+suffix)
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	ranges, err := parseSet(out, typ)
+	if err != nil {
+		return nil, fmt.Errorf("the set %s: %w", name, err)
+	}
+	return ranges, nil
+}
+
+// parseSet reads what "nft -j list set" writes (libnftables-json(5)), for a set
+// of this type.
+func parseSet(text []byte, typ string) ([]netipx.IPRange, error) {
+	var all struct {
+		Nftables []struct {
+			Set *struct {
+				Type  any
+				Flags []string
+				Elem  []json.RawMessage
+			}
+		}
+	}
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, fmt.Errorf("nft wrote what cannot be read: %w", err)
+	}
+	for _, n := range all.Nftables {
+		if n.Set == nil {
+			continue
+		}
+		if n.Set.Type != typ || !slices.Contains(n.Set.Flags, "interval") {
+			return nil, fmt.Errorf(`it cannot hold ranges of addresses: declare it with "type %s; flags interval;"`, typ)
+		}
+		var ranges []netipx.IPRange
+		for _, raw := range n.Set.Elem {
+			r, err := parseElement(raw, 0)
+			if err != nil {
+				return nil, err
+			}
+			ranges = append(ranges, r)
+		}
+		slices.SortFunc(ranges, func(a, b netipx.IPRange) int { return a.From().Compare(b.From()) })
+		return ranges, nil
+	}
+	return nil, fmt.Errorf("nft wrote nothing about it")
+}
+
+// parseElement reads an address, {"prefix": {"addr", "len"}}, {"range": [from,
+// to]}, or {"elem": {"val": one of these}}.
+func parseElement(raw json.RawMessage, depth int) (r netipx.IPRange, err error) {
+	var addr netip.Addr
+	if json.Unmarshal(raw, &addr) == nil && addr.IsValid() {
+		return netipx.IPRangeFrom(addr, addr), nil
+	}
+	var e struct {
+		Prefix struct {
+			Addr netip.Addr
+			Len  int
+		}
+		Range []netip.Addr
+		Elem  struct{ Val json.RawMessage }
+	}
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return r, fmt.Errorf("element %s is no address: %w", raw, err)
+	}
+	switch {
+	case e.Elem.Val != nil && depth == 0:
+		return parseElement(e.Elem.Val, 1)
+	case len(e.Range) == 2:
+		r = netipx.IPRangeFrom(e.Range[0], e.Range[1])
+	case e.Prefix.Addr.IsValid():
+		r = netipx.RangeOfPrefix(netip.PrefixFrom(e.Prefix.Addr, e.Prefix.Len))
+	}
+	if !r.IsValid() {
+		return r, fmt.Errorf("element %s is no address", raw)
+	}
+	return r, nil
+}
