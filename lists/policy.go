@@ -113,11 +113,11 @@ func (p *Policy) decide(ctx context.Context, c Client, review bool) Decision {
 	// What is in memory decides nearly always, and needs no clock and no timer.
 	// If it does not, what was missing is under way when we wait.
 	w := walk{policy: p, client: c}
-	v, decided := w.lists(noWait)
+	v, decided := w.lists(noWait, p.Lists)
 	if w.pending && ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(ctx, p.Wait)
 		w = walk{policy: p, client: c}
-		v, decided = w.lists(ctx)
+		v, decided = w.lists(ctx, p.Lists)
 		cancel()
 	}
 	if !decided {
@@ -156,9 +156,9 @@ type walk struct {
 	observed []Verdict
 }
 
-// lists gives the verdict of the first list that decides, if one does.
-func (w *walk) lists(ctx context.Context) (v Verdict, decided bool) {
-	for _, l := range w.policy.Lists {
+// lists gives the verdict of the first of ls that decides, if one does.
+func (w *walk) lists(ctx context.Context, ls []*List) (v Verdict, decided bool) {
+	for i, l := range ls {
 		w.name(ctx, l)
 		found := l.Source.Lookup(ctx, w.client)
 		switch {
@@ -178,10 +178,22 @@ func (w *walk) lists(ctx context.Context) (v Verdict, decided bool) {
 		}
 		w.unsure = w.unsure || l.Mode == Enforce
 		if l.Action != Suppress && l.Mode == Enforce {
+			if found.Status == Pending {
+				w.ahead(ls[i+1:])
+			}
 			return Verdict{Action: Offer, Reason: ReasonUnloaded, List: l}, true
 		}
 	}
 	return Verdict{}, false
+}
+
+// ahead walks on through the lists behind one that is pending, as if that did not
+// hold the client, so that what they do not know is under way beside it: one
+// after another, each would take up the wait of a session. It ends where that walk
+// would, so nobody is asked whose answer cannot matter, and decides nothing.
+func (w *walk) ahead(rest []*List) {
+	on := walk{policy: w.policy, client: w.client, named: w.named}
+	on.lists(noWait, rest)
 }
 
 // name finds out the client's name, once, for the first list that wants it.

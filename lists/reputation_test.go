@@ -74,6 +74,8 @@ func TestWait(t *testing.T) {
 		{name: "an offer list known in time", lists: []*List{{Action: Offer, Source: &slow{after: wait / 2, then: Absent}}}, def: Suppress, action: Suppress, reason: ReasonDefault, took: wait / 2},
 		{name: "two at a time", lists: []*List{{Action: Suppress, Source: &slow{after: wait / 2, then: Absent}}, {Action: Suppress, Source: &slow{after: wait / 2, then: Held}}},
 			action: Suppress, reason: ReasonListed, took: wait / 2},
+		{name: "three offer lists at a time", lists: []*List{{Action: Offer, Source: &slow{after: wait / 2, then: Absent}}, {Action: Require, Source: &slow{after: wait / 2, then: Excepted}},
+			{Action: Offer, Source: &slow{after: wait / 2, then: Absent}}}, def: Suppress, action: Suppress, reason: ReasonDefault, took: wait / 2},
 		{name: "one wait for all", lists: []*List{{Action: Suppress, Source: &slow{after: 2 * wait}}, {Action: Suppress, Source: &slow{after: 2 * wait, then: Held}}},
 			reason: ReasonDefault, took: wait},
 		{name: "nobody waits for what cannot matter", lists: []*List{{Action: Suppress, Source: fixed(Held)}, {Action: Offer, Source: &slow{after: wait}}}, action: Suppress, reason: ReasonListed},
@@ -101,6 +103,61 @@ func TestNoWait(t *testing.T) {
 	if d := p.Decide(ctx, someone); d.Reason != ReasonUnloaded || src.asked != 1 {
 		t.Errorf("%s by %s, asked %d times", d.Action, d.Reason, src.asked)
 	}
+}
+
+// Behind a list that is pending all are asked that may matter, in the order of
+// the walk, and none behind one that would end it.
+func TestAhead(t *testing.T) {
+	const later = time.Hour
+	for _, tc := range []struct {
+		name  string
+		ahead *List // between a list that is pending and one that may be asked
+		asked bool
+	}{
+		{name: "does not hold", ahead: &List{Action: Offer, Source: fixed(Absent)}, asked: true},
+		{name: "has a hole", ahead: &List{Action: Suppress, Source: fixed(Excepted)}, asked: true},
+		{name: "holds", ahead: &List{Action: Suppress, Source: fixed(Held)}},
+		{name: "holds, and observes", ahead: &List{Action: Suppress, Mode: Observe, Source: fixed(Held)}, asked: true},
+		{name: "holds, and is held back", ahead: &List{Action: Suppress, Foreign: true, Source: fixed(Held)}, asked: true},
+		{name: "is unloaded and offers", ahead: &List{Action: Offer, Source: fixed(Unloaded)}},
+		{name: "is unloaded and suppresses", ahead: &List{Action: Suppress, Source: fixed(Unloaded)}, asked: true},
+		{name: "is pending, too", ahead: &List{Action: Offer, Source: &slow{after: later}}, asked: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				first := &List{Action: Offer, Source: &slow{after: later}}
+				last := &slow{after: later, then: Held}
+				p := &Policy{Lists: []*List{first, tc.ahead, {Action: Suppress, Source: last}}, Default: Suppress, Guard: &slow{then: Held}}
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				d := p.Decide(ctx, someone)
+				if d.Action != Offer || d.Reason != ReasonUnloaded || d.List != first || len(d.Observed) != 0 {
+					t.Errorf("%s by %s, observed %v", d.Action, d.Reason, d.Observed)
+				}
+				if (last.asked > 0) != tc.asked || last.asked > 1 {
+					t.Errorf("the last list was asked %d times", last.asked)
+				}
+				if d, asked := p.Decide(t.Context(), someone), last.asked; d.List != first || (asked > 0) != tc.asked {
+					t.Errorf("with a wait: %s by %s, and the last list was asked %d times", d.Action, d.Reason, asked)
+				}
+			})
+		})
+	}
+}
+
+// The name is found out beside a list that is pending, too.
+func TestNameAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const wait = 300 * time.Millisecond
+		names := &slow{after: wait / 2, then: Held}
+		byName := &slow{names: true, then: Held}
+		p := &Policy{Lists: []*List{{Action: Offer, Source: &slow{after: wait / 2}}, {Action: Suppress, Source: byName}}, Names: names, Wait: wait}
+		start := time.Now()
+		d := p.Decide(t.Context(), someone)
+		if took := time.Since(start); d.Action != Suppress || byName.saw.Name != "mail.example" || took != wait/2 {
+			t.Errorf("%s by %s after %v, and it saw %+v", d.Action, d.Reason, took, byName.saw)
+		}
+	})
 }
 
 func TestNames(t *testing.T) {

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,4 +143,29 @@ func TestWaitsNoLongerThanItMatters(t *testing.T) {
 		}
 		w.learn(s, unlisted, lists.Pending)
 	})
+}
+
+// Several lists of one policy are asked beside each other, so that they take no
+// longer together than the slowest, and are known to the next session.
+func TestListsBesideEachOther(t *testing.T) {
+	const wait = 300 * time.Millisecond
+	for delay, known := range map[time.Duration]bool{wait / 2: true, 2 * wait: false} {
+		bubble(t, Defaults(), func(w *world) {
+			p := &lists.Policy{Default: lists.Suppress, Wait: wait}
+			for i := range 3 {
+				p.Lists = append(p.Lists, &lists.List{Action: lists.Offer, Source: w.good(fmt.Sprintf("list%d.example", i))})
+			}
+			w.run()
+			w.do(func() { w.delay, w.most = delay, 0 })
+			begin := time.Now()
+			first := p.Decide(w.Context(), at(unlisted))
+			if took := time.Since(begin); took != min(delay, wait) || (first.Reason == lists.ReasonDefault) != known {
+				t.Errorf("lists of %v: %s by %s after %v", delay, first.Action, first.Reason, took)
+			}
+			time.Sleep(delay)
+			if d := p.Decide(w.Context(), at(unlisted)); d.Action != lists.Suppress || w.most != 3 {
+				t.Errorf("lists of %v, the next session: %s by %s; %d at once", delay, d.Action, d.Reason, w.most)
+			}
+		})
+	}
 }
