@@ -139,7 +139,11 @@ func (s *Service) Source(spec Spec) *Source {
 		if s.zones[id] == nil {
 			s.add(newZone(s, id))
 		}
-		src.members = append(src.members, member{Zone: z, zone: s.zones[id]})
+		m := member{Zone: z, zone: s.zones[id]}
+		if m.Answer.lists255() {
+			m.zone.lists255.Store(true)
+		}
+		src.members = append(src.members, m)
 	}
 	return src
 }
@@ -159,10 +163,12 @@ func (s *Service) add(z *zone) {
 // Retain forgets all zones that none of sources uses. A source that is left out
 // is not to be asked again, unless a later Retain names it.
 func (s *Service) Retain(sources []*Source) {
-	used := make(map[zoneID]*zone)
+	used, listing := make(map[zoneID]*zone), make(map[zoneID]bool)
 	for _, src := range sources {
 		for _, m := range src.members {
-			used[m.zone.zoneID] = m.zone
+			id := m.zone.zoneID
+			used[id] = m.zone
+			listing[id] = listing[id] || m.Answer.lists255()
 		}
 	}
 	gone := make(map[uint32]bool)
@@ -176,6 +182,7 @@ func (s *Service) Retain(sources []*Source) {
 		}
 	}
 	for id, z := range used {
+		z.lists255.Store(listing[id])
 		if s.zones[id] == nil {
 			s.add(z)
 		}

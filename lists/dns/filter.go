@@ -10,7 +10,8 @@ import (
 // The zero Filter takes every answer in 127/8, but for 127.0.0.1, which is what
 // resolvers that block advertisements say of any name.
 //
-// No filter ever takes an error code (127.255.255.0/24).
+// No filter ever takes an error code (127.255.255.0/24). 127.0.0.255 is one, too,
+// unless a filter for the zone was written so that it takes it.
 type Filter struct {
 	given bool
 	score int     // which of the numbers behind 127 is a score, from 1; 0: none
@@ -168,6 +169,13 @@ func (o *octs) append(b []byte) []byte {
 		return b
 	}
 	return append(append(b[:start:start], '['), append(b[start:], ']')...)
+}
+
+// lists255: whoever wrote the filter means clients by 127.0.0.255, too, such as
+// those of the highest score.
+func (f *Filter) lists255() bool {
+	_, ok := f.takes(0, 0, 255)
+	return f.given && ok
 }
 
 // takes says whether 127.a.b.c lists a client, and the number by which the

@@ -23,6 +23,43 @@ func TestRefusedAsDnswlDoes(t *testing.T) {
 	})
 }
 
+// Where the filter has 127.0.0.255 it is a listing, such as the highest score;
+// where there is none, or one without it, it is an error code.
+func TestHighestAnswer(t *testing.T) {
+	for answer, takes := range map[string]bool{"127.0.0.N": true, "127.0.0.255": true, "127.0.0.[2;200..255]": true,
+		"": false, "127.0.0.[2..254]": false, "127.0.N.2": false} {
+		t.Run(answer, func(t *testing.T) {
+			bubble(t, Defaults(), func(w *world) {
+				w.list(bl, map[string]string{listed: "127.0.0.255"})
+				s := w.Source(Spec{Zones: []Zone{{Name: bl, Weight: 1, Answer: filter(answer)}}, Threshold: 1})
+				w.run()
+				if takes {
+					w.learn(s, listed, lists.Held)
+					w.state("trusted", "")
+				} else {
+					w.learn(s, listed, lists.Unloaded)
+					w.state("open", "it answers 127.0.0.255, by which lists refuse to answer")
+				}
+			})
+		})
+	}
+	// A zone is shared by lists that take other answers of it, until they are gone.
+	bubble(t, Defaults(), func(w *world) {
+		source := func(answer string) *Source {
+			return w.Source(Spec{Zones: []Zone{{Name: bl, Weight: 1, Answer: filter(answer)}}, Threshold: 1})
+		}
+		w.list(bl, map[string]string{listed: "127.0.0.255", unlisted: "127.0.0.255"})
+		two, score := source("127.0.0.2"), source("127.0.0.N")
+		w.Retain([]*Source{two, score})
+		w.run()
+		w.learn(two, listed, lists.Absent)
+		w.learn(score, listed, lists.Held)
+		w.state("trusted", "")
+		w.Retain([]*Source{two})
+		w.learn(two, unlisted, lists.Unloaded)
+	})
+}
+
 // A first question that waited for the self-test counts for the breaker.
 func TestFirstLie(t *testing.T) {
 	bubble(t, Defaults(), func(w *world) {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -42,6 +43,7 @@ func (id zoneID) compare(other zoneID) int {
 type zone struct {
 	zoneID
 	origin
+	lists255 atomic.Bool // of some source: 127.0.0.255 is no error code
 }
 
 // newZone is called with the lock of s held.
@@ -103,7 +105,7 @@ func (z *zone) listing(ctx context.Context, name string, count *asking) (string,
 		}
 		addr, _ := netip.AddrFromSlice(r.A)
 		addr = addr.Unmap()
-		if err := credible(addr); err != nil {
+		if err := z.credible(addr); err != nil {
 			count.kinds[notBelieved].Add(1)
 			return "", 0, err
 		}
@@ -124,13 +126,14 @@ func (z *zone) listing(ctx context.Context, name string, count *asking) (string,
 }
 
 // credible says that an answer is none of a list (RFC 5782 section 2.1), or is
-// an error code. Those below are what Spamhaus and others mean by theirs.
-func credible(a netip.Addr) error {
+// an error code. Those below are what Spamhaus and others mean by theirs;
+// 127.0.0.255 is that of dnswl.org, and the highest score of a list of scores.
+func (z *zone) credible(a netip.Addr) error {
 	if !a.Is4() || a.As4()[0] != 127 {
 		return lie(fmt.Sprintf("it answers %s, which is not in 127.0.0.0/8: the domain or the resolver is not what it was", a))
 	}
 	switch b := a.As4(); {
-	case b == [4]byte{127, 0, 0, 255}: // dnswl.org to who asks too often
+	case b == [4]byte{127, 0, 0, 255} && !z.lists255.Load():
 		return lie("it answers 127.0.0.255, by which lists refuse to answer: it is asked too often, or through a public resolver")
 	case b[1] != 255 || b[2] != 255:
 		return nil
