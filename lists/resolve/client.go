@@ -12,8 +12,8 @@ import (
 
 var _ Asker = (*Client)(nil)
 
-// aside is for how long a server that did not answer is asked last. It is
-// short: whoever asks again after that waits for it once more.
+// aside is for how long a server that did not answer is asked last. After that
+// one question tries it, and the others go on without it until it has answered.
 const aside = 5 * time.Second
 
 // Client asks resolvers. It is safe for concurrent use, and runs nothing
@@ -25,7 +25,7 @@ type Client struct {
 	now     func() time.Time
 
 	mu     sync.Mutex
-	failed []time.Time // when each server last did not answer; zero: it did since
+	failed []time.Time // when each server last did not answer, or was tried again; zero: it answered since
 }
 
 // New gives a client. Without servers every question fails as Unreachable.
@@ -88,19 +88,22 @@ func (c *Client) Ask(ctx context.Context, name string, qtype uint16) (Answer, er
 	return fail(worst, by)
 }
 
-// order gives the indexes of the servers as they are to be asked: those that
-// failed lately last, and of those first which failed longest ago.
+// order gives the indexes of the servers as one question is to ask them: those
+// that failed lately last, and of those first which failed longest ago. If the
+// first one failed before, the question is the one that tries it: until that has
+// shown something, the next ones take it for failed.
 func (c *Client) order() []int {
 	order := make([]int, len(c.servers))
 	for i := range order {
 		order[i] = i
 	}
-	if len(order) == 1 {
+	if len(order) < 2 {
 		return order
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	since := c.now().Add(-aside)
+	now := c.now()
+	since := now.Add(-aside)
 	late := func(i int) time.Time {
 		if t := c.failed[i]; t.After(since) {
 			return t
@@ -108,6 +111,9 @@ func (c *Client) order() []int {
 		return time.Time{}
 	}
 	slices.SortStableFunc(order, func(i, j int) int { return late(i).Compare(late(j)) })
+	if first := order[0]; !c.failed[first].IsZero() && late(first).IsZero() {
+		c.failed[first] = now
+	}
 	return order
 }
 
