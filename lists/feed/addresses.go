@@ -16,6 +16,7 @@ import (
 // like one is refused.
 func readAddresses(l *file.Lines) {
 	const ends = blanks + ",;#"
+	column := func(before word) word { return next(l.Text, skip(l.Text, before.end(), blanks+",;"), ends) }
 	for l.Next() {
 		first := next(l.Text, 0, ends)
 		if first.text == "" {
@@ -33,8 +34,12 @@ func readAddresses(l *file.Lines) {
 		if !ok {
 			continue
 		}
-		second := next(l.Text, skip(l.Text, first.end(), blanks+",;"), ends)
-		if _, err := netip.ParseAddr(second.text); err == nil || strings.HasPrefix(second.text, "-") {
+		second := column(first)
+		end := strings.TrimPrefix(second.text, "-")
+		if second.text == "-" { // alone it is an empty column, too
+			end = column(second).text
+		}
+		if _, err := netip.ParseAddr(end); err == nil {
 			fail(l, second, "this looks like the end of a range, and further columns are ignored", "write a range without blanks: FIRST-LAST")
 			continue
 		}
