@@ -20,8 +20,9 @@ const (
 	// failures in a row open a breaker.
 	failures = 5
 	// firstRetest and lastRetest are the pauses before tests of what is open: each
-	// is twice the one before it.
-	firstRetest, lastRetest = time.Second, 5 * time.Minute
+	// is twice the one before it. In the end they come as often as those of a zone
+	// that is trusted, so that the end of an outage is seen soon, however long it was.
+	firstRetest, lastRetest = time.Second, testEvery
 	// calm is how long a breaker has to stay closed before the next pause is
 	// the first one again.
 	calm = time.Minute
