@@ -21,19 +21,26 @@ import (
 // limit is how long nft may take for one thing.
 const limit = time.Minute
 
+// Command is nft with arguments. It fails if there is none.
+func Command(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	for _, name := range []string{"nft", "/usr/sbin/nft"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return exec.CommandContext(ctx, path, args...), nil
+		}
+	}
+	return nil, errors.New("nft is needed (Debian: apt-get install nftables)")
+}
+
 // Run gives arguments, and a script for its standard input, to nft, and returns
 // what it wrote. An error has what nft said about it.
 func Run(ctx context.Context, script string, args ...string) ([]byte, error) {
-	path, err := exec.LookPath("nft")
-	if err != nil {
-		if path, err = exec.LookPath("/usr/sbin/nft"); err != nil {
-			return nil, fmt.Errorf("nft is needed (Debian: apt-get install nftables): %w", err)
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	cmd, err := Command(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(script), &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return nil, &Error{Args: args, Said: strings.TrimSpace(stderr.String()), Err: err}
