@@ -70,7 +70,7 @@ func TestTry(t *testing.T) {
 		"as it should be": {
 			rules: "table inet e { chain p { type nat hook prerouting priority dstnat; iifname \"inside0\" tcp dport 25 redirect to :10025\n}\n}\n",
 			instead: map[string]string{
-				"inside0 192.0.2.2 203.0.113.25:25 passed":            `inside0 192.0.2.2 203.0.113.25:25 caught by inet e p: rule iifname "inside0" tcp dport 25 redirect to :10025`,
+				"inside0 192.0.2.2 203.0.113.25:25 passed":          `inside0 192.0.2.2 203.0.113.25:25 caught by inet e p: rule iifname "inside0" tcp dport 25 redirect to :10025`,
 				"inside0 2001:db8:1::2 [2001:db8:25::25]:25 passed": `inside0 2001:db8:1::2 [2001:db8:25::25]:25 caught by inet e p: rule iifname "inside0" tcp dport 25 redirect to :10025`,
 			},
 		},

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ehlogate/cmd/ehlogate/internal/netns"
 )
 
 // Service is one mail port of a Postfix instance. Each gets a free port, the same on 127.0.0.1 and ::1.
@@ -35,6 +38,10 @@ type PostfixConfig struct {
 	Main     string            // text appended to main.cf; its parameters take the place of ours
 	Master   string            // text appended to master.cf
 	Files    map[string]string // more files for the configuration directory: name and content
+
+	Host     string           // what it calls itself; empty: mx.stage.test
+	Network  *netns.Namespace // where it runs; nil: where we are
+	Resolver string           // the content of its resolv.conf; empty: that of the machine
 }
 
 // Layout tells where an instance below dir keeps its things, for callers that need the paths in their configuration.
@@ -60,8 +67,10 @@ func LayoutOf(dir string) Layout {
 // Postfix is one instance. Its methods are for one goroutine; the addresses and the log may be used by many.
 type Postfix struct {
 	Layout
-	ports  map[string]int
-	master *child
+	host, resolver string
+	network        *netns.Namespace
+	ports          map[string]int
+	master         *child
 }
 
 // daemons is where Debian keeps the Postfix daemons.
@@ -76,7 +85,7 @@ func NewPostfix(cfg PostfixConfig) (*Postfix, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("postfix can be started by root only")
 	}
-	p := &Postfix{Layout: LayoutOf(cfg.Dir), ports: map[string]int{}}
+	p := &Postfix{Layout: LayoutOf(cfg.Dir), host: cmp.Or(cfg.Host, hostName), network: cfg.Network, ports: map[string]int{}}
 	ports, err := FreePorts(len(cfg.Services))
 	if err != nil {
 		return nil, err
@@ -87,7 +96,7 @@ func NewPostfix(cfg PostfixConfig) (*Postfix, error) {
 	if err := p.makeDirs(); err != nil {
 		return nil, err
 	}
-	if err := writeCert(p.Config, hostName); err != nil {
+	if err := writeCert(p.Config, p.host); err != nil {
 		return nil, err
 	}
 	main, err := p.mainCF(cfg.Main)
@@ -99,6 +108,10 @@ func NewPostfix(cfg PostfixConfig) (*Postfix, error) {
 		"master.cf": p.masterCF(cfg.Services) + cfg.Master + "\n",
 	}
 	maps.Copy(files, cfg.Files)
+	if cfg.Resolver != "" {
+		p.resolver = filepath.Join(p.Config, "resolv.conf")
+		files["resolv.conf"] = cfg.Resolver
+	}
 	if err := writeFiles(p.Config, files); err != nil {
 		return nil, err
 	}
@@ -142,11 +155,7 @@ var (
 // end of the log.
 func (p *Postfix) Start(ctx context.Context) error {
 	mark := p.Maillog().Mark()
-	cmd := exec.Command(filepath.Join(daemons, "master"), "-d", "-c", p.Config)
-	// Until it has read its configuration, only its environment can tell the master not to complain to syslog.
-	cmd.Env = append(os.Environ(), "POSTLOG_SERVICE="+filepath.Join(p.Queue, "public", "postlog"), "POSTLOG_HOSTNAME="+hostName)
-	cmd.SysProcAttr = childAttr(syscall.SIGTERM)
-	master, err := startChild(cmd)
+	master, err := p.startMaster()
 	if err != nil {
 		return fmt.Errorf("starting postfix: %w", err)
 	}
@@ -165,6 +174,28 @@ func (p *Postfix) Start(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("starting postfix: %w\n%s", err, p.Maillog().Tail(30)), p.Stop(ctx))
 	}
 	return nil
+}
+
+// startMaster starts the first process.
+func (p *Postfix) startMaster() (c *child, err error) {
+	cmd := exec.Command(filepath.Join(daemons, "master"), "-d", "-c", p.Config)
+	if p.resolver != "" {
+		cmd = exec.Command("/bin/sh", append([]string{"-ec", `mount --bind "$1" /etc/resolv.conf; shift; exec "$@"`, "sh", p.resolver}, cmd.Args...)...)
+	}
+	// Until it has read its configuration, only its environment can tell the master not to complain to syslog.
+	cmd.Env = append(os.Environ(), "POSTLOG_SERVICE="+filepath.Join(p.Queue, "public", "postlog"), "POSTLOG_HOSTNAME="+p.host)
+	cmd.SysProcAttr = childAttr(syscall.SIGTERM)
+	if p.resolver != "" {
+		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
+	}
+	start := func() (err error) {
+		c, err = startChild(cmd)
+		return err
+	}
+	if p.network != nil {
+		return c, p.network.Do(start)
+	}
+	return c, start()
 }
 
 // checkPid makes sure that the master that holds the instance's lock is the one we started.

@@ -129,7 +129,7 @@ virtual_gid_maps = static:%[12]d
 virtual_minimum_uid = 1
 # A daemon that could not start is tried again soon.
 service_throttle_time = 1s
-`, p.Queue, p.Data, p.Layout.Log, filepath.Dir(p.Layout.Log), hostName, interfaces, p.Config, mailDomain,
+`, p.Queue, p.Data, p.Layout.Log, filepath.Dir(p.Layout.Log), p.host, interfaces, p.Config, mailDomain,
 		filepath.Base(p.Mail), filepath.Dir(p.Mail), ours.uid, ours.gid)
 	var b strings.Builder
 	for line := range strings.Lines(base) {
