@@ -22,31 +22,24 @@ type Namespace struct{ file *os.File }
 // New makes a network that has nothing but a loopback interface, which is up.
 // It fails if the caller may not make one.
 func New() (*Namespace, error) {
-	type made struct {
-		ns  *Namespace
-		err error
-	}
-	done := make(chan made)
-	go func() {
-		// Never unlocked: the thread, which is in the new network, ends with
-		// this goroutine, and nobody else runs on it.
-		runtime.LockOSThread()
+	n := &Namespace{}
+	err := away(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- made{err: fmt.Errorf("making a network namespace (CAP_SYS_ADMIN is needed): %w", err)}
-			return
+			return fmt.Errorf("making a network namespace (CAP_SYS_ADMIN is needed): %w", err)
 		}
-		file, err := os.Open("/proc/thread-self/ns/net")
-		done <- made{&Namespace{file}, err}
-	}()
-	m := <-done
-	if m.err != nil {
-		return nil, m.err
-	}
-	if _, err := m.ns.Run(context.Background(), "ip", "link", "set", "lo", "up"); err != nil {
-		m.ns.Close()
+		return nil
+	}, func() (err error) {
+		n.file, err = os.Open("/proc/thread-self/ns/net")
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
-	return m.ns, nil
+	if _, err := n.Run(context.Background(), "ip", "link", "set", "lo", "up"); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
 }
 
 // Of opens the network of a process.
@@ -71,6 +64,18 @@ func (n *Namespace) Close() error { return n.file.Close() }
 // dialer has to be given a literal address. An error is fn's own, or says that
 // the network could not be entered.
 func (n *Namespace) Do(fn func() error) error {
+	return away(func() error {
+		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("entering a network namespace: %w", err)
+		}
+		return nil
+	}, fn)
+}
+
+// away runs fn on a thread that leave brought into another network, and brings
+// it back. A thread is not simply given up: processes that were once started
+// from it may be set to die with it (PR_SET_PDEATHSIG).
+func away(leave, fn func() error) error {
 	runtime.LockOSThread() // a network namespace is that of a thread
 	defer runtime.UnlockOSThread()
 	ours, err := os.Open("/proc/thread-self/ns/net")
@@ -78,8 +83,8 @@ func (n *Namespace) Do(fn func() error) error {
 		return fmt.Errorf("opening our network: %w", err)
 	}
 	defer ours.Close()
-	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("entering a network namespace: %w", err)
+	if err := leave(); err != nil {
+		return err
 	}
 	defer func() {
 		if err := unix.Setns(int(ours.Fd()), unix.CLONE_NEWNET); err != nil {

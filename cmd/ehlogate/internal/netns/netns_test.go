@@ -1,8 +1,11 @@
 package netns
 
 import (
+	"errors"
 	"net"
 	"os"
+	"os/exec"
+	"syscall"
 	"testing"
 )
 
@@ -62,5 +65,31 @@ func TestLink(t *testing.T) {
 	}
 	if out, err := a.Pipe(t.Context(), "in", "cat"); err != nil || out != "in" {
 		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// Making a network ends no thread: processes that are set to die with the one that started them live on.
+func TestNewSparesChildren(t *testing.T) {
+	var children []*exec.Cmd
+	for range 20 {
+		cmd := exec.Command("sleep", "60")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		started := make(chan error)
+		go func() { started <- cmd.Start() }() // by whichever thread there is
+		n, err := New()
+		if err := errors.Join(err, <-started); err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		children = append(children, cmd)
+	}
+	for _, cmd := range children {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		var exit *exec.ExitError
+		if err := cmd.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+			t.Errorf("a child ended by itself: %v", err)
+		}
 	}
 }
