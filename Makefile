@@ -1,6 +1,6 @@
 # What is worth a name. "make test" is the same as .ci/test.
 
-.PHONY: build test lint fuzz demo faults safety bench bench-quick deb soak clean
+.PHONY: build test lint fuzz demo demo-sending faults safety bench bench-quick deb soak clean
 
 build: ## build/ehlogate, static
 	CGO_ENABLED=0 go build -trimpath -o build/ehlogate ./cmd/ehlogate
@@ -18,6 +18,10 @@ fuzz: ## each fuzz target, FUZZTIME inputs
 demo: ## a real Postfix shows the difference
 	.ci/deps
 	go run ./cmd/ehlogate/internal/stage/demo
+
+demo-sending: ## a network, its gateway and a server outside, of real parts: what each machine inside sees
+	.ci/deps
+	@STAGE_SAY=1 go test -count=1 -v -run '^TestSending$$' ./cmd/ehlogate/internal/stage | grep --line-buffered -v -e '^ *---' -e '^==='
 
 faults: ## what clients see while things are done to ehlogate: the tables of README (ten minutes)
 	.ci/deps

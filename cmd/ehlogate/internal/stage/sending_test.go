@@ -3,6 +3,7 @@ package stage_test
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -188,6 +190,13 @@ func TestSending(t *testing.T) {
 			}
 		}
 	})
+	t.Run("doctor", func(t *testing.T) {
+		out := s.must(t, s.gate.Path, "doctor", "-c", filepath.Join(s.dir, "ehlogate.toml"), "--postfix-config", s.postfix.Config)
+		t.Log(out)
+		if !strings.Contains(out, "nothing found") {
+			t.Errorf("about the gateway:\n%s", out)
+		}
+	})
 	t.Run("content", func(t *testing.T) { s.content(t) })
 	t.Run("DANE", func(t *testing.T) { s.dane(t) })
 	t.Run("edits", func(t *testing.T) { s.edits(t) })
@@ -196,6 +205,7 @@ func TestSending(t *testing.T) {
 	t.Run("no open relay", func(t *testing.T) { s.relay(t) })
 	t.Run("only the denied", func(t *testing.T) { s.onlyDenied(t) })
 	t.Run("killed", func(t *testing.T) { s.killed(t) })
+	t.Run("without Postfix", func(t *testing.T) { s.withoutPostfix(t) })
 	if troubles, err := s.postfix.Maillog().Lines(regexp.MustCompile(`\b(panic|fatal|error): `), 0); err != nil || len(troubles) > 0 {
 		t.Errorf("the gateway's Postfix: %q, %v", troubles, err)
 	}
@@ -423,5 +433,20 @@ func (s *sending) killed(t *testing.T) {
 	}
 	say(t, "  of %d messages none was lost, and all were inspected and arrived over TLS; %s, which is denied, was offered STARTTLS by the backup in %d sessions of %d",
 		len(visits[0])+len(visits[1]), sources[0], offered[true], len(visits[0]))
+	s.is(t, unknownMachine, isDenied)
+}
+
+// withoutPostfix: who is intercepted is refused, and keeps his mail; who is trusted does not notice.
+func (s *sending) withoutPostfix(t *testing.T) {
+	if err := s.postfix.Stop(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.dial(t, s.inside, unknownMachine, net.JoinHostPort(outsideMX, "25")); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("while the gateway has no Postfix: %v", err)
+	}
+	s.is(t, bot, isTrusted) // since the edits
+	if err := s.postfix.Start(soon(t)); err != nil {
+		t.Fatal(err)
+	}
 	s.is(t, unknownMachine, isDenied)
 }
