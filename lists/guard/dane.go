@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/miekg/dns"
 
@@ -15,8 +14,6 @@ import (
 const (
 	maxHosts   = 50 // MX hosts of a domain, with their aliases
 	maxAliases = 8  // CNAME records in a row
-	// maxTTL is how long resolvers remember anything, whatever its TTL.
-	maxTTL = 7 * 24 * time.Hour
 )
 
 // findTLSA looks for TLSA records of the MX hosts of a domain (RFC 7672 section
@@ -36,7 +33,6 @@ func (g *Guard) findTLSA(ctx context.Context, domain string) (tlsaFound, error) 
 		case best.state == DANENone || best.state == DANEUnsure && f.state == DANESecured:
 			best.state, best.host = f.state, host
 		}
-		best.ttl = max(best.ttl, f.ttl)
 	}
 	// One host that promises is enough; for none all must be known.
 	if best.state == DANENone && failed != nil {
@@ -105,7 +101,7 @@ func (g *Guard) tlsaAt(ctx context.Context, host string) (tlsaFound, error) {
 	if err != nil || len(a.Records) == 0 {
 		return tlsaFound{state: DANENone}, err
 	}
-	found := tlsaFound{state: DANEUnsure, host: host, ttl: min(a.TTL, maxTTL)}
+	found := tlsaFound{state: DANEUnsure, host: host}
 	if !g.config.Local {
 		return found, nil
 	}

@@ -174,20 +174,6 @@ func TestDANE(t *testing.T) {
 	}
 }
 
-// Whatever host it was, others remember for their time that it has records.
-func TestLongestTTL(t *testing.T) {
-	w := newWorld(t)
-	w.dns.set(mx, "5 a.example.org.", "10 mail.example.org.", "20 b.example.org.", "30 c.example.org.")
-	for host, ttl := range map[string]time.Duration{"a": time.Minute, "mail": 2 * time.Hour, "b": time.Hour} {
-		q := "_25._tcp." + host + ".example.org TLSA"
-		w.dns.set(q, tlsa)
-		w.dns.change(q, func(a *resolve.Answer) { a.TTL, a.Authentic = ttl, true })
-	}
-	if d := w.domain(); d.DANE.State != DANESecured || !d.DANE.Until.Equal(base.Add(2*time.Hour)) {
-		t.Errorf("%+v", d)
-	}
-}
-
 func TestDANESequences(t *testing.T) {
 	there := func(ttl time.Duration, secured bool) func(*world) {
 		return func(w *world) {
@@ -217,33 +203,42 @@ func TestDANESequences(t *testing.T) {
 			{name: "restart long after", after: time.Second, restart: true, idle: true, holds: true, state: DANEUnknown},
 		},
 		"there and gone": {
-			{name: "there", publish: there(2*time.Hour, true), holds: true, state: DANESecured, until: 2 * time.Hour},
-			{name: "gone", after: time.Hour, publish: gone, holds: true, state: DANENone, until: 2 * time.Hour},
-			{name: "restart", restart: true, idle: true, holds: true, state: DANENone, until: 2 * time.Hour},
-			{name: "over", after: time.Hour, idle: true, state: DANENone},
+			{name: "there", publish: there(2*time.Hour, true), holds: true, state: DANESecured, until: 7 * day},
+			{name: "gone, perhaps just now", after: time.Hour, publish: gone, holds: true, state: DANENone, until: 7*day + time.Hour},
+			{name: "restart", after: day, restart: true, idle: true, holds: true, state: DANENone, until: 7*day + time.Hour},
+			{name: "nearly over", after: 6*day - time.Second, idle: true, holds: true, state: DANENone, until: 7*day + time.Hour},
+			{name: "over", after: time.Second, idle: true, state: DANENone},
 		},
+		// What is left of it in our resolver says nothing of the others.
 		"a short TTL": {
-			{name: "there", publish: there(time.Minute, true), holds: true, state: DANESecured, until: time.Minute},
-			{name: "at least until the next check", after: time.Hour, idle: true, holds: true, state: DANESecured, until: time.Minute},
-			{name: "a failed one", publish: down, holds: true, state: DANESecured, until: time.Minute},
-			{name: "restart", after: 7 * day, restart: true, idle: true, holds: true, state: DANESecured, until: time.Minute},
-			{name: "gone", publish: gone, state: DANENone},
+			{name: "there", publish: there(time.Minute, true), holds: true, state: DANESecured, until: 7 * day},
+			{name: "at least until the next check", after: 8 * day, idle: true, holds: true, state: DANESecured, until: 7 * day},
+			{name: "a failed one", publish: down, holds: true, state: DANESecured, until: 7 * day},
+			{name: "restart", after: day, restart: true, idle: true, holds: true, state: DANESecured, until: 7 * day},
+			{name: "gone, perhaps just now", publish: gone, holds: true, state: DANENone, until: 16 * day},
+			{name: "over", after: 7 * day, state: DANENone},
 		},
 		"a long TTL": {
 			{name: "there", publish: there(1000*day, true), holds: true, state: DANESecured, until: 7 * day},
 			{name: "gone", publish: gone, holds: true, state: DANENone, until: 7 * day},
 			{name: "over", after: 7 * day, state: DANENone},
 		},
+		"mail goes to another host": {
+			{name: "there", publish: there(time.Minute, true), holds: true, state: DANESecured, until: 7 * day},
+			{name: "resolvers know the first, and its records stand", after: day, publish: func(w *world) { w.dns.set(mx, "10 other.example.org.") },
+				holds: true, state: DANENone, until: 8 * day},
+			{name: "over", after: 7 * day, state: DANENone},
+		},
 		"DNSSEC goes": {
-			{name: "there", publish: there(time.Hour, true), holds: true, state: DANESecured, until: time.Hour},
-			{name: "insecure", publish: func(w *world) { there(time.Hour, false)(w); w.dns.validating() }, holds: true, state: DANENone, until: time.Hour},
-			{name: "over", after: time.Hour, state: DANENone},
+			{name: "there", publish: there(time.Hour, true), holds: true, state: DANESecured, until: 7 * day},
+			{name: "insecure", after: day, publish: func(w *world) { there(time.Hour, false)(w); w.dns.validating() }, holds: true, state: DANENone, until: 8 * day},
+			{name: "over", after: 7 * day, state: DANENone},
 		},
 		"the clock is set back": {
-			{name: "there", publish: there(day, true), holds: true, state: DANESecured, until: day},
-			{name: "by a month", after: -30 * day, restart: true, idle: true, holds: true, state: DANESecured, until: -29 * day},
-			{name: "gone", publish: gone, holds: true, state: DANENone, until: -29 * day},
-			{name: "over", after: day, state: DANENone},
+			{name: "there", publish: there(day, true), holds: true, state: DANESecured, until: 7 * day},
+			{name: "by a month", after: -30 * day, restart: true, idle: true, holds: true, state: DANESecured, until: -23 * day},
+			{name: "gone", publish: gone, holds: true, state: DANENone, until: -23 * day},
+			{name: "over", after: 7 * day, state: DANENone},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -75,12 +75,16 @@ func (d *domain) why(now time.Time) string {
 		switch {
 		case s.State == MTASTSUnknown:
 			add("%s", unknown("MTA-STS", d.stsTrouble))
-		case s.State == MTASTSEnforce && s.ended(now):
+		case s.State == MTASTSEnforce && s.Promise.ended(now):
 			add("its MTA-STS policy is to be enforced")
 		case s.State == MTASTSEnforce:
 			add("its MTA-STS policy is to be enforced, and senders remember it until %s", until)
+		case s.Promise.Given != nil:
+			add("its MTA-STS record is gone, but the policy is still served and to be enforced, and senders that know it may renew it: take it out")
 		case s.ID == "":
 			add("its MTA-STS policy is gone, but senders remember until %s that it was to be enforced", until)
+		case s.ID != s.Promise.By:
+			add("its MTA-STS policy is no longer to be enforced, but senders may keep the one before until %s", until)
 		default:
 			add("its MTA-STS policy is no longer to be enforced, but has the same id, so that senders keep the one before until %s: change the id", until)
 		}
@@ -94,7 +98,7 @@ func (d *domain) why(now time.Time) string {
 		case DANEUnsure:
 			add("its MX host %s has TLSA records, and nobody can tell whether DNSSEC secures them: let a validating resolver on loopback be the only one asked", t.Promise.By)
 		case DANENone:
-			add("its MX host %s had TLSA records, which others remember until %s", t.Promise.By, t.Promise.until().Format(time.RFC3339))
+			add("its MX host %s had TLSA records, and resolvers may remember that until %s", t.Promise.By, t.Promise.until().Format(time.RFC3339))
 		}
 	}
 	if all == nil {

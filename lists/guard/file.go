@@ -89,7 +89,9 @@ func decode(text []byte) (s stored, err error) {
 }
 
 // possible says whether a check can have seen p.
-func (p promise) possible() bool { return 0 <= p.Seconds && p.Seconds <= maxMaxAge }
+func (p promise) possible() bool {
+	return 0 <= p.Seconds && p.Seconds <= maxMaxAge && (p.Given == nil || 0 <= *p.Given && *p.Given <= maxMaxAge)
+}
 
 // remember gives what the state file is to hold. The caller locks.
 func (g *Guard) remember() []byte {

@@ -24,18 +24,20 @@ func TestStateFile(t *testing.T) {
 		text string // "": there is no file
 		want string // in the log; "": nothing
 	}{
-		"good":          {aState, ""},
-		"more keys":     {strings.Replace(aState, `"version"`, `"more":[],"version"`, 1), ""},
-		"none":          {"", ""},
-		"empty":         {" ", "unexpected end"},
-		"half of it":    {aState[:len(aState)/2], "unexpected end"},
-		"binary":        {"\x00\x01", "invalid character"},
-		"another":       {strings.Replace(aState, `"version":1`, `"version":2`, 1), "version 2, and 1 is known"},
-		"a word":        {strings.Replace(aState, `"none"`, `"maybe"`, 1), `"example.org" cannot be`},
-		"no word":       {`{"version":1,"domains":{"example.org":{}}}`, "cannot be"},
-		"for ever":      {strings.Replace(aState, `604800`, `31557601`, 1), "cannot be"},
-		"before it was": {strings.Replace(aState, `604800`, `-1`, 1), "cannot be"},
-		"too much":      {aState + strings.Repeat(" ", maxFile), "more than 1048576 bytes"},
+		"good":           {aState, ""},
+		"more keys":      {strings.Replace(aState, `"version"`, `"more":[],"version"`, 1), ""},
+		"none":           {"", ""},
+		"empty":          {" ", "unexpected end"},
+		"half of it":     {aState[:len(aState)/2], "unexpected end"},
+		"binary":         {"\x00\x01", "invalid character"},
+		"another":        {strings.Replace(aState, `"version":1`, `"version":2`, 1), "version 2, and 1 is known"},
+		"a word":         {strings.Replace(aState, `"none"`, `"maybe"`, 1), `"example.org" cannot be`},
+		"no word":        {`{"version":1,"domains":{"example.org":{}}}`, "cannot be"},
+		"for ever":       {strings.Replace(aState, `604800`, `31557601`, 1), "cannot be"},
+		"given for ever": {strings.Replace(aState, `604800`, `604800,"given":31557601`, 1), "cannot be"},
+		"given before":   {strings.Replace(aState, `604800`, `604800,"given":-1`, 1), "cannot be"},
+		"before it was":  {strings.Replace(aState, `604800`, `-1`, 1), "cannot be"},
+		"too much":       {aState + strings.Repeat(" ", maxFile), "more than 1048576 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			os.RemoveAll(path)
@@ -69,6 +71,28 @@ func TestStateFile(t *testing.T) {
 		if e := lines.LastEntry(); e == nil || !strings.Contains(fmt.Sprint(e.Data["error"]), "no regular file") {
 			t.Errorf("%s: %v", name, e)
 		}
+	}
+}
+
+// A file of an older version does not say how long what it knows is remembered
+// by those who get it after the last check.
+func TestOlderStateFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	must(t, os.WriteFile(path, []byte(`{"version":1,"domains":{"example.org":{
+		"mta_sts":{"state":"enforce","id":"a","checked":"2026-11-01T00:00:00Z","promise":{"by":"a","seen":"2026-11-01T00:00:00Z","seconds":86400}},
+		"dane":{"state":"secured","checked":"2026-11-01T00:00:00Z","promise":{"by":"mail.example.org","seen":"2026-11-01T00:00:00Z","seconds":3600}}}}}`), 0o600))
+	log, _ := newLog()
+	g := New(Config{Domains: []string{domainName}, State: path}, newResolver(), func() time.Time { return base }, log)
+	if d := g.State().Domains[0]; d.Promise != Promised || d.MTASTS.State != MTASTSEnforce || d.DANE.State != DANESecured {
+		t.Errorf("%+v", d)
+	}
+	g.Check(t.Context()) // and nothing is there
+	d := g.State().Domains[0]
+	if d.MTASTS.State != MTASTSNone || !d.MTASTS.Until.Equal(base.Add(8*day)) {
+		t.Errorf("%+v", d)
+	}
+	if d.DANE.State != DANENone || d.DANE.Until.Before(base.Add(7*day)) {
+		t.Errorf("%+v", d)
 	}
 }
 
@@ -174,6 +198,7 @@ func FuzzState(f *testing.F) {
 	for _, s := range []string{aState, "", "{}", `{"version":1}`, `{"version":1,"domains":null}`, `{"version":1,"domains":{"a":{"mta_sts":{"state":"enforce"},"dane":{"state":"secured"}}}}`} {
 		f.Add([]byte(s))
 	}
+	f.Add([]byte(strings.Replace(aState, `604800`, `604800,"given":86400`, 1)))
 	log, _ := newLog()
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := decode(text)
@@ -186,7 +211,7 @@ func FuzzState(f *testing.F) {
 			d.memory = m
 			d.STS.recall(base)
 			d.DANE.recall(base)
-			if d.STS.Promise.until().After(base.Add(maxMaxAge * time.Second)) {
+			if d.STS.Promise.until().After(base.Add(maxMaxAge*time.Second + dnsTime)) {
 				t.Errorf("%q promises until %v", name, d.STS.Promise.until())
 			}
 			g.judge(base, true)

@@ -53,14 +53,60 @@ func TestBootWithWrongClock(t *testing.T) {
 	if d := w.domain(); !w.Holds() {
 		t.Errorf("free when the clock is right again: %+v", d)
 	}
-	w.clock.add(30 * day)
+	w.clock.add(37 * day)
 	if d := w.domain(); w.Holds() {
 		t.Errorf("held for ever: %+v", d)
 	}
 }
 
+// Nor does it if the promise stands then, and goes before the clock is right.
+func TestGoneWhileClockIsWrong(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a", enforce(30*day))
+	w.domain()
+	w.clock.add(-365 * day)
+	w.publish("b", enforce(day)) // and the longer one is not lost for it
+	w.domain()
+	w.clock.add(30 * day)
+	w.domain()
+	w.publish("", "")
+	w.domain()
+	w.clock.add((365-30+37)*day - time.Second)
+	if d := w.domain(); !w.Holds() {
+		t.Errorf("free when the clock is right again: %+v", d)
+	}
+	w.clock.add(time.Second)
+	if d := w.domain(); w.Holds() {
+		t.Errorf("held for ever: %+v", d)
+	}
+}
+
+// While the process is away senders get what is published, until it goes.
+func TestGoneWhileAway(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.State = filepath.Join(t.TempDir(), "state.json")
+	w.start()
+	w.publish("a", enforce(day))
+	w.dns.set(mx, "10 mail.example.org.")
+	w.dns.set(mailTLSA, tlsa)
+	w.dns.secure(mailTLSA)
+	w.domain()
+	w.file.write(w.remember())
+	w.clock.add(60 * day)
+	w.publish("", "")
+	w.dns.set(mailTLSA)
+	w.start()
+	d := w.domain()
+	if want := base.Add(68 * day); d.Promise != Promised || !d.MTASTS.Until.Equal(want) {
+		t.Errorf("want until %v: %+v", want, d)
+	}
+	if want := base.Add(67 * day); !d.DANE.Until.Equal(want) {
+		t.Errorf("want until %v: %+v", want, d)
+	}
+}
+
 // A clock that was ahead when the promise was seen makes it no longer than
-// max_age from now on.
+// it could be from now on.
 func TestSeenByWrongClock(t *testing.T) {
 	w := newWorld(t)
 	w.clock.add(3650 * day)
@@ -71,7 +117,7 @@ func TestSeenByWrongClock(t *testing.T) {
 	if w.domain(); !w.Holds() {
 		t.Error("free at once")
 	}
-	w.clock.add(31 * day)
+	w.clock.add(37 * day)
 	if d := w.domain(); w.Holds() {
 		t.Errorf("held for ever: %+v", d)
 	}

@@ -5,16 +5,30 @@ import (
 	"time"
 )
 
+// dnsTime is how long a resolver may remember a record, whatever its TTL: RFC
+// 8767 section 4 recommends to cut every TTL to a week. It is not made shorter by
+// a TTL that is seen here, since that may be too short: a caching resolver tells
+// what is left of it, and first cuts it to a limit of its own, such as a day (by
+// unbound). The whole stands in signatures alone (RFC 4034 section 3.1.4), and
+// MX records, and those of a policy, need not have one.
+const dnsTime = 7 * 24 * time.Hour
+
 // promise is one that was seen, and for how long senders remember it. The zero
 // promise is none.
 type promise struct {
 	By      string    `json:"by,omitempty"`      // the id of the policy, or the MX host
-	Seen    time.Time `json:"seen,omitzero"`     // when senders may last have got it
-	Seconds int64     `json:"seconds,omitempty"` // for which they remember it from then on
+	Seen    time.Time `json:"seen,omitzero"`     // when senders may last have got it, as far as is known
+	Seconds int64     `json:"seconds,omitempty"` // for which they remember it from then on, if DNS leads them to it
 	// Since is when a clock was found to be before Seen, as long as it is.
 	Since time.Time `json:"since,omitzero"`
+	// Given is the Seconds of what the last good check found, which senders may
+	// get until the next one; nil: it found nothing.
+	Given *int64 `json:"given,omitempty"`
 }
 
+// until is when nobody remembers it any more. Resolvers may lead senders to it
+// for dnsTime after it went: by the TLSA records, by the MX record of a host
+// that has them, or by the record and the address of a policy.
 func (p promise) until() time.Time {
 	from := p.Seen
 	if !p.Since.IsZero() {
@@ -23,15 +37,34 @@ func (p promise) until() time.Time {
 	if from.IsZero() {
 		return time.Time{}
 	}
-	return from.Add(time.Duration(p.Seconds) * time.Second)
+	return from.Add(time.Duration(p.Seconds)*time.Second + dnsTime)
 }
 
-// renew notes that senders get it now, and remember it for d. Those who
-// remember an earlier and longer one go on doing so.
-func (p *promise) renew(by string, d time.Duration, now time.Time) {
-	p.By = by
-	if !now.Add(d).Before(p.until()) {
-		p.Seen, p.Seconds, p.Since = now, int64(d/time.Second), time.Time{}
+// learn notes what a good check found: a promise that senders remember for d,
+// or none. What was found before went at some time after that, perhaps just
+// now, so senders may have got it until now.
+func (p *promise) learn(found bool, by string, d time.Duration, now time.Time) {
+	p.limit(now)
+	if p.Given != nil {
+		p.renew(*p.Given, now)
+	}
+	p.Given = nil
+	if found {
+		p.By, p.Given = by, new(int64(d/time.Second))
+		p.renew(*p.Given, now)
+	}
+}
+
+// renew notes that senders may have got it until now. Those who remember an
+// earlier and longer one go on doing so.
+func (p *promise) renew(seconds int64, now time.Time) {
+	next := promise{Seen: now, Seconds: seconds}
+	switch {
+	case next.until().Before(p.until()):
+	case p.Seen.After(now): // by a clock that may be right again
+		p.Seconds, p.Since = max(p.Seconds, seconds), now
+	default:
+		p.Seen, p.Seconds, p.Since = now, seconds, time.Time{}
 	}
 }
 
@@ -45,8 +78,26 @@ func (p *promise) limit(now time.Time) {
 	case p.Since.IsZero() || p.Since.After(now):
 		p.Since = now
 	case !now.Before(p.until()):
-		*p = promise{}
+		*p = promise{By: p.By, Given: p.Given}
 	}
+}
+
+// ended: nobody remembers it, if it went when the last check had found it.
+func (p *promise) ended(now time.Time) bool {
+	p.limit(now)
+	return !now.Before(p.until())
+}
+
+// stands says whether senders may get it, or remember it.
+func (p *promise) stands(now time.Time) bool { return !p.ended(now) || p.Given != nil }
+
+// recall makes use of what an earlier process wrote; found: its last check found
+// a promise. Older versions did not write Given, which is no more than Seconds.
+func (p *promise) recall(found bool, now time.Time) {
+	if found && p.Given == nil {
+		p.Given = new(p.Seconds)
+	}
+	p.limit(now)
 }
 
 // rely is for how long it is believed of an earlier process that there was no
@@ -86,13 +137,11 @@ type policyFound struct {
 
 func (s *sts) learn(f policyFound, now time.Time) {
 	s.State, s.ID, s.Checked = f.state, f.id, now
-	s.Promise.limit(now)
-	switch {
-	case f.cached:
-		s.Promise.renew(s.Promise.By, f.maxAge, now)
-	case f.state == MTASTSEnforce:
-		s.Promise.renew(f.id, f.maxAge, now)
+	by := f.id
+	if f.cached {
+		by = s.Promise.By
 	}
+	s.Promise.learn(f.cached || f.state == MTASTSEnforce, by, f.maxAge, now)
 }
 
 // miss notes that a policy of this id is announced, and could not be had here:
@@ -105,28 +154,17 @@ func (s *sts) miss(id string) {
 
 // promised says whether senders hold this domain to STARTTLS.
 //
-// Those who know a policy that is to be enforced keep it for its max_age, unless
-// they are shown the id of another one (RFC 8461 section 5.1). If the record
-// goes before that time they keep it, too, and so do those who did not come
-// while another policy was there (section 8.3).
+// Those who know a policy that is to be enforced may go by it for its max_age,
+// whatever is published meanwhile (RFC 8461 section 8.3): whether they look for
+// another id before is up to them, until a message would have to be bounced
+// (section 5.1). They defer it until then.
 func (s *sts) promised(now time.Time) bool {
-	switch s.State {
-	case MTASTSEnforce, MTASTSUnknown:
-		return true
-	}
-	superseded := s.ID != "" && s.ID != s.Promise.By
-	return !superseded && !s.ended(now)
-}
-
-// ended: nobody remembers a policy that is to be enforced.
-func (s *sts) ended(now time.Time) bool {
-	s.Promise.limit(now)
-	return !now.Before(s.Promise.until())
+	return s.State == MTASTSUnknown || s.Promise.stands(now)
 }
 
 // recall makes use of what an earlier process knew.
 func (s *sts) recall(now time.Time) {
-	s.Promise.limit(now)
+	s.Promise.recall(s.State == MTASTSEnforce, now)
 	if s.State == "" || !s.promised(now) && outdated(s.Checked, now) {
 		s.State, s.ID = MTASTSUnknown, ""
 	}
@@ -152,28 +190,24 @@ type dane struct {
 // tlsaFound is the outcome of a good check.
 type tlsaFound struct {
 	state DANE
-	host  string        // that has the records
-	ttl   time.Duration // for which others remember them
+	host  string // that has the records
 }
 
 func (d *dane) learn(f tlsaFound, now time.Time) {
 	d.State, d.Checked = f.state, now
-	d.Promise.limit(now)
-	if f.state != DANENone {
-		d.Promise.renew(f.host, f.ttl, now)
-	}
+	// Nobody remembers records for longer than resolvers do.
+	d.Promise.learn(f.state != DANENone, f.host, 0, now)
 }
 
 // promised says whether senders hold this domain to STARTTLS: as long as the
 // records are there, and then until resolvers forgot them.
 func (d *dane) promised(now time.Time) bool {
-	d.Promise.limit(now)
-	return d.State != DANENone || now.Before(d.Promise.until())
+	return d.State == DANEUnknown || d.Promise.stands(now)
 }
 
 // recall makes use of what an earlier process knew.
 func (d *dane) recall(now time.Time) {
-	d.Promise.limit(now)
+	d.Promise.recall(d.State == DANESecured || d.State == DANEUnsure, now)
 	if d.State == "" || !d.promised(now) && outdated(d.Checked, now) {
 		d.State = DANEUnknown
 	}

@@ -120,7 +120,7 @@ type Domain struct {
 type MTASTSState struct {
 	State   MTASTS    `json:"state"`            // what is published
 	ID      string    `json:"id,omitempty"`     // of that policy
-	Until   time.Time `json:"until,omitzero"`   // until then senders remember that it was to be enforced
+	Until   time.Time `json:"until,omitzero"`   // until then senders may remember that it was to be enforced
 	Checked time.Time `json:"checked,omitzero"` // the last good check
 }
 
@@ -128,7 +128,7 @@ type MTASTSState struct {
 type DANEState struct {
 	State   DANE      `json:"state"`            // what is published
 	Host    string    `json:"host,omitempty"`   // the MX host that has, or had, TLSA records
-	Until   time.Time `json:"until,omitzero"`   // until then others remember the records
+	Until   time.Time `json:"until,omitzero"`   // until then resolvers may remember the records, or that host
 	Checked time.Time `json:"checked,omitzero"` // the last good check
 }
 
@@ -147,7 +147,7 @@ func (g *Guard) State() State {
 		out := Domain{Name: d.name, Promise: v, Why: d.why(now), Checked: d.looked,
 			MTASTS: MTASTSState{State: d.STS.State, ID: d.STS.ID, Checked: d.STS.Checked},
 			DANE:   DANEState{State: d.DANE.State, Checked: d.DANE.Checked}}
-		if !d.STS.ended(now) {
+		if !d.STS.Promise.ended(now) {
 			out.MTASTS.Until = d.STS.Promise.until()
 		}
 		if until := d.DANE.Promise.until(); d.DANE.State != DANENone || now.Before(until) {

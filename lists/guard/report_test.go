@@ -49,22 +49,25 @@ func TestLog(t *testing.T) {
 		{"goes on", 22 * time.Hour, nil, nil},
 		{"daily", 2 * time.Hour, nil, []string{testLine}},
 		{"enforce", 0, func() { w.publish("b", enforce(2*day)) }, []string{
-			"warning: STARTTLS is promised to everybody for example.org: " + sts + "2026-12-05T02:00:00Z",
-			holdsLine + sts + "2026-12-05T02:00:00Z" + endsLine}},
+			"warning: STARTTLS is promised to everybody for example.org: " + sts + "2026-12-12T02:00:00Z",
+			holdsLine + sts + "2026-12-12T02:00:00Z" + endsLine}},
 		{"renewed", day, nil, nil},
+		{"without a record", 0, func() { w.publish("", enforce(2*day)) }, []string{
+			"warning: STARTTLS is promised to everybody for example.org: its MTA-STS record is gone, but the policy is still served and to be enforced, and senders that know it may renew it: take it out"}},
 		{"testing, with the same id", 0, func() { w.publish("b", aPolicy("testing", day)) }, []string{
-			"warning: STARTTLS is promised to everybody for example.org: its MTA-STS policy is no longer to be enforced, but has the same id, so that senders keep the one before until 2026-12-06T02:00:00Z: change the id"}},
-		{"gone", 0, func() { w.publish("", "") }, []string{
-			"warning: STARTTLS is promised to everybody for example.org: its MTA-STS policy is gone, but senders remember until 2026-12-06T02:00:00Z that it was to be enforced"}},
+			"warning: STARTTLS is promised to everybody for example.org: its MTA-STS policy is no longer to be enforced, but has the same id, so that senders keep the one before until 2026-12-13T02:00:00Z: change the id"}},
+		{"none, with a new id", 0, func() { w.publish("c", aPolicy("none", day)) }, []string{
+			"warning: STARTTLS is promised to everybody for example.org: its MTA-STS policy is no longer to be enforced, but senders may keep the one before until 2026-12-13T02:00:00Z"}},
+		{"gone", 0, func() { w.publish("", "") }, nil},
 		{"secured as well", 0, func() {
 			w.dns.set(mx, "10 mail.example.org.")
 			w.dns.set(mailTLSA, tlsa)
 			w.dns.secure(mailTLSA)
-		}, []string{"warning: STARTTLS is promised to everybody for example.org: its MTA-STS policy is gone, but senders remember until 2026-12-06T02:00:00Z that it was to be enforced; its MX host mail.example.org has TLSA records"}},
-		{"over, but secured", 3 * day, nil, []string{"warning: STARTTLS is promised to everybody for example.org: its MX host mail.example.org has TLSA records"}},
+		}, []string{"warning: STARTTLS is promised to everybody for example.org: its MTA-STS policy is gone, but senders remember until 2026-12-13T02:00:00Z that it was to be enforced; its MX host mail.example.org has TLSA records"}},
+		{"over, but secured", 9 * day, nil, []string{"warning: STARTTLS is promised to everybody for example.org: its MX host mail.example.org has TLSA records"}},
 		{"insecure", 0, func() { w.dns.validating(); w.dns.change(mailTLSA, func(a *resolve.Answer) { a.Authentic = false }) }, []string{
-			"warning: STARTTLS is promised to everybody for example.org: its MX host mail.example.org had TLSA records, which others remember until 2026-12-07T03:00:00Z"}},
-		{"over", time.Hour, nil, []string{noneLine, freeLine}},
+			"warning: STARTTLS is promised to everybody for example.org: its MX host mail.example.org had TLSA records, and resolvers may remember that until 2026-12-20T02:00:00Z"}},
+		{"over", 7 * day, nil, []string{noneLine, freeLine}},
 		{"unsure", 0, func() { w.dns.set(root, "a.root-servers.net.") }, []string{
 			"warning: for example.org a promise of STARTTLS is assumed: " + unsure, holdsLine + unsure + endsLine}},
 		{"goes on", 3 * day, nil, nil},
@@ -91,7 +94,7 @@ func TestLogAtStart(t *testing.T) {
 	w.cfg.State = filepath.Join(t.TempDir(), "state.json")
 	for _, s := range []struct{ policy, want string }{
 		{aPolicy("none", day), freeLine},
-		{enforce(day), holdsLine + "its MTA-STS policy is to be enforced, and senders remember it until 2026-12-02T00:00:00Z" + endsLine},
+		{enforce(day), holdsLine + "its MTA-STS policy is to be enforced, and senders remember it until 2026-12-09T00:00:00Z" + endsLine},
 	} {
 		w.publish("a", s.policy)
 		w.start()
@@ -120,16 +123,16 @@ func TestStateAsJSON(t *testing.T) {
 	must(t, err)
 	want := `{
  "holds": true,
- "why": "example.org: its MTA-STS policy is to be enforced, and senders remember it until 2026-12-02T00:00:00Z (2 domains in all)",
+ "why": "example.org: its MTA-STS policy is to be enforced, and senders remember it until 2026-12-09T00:00:00Z (2 domains in all)",
  "domains": [
   {
    "name": "example.org",
    "promise": "promised",
-   "why": "its MTA-STS policy is to be enforced, and senders remember it until 2026-12-02T00:00:00Z",
+   "why": "its MTA-STS policy is to be enforced, and senders remember it until 2026-12-09T00:00:00Z",
    "mta_sts": {
     "state": "enforce",
     "id": "a",
-    "until": "2026-12-02T00:00:00Z",
+    "until": "2026-12-09T00:00:00Z",
     "checked": "2026-12-01T00:00:00Z"
    },
    "dane": {

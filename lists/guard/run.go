@@ -101,7 +101,7 @@ func (g *Guard) round(ctx context.Context, due func(*domain, time.Time) bool) {
 func (g *Guard) check(ctx context.Context, d *domain) {
 	g.mu.Lock()
 	d.begun = g.now()
-	cached := !d.STS.ended(d.begun)
+	cached := d.STS.Promise.stands(d.begun)
 	g.mu.Unlock()
 	limited, cancel := context.WithTimeout(ctx, domainTime)
 	defer cancel()

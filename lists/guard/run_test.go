@@ -113,12 +113,17 @@ func TestEndsInTime(t *testing.T) {
 		r := newResolver()
 		r.set(mx, "10 mail.example.org.")
 		r.set(mailTLSA, tlsa)
-		r.change(mailTLSA, func(a *resolve.Answer) { a.TTL, a.Authentic = 100*time.Minute+time.Second, true })
+		r.secure(mailTLSA)
 		g, lines := runningAndLogging(t, Config{Domains: []string{domainName}, Local: true}, r, time.Now)
 		r.set(mailTLSA)
-		time.Sleep(100 * time.Minute)
+		gaps(g, time.Hour) // it is seen to go
+		until := g.State().Domains[0].DANE.Until
+		if !until.After(time.Now()) {
+			t.Fatalf("over at once: %+v", g.State())
+		}
+		time.Sleep(time.Until(until) - time.Second)
 		synctest.Wait()
-		if !g.Holds() {
+		if d := g.State().Domains[0].DANE; !g.Holds() || d.State != DANENone || !d.Until.Equal(until) {
 			t.Errorf("over before its time: %+v", g.State())
 		}
 		lines.Reset()
