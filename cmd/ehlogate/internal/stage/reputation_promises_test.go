@@ -101,6 +101,7 @@ type promise struct {
 	mode         string // of its MTA-STS policy; "": it has none
 	tlsa         bool
 	fails        bool // from when senders know of it on, no check of it succeeds
+	withdrawn    bool // it is taken back once senders and ehlogate know of it; senders go by it all the same
 }
 
 const promisedZone = "safety.test"
@@ -110,14 +111,27 @@ var promises = []promise{
 	{name: "MTA-STS testing", domain: "testing.safety.test", mode: "testing"},
 	{name: "MTA-STS enforce", domain: "enforce.safety.test", mode: "enforce"},
 	{name: "TLSA", domain: "tlsa.safety.test", tlsa: true},
+	{name: "MTA-STS, withdrawn", domain: "was-enforce.safety.test", mode: "enforce", withdrawn: true},
+	{name: "TLSA, withdrawn", domain: "was-tlsa.safety.test", tlsa: true, withdrawn: true},
 	{name: "both, check failed", domain: "failed.safety.test", mode: "enforce", tlsa: true, fails: true},
 }
 
 func (p promise) mx() string { return "mx." + p.domain }
 
+// made: whoever relies on promises of this kind needs STARTTLS.
+func (p promise) made() bool { return p.mode == "enforce" || p.tlsa }
+
+// withdraw takes a promise back, at all servers that tell of it.
+func (p promise) withdraw(t *testing.T, from *dnstest.Zone) {
+	t.Helper()
+	for _, name := range []string{"_mta-sts." + p.domain, "mta-sts." + p.domain, "_25._tcp." + p.mx()} {
+		from.Remove(t, name+".")
+	}
+}
+
 // publish publishes all promises: a signed zone behind unbound, and policies on a web server; mx is the certificate of the
 // mail server. The zone of lists is there, too.
-func publish(t *testing.T, ca *authority, mx tls.Certificate, lists ...dnstest.Dataset) (*dnstest.Server, *dnstest.Unbound) {
+func publish(t *testing.T, ca *authority, mx tls.Certificate, lists ...dnstest.Dataset) (*dnstest.Zone, *dnstest.Server, *dnstest.Unbound) {
 	t.Helper()
 	web := servePolicies(t, ca)
 	spki := sha256.Sum256(mx.Leaf.RawSubjectPublicKeyInfo)
@@ -131,8 +145,9 @@ func publish(t *testing.T, ca *authority, mx tls.Certificate, lists ...dnstest.D
 			fmt.Fprintf(&zone, "_25._tcp.%s. TLSA 3 1 1 %s\n", p.mx(), hex.EncodeToString(spki[:]))
 		}
 	}
-	signed := dnstest.StartServer(t, dnstest.NewSignedZone(t, promisedZone, zone.String()))
-	return signed, dnstest.StartUnbound(t, append(signed.Upstreams(), dnstest.StartRbldnsd(t, lists...).Upstreams()...)...)
+	promised := dnstest.NewSignedZone(t, promisedZone, zone.String())
+	signed := dnstest.StartServer(t, promised)
+	return promised, signed, dnstest.StartUnbound(t, append(signed.Upstreams(), dnstest.StartRbldnsd(t, lists...).Upstreams()...)...)
 }
 
 // servePolicies serves the policies by HTTPS on an address of this machine's own, since nobody asks at any port but 443.

@@ -9,7 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -47,6 +47,7 @@ var senders = []sender{
 	{name: "plain", addr: "11.0.1.1"},
 	{name: "obeys MTA-STS", addr: "11.0.1.2", mtasts: true},
 	{name: "obeys DANE", addr: "11.0.1.3", dane: true},
+	{name: "broken TLS, on no list", addr: "11.0.1.4", broken: true},
 	{name: "broken TLS, on an own deny list", addr: "11.0.3.1", broken: true, own: true},
 	{name: "bot, in the deny zone", addr: "11.0.2.1", listed: true},
 	{name: "obeys both, in the deny zone", addr: "11.0.2.2", mtasts: true, dane: true, listed: true},
@@ -57,10 +58,10 @@ var senders = []sender{
 type outcome string
 
 const (
-	byTLS   outcome = "TLS"      // STARTTLS was offered, and the message delivered by TLS
-	inClear outcome = "clear"    // it was not, and the message was delivered without
-	kept    outcome = "**kept**" // it was not, and the sender relies on it: he keeps the message
-	failed  outcome = "**fails**"
+	byTLS   outcome = "TLS"       // STARTTLS was offered, and the message delivered by TLS
+	inClear outcome = "clear"     // it was not, and the message was delivered without
+	kept    outcome = "**kept**"  // it was not, and the sender relies on it: he keeps the message
+	failed  outcome = "**fails**" // it was, and the sender, who takes what is offered, cannot do it
 )
 
 // send delivers a message to a domain, if the sender does so at all.
@@ -126,19 +127,20 @@ func verifyDANE(state tls.ConnectionState, k known) error {
 	return errors.New("no TLSA record has the key of the server")
 }
 
+// relies: a promise was made to it by a means that it obeys.
+func (s sender) relies(p promise) bool { return s.mtasts && p.mode == "enforce" || s.dane && p.tlsa }
+
 // wants is what ought to come of it.
 func (s sender) wants(at stance, p promise) outcome {
-	promised := p.mode == "enforce" || p.tlsa
-	relies := s.mtasts && p.mode == "enforce" || s.dane && p.tlsa
 	hidden := s.own // by the operator, whatever was promised
 	switch at.name {
 	case "suppress", "shed":
-		hidden = hidden || !promised
+		hidden = hidden || !p.made()
 	case "DNS deny":
-		hidden = hidden || s.listed && !promised
+		hidden = hidden || s.listed && !p.made()
 	}
 	switch {
-	case hidden && relies:
+	case hidden && s.relies(p):
 		return kept
 	case hidden:
 		return inClear
@@ -153,13 +155,13 @@ func (s sender) wants(at stance, p promise) outcome {
 func TestSafety(t *testing.T) {
 	ca := newAuthority(t)
 	t.Setenv("SSL_CERT_FILE", ca.file)
-	dir, keys := tempDir(t), tempDir(t)
+	dir, keys, states := tempDir(t), tempDir(t), tempDir(t)
 	var hosts, domains []string
 	for _, p := range promises {
 		hosts, domains = append(hosts, p.mx()), append(domains, p.domain)
 	}
 	mx := ca.server(t, keys, hosts...)
-	signed, resolver := publish(t, ca, mx, dnstest.Dataset{Zone: "deny.test", Type: "ip4set", Text: "127.0.0.2\n11.0.2.0/24\n"})
+	zone, signed, resolver := publish(t, ca, mx, dnstest.Dataset{Zone: "deny.test", Type: "ip4set", Text: "127.0.0.2\n11.0.2.0/24\n"})
 
 	// Senders remember what they found out, also when nobody can find it out any more.
 	knows := map[string]known{}
@@ -187,14 +189,14 @@ resolvers = [%q]
 
 [guard]
 domains = [%q]
-state = ""
+state = %q
 
 %s[[list]]
 name = "own"
 action = "suppress"
 files = ["own.list"]
 
-`, resolver.Addr, p.domain, hereList)+at.lists, map[string]string{"here.list": hereFile, "own.list": "11.0.3.0/24\n"})
+`, resolver.Addr, p.domain, filepath.Join(states, name), hereList)+at.lists, map[string]string{"here.list": hereFile, "own.list": "11.0.3.0/24\n"})
 			s, param := mapped(name, gates[name].memcache)
 			services = append(services, s)
 			params.WriteString(param)
@@ -202,6 +204,24 @@ files = ["own.list"]
 	}
 	fmt.Fprintf(&params, "virtual_mailbox_domains = %s\nsmtpd_tls_cert_file = %s/mx.pem\nsmtpd_tls_key_file = %[2]s/mx.key\n", strings.Join(domains, " "), keys)
 	post := startPostfix(t, stage.PostfixConfig{Dir: dir, Services: services, Main: params.String(), Files: backupFiles})
+	for _, p := range promises {
+		if !p.withdrawn {
+			continue
+		}
+		for _, at := range stances {
+			gates[serviceOf(at, p)].awaitPromise(t, p, guard.Promised)
+		}
+		p.withdraw(t, zone)
+		resolver.Flush(t)
+		if k := discover(t, p, resolver.Addr, ca); k.mode != "" || len(k.tlsa) > 0 {
+			t.Fatalf("%s: senders still find %+v", p.name, k)
+		}
+		for _, at := range stances {
+			if err := gates[serviceOf(at, p)].Restart(soon(t)); err != nil { // it looks at once
+				t.Fatal(err)
+			}
+		}
+	}
 	for _, at := range stances {
 		for _, p := range promises {
 			gates[serviceOf(at, p)].prepare(t, at, p, post.Addr(serviceOf(at, p)))
@@ -241,8 +261,7 @@ files = ["own.list"]
 		if err != nil {
 			t.Errorf("%s, %s, %s: %v", c.s.name, c.at.name, c.p.name, err)
 		}
-		relies := c.s.mtasts && c.p.mode == "enforce" || c.s.dane && c.p.tlsa
-		if relies && !c.s.own && got != byTLS {
+		if c.s.relies(c.p) && !c.s.own && got != byTLS {
 			t.Errorf("%s, %s, %s: who relies on a promise is refused what was promised: %s", c.s.name, c.at.name, c.p.name, got)
 		}
 		return stage.Right, 0, nil
@@ -274,13 +293,16 @@ func serviceOf(at stance, p promise) string {
 // prepare waits until the gate knows what it can, and puts it under load if that is its stance.
 func (g *gate) prepare(t *testing.T, at stance, p promise, smtpd string) {
 	t.Helper()
-	want := map[bool]guard.Verdict{true: guard.Promised, false: guard.Free}[p.mode == "enforce" || p.tlsa]
-	if p.fails {
+	want := guard.Free
+	switch {
+	case p.fails:
 		want = guard.Assumed
+	case p.made():
+		want = guard.Promised
 	}
-	r := g.awaitReputation(t, patience, "a check of the promise", func(r *reputation) bool { return !r.Guard.Domains[0].Checked.IsZero() })
-	if got := r.Guard.Domains[0].Promise; got != want || r.Guard.Holds != (want != guard.Free) {
-		t.Fatalf("%s, %s: the guard says %+v, not %s", at.name, p.name, r.Guard, want)
+	d := g.awaitPromise(t, p, want)
+	if gone := d.MTASTS.State == guard.MTASTSNone && d.DANE.State == guard.DANENone; gone != (p.withdrawn || p.mode == "" && !p.tlsa) {
+		t.Fatalf("%s, %s: the guard finds %+v", at.name, p.name, d)
 	}
 	switch at.name {
 	case "DNS deny":
@@ -302,48 +324,13 @@ func (g *gate) prepare(t *testing.T, at stance, p promise, smtpd string) {
 	}
 }
 
-// safety is the table.
-type safety struct{ cells map[string]outcome }
-
-func newSafety(t *testing.T) *safety {
-	s := &safety{map[string]outcome{}}
-	t.Cleanup(func() { t.Log("\n" + s.markdown()) })
-	tables.Lock()
-	defer tables.Unlock()
-	tables.all = append(tables.all, s)
-	return s
-}
-
-func (s *safety) add(from sender, at stance, p promise, o outcome) {
-	s.cells[from.name+at.name+p.name] = o
-}
-
-// markdown has a row for each sender, and more than one where stances differ.
-func (s *safety) markdown() string {
-	var b strings.Builder
-	b.WriteString("### Who gets STARTTLS, and whose mail arrives\n\n" +
-		"TLS: STARTTLS was offered, and the message came by TLS; clear: it was not, and the message came without; **kept**: it was not,\n" +
-		"and the sender, who was promised it, did not send; **fails**: it was, and the handshake failed.\n\n| Sender | Stance |")
-	for _, p := range promises {
-		fmt.Fprintf(&b, " %s |", p.name)
+// awaitPromise waits until the gate has looked at a domain, and checks what it makes of it.
+func (g *gate) awaitPromise(t *testing.T, p promise, want guard.Verdict) guard.Domain {
+	t.Helper()
+	r := g.awaitReputation(t, patience, "a check of the promise", func(r *reputation) bool { return !r.Guard.Domains[0].Checked.IsZero() })
+	d := r.Guard.Domains[0]
+	if d.Promise != want || r.Guard.Holds != (want != guard.Free) {
+		t.Fatalf("%s: the guard says %+v, not %s", p.name, r.Guard, want)
 	}
-	fmt.Fprintf(&b, "\n|---|---|%s\n", strings.Repeat("---|", len(promises)))
-	for _, from := range senders {
-		var rows []string
-		names := map[string][]string{}
-		for _, at := range stances {
-			row := ""
-			for _, p := range promises {
-				row += fmt.Sprintf(" %s |", s.cells[from.name+at.name+p.name])
-			}
-			if !slices.Contains(rows, row) {
-				rows = append(rows, row)
-			}
-			names[row] = append(names[row], at.name)
-		}
-		for _, row := range rows {
-			fmt.Fprintf(&b, "| %s | %s |%s\n", from.name, strings.Join(names[row], ", "), row)
-		}
-	}
-	return b.String()
+	return d
 }
