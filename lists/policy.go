@@ -69,6 +69,9 @@ type Default interface {
 	// Told is what it was told last, if that is remembered, for those who
 	// report on a session; else what it would be told. It changes nothing.
 	Told(addr netip.Addr) Action
+	// Offered counts a new session that was offered STARTTLS before the default
+	// was asked, since it could not be found out who the client is.
+	Offered(addr netip.Addr)
 }
 
 // Offers remembers clients that were offered STARTTLS because something was not
@@ -120,8 +123,11 @@ func (p *Policy) decide(ctx context.Context, c Client, review bool) Decision {
 		v, decided = w.lists(ctx, p.Lists)
 		cancel()
 	}
-	if !decided {
+	switch {
+	case !decided:
 		v = w.theDefault(review)
+	case v.Reason == ReasonUnloaded && p.Shed != nil && !review && c.Addr.IsValid():
+		p.Shed.Offered(c.Addr)
 	}
 	if p.Offers != nil && c.Addr.IsValid() {
 		switch {

@@ -15,6 +15,7 @@ type slow struct {
 	names bool // it wants to know names
 
 	asked   int
+	offered int
 	started time.Time
 	saw     Client
 }
@@ -54,6 +55,7 @@ func (s *slow) Verify(ctx context.Context, _ netip.Addr) (string, Status) {
 func (s *slow) Holds() bool            { return s.then == Held }
 func (s *slow) Ask(netip.Addr) Action  { s.asked++; return Suppress }
 func (s *slow) Told(netip.Addr) Action { return Suppress }
+func (s *slow) Offered(netip.Addr)     { s.offered++ }
 
 var someone = Client{Addr: netip.MustParseAddr("192.0.2.1")}
 
@@ -261,5 +263,21 @@ func TestShed(t *testing.T) {
 	p.Lists[0].Source.(*slow).started = time.Now()
 	if p.Decide(t.Context(), someone); shed.asked != 1 {
 		t.Error("asked about a client that a list may hold")
+	}
+}
+
+// An offer for want of knowledge counts against those that the default makes, once a session.
+func TestOffersThatTheDefaultDoesNotMake(t *testing.T) {
+	shed := &slow{}
+	p := &Policy{Shed: shed, Lists: []*List{{Name: "allow", Action: Offer, Source: fixed(Unloaded)}}}
+	for range 2 {
+		if d := p.Decide(t.Context(), someone); d.Action != Offer || d.Reason != ReasonUnloaded {
+			t.Fatal(d.Action, d.Reason)
+		}
+	}
+	p.Review(t.Context(), someone)
+	p.Decide(t.Context(), Client{HELO: "x"}) // of whom nothing is known to count
+	if shed.asked != 0 || shed.offered != 2 {
+		t.Errorf("asked %d times, told of %d", shed.asked, shed.offered)
 	}
 }

@@ -31,6 +31,9 @@ type State struct {
 	// Turned are those of them that were suppressed though the client was
 	// offered STARTTLS shortly before: such clients alone came too often.
 	Turned uint64 `json:"turned"`
+	// Unloaded are further sessions that were offered STARTTLS because an allow
+	// list could not be asked. They use up offers to others.
+	Unloaded uint64 `json:"unloaded"`
 	// Shedding: a client that comes now is not offered STARTTLS.
 	Shedding bool `json:"shedding"`
 }
@@ -47,7 +50,7 @@ type Shed struct {
 	due    atomic.Int64 // when all offers so far would have been made one by one, ns since start
 	memory memory
 
-	offered, suppressed, turned atomic.Uint64
+	offered, suppressed, turned, unloaded atomic.Uint64
 }
 
 var _ lists.Default = (*Shed)(nil)
@@ -106,6 +109,21 @@ func (s *Shed) Ask(addr netip.Addr) lists.Action {
 	return is
 }
 
+// Offered implements lists.Default. There is no saying no to such a client, but
+// while they come, others are offered less; for at most as long as after a burst,
+// once they no longer do.
+func (s *Shed) Offered(netip.Addr) {
+	s.unloaded.Add(1)
+	now := s.now()
+	for {
+		due := s.due.Load()
+		ahead := min(s.wait(now, due)+s.gap, s.burst+s.more)
+		if s.due.CompareAndSwap(due, now+ahead) {
+			return
+		}
+	}
+}
+
 // Told implements lists.Default.
 func (s *Shed) Told(addr netip.Addr) lists.Action {
 	now := s.now()
@@ -120,7 +138,7 @@ func (s *Shed) Told(addr netip.Addr) lists.Action {
 
 // State tells what was decided so far.
 func (s *Shed) State() State {
-	return State{Offered: s.offered.Load(), Suppressed: s.suppressed.Load(), Turned: s.turned.Load(),
+	return State{Offered: s.offered.Load(), Suppressed: s.suppressed.Load(), Turned: s.turned.Load(), Unloaded: s.unloaded.Load(),
 		Shedding: s.wait(s.now(), s.due.Load()) > s.burst-s.gap}
 }
 

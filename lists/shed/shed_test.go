@@ -269,3 +269,36 @@ func BenchmarkAsk(b *testing.B) {
 		s.Ask(host(n & 0xfffff))
 	}
 }
+
+// Sessions that had to be offered STARTTLS use up offers to others, and when they no longer come, others are offered it again.
+func TestOffered(t *testing.T) {
+	const rate = 20
+	s, c := newShed(rate, time.Minute)
+	offers := func(seconds, forced, from int) (n int) {
+		for i := range seconds * 100 {
+			c.add(10 * time.Millisecond)
+			if i%100 < forced {
+				s.Offered(host(i))
+			}
+			if s.Ask(host(from+i)) == lists.Offer {
+				n++
+			}
+		}
+		return n
+	}
+	if n := offers(10, 0, 1<<16); n < 10*rate*95/100 || n > 10*rate*105/100 {
+		t.Errorf("alone: %d", n)
+	}
+	if n := offers(10, rate/2, 2<<16); n < 10*rate/2*9/10 || n > 10*rate/2*11/10 {
+		t.Errorf("beside half as many as allowed: %d", n)
+	}
+	if n := offers(10, 100, 3<<16); n > rate/4 {
+		t.Errorf("beside five times as many as allowed: %d", n)
+	}
+	if n := offers(10, 0, 4<<16); n < 8*rate {
+		t.Errorf("afterwards: %d", n)
+	}
+	if st := s.State(); st.Unloaded != 10*(rate/2+100) {
+		t.Errorf("%+v", st)
+	}
+}

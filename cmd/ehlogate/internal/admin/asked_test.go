@@ -93,8 +93,9 @@ stale_after = "1m"
 	if !strings.Contains(log.String(), "held back") || !strings.Contains(log.String(), "list=bots") {
 		t.Errorf("the log says %s", log.String())
 	}
-	await("/metrics", 200, `ehlogate_observed_total{action="suppress",list="bots",protocol="memcache"} 1`,
+	await("/metrics", 200, `ehlogate_held_back_total{list="bots",protocol="memcache"} 1`,
 		`ehlogate_dns_questions_total{by="address",result="answered",zone="bl.test"} 1`)
+	await("/api/v1/reputation", 200, `"held_back": 1`)
 	_, body := get("/api/v1/decision?addr=8.8.8.8")
 	var report struct {
 		HeldBack []struct{ List, Entry string } `json:"held_back"`

@@ -66,6 +66,11 @@ func (d *decider) Decide(ctx context.Context, c lists.Client) (out lists.Decisio
 	}
 	d.counter(&out.Verdict).Inc()
 	for _, v := range out.Observed {
+		if v.HeldBack {
+			d.w.heldBack.Add(1)
+			d.w.metrics.heldBack.WithLabelValues(d.protocol, v.ListName()).Inc()
+			continue
+		}
 		d.w.metrics.observed.WithLabelValues(d.protocol, v.Action.String(), v.ListName()).Inc()
 	}
 	if d.logs && (out.Action == lists.Suppress || len(out.Observed) > 0) && d.w.mayLog() {

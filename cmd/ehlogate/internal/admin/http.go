@@ -197,10 +197,12 @@ func (a *API) lists(w http.ResponseWriter, _ *http.Request) {
 func (a *API) reputation(w http.ResponseWriter, _ *http.Request) {
 	live := a.Engine.Live()
 	var body struct {
-		DNS   *dns.State   `json:"dns"`
-		Guard *guard.State `json:"guard"`
-		Shed  *shed.State  `json:"shed"`
+		DNS      *dns.State   `json:"dns"`
+		Guard    *guard.State `json:"guard"`
+		HeldBack uint64       `json:"held_back"` // suppressions, by the guard
+		Shed     *shed.State  `json:"shed"`
 	}
+	body.HeldBack = a.Watch.HeldBack()
 	if s := live.DNS(); s != nil {
 		st := s.State()
 		body.DNS = &st

@@ -17,6 +17,7 @@ type Metrics struct {
 	registry  *prometheus.Registry
 	decisions *prometheus.CounterVec
 	observed  *prometheus.CounterVec
+	heldBack  *prometheus.CounterVec
 	outcomes  *prometheus.CounterVec
 	seconds   prometheus.Histogram
 	conns     *prometheus.GaugeVec
@@ -31,6 +32,8 @@ func NewMetrics(e *engine.Engine) *Metrics {
 			Help: "Decisions by protocol, action, and the list that decided (empty: none did)."}, []string{"protocol", "action", "list"}),
 		observed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ehlogate_observed_total",
 			Help: "What would have been decided if a list, or the policy as a whole, did not merely observe."}, []string{"protocol", "action", "list"}),
+		heldBack: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ehlogate_held_back_total",
+			Help: "Suppressions that [guard] held back, by the list (empty: the default)."}, []string{"protocol", "list"}),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ehlogate_outcomes_total",
 			Help: "Sessions that policy or milter saw: suppressed, suppressed-encrypted, require-unmet, suppressed-submission."}, []string{"protocol", "outcome"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ehlogate_decision_seconds",
@@ -40,7 +43,7 @@ func NewMetrics(e *engine.Engine) *Metrics {
 		faults: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ehlogate_protocol_errors_total",
 			Help: "Requests that could not be understood, and connections that failed."}, []string{"protocol", "reason"}),
 	}
-	m.registry.MustRegister(m.decisions, m.observed, m.outcomes, m.seconds, m.conns, m.faults, listCollector{e}, askedCollector{e},
+	m.registry.MustRegister(m.decisions, m.observed, m.heldBack, m.outcomes, m.seconds, m.conns, m.faults, listCollector{e}, askedCollector{e},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -29,9 +29,10 @@ const faultPanic = "panic"
 
 // Watch counts and logs what a protocol does.
 type Watch struct {
-	metrics *Metrics
-	log     *logrus.Logger
-	lines   atomic.Int64 // that may still be written in this second; less than none: those left out
+	metrics  *Metrics
+	log      *logrus.Logger
+	lines    atomic.Int64  // that may still be written in this second; less than none: those left out
+	heldBack atomic.Uint64 // suppressions, by the guard
 
 	told    *lru.Cache[uint64, struct{}] // sessions and their outcomes
 	mu      sync.Mutex
@@ -84,6 +85,9 @@ func (w *Watch) nextSecond() {
 		w.log.WithField("decisions", n).Infof("more than %d decisions a second: some are not logged", decisionLines)
 	}
 }
+
+// HeldBack is how many suppressions the guard has held back, by all protocols.
+func (w *Watch) HeldBack() uint64 { return w.heldBack.Load() }
 
 // mayLog takes one of the lines that may be written in this second. It looks
 // at no clock: Run gives out new ones.

@@ -1,12 +1,19 @@
 package doctor
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"net/netip"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"ehlogate/lists"
 	"ehlogate/lists/guard"
+	"ehlogate/lists/resolve"
 )
 
 // unguarded tells who switched [guard] off what that means.
@@ -21,6 +28,37 @@ func (e *exam) unguarded() {
 			"records, senders that check defer their mail and bounce it in the end.",
 		Write: e.in("guard", `domains = ["example.org"] # all that are served here, in place of off`),
 	})
+}
+
+// promises looks whether one of the domains promised STARTTLS, as the daemon does.
+// What that remembers of earlier promises counts, if its file can be read here.
+func (e *exam) promises(ctx context.Context, servers []netip.AddrPort) {
+	c := e.gate.config
+	if !c.NeedsGuard() || len(c.Guard.Domains) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, dnsLimit)
+	defer cancel()
+	quiet := logrus.New()
+	quiet.SetOutput(io.Discard)
+	local := !slices.ContainsFunc(servers, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
+	g := guard.New(guard.Config{Domains: c.Guard.Domains, State: c.Guard.State, Local: local},
+		e.host.Ask(resolve.Config{Servers: servers, Timeout: c.DNS.Timeout, Tries: 3}), time.Now, quiet)
+	g.Check(ctx)
+	for _, d := range g.State().Domains {
+		if d.Promise == guard.Free {
+			continue
+		}
+		what := fmt.Sprintf("STARTTLS is promised to everybody for %s: %s", d.Name, d.Why)
+		if d.Promise == guard.Assumed {
+			what = fmt.Sprintf("for %s a promise of STARTTLS is assumed: %s", d.Name, d.Why)
+		}
+		e.add(Finding{
+			ID: "guard-holds", Severity: Note, Place: e.setting("guard.domains", "["+quoted(c.Guard.Domains)+"]"), What: what,
+			Why: "While that stands, STARTTLS is hidden by the lines of your own list files, and from nobody else: what the default, feeds and " +
+				"lists by DNS would hide is held back (ehlogate_held_back_total counts it).",
+		})
+	}
 }
 
 // served compares the domains that Postfix serves with those of [guard].

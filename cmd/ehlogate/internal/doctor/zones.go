@@ -20,12 +20,12 @@ import (
 const dnsLimit = 5 * time.Second
 
 // askDNS asks each resolver whether it is there, and each zone what every list
-// has to say, all at once.
+// has to say, all at once; then what the domains of [guard] promised.
 func (e *exam) askDNS(ctx context.Context, servers []netip.AddrPort, at Place) {
 	if e.host.Ask == nil || len(servers) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, dnsLimit)
+	limited, cancel := context.WithTimeout(ctx, dnsLimit)
 	defer cancel()
 	client := func(to ...netip.AddrPort) resolve.Asker {
 		return e.host.Ask(resolve.Config{Servers: to, Timeout: e.gate.config.DNS.Timeout, Tries: 3})
@@ -34,11 +34,11 @@ func (e *exam) askDNS(ctx context.Context, servers []netip.AddrPort, at Place) {
 	silent, faults := make([]error, len(servers)), make([]*Finding, len(zones))
 	var wg sync.WaitGroup
 	for i, s := range servers {
-		wg.Go(func() { silent[i] = reachable(ctx, client(s)) })
+		wg.Go(func() { silent[i] = reachable(limited, client(s)) })
 	}
 	all := client(servers...)
 	for i, z := range zones {
-		wg.Go(func() { faults[i] = judge(ctx, all, z) })
+		wg.Go(func() { faults[i] = judge(limited, all, z) })
 	}
 	wg.Wait()
 	answers := false
@@ -57,6 +57,9 @@ func (e *exam) askDNS(ctx context.Context, servers []netip.AddrPort, at Place) {
 			f.Place = Place{File: e.gate.File, Parameter: "zone", Value: zones[i].Name}
 			e.add(*f)
 		}
+	}
+	if answers {
+		e.promises(ctx, servers)
 	}
 }
 
