@@ -32,7 +32,7 @@ func newExport(o *options) *cobra.Command {
 	var e exporting
 	cmd := &cobra.Command{
 		Use:   "export --format FORMAT",
-		Short: "Write the policy as a static table, or as a set of a firewall",
+		Short: "Write the policy as a static table",
 		Long: `Writes the whole policy (holes, order of the lists, default) as a static table
 with identical decisions, for what cannot or should not ask the daemon:
 
