@@ -46,7 +46,7 @@ bench: ## what it costs, beside floors and peers: one table, and a plot in build
 	@test ! -e build/failed
 
 bench-quick: ## the parts of it that need no other servers, in small: that they work, and not how fast it is
-	go test -count=1 -v -run '^Test(Protocols|Noise|Latency|Milter|Reload|Idle|Lookup|Refusal|Shed|DNSStream)$$' ./cmd/ehlogate/internal/bench
+	go test -count=1 -v -run '^Test(Protocols|Noise|Latency|Milter|Reload|Idle|Lookup|Refusal|Shed|DNSStream|Sets)$$' ./cmd/ehlogate/internal/bench
 
 deb: ## build/ehlogate_VERSION_ARCH.deb, by debhelper; VERSION=... if not the one that git tells
 	@examples/debian/build

@@ -266,6 +266,11 @@ func TestSetBehindDNS(t *testing.T) {
 		if (err == nil) != good || good && len(ranges) != 1 || !good && !strings.Contains(err.Error(), `put "0" before it`) {
 			t.Errorf("behind a list by DNS that says %v: %v, %v", action, ranges, err)
 		}
+		// Nor is one that would be empty for want of it.
+		p.Policy.Lists, p.Sources = p.Policy.Lists[:1], p.Sources[:1]
+		if ranges, err := p.Set(t.Context(), action); err == nil || !strings.Contains(err.Error(), "the set would be empty") {
+			t.Errorf("with nothing but a list by DNS that says %v: %v, %v", action, ranges, err)
+		}
 	}
 }
 

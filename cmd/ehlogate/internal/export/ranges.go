@@ -32,9 +32,17 @@ func (p *Policy) Set(ctx context.Context, action lists.Action) ([]netipx.IPRange
 				ends.Name, l.Name)
 		}
 	}
-	return p.static().ranges(ctx, func(d lists.Decision) bool {
+	ranges := p.static().ranges(ctx, func(d lists.Decision) bool {
 		return d.Action == action && (action != lists.Offer || d.Reason == lists.ReasonListed)
-	}), nil
+	})
+	if len(ranges) == 0 {
+		for i, l := range p.Policy.Lists {
+			if p.Sources[i] == nil && l.Mode == lists.Enforce && l.Action == action {
+				return nil, fmt.Errorf("list %q is asked by DNS, and without it the set would be empty", l.Name)
+			}
+		}
+	}
+	return ranges, nil
 }
 
 func suppressed(d lists.Decision) bool { return d.Action == lists.Suppress }

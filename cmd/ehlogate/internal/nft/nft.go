@@ -65,7 +65,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // NAME4 and NAME6 in a table.
 type Set struct{ Family, Table, Name string }
 
-var word = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./\\]{0,62}$`) // an identifier of nft(8)
+var word = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]{0,62}$`) // an identifier of nft(8), with room for 4 or 6
 
 // ParseSet reads "FAMILY TABLE NAME".
 func ParseSet(text string) (Set, error) {

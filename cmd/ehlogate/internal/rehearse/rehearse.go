@@ -5,8 +5,8 @@
 // which rule kept the others from it. So nothing has to be known about what a
 // rule means, and nothing of this machine's network is touched.
 //
-// What is not tried: addresses other than those of neighbours, and what depends on
-// other rules of the machine.
+// What is not tried: addresses other than those of neighbours, what depends on
+// other rules of the machine, and more than 16 interfaces or 8 addresses of one.
 package rehearse
 
 import (
@@ -56,7 +56,7 @@ type Trial struct {
 // It fails if the rules cannot be loaded, or if there can be no namespaces
 // (CAP_SYS_ADMIN).
 func Try(ctx context.Context, m Machine, file string) ([]Trial, error) {
-	s, err := build(ctx, m)
+	s, err := build(ctx, m.bounded())
 	if err != nil {
 		return nil, err
 	}
@@ -120,12 +120,20 @@ func (s *scene) trials() (all []Trial) {
 	return all
 }
 
-// run makes the connections, all at once.
+// atOnce is how many connections are made at a time: each has a thread.
+const atOnce = 32
+
+// run makes the connections.
 func (s *scene) run(ctx context.Context, trials []Trial) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(trials))
+	room := make(chan struct{}, atOnce)
 	for i := range trials {
-		wg.Go(func() { errs[i] = trials[i].connect(ctx) })
+		room <- struct{}{}
+		wg.Go(func() {
+			errs[i] = trials[i].connect(ctx)
+			<-room
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)
@@ -162,9 +170,44 @@ type Machine struct {
 	Relays []netip.Addr
 }
 
-// maxInterfaces is how many of them are looked at: those of containers may be
-// many.
-const maxInterfaces = 16
+// Bounds on what is looked at: a machine may have hundreds of interfaces of
+// containers, or of addresses. Those through which it reaches others are always
+// among them.
+const (
+	maxInterfaces = 16
+	maxAddrs      = 8 // of an interface
+)
+
+// bounded leaves out the last of too many.
+func (m Machine) bounded() Machine {
+	out := func(i Interface) bool {
+		return slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == m.Out4 || p.Addr() == m.Out6 })
+	}
+	first := func(a, b bool) int { // those that are out
+		switch {
+		case a == b:
+			return 0
+		case a:
+			return -1
+		}
+		return 1
+	}
+	all := slices.Clone(m.Interfaces)
+	if len(all) > maxInterfaces {
+		slices.SortStableFunc(all, func(a, b Interface) int { return first(out(a), out(b)) })
+		all = all[:maxInterfaces]
+	}
+	for i := range all {
+		if addrs := slices.Clone(all[i].Addrs); len(addrs) > maxAddrs {
+			slices.SortStableFunc(addrs, func(a, b netip.Prefix) int {
+				return first(a.Addr() == m.Out4 || a.Addr() == m.Out6, b.Addr() == m.Out4 || b.Addr() == m.Out6)
+			})
+			all[i].Addrs = addrs[:maxAddrs]
+		}
+	}
+	m.Interfaces = all
+	return m
+}
 
 // ThisMachine is the one, or the network namespace, that we are in.
 func ThisMachine() (Machine, error) {

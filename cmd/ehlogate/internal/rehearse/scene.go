@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -54,12 +55,13 @@ func (s *scene) make(ctx context.Context, m Machine) (err error) {
 	if s.gateway, err = s.network(); err != nil {
 		return err
 	}
-	for _, sysctl := range []string{"net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"} {
-		if _, err := s.gateway.Run(ctx, "sysctl", "-q", sysctl); err != nil {
-			return err
+	for _, name := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
+		err := s.gateway.Do(func() error { return os.WriteFile("/proc/sys/net/"+name, []byte("1"), 0) })
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // the machine may be without IPv6
+			return fmt.Errorf("having the network of the trials forward packets: %w", err)
 		}
 	}
-	for _, i := range m.Interfaces[:min(maxInterfaces, len(m.Interfaces))] {
+	for _, i := range m.Interfaces {
 		l := &link{name: i.Name, nets: i.Addrs}
 		if l.ns, err = s.network(); err != nil {
 			return err

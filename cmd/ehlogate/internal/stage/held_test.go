@@ -230,6 +230,7 @@ func TestNotify(t *testing.T) {
 		t.Errorf("started %d times", n)
 	}
 	must(h.Signal(syscall.SIGSTOP))
+	until(t, "it stands still", func() bool { return h.Stopped() }) // else it may take the question, and be ended over it
 	if got := askAt(t, at, "get 192.0.2.1\n"); got != "200 starttls" {
 		t.Errorf("answered %q", got)
 	}

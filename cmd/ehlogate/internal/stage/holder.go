@@ -187,6 +187,13 @@ func (h *Holder) Signal(sig syscall.Signal) error {
 	return h.child.signal(sig)
 }
 
+// Stopped tells whether the process that runs stands still, some time after SIGSTOP.
+func (h *Holder) Stopped() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.child != nil && state(h.child.pid()) == 'T'
+}
+
 // Stop ends the program, which must end well, and lets go of the sockets.
 func (h *Holder) Stop(ctx context.Context) error {
 	if h.cancel == nil {

@@ -127,7 +127,7 @@ func (s *sending) startGateway(t *testing.T) {
 	layout := stage.LayoutOf(filepath.Join(s.dir, "postfix"))
 	main := s.localize(t, example(t, "sending-network/main.cf"), map[string]string{
 		"/etc/postfix/gateway-key.pem": layout.Config + "/key.pem", "/etc/postfix/gateway-cert.pem": layout.Config + "/cert.pem",
-		"\n#inspection = { inet:127.0.0.1:11332": "\ninspection = { inet:" + milter, "\ninspection =\n": "\n",
+		"\nsmtpd_client_message_rate_limit = 100\n": "\nsmtpd_client_message_rate_limit = 10000\n", "\n#inspection = { inet:127.0.0.1:11332": "\ninspection = { inet:" + milter, "\ninspection =\n": "\n",
 	})
 	s.postfix = startPostfix(t, stage.PostfixConfig{
 		Dir: filepath.Join(s.dir, "postfix"), Host: gatewayHost, Network: s.gateway, Resolver: "nameserver 127.0.0.1\n",

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -191,6 +192,9 @@ func TestSending(t *testing.T) {
 		}
 	})
 	t.Run("doctor", func(t *testing.T) {
+		if out := s.must(t, s.gate.Path, "check", "-c", filepath.Join(s.dir, "ehlogate.toml")); strings.Contains(out, "warning") {
+			t.Errorf("check:\n%s", out)
+		}
 		out := s.must(t, s.gate.Path, "doctor", "-c", filepath.Join(s.dir, "ehlogate.toml"), "--postfix-config", s.postfix.Config)
 		t.Log(out)
 		if !strings.Contains(out, "nothing found") {
@@ -198,6 +202,7 @@ func TestSending(t *testing.T) {
 		}
 	})
 	t.Run("content", func(t *testing.T) { s.content(t) })
+	t.Run("too many connections", func(t *testing.T) { s.tooMany(t) })
 	t.Run("DANE", func(t *testing.T) { s.dane(t) })
 	t.Run("edits", func(t *testing.T) { s.edits(t) })
 	t.Run("nothing is emptied", func(t *testing.T) { s.unloaded(t) })
@@ -222,6 +227,26 @@ func (s *sending) content(t *testing.T) {
 		t.Errorf("to nobody: %v", v.reply)
 	}
 	say(t, "To an address that does not exist: %v", v.reply)
+}
+
+// tooMany: one machine cannot take all of the gateway's processes.
+func (s *sending) tooMany(t *testing.T) {
+	const limit = 10 // in main.cf
+	for n := range limit + 1 {
+		c, err := s.dial(t, s.inside, customer40, net.JoinHostPort(outsideMX, "25"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		want := 220
+		if n == limit {
+			want = 421
+		}
+		if r, err := c.Banner(); err != nil || r.Code != want {
+			t.Errorf("connection %d: %v, %v; want %d", n+1, r, err, want)
+		}
+	}
+	s.is(t, unknownMachine, isUnknown) // others do not notice
 }
 
 // dane: where the key of the server outside is not the one that its domain published, the gateway keeps the message; where none
@@ -384,22 +409,18 @@ func (s *sending) killed(t *testing.T) {
 	var visits [len(sources)][]visit
 	var sent [len(sources)]atomic.Int32
 	var stop atomic.Bool
-	done := make(chan struct{})
-	defer func() { stop.Store(true); <-done }()
-	go func() {
-		defer close(done)
-		t.Run("senders", func(t *testing.T) {
-			for i, source := range sources {
-				t.Run(source, func(t *testing.T) {
-					t.Parallel()
-					for !stop.Load() {
-						visits[i] = append(visits[i], s.visit(t, source, "you@outside.test", ""))
-						sent[i].Add(1)
-					}
-				})
-			}
+	var senders sync.WaitGroup
+	defer func() { stop.Store(true); senders.Wait() }()
+	for i, source := range sources {
+		senders.Go(func() { // not t.Parallel, which would wait for other tests
+			t.Run(source, func(t *testing.T) {
+				for !stop.Load() {
+					visits[i] = append(visits[i], s.visit(t, source, "you@outside.test", ""))
+					sent[i].Add(1)
+				}
+			})
 		})
-	}()
+	}
 	some := func() { // the next but one has begun after now
 		t.Helper()
 		a, b := sent[0].Load()+5, sent[1].Load()+5
@@ -416,7 +437,7 @@ func (s *sending) killed(t *testing.T) {
 	}
 	some()
 	stop.Store(true)
-	<-done
+	senders.Wait()
 	offered := map[bool]int{}
 	for i := range sources {
 		for _, v := range visits[i] {

@@ -80,6 +80,8 @@ func TestSendingUnits(t *testing.T) {
 		m.run(t, "systemctl stop "+unit) // it would be tried again
 	})
 	t.Run("start", func(t *testing.T) {
+		m.write(t, map[string]string{"etc/nftables.conf": "flush ruleset\ntable inet filter { }\n"})
+		m.run(t, "systemctl start nftables.service")
 		trust("192.0.2.30\n")
 		m.run(t, "systemctl enable --now "+unit)
 		if got := set(); !strings.Contains(got, "{ 192.0.2.30 }") {
@@ -118,9 +120,18 @@ func TestSendingUnits(t *testing.T) {
 		m.write(t, map[string]string{"etc/ehlogate/port25.nft": rules})
 		m.run(t, "systemctl reload "+unit)
 	})
+	t.Run("a firewall that flushes all rules", func(t *testing.T) {
+		for _, verb := range []string{"restart", "reload"} {
+			m.run(t, "systemctl "+verb+" nftables.service")
+			until(t, verb+": the rules are there again", func() bool { return strings.Contains(set(), "{ 192.0.2.30 }") })
+			if state := strings.TrimSpace(m.run(t, "systemctl is-active "+unit)); state != "active" {
+				t.Errorf("after %s it is %s", verb, state)
+			}
+		}
+	})
 	t.Run("stop", func(t *testing.T) {
 		m.run(t, "systemctl stop "+unit)
-		if out := m.run(t, "nft list tables"); out != "" {
+		if out := m.run(t, "nft list tables"); out != "table inet filter\n" {
 			t.Errorf("left: %s", out)
 		}
 		if out, err := m.Run(soon(t), "systemctl", "is-active", "ehlogate-trusted.timer"); err == nil {

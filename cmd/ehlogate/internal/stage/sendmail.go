@@ -153,14 +153,19 @@ func (s *Sendmail) Start(ctx context.Context) error {
 	return nil
 }
 
-// serves waits until the daemon says behind mark that it accepts connections.
+// serves waits until the daemon says behind mark that it was started, and accepts connections: now and then it says so a
+// moment before it does.
 func (s *Sendmail) serves(ctx context.Context, mark int64) error {
+	accepts := ReadyDial(s.Addr())
 	return await(ctx, func() (bool, error) {
 		if exit, ended := s.daemon.exited(); ended {
 			return false, fmt.Errorf("it ended: %w", exit)
 		}
 		found, err := s.log.Lines(sendmailServes, mark)
-		return len(found) > 0, err
+		if err != nil || len(found) == 0 {
+			return false, err
+		}
+		return accepts(ctx, s.log, mark)
 	})
 }
 
