@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"strings"
 
 	"ehlogate/cmd/ehlogate/internal/rehearse"
 )
@@ -10,7 +11,8 @@ import (
 // file of nftables, with which a gateway intercepts mail.
 func Rules(file string, trials []rehearse.Trial) *Report {
 	var r Report
-	intercepted := 0
+	var through []string // interfaces
+	tried := map[string][]string{}
 	for _, t := range trials {
 		if t.Outcome == rehearse.Passed {
 			continue
@@ -44,14 +46,24 @@ func Rules(file string, trials []rehearse.Trial) *Report {
 			f.Why = "Submission ends at another server than the one whose name is in the client's settings: its password would go to the gateway."
 			f.Write = Write{file, []string{"only \"tcp dport 25\" in that rule"}}
 		case caught:
-			intercepted++
+			if tried[t.In] == nil {
+				through = append(through, t.In)
+			}
+			tried[t.In] = append(tried[t.In], t.From.String())
 			continue
 		default: // closed, which is for the operator to decide
 			continue
 		}
 		r.add(f)
 	}
-	if intercepted == 0 {
+	for _, in := range through {
+		r.add(Finding{
+			ID: "nft-intercepted", Severity: Note, Place: Place{File: file},
+			What: fmt.Sprintf("mail to port 25 that comes in through %s is intercepted: tried from %s", in, strings.Join(tried[in], ", ")),
+			Why:  "See that this is what you want of this interface. Machines in a set of the rules may be treated otherwise.",
+		})
+	}
+	if len(through) == 0 {
 		r.add(Finding{
 			ID: "nft-nobody", Severity: Warning, Place: Place{File: file},
 			What: "mail of no neighbour of this machine is intercepted",

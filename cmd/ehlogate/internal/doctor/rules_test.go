@@ -3,7 +3,6 @@ package doctor
 import (
 	"net/netip"
 	"slices"
-	"strings"
 	"testing"
 
 	"ehlogate/cmd/ehlogate/internal/rehearse"
@@ -30,9 +29,16 @@ func TestRules(t *testing.T) {
 		"inward":      {rehearse.Trial{From: far, In: "eth0", To: netip.AddrPortFrom(inside, 25), Inward: true, Outcome: rehearse.Lost, Rule: "r"}, "hazard nft-inward"},
 	} {
 		r := Rules("rules.nft", append(slices.Clip(good), tc.also))
-		got := ids(r)
-		if want := strings.TrimSpace(tc.want + ": rules.nft"); tc.want == "" && got != "" || tc.want != "" && !strings.HasPrefix(got, want) || strings.Count(got, "\n") > 1 {
-			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		want := "note nft-intercepted: rules.nft\n"
+		if tc.want != "" {
+			want = tc.want + ": rules.nft"
+			if tc.also.Rule != "" {
+				want += ": rule"
+			}
+			want += "\nnote nft-intercepted: rules.nft\n"
+		}
+		if got := ids(r); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 		for _, f := range r.Findings {
 			if f.What == "" || f.Why == "" {

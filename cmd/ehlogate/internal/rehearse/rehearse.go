@@ -23,8 +23,9 @@ import (
 	"ehlogate/cmd/ehlogate/internal/netns"
 )
 
-// patience is how long a connection may take that nobody answers.
-const patience = time.Second
+// patience is how long a connection may take that nobody answers: its first
+// packet is sent again after a second.
+const patience = 2500 * time.Millisecond
 
 // Outcome is what came of a connection.
 type Outcome int

@@ -81,6 +81,12 @@ func TestTry(t *testing.T) {
 				"own 198.51.100.2 203.0.113.25:25 passed": "own 198.51.100.2 203.0.113.25:25 caught by ip e mail: rule tcp dport 25 dnat to 192.0.2.1:10025",
 			},
 		},
+		"words that look like rules": {
+			rules: "table inet a-redirect { chain a-dnat { type filter hook output priority 0; tcp dport 25 accept comment \"drop or redirect\"\n}\n chain a-drop { type filter hook output priority 1; ip saddr 198.51.100.2 reject with tcp reset\n}\n}\n",
+			instead: map[string]string{
+				"own 198.51.100.2 203.0.113.25:25 passed": "own 198.51.100.2 203.0.113.25:25 lost by inet a-redirect a-drop: rule meta l4proto tcp ip saddr 198.51.100.2 reject with tcp reset",
+			},
+		},
 		"a wall": {
 			rules: "table inet e { chain f { type filter hook forward priority 0; tcp dport { 25, 587 } reject with tcp reset\n}\n chain o { type filter hook output priority 0; policy drop; ip saddr 198.51.100.2 accept; meta nfproto ipv6 accept\n}\n}\n",
 			instead: map[string]string{

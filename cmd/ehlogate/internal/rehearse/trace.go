@@ -31,17 +31,20 @@ type trace struct {
 	cmd *exec.Cmd
 
 	mu    sync.Mutex
-	ports map[string]uint16   // by the trace's id
-	rules map[uint16][]string // that were met, by source port
+	ports map[string]uint16 // by the trace's id
+	met   map[uint16][]met  // by source port
 	done  chan struct{}
 }
+
+// met is a rule, or the policy of a chain, that a packet met.
+type met struct{ chain, text string }
 
 // ready is the source port of connections that are made until the first is seen.
 const ready = firstPort - 1
 
 // trace starts it, and returns when it sees what happens.
 func (s *scene) trace(ctx context.Context) (*trace, error) {
-	t := &trace{ports: map[string]uint16{}, rules: map[uint16][]string{}, done: make(chan struct{})}
+	t := &trace{ports: map[string]uint16{}, met: map[uint16][]met{}, done: make(chan struct{})}
 	var out io.ReadCloser
 	err := s.gateway.Do(func() (err error) {
 		if _, err := nft.Run(ctx, tracing, "-f", "-"); err != nil {
@@ -67,7 +70,7 @@ func (s *scene) trace(ctx context.Context) (*trace, error) {
 	}()
 	knock := Trial{From: netip.MustParseAddr("127.0.0.1"), To: netip.MustParseAddrPort("127.0.0.1:9"), source: s.gateway, port: ready}
 	err = t.await(ctx, 5*time.Second, func() bool {
-		if len(t.rules[ready]) > 0 {
+		if len(t.met[ready]) > 0 {
 			return true
 		}
 		t.mu.Unlock()
@@ -116,7 +119,7 @@ func (t *trace) line(line string) {
 		return
 	}
 	if port, ok := t.ports[m[1]]; ok {
-		t.rules[port] = append(t.rules[port], fmt.Sprintf("%s %s: %s", m[2], m[3], m[4]))
+		t.met[port] = append(t.met[port], met{m[2] + " " + m[3], m[4]})
 	}
 }
 
@@ -141,18 +144,19 @@ func (t *trace) await(ctx context.Context, d time.Duration, seen func() bool) er
 	}
 }
 
-// elsewhere are statements that have a packet go elsewhere (nft(8)).
-var elsewhere = regexp.MustCompile(`\b(redirect|dnat|tproxy|queue)\b`)
-
-// refused are those that let it go nowhere.
-var refused = regexp.MustCompile(`\b(reject|drop)\b`)
+var (
+	elsewhere = regexp.MustCompile(`\b(redirect|dnat|tproxy|queue)\b`) // statements that have a packet go elsewhere (nft(8))
+	nowhere   = regexp.MustCompile(`\b(reject|drop)\b`)
+	quoted    = regexp.MustCompile(`"[^"]*"`) // comments, and names of interfaces
+)
 
 // decided finds the rule by which a connection did not arrive.
 func (t *trace) decided(ctx context.Context, port uint16) (rule string, o Outcome) {
-	find := func(re *regexp.Regexp) (found string) {
-		for _, r := range t.rules[port] {
-			if re.MatchString(r) && !strings.HasPrefix(r, "inet ehlogate_rehearsal ") {
-				return r
+	find := func(re *regexp.Regexp) string {
+		for _, m := range t.met[port] {
+			if re.MatchString(quoted.ReplaceAllString(m.text, "")) {
+				text, _, _ := strings.Cut(m.text, " (verdict")
+				return m.chain + ": " + strings.TrimSpace(text)
 			}
 		}
 		return ""
@@ -160,7 +164,7 @@ func (t *trace) decided(ctx context.Context, port uint16) (rule string, o Outcom
 	_ = t.await(ctx, patience, func() bool { // there need not be such a rule
 		if rule = find(elsewhere); rule != "" {
 			o = Caught
-		} else if rule = find(refused); rule != "" {
+		} else if rule = find(nowhere); rule != "" {
 			o = Lost
 		}
 		return rule != ""
@@ -168,6 +172,5 @@ func (t *trace) decided(ctx context.Context, port uint16) (rule string, o Outcom
 	if rule == "" {
 		return "", Lost
 	}
-	rule, _, _ = strings.Cut(rule, " (verdict")
-	return strings.TrimSpace(rule), o
+	return rule, o
 }
