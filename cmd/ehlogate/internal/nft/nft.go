@@ -148,16 +148,16 @@ type Change struct {
 // touched. It fails if the sets are not there, or cannot hold them.
 func (s Set) Difference(ctx context.Context, want []netipx.IPRange) (Change, error) {
 	c := Change{Set: s}
+	held, err := s.read(ctx)
+	if err != nil {
+		return Change{}, err
+	}
 	var remove, add strings.Builder
-	for _, f := range families {
-		have, err := s.read(ctx, f.suffix, f.typ)
-		if err != nil {
-			return Change{}, err
-		}
-		gone, fresh := difference(have, of(want, f.is4))
+	for i, f := range families {
+		gone, fresh := difference(held[i], of(want, f.is4))
 		s.elements(&remove, "delete", f.suffix, gone)
 		s.elements(&add, "add", f.suffix, fresh)
-		c.Held += len(have)
+		c.Held += len(held[i])
 		c.Removed += len(gone)
 		c.Added += len(fresh)
 	}
@@ -196,6 +196,8 @@ func (c Change) Apply(ctx context.Context) error {
 	return c.Set.explain(err)
 }
 
+const loadFirst = "load the rules that have it first"
+
 // explain adds what to do about a refusal.
 func (s Set) explain(err error) error {
 	var refused *Error
@@ -205,7 +207,7 @@ func (s Set) explain(err error) error {
 	case strings.Contains(refused.Said, "Operation not permitted"):
 		return fmt.Errorf("%w\nnftables takes root, or CAP_NET_ADMIN", err)
 	case strings.Contains(refused.Said, "No such file or directory"):
-		return fmt.Errorf("%w\nthere is no such set in this network: load the rules that have it first", err)
+		return fmt.Errorf("%w\n%s", err, loadFirst)
 	}
 	return err
 }

@@ -191,11 +191,11 @@ func TestParseSetName(t *testing.T) {
 }
 
 func FuzzParseElements(f *testing.F) {
-	f.Add([]byte(`{"nftables": [{"metainfo": {}}, {"set": {"type": "ipv4_addr", "flags": ["interval"], "elem": ["192.0.2.1", {"prefix": {"addr": "192.0.2.8", "len": 29}}, {"range": ["192.0.2.20", "192.0.2.30"]}, {"elem": {"val": "192.0.2.40", "comment": "x"}}]}}]}`))
-	f.Add([]byte(`{"nftables": [{"set": {"type": ["ipv4_addr", "mark"], "flags": ["interval"]}}]}`))
-	f.Add([]byte(`{"nftables": [{"set": {"type": "ipv4_addr", "flags": ["interval"], "elem": [{"prefix": {"addr": "192.0.2.8", "len": 99}}, {"elem": {"val": {"elem": {"val": "::"}}}}]}}]}`))
+	f.Add([]byte(`{"nftables": [{"metainfo": {}}, {"set": {"name": "t", "type": "ipv4_addr", "flags": ["interval"], "elem": ["192.0.2.1", {"prefix": {"addr": "192.0.2.8", "len": 29}}, {"range": ["192.0.2.20", "192.0.2.30"]}, {"elem": {"val": "192.0.2.40", "comment": "x"}}]}}]}`))
+	f.Add([]byte(`{"nftables": [{"set": {"name": "t", "type": ["ipv4_addr", "mark"], "flags": ["interval"]}}]}`))
+	f.Add([]byte(`{"nftables": [{"set": {"name": "t", "type": "ipv4_addr", "flags": ["interval"], "elem": [{"prefix": {"addr": "192.0.2.8", "len": 99}}, {"elem": {"val": {"elem": {"val": "::"}}}}]}}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		ranges, err := parseSet(text, "ipv4_addr")
+		ranges, err := parseSet(text, "t", "ipv4_addr")
 		if err != nil {
 			return
 		}

@@ -3,6 +3,7 @@ package nft
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -10,26 +11,28 @@ import (
 	"go4.org/netipx"
 )
 
-// read gives what one of the sets holds, in order.
-func (s Set) read(ctx context.Context, suffix, typ string) ([]netipx.IPRange, error) {
-	name := s.String() + suffix
-	out, err := Run(ctx, "", "-j", "list", "set", s.Family, s.Table, s.Name+suffix)
+// read gives what both sets hold, each in order. It asks once, for the whole
+// table: whatever nft is asked, it first gets all that the table has.
+func (s Set) read(ctx context.Context) (held [len(families)][]netipx.IPRange, err error) {
+	out, err := Run(ctx, "", "-j", "list", "table", s.Family, s.Table)
 	if err != nil {
-		return nil, s.explain(err)
+		return held, s.explain(err)
 	}
-	ranges, err := parseSet(out, typ)
-	if err != nil {
-		return nil, fmt.Errorf("the set %s: %w", name, err)
+	for i, f := range families {
+		if held[i], err = parseSet(out, s.Name+f.suffix, f.typ); err != nil {
+			return held, fmt.Errorf("the set %s%s: %w", s, f.suffix, err)
+		}
 	}
-	return ranges, nil
+	return held, nil
 }
 
-// parseSet reads what "nft -j list set" writes (libnftables-json(5)), for a set
-// of this type.
-func parseSet(text []byte, typ string) ([]netipx.IPRange, error) {
+// parseSet finds a set in what "nft -j list table" writes (libnftables-json(5)),
+// which must be of that type.
+func parseSet(text []byte, name, typ string) ([]netipx.IPRange, error) {
 	var all struct {
 		Nftables []struct {
 			Set *struct {
+				Name  string
 				Type  any
 				Flags []string
 				Elem  []json.RawMessage
@@ -40,7 +43,7 @@ func parseSet(text []byte, typ string) ([]netipx.IPRange, error) {
 		return nil, fmt.Errorf("nft wrote what cannot be read: %w", err)
 	}
 	for _, n := range all.Nftables {
-		if n.Set == nil {
+		if n.Set == nil || n.Set.Name != name {
 			continue
 		}
 		if n.Set.Type != typ || !slices.Contains(n.Set.Flags, "interval") {
@@ -57,7 +60,7 @@ func parseSet(text []byte, typ string) ([]netipx.IPRange, error) {
 		slices.SortFunc(ranges, func(a, b netipx.IPRange) int { return a.From().Compare(b.From()) })
 		return ranges, nil
 	}
-	return nil, fmt.Errorf("nft wrote nothing about it")
+	return nil, errors.New("there is no such set: " + loadFirst)
 }
 
 // parseElement reads an address, {"prefix": {"addr", "len"}}, {"range": [from,
