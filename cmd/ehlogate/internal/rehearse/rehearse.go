@@ -74,11 +74,13 @@ func Try(ctx context.Context, m Machine, file string) ([]Trial, error) {
 	if err := s.run(ctx, trials); err != nil {
 		return nil, err
 	}
+	if err := s.knock(ctx, t, lastKnock, patience); err != nil {
+		return nil, err
+	}
 	for i := range trials {
-		if trials[i].Outcome == Passed {
-			continue
+		if trials[i].Outcome != Passed {
+			trials[i].Rule, trials[i].Outcome = t.decided(trials[i].port)
 		}
-		trials[i].Rule, trials[i].Outcome = t.decided(ctx, trials[i].port)
 	}
 	return trials, nil
 }

@@ -3,10 +3,10 @@ package rehearse
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -39,9 +39,6 @@ type trace struct {
 // met is a rule, or the policy of a chain, that a packet met.
 type met struct{ chain, text string }
 
-// ready is the source port of connections that are made until the first is seen.
-const ready = firstPort - 1
-
 // trace starts it, and returns when it sees what happens.
 func (s *scene) trace(ctx context.Context) (*trace, error) {
 	t := &trace{ports: map[string]uint16{}, met: map[uint16][]met{}, done: make(chan struct{})}
@@ -68,28 +65,49 @@ func (s *scene) trace(ctx context.Context) (*trace, error) {
 			t.line(lines.Text())
 		}
 	}()
-	knock := Trial{From: netip.MustParseAddr("127.0.0.1"), To: netip.MustParseAddrPort("127.0.0.1:9"), source: s.gateway, port: ready}
-	err = t.await(ctx, 5*time.Second, func() bool {
-		if len(t.met[ready]) > 0 {
-			return true
+	for i := 0; err == nil && !t.sees(firstKnock); i++ { // it takes a moment until it listens
+		if i == 100 {
+			err = errors.New("it shows nothing")
+		} else {
+			err = s.knock(ctx, t, firstKnock, 50*time.Millisecond)
 		}
-		t.mu.Unlock()
-		defer t.mu.Lock()
-		_ = s.gateway.Do(func() error {
-			d := net.Dialer{Timeout: patience, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(knock.From, ready))}
-			c, err := d.DialContext(ctx, "tcp", knock.To.String())
-			if err == nil {
-				c.Close()
-			}
-			return nil // nobody is there
-		})
-		return false
-	})
+	}
 	if err != nil {
 		t.stop()
-		return nil, fmt.Errorf("nft monitor trace shows nothing: %w", err)
+		return nil, fmt.Errorf("nft monitor trace: %w", err)
 	}
 	return t, nil
+}
+
+// Source ports of connections to nobody, which show how far the trace is.
+const firstKnock, lastKnock = firstPort - 2, firstPort - 1
+
+// knock makes such a connection, and waits for some time until it is in the
+// trace: then what came before it is there, too.
+func (s *scene) knock(ctx context.Context, t *trace, port uint16, patience time.Duration) error {
+	local := net.IPv4(127, 0, 0, 1)
+	err := s.gateway.Do(func() error {
+		d := net.Dialer{Timeout: time.Second, LocalAddr: &net.TCPAddr{IP: local, Port: int(port)}}
+		if c, err := d.DialContext(ctx, "tcp", "127.0.0.1:9"); err == nil {
+			c.Close()
+		}
+		return ctx.Err()
+	})
+	for end := time.Now().Add(patience); err == nil && !t.sees(port) && time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-time.After(2 * time.Millisecond): // polls a condition
+		}
+	}
+	return err
+}
+
+// sees tells whether a connection is in the trace.
+func (t *trace) sees(port uint16) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.met[port]) > 0
 }
 
 func (t *trace) stop() {
@@ -123,54 +141,27 @@ func (t *trace) line(line string) {
 	}
 }
 
-// await waits, for some time, until something was seen.
-func (t *trace) await(ctx context.Context, d time.Duration, seen func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		t.mu.Lock()
-		ok := seen()
-		t.mu.Unlock()
-		if ok {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
-}
-
 var (
 	elsewhere = regexp.MustCompile(`\b(redirect|dnat|tproxy|queue)\b`) // statements that have a packet go elsewhere (nft(8))
 	nowhere   = regexp.MustCompile(`\b(reject|drop)\b`)
 	quoted    = regexp.MustCompile(`"[^"]*"`) // comments, and names of interfaces
 )
 
-// decided finds the rule by which a connection did not arrive.
-func (t *trace) decided(ctx context.Context, port uint16) (rule string, o Outcome) {
-	find := func(re *regexp.Regexp) string {
+// decided finds the rule by which a connection did not arrive; there need not be
+// one.
+func (t *trace) decided(port uint16) (rule string, o Outcome) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, means := range []struct {
+		statement *regexp.Regexp
+		Outcome
+	}{{elsewhere, Caught}, {nowhere, Lost}} {
 		for _, m := range t.met[port] {
-			if re.MatchString(quoted.ReplaceAllString(m.text, "")) {
+			if means.statement.MatchString(quoted.ReplaceAllString(m.text, "")) {
 				text, _, _ := strings.Cut(m.text, " (verdict")
-				return m.chain + ": " + strings.TrimSpace(text)
+				return m.chain + ": " + strings.TrimSpace(text), means.Outcome
 			}
 		}
-		return ""
 	}
-	_ = t.await(ctx, patience, func() bool { // there need not be such a rule
-		if rule = find(elsewhere); rule != "" {
-			o = Caught
-		} else if rule = find(nowhere); rule != "" {
-			o = Lost
-		}
-		return rule != ""
-	})
-	if rule == "" {
-		return "", Lost
-	}
-	return rule, o
+	return "", Lost
 }
