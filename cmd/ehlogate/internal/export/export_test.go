@@ -195,7 +195,7 @@ func TestIdenticalDecisions(t *testing.T) {
 				t.Fatalf("seed %d: %v; these touch: %v", seed, err, ranges)
 			}
 		}
-		for range 300 {
+		for range 100 {
 			a := randomAddr(r)
 			d := p.Policy.Decide(t.Context(), lists.Client{Addr: a})
 			suppressed := d.Action == lists.Suppress
