@@ -22,7 +22,9 @@ func (p *Policy) Set(ctx context.Context, action lists.Action) ([]netipx.IPRange
 		return nil, err
 	}
 	var ends *lists.List
+	fed := false
 	for i, l := range p.Policy.Lists {
+		fed = fed || l.Mode == lists.Enforce && l.Action == action
 		switch {
 		case l.Mode == lists.Observe:
 		case p.Sources[i] == nil && l.Action != lists.Suppress && ends == nil:
@@ -30,6 +32,14 @@ func (p *Policy) Set(ctx context.Context, action lists.Action) ([]netipx.IPRange
 		case p.Sources[i] != nil && l.Action == action && ends != nil:
 			return nil, fmt.Errorf("list %q is asked by DNS, and without it nobody is known to get as far as list %q: put %[2]q before it in the config",
 				ends.Name, l.Name)
+		}
+	}
+	if !fed && (action == lists.Offer || p.Policy.Default != action) {
+		return nil, fmt.Errorf("no list that is enforced has action = %q, so the set would be empty: for one that is to be empty, have a list of comments", action)
+	}
+	for i, l := range p.Policy.Lists {
+		if s := p.Sources[i]; s != nil && l.Mode == lists.Enforce && l.Action == action && len(s.State().Files) == 0 {
+			return nil, fmt.Errorf("no file matches files = [...] of list %q: for one that is to be empty, have a file of comments", l.Name)
 		}
 	}
 	ranges := p.static().ranges(ctx, func(d lists.Decision) bool {

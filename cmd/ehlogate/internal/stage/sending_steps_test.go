@@ -24,6 +24,10 @@ func (s *sending) content(t *testing.T) {
 		t.Errorf("to nobody: %v", v.reply)
 	}
 	say(t, "To an address that does not exist: %v", v.reply)
+	// Nor does anything stay: root@ the gateway has no mailbox.
+	if v = s.visit(t, bot, "root@["+gatewayOutside+"]", ""); v.reply.Code != 550 || !strings.Contains(v.reply.String(), "no mailboxes here") {
+		t.Errorf("to root: %v", v.reply)
+	}
 }
 
 // tooMany: one machine cannot take all of the gateway's processes.

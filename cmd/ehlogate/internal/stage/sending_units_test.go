@@ -121,13 +121,26 @@ func TestSendingUnits(t *testing.T) {
 		m.run(t, "systemctl reload "+unit)
 	})
 	t.Run("a firewall that flushes all rules", func(t *testing.T) {
-		for _, verb := range []string{"restart", "reload"} {
-			m.run(t, "systemctl "+verb+" nftables.service")
-			until(t, verb+": the rules are there again", func() bool { return strings.Contains(set(), "{ 192.0.2.30 }") })
+		back := func(after string) {
+			t.Helper()
+			until(t, after+": the rules are there again", func() bool { return strings.Contains(set(), "{ 192.0.2.30 }") })
 			if state := strings.TrimSpace(m.run(t, "systemctl is-active "+unit)); state != "active" {
-				t.Errorf("after %s it is %s", verb, state)
+				t.Errorf("after %s it is %s", after, state)
 			}
 		}
+		for _, verb := range []string{"restart", "reload", "stop", "start"} {
+			m.run(t, "systemctl "+verb+" nftables.service")
+			if verb != "stop" {
+				back(verb)
+			}
+		}
+		m.run(t, "nft flush ruleset")
+		back("flush")
+		trust("192.0.2.300\n") // the trusted stay those of before
+		m.run(t, "systemctl reload nftables.service")
+		back("reload with a broken list")
+		trust("192.0.2.30\n")
+		m.run(t, "systemctl reload nftables.service")
 	})
 	t.Run("stop", func(t *testing.T) {
 		m.run(t, "systemctl stop "+unit)
