@@ -51,12 +51,14 @@ there, and each zone what every list has to say: 127.0.0.2 is on it, 127.0.0.1
 is not.
 
 With --nft the rules of a gateway that intercepts mail are tried out, before they
-are loaded: in a network namespace with the interfaces and addresses of this
-machine, where connections are made and it is seen which of them arrive. A hazard
-is mail of the gateway itself that comes back to it (a loop; --relay names another
-machine that sends it on), submission (465, 587) that is intercepted, and mail
-from outside that does not get in. That takes root, and nothing else is looked at
-unless it is named, too.
+are loaded: in a network namespace with the interfaces, addresses and rules of
+this machine, where connections are made and it is seen which of them arrive: of
+the gateway itself, of a neighbour in each network, and of some members of each
+set. A hazard is mail of the gateway itself that comes back to it (a loop; --relay
+names another machine that sends it on), submission (465, 587) that is
+intercepted, mail from outside that does not get in, and mail that is intercepted
+and does not get to the port that it is redirected to. That takes root, and
+nothing else is looked at unless it is named, too.
 
 Exit code 1 if there is a hazard, 0 otherwise.`,
 		Example: `  ehlogate doctor
@@ -133,18 +135,18 @@ func parseAddrs(texts []string) (addrs []netip.Addr, err error) {
 
 // rehearseRules tries out rules for this machine.
 func rehearseRules(ctx context.Context, file string, relays []netip.Addr, report *doctor.Report) error {
-	machine, err := rehearse.ThisMachine()
+	ctx, cancel := context.WithTimeout(ctx, rehearsalLimit)
+	defer cancel()
+	machine, err := rehearse.ThisMachine(ctx)
 	if err != nil {
 		return err
 	}
 	machine.Relays = relays
-	ctx, cancel := context.WithTimeout(ctx, rehearsalLimit)
-	defer cancel()
-	trials, err := rehearse.Try(ctx, machine, file)
+	tried, err := rehearse.Try(ctx, machine, file)
 	if err != nil {
 		return fmt.Errorf("trying out %s: %w", file, err)
 	}
-	report.Join(doctor.Rules(file, trials))
+	report.Join(doctor.Rules(file, tried))
 	return nil
 }
 

@@ -138,7 +138,7 @@ var needsHost = map[string]bool{
 	"nobody-listens": true, "stranger-answers": true, "no-answer": true,
 	"table-unreadable": true, "backup-unreadable": true, "memcache-file-unreadable": true,
 	// What is tried out, rules_test.go.
-	"nft-nobody": true, "nft-intercepted": true,
+	"nft-nobody": true, "nft-intercepted": true, "nft-untried": true,
 	// What is asked, zones_test.go and guard_test.go.
 	"guard-holds":     true,
 	"resolver-silent": true, "zone-silent": true, "zone-refuses": true, "zone-no-list": true, "zone-lists-all": true, "zone-lists-nothing": true,

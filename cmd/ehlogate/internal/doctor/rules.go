@@ -2,18 +2,17 @@ package doctor
 
 import (
 	"fmt"
-	"strings"
 
 	"ehlogate/cmd/ehlogate/internal/rehearse"
 )
 
 // Rules judges what became of the connections of a rehearsal of the rules in a
 // file of nftables, with which a gateway intercepts mail.
-func Rules(file string, trials []rehearse.Trial) *Report {
+func Rules(file string, tried rehearse.Result) *Report {
 	var r Report
 	var through []string // interfaces
-	tried := map[string][]string{}
-	for _, t := range trials {
+	from := map[string][]string{}
+	for _, t := range tried.Trials {
 		if t.Outcome == rehearse.Passed {
 			continue
 		}
@@ -46,11 +45,18 @@ func Rules(file string, trials []rehearse.Trial) *Report {
 			f.Why = "Submission ends at another server than the one whose name is in the client's settings: its password would go to the gateway."
 			f.Write = Write{file, []string{"only \"tcp dport 25\" in that rule"}}
 		case caught:
-			if tried[t.In] == nil {
+			if from[t.In] == nil {
 				through = append(through, t.In)
 			}
-			tried[t.In] = append(tried[t.In], t.From.String())
-			continue
+			from[t.In] = append(from[t.In], t.From.String())
+			if t.Blocked == "" {
+				continue
+			}
+			f.ID = "nft-blocked"
+			f.Place.Value = t.Blocked
+			f.What = fmt.Sprintf("mail that is intercepted, from %s through %s, does not reach the port to which it is redirected", t.From, t.In)
+			f.Why = "Who is intercepted waits in vain, and his mail bounces in the end. What one chain accepts, another may still drop."
+			f.Write = Write{"the chain of that rule", []string{"tcp dport THE-PORT ct status dnat accept"}}
 		default: // closed, which is for the operator to decide
 			continue
 		}
@@ -59,7 +65,7 @@ func Rules(file string, trials []rehearse.Trial) *Report {
 	for _, in := range through {
 		r.add(Finding{
 			ID: "nft-intercepted", Severity: Note, Place: Place{File: file},
-			What: fmt.Sprintf("mail to port 25 that comes in through %s is intercepted: tried from %s", in, strings.Join(tried[in], ", ")),
+			What: fmt.Sprintf("mail to port 25 that comes in through %s is intercepted: tried from %s", in, some(from[in])),
 			Why:  "See that this is what you want of this interface. Machines in a set of the rules may be treated otherwise.",
 		})
 	}
@@ -68,6 +74,13 @@ func Rules(file string, trials []rehearse.Trial) *Report {
 			ID: "nft-nobody", Severity: Warning, Place: Place{File: file},
 			What: "mail of no neighbour of this machine is intercepted",
 			Why:  "The rules may be for other interfaces or networks, or for machines that are not directly connected, which cannot be tried here.",
+		})
+	}
+	for _, what := range tried.Untried {
+		r.add(Finding{
+			ID: "nft-untried", Severity: Warning, Place: Place{File: file},
+			What: "not tried: " + what,
+			Why:  "What is not tried may hold a loop, or mail that gets nowhere.",
 		})
 	}
 	r.sort()

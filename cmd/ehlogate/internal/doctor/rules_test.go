@@ -26,9 +26,10 @@ func TestRules(t *testing.T) {
 		"relay":       {rehearse.Trial{From: inside, In: "eth1", To: netip.AddrPortFrom(far, 25), Own: true, Outcome: rehearse.Caught, Rule: "r"}, "hazard nft-loop"},
 		"own is lost": {rehearse.Trial{From: own, To: netip.AddrPortFrom(far, 25), Own: true, Outcome: rehearse.Lost}, "hazard nft-own-lost"},
 		"submission":  {rehearse.Trial{From: inside, In: "eth1", To: netip.AddrPortFrom(far, 587), Outcome: rehearse.Caught, Rule: "r"}, "hazard nft-submission"},
+		"blocked":     {rehearse.Trial{From: inside, In: "eth1", To: netip.AddrPortFrom(far, 25), Outcome: rehearse.Caught, Rule: "r", Blocked: "b"}, "hazard nft-blocked"},
 		"inward":      {rehearse.Trial{From: far, In: "eth0", To: netip.AddrPortFrom(inside, 25), Inward: true, Outcome: rehearse.Lost, Rule: "r"}, "hazard nft-inward"},
 	} {
-		r := Rules("rules.nft", append(slices.Clip(good), tc.also))
+		r := Rules("rules.nft", rehearse.Result{Trials: append(slices.Clip(good), tc.also)})
 		want := "note nft-intercepted: rules.nft\n"
 		if tc.want != "" {
 			want = tc.want + ": rules.nft"
@@ -46,7 +47,10 @@ func TestRules(t *testing.T) {
 			}
 		}
 	}
-	if got := ids(Rules("rules.nft", good[:1])); got != "warning nft-nobody: rules.nft\n" {
+	if got := ids(Rules("rules.nft", rehearse.Result{Trials: good, Untried: []string{"IPv6"}})); got != "warning nft-untried: rules.nft\nnote nft-intercepted: rules.nft\n" {
+		t.Errorf("%q", got)
+	}
+	if got := ids(Rules("rules.nft", rehearse.Result{Trials: good[:1]})); got != "warning nft-nobody: rules.nft\n" {
 		t.Errorf("%q", got)
 	}
 }

@@ -63,6 +63,37 @@ func parseSet(text []byte, name, typ string) ([]netipx.IPRange, error) {
 	return nil, errors.New("there is no such set: " + loadFirst)
 }
 
+// Members gives some addresses of each set of addresses that there is, at most so
+// many of one.
+func Members(ctx context.Context, most int) (all []netip.Addr, err error) {
+	out, err := Run(ctx, "", "-j", "list", "sets")
+	if err != nil {
+		return nil, err
+	}
+	var listed struct {
+		Nftables []struct {
+			Set *struct {
+				Type any
+				Elem []json.RawMessage
+			}
+		}
+	}
+	if err := json.Unmarshal(out, &listed); err != nil {
+		return nil, fmt.Errorf("nft wrote what cannot be read: %w", err)
+	}
+	for _, n := range listed.Nftables {
+		if n.Set == nil || n.Set.Type != "ipv4_addr" && n.Set.Type != "ipv6_addr" {
+			continue
+		}
+		for _, raw := range n.Set.Elem[:min(most, len(n.Set.Elem))] {
+			if r, err := parseElement(raw, 0); err == nil {
+				all = append(all, r.From())
+			}
+		}
+	}
+	return all, nil
+}
+
 // parseElement reads an address, {"prefix": {"addr", "len"}}, {"range": [from,
 // to]}, or {"elem": {"val": one of these}}.
 func parseElement(raw json.RawMessage, depth int) (r netipx.IPRange, err error) {

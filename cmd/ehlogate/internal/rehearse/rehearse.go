@@ -5,20 +5,26 @@
 // which rule kept the others from it. So nothing has to be known about what a
 // rule means, and nothing of this machine's network is touched.
 //
-// What is not tried: addresses other than those of neighbours, what depends on
-// other rules of the machine, and more than 16 interfaces or 8 addresses of one.
+// Neighbours are one of each network, and some of each set that the rules have.
+// The rules that the machine has already are loaded before them. What is not
+// tried, of what could matter, is said.
 package rehearse
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
+	"os/user"
+	"regexp"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ehlogate/cmd/ehlogate/internal/netns"
 )
@@ -48,41 +54,66 @@ type Trial struct {
 	Inward  bool // from far away to a neighbour
 	Outcome Outcome
 	Rule    string // if not Passed: the rule that decided, with its table and chain, if one is known
+	// Blocked is the rule that keeps a connection that was redirected to a port of
+	// this machine from getting there; "no rule" if none is known.
+	Blocked string
 
 	source *netns.Namespace
 	port   uint16 // of the source, which tells trials apart
 }
 
+// Result is what was tried.
+type Result struct {
+	Trials  []Trial
+	Untried []string // what was not, in words
+}
+
 // Try loads a file for nft -f, and makes the trials that there are for a machine.
-// It fails if the rules cannot be loaded, or if there can be no namespaces
-// (CAP_SYS_ADMIN).
-func Try(ctx context.Context, m Machine, file string) ([]Trial, error) {
-	s, err := build(ctx, m.bounded())
+// It fails if the rules cannot be loaded, if nothing can be tried, or if there
+// can be no namespaces (CAP_SYS_ADMIN).
+func Try(ctx context.Context, m Machine, file string) (Result, error) {
+	var r Result
+	m, r.Untried = m.bounded()
+	s, err := build(ctx, m)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	defer s.close()
+	if err := s.before(ctx, m.Rules); err != nil {
+		r.Untried = append(r.Untried, "how these rules and those that the machine has work together, which cannot be loaded here: "+err.Error())
+	}
 	if err := s.load(ctx, file); err != nil {
-		return nil, err
+		return r, err
 	}
-	trials := s.trials()
-	t, err := s.trace(ctx)
-	if err != nil {
-		return nil, err
+	if err := s.invite(ctx, m); err != nil {
+		return r, err
 	}
-	defer t.stop()
-	if err := s.run(ctx, trials); err != nil {
-		return nil, err
-	}
-	if err := s.knock(ctx, t, lastKnock, patience); err != nil {
-		return nil, err
-	}
-	for i := range trials {
-		if trials[i].Outcome != Passed {
-			trials[i].Rule, trials[i].Outcome = t.decided(trials[i].port)
+	r.Trials = s.trials()
+	for _, f := range []struct {
+		far  netip.Addr
+		name string
+	}{{far4, "IPv4"}, {far6, "IPv6"}} {
+		if s.has(f.far.Is4()) && s.out(f.far) == nil {
+			r.Untried = append(r.Untried, f.name+", by which this machine reaches nobody far away")
 		}
 	}
-	return trials, nil
+	t, err := s.trace(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer t.stop()
+	if err := s.run(ctx, r.Trials); err != nil {
+		return r, err
+	}
+	if err := s.knock(ctx, t, lastKnock, patience); err != nil {
+		return r, err
+	}
+	for i := range r.Trials {
+		if r.Trials[i].Outcome != Passed {
+			r.Trials[i].Rule, r.Trials[i].Outcome = t.decided(r.Trials[i].port)
+		}
+	}
+	return r, s.arrive(ctx, t, r.Trials)
 }
 
 // firstPort is the source of the first trial.
@@ -98,26 +129,31 @@ func (s *scene) trials() (all []Trial) {
 		t.port = firstPort + uint16(len(all))
 		all = append(all, t)
 	}
+	for _, own := range s.own {
+		if far := s.far(own); far.IsValid() {
+			add(Trial{From: own, To: netip.AddrPortFrom(far, 25), Own: true, source: s.gateway})
+		}
+	}
 	for _, l := range s.links {
 		for _, own := range l.addrs {
-			far := s.far(own)
-			if !far.IsValid() {
-				continue
+			if far := s.far(own); far.IsValid() {
+				add(Trial{From: own, To: netip.AddrPortFrom(far, 25), Own: true, source: s.gateway})
 			}
-			add(Trial{From: own, To: netip.AddrPortFrom(far, 25), Own: true, source: s.gateway})
-			if l == s.out(own) {
-				continue
-			}
-			near := l.neighbour(own)
-			for _, port := range ports {
-				add(Trial{In: l.name, From: near, To: netip.AddrPortFrom(far, port), source: l.ns})
-			}
-			add(Trial{In: s.out(own).name, From: far, To: netip.AddrPortFrom(near, 25), Inward: true, source: s.out(own).ns})
 		}
-		for _, relay := range l.relays {
-			if far := s.far(relay); far.IsValid() && l != s.out(relay) {
-				add(Trial{In: l.name, From: relay, To: netip.AddrPortFrom(far, 25), Own: true, source: l.ns})
+		for _, near := range l.near {
+			far := s.far(near.addr)
+			if !far.IsValid() || l == s.out(near.addr) {
+				continue
 			}
+			if near.relay {
+				add(Trial{In: l.name, From: near.addr, To: netip.AddrPortFrom(far, 25), Own: true, source: l.ns})
+				continue
+			}
+			for _, port := range ports {
+				add(Trial{In: l.name, From: near.addr, To: netip.AddrPortFrom(far, port), source: l.ns})
+			}
+			out := s.out(near.addr)
+			add(Trial{In: out.name, From: far, To: netip.AddrPortFrom(near.addr, 25), Inward: true, source: out.ns})
 		}
 	}
 	return all
@@ -145,6 +181,9 @@ func (s *scene) run(ctx context.Context, trials []Trial) error {
 func (t *Trial) connect(ctx context.Context) error {
 	dialer := net.Dialer{Timeout: patience, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(t.From, t.port))}
 	return t.source.Do(func() error {
+		if t.Own && t.In == "" { // rules may know the user (meta skuid)
+			defer asPostfix()()
+		}
 		conn, err := dialer.DialContext(ctx, "tcp", t.To.String())
 		switch {
 		case err == nil:
@@ -157,121 +196,58 @@ func (t *Trial) connect(ctx context.Context) error {
 	})
 }
 
-// Interface is one of a machine's.
-type Interface struct {
-	Name  string
-	Addrs []netip.Prefix // each with the network in which it lies
-}
-
-// Machine is one that rules are for: interfaces, and the addresses from which it
-// would reach somebody far away, invalid if it cannot.
-type Machine struct {
-	Interfaces []Interface
-	Out4, Out6 netip.Addr
-	// Relays are neighbours that send the gateway's mail on, if it does not do so
-	// itself.
-	Relays []netip.Addr
-}
-
-// Bounds on what is looked at: a machine may have hundreds of interfaces of
-// containers, or of addresses. Those through which it reaches others are always
-// among them.
-const (
-	maxInterfaces = 16
-	maxAddrs      = 8 // of an interface
-)
-
-// bounded leaves out the last of too many.
-func (m Machine) bounded() Machine {
-	out := func(i Interface) bool {
-		return slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Addr() == m.Out4 || p.Addr() == m.Out6 })
-	}
-	first := func(a, b bool) int { // those that are out
-		switch {
-		case a == b:
-			return 0
-		case a:
-			return -1
-		}
-		return 1
-	}
-	all := slices.Clone(m.Interfaces)
-	if len(all) > maxInterfaces {
-		slices.SortStableFunc(all, func(a, b Interface) int { return first(out(a), out(b)) })
-		all = all[:maxInterfaces]
-	}
-	for i := range all {
-		if addrs := slices.Clone(all[i].Addrs); len(addrs) > maxAddrs {
-			slices.SortStableFunc(addrs, func(a, b netip.Prefix) int {
-				return first(a.Addr() == m.Out4 || a.Addr() == m.Out6, b.Addr() == m.Out4 || b.Addr() == m.Out6)
-			})
-			all[i].Addrs = addrs[:maxAddrs]
-		}
-	}
-	m.Interfaces = all
-	return m
-}
-
-// ThisMachine is the one, or the network namespace, that we are in.
-func ThisMachine() (Machine, error) {
-	var m Machine
-	all, err := net.Interfaces()
+// asPostfix has this thread open sockets as the user of Postfix, if there is one,
+// until the function that it returns is called.
+func asPostfix() (back func()) {
+	u, err := user.Lookup("postfix")
 	if err != nil {
-		return m, fmt.Errorf("looking for interfaces: %w", err)
+		return func() {}
 	}
-	for _, i := range all {
-		if i.Flags&net.FlagLoopback != 0 || i.Flags&net.FlagUp == 0 {
+	uid, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		return func() {}
+	}
+	before, err := unix.SetfsuidRetUid(uid)
+	if err != nil {
+		return func() {}
+	}
+	return func() { _, _ = unix.SetfsuidRetUid(before) }
+}
+
+// here finds the port of this machine to which a rule redirects.
+var here = regexp.MustCompile(`\bredirect to :(\d+)`)
+
+// arrive looks whether what is redirected to a port of this machine gets there,
+// if somebody listens.
+func (s *scene) arrive(ctx context.Context, t *trace, trials []Trial) error {
+	var again []Trial
+	var which []int
+	listening := map[string]bool{}
+	for i, trial := range trials {
+		m := here.FindStringSubmatch(trial.Rule)
+		if trial.Outcome != Caught || trial.In == "" || m == nil {
 			continue
 		}
-		addrs, err := i.Addrs()
-		if err != nil {
-			return m, fmt.Errorf("looking for the addresses of %s: %w", i.Name, err)
-		}
-		ours := Interface{Name: i.Name}
-		for _, a := range addrs {
-			if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLinkLocalUnicast() {
-				ours.Addrs = append(ours.Addrs, p)
+		if at := ":" + m[1]; !listening[at] { // of both families
+			listening[at] = true
+			if err := s.listen(s.gateway, at); err != nil {
+				return err
 			}
 		}
-		if len(ours.Addrs) > 0 {
-			m.Interfaces = append(m.Interfaces, ours)
+		trial.Outcome, trial.port = Passed, trial.port+uint16(len(trials))
+		again, which = append(again, trial), append(which, i)
+	}
+	if err := s.run(ctx, again); err != nil {
+		return err
+	}
+	if err := s.knock(ctx, t, finalKnock, patience); err != nil {
+		return err
+	}
+	for i, trial := range again {
+		if trial.Outcome == Passed {
+			continue
 		}
+		trials[which[i]].Blocked = cmp.Or(t.blocked(trial.port), "no rule")
 	}
-	if len(m.Interfaces) == 0 {
-		return m, errors.New("this machine has no interface with an address")
-	}
-	m.Out4, m.Out6 = outFrom(m.distant4()), outFrom(m.distant6())
-	return m, nil
-}
-
-// outFrom is the address from which the kernel would send to another; nothing is
-// sent.
-func outFrom(to netip.Addr) netip.Addr {
-	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 25)))
-	if err != nil {
-		return netip.Addr{}
-	}
-	defer conn.Close()
-	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-}
-
-// distant4 is an address, set aside for documentation (RFC 5737), that is in no
-// network of the machine: it stands for all that is far away.
-func (m Machine) distant4() netip.Addr {
-	return m.absent("203.0.113.25", "198.51.100.25", "192.0.2.25", "198.18.0.25")
-}
-
-// distant6 likewise (RFC 3849, RFC 9637).
-func (m Machine) distant6() netip.Addr { return m.absent("2001:db8:25::25", "3fff:25::25") }
-
-func (m Machine) absent(candidates ...string) netip.Addr {
-	for _, c := range candidates {
-		addr := netip.MustParseAddr(c)
-		if !slices.ContainsFunc(m.Interfaces, func(i Interface) bool {
-			return slices.ContainsFunc(i.Addrs, func(p netip.Prefix) bool { return p.Contains(addr) })
-		}) {
-			return addr
-		}
-	}
-	return netip.MustParseAddr(candidates[0])
+	return nil
 }

@@ -19,13 +19,11 @@ import (
 
 // scene is the machine and what surrounds it.
 type scene struct {
-	gateway *netns.Namespace
-	links   []*link
-	far4    netip.Addr
-	far6    netip.Addr
-	out4    *link
-	out6    *link
-	closers []io.Closer
+	gateway    *netns.Namespace
+	own        []netip.Addr // on loopback
+	links      []*link
+	out4, out6 *link
+	closers    []io.Closer
 }
 
 // link is an interface, and who is at its other end.
@@ -33,9 +31,14 @@ type link struct {
 	name  string
 	addrs []netip.Addr
 	nets  []netip.Prefix
-	// relays are neighbours that send our mail on.
-	relays []netip.Addr
-	ns     *netns.Namespace
+	near  []neighbour
+	ns    *netns.Namespace
+}
+
+// neighbour is somebody at the other end of a link.
+type neighbour struct {
+	addr  netip.Addr
+	relay bool // sends our mail on
 }
 
 // peer is what an interface is called at the other end.
@@ -43,7 +46,7 @@ const peer = "peer"
 
 // build makes the namespaces and joins them.
 func build(ctx context.Context, m Machine) (*scene, error) {
-	s := &scene{far4: m.distant4(), far6: m.distant6()}
+	s := &scene{own: m.Own}
 	if err := s.make(ctx, m); err != nil {
 		s.close()
 		return nil, err
@@ -61,6 +64,13 @@ func (s *scene) make(ctx context.Context, m Machine) (err error) {
 			return fmt.Errorf("having the network of the trials forward packets: %w", err)
 		}
 	}
+	var lo strings.Builder
+	for _, own := range m.Own {
+		fmt.Fprintf(&lo, "addr add %s/%d dev lo%s\n", own, own.BitLen(), nodad(own))
+	}
+	if _, err := s.gateway.Pipe(ctx, lo.String(), "ip", "-batch", "-"); err != nil {
+		return fmt.Errorf("giving loopback its addresses: %w", err)
+	}
 	for _, i := range m.Interfaces {
 		l := &link{name: i.Name, nets: i.Addrs}
 		if l.ns, err = s.network(); err != nil {
@@ -71,23 +81,25 @@ func (s *scene) make(ctx context.Context, m Machine) (err error) {
 		}
 		for _, p := range i.Addrs {
 			l.addrs = append(l.addrs, p.Addr())
-			switch p.Addr() {
-			case m.Out4:
-				s.out4 = l
-			case m.Out6:
-				s.out6 = l
-			}
+			l.near = append(l.near, neighbour{addr: l.beside(p)})
 		}
 		s.links = append(s.links, l)
+		if i.Name == m.Out4 {
+			s.out4 = l
+		}
+		if i.Name == m.Out6 {
+			s.out6 = l
+		}
+	}
+	if s.out4 == nil && s.out6 == nil {
+		return errNowhere
 	}
 	for _, relay := range m.Relays {
-		i := slices.IndexFunc(s.links, func(l *link) bool {
-			return slices.ContainsFunc(l.nets, func(p netip.Prefix) bool { return p.Contains(relay) })
-		})
-		if i < 0 {
+		l := s.towards(m, relay)
+		if l == nil {
 			return fmt.Errorf("the relay %s is in no network of this machine, so it cannot be tried what becomes of its mail", relay)
 		}
-		s.links[i].relays = append(s.links[i].relays, relay)
+		l.near = append(l.near, neighbour{relay, true})
 	}
 	for _, l := range s.links {
 		if err := s.address(ctx, l); err != nil {
@@ -95,6 +107,28 @@ func (s *scene) make(ctx context.Context, m Machine) (err error) {
 		}
 	}
 	return nil
+}
+
+// towards is the link at the other end of which an address is; nil if none is.
+func (s *scene) towards(m Machine, a netip.Addr) *link {
+	i := slices.IndexFunc(s.links, func(l *link) bool {
+		return slices.ContainsFunc(l.nets, func(p netip.Prefix) bool { return p.Contains(a) })
+	})
+	if i < 0 && m.Via != nil {
+		name := m.Via(a)
+		i = slices.IndexFunc(s.links, func(l *link) bool { return l.name == name })
+	}
+	if i < 0 {
+		return nil
+	}
+	return s.links[i]
+}
+
+// has tells whether the machine has an address of a family.
+func (s *scene) has(is4 bool) bool {
+	return slices.ContainsFunc(s.links, func(l *link) bool {
+		return slices.ContainsFunc(l.addrs, func(a netip.Addr) bool { return a.Is4() == is4 })
+	})
 }
 
 func (s *scene) network() (*netns.Namespace, error) {
@@ -126,69 +160,125 @@ func (s *scene) far(from netip.Addr) netip.Addr {
 	case s.out(from) == nil:
 		return netip.Addr{}
 	case from.Is4():
-		return s.far4
+		return far4
 	}
-	return s.far6
+	return far6
 }
 
-// neighbour is an address beside one of ours, in the same network if it has room.
-func (l *link) neighbour(own netip.Addr) netip.Addr {
-	for _, p := range l.nets {
-		if p.Addr() == own {
-			if next := own.Next(); p.Contains(next) && p.Contains(next.Next()) {
-				return next
-			}
-			if prev := own.Prev(); p.Contains(prev) {
-				return prev
-			}
-		}
+// beside is an address beside one of ours, in the same network if it has room.
+func (l *link) beside(p netip.Prefix) netip.Addr {
+	own := p.Addr()
+	if next := own.Next(); p.Contains(next) && p.Contains(next.Next()) {
+		return next
+	}
+	if prev := own.Prev(); p.Contains(prev) {
+		return prev
 	}
 	return own.Next()
 }
+
+// Transfer networks for an interface that leads far away without an address of
+// its own.
+var transfer = map[bool]netip.Prefix{true: netip.MustParsePrefix("100.127.255.1/30"), false: netip.MustParsePrefix("fdff:ffff::1/64")}
 
 // address gives both ends of a link their addresses and routes, and has the other
 // end listen.
 func (s *scene) address(ctx context.Context, l *link) error {
 	var ours, theirs strings.Builder
-	for _, relay := range l.relays {
-		fmt.Fprintf(&theirs, "addr replace %s/%d dev %s%s\n", relay, relay.BitLen(), peer, nodad(relay))
-	}
-	listen := map[netip.Addr][]uint16{}
+	var listen []netip.AddrPort
 	routed := map[bool]bool{}
-	for i, own := range l.addrs {
-		near := l.neighbour(own)
-		flags, anywhere := nodad(own), "0.0.0.0/0"
-		if own.Is6() {
-			anywhere = "::/0"
+	nets := slices.Clone(l.nets)
+	for _, far := range []netip.Addr{far4, far6} {
+		if l == s.out(far) && !slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Addr().Is4() == far.Is4() }) {
+			nets = append(nets, transfer[far.Is4()])
 		}
-		fmt.Fprintf(&ours, "addr add %s dev %s%s\n", l.nets[i], l.name, flags)
-		fmt.Fprintf(&ours, "route replace %s dev %s\n", near, l.name)
-		fmt.Fprintf(&theirs, "addr replace %s/%d dev %s%s\n", near, near.BitLen(), peer, flags)
+	}
+	for _, p := range nets {
+		own := p.Addr()
+		anywhere := map[bool]string{true: "0.0.0.0/0", false: "::/0"}[own.Is4()]
+		fmt.Fprintf(&ours, "addr add %s dev %s%s\n", p, l.name, nodad(own))
 		fmt.Fprintf(&theirs, "route replace %s dev %s\n", own, peer)
-		listen[near] = []uint16{25}
 		if routed[own.Is4()] {
 			continue
 		}
 		routed[own.Is4()] = true
+		if near := l.beside(p); !slices.Contains(l.nets, p) { // else it gets one below
+			fmt.Fprintf(&theirs, "addr add %s/%d dev %s%s\n", near, near.BitLen(), peer, nodad(near))
+		}
 		fmt.Fprintf(&theirs, "route replace %s via %s dev %s onlink\n", anywhere, own, peer)
 		if l == s.out(own) {
 			far := s.far(own)
-			fmt.Fprintf(&theirs, "addr add %s/%d dev %s%s\n", far, far.BitLen(), peer, flags)
+			fmt.Fprintf(&theirs, "addr add %s/%d dev %s%s\n", far, far.BitLen(), peer, nodad(far))
 			fmt.Fprintf(&ours, "route replace %s dev %s\n", anywhere, l.name)
-			listen[far] = ports
+			for _, port := range ports {
+				listen = append(listen, netip.AddrPortFrom(far, port))
+			}
 		}
 	}
-	if _, err := s.gateway.Pipe(ctx, ours.String(), "ip", "-batch", "-"); err != nil {
+	if err := s.both(ctx, l, ours.String(), theirs.String()); err != nil {
+		return err
+	}
+	for _, at := range listen {
+		if err := s.listen(l.ns, at.String()); err != nil {
+			return err
+		}
+	}
+	for _, n := range l.near {
+		if err := s.settle(ctx, l, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// both configures the two ends of a link.
+func (s *scene) both(ctx context.Context, l *link, ours, theirs string) error {
+	if _, err := s.gateway.Pipe(ctx, ours, "ip", "-batch", "-"); err != nil {
 		return fmt.Errorf("giving %s its addresses: %w", l.name, err)
 	}
-	if _, err := l.ns.Pipe(ctx, theirs.String(), "ip", "-batch", "-"); err != nil {
+	if _, err := l.ns.Pipe(ctx, theirs, "ip", "-batch", "-"); err != nil {
 		return fmt.Errorf("addressing the neighbour of %s: %w", l.name, err)
 	}
-	for addr, ports := range listen {
-		for _, port := range ports {
-			if err := s.listen(l.ns, netip.AddrPortFrom(addr, port)); err != nil {
-				return err
-			}
+	return nil
+}
+
+// settle gives a neighbour its place, and a server on port 25.
+func (s *scene) settle(ctx context.Context, l *link, n neighbour) error {
+	err := s.both(ctx, l, fmt.Sprintf("route replace %s dev %s\n", n.addr, l.name),
+		fmt.Sprintf("addr replace %s/%d dev %s%s\n", n.addr, n.addr.BitLen(), peer, nodad(n.addr)))
+	if err != nil {
+		return err
+	}
+	return s.listen(l.ns, netip.AddrPortFrom(n.addr, 25).String())
+}
+
+// maxMembers is how many neighbours a set is good for, and maxInvited all sets.
+const maxMembers, maxInvited = 8, 32
+
+// invite makes neighbours of some addresses that the sets of the rules hold, since
+// rules may be about nobody else.
+func (s *scene) invite(ctx context.Context, m Machine) error {
+	var held []netip.Addr
+	err := s.gateway.Do(func() (err error) {
+		held, err = nft.Members(ctx, maxMembers)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	invited := 0
+	for _, a := range held {
+		l := s.towards(m, a)
+		taken := func(l *link) bool {
+			return slices.Contains(l.addrs, a) || slices.ContainsFunc(l.near, func(n neighbour) bool { return n.addr == a })
+		}
+		if l == nil || l == s.out(a) || invited == maxInvited || slices.ContainsFunc(s.links, taken) || slices.Contains(s.own, a) {
+			continue
+		}
+		invited++
+		l.near = append(l.near, neighbour{addr: a})
+		if err := s.settle(ctx, l, l.near[len(l.near)-1]); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -204,15 +294,32 @@ func nodad(a netip.Addr) string {
 
 // listen has somebody take connections: the kernel does, into a queue that is
 // longer than there are trials.
-func (s *scene) listen(n *netns.Namespace, at netip.AddrPort) error {
+func (s *scene) listen(n *netns.Namespace, at string) error {
 	return n.Do(func() error {
-		l, err := net.Listen("tcp", at.String())
+		l, err := net.Listen("tcp", at)
 		if err != nil {
 			return fmt.Errorf("listening for the trials: %w", err)
 		}
 		s.closers = append(s.closers, l)
 		return nil
 	})
+}
+
+// before loads the rules that the machine has already.
+func (s *scene) before(ctx context.Context, rules string) error {
+	if rules == "" {
+		return nil
+	}
+	err := s.gateway.Do(func() error {
+		_, err := nft.Run(ctx, rules, "-f", "-")
+		return err
+	})
+	var refused *nft.Error
+	if errors.As(err, &refused) {
+		said, _, _ := strings.Cut(refused.Said, "\n")
+		return errors.New(said)
+	}
+	return err
 }
 
 // load loads the rules.

@@ -80,7 +80,7 @@ func (s *scene) trace(ctx context.Context) (*trace, error) {
 }
 
 // Source ports of connections to nobody, which show how far the trace is.
-const firstKnock, lastKnock = firstPort - 2, firstPort - 1
+const firstKnock, lastKnock, finalKnock = firstPort - 3, firstPort - 2, firstPort - 1
 
 // knock makes such a connection, and waits for some time until it is in the
 // trace: then what came before it is there, too.
@@ -150,18 +150,25 @@ var (
 // decided finds the rule by which a connection did not arrive; there need not be
 // one.
 func (t *trace) decided(port uint16) (rule string, o Outcome) {
+	if rule = t.first(port, elsewhere); rule != "" {
+		return rule, Caught
+	}
+	return t.first(port, nowhere), Lost
+}
+
+// blocked finds the rule by which a connection that was sent elsewhere did not
+// arrive there.
+func (t *trace) blocked(port uint16) (rule string) { return t.first(port, nowhere) }
+
+// first is the first rule that a connection met with such a statement.
+func (t *trace) first(port uint16, statement *regexp.Regexp) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, means := range []struct {
-		statement *regexp.Regexp
-		Outcome
-	}{{elsewhere, Caught}, {nowhere, Lost}} {
-		for _, m := range t.met[port] {
-			if means.statement.MatchString(quoted.ReplaceAllString(m.text, "")) {
-				text, _, _ := strings.Cut(m.text, " (verdict")
-				return m.chain + ": " + strings.TrimSpace(text), means.Outcome
-			}
+	for _, m := range t.met[port] {
+		if statement.MatchString(quoted.ReplaceAllString(m.text, "")) {
+			text, _, _ := strings.Cut(m.text, " (verdict")
+			return m.chain + ": " + strings.TrimSpace(text)
 		}
 	}
-	return "", Lost
+	return ""
 }
