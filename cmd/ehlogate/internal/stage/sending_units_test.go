@@ -124,9 +124,10 @@ func TestSendingUnits(t *testing.T) {
 		back := func(after string) {
 			t.Helper()
 			until(t, after+": the rules are there again", func() bool { return strings.Contains(set(), "{ 192.0.2.30 }") })
-			if state := strings.TrimSpace(m.run(t, "systemctl is-active "+unit)); state != "active" {
-				t.Errorf("after %s it is %s", after, state)
-			}
+			until(t, after+": the unit is active", func() bool {
+				out, _ := m.Run(soon(t), "systemctl", "is-active", unit) // it fails while it is not
+				return out == "active\n"
+			})
 		}
 		for _, verb := range []string{"restart", "reload", "stop", "start"} {
 			m.run(t, "systemctl "+verb+" nftables.service")
