@@ -127,7 +127,10 @@ func (s *sending) startGateway(t *testing.T) {
 	layout := stage.LayoutOf(filepath.Join(s.dir, "postfix"))
 	main := s.localize(t, example(t, "sending-network/main.cf"), map[string]string{
 		"/etc/postfix/gateway-key.pem": layout.Config + "/key.pem", "/etc/postfix/gateway-cert.pem": layout.Config + "/cert.pem",
-		"\nsmtpd_client_message_rate_limit = 100\n": "\nsmtpd_client_message_rate_limit = 10000\n", "\n#inspection = { inet:127.0.0.1:11332": "\ninspection = { inet:" + milter, "\ninspection =\n": "\n",
+		// A policy as a server for MTA-STS gives it, and who vouches for the server outside.
+		"\n#smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:postfix\n": "\nsmtp_tls_policy_maps = inline:{ { plain.test = secure match=" + outsideHost + " } }\n",
+		"/etc/ssl/certs/ca-certificates.crt":                                s.mx.Config + "/cert.pem",
+		"\nsmtpd_client_message_rate_limit = 100\n":                         "\nsmtpd_client_message_rate_limit = 10000\n", "\n#inspection = { inet:127.0.0.1:11332": "\ninspection = { inet:" + milter, "\ninspection =\n": "\n",
 	})
 	s.postfix = startPostfix(t, stage.PostfixConfig{
 		Dir: filepath.Join(s.dir, "postfix"), Host: gatewayHost, Network: s.gateway, Resolver: "nameserver 127.0.0.1\n",

@@ -51,7 +51,7 @@ func (s *sending) tooMany(t *testing.T) {
 }
 
 // dane: where the key of the server outside is not the one that its domain published, the gateway keeps the message; where none
-// is published it uses the TLS that there is.
+// is published it goes by the policy, as of MTA-STS.
 func (s *sending) dane(t *testing.T) {
 	mark := s.postfix.Maillog().Mark()
 	v := s.visit(t, bot, "you@forged.test", "")
@@ -66,6 +66,9 @@ func (s *sending) dane(t *testing.T) {
 	outside, _ := s.arrived(t, s.visit(t, bot, "you@plain.test", ""))
 	if !strings.Contains(outside, "using TLSv1.3") {
 		t.Errorf("without DANE: %q", outside)
+	}
+	if _, err := s.postfix.Maillog().Await(soon(t), regexp.MustCompile(`Verified TLS connection established to mx\.plain\.test`), mark); err != nil {
+		t.Errorf("what MTA-STS demands is not proven: %v", err)
 	}
 	mails, err := s.mx.Mails()
 	if err != nil || strings.Contains(strings.Join(mails, ""), v.mark) {
