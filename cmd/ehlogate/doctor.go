@@ -56,9 +56,9 @@ this machine, where connections are made and it is seen which of them arrive: of
 the gateway itself, of a neighbour in each network, and of some members of each
 set. A hazard is mail of the gateway itself that comes back to it (a loop; --relay
 names another machine that sends it on), submission (465, 587) that is
-intercepted, mail from outside that does not get in, and mail that is intercepted
-and does not get to the port that it is redirected to. That takes root, and
-nothing else is looked at unless it is named, too.
+intercepted, mail from outside that is, and mail that is intercepted and does not
+get to the port that it is redirected to. That takes root, and nothing else is
+looked at unless it is named, too.
 
 Exit code 1 if there is a hazard, 0 otherwise.`,
 		Example: `  ehlogate doctor

@@ -31,10 +31,10 @@ func Rules(file string, tried rehearse.Result) *Report {
 				f.Write.Lines = []string{fmt.Sprintf("before that rule: %s saddr %s return", family(t), t.From)}
 			}
 		case t.Own:
-			f.ID = "nft-own-lost"
+			f.ID, f.Severity = "nft-own-lost", Warning // a firewall may want it so of this address
 			f.What = fmt.Sprintf("the gateway's own mail, from %s to %s, does not leave", t.From, t.To)
 			f.Why = "All that was intercepted would stay in the queue until it bounces."
-		case t.Inward:
+		case t.Inward && caught:
 			f.ID = "nft-inward"
 			f.What = fmt.Sprintf("mail from outside (through %s) to %s does not get there", t.In, t.To)
 			f.Why = "Only what machines inside send is to be intercepted: here others could relay through the gateway, or not reach the mail servers inside."

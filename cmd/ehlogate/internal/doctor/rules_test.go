@@ -24,10 +24,11 @@ func TestRules(t *testing.T) {
 		"good":        {good[0], ""},
 		"loop":        {rehearse.Trial{From: own, To: netip.AddrPortFrom(far, 25), Own: true, Outcome: rehearse.Caught, Rule: "r"}, "hazard nft-loop"},
 		"relay":       {rehearse.Trial{From: inside, In: "eth1", To: netip.AddrPortFrom(far, 25), Own: true, Outcome: rehearse.Caught, Rule: "r"}, "hazard nft-loop"},
-		"own is lost": {rehearse.Trial{From: own, To: netip.AddrPortFrom(far, 25), Own: true, Outcome: rehearse.Lost}, "hazard nft-own-lost"},
+		"own is lost": {rehearse.Trial{From: own, To: netip.AddrPortFrom(far, 25), Own: true, Outcome: rehearse.Lost}, "warning nft-own-lost"},
 		"submission":  {rehearse.Trial{From: inside, In: "eth1", To: netip.AddrPortFrom(far, 587), Outcome: rehearse.Caught, Rule: "r"}, "hazard nft-submission"},
 		"blocked":     {rehearse.Trial{From: inside, In: "eth1", To: netip.AddrPortFrom(far, 25), Outcome: rehearse.Caught, Rule: "r", Blocked: "b"}, "hazard nft-blocked"},
-		"inward":      {rehearse.Trial{From: far, In: "eth0", To: netip.AddrPortFrom(inside, 25), Inward: true, Outcome: rehearse.Lost, Rule: "r"}, "hazard nft-inward"},
+		"inward":      {rehearse.Trial{From: far, In: "eth0", To: netip.AddrPortFrom(inside, 25), Inward: true, Outcome: rehearse.Caught, Rule: "r"}, "hazard nft-inward"},
+		"closed":      {rehearse.Trial{From: far, In: "eth0", To: netip.AddrPortFrom(inside, 25), Inward: true, Outcome: rehearse.Lost, Rule: "r"}, ""},
 	} {
 		r := Rules("rules.nft", rehearse.Result{Trials: append(slices.Clip(good), tc.also)})
 		want := "note nft-intercepted: rules.nft\n"
