@@ -140,8 +140,8 @@ func (c *checker) age(list string, spec file.Spec) {
 	if spec.StaleAfter == 0 {
 		return
 	}
-	s := file.New(spec, func() time.Time { return c.lint.Now })
-	if err := s.Load(); err != nil || !s.State().Stale {
+	s, err := file.New(spec, func() time.Time { return c.lint.Now }).Load()
+	if err != nil || !s.State().Stale {
 		return // what is wrong was said before
 	}
 	name, oldest := "", c.lint.Now

@@ -64,6 +64,10 @@ func report(w io.Writer, err error) {
 		fmt.Fprint(w, ps.Show("error"))
 		return
 	}
+	if unread := new(file.UnreadError); errors.As(err, unread) {
+		fmt.Fprint(w, unread.Show("error"))
+		return
+	}
 	fmt.Fprintf(w, "ehlogate: %v\n", err)
 }
 

@@ -23,8 +23,8 @@ func (o *options) snapshot(stderr io.Writer, clock func() time.Time) (eng *engin
 	eng = engine.New(cfg, nil, clock, quiet)
 	for l, s := range eng.Live().Files() {
 		state := s.State()
-		if state.Err != nil {
-			report(stderr, state.Err)
+		if err := state.Fault(); err != nil {
+			report(stderr, err)
 			broken = true
 		} else if state.Stale {
 			fmt.Fprintf(stderr, "list %q counts as not loaded: its files are older than stale_after = %v allows\n", l.Name, l.Spec.StaleAfter)

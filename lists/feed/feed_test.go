@@ -180,15 +180,15 @@ func TestSource(t *testing.T) {
 	data, err := os.ReadFile("testdata/drop/good-v4.json")
 	must(t, err)
 	must(t, os.WriteFile(name, data, 0o644))
-	s := file.New(file.Spec{Patterns: []string{name}, Rules: file.Rules{Action: lists.Suppress}, MinEntries: 3, Format: Drop}, time.Now)
-	must(t, s.Load())
+	s, err := file.New(file.Spec{Patterns: []string{name}, Rules: file.Rules{Action: lists.Suppress}, MinEntries: 3, Format: Drop}, time.Now).Load()
+	must(t, err)
 	a := netip.MustParseAddr("198.19.255.255")
 	found := s.Lookup(t.Context(), lists.Client{Addr: a})
 	if e := found.Entry(a); found.Status != lists.Held || e.Text != "198.18.0.0/15" || e.Line != 2 || e.Note != "SBL434604" {
 		t.Errorf("%+v by %+v", found, e)
 	}
 	must(t, os.WriteFile(name, data[:100], 0o644))
-	if err := s.Load(); err == nil || s.Lookup(t.Context(), lists.Client{Addr: a}).Status != lists.Held {
+	if s, err := s.Load(); err == nil || s.Lookup(t.Context(), lists.Client{Addr: a}).Status != lists.Held {
 		t.Errorf("half a file: %v", err)
 	}
 }

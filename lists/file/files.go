@@ -105,32 +105,29 @@ func Literal(name string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
 }
 
-// fixedDir is the deepest directory of pattern above any wildcard.
-func fixedDir(pattern string) string {
-	for dir := filepath.Dir(pattern); ; dir = filepath.Dir(dir) {
-		if plain, ok := unquote(dir); ok {
-			return plain
-		}
-	}
-}
-
 // open opens a regular file for reading. It does not wait, as opening a named
 // pipe would.
-func open(name string) (*os.File, fs.FileInfo, error) {
+func open(name string, io *Activity) (*watchedFile, fs.FileInfo, error) {
+	defer io.begin(name)()
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, err
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("it is no regular file but %s", kindOf(info.Mode()))}
+		err = &fs.PathError{Op: "read", Path: name, Err: kindError(kindOf(info.Mode()))}
 	}
 	if err != nil {
 		f.Close()
 		return nil, nil, err
 	}
-	return f, info, nil
+	return &watchedFile{f, io}, info, nil
 }
+
+// kindError says what a file is that is no regular one.
+type kindError string
+
+func (e kindError) Error() string { return "it is no regular file but " + string(e) }
 
 func kindOf(m fs.FileMode) string {
 	switch {
@@ -159,38 +156,4 @@ func fileProblem(name string, err error) Problem {
 		p.Hint = "for all lists in it write " + filepath.Join(p.File, "*.list")
 	}
 	return p
-}
-
-// stamp tells one state of a file from another without reading it.
-type stamp struct {
-	dev, ino, size       uint64
-	mtime, ctime         int64
-	missing, unreachable bool
-}
-
-func stampOf(info fs.FileInfo) stamp {
-	st := info.Sys().(*syscall.Stat_t)
-	return stamp{dev: uint64(st.Dev), ino: st.Ino, size: uint64(st.Size),
-		mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano()}
-}
-
-// stamps gives the state of all files that patterns name now.
-func stamps(patterns []string) map[string]stamp {
-	out := make(map[string]stamp)
-	names, err := expand(patterns)
-	if err != nil {
-		return map[string]stamp{"": {unreachable: true}}
-	}
-	for _, name := range names {
-		info, err := os.Stat(name)
-		switch {
-		case err == nil:
-			out[name] = stampOf(info)
-		case os.IsNotExist(err):
-			out[name] = stamp{missing: true}
-		default:
-			out[name] = stamp{unreachable: true}
-		}
-	}
-	return out
 }

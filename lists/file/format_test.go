@@ -41,7 +41,7 @@ func TestFormat(t *testing.T) {
 	spec := Spec{Patterns: []string{filepath.Join(dir, "x.list")}, Rules: Rules{Action: lists.Suppress}, Format: upsideDown("")}
 	write(t, spec.Patterns[0], "1.2.0.291\n9.2.0.291\n1.2.0.291\n")
 	s := New(spec, time.Now)
-	must(t, s.Load())
+	must(t, load(&s))
 	a := netip.MustParseAddr("192.0.2.9")
 	found := s.Lookup(t.Context(), lists.Client{Addr: a})
 	if e := found.Entry(a); found.Status != lists.Held || e.Line != 2 || e.Text != "192.0.2.9" {

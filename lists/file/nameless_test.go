@@ -105,7 +105,7 @@ func TestNameless(t *testing.T) {
 		if s.UsesNames() {
 			t.Error("an unloaded source uses names")
 		}
-		s.table.Store(table)
+		s.table = table
 		found := s.Lookup(t.Context(), tc.c)
 		if found.Status != tc.want || (found.By != nil) != (tc.want == lists.Held || tc.want == lists.Excepted) {
 			t.Errorf("%q, %+v: found %+v", tc.list, tc.c, found)

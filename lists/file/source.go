@@ -14,10 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"ehlogate/lists"
@@ -39,15 +36,15 @@ type Spec struct {
 	Format     Grammar // of the files; nil: that of list files
 }
 
-// Source answers from list files. Lookups may run at any time; Load, Stale,
-// Tick and Spec belong to the one goroutine that reloads.
+// Source is a list as it was read from its files. It never changes: Next
+// returns the source that takes its place.
 type Source struct {
 	spec  Spec
 	clock func() time.Time
-	table atomic.Pointer[Table] // that answers
-	state atomic.Pointer[State]
-	last  *Table           // that was loaded; does not answer when it is too old
-	seen  map[string]stamp // at the last Load
+	table *Table // that was read last; nil: none ever was
+	files Files  // that state was read from, or was found faulty
+	since map[string]time.Time
+	state State
 }
 
 // State is how the last loads of a source went.
@@ -55,7 +52,13 @@ type State struct {
 	Loaded  time.Time // of the last table; zero: never loaded
 	Entries int       // in that table
 	Files   []string  // of that table
-	Err     error     // of the last load; nil if it was good
+
+	// Err is the mistake in the content of the files, for which they were
+	// refused; nil if they were good.
+	Err error
+	// Unread is why the files cannot be read at present, which says nothing of
+	// their content: they are read again until it succeeds. nil: they can be.
+	Unread error
 
 	Failures uint64 // loads that were not good, so far
 
@@ -64,133 +67,190 @@ type State struct {
 	Stale   bool // that time has come, so the list is unloaded
 }
 
+// Fault is what keeps the list from being what its files say now: Unread, else
+// Err.
+func (s State) Fault() error {
+	if s.Unread != nil {
+		return s.Unread
+	}
+	return s.Err
+}
+
 var (
 	_ lists.Source   = (*Source)(nil)
 	_ lists.NameUser = (*Source)(nil)
 )
 
-// New makes a source that is unloaded until its first good Load. clock is
-// what until= is compared with, as a rule time.Now.
+// New returns a source that was never loaded. clock is what until= is compared
+// with, as a rule time.Now.
 func New(spec Spec, clock func() time.Time) *Source {
-	s := &Source{spec: spec, clock: clock}
-	s.state.Store(&State{})
-	return s
+	return &Source{spec: spec, clock: clock}
+}
+
+// Load reads the files as they are now and returns the source that takes the
+// place of s. The error is that of its State.
+func (s *Source) Load() (*Source, error) {
+	for try := 1; ; try++ {
+		next, err := s.Next(Look(s.spec.Patterns), nil)
+		if err == nil {
+			return next, next.state.Fault()
+		}
+		if try == readTries {
+			next = s.WithUnread(err)
+			return next, next.state.Unread
+		}
+	}
 }
 
 // Lookup implements lists.Source. It never waits.
 func (s *Source) Lookup(_ context.Context, c lists.Client) lists.Found {
-	t := s.table.Load()
-	if t == nil {
+	if s.table == nil || s.state.Stale {
 		return lists.Found{Status: lists.Unloaded}
 	}
-	id, status := t.Lookup(c, s.clock)
+	id, status := s.table.Lookup(c, s.clock)
 	if status == lists.Held || status == lists.Excepted {
-		return lists.Found{Status: status, ID: id, By: t}
+		return lists.Found{Status: status, ID: id, By: s.table}
 	}
 	return lists.Found{Status: status}
 }
 
 // UsesNames implements lists.NameUser.
 func (s *Source) UsesNames() bool {
-	t := s.table.Load()
+	t := s.Table()
 	return t != nil && len(t.names) > 0
 }
 
 // Spec is what the source was made with.
 func (s *Source) Spec() Spec { return s.spec }
 
-// Table is the table that answers now; nil if the list is unloaded, since none
-// was ever loaded or it is too old.
-func (s *Source) Table() *Table { return s.table.Load() }
+// Table is the table that answers; nil if the list is unloaded, since none was
+// ever loaded or it is too old.
+func (s *Source) Table() *Table {
+	if s.state.Stale {
+		return nil
+	}
+	return s.table
+}
 
 // State tells how the last loads went.
-func (s *Source) State() State { return *s.state.Load() }
+func (s *Source) State() State { return s.state }
 
-// Size is how many bytes the files have now, as far as they are there.
-func (s *Source) Size() (n int64) {
-	for _, st := range stamps(s.spec.Patterns) {
-		n += int64(st.size)
+// Files is the state of the files that was read last, with or without success.
+// A state that could not be read is not among these.
+func (s *Source) Files() Files { return s.files }
+
+// Next reads the files as they were at a look and returns the source that takes
+// the place of s. If there is a mistake in their content it answers from the
+// table of s, and State().Err has the mistake; if they cannot be read, likewise
+// with Unread, and the files do not count as taken in. The error is
+// [MovingError] if they are no longer, or not for the time of the reading, as
+// they were. io, which may be nil, shows whether the file system hangs.
+func (s *Source) Next(files Files, io *Activity) (*Source, error) {
+	now := s.clock()
+	taken := files.written(time.Now())
+	t, err := readOnce(s.spec, files, io, func(string, *Item) {})
+	var moving MovingError
+	if errors.As(err, &moving) {
+		return nil, err
 	}
-	return n
+	next := *s
+	next.state.Unread, next.state.Err = nil, nil
+	if unread := new(UnreadError); errors.As(err, unread) {
+		return s.WithUnread(err), nil
+	}
+	next.files = taken
+	if err != nil {
+		next.state.Err = err
+		next.state.Failures++
+		return next.at(now), nil
+	}
+	next.table, next.since = t, s.ages(files, now)
+	next.state.Loaded, next.state.Entries, next.state.Files = now, t.Len(), nil
+	for _, f := range t.files {
+		next.state.Files = append(next.state.Files, f.name)
+	}
+	next.state.StaleAt = next.staleAt(now)
+	return next.at(now), nil
 }
 
-// Load reads the files and, if all of them are good, lets the new table
-// answer. Else the old one goes on, and the error, *Problems as a rule, is
-// also in State.
-func (s *Source) Load() error {
-	s.seen = stamps(s.spec.Patterns)
-	t, err := Read(s.spec)
-	state, now := s.State(), s.clock()
-	if state.Err = err; err != nil {
-		state.Failures++
-	} else {
-		state.Loaded, state.Entries, state.Files, state.StaleAt = now, t.Len(), nil, s.staleAt(now)
-		for _, f := range t.files {
-			state.Files = append(state.Files, f.name)
+// WithUnread returns s as a source whose files cannot be read for the reason
+// err; nil: they can be.
+func (s *Source) WithUnread(err error) *Source {
+	next := *s
+	if err != nil && errText(err) != errText(s.state.Unread) {
+		next.state.Failures++
+	}
+	next.state.Unread = err
+	return &next
+}
+
+// ages is since when the content of each file is as it is. A file is as old as
+// its mtime says; but one with an mtime in the future is as old as its ctime
+// says, which cannot be set, and no younger than when it was first read.
+func (s *Source) ages(files Files, now time.Time) map[string]time.Time {
+	since := make(map[string]time.Time)
+	for name, st := range files.stamps {
+		if st.missing {
+			continue
 		}
-		s.last = t
+		at := now
+		if old, ok := s.files.stamps[name]; ok && old.content == st.content && !s.since[name].IsZero() {
+			at = s.since[name]
+		}
+		for _, ns := range []int64{st.mtime, st.ctime} {
+			if t := time.Unix(0, ns); t.Before(at) {
+				at = t
+			}
+		}
+		since[name] = at
 	}
-	s.answer(state, now)
-	return err
+	return since
 }
 
-// staleAt is when what is loaded now will be too old.
+// staleAt is when what was loaded at now will be too old.
 func (s *Source) staleAt(now time.Time) time.Time {
 	if s.spec.StaleAfter == 0 {
 		return time.Time{}
 	}
-	oldest := now // and so are files from the future
-	for _, st := range s.seen {
-		if t := time.Unix(0, st.mtime); !st.missing && t.Before(oldest) {
+	oldest := now
+	for _, t := range s.since {
+		if t.Before(oldest) {
 			oldest = t
 		}
 	}
 	return oldest.Add(s.spec.StaleAfter)
 }
 
-// Tick tells the time, so that no lookup has to ask for it: a list whose files
-// are too old by now (StaleAfter) is unloaded. It is to be called about once a
-// second. changed: that is not as it was.
-func (s *Source) Tick(now time.Time) (changed bool) {
-	state := s.State()
-	if state.tooOld(now) == state.Stale {
-		return false
+// At returns s as it is at now: a list whose files are too old by then
+// (StaleAfter) is unloaded. It is s itself if that changes nothing. It is to be
+// called about once a second, so that no lookup has to read the clock.
+func (s *Source) At(now time.Time) *Source {
+	if s.state.tooOld(now) == s.state.Stale {
+		return s
 	}
-	s.answer(state, now)
-	return true
+	next := *s
+	return next.at(now)
 }
 
-// answer lets the last table answer, unless it is too old.
-func (s *Source) answer(state State, now time.Time) {
-	t := s.last
-	if state.Stale = state.tooOld(now); state.Stale {
-		t = nil
-	}
-	s.table.Store(t)
-	s.state.Store(&state)
+func (s *Source) at(now time.Time) *Source {
+	s.state.Stale = s.state.tooOld(now)
+	return s
 }
 
 func (s State) tooOld(now time.Time) bool { return !s.StaleAt.IsZero() && !now.Before(s.StaleAt) }
 
-// Stale says whether the files changed since the last Load, and not whether
-// they are old (Tick does): whether their state differs, or one of them is in touched, the paths that were written to
-// (a change may be too quick to show in the file's times).
-func (s *Source) Stale(touched map[string]bool) bool {
-	for name := range s.seen {
-		if touched[name] {
-			return true
-		}
-	}
-	return !maps.Equal(s.seen, stamps(s.spec.Patterns))
-}
-
 // readTries is how often a file that changes while it is read is read again.
 const readTries = 3
 
-// movingError names a file that changed while it was read.
-type movingError string
+// MovingError names a file that is no longer as it was at a look, or changed
+// while it was read.
+type MovingError string
 
-func (e movingError) Error() string { return string(e) + " changes while it is read" }
+func (e MovingError) Error() string { return string(e) + " changes while it is read" }
+
+// UnreadError is an error of the file system that says nothing of the content
+// of a file, such as EMFILE, EIO, ESTALE or EACCES (errno(3)).
+type UnreadError struct{ Problem }
 
 // Read makes a table of the files of spec. Its errors are *Problems.
 func Read(spec Spec) (*Table, error) {
@@ -202,27 +262,33 @@ func Read(spec Spec) (*Table, error) {
 func read(spec Spec, begin func(), each func(file string, it *Item)) (*Table, error) {
 	for try := 1; ; try++ {
 		begin()
-		t, err := readOnce(spec, each)
-		var moving movingError
-		if !errors.As(err, &moving) {
+		t, err := readOnce(spec, Look(spec.Patterns), nil, each)
+		var moving MovingError
+		var unread UnreadError
+		switch {
+		case errors.As(err, &unread):
+			return nil, &Problems{Total: 1, First: []Problem{unread.Problem}}
+		case !errors.As(err, &moving):
 			return t, err
-		}
-		if try == readTries {
+		case try == readTries:
 			return nil, &Problems{Total: 1, First: []Problem{{File: string(moving), Msg: "the file changes while it is read",
 				Hint: "write a new file and rename it over the old one"}}}
 		}
 	}
 }
 
-func readOnce(spec Spec, each func(file string, it *Item)) (*Table, error) {
+// readOnce reads the files as they were at a look. Its errors are *Problems,
+// MovingError and UnreadError.
+func readOnce(spec Spec, files Files, io *Activity, each func(file string, it *Item)) (*Table, error) {
 	var all Problems
-	names, err := expand(spec.Patterns)
-	if err != nil {
-		all.Add(fileProblem("", err))
+	if err := files.Err(); err != nil {
+		return nil, UnreadError{fileProblem("", files.err)}
+	} else if files.err != nil {
+		all.Add(fileProblem("", files.err))
 	}
 	b := builder{max: spec.MaxEntries}
-	for _, name := range names {
-		err := readFile(name, spec, func(lines int) { b.file(name, lines) }, func(it *Item) error {
+	for _, name := range files.names {
+		err := readFile(name, files.stamps[name], spec, io, func(lines int) { b.file(name, lines) }, func(it *Item) error {
 			each(name, it)
 			return b.add(it)
 		})
@@ -230,7 +296,7 @@ func readOnce(spec Spec, each func(file string, it *Item)) (*Table, error) {
 		var tooMany Problem
 		switch {
 		case err == nil:
-		case errors.As(err, new(movingError)):
+		case errors.As(err, new(MovingError)):
 			return nil, err
 		case errors.As(err, &ps):
 			for _, p := range ps.First {
@@ -240,12 +306,14 @@ func readOnce(spec Spec, each func(file string, it *Item)) (*Table, error) {
 		case errors.As(err, &tooMany):
 			all.Add(tooMany)
 			return nil, &all
-		default:
+		case isContent(err):
 			all.Add(fileProblem(name, err))
+		default:
+			return nil, UnreadError{fileProblem(name, err)}
 		}
 	}
 	if n := len(b.bits); n < spec.MinEntries && all.Total == 0 {
-		all.Add(tooFew(spec, names, n))
+		all.Add(tooFew(spec, files.names, n))
 	}
 	if err := all.Err(); err != nil {
 		return nil, err
@@ -258,6 +326,10 @@ func readOnce(spec Spec, each func(file string, it *Item)) (*Table, error) {
 	return t, nil
 }
 
+// isContent reports whether an error of the file system is about what is there,
+// which stays until somebody changes it, and not about reading it.
+func isContent(err error) bool { return isAbsent(err) || errors.As(err, new(kindError)) }
+
 // tooFew is the problem of a list with only n entries.
 func tooFew(spec Spec, files []string, n int) Problem {
 	p := Problem{Msg: fmt.Sprintf("the list has %d of at least %d entries (min_entries)", n, spec.MinEntries),
@@ -268,13 +340,20 @@ func tooFew(spec Spec, files []string, n int) Problem {
 	return p
 }
 
-// readFile says how many lines there are before it gives the first entry.
-func readFile(name string, spec Spec, begin func(lines int), each func(*Item) error) error {
-	f, before, err := open(name)
+// readFile says how many lines there are before it gives the first entry. at is
+// the file's stamp at the look.
+func readFile(name string, at stamp, spec Spec, io *Activity, begin func(lines int), each func(*Item) error) error {
+	f, info, err := open(name, io)
 	if err != nil {
+		if isAbsent(err) != at.missing {
+			return MovingError(name)
+		}
 		return err
 	}
 	defer f.Close()
+	if at.missing || !at.unreachable && stampOf(info).content != at.content {
+		return MovingError(name)
+	}
 	lines, err := countLines(f)
 	if err != nil {
 		return err
@@ -285,15 +364,17 @@ func readFile(name string, spec Spec, begin func(lines int), each func(*Item) er
 		parse = spec.Format.Parse
 	}
 	parseErr := parse(f, name, spec.Rules, each)
-	if after, err := f.Stat(); err != nil || stampOf(after) != stampOf(before) {
-		return movingError(name)
+	// Not the ctime: the file may have been replaced by now, which leaves its
+	// content as it was.
+	if after, err := f.Stat(); err != nil || stampOf(after).content != stampOf(info).content {
+		return MovingError(name)
 	}
 	return parseErr
 }
 
 // countLines says how many lines a file has, in a hundredth of the time that
 // it takes to read them, and so that what they are read into need not grow.
-func countLines(f *os.File) (n int, err error) {
+func countLines(f *watchedFile) (n int, err error) {
 	buf := make([]byte, readSize)
 	for {
 		got, err := f.Read(buf)

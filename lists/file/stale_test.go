@@ -32,19 +32,22 @@ func TestStaleAfter(t *testing.T) {
 	}
 	tick := func(at time.Time, changed bool) {
 		t.Helper()
-		if now = at; s.Tick(at) != changed {
+		now = at
+		if next := s.At(at); (next != s) != changed {
 			t.Fatalf("at %s: changed is %v", at, !changed)
+		} else {
+			s = next
 		}
 	}
 	want(lists.Unloaded, false, time.Time{}) // never loaded, which is not the same
-	must(t, s.Load())
+	must(t, load(&s))
 	want(lists.Absent, false, epoch.Add(time.Hour)) // no files: from the load on
 
 	write(t, a, "192.0.2.1\n")
 	write(t, b, "192.0.2.2\n")
 	touch(t, a, epoch.Add(-10*time.Minute))
 	touch(t, b, epoch.Add(-50*time.Minute))
-	must(t, s.Load())
+	must(t, load(&s))
 	want(lists.Held, false, epoch.Add(10*time.Minute))
 	tick(epoch.Add(10*time.Minute-1), false)
 	want(lists.Held, false, epoch.Add(10*time.Minute))
@@ -58,25 +61,25 @@ func TestStaleAfter(t *testing.T) {
 	// A broken edit is no news; the same content again is.
 	write(t, b, "192.0.2.300\n")
 	touch(t, b, now)
-	if err := s.Load(); err == nil {
+	if err := load(&s); err == nil {
 		t.Fatal("a bad file was loaded")
 	}
 	want(lists.Unloaded, true, epoch.Add(10*time.Minute))
 	write(t, b, "192.0.2.2\n")
 	touch(t, b, epoch.Add(-50*time.Minute))
-	must(t, s.Load())
+	must(t, load(&s))
 	want(lists.Unloaded, true, epoch.Add(10*time.Minute)) // at once
 	touch(t, b, now)
-	if !s.Stale(nil) {
+	if !changed(s) {
 		t.Fatal("a touched file does not show")
 	}
-	must(t, s.Load())
+	must(t, load(&s))
 	want(lists.Held, false, epoch.Add(50*time.Minute)) // of a.list
 
 	// A file cannot be younger than now.
 	touch(t, a, epoch.AddDate(1, 0, 0))
 	touch(t, b, epoch.AddDate(1, 0, 0))
-	must(t, s.Load())
+	must(t, load(&s))
 	want(lists.Held, false, now.Add(time.Hour))
 }
 
@@ -86,8 +89,8 @@ func TestNeverStale(t *testing.T) {
 	write(t, name, "192.0.2.1\n")
 	touch(t, name, time.Unix(0, 0))
 	s := New(Spec{Patterns: []string{name}}, time.Now)
-	must(t, s.Load())
-	if s.Tick(time.Now().AddDate(100, 0, 0)) || status(s, "192.0.2.1") != lists.Held || !s.State().StaleAt.IsZero() {
+	must(t, load(&s))
+	if s.At(time.Now().AddDate(100, 0, 0)) != s || status(s, "192.0.2.1") != lists.Held || !s.State().StaleAt.IsZero() {
 		t.Errorf("%+v", s.State())
 	}
 }
@@ -97,9 +100,9 @@ func TestMinEntries(t *testing.T) {
 	write(t, filepath.Join(dir, "1.list"), "192.0.2.1\n")
 	write(t, filepath.Join(dir, "2.list"), "192.0.2.2\n!192.0.2.3\n")
 	s := New(Spec{Patterns: []string{filepath.Join(dir, "*.list")}, MinEntries: 3}, time.Now)
-	must(t, s.Load())
+	must(t, load(&s))
 	write(t, filepath.Join(dir, "1.list"), "# none\n")
-	err := s.Load()
+	err := load(&s)
 	var ps *Problems
 	if !errors.As(err, &ps) || ps.Total != 1 || ps.First[0].File != dir+"/1.list, "+dir+"/2.list" ||
 		!strings.Contains(err.Error(), "2 of at least 3 entries (min_entries)") || !strings.Contains(err.Error(), "cut short") {
@@ -109,7 +112,7 @@ func TestMinEntries(t *testing.T) {
 		t.Error("the good table is gone")
 	}
 	write(t, filepath.Join(dir, "1.list"), "192.0.2.300\n")
-	if err := s.Load(); !errors.As(err, &ps) || ps.Total != 1 || ps.First[0].Line != 1 {
+	if err := load(&s); !errors.As(err, &ps) || ps.Total != 1 || ps.First[0].Line != 1 {
 		t.Errorf("a bad line is said to be %v", err)
 	}
 	if _, err := Read(Spec{Patterns: []string{filepath.Join(dir, "*.none")}, MinEntries: 1}); err == nil || !strings.Contains(err.Error(), "*.none: the list has 0") {

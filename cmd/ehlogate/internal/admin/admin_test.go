@@ -132,7 +132,7 @@ func TestHealth(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "deny.list"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_ = e.Reload()
+		_ = e.Reload(t.Context())
 	}
 	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"stale"`) || !strings.Contains(body, "too long") {
 		t.Errorf("stale: %d %s", code, body)

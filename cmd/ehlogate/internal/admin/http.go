@@ -114,10 +114,10 @@ func (l *List) ofFiles(state file.State) {
 	if state.Stale {
 		l.Error = "its files are too old, since " + state.StaleAt.Format(time.RFC3339)
 	}
-	if state.Err != nil {
-		l.Error = state.Err.Error()
+	if err := state.Fault(); err != nil {
+		l.Error = err.Error()
 		var ps *file.Problems
-		if errors.As(state.Err, &ps) {
+		if errors.As(err, &ps) {
 			for _, p := range ps.First {
 				l.Problems = append(l.Problems, p.Error())
 			}

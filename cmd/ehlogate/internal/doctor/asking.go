@@ -88,8 +88,7 @@ func (e *exam) usesNames(l config.List) bool {
 		spec.Patterns = append(spec.Patterns, e.host.List(p))
 	}
 	spec.MinEntries, spec.StaleAfter = 0, 0 // they would hide what it holds
-	s := file.New(spec, time.Now)
-	err := s.Load()
+	s, err := file.New(spec, time.Now).Load()
 	if err == nil && len(s.State().Files) == 0 {
 		err = errNotCopied // to wherever the pattern looks for it
 	}

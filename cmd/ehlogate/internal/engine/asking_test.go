@@ -173,7 +173,7 @@ guard = { domains = ["example.org"], state = "" }
 	r.expect("default", "192.0.2.2", "offer guard")
 	before := r.Live().Guard()
 	d.write("deny.list", "192.0.2.3\n")
-	if err := r.Reload(); err != nil || r.Live().Guard() != before {
+	if err := r.Engine.Reload(t.Context()); err != nil || r.Live().Guard() != before {
 		t.Errorf("another guard after a reload, %v", err)
 	}
 	stop := r.Ask(t.Context(), 10*time.Second)

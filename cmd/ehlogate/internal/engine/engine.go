@@ -1,6 +1,10 @@
 // Package engine keeps the policy alive: it loads config and lists, follows
 // their changes, and lets questions be answered meanwhile from what was last
 // found good.
+//
+// All that decides an answer is one snapshot, [Live], which is replaced as a
+// whole. So an answer is that of one state of config and lists which was on disk
+// (see follow.go for how such a state is found), and never of a mix.
 package engine
 
 import (
@@ -22,8 +26,8 @@ import (
 	"ehlogate/policyd"
 )
 
-// Live is one state of config and policy. It is immutable but for the tables
-// of its sources.
+// Live is one state of config, policy and lists. It is immutable, but for what
+// DNS lists learn.
 type Live struct {
 	Config  *config.Config
 	Policy  *lists.Policy
@@ -54,9 +58,15 @@ type Engine struct {
 	load  func() (*config.Config, error)
 	clock func() time.Time
 	log   *logrus.Logger
+	times times
 	live  atomic.Pointer[Live]
 
-	offers *shed.Offers // nil: nothing was ever asked by DNS
+	// What follows belongs to the goroutine of Run.
+	lists  []*tracked     // the lists of live that are made of files
+	reload *pendingReload // nil: none is under way
+	looked time.Duration  // what the last look took
+	large  bool           // a large list was read since the last publish
+	offers *shed.Offers   // nil: nothing was ever asked by DNS
 
 	started *config.Config // whose sockets and log are in use
 
@@ -70,9 +80,11 @@ var _ policyd.Decider = (*Engine)(nil)
 // stay unloaded; they never stop the start. load reads the config again when
 // a reload is asked for.
 func New(cfg *config.Config, load func() (*config.Config, error), clock func() time.Time, log *logrus.Logger) *Engine {
-	e := &Engine{load: load, clock: clock, log: log, started: cfg}
-	live, _ := e.build(cfg, nil)
-	e.live.Store(live)
+	e := &Engine{load: load, clock: clock, log: log, started: cfg, times: defaultTimes}
+	e.lists = e.track(cfg, nil)
+	e.loadNow(context.Background(), e.lists)
+	e.publish(e.build(cfg, nil, e.lists))
+	e.tell(e.lists)
 	return e
 }
 
@@ -105,164 +117,143 @@ func (e *Engine) ReloadError() error {
 
 // Run follows the files of the lists, and asks what is asked beside, until ctx
 // ends, and reads config and lists again for each function on reload, which it
-// then calls. Nothing else replaces the policy, so there is one order in which
-// things change.
+// calls when that is done. Nothing else replaces the policy, so there is one
+// order in which things change.
 func (e *Engine) Run(ctx context.Context, reload <-chan func()) {
-	w := file.NewWatcher(e.log)
-	defer w.Close()
-	report, stopped := make(chan map[string]bool), make(chan struct{})
-	follow := func() {
-		var files []*file.Source
-		for _, s := range e.Live().Files() {
-			files = append(files, s)
-		}
-		w.Follow(files)
-	}
-	follow()
-	go func() { defer close(stopped); w.Run(ctx, report) }()
-	defer func() { <-stopped }()
 	var beside runner
 	defer beside.stop()
-	beside.run(ctx, e.Live().asking)
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
+	next := time.NewTimer(0)
+	defer next.Stop()
 	for {
+		beside.run(ctx, e.Live().asking)
 		select {
 		case <-ctx.Done():
 			return
 		case done := <-reload:
-			if err := e.Reload(); err != nil {
-				e.logProblems(e.log.WithField("config", e.Live().Config.File), err, "reload refused, the old config stays")
-			}
-			beside.run(ctx, e.Live().asking)
-			done()
-		case touched := <-report:
-			for l, s := range e.Live().Files() {
-				if s.Stale(touched) {
-					e.loadList(l, s)
-				}
-			}
-		case <-tick.C:
-			for l, s := range e.Live().Files() {
-				if s.Tick(e.clock()) {
-					e.logAge(l, s)
-				}
-			}
-			continue
+			e.beginReload(done)
+			next.Reset(0)
+		case <-next.C:
+			next.Reset(e.follow(ctx))
 		}
-		follow()
 	}
 }
 
-// Reload reads the config and all lists. A list that is not new and has a
-// fault keeps its table; any other fault refuses the new config, in which case
-// the lists that were already there may still have been loaded anew.
-func (e *Engine) Reload() error {
-	old := e.Live()
-	cfg, err := e.load()
-	if err == nil && cfg.File == "" && old.Config.File != "" {
-		err = fmt.Errorf("%s is gone", old.Config.File)
-	}
-	if err == nil {
-		var live *Live
-		if live, err = e.build(cfg, old); err == nil {
-			e.live.Store(live)
-			e.reloadError.Store(nil)
-			live.retain()
-			e.log.SetLevel(cfg.Log.Level)
-			if !reflect.DeepEqual(cfg.Listen, e.started.Listen) || cfg.Log.JSON != e.started.Log.JSON {
-				e.log.Warn("[listen] or the log format differ from what is in use: they need a restart to take effect")
-			}
-			e.log.WithFields(logrus.Fields{"config": cfg.File, "lists": len(cfg.Lists)}).Info("config reloaded")
-			return nil
-		}
-	}
-	old.retain() // what was added before it failed
-	e.reloadFailures.Add(1)
-	e.reloadError.Store(&err)
-	return err
-}
-
-// build makes a Live of cfg. Sources of old that are made of the same files
-// are kept, with their tables, and loaded again; the others must load if
-// there is an old.
-func (e *Engine) build(cfg *config.Config, old *Live) (*Live, error) {
+// build makes a Live of cfg and of lists that were loaded for it.
+func (e *Engine) build(cfg *config.Config, old *Live, files []*tracked) *Live {
 	live := &Live{Config: cfg, Words: policyd.NewWords(cfg.AlwaysHide, cfg.ExplicitOffer),
 		Policy: &lists.Policy{Default: cfg.Default, Mode: cfg.Mode}}
 	e.ask(live, old)
 	for _, l := range cfg.Lists {
-		s, err := e.source(l, live, old)
-		if err != nil {
-			return nil, fmt.Errorf("list %q: %w", l.Name, err)
+		var s Source
+		if l.ByDNS() {
+			s.DNS = live.dns.Source(l.Zones)
+		} else {
+			s.File, files = files[0].source, files[1:]
 		}
-		list := &lists.List{Name: l.Name, Action: l.Action, Mode: l.Mode, Source: s.File, Foreign: l.Foreign()}
-		if s.DNS != nil {
-			list.Source = s.DNS
-		}
-		live.Sources = append(live.Sources, s)
-		live.Policy.Lists = append(live.Policy.Lists, list)
+		live.add(l, s)
 	}
-	return live, nil
+	return live
 }
 
-// source makes the source of a list, or finds it in old.
-func (e *Engine) source(l config.List, live, old *Live) (Source, error) {
-	if l.ByDNS() {
-		return Source{DNS: live.dns.Source(l.Zones)}, nil
+// add adds a list to the policy.
+func (l *Live) add(c config.List, s Source) {
+	list := &lists.List{Name: c.Name, Action: c.Action, Mode: c.Mode, Source: s.File, Foreign: c.Foreign()}
+	if s.DNS != nil {
+		list.Source = s.DNS
 	}
-	s := old.file(l)
-	isNew := s == nil
-	if isNew {
-		s = file.New(l.Spec, e.clock)
-	}
-	if isNew && old != nil {
-		return Source{File: s}, load(s)
-	}
-	e.loadList(l, s)
-	return Source{File: s}, nil
+	l.Sources = append(l.Sources, s)
+	l.Policy.Lists = append(l.Policy.Lists, list)
 }
 
-// file finds the source of a list that has not changed.
-func (l *Live) file(want config.List) *file.Source {
-	if l != nil {
-		for have, s := range l.Files() {
-			if have.Name == want.Name && reflect.DeepEqual(have.Spec, want.Spec) {
-				return s
-			}
+// with returns a Live that differs in the sources of files alone.
+func (l *Live) with(files []*tracked) *Live {
+	next, policy := *l, *l.Policy
+	next.Policy, next.Sources, policy.Lists = &policy, nil, nil
+	for i, c := range l.Config.Lists {
+		s := l.Sources[i]
+		if s.File != nil {
+			s.File, files = files[0].source, files[1:]
 		}
+		next.add(c, s)
 	}
-	return nil
+	return &next
 }
 
-// loadList loads a list and tells the log.
-func (e *Engine) loadList(l config.List, s *file.Source) {
-	log := e.log.WithField("list", l.Name)
-	start := time.Now()
-	err := load(s)
-	state := s.State()
-	if err == nil {
-		log.WithFields(logrus.Fields{"action": l.Action.String(), "entries": state.Entries, "files": len(state.Files),
-			"took": time.Since(start).Round(time.Microsecond).String()}).Info("list loaded")
-		if len(state.Files) == 0 {
-			log.Warn("the list is empty: no file matches files = [...]")
-		}
+// publish puts a state in force.
+func (e *Engine) publish(live *Live) {
+	e.live.Store(live)
+	if e.large {
+		e.large = false
+		giveBack()
+	}
+}
+
+// beginReload reads the config. Its lists are read by follow, which ends the
+// reload: what they are to be replaced by must be complete first.
+func (e *Engine) beginReload(done func()) {
+	var dones []func()
+	if e.reload != nil {
+		dones = e.reload.done // which asked for a state that is older
+	}
+	e.reload = &pendingReload{done: append(dones, done)}
+	old := e.Live().Config
+	cfg, err := e.load()
+	if err == nil && cfg.File == "" && old.File != "" {
+		err = fmt.Errorf("%s is gone", old.File)
+	}
+	if err != nil {
+		e.endReload(err)
 		return
 	}
-	what := "list not loaded, the last good one stays"
-	if state.Loaded.IsZero() {
-		what = "list not loaded, and it never was: " + withoutList(l)
-	}
-	e.logProblems(log, err, what)
+	e.reload.config, e.reload.lists = cfg, e.track(cfg, e.lists)
 }
 
-// logAge tells that a list has become too old, or no longer is.
-func (e *Engine) logAge(l config.List, s *file.Source) {
-	log := e.log.WithField("list", l.Name)
-	if s.State().Stale {
-		log.WithField("stale_after", l.Spec.StaleAfter.String()).Error("the files of the list are too old, so that it counts as not loaded: " + withoutList(l))
+// Reload reads config and lists again, as Run does, for a caller without Run.
+func (e *Engine) Reload(ctx context.Context) error {
+	ended := false
+	e.beginReload(func() { ended = true })
+	for !ended {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(e.follow(ctx)):
+		}
+	}
+	return e.ReloadError()
+}
+
+// endReload puts the new config in force, or refuses it, which changes nothing.
+func (e *Engine) endReload(err error) {
+	r := e.reload
+	e.reload = nil
+	defer func() {
+		for _, done := range r.done {
+			done()
+		}
+	}()
+	if err != nil {
+		for _, t := range r.lists {
+			t.next = nil
+		}
+		e.reloadFailures.Add(1)
+		e.reloadError.Store(&err)
+		e.logProblems(e.log.WithField("config", e.Live().Config.File), err, "reload refused, the old config stays")
 		return
 	}
-	log.Info("the files of the list are new again")
+	for _, t := range r.lists {
+		t.adopt()
+	}
+	live := e.build(r.config, e.Live(), r.lists)
+	e.lists = r.lists
+	e.publish(live)
+	e.reloadError.Store(nil)
+	live.retain()
+	e.tell(r.lists)
+	e.log.SetLevel(r.config.Log.Level)
+	if !reflect.DeepEqual(r.config.Listen, e.started.Listen) || r.config.Log.JSON != e.started.Log.JSON {
+		e.log.Warn("[listen] or the log format differ from what is in use: they need a restart to take effect")
+	}
+	e.log.WithFields(logrus.Fields{"config": r.config.File, "lists": len(r.config.Lists)}).Info("config reloaded")
 }
 
 // withoutList says what follows from a list that is unloaded.

@@ -65,7 +65,9 @@ func (d *dir) engine() *Engine {
 	}
 	log := logrus.New()
 	log.SetOutput(&d.log)
-	return New(cfg, load, time.Now, log)
+	e := New(cfg, load, time.Now, log)
+	e.times = times{idle: 5 * time.Millisecond, busy: 5 * time.Millisecond, quiet: 20 * time.Millisecond, hold: 50 * time.Millisecond, hung: 300 * time.Millisecond}
+	return e
 }
 
 func newDir(t *testing.T, conf string) *dir {
@@ -96,7 +98,7 @@ func TestReload(t *testing.T) {
 	refused := func(what string) {
 		t.Helper()
 		before := e.ReloadFailures()
-		if err := e.Reload(); err == nil || e.ReloadFailures() != before+1 {
+		if err := e.Reload(t.Context()); err == nil || e.ReloadFailures() != before+1 {
 			t.Errorf("%s: the reload was not refused, or not counted", what)
 		}
 		expect(what, "192.0.2.1", "suppress listed")
@@ -118,7 +120,7 @@ func TestReload(t *testing.T) {
 
 	d.write("c.toml", "default = \"suppress\"\nguard.off = true\nalways_hide = [\"dsn\"]\n"+deny)
 	d.write("deny.list", "192.0.2.400\n")
-	if err := e.Reload(); err != nil || e.ReloadError() != nil {
+	if err := e.Reload(t.Context()); err != nil || e.ReloadError() != nil {
 		t.Errorf("a list that is not new and broken refused the reload: %v", err)
 	}
 	expect("with a broken list", "192.0.2.1", "suppress listed")
@@ -127,7 +129,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("words are %+v", e.Words())
 	}
 	d.write("deny.list", "192.0.2.2\n")
-	if err := e.Reload(); err != nil {
+	if err := e.Reload(t.Context()); err != nil {
 		t.Error(err)
 	}
 	expect("a reload reads lists too", "192.0.2.1", "suppress default")

@@ -6,8 +6,6 @@ import (
 	"runtime/debug"
 
 	"golang.org/x/sys/unix"
-
-	"ehlogate/lists/file"
 )
 
 const (
@@ -19,20 +17,16 @@ const (
 	patience = 10
 )
 
-// load loads a list, and leaves time and memory to those who answer: a million
-// lines are a fifth of a second of work, for which nobody should wait who asks
-// about a client.
-func load(s *file.Source) (err error) {
-	if s.State().Entries < largeList && s.Size() < largeFile {
-		return s.Load()
-	}
-	aside(func() { err = s.Load() })
-	debug.FreeOSMemory() // what making a table took, and what the one before it did
+// giveBack returns to the system what making a table took, and what the one
+// before it did.
+func giveBack() {
+	debug.FreeOSMemory()
 	garbage(4<<20, 100)
-	return err
 }
 
-// aside runs f on a thread that comes last, and returns when it is done.
+// aside runs f on a thread that comes last, and returns when it is done: a
+// million lines are a fifth of a second of work, for which no client should
+// wait.
 func aside(f func()) {
 	// To Go, the thread runs even while it has to wait for its turn. So there
 	// is to be one more that does, and the garbage collector, which stops all

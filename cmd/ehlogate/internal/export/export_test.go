@@ -38,7 +38,8 @@ func policy(t *testing.T, def lists.Action, mode lists.Mode, ls ...list) *Policy
 			t.Fatal(err)
 		}
 		s := file.New(file.Spec{Patterns: []string{name}, Rules: file.Rules{AllowWide: true, Action: l.action}}, func() time.Time { return now })
-		if err := s.Load(); err != nil {
+		s, err := s.Load()
+		if err != nil {
 			t.Fatal(err)
 		}
 		p.Sources = append(p.Sources, s)
@@ -279,8 +280,8 @@ func TestEmptySet(t *testing.T) {
 	} {
 		p := policy(t, lists.Offer, lists.Enforce, tc.list)
 		if tc.pattern != "" {
-			s := file.New(file.Spec{Patterns: []string{filepath.Join(t.TempDir(), tc.pattern)}}, time.Now)
-			if err := s.Load(); err != nil {
+			s, err := file.New(file.Spec{Patterns: []string{filepath.Join(t.TempDir(), tc.pattern)}}, time.Now).Load()
+			if err != nil {
 				t.Fatal(err)
 			}
 			p.Sources[0], p.Policy.Lists[0].Source = s, s

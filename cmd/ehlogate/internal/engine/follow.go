@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+)
+
+// How the lists are followed
+//
+// The files of all lists are looked at four times a second, and more often while
+// they change: a few stat(2), which miss nothing, as notifications do (package
+// lists/file, Settling). What is in force is replaced when a look shows a change
+// that is complete.
+//
+// Edits of several lists take effect as they were made. An edit is read only
+// when two looks in a row saw the same of all lists: between them the disk was
+// in that state. Everything that differs from what is in force is then read
+// beside, and replaces it in one step. A change that is complete waits for one
+// of another list that was made before and may not be complete yet; but for no
+// longer than times.hold if that list goes on changing, and than times.hung if
+// its file system hangs.
+
+// times are the periods by which lists are followed.
+type times struct {
+	idle  time.Duration // between two looks
+	busy  time.Duration // the same while something changes
+	quiet time.Duration // file.Settling.Quiet
+	hold  time.Duration // how long a complete change waits for other changes
+	hung  time.Duration // after which a look or a load waits for a file system that hangs
+}
+
+var defaultTimes = times{idle: 250 * time.Millisecond, busy: 50 * time.Millisecond,
+	quiet: time.Second, hold: 1100 * time.Millisecond, hung: 300 * time.Millisecond}
+
+const (
+	// lookShare: no more than one part in so many of a processor is spent on
+	// looks, however many files there are. Beyond that they become fewer, but
+	// not fewer than one in longestPause.
+	lookShare    = 50
+	longestPause = time.Second
+	// startPatience is for how long a file system may hang at the start.
+	startPatience = 5 * time.Second
+	// reloadPatience is how long a reload waits for lists that cannot be read
+	// since they keep changing.
+	reloadPatience = 10 * time.Second
+)
+
+// pendingReload is a config that is to replace the present one.
+type pendingReload struct {
+	done   []func()
+	since  time.Time // the first look; zero: there was none
+	config *config.Config
+	lists  []*tracked
+}
+
+// follow looks at the files of all lists, and brings what is in force up to
+// date. It returns after how long it is to do so again.
+func (e *Engine) follow(ctx context.Context) (pause time.Duration) {
+	all := slices.Clone(e.lists)
+	if e.reload != nil {
+		for _, t := range e.reload.lists {
+			if !slices.Contains(all, t) {
+				all = append(all, t)
+			}
+		}
+	}
+	took := e.lookAt(ctx, all, e.times.hung)
+	pause = max(e.pause(), min(lookShare*min(took, e.looked), longestPause))
+	e.looked = took
+	e.age()
+	if e.reload != nil {
+		e.tryReload(ctx)
+	} else {
+		e.update(ctx)
+	}
+	return pause
+}
+
+// pause is the time between looks if they are cheap.
+func (e *Engine) pause() time.Duration {
+	changing := func(t *tracked) bool {
+		return t.blocked == nil && !(t.settling.Still() && t.settling.Changed().IsZero())
+	}
+	if e.reload != nil || slices.ContainsFunc(e.lists, changing) {
+		return e.times.busy
+	}
+	return e.times.idle
+}
+
+// lookAt looks at the files of all lists at once, each of which may hang for
+// itself. Every look begins after those before have ended.
+func (e *Engine) lookAt(ctx context.Context, all []*tracked, patience time.Duration) (took time.Duration) {
+	now := time.Now()
+	for _, t := range all {
+		t.beginLook()
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, t := range all {
+		took += t.endLook(ctx, now)
+	}
+	return took
+}
+
+// age lets lists become too old, and notes lists that cannot be followed.
+func (e *Engine) age() {
+	var changed []*tracked
+	now := e.clock()
+	for _, t := range e.lists {
+		if s := t.present().At(now); s != t.source {
+			t.source = s
+			changed = append(changed, t)
+		}
+	}
+	if len(changed) > 0 {
+		e.publish(e.Live().with(e.lists))
+		e.tell(changed)
+	}
+}
+
+// update reads the lists that have changed, if the change is complete.
+func (e *Engine) update(ctx context.Context) {
+	now := time.Now()
+	ready, waiting := e.sort(e.lists, now, (*tracked).due)
+	if len(ready) == 0 || e.holds(waiting, firstChange(ready, now), now) {
+		return
+	}
+	if !e.loadAll(ctx, ready) {
+		return // some have changed once more; the others keep what they read
+	}
+	for _, t := range ready {
+		t.adopt()
+	}
+	e.publish(e.Live().with(e.lists))
+	e.tell(ready)
+}
+
+// sort gives the lists among all that are to be read and can be, and those
+// whose state is not certain yet.
+func (e *Engine) sort(all []*tracked, now time.Time, wanted func(*tracked, time.Time) bool) (ready, waiting []*tracked) {
+	for _, t := range all {
+		switch {
+		case t.blocked != nil:
+		case wanted(t, now) && t.settled(now):
+			ready = append(ready, t)
+		case wanted(t, now) || !t.settling.Still():
+			waiting = append(waiting, t)
+		}
+	}
+	return ready, waiting
+}
+
+// holds reports whether a change that was seen at since waits for other lists:
+// one that does not change any more is going to be complete.
+func (e *Engine) holds(waiting []*tracked, since, now time.Time) bool {
+	return slices.ContainsFunc(waiting, func(t *tracked) bool {
+		return now.Sub(since) < e.times.hold || !t.settling.LastChange().After(since)
+	})
+}
+
+// firstChange is when the first of ts changed.
+func firstChange(ts []*tracked, now time.Time) time.Time {
+	first := now
+	for _, t := range ts {
+		if c := t.settling.Changed(); !c.IsZero() && c.Before(first) {
+			first = c
+		}
+	}
+	return first
+}
+
+// tryReload reads all lists of the new config, when they are complete.
+func (e *Engine) tryReload(ctx context.Context) {
+	r, now := e.reload, time.Now()
+	if r.since.IsZero() {
+		r.since = now
+	}
+	ready, waiting := e.sort(r.lists, now, func(*tracked, time.Time) bool { return true })
+	if e.holds(waiting, r.since, now) {
+		return
+	}
+	isNew := func(t *tracked) bool { return !slices.Contains(e.lists, t) }
+	for _, t := range r.lists {
+		if isNew(t) && t.blocked == nil && !slices.Contains(ready, t) {
+			ready = append(ready, t) // there is nothing else that it could answer from
+		}
+	}
+	if !e.loadAll(ctx, ready) && now.Sub(r.since) < reloadPatience {
+		return
+	}
+	for _, t := range r.lists {
+		if err := t.refusal(); isNew(t) && err != nil {
+			e.endReload(fmt.Errorf("list %q: %w", t.name, err))
+			return
+		}
+	}
+	e.endReload(nil)
+}
+
+// loadAll reads lists, one after another, into their next sources. complete is
+// false if one of them was not as at the last look.
+func (e *Engine) loadAll(ctx context.Context, ts []*tracked) (complete bool) {
+	complete = true
+	for _, t := range ts {
+		e.large = e.large || t.large()
+		t.load(ctx, e.times.hung)
+		complete = complete && (t.next != nil || t.blocked != nil)
+	}
+	return complete && ctx.Err() == nil
+}
+
+// loadNow is for the start, when there is nothing that could answer meanwhile.
+func (e *Engine) loadNow(ctx context.Context, ts []*tracked) {
+	const tries = 3
+	for try := 0; try < tries; try++ {
+		e.lookAt(ctx, ts, startPatience)
+		if e.loadAll(ctx, ts) {
+			break
+		}
+	}
+	for _, t := range ts {
+		t.adopt()
+		t.source = t.present()
+	}
+}
