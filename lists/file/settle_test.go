@@ -153,7 +153,7 @@ func TestSettledFirst(t *testing.T) {
 		s.Look(Look([]string{filepath.Join(Literal(dir), "*.list")}), Files{}, now)
 		return s.Settled(Files{}, now)
 	}
-	if look() || look() {
+	if first, second := look(), look(); first || second {
 		t.Error("a file that was just written is settled")
 	}
 	time.Sleep(s.Quiet + clockTick) // what makes a file old is nothing but time

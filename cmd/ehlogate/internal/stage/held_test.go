@@ -27,6 +27,9 @@ func newHolder(t *testing.T, config string, files map[string]string) (h *stage.H
 	dir = tempDir(t)
 	files["ehlogate.toml"] = config
 	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -108,6 +108,13 @@ type gate struct {
 // sections, and files the content of the list files.
 func newGate(t *testing.T, name, settings string, sockets map[string]string, lists string, files map[string]string) *gate {
 	t.Helper()
+	return newGateUnder(t, nil, name, settings, sockets, lists, files)
+}
+
+// newGateUnder is newGate for a command that runs ehlogate: its words, in which DIR stands for the directory of the
+// configuration.
+func newGateUnder(t *testing.T, command []string, name, settings string, sockets map[string]string, lists string, files map[string]string) *gate {
+	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +144,12 @@ func newGate(t *testing.T, name, settings string, sockets map[string]string, lis
 	for file, text := range files {
 		g.write(t, file, text)
 	}
-	g.Daemon = stage.NewDaemon(g.dir, "log", path, stage.ReadyDial(all...), "serve", "-c", filepath.Join(g.dir, "ehlogate.toml"))
+	words := append([]string(nil), command...)
+	for i := range words {
+		words[i] = strings.ReplaceAll(words[i], "DIR", g.dir)
+	}
+	words = append(words, path, "serve", "-c", filepath.Join(g.dir, "ehlogate.toml"))
+	g.Daemon = stage.NewDaemon(g.dir, "log", words[0], stage.ReadyDial(all...), words[1:]...)
 	t.Cleanup(func() { g.finish(t) })
 	if err := g.Start(soon(t)); err != nil {
 		t.Fatal(err)

@@ -236,6 +236,9 @@ func peakRSS(pid int) (mib float64) {
 // write replaces a file in the config directory, as an editor does.
 func (r *rig) write(name, text string) error {
 	path := filepath.Join(r.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
 	if err := os.WriteFile(path+".new", []byte(text), 0o644); err != nil {
 		return err
 	}
