@@ -1,6 +1,6 @@
 # What is worth a name. "make test" is the same as .ci/test.
 
-.PHONY: build test lint fuzz demo demo-sending faults safety bench bench-quick deb soak clean
+.PHONY: build test lint fuzz demo demo-sending edits faults safety bench bench-quick deb soak clean
 
 build: ## build/ehlogate, static
 	CGO_ENABLED=0 go build -trimpath -o build/ehlogate ./cmd/ehlogate
@@ -26,8 +26,14 @@ demo-sending: ## a network, its gateway and a server outside, of real parts: wha
 faults: ## what clients see while things are done to ehlogate: the tables of README (ten minutes)
 	.ci/deps
 	@mkdir -p build
-	STAGE_TABLE=$(CURDIR)/build/faults.md go test -count=1 -timeout 30m -run 'Faults$$|Enforce|Survive|Package' ./cmd/ehlogate/internal/stage
+	STAGE_TABLE=$(CURDIR)/build/faults.md go test -count=1 -timeout 30m -run 'Faults$$|Enforce|Survive|Edits|Package' ./cmd/ehlogate/internal/stage
 	@cat build/faults.md
+
+edits: ## how long each way of editing a list takes to come in force (ten seconds)
+	.ci/deps
+	@mkdir -p build
+	STAGE_TABLE=$(CURDIR)/build/edits.md go test -count=1 -run '^TestEdits$$' ./cmd/ehlogate/internal/stage
+	@cat build/edits.md
 
 safety: ## who is offered STARTTLS, by sender, stance and promise: the table of README (some seconds)
 	.ci/deps
