@@ -282,7 +282,7 @@ func read(spec Spec, begin func(), each func(file string, it *Item)) (*Table, er
 func readOnce(spec Spec, files Files, io *Activity, each func(file string, it *Item)) (*Table, error) {
 	var all Problems
 	if err := files.Err(); err != nil {
-		return nil, UnreadError{fileProblem("", files.err)}
+		return nil, Unread("", files.err)
 	} else if files.err != nil {
 		all.Add(fileProblem("", files.err))
 	}
@@ -306,10 +306,10 @@ func readOnce(spec Spec, files Files, io *Activity, each func(file string, it *I
 		case errors.As(err, &tooMany):
 			all.Add(tooMany)
 			return nil, &all
-		case isContent(err):
+		case IsContent(err):
 			all.Add(fileProblem(name, err))
 		default:
-			return nil, UnreadError{fileProblem(name, err)}
+			return nil, Unread(name, err)
 		}
 	}
 	if n := len(b.bits); n < spec.MinEntries && all.Total == 0 {
@@ -326,9 +326,13 @@ func readOnce(spec Spec, files Files, io *Activity, each func(file string, it *I
 	return t, nil
 }
 
-// isContent reports whether an error of the file system is about what is there,
-// which stays until somebody changes it, and not about reading it.
-func isContent(err error) bool { return isAbsent(err) || errors.As(err, new(kindError)) }
+// Unread returns the error err about a file, with what to do about it, as an
+// UnreadError.
+func Unread(name string, err error) error { return UnreadError{fileProblem(name, err)} }
+
+// IsContent reports whether an error of the file system is about what is there,
+// which stays until it is changed, and not about reading it.
+func IsContent(err error) bool { return isAbsent(err) || errors.As(err, new(kindError)) }
 
 // tooFew is the problem of a list with only n entries.
 func tooFew(spec Spec, files []string, n int) Problem {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -39,6 +40,12 @@ func (f *file) read() map[string]memory {
 	}
 	text, err := readFile(f.path)
 	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if path := new(fs.PathError); errors.As(err, &path) {
+		// The file may well be good, so it is not replaced by one that knows less.
+		f.log.WithError(err).Warnf("%s cannot be read: a promise of STARTTLS is assumed for every domain until it has been checked, and no promise is remembered there before the next start", f.path)
+		f.path = ""
 		return nil
 	}
 	var s stored

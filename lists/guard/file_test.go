@@ -226,3 +226,24 @@ func FuzzState(f *testing.F) {
 		}
 	})
 }
+
+// A state file that cannot be read, for a reason that is not its content, is not
+// replaced by one that knows less.
+func TestStateFileUnread(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	must(t, os.WriteFile(path, []byte(aState), 0o600))
+	log, lines := newLog()
+	f := file{path: path, log: log}
+	var old syscall.Rlimit
+	must(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old))
+	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 0, Max: old.Max}))
+	got := f.read()
+	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old))
+	if e := lines.LastEntry(); got != nil || e == nil || !strings.Contains(fmt.Sprint(e.Data["error"]), syscall.EMFILE.Error()) {
+		t.Fatalf("read %v, and the log has %v", got, e)
+	}
+	f.write([]byte("{}"))
+	if text, err := os.ReadFile(path); err != nil || string(text) != aState {
+		t.Errorf("the file holds %q, %v", text, err)
+	}
+}

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -10,6 +12,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists/dns"
+	"ehlogate/lists/file"
 	"ehlogate/lists/guard"
 	"ehlogate/lists/resolve"
 	"ehlogate/lists/shed"
@@ -41,7 +44,7 @@ func (e *Engine) ask(live, old *Live) {
 	c := live.Config
 	var to resolve.Config
 	if c.Asks() || len(c.Guard.Domains) > 0 {
-		to = e.resolvers(c)
+		to = e.resolvers(c, old)
 		live.servers = to.Servers
 	}
 	sameDNS := old != nil && slices.Equal(old.servers, live.servers) // which may be those of resolv.conf
@@ -107,11 +110,17 @@ const tries = 3
 
 // resolvers are those of the config, else of the system, else on this host, as
 // with resolver(3).
-func (e *Engine) resolvers(c *config.Config) resolve.Config {
+func (e *Engine) resolvers(c *config.Config, old *Live) resolve.Config {
 	out := resolve.Config{Servers: c.DNS.Resolvers, Timeout: c.DNS.Timeout, Tries: tries}
 	if len(out.Servers) == 0 {
 		var err error
-		if out.Servers, err = resolve.SystemServers(); err != nil {
+		out.Servers, err = resolve.SystemServers()
+		switch path := new(fs.PathError); {
+		case err == nil:
+		case errors.As(err, &path) && !file.IsContent(err) && old != nil && len(old.servers) > 0:
+			e.log.WithError(err).Warn("the resolvers stay as they were")
+			out.Servers = old.servers
+		default:
 			e.log.WithError(err).Warn("no resolver is known but 127.0.0.1; name them in [dns] resolvers = [...]")
 			out.Servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}
 		}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"reflect"
 	"sync/atomic"
@@ -64,6 +65,7 @@ type Engine struct {
 	// What follows belongs to the goroutine of Run.
 	lists  []*tracked     // the lists of live that are made of files
 	reload *pendingReload // nil: none is under way
+	retry  time.Time      // when a reload is tried again that failed for an error of reading; zero: never
 	looked time.Duration  // what the last look took
 	large  bool           // a large list was read since the last publish
 	offers *shed.Offers   // nil: nothing was ever asked by DNS
@@ -195,11 +197,17 @@ func (e *Engine) beginReload(done func()) {
 	if e.reload != nil {
 		dones = e.reload.done // which asked for a state that is older
 	}
-	e.reload = &pendingReload{done: append(dones, done)}
+	if done != nil {
+		dones = append(dones, done)
+	}
+	e.reload = &pendingReload{done: dones}
 	old := e.Live().Config
 	cfg, err := e.load()
 	if err == nil && cfg.File == "" && old.File != "" {
 		err = fmt.Errorf("%s is gone", old.File)
+	}
+	if path := new(fs.PathError); errors.As(err, &path) && !file.IsContent(err) {
+		err = file.Unread(path.Path, path)
 	}
 	if err != nil {
 		e.endReload(err)
@@ -225,7 +233,7 @@ func (e *Engine) Reload(ctx context.Context) error {
 // endReload puts the new config in force, or refuses it, which changes nothing.
 func (e *Engine) endReload(err error) {
 	r := e.reload
-	e.reload = nil
+	e.reload, e.retry = nil, time.Time{}
 	defer func() {
 		for _, done := range r.done {
 			done()
@@ -234,6 +242,12 @@ func (e *Engine) endReload(err error) {
 	if err != nil {
 		for _, t := range r.lists {
 			t.next = nil
+		}
+		if errors.As(err, new(file.UnreadError)) {
+			e.retry = time.Now().Add(reloadAgain)
+			if before := e.ReloadError(); before != nil && before.Error() == err.Error() {
+				return
+			}
 		}
 		e.reloadFailures.Add(1)
 		e.reloadError.Store(&err)

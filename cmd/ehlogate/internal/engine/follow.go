@@ -44,6 +44,9 @@ const (
 	longestPause = time.Second
 	// startPatience is for how long a file system may hang at the start.
 	startPatience = 5 * time.Second
+	// reloadAgain is when a reload is tried again for which a file could not be
+	// read, which says nothing of its content.
+	reloadAgain = time.Second
 	// reloadPatience is how long a reload waits for lists that cannot be read
 	// since they keep changing.
 	reloadPatience = 10 * time.Second
@@ -61,6 +64,9 @@ type pendingReload struct {
 // date. It returns after how long it is to do so again.
 func (e *Engine) follow(ctx context.Context) (pause time.Duration) {
 	all := slices.Clone(e.lists)
+	if e.reload == nil && !e.retry.IsZero() && !time.Now().Before(e.retry) {
+		e.beginReload(nil)
+	}
 	if e.reload != nil {
 		for _, t := range e.reload.lists {
 			if !slices.Contains(all, t) {
