@@ -23,8 +23,8 @@ type Client struct {
 }
 
 // ParseAddr reads a client address as mail servers spell it: IPv4, IPv6,
-// IPv4-mapped IPv6 (which becomes IPv4), an "IPv6:" prefix in any case
-// (RFC 5321 section 4.1.3), a zone (which is dropped).
+// IPv4-mapped IPv6 (which becomes IPv4), in brackets or not, an "IPv6:" prefix
+// in any case (RFC 5321 section 4.1.3), a zone (which is dropped).
 func ParseAddr(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(bareAddr(s))
 	if err != nil {
@@ -44,9 +44,12 @@ func ParseAddrBytes(b []byte) (netip.Addr, bool) {
 	return a.Unmap(), err == nil
 }
 
-// bareAddr takes prefix and zone off. A zone names an interface of this host
-// and says nothing about the client.
+// bareAddr takes brackets, prefix and zone off. A zone names an interface of
+// this host and says nothing about the client.
 func bareAddr(s string) string {
+	if n := len(s); n > 2 && s[0] == '[' && s[n-1] == ']' {
+		s = s[1 : n-1]
+	}
 	if len(s) > 5 && strings.EqualFold(s[:5], "ipv6:") {
 		s = s[5:]
 	}

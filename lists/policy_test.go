@@ -85,7 +85,9 @@ func TestParseAddr(t *testing.T) {
 	for in, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "::ffff:192.0.2.1": "192.0.2.1", "IPv6:2001:DB8::1": "2001:db8::1",
 		"ipv6:::ffff:192.0.2.1": "192.0.2.1", "fe80::1%eth0": "fe80::1",
-		"": "", "unknown": "", "192.0.2": "", "192.0.2.1 ": "", "[192.0.2.1]": "", "ipv6:": "", "\x00": "", "1%": "",
+		"[192.0.2.1]": "192.0.2.1", "[IPv6:fe80::1%eth0]": "fe80::1",
+		"": "", "unknown": "", "192.0.2": "", "192.0.2.1 ": "", "ipv6:": "", "\x00": "", "1%": "", "[]": "", "[": "", "[192.0.2.1": "", "192.0.2.1]": "",
+		"[[192.0.2.1]]": "", "IPv6:[::1]": "",
 	} {
 		a, err := ParseAddr(in)
 		b, ok := ParseAddrBytes([]byte(in))
@@ -100,7 +102,7 @@ func TestParseAddr(t *testing.T) {
 }
 
 func FuzzParseAddr(f *testing.F) {
-	for _, s := range []string{"192.0.2.1", "IPv6:2001:db8::1", "::ffff:1.2.3.4", "fe80::1%x", "%", "ipv6:"} {
+	for _, s := range []string{"192.0.2.1", "IPv6:2001:db8::1", "::ffff:1.2.3.4", "fe80::1%x", "%", "ipv6:", "[IPV6:::1%0]", "[]"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
