@@ -5,8 +5,9 @@ type Session struct {
 	AtEHLO     Action // the decision on the address alone, which EHLO went by
 	Full       Action // the decision on all that is known of the client
 	Encrypted  bool   // TLS is in use
-	Mail       bool   // the client has begun a mail transaction
+	Mail       bool   // the client sends mail, and it is known whether TLS is in use
 	Submission bool   // port 587 or 465, or the client has logged in
+	Login      bool   // the client has logged in
 }
 
 // Outcome is what became of a decision.
@@ -42,12 +43,19 @@ func (o Outcome) String() string { return word(outcomeNames[:], int(o)) }
 // OutcomeOf judges a session. TLS is demanded only where EHLO offered it for
 // that reason: a list of names or of HELO names that EHLO did not know of may
 // say otherwise.
+//
+// On submission STARTTLS is never hidden, if all is well: then a client may use
+// it, and one that has not done so yet may still. Only mail or a login in the
+// clear shows that something is amiss.
 func OutcomeOf(s Session) Outcome {
 	switch {
+	case s.AtEHLO == Suppress && s.Submission:
+		if !s.Encrypted && (s.Mail || s.Login) {
+			return OutcomeSubmission
+		}
+		return OutcomeOffered
 	case s.AtEHLO == Suppress && s.Encrypted:
 		return OutcomeSuppressedEncrypted
-	case s.AtEHLO == Suppress && s.Submission:
-		return OutcomeSubmission
 	case s.AtEHLO == Suppress:
 		return OutcomeSuppressed
 	case s.AtEHLO == Require && s.Full == Require && s.Mail && !s.Encrypted:

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"time"
 
 	"github.com/emersion/go-milter"
+
+	"ehlogate/lists"
 )
 
 const (
@@ -53,9 +56,11 @@ type frames struct {
 	left    int    // bytes of the packet that were not passed on, its length among them
 	skip    int    // bytes behind them that are cut off
 	code    milter.Code
-	strings int  // in the packet, so far, if it is one of macros
-	armed   bool // a deadline is set,
-	old     bool // for a packet before this one
+	strings int    // in the packet, so far, if it is one of macros
+	version uint32 // of the protocol
+	connect []byte // the packet, if it is the one about the client, until it was read
+	armed   bool   // a deadline is set,
+	old     bool   // for a packet before this one
 }
 
 var errFrame = errors.New("milter: broken packet")
@@ -74,13 +79,71 @@ func (f *frames) Read(p []byte) (int, error) {
 	if f.left -= n; f.left+f.skip == 0 {
 		f.old = true
 	}
-	if f.code == milter.CodeMacro {
+	switch f.code {
+	case milter.CodeConn:
+		f.connect = append(f.connect, p[:n]...)
+	case milter.CodeMacro:
 		if f.strings += bytes.Count(p[:n], []byte{0}); f.strings > maxStrings {
 			f.fault("oversize")
 			return 0, errFrame
 		}
 	}
 	return n, nil
+}
+
+// offer is what a mail server can do, as its first packet says.
+type offer struct {
+	version uint32
+	actions milter.OptAction
+	skips   milter.OptProtocol
+}
+
+// maxVersion is the version of the protocol to which lists of macros belong.
+const maxVersion = 6
+
+// offered returns what is said in the first packet, which stays to be read, and
+// has the reply say the same version: go-milter says 2, whatever it asks for.
+func (f *frames) offered() (o offer, err error) {
+	const size = 4 + 1 + 3*4
+	err = f.begin()
+	for err == nil && len(f.have) < min(f.left, size) {
+		err = f.more()
+	}
+	if err != nil || f.code != milter.CodeOptNeg || f.left < size {
+		return o, err // go-milter goes by what comes
+	}
+	o = offer{
+		min(binary.BigEndian.Uint32(f.have[5:]), maxVersion),
+		milter.OptAction(binary.BigEndian.Uint32(f.have[9:])),
+		milter.OptProtocol(binary.BigEndian.Uint32(f.have[13:])),
+	}
+	f.version = o.version
+	return o, nil
+}
+
+func (f *frames) Write(p []byte) (int, error) {
+	if len(p) >= 9 && milter.Code(p[4]) == milter.CodeOptNeg && f.version > 0 {
+		binary.BigEndian.PutUint32(p[5:], f.version)
+	}
+	return f.Conn.Write(p)
+}
+
+// client returns the address in the packet that was passed on, which is the one
+// about the client: a host name, a family, and if that is 4 or 6 a port and an
+// address.
+func (f *frames) client() (addr netip.Addr) {
+	packet := f.connect
+	f.connect = nil
+	if len(packet) < 5 {
+		return addr
+	}
+	_, rest, ok := bytes.Cut(packet[5:], []byte{0})
+	if !ok || len(rest) < 3 || rest[0] != '4' && rest[0] != '6' {
+		return addr
+	}
+	text, _, _ := bytes.Cut(rest[3:], []byte{0})
+	addr, _ = lists.ParseAddrBytes(text)
+	return addr
 }
 
 // begin reads the begin of a packet, unless there is still something left of
@@ -131,7 +194,7 @@ func (f *frames) frame(length int, code milter.Code) error {
 	keep = min(length, keep)
 	binary.BigEndian.PutUint32(f.have, uint32(keep))
 	f.left, f.skip = 4+keep, length-keep
-	f.code, f.strings = code, 0
+	f.code, f.strings, f.connect = code, 0, nil
 	return nil
 }
 

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"ehlogate/lists"
 )
 
 // cut is what frames are to pass on of a stream of packets, told without a
@@ -184,4 +187,37 @@ func TestSessionHoldsLittle(t *testing.T) {
 		c.Close()
 		<-done
 	}
+}
+
+// The address of the client is read as it stands in the packet, in whatever pieces that arrives, and is gone behind it.
+func FuzzConnect(f *testing.F) {
+	f.Add("mx.example", "6", "IPv6:2001:db8::1", true)
+	f.Add("mx.example", "4", "192.0.2.1", true)
+	f.Add("", "L", "/run/smtpd", false)
+	f.Add(strings.Repeat("x", readAhead), "6", "::ffff:192.0.2.1%eth0", true)
+	f.Add("\x00", "", "", false)
+	f.Fuzz(func(t *testing.T, host, family, addr string, ends bool) {
+		data := host + "\x00" + family + "\x12\x34" + addr
+		if ends {
+			data += "\x00"
+		}
+		host, rest, _ := strings.Cut(data, "\x00")
+		var want netip.Addr
+		if len(rest) >= 3 && strings.Contains("46", rest[:1]) && len(data) < maxText {
+			text, _, _ := strings.Cut(rest[3:], "\x00")
+			want, _ = lists.ParseAddr(text)
+		}
+		in := append(packet('C', data), packet('H', "mx\x00")...)
+		for name, r := range map[string]io.Reader{"whole": bytes.NewReader(in), "bytes": iotest.OneByteReader(bytes.NewReader(in))} {
+			f := &frames{Conn: &pieces{from: r}, fault: func(string) {}}
+			io.CopyN(io.Discard, f, int64(4+1+len(data)))
+			if got := f.client(); got != want {
+				t.Fatalf("%s: host %.50q, %.50q: %v, want %v", name, host, rest, got, want)
+			}
+			io.Copy(io.Discard, f)
+			if got := f.client(); got.IsValid() || f.connect != nil {
+				t.Fatalf("%s: the packet is still there behind the next: %v", name, got)
+			}
+		}
+	})
 }

@@ -1,5 +1,5 @@
-// Package milter is the milter front end, over go-milter, for Postfix and
-// Sendmail (protocol version 2, libmilter's mfdef.h).
+// Package milter is the milter front end, over go-milter, for Postfix 2.5 and
+// Sendmail 8.14 and later (libmilter's mfdef.h).
 //
 // A milter cannot change what EHLO says. This one reports what was decided
 // about the client's address, refuses mail that comes without TLS from clients
@@ -45,25 +45,53 @@ type Server struct {
 	// Outcome is told of every outcome but an ordinary offer, once a session
 	// and outcome.
 	Outcome func(o lists.Outcome, c lists.Client, d lists.Decision)
-	// Fault notes a broken frame by its reason; see frames.
+	// Fault notes a broken frame by its reason, see frames, or FaultMacros.
 	Fault func(reason string)
+}
+
+// FaultMacros is the reason for Server.Fault if a client must use TLS and sends
+// mail, and the mail server does not say whether it uses TLS.
+const FaultMacros = "macros"
+
+// macros are those that the mail server is asked for, in place of those that it
+// sends by default: {tls_version} at HELO only, where it misses clients that do
+// not greet again behind STARTTLS, and {daemon_port} never. Postfix and Sendmail
+// keep such a list for each milter by itself, and know all of these.
+//
+// {client_port} is known of every client, and sent at MAIL by no mail server of
+// its own accord. So where it stands, the list was heeded; then TLS is in use if
+// and only if {tls_version} stands beside it. Neither server sends an empty one.
+var macros = map[milter.Stage][]string{
+	milter.StageConnect:  {"{client_resolve}", "{daemon_port}"},
+	milter.StageHelo:     {"{tls_version}"},
+	milter.StageMailFrom: {"{client_port}", "{tls_version}", "{auth_type}", "{auth_authen}"},
 }
 
 // Serve answers on one connection until it ends. conn is closed then.
 func (s *Server) Serve(ctx context.Context, conn net.Conn) {
-	cfg := s.Config()
-	sess := &session{server: s, ctx: ctx, cfg: cfg}
-	skip := milter.OptNoRcptTo | milter.OptNoBody | milter.OptNoEOH
-	var actions milter.OptAction
-	if cfg.AddHeader {
-		actions = milter.OptAddHeader | milter.OptChangeHeader
+	f := &frames{Conn: conn, fault: s.Fault}
+	offered, err := f.offered()
+	if err != nil {
+		conn.Close()
+		return
+	}
+	sess := &session{server: s, ctx: ctx, frames: f, cfg: s.Config()}
+	// A mail server hangs up on a filter that wants what it did not offer.
+	actions := offered.actions & milter.OptSetSymList
+	skip := milter.OptNoRcptTo | milter.OptNoBody | milter.OptNoEOH | milter.OptNoData | milter.OptNoUnknown
+	const headers = milter.OptAddHeader | milter.OptChangeHeader
+	if sess.cfg.AddHeader = sess.cfg.AddHeader && offered.actions&headers == headers; sess.cfg.AddHeader {
+		actions |= headers
 	} else {
 		skip |= milter.OptNoHeaders
 	}
-	once := &oneConn{conn: &frames{Conn: conn, fault: s.Fault}, closed: make(chan struct{})}
+	skip &= offered.skips
+	sess.listed = actions&milter.OptSetSymList != 0
+
+	once := &oneConn{conn: f, closed: make(chan struct{})}
 	// go-milter starts anew with NewMilter after every final reply, in the
 	// middle of a connection. What we know of the client has to stay.
-	srv := &milter.Server{NewMilter: func() milter.Milter { return sess }, Actions: actions, Protocol: skip}
+	srv := &milter.Server{NewMilter: func() milter.Milter { return sess }, Actions: actions, Protocol: skip, SymList: macros}
 	_ = srv.Serve(once) // ends when the connection has been handed out
 	<-once.closed
 }
@@ -73,71 +101,50 @@ type session struct {
 	milter.NoOpMilter
 	server *Server
 	ctx    context.Context
+	frames *frames
 	cfg    Config
+	listed bool // the mail server takes a list of macros
 
-	macros [macroCount]string // the last of each, as far as it concerns us; a packet has only those of its stage
+	known  facts
 	client lists.Client
 	atEHLO lists.Decision
 	own    int // headers named Header in the message
 	told   [lists.OutcomeCount]bool
 }
 
-// macro is one of those that concern us.
-type macro int
-
-const (
-	clientAddr macro = iota
-	clientAndName
-	clientResolve
-	daemonPort
-	tlsVersion
-	authType
-	authAuthen
-	macroCount
-)
-
-// macroOf takes a name as it is sent, with braces or without.
-func macroOf(name string) (macro, bool) {
-	if n := len(name); n > 2 && name[0] == '{' && name[n-1] == '}' {
-		name = name[1 : n-1]
-	}
-	switch name {
-	case "client_addr":
-		return clientAddr, true
-	case "_":
-		return clientAndName, true
-	case "client_resolve":
-		return clientResolve, true
-	case "daemon_port":
-		return daemonPort, true
-	case "tls_version":
-		return tlsVersion, true
-	case "auth_type":
-		return authType, true
-	case "auth_authen":
-		return authAuthen, true
-	}
-	return 0, false
+// facts are what macros have told of a session. Each stage has its own macros;
+// what one has told holds for those behind it.
+type facts struct {
+	verified   bool // the name belongs to the address
+	encrypted  bool
+	heeded     bool // the list of macros
+	login      bool
+	submission bool // by the port
 }
 
-// note keeps what concerns us in copies: a part of a packet's text would keep
-// the whole of it.
-func (s *session) note(m *milter.Modifier) {
+// note takes what is to be known from the macros of a stage.
+func (f *facts) note(m *milter.Modifier) {
 	for name, value := range m.Macros {
-		if k, ok := macroOf(name); ok {
-			if k == clientAndName {
-				value = value[strings.LastIndexByte(value, '[')+1:] // what stands before it may be the client's word
-				value, _, _ = strings.Cut(value, "]")
-			}
-			s.macros[k] = strings.Clone(value[:min(len(value), maxMacro)])
+		if n := len(name); n > 2 && name[0] == '{' && name[n-1] == '}' { // or without, if it is one letter
+			name = name[1 : n-1]
+		}
+		switch is := value != ""; name {
+		case "client_resolve":
+			f.verified = value == "OK"
+		case "daemon_port":
+			f.submission = value == "587" || value == "465"
+		case "client_port":
+			f.heeded = is
+		case "tls_version":
+			f.encrypted = f.encrypted || is
+		case "auth_type", "auth_authen":
+			f.login = f.login || is
 		}
 	}
 }
 
-const (
-	maxMacro = 64  // bytes kept of one; those that concern us are addresses and single words
-	maxName  = 255 // bytes kept of a name, RFC 5321 section 4.5.3.1.2
-)
+// maxName is how many bytes are kept of a name, RFC 5321 section 4.5.3.1.2.
+const maxName = 255
 
 // nameOf is a name to keep. One that is too long loses its begin, since lists
 // have names below others.
@@ -146,31 +153,24 @@ func nameOf(s string) string {
 	return strings.Clone(s[max(0, len(s)-maxName):])
 }
 
-// Connect learns who the client is. Sendmail gives IPv6 addresses in a form
-// that go-milter does not read; they stand in macros too: in {client_addr} if
-// sendmail.cf sends it, and behind the name in _, which is sent by default.
-func (s *session) Connect(host, _ string, _ uint16, addr net.IP, m *milter.Modifier) (milter.Response, error) {
-	s.note(m)
-	s.client = lists.Client{}
-	for _, text := range []string{addr.String(), s.macros[clientAddr], s.macros[clientAndName]} {
-		if a, err := lists.ParseAddr(text); err == nil {
-			s.client.Addr = a
-			break
-		}
-	}
-	// Postfix passes a verified name or "unknown". Sendmail passes an address
-	// in brackets or a name, and says in a macro whether it is verified.
-	resolved := s.macros[clientResolve]
-	if name := nameOf(host); name != "unknown" && !strings.HasPrefix(name, "[") && (resolved == "" || resolved == "OK") {
+// Connect learns who the client is. go-milter does not read IPv6 addresses as
+// Sendmail spells them, so the packet itself is looked at.
+func (s *session) Connect(host, _ string, _ uint16, _ net.IP, m *milter.Modifier) (milter.Response, error) {
+	s.known, s.told, s.own = facts{}, [lists.OutcomeCount]bool{}, 0
+	s.known.note(m)
+	s.client = lists.Client{Addr: s.frames.client()}
+	// Postfix passes a verified name or an address in brackets. Sendmail passes
+	// any name that reverse DNS has.
+	if name := nameOf(host); s.known.verified && !strings.HasPrefix(name, "[") {
 		s.client.Name = name
 	}
 	s.atEHLO = s.server.Decider.Decide(s.ctx, lists.Client{Addr: s.client.Addr})
 	return milter.RespContinue, nil
 }
 
-// Helo comes again after STARTTLS, with the macros of TLS.
+// Helo may come again, above all after STARTTLS.
 func (s *session) Helo(name string, m *milter.Modifier) (milter.Response, error) {
-	s.note(m)
+	s.known.note(m)
 	s.client.HELO = nameOf(name)
 	s.outcome(false)
 	return milter.RespContinue, nil
@@ -178,7 +178,8 @@ func (s *session) Helo(name string, m *milter.Modifier) (milter.Response, error)
 
 // MailFrom refuses mail without TLS from clients that must use it.
 func (s *session) MailFrom(_ string, m *milter.Modifier) (milter.Response, error) {
-	s.note(m)
+	s.known.heeded = false // also if it stood at an earlier stage
+	s.known.note(m)
 	s.own = 0
 	if s.outcome(true) == lists.OutcomeRequireUnmet {
 		return reply(s.cfg.RequireReply), nil
@@ -224,11 +225,13 @@ func (s *session) outcome(mail bool) lists.Outcome {
 	if full.Action == lists.Require {
 		full = s.server.Decider.Decide(s.ctx, s.client)
 	}
-	port := s.macros[daemonPort]
+	sure := s.known.encrypted || s.listed && s.known.heeded
+	if mail && full.Action == lists.Require && !sure {
+		s.server.Fault(FaultMacros)
+	}
 	o := lists.OutcomeOf(lists.Session{
-		AtEHLO: s.atEHLO.Action, Full: full.Action, Mail: mail,
-		Encrypted:  s.macros[tlsVersion] != "",
-		Submission: port == "587" || port == "465" || s.macros[authType] != "" || s.macros[authAuthen] != "",
+		AtEHLO: s.atEHLO.Action, Full: full.Action, Mail: mail && sure, Encrypted: s.known.encrypted,
+		Submission: s.known.submission || s.known.login, Login: s.known.login,
 	})
 	if o != lists.OutcomeOffered && !s.told[o] {
 		s.told[o] = true

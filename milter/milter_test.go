@@ -23,8 +23,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// deny and require are addresses of which decide says so; a client that says
-// HELO bad.example is suppressed as far as its HELO name is known.
+// deny and require are addresses of which decide says so; a client that is
+// bad.example, or says so, is suppressed as far as its names are known.
 var (
 	deny    = netip.MustParseAddr("192.0.2.1")
 	require = netip.MustParseAddr("2001:db8::1")
@@ -34,7 +34,7 @@ type decide struct{}
 
 func (decide) Decide(_ context.Context, c lists.Client) (d lists.Decision) {
 	switch {
-	case c.HELO == "bad.example", c.Addr == deny:
+	case c.HELO == "bad.example", c.Name == "bad.example", c.Addr == deny:
 		d.Action, d.List = lists.Suppress, &lists.List{Name: "deny"}
 	case c.Addr == require:
 		d.Action, d.List = lists.Require, &lists.List{Name: "strict"}
@@ -69,8 +69,8 @@ func (r *record) server(cfg Config) *Server {
 var config = Config{RequireReply: "450 4.7.0 TLS required"}
 
 // start serves one connection and gives a client session on it; end closes it
-// and waits for the server.
-func start(t *testing.T, s *Server) (session *milter.ClientSession, end func()) {
+// and waits for the server. offer is what this mail server can do.
+func start(t *testing.T, s *Server, offer milter.OptAction) (session *milter.ClientSession, end func()) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -87,7 +87,7 @@ func start(t *testing.T, s *Server) (session *milter.ClientSession, end func()) 
 		s.Serve(t.Context(), c)
 	}()
 	client := milter.NewClientWithOptions("tcp", ln.Addr().String(), milter.ClientOptions{
-		ActionMask:   milter.OptAddHeader | milter.OptChangeHeader,
+		ActionMask:   offer,
 		ProtocolMask: milter.OptNoRcptTo | milter.OptNoBody | milter.OptNoHeaders | milter.OptNoEOH,
 		ReadTimeout:  20 * time.Second, WriteTimeout: 20 * time.Second,
 	})
@@ -144,36 +144,82 @@ func say(t *testing.T, s *milter.ClientSession, steps ...string) (replies []stri
 	return replies
 }
 
+// all is what Postfix and Sendmail offer.
+const all = milter.OptAddHeader | milter.OptChangeHeader | milter.OptSetSymList
+
 func TestSessions(t *testing.T) {
-	const refused = "450 4.7.0 TLS required"
+	const refused, listed = "450 4.7.0 TLS required", "macros M {client_port} 4711"
 	for _, tc := range []struct {
 		name     string
 		steps    []string
 		replies  []string
 		outcomes []string
+		faults   []string
 	}{
-		{"offered", []string{"connect mx.example 198.51.100.1", "helo mx.example", "mail a@example"}, []string{"c"}, nil},
-		{"suppressed, told once", []string{"connect mx.example 192.0.2.1", "helo mx.example", "mail a@example", "abort", "mail b@example"}, []string{"c", "c"}, []string{"suppressed"}},
-		{"suppressed and encrypted", []string{"connect mx.example 192.0.2.1", "helo mx.example", "macros H {tls_version} TLSv1.3", "helo mx.example", "mail a@example"}, []string{"c"}, []string{"suppressed", "suppressed-encrypted"}},
-		{"suppressed and logged in", []string{"connect mx.example 192.0.2.1", "helo x", "macros M {auth_type} PLAIN", "mail a@example"}, []string{"c"}, []string{"suppressed", "suppressed-submission"}},
-		{"suppressed on submission", []string{"macros C {daemon_port} 587", "connect mx.example 192.0.2.1", "helo x"}, nil, []string{"suppressed-submission"}},
-		{"require unmet, again and again", []string{"connect mx.example 2001:db8::1", "helo x", "mail a@example", "abort", "mail b@example"}, []string{refused, refused}, []string{"require-unmet"}},
-		{"require met; the macro is of an earlier packet", []string{"connect mx.example 2001:db8::1", "helo x", "macros H {tls_version} TLSv1.3", "helo x", "macros M i 4711", "mail a@example"}, []string{"c"}, nil},
-		{"require on the address, but not on all that is known", []string{"connect mx.example 2001:db8::1", "helo bad.example", "mail a@example"}, []string{"c"}, nil},
-		{"a HELO name is no reason", []string{"connect mx.example 198.51.100.1", "helo bad.example", "mail a@example"}, []string{"c"}, nil},
-		{"Sendmail's IPv6", []string{"macros C {client_addr} IPv6:2001:db8::1", "connect mx.example IPv6:2001:db8::1", "helo x", "mail a@example"}, []string{refused}, []string{"require-unmet"}},
-		{"Sendmail's IPv6, by default", []string{"macros C _ [192.0.2.1]@mx.example[IPv6:2001:db8::1](may j", "connect mx.example IPv6:2001:db8::1", "helo x", "mail a@example"}, []string{refused}, []string{"require-unmet"}},
-		{"no address", []string{"connect localhost nonsense", "helo x", "mail a@example"}, []string{"c"}, nil},
+		{"offered", []string{"connect mx.example 198.51.100.1", "helo mx.example", listed, "mail a@example"}, []string{"c"}, nil, nil},
+		{"suppressed, told once", []string{"connect mx.example 192.0.2.1", "helo mx.example", listed, "mail a@example", "abort", listed, "mail b@example"}, []string{"c", "c"}, []string{"suppressed"}, nil},
+		{"suppressed and encrypted", []string{"connect mx.example 192.0.2.1", "helo mx.example", "macros H {tls_version} TLSv1.3", "helo mx.example", listed, "mail a@example"}, []string{"c"}, []string{"suppressed", "suppressed-encrypted"}, nil},
+		{"suppressed and encrypted, without a second EHLO", []string{"connect mx.example 192.0.2.1", "helo mx.example", listed + " {tls_version} TLSv1.3", "mail a@example"}, []string{"c"}, []string{"suppressed", "suppressed-encrypted"}, nil},
+		{"suppressed and logged in", []string{"connect mx.example 192.0.2.1", "helo x", listed + " {auth_type} PLAIN", "mail a@example"}, []string{"c"}, []string{"suppressed", "suppressed-submission"}, nil},
+		{"suppressed on submission, in the clear", []string{"macros C {daemon_port} 587", "connect mx.example 192.0.2.1", "helo x", listed, "mail a@example"}, []string{"c"}, []string{"suppressed-submission"}, nil},
+		{"suppressed on submission, before STARTTLS and behind it", []string{"macros C {daemon_port} 587", "connect mx.example 192.0.2.1", "helo x", listed + " {tls_version} TLSv1.3", "mail a@example"}, []string{"c"}, nil, nil},
+		{"require unmet, again and again", []string{"connect mx.example 2001:db8::1", "helo x", listed, "mail a@example", "abort", listed, "mail b@example"}, []string{refused, refused}, []string{"require-unmet"}, nil},
+		{"require unmet, then met", []string{"connect mx.example 2001:db8::1", "helo x", listed, "mail a@example", listed + " {tls_version} TLSv1.3", "mail b@example"}, []string{refused, "c"}, []string{"require-unmet"}, nil},
+		{"require unmet, without a HELO", []string{"connect mx.example 2001:db8::1", listed, "mail a@example"}, []string{refused}, []string{"require-unmet"}, nil},
+		{"require met; the macro is of an earlier packet", []string{"connect mx.example 2001:db8::1", "helo x", "macros H {tls_version} TLSv1.3", "helo x", "macros M i 4711", "mail a@example"}, []string{"c"}, nil, nil},
+		{"require, and no telling", []string{"macros C {client_port} 4711", "connect mx.example 2001:db8::1", "macros H j mx", "helo x", "macros M i 4711", "mail a@example"}, []string{"c"}, nil, []string{"macros"}},
+		{"require on the address, but not on all that is known", []string{"connect mx.example 2001:db8::1", "helo bad.example", listed, "mail a@example"}, []string{"c"}, nil, nil},
+		{"require on the address, but not on the name", []string{"macros C {client_resolve} OK", "connect bad.example 2001:db8::1", listed, "mail a@example"}, []string{"c"}, nil, nil},
+		{"require, and the name is forged", []string{"macros C {client_resolve} FORGED", "connect bad.example 2001:db8::1", listed, "mail a@example"}, []string{refused}, []string{"require-unmet"}, nil},
+		{"require, and nothing vouches for the name", []string{"connect bad.example 2001:db8::1", listed, "mail a@example"}, []string{refused}, []string{"require-unmet"}, nil},
+		{"a HELO name is no reason", []string{"connect mx.example 198.51.100.1", "helo bad.example", listed, "mail a@example"}, []string{"c"}, nil, nil},
+		{"Sendmail's IPv6", []string{"connect mx.example IPv6:2001:db8::1", "helo x", listed, "mail a@example"}, []string{refused}, []string{"require-unmet"}, nil},
+		{"another client on the connection", []string{"macros C {daemon_port} 587", "connect mx.example 192.0.2.1", listed + " {tls_version} TLSv1.3", "mail a@example", "macros C {daemon_port} 25", "connect mx.example 2001:db8::1", listed, "mail a@example"}, []string{"c", refused}, []string{"require-unmet"}, nil},
+		{"no address", []string{"connect localhost nonsense", "helo x", listed, "mail a@example"}, []string{"c"}, nil, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var r record
-			s, end := start(t, r.server(config))
+			s, end := start(t, r.server(config), all)
 			replies := say(t, s, tc.steps...)
 			end()
-			if !slices.Equal(replies, tc.replies) || !slices.Equal(r.outcomes, tc.outcomes) {
-				t.Errorf("replies %q, outcomes %q; want %q, %q", replies, r.outcomes, tc.replies, tc.outcomes)
+			if !slices.Equal(replies, tc.replies) || !slices.Equal(r.outcomes, tc.outcomes) || !slices.Equal(r.faults, tc.faults) {
+				t.Errorf("replies %q, outcomes %q, faults %q; want %q, %q, %q", replies, r.outcomes, r.faults, tc.replies, tc.outcomes, tc.faults)
 			}
 		})
+	}
+}
+
+// A mail server is asked for what it offers and no more. One that takes no list
+// of macros may send those of another, so that nothing is known.
+func TestOffer(t *testing.T) {
+	for offer, want := range map[milter.OptAction]string{
+		all: "add change macros", milter.OptSetSymList: "macros", milter.OptAddHeader | milter.OptChangeHeader: "add change",
+		milter.OptAddHeader | milter.OptSetSymList: "macros", 0: "",
+	} {
+		var r record
+		cfg := config
+		cfg.AddHeader = true
+		in := binary.BigEndian.AppendUint32([]byte("\x00\x00\x00\x0dO\x00\x00\x00\x06"), uint32(offer))
+		conn := &pieces{from: bytes.NewReader(append(in, "\x00\x1f\xff\xff"...))}
+		r.server(cfg).Serve(t.Context(), conn)
+		got := milter.OptAction(binary.BigEndian.Uint32(conn.said[9:]))
+		var words []string
+		for bit, word := range map[milter.OptAction]string{milter.OptAddHeader: "add", milter.OptChangeHeader: "change", milter.OptSetSymList: "macros"} {
+			if got&bit != 0 {
+				words = append(words, word)
+			}
+		}
+		slices.Sort(words)
+		if strings.Join(words, " ") != want || (len(conn.said) > 17) != (offer&milter.OptSetSymList != 0) || got&^offer != 0 {
+			t.Errorf("offered %b, asked for %q in %q; want %q", offer, words, conn.said, want)
+		}
+	}
+	var r record
+	s, end := start(t, r.server(config), milter.OptAddHeader)
+	replies := say(t, s, "connect mx.example 2001:db8::1", "macros M {client_port} 4711", "mail a@example")
+	end()
+	if !slices.Equal(replies, []string{"c"}) || !slices.Equal(r.faults, []string{FaultMacros}) {
+		t.Errorf("without a list of macros: %q, %q", replies, r.faults)
 	}
 }
 
@@ -182,7 +228,7 @@ func TestHeader(t *testing.T) {
 	cfg := config
 	cfg.AddHeader = true
 	var r record
-	s, end := start(t, r.server(cfg))
+	s, end := start(t, r.server(cfg), all)
 	defer end()
 	say(t, s, "connect mx.example 192.0.2.1", "helo x")
 	for _, own := range []int{2, 0} {

@@ -63,7 +63,14 @@ func startSendmail(t *testing.T, socket string, without ...string) *stage.Sendma
 // runSendmail starts a daemon with a configuration on a port; it lives as long as the test.
 func runSendmail(t *testing.T, port int, mc string) *stage.Sendmail {
 	t.Helper()
-	s, err := stage.NewSendmail(stage.SendmailConfig{Dir: tempDir(t), Port: port, MC: mc, Hosts: clientNames})
+	return runSendmailWith(t, stage.SendmailConfig{Port: port, MC: mc})
+}
+
+// runSendmailWith is runSendmail with any configuration; where it lives, and the names of clients, are set here.
+func runSendmailWith(t *testing.T, cfg stage.SendmailConfig) *stage.Sendmail {
+	t.Helper()
+	cfg.Dir, cfg.Hosts = tempDir(t), clientNames
+	s, err := stage.NewSendmail(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
