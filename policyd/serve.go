@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Protocol is a wire format. It keeps no state between requests.
+// Protocol is a wire format. All connections may share one, but those of
+// delegation.
 type Protocol interface {
 	// Answer takes the first request off in and appends the reply to out. n
 	// is the length of the request, 0 if in holds only a part of it. With an

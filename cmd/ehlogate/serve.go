@@ -104,33 +104,35 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	httpConn, stopHTTP := admin.ServeConn((&admin.API{Engine: eng, Metrics: metrics, Watch: watch, Missing: missing}).Handler(), log)
 	defer stopHTTP()
 
-	lookup := func(name string, make func(policyd.Backend) policyd.Protocol) func(context.Context, net.Conn) {
-		fault := func(reason string, about []byte) { watch.Fault(name, reason, about) }
-		p := make(policyd.Backend{Decider: watch.Decider(name, eng), Words: eng.Words, Fault: fault})
-		return func(ctx context.Context, c net.Conn) { policyd.Serve(ctx, c, p, fault) }
+	backend := func(name string, d policyd.Decider) policyd.Backend {
+		return policyd.Backend{Decider: d, Words: eng.Words, Fault: func(reason string, about []byte) { watch.Fault(name, reason, about) }}
 	}
-	policy := func(b policyd.Backend) policyd.Protocol {
-		b.Decider = watch.Counted("policy", policyd.DeciderFunc(eng.Review)) // what it decides over is logged by its outcome
-		return &delegation.Server{Backend: b, Actions: func() *delegation.Actions { return &eng.Live().Config.Policy },
-			Outcome: watch.Outcomes("policy")}
+	lookup := func(name string, make func(policyd.Backend) policyd.Protocol) func(context.Context, net.Conn) {
+		b := backend(name, watch.Decider(name, eng))
+		p := make(b)
+		return func(ctx context.Context, c net.Conn) { policyd.Serve(ctx, c, p, b.Fault) }
+	}
+	policy := &delegation.Server{
+		Backend: backend("policy", watch.Counted("policy", policyd.DeciderFunc(eng.Review))), // what it decides over is logged by its outcome
+		Actions: func() *delegation.Actions { return &eng.Live().Config.Policy },
+		Outcome: watch.Outcomes("policy"),
 	}
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(milterLog{log, watch}) // where go-milter tells of broken peers, and of panics
-	milterOutcome := watch.Outcomes("milter")
 	filter := &milter.Server{
 		Decider: watch.Counted("milter", policyd.DeciderFunc(eng.Review)),
 		Config: func() milter.Config {
 			c := eng.Live().Config
 			return milter.Config{RequireReply: c.RequireReply, AddHeader: c.Milter.AddHeader}
 		},
-		Outcome: func(o lists.Outcome, c lists.Client, d lists.Decision) { milterOutcome(0, o, c, d) },
+		Outcome: watch.Outcomes("milter"),
 		Fault:   func(reason string) { watch.Fault("milter", reason, nil) },
 	}
 	handlers := map[string]func(context.Context, net.Conn){
 		"memcache":  lookup("memcache", func(b policyd.Backend) policyd.Protocol { return &memcache.Server{Backend: b} }),
 		"socketmap": lookup("socketmap", func(b policyd.Backend) policyd.Protocol { return &socketmap.Server{Backend: b} }),
 		"tcp_table": lookup("tcp_table", func(b policyd.Backend) policyd.Protocol { return &tcptable.Server{Backend: b} }),
-		"policy":    lookup("policy", policy),
+		"policy":    func(ctx context.Context, c net.Conn) { policyd.Serve(ctx, c, policy.Connection(), policy.Fault) },
 		"milter":    filter.Serve,
 		"http":      httpConn,
 		unknown:     func(context.Context, net.Conn) {}, // to be hung up on is better than to wait

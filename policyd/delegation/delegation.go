@@ -53,40 +53,33 @@ type Server struct {
 	policyd.Backend
 	// Actions gives the present replies.
 	Actions func() *Actions
-	// Outcome is told of every outcome but an ordinary offer. session is the
-	// same for all requests of one SMTP session; 0 if that is not known.
-	Outcome func(session uint64, o lists.Outcome, c lists.Client, d lists.Decision)
+	// Outcome is told of every outcome but an ordinary offer, once in an SMTP
+	// session.
+	//
+	// Two sessions count as one only if nothing tells them apart: they have the
+	// same client address, the same ports of client and server, come directly
+	// after each other from one smtpd process, or as the last and the first on
+	// two connections, and are asked about neither at CONNECT nor behind MAIL.
+	// One session counts as two if two restrictions of a smtpd name the service
+	// in different words, since Postfix opens a connection for each.
+	Outcome func(o lists.Outcome, c lists.Client, d lists.Decision)
+
+	recent
 }
 
-var _ policyd.Protocol = (*Server)(nil)
-
-// MaxRequest implements policyd.Protocol.
+// MaxRequest is that of policyd.Protocol.
 func (s *Server) MaxRequest() int { return maxRequest }
 
-// Answer implements policyd.Protocol.
-func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
-	r, n, err := parse(in)
-	if n == 0 || err != nil {
-		// Postfix asks to hang up in trouble, and then does what its
-		// default_action says.
-		return n, out, err
-	}
-	if !r.addr.IsValid() && r.hasAddr {
-		s.Fault(policyd.FaultKey, in[:n])
-	}
-	out = s.action(ctx, &r, append(out, "action="...))
-	return n, append(out, "\n\n"...), nil
-}
-
 // action appends what is to be done.
-func (s *Server) action(ctx context.Context, r *request, out []byte) []byte {
-	atEHLO := s.Decider.Decide(ctx, lists.Client{Addr: r.addr})
+func (c *conn) action(ctx context.Context, r *request, out []byte) []byte {
+	atEHLO := c.Decider.Decide(ctx, lists.Client{Addr: r.addr})
 	full := atEHLO.Action
 	if full == lists.Require && len(r.name)+len(r.helo) > 0 {
-		full = s.Decider.Decide(policyd.NoWait, r.client()).Action
+		full = c.Decider.Decide(policyd.NoWait, r.client()).Action
 	}
-	o := lists.OutcomeOf(lists.Session{AtEHLO: atEHLO.Action, Full: full, Encrypted: r.encrypted, Mail: r.inMail(), Submission: r.submission()})
-	actions := s.Actions()
+	o := lists.OutcomeOf(lists.Session{AtEHLO: atEHLO.Action, Full: full, Encrypted: r.encrypted, Mail: r.inMail(),
+		Submission: r.submission(), Login: r.login})
+	actions := c.Actions()
 	text := ""
 	switch o {
 	case lists.OutcomeOffered:
@@ -98,7 +91,7 @@ func (s *Server) action(ctx context.Context, r *request, out []byte) []byte {
 	case lists.OutcomeRequireUnmet:
 		text = actions.RequireUnmet
 	}
-	s.Outcome(r.session(), o, r.client(), atEHLO)
+	c.tell(o, r.client(), atEHLO)
 	if text == "" {
 		return append(out, "DUNNO"...)
 	}

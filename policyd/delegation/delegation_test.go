@@ -26,7 +26,7 @@ func server(actions *Actions, outcomes, faults *[]string) *Server {
 		return d
 	})
 	return &Server{Backend: b, Actions: func() *Actions { return actions },
-		Outcome: func(_ uint64, o lists.Outcome, _ lists.Client, _ lists.Decision) {
+		Outcome: func(o lists.Outcome, _ lists.Client, _ lists.Decision) {
 			*outcomes = append(*outcomes, o.String())
 		}}
 }
@@ -85,10 +85,13 @@ func TestRequests(t *testing.T) {
 		{name: "encrypted", in: full("encryption_protocol=TLSv1.3"), out: "action=INFO starttls=suppress encrypted=yes list=deny entry=\n\n", outcomes: []string{"suppressed-encrypted"}},
 		{name: "behind a proxy", in: full("client_port=unknown"), out: info, outcomes: []string{"suppressed"}},
 		{name: "on submission", in: full("server_port=587"), out: info, outcomes: []string{"suppressed-submission"}},
+		{name: "on submission, before STARTTLS", in: full("server_port=587", "protocol_state=EHLO"), out: dunno},
+		{name: "on submission, with TLS", in: full("server_port=465", "encryption_protocol=TLSv1.3"), out: dunno},
 		{name: "logged in", in: full("sasl_username=joe"), out: info, outcomes: []string{"suppressed-submission"}},
+		{name: "logged in, and EHLO again", in: full("sasl_method=PLAIN", "protocol_state=EHLO"), out: info, outcomes: []string{"suppressed-submission"}},
 		{name: "the name is no reason: EHLO went by the address", in: full("client_address=192.0.2.2", "client_name=bad.example", "helo_name=ylmf-pc"), out: dunno},
 		{name: "require unmet", in: full("client_address=2001:db8::1"), out: "action=450 4.7.0 TLS required\n\n", outcomes: []string{"require-unmet"}},
-		{name: "require, not yet at MAIL", in: full("client_address=2001:db8::1", "protocol_state=EHLO"), out: dunno},
+		{name: "require, an IPv6 address as in a literal", in: full("client_address=IPv6:2001:DB8::1"), out: "action=450 4.7.0 TLS required\n\n", outcomes: []string{"require-unmet"}},
 		{name: "require met", in: full("client_address=2001:db8::1", "encryption_protocol=TLSv1.2"), out: dunno},
 		{name: "require on the address, but not on all that is known", in: full("client_address=2001:db8::1", "helo_name=ylmf-pc"), out: dunno},
 		{name: "no address", in: full("client_address=unknown"), out: dunno, faults: []string{"key"}},
@@ -103,7 +106,7 @@ func TestRequests(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var outcomes, faults []string
-			out, err := prototest.Answer(server(DefaultActions(), &outcomes, &faults), []byte(tc.in), len(tc.in))
+			out, err := prototest.Answer(server(DefaultActions(), &outcomes, &faults).Connection(), []byte(tc.in), len(tc.in))
 			if string(out) != tc.out || (err != nil) != tc.end || !slices.Equal(outcomes, tc.outcomes) || !slices.Equal(faults, tc.faults) {
 				t.Errorf("got %q, %v, %q, faults %q; want %q, %q, %q", out, err, outcomes, faults, tc.out, tc.outcomes, tc.faults)
 			}
@@ -111,27 +114,17 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// Requests of one session are told from those of another.
-func TestSession(t *testing.T) {
-	id := func(with ...string) uint64 {
-		r, _, err := parse([]byte(full(with...)))
-		if err != nil {
-			t.Fatal(err)
+// TLS is required of mail, and of nothing else that Postfix asks about.
+func TestRequireByState(t *testing.T) {
+	for state, unmet := range map[string]bool{
+		"MAIL": true, "RCPT": true, "DATA": true, "BDAT": true, "END-OF-MESSAGE": true,
+		"CONNECT": false, "XCLIENT": false, "HELO": false, "EHLO": false, "STARTTLS": false, "VRFY": false, "ETRN": false, "UNKNOWN": false, "": false, "mail": false,
+	} {
+		var outcomes, faults []string
+		out, err := prototest.Answer(server(DefaultActions(), &outcomes, &faults).Connection(), []byte(full("client_address=2001:db8::1", "protocol_state="+state)), 1000)
+		if refused := strings.HasPrefix(string(out), "action=450 "); err != nil || refused != unmet || (len(outcomes) == 1) != unmet {
+			t.Errorf("%q: %q, %q, %v", state, out, outcomes, err)
 		}
-		return r.session()
-	}
-	first := id()
-	for what, same := range map[string]bool{"instance=other": true, "protocol_state=CONNECT": true, "client_port=40001": false, "client_address=192.0.2.2": false} {
-		if (id(what) == first) != same {
-			t.Errorf("%s: the same session: %v", what, !same)
-		}
-	}
-	// Behind a proxy that does not pass the port on.
-	if a := id("client_port=unknown"); a == 0 || a == first || a != id("client_port=0") || a == id("client_port=0", "instance=other") {
-		t.Error("instance does not tell sessions apart")
-	}
-	if id("client_port=0", "instance=") != 0 {
-		t.Error("nothing tells sessions apart")
 	}
 }
 
@@ -139,7 +132,7 @@ func TestSession(t *testing.T) {
 func TestActions(t *testing.T) {
 	for action, want := range map[string]string{"": "DUNNO", "no_tls": "no_tls", "PREPEND X-Starttls: {action} ({list})": "PREPEND X-Starttls: suppress (deny)"} {
 		var outcomes, faults []string
-		out, err := prototest.Answer(server(&Actions{Suppressed: action}, &outcomes, &faults), []byte(full()), 1000)
+		out, err := prototest.Answer(server(&Actions{Suppressed: action}, &outcomes, &faults).Connection(), []byte(full()), 1000)
 		if string(out) != "action="+want+"\n\n" || err != nil || len(outcomes) != 1 {
 			t.Errorf("%q: %q, %v", action, out, err)
 		}
@@ -154,7 +147,7 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var outcomes, faults []string
-		if out := prototest.Check(t, server(DefaultActions(), &outcomes, &faults), in); !replies.Match(out) {
+		if out := prototest.Check(t, server(DefaultActions(), &outcomes, &faults).Connection(), in); !replies.Match(out) {
 			t.Fatalf("%q: malformed reply %q", in, out)
 		}
 	})
@@ -165,12 +158,13 @@ func BenchmarkAnswer(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			var outcomes, faults []string
 			s := server(DefaultActions(), &outcomes, &faults)
-			s.Outcome = func(uint64, lists.Outcome, lists.Client, lists.Decision) {}
+			s.Outcome = func(lists.Outcome, lists.Client, lists.Decision) {}
+			c := s.Connection()
 			in := []byte(full("client_address=" + addr))
 			var out []byte
 			b.ReportAllocs()
 			for b.Loop() {
-				_, out, _ = s.Answer(b.Context(), in, out[:0])
+				_, out, _ = c.Answer(b.Context(), in, out[:0])
 			}
 		})
 	}

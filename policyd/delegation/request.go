@@ -2,7 +2,6 @@ package delegation
 
 import (
 	"bytes"
-	"hash/maphash"
 	"net/netip"
 
 	"ehlogate/lists"
@@ -19,7 +18,7 @@ const maxRequest = 32 << 10
 type request struct {
 	addr       netip.Addr
 	name, helo []byte // of the client; name is empty if not verified
-	instance   []byte // of the message, or of what comes before the first
+	instance   []byte // of the message; empty as far as MAIL
 	from       []byte // the client's port
 	port       []byte // the server's
 	state      []byte
@@ -130,37 +129,16 @@ func (r *request) client() lists.Client {
 	return lists.Client{Addr: r.addr, Name: lists.NormalName(string(r.name)), HELO: lists.NormalName(string(r.helo))}
 }
 
-// inMail: the client has begun a mail transaction.
+// inMail reports whether the request is about mail. VRFY and ETRN carry none,
+// and what an unknown state is about cannot be known.
 func (r *request) inMail() bool {
 	switch string(r.state) {
-	case "CONNECT", "EHLO", "HELO", "STARTTLS":
-		return false
+	case "MAIL", "RCPT", "DATA", "BDAT", "END-OF-MESSAGE":
+		return true
 	}
-	return true
+	return false
 }
 
 func (r *request) submission() bool {
 	return r.login || string(r.port) == "587" || string(r.port) == "465"
-}
-
-var seed = maphash.MakeSeed()
-
-// session names the SMTP session by a number, 0 if there is no telling. The
-// instance attribute does not name it: Postfix leaves that empty until MAIL,
-// and makes one for each message. The client's port does, unless a proxy did
-// not pass it on.
-func (r *request) session() uint64 {
-	var id []byte
-	switch string(r.from) {
-	case "", "0", "unknown":
-		if len(r.instance) == 0 {
-			return 0
-		}
-		id = r.instance
-	default:
-		var b [64]byte
-		addr := r.addr.As16()
-		id = append(append(b[:0], addr[:]...), r.from...)
-	}
-	return max(1, maphash.Bytes(seed, id))
 }

@@ -171,9 +171,8 @@ func TestWatchCountsAndLogs(t *testing.T) {
 		t.Error("an offer is logged")
 	}
 	outcome := w.Outcomes("policy")
-	outcome(1, lists.OutcomeSubmission, lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}, lists.Decision{})
-	outcome(1, lists.OutcomeSubmission, lists.Client{}, lists.Decision{})
-	outcome(1, lists.OutcomeSuppressed, lists.Client{}, lists.Decision{})
+	outcome(lists.OutcomeSubmission, lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}, lists.Decision{})
+	outcome(lists.OutcomeSuppressed, lists.Client{}, lists.Decision{})
 	if code, body := get(t, &API{Engine: e, Metrics: m, Watch: w}, "/healthz"); code != 200 || !strings.Contains(body, `"sessions": 1`) ||
 		!strings.Contains(out.String(), "password goes in the clear") {
 		t.Errorf("healthz: %d %s, log %s", code, body, &out)

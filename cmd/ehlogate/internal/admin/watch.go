@@ -3,16 +3,15 @@ package admin
 import (
 	"context"
 	"fmt"
-	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/lists"
+	"ehlogate/milter"
 	"ehlogate/policyd"
 )
 
@@ -21,7 +20,6 @@ const (
 	faultPause    = 10 * time.Second // between two lines about the same fault
 	maxAbout      = 120              // bytes of a broken request that are logged
 	maxStack      = 8 << 10          // bytes of a panic that are logged
-	toldSessions  = 10000            // remembered, to tell of each once
 )
 
 // faultPanic is the reason of a fault that is ours.
@@ -34,7 +32,6 @@ type Watch struct {
 	lines    atomic.Int64  // that may still be written in this second; less than none: those left out
 	heldBack atomic.Uint64 // suppressions, by the guard
 
-	told    *lru.Cache[uint64, struct{}] // sessions and their outcomes
 	mu      sync.Mutex
 	faults  map[[2]string]*faultState
 	exposed Exposed
@@ -55,11 +52,7 @@ type faultState struct {
 
 // NewWatch makes a watch for all protocols.
 func NewWatch(m *Metrics, log *logrus.Logger) *Watch {
-	sessions, err := lru.New[uint64, struct{}](toldSessions)
-	if err != nil {
-		panic(err) // the size is a positive constant
-	}
-	w := &Watch{metrics: m, log: log, told: sessions, faults: make(map[[2]string]*faultState)}
+	w := &Watch{metrics: m, log: log, faults: make(map[[2]string]*faultState)}
 	w.lines.Store(decisionLines)
 	return w
 }
@@ -141,22 +134,16 @@ func (w *Watch) logDecision(protocol string, c lists.Client, d lists.Decision) {
 // cut bounds what a client can have us log.
 func cut(name string) string { return name[:min(len(name), maxAbout)] }
 
-// Outcomes counts and logs what policy or milter found, once for each session
-// and outcome. Session 0 is not known, and told of each time.
-func (w *Watch) Outcomes(protocol string) func(session uint64, o lists.Outcome, c lists.Client, d lists.Decision) {
+// Outcomes counts and logs what policy or milter found, each outcome of a
+// session once: they see to that.
+func (w *Watch) Outcomes(protocol string) func(o lists.Outcome, c lists.Client, d lists.Decision) {
 	var counters [lists.OutcomeCount]prometheus.Counter
 	for o := range counters {
 		if lists.Outcome(o) != lists.OutcomeOffered {
 			counters[o] = w.metrics.outcomes.WithLabelValues(protocol, lists.Outcome(o).String())
 		}
 	}
-	own := maphash.String(maphash.MakeSeed(), protocol) // tells our sessions from those of other protocols
-	return func(session uint64, o lists.Outcome, c lists.Client, d lists.Decision) {
-		if session != 0 {
-			if known, _ := w.told.ContainsOrAdd(session^own+uint64(o), struct{}{}); known {
-				return
-			}
-		}
+	return func(o lists.Outcome, c lists.Client, d lists.Decision) {
 		counters[o].Inc()
 		if o == lists.OutcomeSubmission {
 			w.mu.Lock()
@@ -227,6 +214,8 @@ func advice(reason string) string {
 		return "a request that did not arrive whole, the connection is closed"
 	case lists.OutcomeSubmission.String():
 		return "a client that submits mail is kept from TLS: its password goes in the clear; take the map off every smtpd but that on port 25"
+	case milter.FaultMacros:
+		return "the milter is not told whether mail is encrypted, and does not enforce require; the mail server must send {client_port} and {tls_version} at MAIL (Postfix 2.5 and Sendmail 8.14 do, being asked)"
 	case "evicted":
 		return "too many connections: the longest idle one is closed; raise max_connections in [listen]"
 	}

@@ -34,9 +34,9 @@ func TestPolicyAfterLateAnswer(t *testing.T) {
 			a.SuppressedEncrypted = "REJECT"
 			return &a
 		},
-		Outcome: func(_ uint64, o lists.Outcome, _ lists.Client, _ lists.Decision) { outcome = o },
+		Outcome: func(o lists.Outcome, _ lists.Client, _ lists.Decision) { outcome = o },
 	}
-	_, reply, err := p.Answer(t.Context(), []byte("request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=8.8.4.4\nencryption_protocol=TLSv1.3\n\n"), nil)
+	_, reply, err := p.Connection().Answer(t.Context(), []byte("request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=8.8.4.4\nencryption_protocol=TLSv1.3\n\n"), nil)
 	if err != nil || !strings.Contains(string(reply), "DUNNO") || outcome != 0 {
 		t.Errorf("EHLO offered STARTTLS (%s), the client used it, and policy says %q (%s), %v", ehlo.Reason, reply, outcome, err)
 	}

@@ -1,0 +1,177 @@
+package delegation
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"strconv"
+	"sync"
+
+	"ehlogate/lists"
+	"ehlogate/policyd"
+)
+
+// conn is one connection. Each smtpd process of Postfix has a connection of its
+// own, on which it asks about one SMTP session after the other
+// (SMTPD_POLICY_README). So a session ends where the next one begins, however
+// soon its client's port is used again.
+type conn struct {
+	*Server
+	now   session
+	begun bool
+}
+
+// Connection returns the protocol for one connection.
+func (s *Server) Connection() policyd.Protocol { return &conn{Server: s} }
+
+// Answer implements policyd.Protocol.
+func (c *conn) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
+	r, n, err := parse(in)
+	if n == 0 || err != nil {
+		// Postfix asks to hang up in trouble, and then does what its
+		// default_action says.
+		return n, out, err
+	}
+	if !r.addr.IsValid() && r.hasAddr {
+		c.Fault(policyd.FaultKey, in[:n])
+	}
+	c.follow(&r)
+	out = c.action(ctx, &r, append(out, "action="...))
+	return n, append(out, "\n\n"...), nil
+}
+
+// key is what a session has for as long as it lasts.
+type key struct {
+	addr           netip.Addr
+	client, server uint16 // ports; 0 if not known
+}
+
+// session is the SMTP session that a request belongs to, as far as it is known.
+type session struct {
+	key
+	message   instance // the last that was seen
+	encrypted bool
+	greeted   bool // there were requests behind CONNECT
+	told      [lists.OutcomeCount]bool
+}
+
+// instance is the attribute of that name, PID.SECONDS.MICROSECONDS.NUMBER, all
+// in hexadecimal. It is empty until MAIL was accepted. NUMBER counts the mail
+// transactions of a session from 0.
+type instance struct {
+	process, seconds, micros, number uint64
+	known                            bool
+}
+
+func parseInstance(text []byte) (i instance) {
+	for n, part := range []*uint64{&i.process, &i.seconds, &i.micros, &i.number} {
+		word, rest, more := bytes.Cut(text, []byte("."))
+		v, err := strconv.ParseUint(string(word), 16, 64)
+		if err != nil || more == (n == 3) {
+			return instance{}
+		}
+		*part, text = v, rest
+	}
+	i.known = true
+	return i
+}
+
+// port reads the number of a port; 0 is "unknown", which a proxy may leave.
+func port(text []byte) uint16 {
+	n, _ := strconv.ParseUint(string(text), 10, 16)
+	return uint16(n)
+}
+
+// begins reports whether r, which has the same key, cannot belong to the session
+// any more.
+func (s *session) begins(r *request, message instance) bool {
+	switch {
+	case s.greeted && string(r.state) == "CONNECT", s.encrypted && !r.encrypted:
+		return true
+	case !message.known || !s.message.known || message == s.message:
+		return false
+	}
+	return message.process != s.message.process || message.number <= s.message.number
+}
+
+// follow finds out which session r belongs to.
+func (c *conn) follow(r *request) {
+	k, message := key{r.addr, port(r.from), port(r.port)}, parseInstance(r.instance)
+	if !c.begun {
+		// The connection before may have broken in the middle of a session.
+		c.now, c.begun = c.recall(k), true
+	}
+	if c.now.key != k || c.now.begins(r, message) {
+		c.forget(&c.now)
+		c.now = session{key: k}
+	}
+	was := c.now
+	if message.known {
+		c.now.message = message
+	}
+	c.now.encrypted = r.encrypted
+	c.now.greeted = c.now.greeted || string(r.state) != "CONNECT"
+	if c.now != was {
+		c.remember(&c.now)
+	}
+}
+
+// tell tells of an outcome, once in a session.
+func (c *conn) tell(o lists.Outcome, client lists.Client, d lists.Decision) {
+	if c.now.told[o] {
+		return
+	}
+	c.now.told[o] = true
+	c.remember(&c.now)
+	c.Outcome(o, client, d)
+}
+
+// maxRecent is how many sessions are remembered beyond the end of their
+// connection.
+const maxRecent = 256
+
+// recent has the last session of each connection, if something was told of it,
+// also of some connections that have ended.
+type recent struct {
+	mu       sync.Mutex
+	sessions map[key]session
+}
+
+// remember keeps what is known of a session that something was told of.
+func (r *recent) remember(s *session) {
+	if s.told == ([lists.OutcomeCount]bool{}) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sessions == nil {
+		r.sessions = make(map[key]session)
+	}
+	if _, known := r.sessions[s.key]; !known && len(r.sessions) >= maxRecent {
+		for k := range r.sessions { // any
+			delete(r.sessions, k)
+			break
+		}
+	}
+	r.sessions[s.key] = *s
+}
+
+// recall returns the session with this key, or a new one.
+func (r *recent) recall(k key) session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s, ok := r.sessions[k]; ok {
+		return s
+	}
+	return session{key: k}
+}
+
+// forget drops a session that has ended.
+func (r *recent) forget(s *session) {
+	if s.told == ([lists.OutcomeCount]bool{}) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.sessions, s.key)
+}
