@@ -52,8 +52,8 @@ func TestSessionsOnAConnection(t *testing.T) {
 
 // smtpd is a process of Postfix that has one session after the other.
 type smtpd struct {
-	pid, messages, clock int
-	conn                 *conn
+	pid, clock int
+	conn       *conn
 }
 
 // ask asks the server about one stage, over a new connection if the last broke.

@@ -52,20 +52,31 @@ type SMTP struct {
 	watch func() bool // stops the watch on ctx
 }
 
-// Dial connects to a server, host:port, from a chosen source address ("" leaves it to the kernel). The connection lives
-// until Close, or the end of the context.
+// Dial connects to a server, host:port, from a chosen source address ("" leaves it to the kernel), or from a chosen port,
+// host:port, which is free again as soon as the connection is closed. The connection lives until Close, or the end of the
+// context.
 func Dial(ctx context.Context, addr, source string) (*SMTP, error) {
 	dialer := net.Dialer{Timeout: StepTimeout}
-	if source != "" {
+	from, err := netip.ParseAddrPort(source)
+	if err != nil && source != "" {
 		ip, err := netip.ParseAddr(source)
 		if err != nil {
 			return nil, fmt.Errorf("source address: %w", err)
 		}
-		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, 0))
+		from = netip.AddrPortFrom(ip, 0)
+	}
+	if from.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(from)
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("connecting from %q: %w", source, err)
+	}
+	if from.Port() != 0 {
+		if err := conn.(*net.TCPConn).SetLinger(0); err != nil { // else the port has to wait a minute
+			conn.Close()
+			return nil, fmt.Errorf("connecting from %q: %w", source, err)
+		}
 	}
 	return &SMTP{
 		Timeout: StepTimeout,
