@@ -57,7 +57,7 @@ type frames struct {
 	skip    int    // bytes behind them that are cut off
 	code    milter.Code
 	strings int    // in the packet, so far, if it is one of macros
-	version uint32 // of the protocol
+	wants   []byte // the packet that says so
 	connect []byte // the packet, if it is the one about the client, until it was read
 	armed   bool   // a deadline is set,
 	old     bool   // for a packet before this one
@@ -91,39 +91,40 @@ func (f *frames) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// offer is what a mail server can do, as its first packet says.
-type offer struct {
-	version uint32
-	actions milter.OptAction
-	skips   milter.OptProtocol
-}
-
-// maxVersion is the version of the protocol to which lists of macros belong.
-const maxVersion = 6
-
-// offered returns what is said in the first packet, which stays to be read, and
-// has the reply say the same version: go-milter says 2, whatever it asks for.
-func (f *frames) offered() (o offer, err error) {
+// offered returns the first packet, which stays to be read, if it is the one with
+// which a mail server says what it can do: its version, and what a milter may do
+// and skip.
+func (f *frames) offered() (version uint32, actions milter.OptAction, skips milter.OptProtocol, err error) {
 	const size = 4 + 1 + 3*4
 	err = f.begin()
 	for err == nil && len(f.have) < min(f.left, size) {
 		err = f.more()
 	}
 	if err != nil || f.code != milter.CodeOptNeg || f.left < size {
-		return o, err // go-milter goes by what comes
+		return 0, 0, 0, err // go-milter goes by what comes
 	}
-	o = offer{
-		min(binary.BigEndian.Uint32(f.have[5:]), maxVersion),
-		milter.OptAction(binary.BigEndian.Uint32(f.have[9:])),
-		milter.OptProtocol(binary.BigEndian.Uint32(f.have[13:])),
+	number := func(at int) uint32 { return binary.BigEndian.Uint32(f.have[at:]) }
+	return number(5), milter.OptAction(number(9)), milter.OptProtocol(number(13)), nil
+}
+
+// negotiate has a packet take the place of the one in which go-milter says what
+// it wants, always of version 2.
+func (f *frames) negotiate(version uint32, actions milter.OptAction, skips milter.OptProtocol, lists []byte) {
+	b := append(make([]byte, 4, 64), byte(milter.CodeOptNeg))
+	for _, n := range []uint32{version, uint32(actions), uint32(skips)} {
+		b = binary.BigEndian.AppendUint32(b, n)
 	}
-	f.version = o.version
-	return o, nil
+	b = append(b, lists...)
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	f.wants = b
 }
 
 func (f *frames) Write(p []byte) (int, error) {
-	if len(p) >= 9 && milter.Code(p[4]) == milter.CodeOptNeg && f.version > 0 {
-		binary.BigEndian.PutUint32(p[5:], f.version)
+	if len(p) > 4 && milter.Code(p[4]) == milter.CodeOptNeg && f.wants != nil {
+		if _, err := f.Conn.Write(f.wants); err != nil {
+			return 0, err
+		}
+		return len(p), nil
 	}
 	return f.Conn.Write(p)
 }

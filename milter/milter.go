@@ -10,6 +10,7 @@ package milter
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"strconv"
@@ -61,39 +62,62 @@ const FaultMacros = "macros"
 // {client_port} is known of every client, and sent at MAIL by no mail server of
 // its own accord. So where it stands, the list was heeded; then TLS is in use if
 // and only if {tls_version} stands beside it. Neither server sends an empty one.
-var macros = map[milter.Stage][]string{
-	milter.StageConnect:  {"{client_resolve}", "{daemon_port}"},
-	milter.StageHelo:     {"{tls_version}"},
-	milter.StageMailFrom: {"{client_port}", "{tls_version}", "{auth_type}", "{auth_authen}"},
-}
+var macros = func() (b []byte) {
+	for _, list := range []struct {
+		stage milter.Stage
+		names string
+	}{
+		{milter.StageConnect, "{client_resolve} {daemon_port}"},
+		{milter.StageHelo, "{tls_version}"},
+		{milter.StageMailFrom, "{client_port} {tls_version} {auth_type} {auth_authen}"},
+	} {
+		b = binary.BigEndian.AppendUint32(b, uint32(list.stage))
+		b = append(append(b, list.names...), 0)
+	}
+	return b
+}()
+
+// maxVersion is the version of the protocol to which lists of macros belong.
+const maxVersion = 6
 
 // Serve answers on one connection until it ends. conn is closed then.
 func (s *Server) Serve(ctx context.Context, conn net.Conn) {
 	f := &frames{Conn: conn, fault: s.Fault}
-	offered, err := f.offered()
-	if err != nil {
+	sess := &session{server: s, ctx: ctx, frames: f, cfg: s.Config()}
+	if err := sess.negotiate(); err != nil {
 		conn.Close()
 		return
 	}
-	sess := &session{server: s, ctx: ctx, frames: f, cfg: s.Config()}
-	// A mail server hangs up on a filter that wants what it did not offer.
-	actions := offered.actions & milter.OptSetSymList
-	skip := milter.OptNoRcptTo | milter.OptNoBody | milter.OptNoEOH | milter.OptNoData | milter.OptNoUnknown
-	const headers = milter.OptAddHeader | milter.OptChangeHeader
-	if sess.cfg.AddHeader = sess.cfg.AddHeader && offered.actions&headers == headers; sess.cfg.AddHeader {
-		actions |= headers
-	} else {
-		skip |= milter.OptNoHeaders
-	}
-	skip &= offered.skips
-	sess.listed = actions&milter.OptSetSymList != 0
-
 	once := &oneConn{conn: f, closed: make(chan struct{})}
 	// go-milter starts anew with NewMilter after every final reply, in the
 	// middle of a connection. What we know of the client has to stay.
-	srv := &milter.Server{NewMilter: func() milter.Milter { return sess }, Actions: actions, Protocol: skip, SymList: macros}
+	srv := &milter.Server{NewMilter: func() milter.Milter { return sess }}
 	_ = srv.Serve(once) // ends when the connection has been handed out
 	<-once.closed
+}
+
+const headerActions = milter.OptAddHeader | milter.OptChangeHeader
+
+// negotiate wants of the mail server what it offers, and no more: it hangs up on
+// a milter that wants anything else.
+func (s *session) negotiate() error {
+	version, offered, skips, err := s.frames.offered()
+	if err != nil || version == 0 {
+		return err
+	}
+	actions := offered & milter.OptSetSymList
+	skip := milter.OptNoRcptTo | milter.OptNoBody | milter.OptNoEOH | milter.OptNoData | milter.OptNoUnknown
+	if s.cfg.AddHeader = s.cfg.AddHeader && offered&headerActions == headerActions; s.cfg.AddHeader {
+		actions |= headerActions
+	} else {
+		skip |= milter.OptNoHeaders
+	}
+	var lists []byte
+	if s.listed = actions&milter.OptSetSymList != 0; s.listed {
+		lists = macros
+	}
+	s.frames.negotiate(min(version, maxVersion), actions, skip&skips, lists)
+	return nil
 }
 
 // session is one SMTP session. Its calls come one at a time.

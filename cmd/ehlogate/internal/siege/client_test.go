@@ -101,7 +101,9 @@ func newTalk(t Target) (*talk, error) {
 	if t.Protocol != "milter" {
 		return k, nil
 	}
-	negotiated := exchange{Negotiate(), Packet('O', "\x00\x00\x00\x02\x00\x00\x00\x11\x00\x00\x00\x58")}
+	negotiated := exchange{Negotiate(), Packet('O', "\x00\x00\x00\x06\x00\x00\x01\x11\x00\x00\x03\x58"+
+		"\x00\x00\x00\x00{client_resolve} {daemon_port}\x00\x00\x00\x00\x01{tls_version}\x00"+
+		"\x00\x00\x00\x02{client_port} {tls_version} {auth_type} {auth_authen}\x00")}
 	if err := k.exchange(negotiated); err != nil {
 		conn.Close()
 		return nil, err

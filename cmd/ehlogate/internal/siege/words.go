@@ -43,18 +43,17 @@ func Packet(code byte, data string) []byte {
 // Negotiate is the first packet of a milter connection, as Postfix sends it.
 func Negotiate() []byte { return Packet('O', "\x00\x00\x00\x06\x00\x00\x01\xff\x00\x1f\xff\xff") }
 
-// Session is what a milter is told of a session that is broken off after MAIL; three packets of it are answered.
+// Session is what a milter that asked for macros is told of a session that is broken off after MAIL; three packets of it
+// are answered.
 func Session(addr string) []byte {
 	family := "4"
 	if strings.Contains(addr, ":") {
 		family = "6"
 	}
 	return slices.Concat(
-		Packet('D', "Cj\x00mx.example\x00{daemon_name}\x00mx.example\x00{daemon_addr}\x00127.0.0.1\x00v\x00Postfix 3.7.11\x00"+
-			"_\x00unknown["+addr+"]\x00"),
+		Packet('D', "C{client_resolve}\x00FAIL\x00{daemon_port}\x0025\x00"),
 		Packet('C', "unknown\x00"+family+"\x12\x67"+addr+"\x00"), Packet('H', "mail.example\x00"),
-		Packet('D', "M{mail_addr}\x00a@example\x00{mail_host}\x00example\x00{mail_mailer}\x00smtp\x00"),
-		Packet('M', "<a@example>\x00"), Packet('A', ""))
+		Packet('D', "M{client_port}\x004711\x00"), Packet('M', "<a@example>\x00"), Packet('A', ""))
 }
 
 // Broken are requests that break the rules of a protocol: impossible lengths, the wrong order, other protocols.
@@ -147,7 +146,7 @@ func AlmostFull(protocol string) []Kind {
 		return []Kind{{"attributes", bytes.Repeat([]byte("a=b\n"), 8190)}}
 	case "milter":
 		var known []byte // all that is remembered of macros and names
-		for _, name := range []string{"client_addr", "_", "client_resolve", "daemon_port", "tls_version", "auth_type", "auth_authen"} {
+		for _, name := range []string{"client_port", "client_resolve", "daemon_port", "tls_version", "auth_type", "auth_authen"} {
 			known = slices.Concat(known, Packet('D', "H{"+name+"}\x00"+x(16000)+"\x00"), Packet('H', name+x(16000)+"\x00"))
 		}
 		known = slices.Concat(Negotiate(), Packet('C', x(16000)+"\x00U\x00"), known)

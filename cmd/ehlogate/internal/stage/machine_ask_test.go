@@ -28,7 +28,7 @@ func queries(client string, suppressed bool) []query {
 		{queue + "memcache", "get starttls:" + client + "\r\n", value},
 		{queue + "socketmap", fmt.Sprintf("%d:%s,", len(key), key), table},
 		{queue + "policy", "request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=" + client + "\n\n", policy},
-		{queue + "milter", "\x00\x00\x00\x0dO\x00\x00\x00\x06\x00\x00\x01\xff\x00\x1f\xff\xff", "\x00\x00\x00\x0dO"},
+		{queue + "milter", "\x00\x00\x00\x0dO\x00\x00\x00\x06\x00\x00\x01\xff\x00\x1f\xff\xff", "\x00\x00\x00\x7cO\x00\x00\x00\x06"},
 		{"127.0.0.1:10045", "GET /healthz HTTP/1.0\r\n\r\n", "HTTP/1.0 200"},
 	}
 }
