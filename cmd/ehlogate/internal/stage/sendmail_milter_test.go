@@ -96,3 +96,43 @@ func TestSendmailMilter(t *testing.T) {
 		}
 	})
 }
+
+// TestSendmailMilterHangs checks that a milter which hangs in the middle of a message holds it up no longer than the example
+// says: its R: limits the wait for the answer to the end of a message, too, for which E: allows five minutes.
+func TestSendmailMilterHangs(t *testing.T) {
+	t.Parallel()
+	for _, header := range []string{"true", "false"} {
+		t.Run("add_header = "+header, func(t *testing.T) {
+			t.Parallel()
+			g := newGate(t, "sendmail", "", nil, strings.Replace(enforceLists, "add_header = true", "add_header = "+header, 1),
+				map[string]string{"strict.list": "#\n", "deny.list": "#\n"})
+			ports, err := stage.FreePorts(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := runSendmail(t, ports[0], onlyPorts(t, "sendmail/ehlogate.mc", map[string]string{
+				"dnl INPUT_MAIL_FILTER": "INPUT_MAIL_FILTER", "inet:10044@127.0.0.1": sendmailInet(g.milter),
+			}))
+			c := hello(t, s.Addr(), unlisted, "client.example", true)
+			defer c.Close()
+			for _, step := range []struct {
+				command string
+				code    int
+			}{{"MAIL FROM:<a@client.example>", 250}, {"RCPT TO:<b@stage.test>", 250}, {"DATA", 354}} {
+				if r, err := c.Command(step.command); err != nil || r.Code != step.code {
+					t.Fatalf("%s: %v, %v", step.command, r, err)
+				}
+			}
+			if err := g.Hang(soon(t)); err != nil {
+				t.Fatal(err)
+			}
+			c.Timeout = 8 * time.Second
+			if r, err := c.Command("Subject: x\r\n\r\nhello\r\n."); err != nil || r.Code != 250 {
+				t.Errorf("the message is answered %v, %v", r, err)
+			}
+			if err := g.Resume(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
