@@ -75,6 +75,7 @@ func (s *Sendmail) rules() string {
 
 // sendmail looks at how the ruleset Local_srv_features asks ehlogate.
 func (e *exam) sendmail(s *Sendmail) {
+	e.sendmailMilters(s)
 	asked := false
 	for _, k := range s.maps() {
 		p, local, ok := k.endpoint()
@@ -134,7 +135,7 @@ func (e *exam) sendmail(s *Sendmail) {
 		})
 		return
 	}
-	if port, daemon := s.submission(); port != "" && !strings.Contains(s.rules(), "daemon_name") {
+	if port, daemon := s.submission(); port != "" && !tellsDaemons.MatchString(s.rules()) {
 		e.add(Finding{
 			ID: "submission-asks", Severity: Hazard, Place: Place{File: s.name, Parameter: "DaemonPortOptions", Value: port},
 			What:  "the lists decide about STARTTLS for clients that log in",
@@ -143,6 +144,9 @@ func (e *exam) sendmail(s *Sendmail) {
 		})
 	}
 }
+
+// tellsDaemons is what rules look at that tell one daemon from another.
+var tellsDaemons = regexp.MustCompile(`\{daemon_(name|port)\}`)
 
 var (
 	daemonLine     = regexp.MustCompile(`(?i)^O\s*DaemonPortOptions\s*=(.*)|DAEMON_OPTIONS\((.*)`)
