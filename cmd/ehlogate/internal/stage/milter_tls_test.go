@@ -62,7 +62,7 @@ func TestMilterSessions(t *testing.T) {
 		}
 		host, submission := port587()
 		s := runSendmailWith(t, stage.SendmailConfig{
-			Port: ports[0], Features: fmt.Sprintf("DAEMON_OPTIONS(`Name=MSA, Addr=%s, Port=587, M=E')dnl\n", host),
+			Port: ports[0], Features: fmt.Sprintf("DAEMON_OPTIONS(`Name=MSA, Addr=%s, Port=submission, M=E')dnl\n", host),
 			MC: onlyPorts(t, "sendmail/ehlogate.mc", map[string]string{
 				"dnl INPUT_MAIL_FILTER": "INPUT_MAIL_FILTER", "inet:10044@127.0.0.1": sendmailInet(g.milter),
 			}),

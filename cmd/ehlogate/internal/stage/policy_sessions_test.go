@@ -79,8 +79,15 @@ func TestPolicyOfPostfix(t *testing.T) {
 	services := []stage.Service{
 		{Name: "early", Procs: 1, Options: at("no", every...)}, {Name: "late", Procs: 1, Options: at("yes", every...)},
 		{Name: "rcpt", Procs: 1, Options: at("yes", "recipient", "etrn")}, {Name: "sender", Procs: 1, Options: at("no", "sender", "etrn")},
+		{Name: "apart", Procs: 1, Options: at("no", every...)}, // each request on a connection of its own
 	}
-	p := startPostfix(t, stage.PostfixConfig{Dir: tempDir(t), Main: "fast_flush_domains = stage.test\n", Services: services})
+	services[4].Options["smtpd_policy_service_request_limit"] = "1"
+	_, submission := port587()
+	p := startPostfix(t, stage.PostfixConfig{
+		Dir: tempDir(t), Main: "fast_flush_domains = stage.test\n", Services: services,
+		Master: fmt.Sprintf("%s inet n - n - - smtpd\n  -o { smtpd_delay_reject = no }\n  -o { smtpd_helo_restrictions = %s }\n  -o { smtpd_recipient_restrictions = %s }\n",
+			submission, policy, policy),
+	})
 	var want []string
 
 	// VRFY and ETRN carry no mail; what does is refused in the clear, and taken over TLS.
@@ -121,6 +128,17 @@ func TestPolicyOfPostfix(t *testing.T) {
 		if got := append(slices.Clone(want), fmt.Sprint("suppressed ", total)); !slices.Equal(policyOutcomes(t, g), got) {
 			t.Errorf("%s: counted %q, want %q", s.Name, policyOutcomes(t, g), got)
 		}
+	}
+	// On submission all is well as long as the client uses TLS.
+	before := policyOutcomes(t, g)
+	playOrder(t, "submission", submission, denied, "EHLO x.example|STARTTLS|deliver 250")
+	playOrder(t, "submission", submission, denied, "EHLO x.example|STARTTLS|EHLO x.example|deliver 250")
+	if got := policyOutcomes(t, g); !slices.Equal(got, before) {
+		t.Errorf("submission over TLS: counted %q, before that %q", got, before)
+	}
+	playOrder(t, "submission", submission, denied, "EHLO x.example|deliver 250|deliver 250")
+	if got := policyOutcomes(t, g); !slices.Equal(got, append(before, "suppressed-submission 1")) {
+		t.Errorf("submission in the clear: counted %q, before that %q", got, before)
 	}
 	if complaints, err := p.Maillog().Troubles(0); err != nil || len(complaints) > 0 {
 		t.Errorf("Postfix complained: %q, %v", complaints, err)
