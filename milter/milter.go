@@ -43,15 +43,15 @@ type Config struct {
 type Server struct {
 	Decider Decider
 	Config  func() Config
-	// Outcome is told of every outcome but an ordinary offer, once a session
-	// and outcome.
+	// Outcome is called for every outcome but an ordinary offer, once in an SMTP
+	// session.
 	Outcome func(o lists.Outcome, c lists.Client, d lists.Decision)
 	// Fault notes a broken frame by its reason, see frames, or FaultMacros.
 	Fault func(reason string)
 }
 
-// FaultMacros is the reason for Server.Fault if a client must use TLS and sends
-// mail, and the mail server does not say whether it uses TLS.
+// FaultMacros is the reason for Server.Fault if a client that must use TLS sends
+// mail, and the mail server does not say whether TLS is in use.
 const FaultMacros = "macros"
 
 // macros are those that the mail server is asked for, in place of those that it
@@ -60,7 +60,7 @@ const FaultMacros = "macros"
 // keep such a list for each milter by itself, and know all of these.
 //
 // {client_port} is known of every client, and sent at MAIL by no mail server of
-// its own accord. So where it stands, the list was heeded; then TLS is in use if
+// its own accord. So where it stands, the list is in force; then TLS is in use if
 // and only if {tls_version} stands beside it. Neither server sends an empty one.
 var macros = func() (b []byte) {
 	for _, list := range []struct {
@@ -98,8 +98,8 @@ func (s *Server) Serve(ctx context.Context, conn net.Conn) {
 
 const headerActions = milter.OptAddHeader | milter.OptChangeHeader
 
-// negotiate wants of the mail server what it offers, and no more: it hangs up on
-// a milter that wants anything else.
+// negotiate asks the mail server for what it offers, and no more: it hangs up on
+// a milter that asks for anything else.
 func (s *session) negotiate() error {
 	version, offered, skips, err := s.frames.offered()
 	if err != nil || version == 0 {
@@ -129,24 +129,24 @@ type session struct {
 	cfg    Config
 	listed bool // the mail server takes a list of macros
 
-	known  facts
-	client lists.Client
-	atEHLO lists.Decision
-	own    int // headers named Header in the message
-	told   [lists.OutcomeCount]bool
+	known    facts
+	client   lists.Client
+	atEHLO   lists.Decision
+	own      int // headers named Header in the message
+	reported [lists.OutcomeCount]bool
 }
 
-// facts are what macros have told of a session. Each stage has its own macros;
-// what one has told holds for those behind it.
+// facts are what macros say about a session. Each stage has its own macros; what
+// one says holds for the stages behind it.
 type facts struct {
 	verified   bool // the name belongs to the address
 	encrypted  bool
-	heeded     bool // the list of macros
+	heeded     bool // the mail server follows the list of macros
 	login      bool
 	submission bool // by the port
 }
 
-// note takes what is to be known from the macros of a stage.
+// note reads the macros of a stage.
 func (f *facts) note(m *milter.Modifier) {
 	for name, value := range m.Macros {
 		if n := len(name); n > 2 && name[0] == '{' && name[n-1] == '}' { // or without, if it is one letter
@@ -177,10 +177,10 @@ func nameOf(s string) string {
 	return strings.Clone(s[max(0, len(s)-maxName):])
 }
 
-// Connect learns who the client is. go-milter does not read IPv6 addresses as
-// Sendmail spells them, so the packet itself is looked at.
+// Connect takes the address and the name of the client. go-milter does not parse
+// IPv6 addresses as Sendmail spells them, so the address is read from the packet.
 func (s *session) Connect(host, _ string, _ uint16, _ net.IP, m *milter.Modifier) (milter.Response, error) {
-	s.known, s.told, s.own = facts{}, [lists.OutcomeCount]bool{}, 0
+	s.known, s.reported, s.own = facts{}, [lists.OutcomeCount]bool{}, 0
 	s.known.note(m)
 	s.client = lists.Client{Addr: s.frames.client()}
 	// Postfix passes a verified name or an address in brackets. Sendmail passes
@@ -243,7 +243,7 @@ func (s *session) Abort(*milter.Modifier) error {
 	return nil
 }
 
-// outcome judges the session and tells of what it finds, once.
+// outcome judges the session, and reports each outcome once.
 func (s *session) outcome(mail bool) lists.Outcome {
 	full := s.atEHLO
 	if full.Action == lists.Require {
@@ -257,8 +257,8 @@ func (s *session) outcome(mail bool) lists.Outcome {
 		AtEHLO: s.atEHLO.Action, Full: full.Action, Mail: mail && sure, Encrypted: s.known.encrypted,
 		Submission: s.known.submission || s.known.login, Login: s.known.login,
 	})
-	if o != lists.OutcomeOffered && !s.told[o] {
-		s.told[o] = true
+	if o != lists.OutcomeOffered && !s.reported[o] {
+		s.reported[o] = true
 		s.server.Outcome(o, s.client, s.atEHLO)
 	}
 	return o

@@ -53,7 +53,7 @@ type Server struct {
 	policyd.Backend
 	// Actions gives the present replies.
 	Actions func() *Actions
-	// Outcome is told of every outcome but an ordinary offer, once in an SMTP
+	// Outcome is called for every outcome but an ordinary offer, once in an SMTP
 	// session.
 	//
 	// Two sessions count as one only if nothing tells them apart: they have the
@@ -91,7 +91,7 @@ func (c *conn) action(ctx context.Context, r *request, out []byte) []byte {
 	case lists.OutcomeRequireUnmet:
 		text = actions.RequireUnmet
 	}
-	c.tell(o, r.client(), atEHLO)
+	c.report(o, r.client(), atEHLO)
 	if text == "" {
 		return append(out, "DUNNO"...)
 	}

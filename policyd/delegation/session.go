@@ -52,7 +52,7 @@ type session struct {
 	message   instance // the last that was seen
 	encrypted bool
 	greeted   bool // there were requests behind CONNECT
-	told      [lists.OutcomeCount]bool
+	reported  [lists.OutcomeCount]bool
 }
 
 // instance is the attribute of that name, PID.SECONDS.MICROSECONDS.NUMBER, all
@@ -116,12 +116,12 @@ func (c *conn) follow(r *request) {
 	}
 }
 
-// tell tells of an outcome, once in a session.
-func (c *conn) tell(o lists.Outcome, client lists.Client, d lists.Decision) {
-	if c.now.told[o] {
+// report calls Outcome, once in a session for each outcome.
+func (c *conn) report(o lists.Outcome, client lists.Client, d lists.Decision) {
+	if c.now.reported[o] {
 		return
 	}
-	c.now.told[o] = true
+	c.now.reported[o] = true
 	c.remember(&c.now)
 	c.Outcome(o, client, d)
 }
@@ -130,16 +130,16 @@ func (c *conn) tell(o lists.Outcome, client lists.Client, d lists.Decision) {
 // connection.
 const maxRecent = 256
 
-// recent has the last session of each connection, if something was told of it,
-// also of some connections that have ended.
+// recent has the last session of each connection, if an outcome of it was
+// reported, also of some connections that have ended.
 type recent struct {
 	mu       sync.Mutex
 	sessions map[key]session
 }
 
-// remember keeps what is known of a session that something was told of.
+// remember keeps a session of which an outcome was reported.
 func (r *recent) remember(s *session) {
-	if s.told == ([lists.OutcomeCount]bool{}) {
+	if s.reported == ([lists.OutcomeCount]bool{}) {
 		return
 	}
 	r.mu.Lock()
@@ -168,7 +168,7 @@ func (r *recent) recall(k key) session {
 
 // forget drops a session that has ended.
 func (r *recent) forget(s *session) {
-	if s.told == ([lists.OutcomeCount]bool{}) {
+	if s.reported == ([lists.OutcomeCount]bool{}) {
 		return
 	}
 	r.mu.Lock()
