@@ -41,6 +41,8 @@ type Decision struct {
 	// ReasonObserve, the last is what would take effect if the policy as a
 	// whole did not observe. Nil as a rule.
 	Observed []Verdict
+	// Settings are those of the policy that decided; nil: none did.
+	Settings any
 }
 
 // Would is the verdict that would take effect if nothing observed as a whole,
@@ -94,6 +96,10 @@ type Policy struct {
 	Guard   Guard         // nil: nothing is held back
 	Offers  Offers        // nil: everything is known at once
 	Wait    time.Duration // for what is not in memory, in all of a question
+	// Settings is what belongs to the policy and decides nothing, such as how a
+	// decision is put into words. It is handed on with each decision, so that
+	// an answer is made from one state.
+	Settings any
 }
 
 // Decide answers for one client, about a new session. It is total: there is no
@@ -137,7 +143,7 @@ func (p *Policy) decide(ctx context.Context, c Client, review bool) Decision {
 			v = Verdict{Action: Offer, Reason: ReasonUnloaded}
 		}
 	}
-	d := Decision{Verdict: v, Observed: w.observed}
+	d := Decision{Verdict: v, Observed: w.observed, Settings: p.Settings}
 	if p.Mode == Observe && d.Action != Offer {
 		d.Observed = append(d.Observed, d.Verdict)
 		d.Verdict = Verdict{Action: Offer, Reason: ReasonObserve}

@@ -42,7 +42,9 @@ type Config struct {
 // Server serves milter connections.
 type Server struct {
 	Decider Decider
-	Config  func() Config
+	// Config gives the settings for a decision; for the zero Decision the
+	// present ones. AddHeader is that of the begin of the connection.
+	Config func(d lists.Decision) Config
 	// Outcome is called for every outcome but an ordinary offer, once in an SMTP
 	// session.
 	Outcome func(o lists.Outcome, c lists.Client, d lists.Decision)
@@ -83,7 +85,7 @@ const maxVersion = 6
 // Serve answers on one connection until it ends. conn is closed then.
 func (s *Server) Serve(ctx context.Context, conn net.Conn) {
 	f := &frames{Conn: conn, fault: s.Fault}
-	sess := &session{server: s, ctx: ctx, frames: f, cfg: s.Config()}
+	sess := &session{server: s, ctx: ctx, frames: f, cfg: s.Config(lists.Decision{})}
 	if err := sess.negotiate(); err != nil {
 		conn.Close()
 		return
@@ -206,7 +208,7 @@ func (s *session) MailFrom(_ string, m *milter.Modifier) (milter.Response, error
 	s.known.note(m)
 	s.own = 0
 	if s.outcome(true) == lists.OutcomeRequireUnmet {
-		return reply(s.cfg.RequireReply), nil
+		return reply(s.server.Config(s.atEHLO).RequireReply), nil
 	}
 	return milter.RespContinue, nil
 }

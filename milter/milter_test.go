@@ -52,7 +52,7 @@ type record struct {
 func (r *record) server(cfg Config) *Server {
 	return &Server{
 		Decider: decide{},
-		Config:  func() Config { return cfg },
+		Config:  func(lists.Decision) Config { return cfg },
 		Outcome: func(o lists.Outcome, c lists.Client, _ lists.Decision) {
 			r.mu.Lock()
 			defer r.mu.Unlock()

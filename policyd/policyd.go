@@ -46,8 +46,9 @@ var NoWait = func() context.Context {
 // Backend is what a protocol is made with.
 type Backend struct {
 	Decider Decider
-	// Words gives the present words; a reload of the config may change them.
-	Words func() *Words
+	// Words gives the words for a decision; for the zero Decision the present
+	// ones. A reload of the config may change them.
+	Words func(d lists.Decision) *Words
 	// Fault notes something wrong in a request: one of the Fault constants,
 	// and what it was about, good until Fault returns. It must not block.
 	Fault func(reason string, about []byte)

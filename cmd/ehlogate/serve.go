@@ -114,15 +114,15 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	}
 	policy := &delegation.Server{
 		Backend: backend("policy", watch.Counted("policy", policyd.DeciderFunc(eng.Review))), // what it decides over is logged by its outcome
-		Actions: func() *delegation.Actions { return &eng.Live().Config.Policy },
+		Actions: func(d lists.Decision) *delegation.Actions { return &eng.Of(d).Config.Policy },
 		Outcome: watch.Outcomes("policy"),
 	}
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(milterLog{log, watch}) // where go-milter tells of broken peers, and of panics
 	filter := &milter.Server{
 		Decider: watch.Counted("milter", policyd.DeciderFunc(eng.Review)),
-		Config: func() milter.Config {
-			c := eng.Live().Config
+		Config: func(d lists.Decision) milter.Config {
+			c := eng.Of(d).Config
 			return milter.Config{RequireReply: c.RequireReply, AddHeader: c.Milter.AddHeader}
 		},
 		Outcome: watch.Outcomes("milter"),

@@ -67,6 +67,10 @@ func (s *Settling) Still() bool { return s.since != nil && s.files.Equal(s.previ
 // Changed is since when the files differ from those taken in; zero: they do not.
 func (s *Settling) Changed() time.Time { return s.unrest }
 
+// Moved takes down that the files changed while they were read: they are no less
+// restless than if the change had been seen at now.
+func (s *Settling) Moved(now time.Time) { s.unrest = now }
+
 // LastChange is when a look last saw a file that was not as at the look before.
 func (s *Settling) LastChange() (last time.Time) {
 	for _, t := range s.since {

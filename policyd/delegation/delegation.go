@@ -51,8 +51,8 @@ func CheckAction(text string) error {
 // Server is the protocol over a backend.
 type Server struct {
 	policyd.Backend
-	// Actions gives the present replies.
-	Actions func() *Actions
+	// Actions gives the replies to a decision.
+	Actions func(d lists.Decision) *Actions
 	// Outcome is called for every outcome but an ordinary offer, once in an SMTP
 	// session.
 	//
@@ -79,7 +79,7 @@ func (c *conn) action(ctx context.Context, r *request, out []byte) []byte {
 	}
 	o := lists.OutcomeOf(lists.Session{AtEHLO: atEHLO.Action, Full: full, Encrypted: r.encrypted, Mail: r.inMail(),
 		Submission: r.submission(), Login: r.login})
-	actions := c.Actions()
+	actions := c.Actions(atEHLO)
 	text := ""
 	switch o {
 	case lists.OutcomeOffered:

@@ -25,7 +25,7 @@ func server(actions *Actions, outcomes, faults *[]string) *Server {
 		}
 		return d
 	})
-	return &Server{Backend: b, Actions: func() *Actions { return actions },
+	return &Server{Backend: b, Actions: func(lists.Decision) *Actions { return actions },
 		Outcome: func(o lists.Outcome, _ lists.Client, _ lists.Decision) {
 			*outcomes = append(*outcomes, o.String())
 		}}

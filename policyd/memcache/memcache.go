@@ -75,16 +75,17 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 // get appends the value of a key, or nothing if it has none.
 func (s *Server) get(ctx context.Context, key, out []byte) []byte {
 	name, about, _ := bytes.Cut(key, []byte(":"))
-	words := s.Words()
 	switch string(name) {
 	case "starttls":
-		value := words.Offer
+		var d lists.Decision
 		if c, rest, ok := policyd.ClientOf(about); ok && rest == nil && len(key) <= maxKey {
-			if d := s.Decider.Decide(ctx, c); d.Action == lists.Suppress {
-				value = words.Suppress
-			}
+			d = s.Decider.Decide(ctx, c)
 		} else {
 			s.Fault(policyd.FaultKey, key)
+		}
+		value := s.Words(d).Offer
+		if d.Action == lists.Suppress {
+			value = s.Words(d).Suppress
 		}
 		if value == "" {
 			return out

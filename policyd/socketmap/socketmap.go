@@ -64,13 +64,14 @@ func (s *Server) lookup(ctx context.Context, data []byte) string {
 	if len(host) > 0 {
 		c.Name = lists.NormalName(string(host))
 	}
-	switch d := s.Decider.Decide(ctx, c); {
+	d := s.Decider.Decide(ctx, c)
+	switch {
 	case d.Action != lists.Suppress:
 		return ""
 	case isFlags:
 		return noSTARTTLS
 	}
-	return s.Words().Suppress
+	return s.Words(d).Suppress
 }
 
 // netstring takes the first netstring off in: its data, and the length of the

@@ -52,7 +52,7 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 		c.HELO = lists.NormalName(string(helo))
 	}
 	if d := s.Decider.Decide(ctx, c); d.Action == lists.Suppress {
-		out = quote(append(out, "200 "...), s.Words().Suppress)
+		out = quote(append(out, "200 "...), s.Words(d).Suppress)
 		return n, append(out, '\n'), nil
 	}
 	return n, append(out, "500 offer\n"...), nil

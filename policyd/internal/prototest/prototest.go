@@ -25,7 +25,7 @@ func Backend(words *policyd.Words, faults *[]string) policyd.Backend {
 			}
 			return d
 		}),
-		Words: func() *policyd.Words { return words },
+		Words: func(lists.Decision) *policyd.Words { return words },
 		Fault: func(reason string, _ []byte) { *faults = append(*faults, reason) },
 	}
 }

@@ -103,8 +103,17 @@ func (e *Engine) Review(ctx context.Context, c lists.Client) lists.Decision {
 	return e.live.Load().Policy.Review(ctx, c)
 }
 
-// Words are those of the present config.
-func (e *Engine) Words() *policyd.Words { return e.live.Load().Words }
+// Of is the state that a decision was made from; the present one if the decision
+// was not made by a policy.
+func (e *Engine) Of(d lists.Decision) *Live {
+	if l, ok := d.Settings.(*Live); ok {
+		return l
+	}
+	return e.Live()
+}
+
+// Words are those for a decision.
+func (e *Engine) Words(d lists.Decision) *policyd.Words { return e.Of(d).Words }
 
 // ReloadFailures counts the reloads of the config that were refused.
 func (e *Engine) ReloadFailures() uint64 { return e.reloadFailures.Load() }
@@ -144,6 +153,7 @@ func (e *Engine) Run(ctx context.Context, reload <-chan func()) {
 func (e *Engine) build(cfg *config.Config, old *Live, files []*tracked) *Live {
 	live := &Live{Config: cfg, Words: policyd.NewWords(cfg.AlwaysHide, cfg.ExplicitOffer),
 		Policy: &lists.Policy{Default: cfg.Default, Mode: cfg.Mode}}
+	live.Policy.Settings = live
 	e.ask(live, old)
 	for _, l := range cfg.Lists {
 		var s Source
@@ -170,7 +180,7 @@ func (l *Live) add(c config.List, s Source) {
 // with returns a Live that differs in the sources of files alone.
 func (l *Live) with(files []*tracked) *Live {
 	next, policy := *l, *l.Policy
-	next.Policy, next.Sources, policy.Lists = &policy, nil, nil
+	next.Policy, next.Sources, policy.Lists, policy.Settings = &policy, nil, nil, &next
 	for i, c := range l.Config.Lists {
 		s := l.Sources[i]
 		if s.File != nil {

@@ -125,8 +125,8 @@ func TestReload(t *testing.T) {
 	}
 	expect("with a broken list", "192.0.2.1", "suppress listed")
 	expect("a new default", "192.0.2.9", "suppress default")
-	if e.Words().Suppress != "dsn, starttls" {
-		t.Errorf("words are %+v", e.Words())
+	if e.Live().Words.Suppress != "dsn, starttls" {
+		t.Errorf("words are %+v", e.Live().Words)
 	}
 	d.write("deny.list", "192.0.2.2\n")
 	if err := e.Reload(t.Context()); err != nil {
@@ -195,7 +195,7 @@ func TestRun(t *testing.T) {
 	await("the refusal", func() bool { return e.ReloadFailures() == 1 && strings.Contains(d.log.String(), "reload refused") })
 	d.write("c.toml", "always_hide = [\"etrn\"]\n"+deny)
 	reload <- func() {}
-	await("the reload", func() bool { return e.Words().Suppress == "etrn, starttls" })
+	await("the reload", func() bool { return e.Live().Words.Suppress == "etrn, starttls" })
 	close(stopReaders)
 	cancel()
 	wg.Wait()

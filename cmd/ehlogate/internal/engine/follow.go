@@ -89,7 +89,7 @@ func (e *Engine) follow(ctx context.Context) (pause time.Duration) {
 // pause is the time between looks if they are cheap.
 func (e *Engine) pause() time.Duration {
 	changing := func(t *tracked) bool {
-		return t.blocked == nil && !(t.settling.Still() && t.settling.Changed().IsZero())
+		return t.blocked == nil && t.source.State().Unread == nil && !(t.settling.Still() && t.settling.Changed().IsZero())
 	}
 	if e.reload != nil || slices.ContainsFunc(e.lists, changing) {
 		return e.times.busy

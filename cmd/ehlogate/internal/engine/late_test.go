@@ -29,7 +29,7 @@ func TestPolicyAfterLateAnswer(t *testing.T) {
 	var outcome lists.Outcome
 	p := &delegation.Server{
 		Backend: policyd.Backend{Decider: policyd.DeciderFunc(r.Review), Words: r.Words, Fault: func(string, []byte) {}},
-		Actions: func() *delegation.Actions {
+		Actions: func(lists.Decision) *delegation.Actions {
 			a := *delegation.DefaultActions()
 			a.SuppressedEncrypted = "REJECT"
 			return &a

@@ -168,7 +168,9 @@ func (t *tracked) load(ctx context.Context, hung time.Duration) {
 	for {
 		select {
 		case l := <-result:
-			t.next, t.nextOf, t.took = l.source, files, time.Since(start)
+			if t.next, t.nextOf, t.took = l.source, files, time.Since(start); l.err != nil {
+				t.settling.Moved(time.Now())
+			}
 			return
 		case <-tick.C:
 			if d, name := t.io.Waiting(); d > hung {

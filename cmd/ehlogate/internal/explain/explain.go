@@ -181,7 +181,7 @@ func Ask(ctx context.Context, c lists.Client, p *lists.Policy, words *policyd.Wo
 			r.Excepted = append(r.Excepted, v)
 		}
 	}
-	b := policyd.Backend{Decider: policyd.DeciderFunc(review), Words: func() *policyd.Words { return words }, Fault: func(string, []byte) {}}
+	b := policyd.Backend{Decider: policyd.DeciderFunc(review), Words: func(lists.Decision) *policyd.Words { return words }, Fault: func(string, []byte) {}}
 	add := func(name string, p policyd.Protocol, frame, question, hidden, shown string) {
 		_, out, _ := p.Answer(ctx, []byte(frame), nil)
 		reply, means := string(out), shown
