@@ -12,26 +12,63 @@ import (
 const (
 	sets = 1 << 15 // of clients, by hash
 	ways = 8       // clients of a set: 64 bytes, a line of the cache
-
-	// A client is one word: whether it is remembered, whether it was
-	// suppressed, the second in which that was, and a part of its hash.
-	present    = 1
-	suppressed = 2
-	secondsAt  = 2
-	secondBits = 22
-	hashAt     = secondsAt + secondBits
-	seconds    = 1<<secondBits - 1 // 48 days; nobody looks back that far
 )
 
-// memory holds what the last quarter of a million clients were told, in two
-// megabytes, whatever clients come. The seed keeps anybody from choosing
+// memory holds the last answers to a quarter of a million clients, in two
+// megabytes, whatever clients come. The seed keeps an attacker from choosing
 // addresses that push out a certain one.
 type memory struct {
 	seed  maphash.Seed
 	words [sets][ways]atomic.Uint64
 }
 
-// id is the hash of a client: an IPv4 address, or an IPv6 /64, of which every
+// answer is what a client was told: one word, so that it is read and replaced as
+// a whole. 0 is none.
+//
+//	63     34 33      1      0
+//	   hash    second    suppressed
+//
+// The second is counted from 1 and has room for 272 years. With the 15 bits by
+// which a set is found, 45 bits of the hash tell clients apart.
+type answer uint64
+
+const (
+	secondAt   = 1
+	secondBits = 33
+	hashAt     = secondAt + secondBits
+)
+
+func newAnswer(id uint64, a lists.Action, now int64) answer {
+	w := answer(id>>hashAt<<hashAt | uint64(second(now)+1)<<secondAt)
+	if a == lists.Suppress {
+		w |= 1
+	}
+	return w
+}
+
+// action returns the answer itself: Offer or Suppress.
+func (w answer) action() lists.Action {
+	if w&1 != 0 {
+		return lists.Suppress
+	}
+	return lists.Offer
+}
+
+// within reports whether there is an answer and it is no older than d. Seconds are
+// compared, so it may be up to a second older, and is never taken for older than
+// it is.
+func (w answer) within(d time.Duration, now int64) bool {
+	return w != 0 && w.age(now) <= second(int64(d+time.Second-1))
+}
+
+// age is in seconds; less than 0 if the answer is newer than now.
+func (w answer) age(now int64) int64 {
+	return second(now) + 1 - int64(w>>secondAt&(1<<secondBits-1))
+}
+
+func second(ns int64) int64 { return ns / int64(time.Second) }
+
+// id returns the hash of a client: an IPv4 address, or an IPv6 /64, since each
 // host has a whole one.
 func (m *memory) id(a netip.Addr) uint64 {
 	b := a.As16()
@@ -41,55 +78,49 @@ func (m *memory) id(a netip.Addr) uint64 {
 	return maphash.Bytes(m.seed, b[:])
 }
 
-func (m *memory) set(id uint64) *[ways]atomic.Uint64 { return &m.words[id%sets] }
-
-// get gives the last answer and when it was given, in ns, a second exact.
-func (m *memory) get(id uint64, now int64) (lists.Action, int64, bool) {
-	for i := range m.set(id) {
-		if w := m.set(id)[i].Load(); w&present != 0 && w>>hashAt == id>>hashAt {
-			a := lists.Offer
-			if w&suppressed != 0 {
-				a = lists.Suppress
-			}
-			return a, now - age(w, now), true
+// find returns the last answer to a client, or 0.
+func (m *memory) find(id uint64) answer {
+	set := &m.words[id%sets]
+	for i := range set {
+		if w := answer(set[i].Load()); w != 0 && uint64(w)>>hashAt == id>>hashAt {
+			return w
 		}
 	}
-	return 0, 0, false
+	return 0
 }
 
-// put remembers an answer, in place of the client's last or the oldest one.
-func (m *memory) put(id uint64, a lists.Action, now int64) {
-	set := m.set(id)
-	word := id>>hashAt<<hashAt | second(now)<<secondsAt | present
-	if a == lists.Suppress {
-		word |= suppressed
-	}
+// replace notes the answer is for a client to which the last one was was. It
+// reports false, and notes nothing, if was is no longer the last answer.
+func (m *memory) replace(id uint64, was, is answer, now int64) bool {
+	set := &m.words[id%sets]
 	for {
-		oldest, oldestAge := 0, int64(-1)
-		var old uint64
+		// Every caller that sees the same set chooses the same word, and all
+		// answers that are added later are newer: so two callers never add the
+		// same client in two places.
+		var last, old answer
+		at, oldest := 0, int64(-1)<<62
 		for i := range set {
-			w := set[i].Load()
-			if w&present == 0 || w>>hashAt == id>>hashAt {
-				oldest, old = i, w
+			w := answer(set[i].Load())
+			if w != 0 && uint64(w)>>hashAt == id>>hashAt {
+				at, old, last = i, w, w
 				break
 			}
-			a := age(w, now)
-			if w&suppressed != 0 { // there are many of them in a flood, and a client that was offered STARTTLS is to keep that
-				a += int64(report)
+			age := w.age(now)
+			switch {
+			case w == 0:
+				age = 1 << 62
+			case w.action() == lists.Suppress: // there are many of them in a flood, and a client that was offered STARTTLS is to keep that
+				age += second(int64(report))
 			}
-			if a > oldestAge {
-				oldest, oldestAge, old = i, a, w
+			if age > oldest {
+				at, old, oldest = i, w, age
 			}
 		}
-		if set[oldest].CompareAndSwap(old, word) {
-			return
+		if last != was {
+			return false
+		}
+		if set[at].CompareAndSwap(uint64(old), uint64(is)) {
+			return true
 		}
 	}
-}
-
-func second(now int64) uint64 { return uint64(now/int64(time.Second)) & seconds }
-
-// age is in ns; a clock that was set back makes what seems to come very old.
-func age(word uint64, now int64) int64 {
-	return int64((second(now)-word>>secondsAt)&seconds) * int64(time.Second)
 }

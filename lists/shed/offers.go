@@ -8,35 +8,44 @@ import (
 	"ehlogate/lists"
 )
 
-// Offers remembers for an hour who was offered STARTTLS because something was
-// not known then.
+// Offers remembers for an hour the clients that were offered STARTTLS because
+// something was not known then.
 type Offers struct {
-	clock  func() time.Time
-	start  time.Time
+	clock  clock
 	memory memory
 }
 
 var _ lists.Offers = (*Offers)(nil)
 
-// NewOffers remembers nobody yet.
-func NewOffers(clock func() time.Time) *Offers {
-	return &Offers{clock: clock, start: clock(), memory: memory{seed: maphash.MakeSeed()}}
+// NewOffers returns an Offers that remembers no client yet.
+func NewOffers(now func() time.Time) *Offers {
+	o := &Offers{memory: memory{seed: maphash.MakeSeed()}}
+	o.clock.begin(now)
+	return o
 }
 
 // Note implements lists.Offers.
 func (o *Offers) Note(addr netip.Addr, unsure bool) {
-	now, id := int64(o.clock().Sub(o.start)), o.memory.id(addr)
-	switch {
-	case unsure:
-		o.memory.put(id, lists.Offer, now)
-	case o.Noted(addr):
-		o.memory.put(id, lists.Suppress, now)
+	id := o.memory.id(addr)
+	for {
+		now := o.clock.now()
+		was := o.memory.find(id)
+		is := newAnswer(id, lists.Offer, now)
+		if !unsure {
+			if !noted(was, now) {
+				return
+			}
+			is = newAnswer(id, lists.Suppress, now)
+		}
+		if is == was || o.memory.replace(id, was, is, now) {
+			return
+		}
 	}
 }
 
 // Noted implements lists.Offers.
 func (o *Offers) Noted(addr netip.Addr) bool {
-	now := int64(o.clock().Sub(o.start))
-	was, at, known := o.memory.get(o.memory.id(addr), now)
-	return known && was == lists.Offer && now-at < int64(report)
+	return noted(o.memory.find(o.memory.id(addr)), o.clock.now())
 }
+
+func noted(w answer, now int64) bool { return w.within(report, now) && w.action() == lists.Offer }

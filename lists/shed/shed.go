@@ -4,9 +4,13 @@
 //
 // The rate is that of a generic cell (ITU-T I.371): there is no window at whose
 // turn offers come in a burst, and when load falls, offers are made again as
-// they fall due. A client keeps its answer for a while, so that one that comes
-// again is not told now this and now that, and so that policy and milter,
-// which are asked later in a session, report what EHLO said.
+// they fall due. A client keeps its answer for a while, counted from when it
+// was given, and is then asked anew; so one that comes again is not told now this
+// and now that, and policy and milter, which are asked later in a session, report
+// what EHLO said. There is one exception, since the rate comes first: each session
+// of a client that was offered STARTTLS counts as an offer, and when such sessions
+// alone exceed the rate by more than a second's worth, the client that comes next
+// is suppressed, and keeps that.
 package shed
 
 import (
@@ -21,7 +25,7 @@ import (
 // Config is [shed].
 type Config struct {
 	OffersPerSecond float64       // to clients that no list holds; more than 0
-	Keep            time.Duration // for which a client keeps its answer; a second at least
+	Keep            time.Duration // for which a client keeps its answer, or up to a second longer; a second at least
 }
 
 // State is what was decided so far.
@@ -41,13 +45,14 @@ type State struct {
 // Shed decides. It allocates and locks nothing.
 type Shed struct {
 	config Config
-	clock  func() time.Time
-	start  time.Time
 	gap    int64 // ns between two offers
 	burst  int64 // ns of offers that may come at once
 	more   int64 // the same, for clients that have been offered STARTTLS
 
-	due    atomic.Int64 // when all offers so far would have been made one by one, ns since start
+	// due is when all offers so far would have been made one by one, in ns of
+	// the clock. It never goes back, and every offer moves it on by gap.
+	due    atomic.Int64
+	clock  clock
 	memory memory
 
 	offered, suppressed, turned, unloaded atomic.Uint64
@@ -61,64 +66,72 @@ const (
 	// STARTTLS before.
 	burst = 0.25
 	more  = 1.0
-	// report is how long an answer is remembered for those who report on it.
+	// report is how long an answer is remembered for policy and milter, which
+	// report on it.
 	report = time.Hour
 )
 
-// New makes a Shed that has made no offer yet.
-func New(c Config, clock func() time.Time) *Shed {
-	gap := int64(float64(time.Second) / c.OffersPerSecond)
-	return &Shed{
-		config: c, clock: clock, start: clock(), gap: max(gap, 1),
+// New returns a Shed that has made no offer yet. The time may go back, in which
+// case it stands still for the Shed.
+func New(c Config, now func() time.Time) *Shed {
+	gap := max(int64(float64(time.Second)/c.OffersPerSecond), 1)
+	s := &Shed{
+		config: c, gap: gap,
 		burst:  max(int64(burst*float64(time.Second)), gap),
 		more:   max(int64(more*float64(time.Second)), gap),
 		memory: memory{seed: maphash.MakeSeed()},
 	}
+	s.clock.begin(now)
+	return s
 }
 
-// Config is what it was made with.
+// Config returns what it was made with.
 func (s *Shed) Config() Config { return s.config }
 
 // Ask implements lists.Default: each call is a session.
 func (s *Shed) Ask(addr netip.Addr) lists.Action {
-	now := s.now()
 	id := s.memory.id(addr)
-	was, at, known := s.memory.get(id, now)
-	known = known && now-at < int64(s.config.Keep)
-	tolerance := s.burst
-	switch {
-	case known && was == lists.Suppress:
-		s.suppressed.Add(1)
-		return lists.Suppress
-	case known:
-		tolerance += s.more
-	}
-	is := lists.Suppress
-	if s.take(now, tolerance) {
-		is = lists.Offer
-		s.offered.Add(1)
-	} else {
+	charged := false
+	for {
+		due, now := s.read()
+		was := s.memory.find(id)
+		known := was.within(s.config.Keep, now)
+		if known && was.action() == lists.Suppress {
+			s.suppressed.Add(1)
+			return lists.Suppress
+		}
+		tolerance := s.burst
+		if known {
+			tolerance += s.more
+		}
+		is := lists.Suppress
+		if charged = charged || s.take(due, now, tolerance); charged {
+			is = lists.Offer
+		}
+		if !(known && is == lists.Offer) && !s.memory.replace(id, was, newAnswer(id, is, now), now) {
+			continue // another session of the client was answered meanwhile, and that answer counts
+		}
+		if is == lists.Offer {
+			s.offered.Add(1)
+			return is
+		}
 		s.suppressed.Add(1)
 		if known {
 			s.turned.Add(1)
 		}
+		return is
 	}
-	if !known || is != was {
-		s.memory.put(id, is, now)
-	}
-	return is
 }
 
-// Offered implements lists.Default. There is no saying no to such a client, but
+// Offered implements lists.Default. Such a client cannot be refused, but
 // while they come, others are offered less; for at most as long as after a burst,
 // once they no longer do.
 func (s *Shed) Offered(netip.Addr) {
 	s.unloaded.Add(1)
-	now := s.now()
 	for {
-		due := s.due.Load()
-		ahead := min(s.wait(now, due)+s.gap, s.burst+s.more)
-		if s.due.CompareAndSwap(due, now+ahead) {
+		due, now := s.read()
+		next := max(due, min(max(due, now)+s.gap, now+s.burst+s.more))
+		if s.due.CompareAndSwap(due, next) {
 			return
 		}
 	}
@@ -126,45 +139,45 @@ func (s *Shed) Offered(netip.Addr) {
 
 // Told implements lists.Default.
 func (s *Shed) Told(addr netip.Addr) lists.Action {
-	now := s.now()
-	if was, at, known := s.memory.get(s.memory.id(addr), now); known && now-at < int64(s.config.Keep+report) {
-		return was
+	due, now := s.read()
+	if was := s.memory.find(s.memory.id(addr)); was.within(s.config.Keep+report, now) {
+		return was.action()
 	}
-	if s.wait(now, s.due.Load()) > s.burst-s.gap {
+	if s.next(due, now) > now+s.burst {
 		return lists.Suppress
 	}
 	return lists.Offer
 }
 
-// State tells what was decided so far.
+// State returns what was decided so far.
 func (s *Shed) State() State {
+	due, now := s.read()
 	return State{Offered: s.offered.Load(), Suppressed: s.suppressed.Load(), Turned: s.turned.Load(), Unloaded: s.unloaded.Load(),
-		Shedding: s.wait(s.now(), s.due.Load()) > s.burst-s.gap}
+		Shedding: s.next(due, now) > now+s.burst}
 }
 
-// now is in ns since start.
-func (s *Shed) now() int64 { return int64(s.clock().Sub(s.start)) }
-
-// wait is how far offers are ahead of the rate, in ns.
-func (s *Shed) wait(now, due int64) int64 {
-	ahead := due - now
-	if ahead > s.burst+s.more+s.gap { // the clock was set back
-		return 0
-	}
-	return max(ahead, 0)
+// read returns due, and a time that is no earlier than the one by which due was
+// set. So a goroutine that was held up between the two cannot take the debt
+// for less, nor for more, than it is.
+func (s *Shed) read() (due, now int64) {
+	due = s.due.Load()
+	return due, s.clock.now()
 }
+
+// next returns what another offer would set due to.
+func (s *Shed) next(due, now int64) int64 { return max(due, now) + s.gap }
 
 // take makes an offer, if that puts offers ahead of the rate by no more than
-// tolerance.
-func (s *Shed) take(now, tolerance int64) bool {
+// tolerance. due and now are from read.
+func (s *Shed) take(due, now, tolerance int64) bool {
 	for {
-		due := s.due.Load()
-		ahead := s.wait(now, due)
-		if ahead > tolerance-s.gap {
+		next := s.next(due, now)
+		if next > now+tolerance {
 			return false
 		}
-		if s.due.CompareAndSwap(due, now+ahead+s.gap) {
+		if s.due.CompareAndSwap(due, next) {
 			return true
 		}
+		due, now = s.read()
 	}
 }
