@@ -169,6 +169,9 @@ func TestFaults(t *testing.T) {
 		{name: "error code", fault: dnstest.Fault{Kind: dnstest.ErrorCode}, why: "asked through a public resolver"},
 		{name: "truncated", fault: dnstest.Fault{Kind: dnstest.Truncate}},
 		{name: "truncated, directly", fault: dnstest.Fault{Kind: dnstest.Truncate}, raw: true},
+		{name: "truncated, also by TCP", fault: dnstest.Fault{Kind: dnstest.TruncateAll}, why: "servfail"},
+		{name: "truncated, also by TCP, directly", fault: dnstest.Fault{Kind: dnstest.TruncateAll}, why: "truncated (TC), also by TCP", raw: true},
+		{name: "cut, directly", fault: dnstest.Fault{Kind: dnstest.Cut}, why: "a broken reply", raw: true},
 		{name: "no EDNS, directly", fault: dnstest.Fault{Kind: dnstest.FormErr}, raw: true},
 		{name: "forged id, directly", fault: dnstest.Fault{Kind: dnstest.WrongID}, raw: true},
 		{name: "forged question, directly", fault: dnstest.Fault{Kind: dnstest.WrongQuestion}, raw: true},
@@ -214,6 +217,31 @@ func TestFaults(t *testing.T) {
 			r.believed("trusted", "")
 			r.want(s, lists.Held, "11.2.0.2")
 			r.want(s, lists.Absent, "11.2.0.3")
+		})
+	}
+}
+
+// A reply that is not whole is no proof that a list does not hold a client: the
+// client may be on an allow list, and is offered STARTTLS.
+func TestNoProofOfAbsence(t *testing.T) {
+	for name, kind := range map[string]dnstest.Kind{"truncated": dnstest.TruncateAll, "cut": dnstest.Cut, "cut at a record": dnstest.CutRecord, "lone alias": dnstest.LoneAlias} {
+		t.Run(name, func(t *testing.T) {
+			server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test", "2.0.0.127 A 127.0.0.2\n1.1.1.11 A 127.0.0.4\n"))
+			r := newReal(t, Defaults(), server.Addr)
+			s := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+			r.run()
+			r.believed("trusted", "")
+			server.Fail("11.bl.test", dnstest.Fault{Kind: kind})
+			p := &lists.Policy{Lists: []*lists.List{{Action: lists.Offer, Source: s}}, Default: lists.Suppress, Wait: 10 * time.Second}
+			for _, addr := range []string{"11.1.1.1", "11.1.1.2"} {
+				r.want(s, lists.Unloaded, addr)
+				if d := p.Decide(t.Context(), at(addr)); d.Action != lists.Offer || d.Reason != lists.ReasonUnloaded {
+					t.Errorf("%s: %v, %v", addr, d.Action, d.Reason)
+				}
+			}
+			if st := r.State().Zones[0]; st.Failed["malformed"] == 0 || st.Answered != 0 {
+				t.Errorf("%+v", st)
+			}
 		})
 	}
 }

@@ -23,26 +23,27 @@ const (
 	short = 50 * time.Millisecond
 )
 
-// serve starts a server on loopback, on the same port by UDP and TCP.
-func serve(t testing.TB, h dns.HandlerFunc) netip.AddrPort {
+// listenBoth listens on loopback, on the same port by UDP and TCP.
+func listenBoth(t testing.TB) (pc net.PacketConn, l net.Listener) {
 	t.Helper()
-	var (
-		pc  net.PacketConn
-		l   net.Listener
-		err error
-	)
-	for range 20 { // somebody else may have the port for TCP
+	var err error
+	for range 20 { // another program may have the port for TCP
 		if pc, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
 			t.Fatal(err)
 		}
 		if l, err = net.Listen("tcp", pc.LocalAddr().String()); err == nil {
-			break
+			return pc, l
 		}
 		pc.Close()
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Fatal(err)
+	return nil, nil
+}
+
+// serve starts a server on loopback, on the same port by UDP and TCP.
+func serve(t testing.TB, h dns.HandlerFunc) netip.AddrPort {
+	t.Helper()
+	pc, l := listenBoth(t)
 	for _, s := range []*dns.Server{{PacketConn: pc, Handler: h}, {Listener: l, Handler: h}} {
 		started, done := make(chan struct{}), make(chan error, 1)
 		s.NotifyStartedFunc = func() { close(started) }

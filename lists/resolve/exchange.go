@@ -126,7 +126,7 @@ func exchange(ctx context.Context, server netip.AddrPort, deadline time.Time, q 
 	if reply, f = byTCP(ctx, server, deadline, q, query); f != nil {
 		return Answer{}, cmp.Or(cut, f)
 	}
-	return read(reply)
+	return read(reply) // one that is truncated by TCP, too, is no answer
 }
 
 // byUDP waits for a reply to query, and lets pass what is none. The socket, and

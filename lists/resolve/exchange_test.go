@@ -2,9 +2,14 @@ package resolve
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -87,7 +92,12 @@ func TestBadTCP(t *testing.T) {
 		"cut": {func(w dns.ResponseWriter, r *dns.Msg) {
 			send(w, r, func(m *dns.Msg) { m.Answer = huge(); cutTo(90)(w, m) })
 		}, Malformed},
-		"SERVFAIL": {fails(dns.RcodeServerFailure), ServFail},
+		"truncated":            {tcpSays(func(m *dns.Msg) { m.Answer, m.Truncated = nil, true }), Malformed},
+		"truncated, NXDOMAIN":  {tcpSays(func(m *dns.Msg) { m.Answer, m.Truncated, m.Rcode = nil, true, dns.RcodeNameError }), Malformed},
+		"truncated, an answer": {tcpSays(func(m *dns.Msg) { m.Truncated = true }), Malformed},
+		"other question":       {tcpSays(func(m *dns.Msg) { m.Question[0].Name = "b.test." }), Malformed},
+		"other type":           {tcpSays(func(m *dns.Msg) { m.Question[0].Qtype = dns.TypeTXT }), Malformed},
+		"SERVFAIL":             {fails(dns.RcodeServerFailure), ServFail},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, func(w dns.ResponseWriter, r *dns.Msg) {
@@ -106,6 +116,70 @@ func TestBadTCP(t *testing.T) {
 			}
 		})
 	}
+}
+
+// tcpSays makes something of the right answer.
+func tcpSays(change func(*dns.Msg)) func(dns.ResponseWriter, *dns.Msg) {
+	return func(w dns.ResponseWriter, r *dns.Msg) { send(w, r, func(m *dns.Msg) { listed(m); change(m) }) }
+}
+
+// TestShortRead: a connection that ends at any byte of a reply by TCP, its length
+// among them, is a failure, whatever the reply was.
+func TestShortRead(t *testing.T) {
+	var frame atomic.Pointer[[]byte]
+	c := client(long, 1, serveFrame(t, &frame))
+	for _, full := range []*dns.Msg{message(dns.RcodeSuccess, held), message(dns.RcodeNameError, "--", "test. 30"+soa+"90"), message(dns.RcodeSuccess)} {
+		full.SetEdns0(1232, false)
+		b, err := full.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...)
+		for _, announced := range []bool{true, false} { // the length that the reply has, or the one of what comes
+			for n := range len(whole) + 1 {
+				cut := slices.Clone(whole[:n])
+				if !announced && n >= 2 {
+					binary.BigEndian.PutUint16(cut, uint16(n-2))
+				}
+				frame.Store(&cut)
+				if a, err := c.Ask(context.Background(), "a.test", dns.TypeA); (err == nil) != (n == len(whole)) {
+					t.Fatalf("%d of %d bytes: %+v, %v", n, len(whole), a, err)
+				}
+			}
+		}
+	}
+}
+
+// serveFrame answers with TC by UDP, and by TCP with these bytes, in which only
+// the id is set.
+func serveFrame(t *testing.T, frame *atomic.Pointer[[]byte]) netip.AddrPort {
+	pc, l := listenBoth(t)
+	var done sync.WaitGroup
+	t.Cleanup(func() { pc.Close(); l.Close(); done.Wait() })
+	done.Go(func() {
+		b := make([]byte, 512)
+		for {
+			n, from, err := pc.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			b[2] |= 0x82
+			pc.WriteTo(b[:n], from)
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			query := make([]byte, 2+n)
+			if _, err := io.ReadFull(conn, query); err != nil {
+				t.Error(err)
+			}
+			out := *frame.Load()
+			copy(out[min(2, len(out)):], query[2:4])
+			conn.Write(out)
+			conn.Close()
+		}
+	})
+	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
 // TestNoTCP: what is garbage is so too if nobody listens for TCP.

@@ -59,8 +59,8 @@ const (
 	// Refused: the server does not want to answer (REFUSED, NOTIMP), or does
 	// not ask others for us.
 	Refused
-	// Malformed: what came back is no answer to the question, or the question
-	// is none.
+	// Malformed: what came back is no answer to the question, or not a whole
+	// one, or the question is none.
 	Malformed
 )
 

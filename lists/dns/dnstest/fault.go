@@ -44,6 +44,16 @@ const (
 	// WrongQuestion: a forged 127.0.0.2 for another name, and then what is
 	// right.
 	WrongQuestion
+	// TruncateAll: the answer does not fit, by UDP and by TCP, and there is
+	// nothing in it.
+	TruncateAll
+	// Cut: the answer ends in the middle, and is not marked as truncated.
+	Cut
+	// CutRecord: the answer ends in front of a record that it announces.
+	CutRecord
+	// LoneAlias: every name is an alias, and nothing is said about the name to
+	// which it leads.
+	LoneAlias
 	// Tamper: records and proofs that are not what was signed.
 	Tamper
 )
@@ -78,6 +88,30 @@ func (f Fault) apply(w dns.ResponseWriter, r, right *dns.Msg) {
 			w.WriteMsg(m)
 			return
 		}
+	case TruncateAll:
+		m := new(dns.Msg).SetReply(r)
+		m.Truncated, m.RecursionAvailable = true, true
+		right = m
+	case Cut, CutRecord:
+		b, err := right.Pack()
+		if err != nil {
+			panic(err)
+		}
+		question, err := new(dns.Msg).SetQuestion(q.Name, q.Qtype).Pack()
+		if err != nil {
+			panic(err)
+		}
+		end := len(question)
+		if f.Kind == Cut {
+			end += min(5, (len(b)-end)/2)
+		}
+		w.Write(b[:end])
+		return
+	case LoneAlias:
+		m := new(dns.Msg).SetReply(r)
+		m.RecursionAvailable = true
+		m.Answer = []dns.RR{&dns.CNAME{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: 60}, Target: "elsewhere.test."}}
+		right = m
 	case Wildcard, Parked, ErrorCode:
 		right = address(r, q, everywhere[f.Kind])
 	case WrongID:
