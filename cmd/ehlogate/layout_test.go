@@ -54,10 +54,12 @@ func mayImport(path, imp string) bool {
 	case path == "lists":
 		return false
 	case path == "lists/feed": // other spellings of what is in list files
-		return imp == "lists" || imp == "lists/file"
-	case path == "lists/resolve": // of DNS, and of nothing else
+		return imp == "lists" || imp == "lists/file" || imp == "lists/strictjson"
+	case path == "lists/resolve" || path == "lists/strictjson": // of DNS, and of JSON, and of nothing else
 		return false
-	case path == "lists/dns" || path == "lists/guard":
+	case path == "lists/guard":
+		return imp == "lists" || imp == "lists/resolve" || imp == "lists/strictjson"
+	case path == "lists/dns":
 		return imp == "lists" || imp == "lists/resolve"
 	case path == "lists/dns/dnstest":
 		return false

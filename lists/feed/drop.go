@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ehlogate/lists/file"
+	"ehlogate/lists/strictjson"
 )
 
 // dropLine is a line of drop_v4.json or drop_v6.json: a network, or the
@@ -31,7 +32,7 @@ func readDrop(l *file.Lines) {
 			continue
 		}
 		var line dropLine
-		if err := json.Unmarshal(l.Text, &line); err != nil {
+		if err := strictjson.Unmarshal(l.Text, &line); err != nil {
 			failed = true
 			failJSON(l, err)
 			continue
@@ -74,7 +75,10 @@ func failJSON(l *file.Lines, err error) {
 	at, what := 0, err.Error()
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
+	var key *strictjson.KeyError
 	switch {
+	case errors.As(err, &key):
+		at = max(0, bytes.LastIndex(l.Text[:key.Offset-1], []byte{'"'}))
 	case errors.As(err, &syntax):
 		at = max(0, int(syntax.Offset)-1)
 	case errors.As(err, &kind):

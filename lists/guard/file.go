@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/sirupsen/logrus"
+
+	"ehlogate/lists/strictjson"
 )
 
 const (
@@ -81,7 +83,7 @@ func readFile(path string) ([]byte, error) {
 }
 
 func decode(text []byte) (s stored, err error) {
-	if err := json.Unmarshal(text, &s); err != nil {
+	if err := strictjson.Unmarshal(text, &s); err != nil {
 		return stored{}, err
 	}
 	if s.Version != fileVersion {

@@ -37,6 +37,9 @@ func TestStateFile(t *testing.T) {
 		"given for ever": {strings.Replace(aState, `604800`, `604800,"given":31557601`, 1), "cannot be"},
 		"given before":   {strings.Replace(aState, `604800`, `604800,"given":-1`, 1), "cannot be"},
 		"before it was":  {strings.Replace(aState, `604800`, `-1`, 1), "cannot be"},
+		"another case":   {strings.Replace(aState, `"seconds"`, `"Seconds"`, 1), `the key "Seconds", which is spelled "seconds"`},
+		"both cases":     {strings.Replace(aState, `"version":1`, `"version":1,"DOMAINS":{}`, 1), `the key "DOMAINS"`},
+		"a key twice":    {strings.Replace(aState, `"version":1`, `"version":2,"version":1`, 1), `the key "version" twice`},
 		"too much":       {aState + strings.Repeat(" ", maxFile), "more than 1048576 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -182,3 +182,116 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Every key is refused in any other spelling than its own, in every form that TOML
+// has for it, with its place and with how it is spelled.
+func TestKeysAreExact(t *testing.T) {
+	spell := map[string]func(string) string{
+		"capital":  func(k string) string { return strings.ToUpper(k[:1]) + k[1:] },
+		"last":     func(k string) string { return k[:len(k)-1] + strings.ToUpper(k[len(k)-1:]) },
+		"capitals": strings.ToUpper,
+	}
+	n := 0
+	try := func(doc, wrong, right string, line, col int) {
+		t.Helper()
+		n++
+		_, err := parse("x.toml", "/etc", []byte(doc))
+		var ps *file.Problems
+		if !errors.As(err, &ps) {
+			t.Errorf("%q: got %v", doc, err)
+			return
+		}
+		for _, p := range ps.First {
+			if p.Line == line && p.Col == col && strings.Contains(p.Msg, wrong) && strings.HasPrefix(p.Hint, "write "+right+":") {
+				return
+			}
+		}
+		t.Errorf("%q: nothing at %d:%d about %s:\n%s", doc, line, col, wrong, ps.Show("error"))
+	}
+	var walk func(of reflect.Type, path string)
+	walk = func(of reflect.Type, path string) {
+		for i := range of.NumField() {
+			key := of.Field(i).Tag.Get("toml")
+			of, value := of.Field(i).Type, ""
+			for of.Kind() == reflect.Pointer {
+				of = of.Elem()
+			}
+			switch {
+			case of.Kind() == reflect.Struct:
+				value = "{}"
+			case of.Kind() == reflect.Slice:
+				value = "[]"
+			default:
+				value = map[reflect.Kind]string{reflect.String: `"x"`, reflect.Bool: "true", reflect.Int: "7", reflect.Float64: "7.5"}[of.Kind()]
+			}
+			for _, change := range spell {
+				wrong := change(key)
+				switch path {
+				case "":
+					try("# x\n"+wrong+" = "+value+"\n", wrong, key, 2, 1)
+					try("# x\n  \""+wrong+"\" = "+value+"\n", wrong, key, 2, 3)
+				case "list", "list.zones":
+					head, at := "[[list]]\nname = \"a\"\n", 3
+					if path == "list.zones" {
+						head, at = head+"[[list.zones]]\nzone = \"a.example\"\n", 5
+						try("[[list]]\nzones = [{"+wrong+" = "+value+"}]\n", wrong, key, 2, 11)
+						try("list = [{zones = [{}, {"+wrong+" = "+value+"}]}]\n", wrong, key, 1, 24)
+					} else {
+						try("list = [{}, {"+wrong+" = "+value+"}]\n", wrong, key, 1, 14)
+					}
+					try(head+wrong+" = "+value+"\n", wrong, key, at, 1)
+					try(head+"'"+wrong+"' = "+value+"\n", wrong, key, at, 1)
+				default:
+					try("["+path+"]\n"+wrong+" = "+value+"\n", wrong, key, 2, 1)
+					try(path+"."+wrong+" = "+value+"\n", wrong, key, 1, len(path)+2)
+					try(path+" . \""+wrong+"\" = "+value+"\n", wrong, key, 1, len(path)+4)
+					try(path+" = {"+wrong+" = "+value+"}\n", wrong, key, 1, len(path)+5)
+				}
+				if value == "{}" {
+					try("["+wrong+"]\n", wrong, key, 1, 2)
+					try("['"+wrong+"']\n", wrong, key, 1, 2)
+				}
+			}
+			for of.Kind() == reflect.Slice {
+				of = of.Elem()
+			}
+			if of.Kind() == reflect.Struct {
+				walk(of, strings.TrimPrefix(path+"."+key, "."))
+			}
+		}
+	}
+	walk(reflect.TypeFor[raw](), "")
+	if n < 500 {
+		t.Errorf("tried %d documents", n)
+	}
+}
+
+// A key that stands twice is refused, in whatever forms.
+func TestKeysStandOnce(t *testing.T) {
+	for _, doc := range []string{
+		"mode = \"enforce\"\nmode = \"observe\"\n",
+		"mode = \"enforce\"\n\"mode\" = \"observe\"\n",
+		"'mode' = \"enforce\"\n\"mo\\u0064e\" = \"observe\"\n",
+		"[dns]\nwait = \"1s\"\nwait = \"2s\"\n",
+		"[dns]\nwait = \"1s\"\n[dns]\n",
+		"dns.wait = \"1s\"\n[dns]\nwait = \"2s\"\n",
+		"dns.wait = \"1s\"\ndns.wait = \"2s\"\n",
+		"dns.wait = \"1s\"\n\"dns\".'wait' = \"2s\"\n",
+		"dns = {wait = \"1s\",\n wait = \"2s\"}\n",
+		"dns = {wait = \"1s\"}\ndns.stale = \"2s\"\n",
+		"dns = {wait = \"1s\"}\n[dns]\n",
+		"[[list]]\naction = \"offer\"\naction = \"suppress\"\n",
+		"list = [{action = \"offer\"},\n {action = \"offer\", action = \"suppress\"}]\n",
+		"list = [{action = \"offer\"}]\n[[list]]\naction = \"suppress\"\n",
+		"[[list]]\nzones = [{zone = \"a.example\", weight = 1,\n weight = 2}]\n",
+		"[[list]]\n[[list.zones]]\nweight = 1\nweight = 2\n",
+		"[[list]]\n[[list.zones]]\nweight = 1\n[list.zones]\nweight = 2\n",
+		"[[list]]\nzones = [{weight = 1}]\n[[list.zones]]\nweight = 1\n",
+	} {
+		_, err := parse("x.toml", "/etc", []byte(doc))
+		var ps *file.Problems
+		if !errors.As(err, &ps) || len(ps.First) != 1 || ps.First[0].Line < 1 || ps.First[0].Col < 1 {
+			t.Errorf("%q: got %v", doc, err)
+		}
+	}
+}

@@ -97,11 +97,13 @@ func parse(name, dir string, data []byte) (*Config, error) {
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // what some editors put before the first line
 	var r raw
-	d := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
-	if err := d.Decode(&r); err != nil {
-		return nil, p.tomlProblems(data, err)
+	if err := toml.Unmarshal(data, &r); err != nil {
+		return nil, p.tomlProblem(data, err)
 	}
 	p.places = locate(data)
+	if p.keys(data); p.problems.Total > 0 {
+		return nil, p.problems.Err() // what else is wrong may follow from it
+	}
 	c := p.config(&r)
 	c.File = name
 	if err := p.problems.Err(); err != nil {
@@ -110,35 +112,20 @@ func parse(name, dir string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// tomlProblems puts what the TOML library found into our words.
-func (p *parser) tomlProblems(data []byte, err error) error {
-	var one *toml.DecodeError
-	var unknown *toml.StrictMissingError
-	lines := strings.Split(string(data), "\n")
-	add := func(e *toml.DecodeError, msg, hint string) {
-		row, col := e.Position()
-		text := ""
-		if row >= 1 && row <= len(lines) {
-			text = strings.TrimSuffix(lines[row-1], "\r")
-		}
-		p.problems.Add(file.Problem{File: p.name, Line: row, Col: col, Width: 1, Text: text, Msg: msg, Hint: hint})
-	}
-	switch {
-	case errors.As(err, &unknown):
-		for i := range unknown.Errors {
-			e := &unknown.Errors[i]
-			key := e.Key()
-			if row, col := e.Position(); key[0] == "list" && strings.Contains(lines[row-1][:col-1], "{") {
-				key = toml.Key{"zones", key[len(key)-1]} // the library leaves out where the list is
-			}
-			add(e, fmt.Sprintf("unknown key %q", strings.Join(key, ".")), knownKeys(key))
-		}
-	case errors.As(err, &one):
-		msg, hint := plainWords(strings.TrimPrefix(one.Error(), "toml: "))
-		add(one, msg, hint)
-	default:
+// tomlProblem puts what the TOML library found into plain words.
+func (p *parser) tomlProblem(data []byte, err error) error {
+	var e *toml.DecodeError
+	if !errors.As(err, &e) {
 		p.problems.Add(file.Problem{File: p.name, Msg: err.Error()})
+		return p.problems.Err()
 	}
+	row, col := e.Position()
+	text := ""
+	if lines := strings.Split(string(data), "\n"); row >= 1 && row <= len(lines) {
+		text = strings.TrimSuffix(lines[row-1], "\r")
+	}
+	msg, hint := plainWords(strings.TrimPrefix(e.Error(), "toml: "))
+	p.problems.Add(file.Problem{File: p.name, Line: row, Col: col, Width: 1, Text: text, Msg: msg, Hint: hint})
 	return p.problems.Err()
 }
 
@@ -166,8 +153,9 @@ func plainWords(msg string) (plain, hint string) {
 }
 
 // fail notes a problem with the value at path, or with what holds it.
-func (p *parser) fail(path, msg, hint string) {
-	at := p.places.find(path)
+func (p *parser) fail(path, msg, hint string) { p.failAt(p.places.find(path), msg, hint) }
+
+func (p *parser) failAt(at place, msg, hint string) {
 	p.problems.Add(file.Problem{File: p.name, Line: at.line, Col: at.col, Width: at.width, Text: at.text, Msg: msg, Hint: hint})
 }
 
@@ -349,27 +337,4 @@ func (p *parser) files(r *rawList, path string, l *List) {
 		}
 		l.Spec.Patterns = append(l.Spec.Patterns, f)
 	}
-}
-
-// knownKeys is the hint for an unknown key: what is known in its place.
-func knownKeys(key []string) string {
-	known := map[string]string{
-		"":       "mode, default, always_hide, explicit_offer, require_reply, max_entries, [listen], [policy], [milter], [log], [dns], [shed], [guard], [[list]]",
-		"policy": "suppressed, suppressed_encrypted, require_unmet",
-		"milter": "add_header",
-		"listen": "memcache, socketmap, tcp_table, policy, milter, http, socket_group, socket_mode, max_connections",
-		"log":    "level, format",
-		"dns":    "resolvers, wait, timeout, verify_names, max_lookups, cache_entries, min_ttl, max_ttl, stale",
-		"shed":   "offers_per_second, keep",
-		"guard":  "domains, off, state",
-		"list":   "name, action, mode, files, allow_wide, format, min_entries, stale_after, zones, threshold",
-		"zones":  "zone, by, answer, weight, self_test",
-	}
-	if len(key) > 2 {
-		key = key[len(key)-2:]
-	}
-	if len(key) < 2 {
-		return "known here: " + known[""]
-	}
-	return "known in " + key[0] + ": " + known[key[0]]
 }

@@ -16,7 +16,8 @@ type place struct {
 // places knows where the values of a TOML document stand, by paths such as
 // listen.memcache[0] and list[2].name.
 type places struct {
-	at map[string]place
+	at    map[string]place
+	lines []string
 }
 
 // find gives the place of a value, or of the nearest that is around it.
@@ -31,7 +32,7 @@ func (p *places) find(path string) place {
 
 // locate walks over a document that is known to be good.
 func locate(data []byte) *places {
-	w := walker{places: places{at: make(map[string]place)}, lines: strings.Split(string(data), "\n"), count: make(map[string]int)}
+	w := walker{places: places{make(map[string]place), strings.Split(string(data), "\n")}, count: make(map[string]int)}
 	w.Reset(data)
 	for w.NextExpression() {
 		switch e := w.Expression(); e.Kind {
@@ -53,7 +54,6 @@ func locate(data []byte) *places {
 type walker struct {
 	unstable.Parser
 	places
-	lines  []string
 	prefix string         // of the table we are in
 	count  map[string]int // elements of arrays of tables
 }
@@ -98,10 +98,16 @@ func (w *walker) value(path string, v *unstable.Node) {
 }
 
 func (w *walker) note(path string, r unstable.Range) {
-	s := w.Shape(r)
-	p := place{line: s.Start.Line, col: s.Start.Column, width: int(r.Length)}
-	if p.line >= 1 && p.line <= len(w.lines) {
-		p.text = strings.TrimSuffix(w.lines[p.line-1], "\r")
+	at := w.place(w.Shape(r))
+	at.width = int(r.Length)
+	w.at[path] = at
+}
+
+// place returns where a shape begins.
+func (p *places) place(s unstable.Shape) place {
+	at := place{line: s.Start.Line, col: s.Start.Column}
+	if at.line >= 1 && at.line <= len(p.lines) {
+		at.text = strings.TrimSuffix(p.lines[at.line-1], "\r")
 	}
-	w.at[path] = p
+	return at
 }

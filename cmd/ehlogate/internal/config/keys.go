@@ -1,0 +1,123 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// keys notes every key of a document that is not spelled as a field of raw. The
+// TOML library takes keys in any case for the same field, and the last of them
+// wins; in TOML they are different keys, so it sees nothing amiss. Two that are
+// spelled the same it refuses itself.
+func (p *parser) keys(data []byte) {
+	c := checker{parser: p}
+	c.Reset(data)
+	root := table{of: reflect.TypeFor[raw]()}
+	in := root
+	for c.NextExpression() {
+		switch e := c.Expression(); e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			in = c.key(root, e)
+		case unstable.KeyValue:
+			c.keyValue(in, e)
+		}
+	}
+}
+
+type checker struct {
+	unstable.Parser
+	*parser
+}
+
+// table is what is known in a place.
+type table struct {
+	of   reflect.Type // a struct; nil: it is unknown, which was noted
+	path string       // for messages
+}
+
+func (c *checker) keyValue(in table, kv *unstable.Node) {
+	if in.of != nil {
+		c.value(c.key(in, kv), kv.Value())
+	}
+}
+
+// value goes through the tables in a value.
+func (c *checker) value(in table, v *unstable.Node) {
+	for it := v.Children(); it.Next(); {
+		switch v.Kind {
+		case unstable.Array:
+			c.value(in, it.Node())
+		case unstable.InlineTable:
+			c.keyValue(in, it.Node())
+		}
+	}
+}
+
+// key follows the key of e, which may have several parts.
+func (c *checker) key(in table, e *unstable.Node) table {
+	for it := e.Key(); in.of != nil && it.Next(); {
+		part := string(it.Node().Data)
+		inner := in.inner(part)
+		if inner.of == nil {
+			at := c.places.place(c.Shape(it.Node().Raw))
+			at.width = int(it.Node().Raw.Length)
+			c.failAt(at, fmt.Sprintf("unknown key %q", inner.path), in.hint(part))
+		}
+		in = inner
+	}
+	return in
+}
+
+// inner returns what is known behind a key.
+func (t table) inner(key string) table {
+	path := key
+	if t.path != "" {
+		path = t.path + "." + key
+	}
+	if t.of.Kind() == reflect.Struct {
+		for i := range t.of.NumField() {
+			f := t.of.Field(i)
+			if f.Tag.Get("toml") != key {
+				continue
+			}
+			of := f.Type
+			for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
+				of = of.Elem()
+			}
+			return table{of, path}
+		}
+	}
+	return table{nil, path}
+}
+
+// hint says how a key is spelled, or which there are.
+func (t table) hint(key string) string {
+	if t.of.Kind() != reflect.Struct {
+		return t.path + " is not a table"
+	}
+	same := func(s string) string { return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(s)) }
+	var known []string
+	for i := range t.of.NumField() {
+		f := t.of.Field(i)
+		name := f.Tag.Get("toml")
+		if same(name) == same(key) {
+			return fmt.Sprintf("write %s: keys are spelled exactly as documented", name)
+		}
+		switch kind := f.Type.Kind(); {
+		case t.path != "":
+		case kind == reflect.Struct, kind == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct:
+			name = "[" + name + "]"
+		case kind == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
+			name = "[[" + name + "]]"
+		}
+		known = append(known, name)
+	}
+	where := "here"
+	if t.path != "" {
+		where = "in " + t.path
+	}
+	return "known " + where + ": " + strings.Join(known, ", ")
+}
