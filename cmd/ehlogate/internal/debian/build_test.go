@@ -154,9 +154,8 @@ func TestControl(t *testing.T) {
 	if depends := field("Depends"); depends != "systemd | systemd-standalone-sysusers | systemd-sysusers" {
 		t.Error("Depends:", depends)
 	}
-	want := "/etc/ehlogate/ehlogate.toml\n/etc/ehlogate/lists/allow.list\n/etc/ehlogate/lists/deny.list\n"
-	if got := read(t, filepath.Join(b.control, "conffiles")); got != want {
-		t.Errorf("conffiles:\n%s", got)
+	if _, err := os.Stat(filepath.Join(b.control, "conffiles")); err == nil { // dpkg would ask about each that was edited
+		t.Errorf("conffiles:\n%s", read(t, filepath.Join(b.control, "conffiles")))
 	}
 }
 
@@ -181,7 +180,7 @@ func TestContents(t *testing.T) {
 	}
 	want := []string{
 		"/usr/bin/ehlogate",
-		"/etc/ehlogate/ehlogate.toml", "/etc/ehlogate/lists/allow.list", "/etc/ehlogate/lists/deny.list",
+		"/usr/share/ehlogate/ehlogate.toml", "/usr/share/ehlogate/lists/allow.list", "/usr/share/ehlogate/lists/deny.list",
 		"/usr/lib/sysusers.d/ehlogate.conf",
 		"/usr/share/bash-completion/completions/ehlogate",
 		"/usr/share/zsh/vendor-completions/_ehlogate",

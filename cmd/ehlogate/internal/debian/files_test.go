@@ -11,10 +11,10 @@ import (
 	"testing"
 )
 
-// The config that is installed is the example but for [listen], which is a comment, and its lists are empty.
+// The config that is made at the first installation is the example but for [listen], which is a comment, and its lists are empty.
 func TestConfig(t *testing.T) {
 	b := deb(t)
-	etc := filepath.Join(b.files, "etc/ehlogate")
+	etc := filepath.Join(b.files, "usr/share/ehlogate")
 	out := output(t, exec.CommandContext(t.Context(), filepath.Join(b.files, "usr/bin/ehlogate"), "check", "-c", filepath.Join(etc, "ehlogate.toml")))
 	for _, want := range []string{"ehlogate.toml: fine\n", `list "allow": fine, 0 entries`, `list "deny": fine, 0 entries`} {
 		if !strings.Contains(out, want) {

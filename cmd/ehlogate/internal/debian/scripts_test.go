@@ -31,6 +31,9 @@ func script(t *testing.T, queue, name string, args ...string) (calls []string) {
 	text := strings.NewReplacer(
 		"/run/systemd/system", filepath.Join(dir, "run"),
 		"/var/spool/postfix/ehlogate", queue,
+		"/var/lib/ehlogate", filepath.Join(dir, "lib"),
+		"/etc/ehlogate", filepath.Join(queue, "../etc"),
+		"/usr/share/ehlogate", filepath.Join(deb(t).files, "usr/share/ehlogate"),
 		"/usr/bin/deb-systemd-helper", filepath.Join(bin, "deb-systemd-helper"),
 	).Replace(read(t, filepath.Join(deb(t).control, name)))
 	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-s", "--"}, args...)...)
@@ -146,3 +149,60 @@ func TestPurge(t *testing.T) {
 		t.Error("the directory is left")
 	}
 }
+
+// Config and lists are made at the first installation and at no other time, never in place of what is there, and a purge
+// takes them away, and nothing else.
+func TestConfigIsMadeOnce(t *testing.T) {
+	const toml, allow, deny, own = "ehlogate.toml", "lists/allow.list", "lists/deny.list", "lists/own.list"
+	dir := t.TempDir()
+	etc := filepath.Join(dir, "etc")
+	run := func(name string, args ...string) { script(t, filepath.Join(dir, "queue"), name, args...) }
+	has := func(want ...string) {
+		t.Helper()
+		for _, name := range []string{toml, allow, deny, own} {
+			if _, err := os.Lstat(filepath.Join(etc, name)); (err == nil) != slices.Contains(want, name) {
+				t.Errorf("%s: %v, want %q", name, err, want)
+			}
+		}
+	}
+	run("postinst", "configure", "1.0-1")
+	has()
+	if err := os.MkdirAll(filepath.Join(etc, "lists"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(etc, own), []byte("192.0.2.1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("own.list", filepath.Join(etc, allow)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/nowhere", filepath.Join(etc, toml)); err != nil {
+		t.Fatal(err)
+	}
+	run("postinst", "configure", "")
+	has(toml, allow, deny, own)
+	for name, want := range map[string]string{allow: "own.list", toml: "/nowhere"} {
+		if got, err := os.Readlink(filepath.Join(etc, name)); got != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	if got := read(t, filepath.Join(etc, deny)); got != read(t, filepath.Join(deb(t).files, "usr/share/ehlogate", deny)) {
+		t.Errorf("%s:\n%s", deny, got)
+	}
+	if err := os.Remove(filepath.Join(etc, deny)); err != nil {
+		t.Fatal(err)
+	}
+	run("postinst", "configure", "1.0-1")
+	run("postrm", "remove")
+	has(toml, allow, own)
+	run("postrm", "purge")
+	has(own)
+	if err := os.Remove(filepath.Join(etc, own)); err != nil {
+		t.Fatal(err)
+	}
+	if run("postrm", "purge"); !isGone(etc) {
+		t.Error("an empty directory is left")
+	}
+}
+
+func isGone(path string) bool { _, err := os.Lstat(path); return os.IsNotExist(err) }
