@@ -85,6 +85,7 @@ func TestMain(m *testing.M) {
 			defer cancel()
 			return stage.Build(ctx, dir, raceEnabled)
 		})
+		packageTree = sync.OnceValues(func() (string, error) { return buildPackage(filepath.Join(dir, "package")) })
 		code := m.Run()
 		if err := writeTables(os.Getenv("STAGE_TABLE")); err != nil {
 			fmt.Fprintln(os.Stderr, err)

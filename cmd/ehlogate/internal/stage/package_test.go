@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -16,44 +13,6 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/stage"
 )
-
-// newPackages builds the Debian package, and unlisted of it that differ in the version alone; it returns their paths.
-func newPackages(t *testing.T, versions ...string) (paths []string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	dir := tempDir(t)
-	run := func(name string, args ...string) {
-		t.Helper()
-		cmd := exec.CommandContext(ctx, name, args...)
-		cmd.Env = append(os.Environ(), "VERSION="+versions[0])
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s (run .ci/deps): %v\n%s", name, err, out)
-		}
-	}
-	run(filepath.Join(examples, "debian/build"), dir)
-	found, err := filepath.Glob(filepath.Join(dir, "ehlogate_*.deb"))
-	if err != nil || len(found) != 1 {
-		t.Fatalf("packages %q, %v", found, err)
-	}
-	tree := filepath.Join(dir, "tree")
-	run("dpkg-deb", "--raw-extract", found[0], tree)
-	control, err := os.ReadFile(filepath.Join(tree, "DEBIAN/control"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	paths = found
-	for _, version := range versions[1:] {
-		text := regexp.MustCompile(`(?m)^Version: .*`).ReplaceAllString(string(control), "Version: "+version)
-		if err := os.WriteFile(filepath.Join(tree, "DEBIAN/control"), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		path := filepath.Join(dir, version+".deb")
-		run("dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, path)
-		paths = append(paths, path)
-	}
-	return paths
-}
 
 // The two smtpds: through the map with a backup, and through the one without.
 const (
@@ -158,10 +117,9 @@ func (m machine) mailLoad(t *testing.T, addr string, backup stage.Verdict, enoug
 // it.
 func TestPackage(t *testing.T) {
 	t.Parallel()
-	debs := newPackages(t, "1-1", "2-1", "3-1")
 	m := startMachine(t)
-	for i, path := range debs {
-		m.copy(t, fmt.Sprintf("root/%d.deb", i), path)
+	for i, version := range []string{"1-1", "2-1", "3-1"} {
+		m.copy(t, fmt.Sprintf("root/%d.deb", i), newPackage(t, version, nil))
 	}
 	m.startMail(t)
 	all, some := map[string]bool{denied: true, unlisted: true}, map[string]bool{denied: false, unlisted: true}
