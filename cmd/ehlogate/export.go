@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +21,8 @@ type exporting struct {
 	format, output           string
 	action, set              string
 	apply, dryRun            bool
+	ifChanged                bool
+	then                     string
 	withoutNames, withoutDNS bool
 }
 
@@ -47,13 +48,20 @@ with identical decisions, for what cannot or should not ask the daemon:
 The head of each table says how it is used. A running smtpd does not notice a
 changed table: end with "postfix reload".
 
+--if-changed is for a timer, which keeps a table in step (ehlogate-export.timer):
+
+    ehlogate export --format postfix-cidr -o FILE --if-changed --then "postfix reload"
+
+A list that is being written to is waited for. If COMMAND fails, the next run runs
+it again; until then FILE has the time 1970-01-01.
+
 With --apply the sets are not written but brought in step, in the kernel of this
 machine: elements that are missing are added, others removed, in one transaction;
 what stays is not touched, and nothing is said if there is nothing to do. The
 rules that have the sets must be loaded; root, or CAP_NET_ADMIN, is needed.
 
 A table that the policy cannot be put into is refused, with what is in the way,
-and what was exported before stays: a list that is not loaded, entries about host
+and what was exported before stays: a list that is not loaded or names no file, entries about host
 or HELO names (--without-names leaves those out), lists by DNS and
 default = "shed" (--without-dns decides as if no list by DNS answered, so that an
 allow list among them has everybody offered STARTTLS whom no list before it
@@ -81,6 +89,8 @@ are looked at as of now; the table says until when it is exact.`,
 	f := cmd.Flags()
 	f.StringVar(&e.format, "format", "", "`FORMAT` of the table: "+strings.Join(tables, ", "))
 	f.StringVarP(&e.output, "output", "o", "", "write to `FILE`, replacing it in one step, instead of standard output")
+	f.BoolVar(&e.ifChanged, "if-changed", false, "leave FILE as it is, and run nothing, if it holds the table already")
+	f.StringVar(&e.then, "then", "", "run `COMMAND` by sh when FILE was written, such as \"postfix reload\"")
 	f.StringVar(&e.action, "action", "", "nft: the `ACTION` whose clients are meant: offer, suppress, require")
 	f.StringVar(&e.set, "set", "", "nft: `\"FAMILY TABLE NAME\"` of the sets NAME4 and NAME6 (default \"inet ehlogate\" and trusted, denied or required)")
 	f.BoolVar(&e.apply, "apply", false, "nft: bring the sets in step instead of writing them")
@@ -104,6 +114,8 @@ func (e *exporting) usage() error {
 		return fmt.Errorf("--action, --set, --apply and --dry-run are about sets: they need --format nft")
 	case isNFT && e.action == "":
 		return errors.New("--format nft needs --action: write --action offer for the clients that a list offers STARTTLS to, or suppress, or require")
+	case (e.ifChanged || e.then != "") && e.output == "":
+		return errors.New("--if-changed and --then are about a file: name it with -o")
 	case e.dryRun && !e.apply:
 		return errors.New("--dry-run needs --apply: without it nothing is changed anyway")
 	}
@@ -115,21 +127,15 @@ func (e *exporting) run(ctx context.Context, o *options, stdout, stderr io.Write
 	if err != nil {
 		return exitError{exitUsage, err}
 	}
-	now := time.Now()
-	eng, broken, err := o.snapshot(stderr, func() time.Time { return now })
+	p, err := e.load(ctx, o, stderr)
 	if err != nil {
 		return err
 	}
-	if broken {
+	if p == nil {
 		return errors.New("nothing is exported, since a list could not be loaded; " + e.stays(set))
 	}
-	live := eng.Live()
-	p := export.Policy{Config: live.Config, Policy: live.Policy, Now: now, WithoutNames: e.withoutNames, WithoutDNS: e.withoutDNS}
-	for _, s := range live.Sources {
-		p.Sources = append(p.Sources, s.File)
-	}
 	if e.apply {
-		return e.bring(ctx, &p, action, set, stdout)
+		return e.bring(ctx, p, action, set, stdout)
 	}
 	var table bytes.Buffer
 	switch e.format {
@@ -146,7 +152,7 @@ func (e *exporting) run(ctx context.Context, o *options, stdout, stderr io.Write
 		return err
 	}
 	if e.output != "" {
-		return replaceFile(e.output, table.Bytes())
+		return e.replace(ctx, table.Bytes(), stdout, stderr)
 	}
 	_, err = table.WriteTo(stdout)
 	return err

@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // replaceFile writes a file that readers see whole, the old or the new. Mode
 // and owner are those of the file before; a new one is readable for all. A link
-// is followed, and what is no regular file, such as /dev/stdout, written to.
-func replaceFile(name string, data []byte) (err error) {
+// is followed, and what is no regular file, such as /dev/stdout, written to. written
+// is the time that the file gets; zero: now.
+func replaceFile(name string, data []byte, written time.Time) (err error) {
 	if real, err := filepath.EvalSymlinks(name); err == nil {
 		name = real
 	}
@@ -51,6 +53,11 @@ func replaceFile(name string, data []byte) (err error) {
 	}
 	if err := f.Chmod(mode); err != nil {
 		return err
+	}
+	if !written.IsZero() {
+		if err := os.Chtimes(f.Name(), written, written); err != nil {
+			return err
+		}
 	}
 	if err := f.Sync(); err != nil {
 		return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"time"
 
@@ -21,15 +20,9 @@ func (o *options) snapshot(stderr io.Writer, clock func() time.Time) (eng *engin
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
 	eng = engine.New(cfg, nil, clock, quiet)
-	for l, s := range eng.Live().Files() {
-		state := s.State()
-		if err := state.Fault(); err != nil {
-			report(stderr, err)
-			broken = true
-		} else if state.Stale {
-			fmt.Fprintf(stderr, "list %q counts as not loaded: its files are older than stale_after = %v allows\n", l.Name, l.Spec.StaleAfter)
-			broken = true
-		}
+	errs := eng.Live().Unavailable()
+	for _, err := range errs {
+		report(stderr, err)
 	}
-	return eng, broken, nil
+	return eng, len(errs) > 0, nil
 }

@@ -75,7 +75,7 @@ func TestScripts(t *testing.T) {
 		{"upgraded, old one gone", "postrm", []string{"upgrade", "2.0-1"}, nil},
 		{"upgraded", "postinst", []string{"configure", "1.0-1"}, []string{sockets, "restart ehlogate.service"}},
 		{"removed", "prerm", []string{"remove"}, []string{
-			"stop ehlogate.socket ehlogate-loopback.socket ehlogate-http.socket ehlogate.service",
+			"stop ehlogate-export.timer ehlogate.socket ehlogate-loopback.socket ehlogate-http.socket ehlogate.service",
 			"stop ehlogate.service", "stop ehlogate-http.socket ehlogate.socket"}},
 		{"removed, after", "postrm", []string{"remove"}, nil},
 		{"purged", "postrm", []string{"purge"}, nil},

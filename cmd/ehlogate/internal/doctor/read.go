@@ -35,6 +35,8 @@ type Host struct {
 	Resolvers func() ([]netip.AddrPort, error)
 	// Ask makes who asks resolvers; nil: nobody is asked.
 	Ask func(resolve.Config) resolve.Asker
+	// Saved tells that the files are copies, which are not as old as those that they were made of.
+	Saved bool
 	// Unit gives the properties of the service, as "systemctl show" writes them; empty if systemd does not have it.
 	Unit func() (string, error)
 }
@@ -77,6 +79,7 @@ func SavedHost(dir string) *Host {
 		dir = abs // lists are made of nothing else
 	}
 	return &Host{
+		Saved:    true,
 		ReadFile: read,
 		List:     func(pattern string) string { return filepath.Join(file.Literal(dir), filepath.Base(pattern)) },
 		Resolvers: func() ([]netip.AddrPort, error) {

@@ -110,8 +110,9 @@ func (e *exam) checkFile(v view, t table, at Place, id, why string, write Write)
 	if !ok {
 		return
 	}
-	switch _, err := e.host.ReadFile(name); {
+	switch data, err := e.host.ReadFile(name); {
 	case err == nil:
+		e.inStep(t, name, data, at)
 	case errors.Is(err, errNotCopied) || errors.Is(err, fs.ErrPermission):
 		e.unread(at, name, err)
 	default:

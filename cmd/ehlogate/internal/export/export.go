@@ -56,6 +56,9 @@ func (p *Policy) check() error {
 			unloaded = append(unloaded, l.Name)
 			continue
 		}
+		if l.Mode == lists.Enforce && len(s.State().Files) == 0 { // a directory that is not mounted looks like this
+			return fmt.Errorf("no file matches files = [...] of list %q: for one that is to be empty, have a file of comments", l.Name)
+		}
 		if l.Mode == lists.Observe || p.WithoutNames {
 			continue
 		}
@@ -122,7 +125,14 @@ func (p *Policy) nextExpiry() (next time.Time, ok bool) {
 
 // header says, in comments, where a table comes from and what it leaves out.
 func (p *Policy) header(out io.Writer, format string, use ...string) {
-	fmt.Fprintf(out, "# made by: ehlogate export --format %s\n", format)
+	fmt.Fprint(out, madeBy, format)
+	if p.WithoutNames {
+		fmt.Fprint(out, " ", withoutNames)
+	}
+	if p.WithoutDNS {
+		fmt.Fprint(out, " ", withoutDNS)
+	}
+	fmt.Fprintln(out)
 	for _, line := range use {
 		fmt.Fprintf(out, "# %s\n", line)
 	}

@@ -37,11 +37,6 @@ func (p *Policy) Set(ctx context.Context, action lists.Action) ([]netipx.IPRange
 	if !fed && (action == lists.Offer || p.Policy.Default != action) {
 		return nil, fmt.Errorf("no list that is enforced has action = %q, so the set would be empty: for one that is to be empty, have a list of comments", action)
 	}
-	for i, l := range p.Policy.Lists {
-		if s := p.Sources[i]; s != nil && l.Mode == lists.Enforce && l.Action == action && len(s.State().Files) == 0 {
-			return nil, fmt.Errorf("no file matches files = [...] of list %q: for one that is to be empty, have a file of comments", l.Name)
-		}
-	}
 	ranges := p.static().ranges(ctx, func(d lists.Decision) bool {
 		return d.Action == action && (action != lists.Offer || d.Reason == lists.ReasonListed)
 	})

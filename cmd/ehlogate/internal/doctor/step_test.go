@@ -1,0 +1,61 @@
+package doctor
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+)
+
+// An exported table is compared with the lists on the machine itself, and the command to write has its flags.
+func TestTableInStep(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const lists = "explicit_offer = true\n[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n"
+	const head = "# made by: ehlogate export --format postfix-cidr --without-dns\n"
+	table := filepath.Join(dir, "table")
+	n, p, m := settingsWith(t, "ehlogate_backup = cidr:"+table+"\n")
+	pf, err := parsePostfix(output{"n", n}, output{"P", p}, output{"M", m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ name, config, list, table, want, says string }{
+		{"in step", lists, "192.0.2.1\n", head + "192.0.2.1/32\tstarttls\n", "", ""},
+		{"behind", lists, "192.0.2.2\n", head + "192.0.2.1/32\tstarttls\n", "warning table-behind", "192.0.2.2/32"},
+		{"emptied", lists, "# none\n", head + "192.0.2.1/32\tstarttls\n", "warning table-behind", "192.0.2.1/32"},
+		{"another default", "default = \"suppress\"\nguard.off = true\n" + lists, "192.0.2.1\n", head + "192.0.2.1/32\tstarttls\n", "warning table-behind", "0.0.0.0/0"},
+		{"a broken list", lists, "192.0.2.300\n", head + "192.0.2.1/32\tstarttls\n", "warning table-stays-behind", "deny.list:1"},
+		{"a name", lists, "192.0.2.1\nhelo:bot\n", head + "192.0.2.1/32\tstarttls\n", "warning table-stays-behind", "--without-names"},
+		{"no file", strings.Replace(lists, "deny.list", "*.none", 1), "#\n", head + "192.0.2.1/32\tstarttls\n", "warning table-stays-behind", "no file matches"},
+		{"the operator's own", lists, "192.0.2.2\n", "192.0.2.1/32\tstarttls\n", "", ""},
+	} {
+		write("c.toml", tc.config)
+		write("deny.list", tc.list)
+		write("table", tc.table)
+		cfg, err := config.Load(filepath.Join(dir, "c.toml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := Examine(t.Context(), ThisHost(false), GateOf(cfg), pf, nil, nil)
+		i := slices.IndexFunc(r.Findings, func(f Finding) bool { return strings.HasPrefix(f.ID, "table-") })
+		if i < 0 {
+			if tc.want != "" {
+				t.Errorf("%s: %q, want %s", tc.name, idsOf(r), tc.want)
+			}
+			continue
+		}
+		f := r.Findings[i]
+		command := "ehlogate export -c " + cfg.File + " --format postfix-cidr --without-dns -o " + table + ` --if-changed --then "postfix reload"`
+		if got := f.Severity.String() + " " + f.ID; got != tc.want || !strings.Contains(f.Why, tc.says) || !slices.Equal(f.Write.Lines, []string{command}) {
+			t.Errorf("%s: %s, want %s and %q in\n%s", tc.name, got, tc.want, tc.says, f.show())
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package export
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/engine"
+)
+
+// Load returns the policy of a config, with its lists as they are on disk. Without an error of a list, all of them are
+// available.
+func Load(cfg *config.Config, now time.Time) (p *Policy, errs []error) {
+	if cfg.File == "" {
+		return nil, []error{errors.New("there is no config file: name one with -c (the built-in defaults have no lists)")}
+	}
+	quiet := logrus.New()
+	quiet.SetOutput(io.Discard)
+	live := engine.New(cfg, nil, func() time.Time { return now }, quiet).Live()
+	p = &Policy{Config: live.Config, Policy: live.Policy, Now: now}
+	for _, s := range live.Sources {
+		p.Sources = append(p.Sources, s.File)
+	}
+	return p, live.Unavailable()
+}
+
+// Written returns when the config or a file of a list was written to last, as far as that is known.
+func (p *Policy) Written() (last time.Time) {
+	names := []string{p.Config.File}
+	for _, s := range p.Sources {
+		if s != nil {
+			names = append(names, s.State().Files...)
+		}
+	}
+	for _, name := range names {
+		if info, err := os.Stat(name); err == nil && info.ModTime().After(last) {
+			last = info.ModTime()
+		}
+	}
+	return last
+}
