@@ -85,12 +85,20 @@ func questions(text string) (out []question) {
 	}
 }
 
+// paths finds names of files in a setting.
+var paths = regexp.MustCompile(`/[^\s{}:;,]+`)
+
 // exim looks at how tls_advertise_hosts asks ehlogate.
 func (e *exam) exim(x *Exim) {
 	const param = "tls_advertise_hosts"
 	value, _ := x.option(param)
 	at := Place{File: x.name, Parameter: param, Value: value}
-	asked := false
+	asked, exported := false, false
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(paths.FindAllString(value, -1)))) {
+		if data, err := e.host.ReadFile(name); err == nil && e.inStep("exim-hosts", name, data, at) {
+			exported = true
+		}
+	}
 	for _, q := range questions(value) {
 		p, err := q.endpoint()
 		if err != nil {
@@ -113,14 +121,16 @@ func (e *exam) exim(x *Exim) {
 		e.eximOptions(q, at)
 		e.probe(p, proto, at, Warning)
 	}
-	if !asked {
+	switch {
+	case asked:
+		e.names("Exim", "by address and HELO name")
+	case !exported:
 		e.add(Finding{
 			ID: "nobody-asks", Severity: Note, Place: at,
 			What: "Exim does not ask ehlogate", Why: "No ${readsocket...} in tls_advertise_hosts names an address of " + e.gate.File + ".",
 		})
 		return
 	}
-	e.names("Exim", "by address and HELO name")
 	ports, _ := x.option("daemon_smtp_ports")
 	interfaces, _ := x.option("local_interfaces")
 	submission := regexp.MustCompile(`\b(587|submission)\b`)

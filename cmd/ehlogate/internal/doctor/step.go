@@ -11,42 +11,47 @@ import (
 	"ehlogate/cmd/ehlogate/internal/export"
 )
 
-// inStep looks whether a table that ehlogate exported is what it would export now.
-func (e *exam) inStep(t table, name string, data []byte, at Place) {
-	flags, ok := export.Flags(data)
-	if !ok || t.kind != "cidr" {
-		return // the operator's own
+// inStep looks whether a table is what ehlogate would export now. ok is false if it was not exported in this format.
+func (e *exam) inStep(format, name string, data []byte, at Place) (ok bool) {
+	made, flags, ok := export.Made(data)
+	if !ok || made != format {
+		return false // the operator's own
 	}
 	command := "ehlogate export"
 	if e.gate.File != config.DefaultFile {
 		command += " -c " + e.gate.File
 	}
-	command = strings.Join(append([]string{command, "--format postfix-cidr"}, flags...), " ")
-	write := Write{"a root shell", []string{command + " -o " + name + ` --if-changed --then "postfix reload"`}}
-	first, err := e.difference(data, flags)
+	command = strings.Join(append([]string{command, "--format", format}, flags...), " ") + " -o " + name
+	keep := "A timer with \"ehlogate export --if-changed\" keeps it in step."
+	if format == "postfix-cidr" {
+		command += ` --if-changed --then "postfix reload"`
+		keep = "ehlogate-export.timer keeps /etc/postfix/ehlogate.cidr in step."
+	}
+	write := Write{"a root shell", []string{command}}
+	first, err := e.difference(data)
 	switch {
 	case err != nil && e.host.Saved:
 		e.unread(at, "what "+name+" was exported from", err)
 	case err != nil:
 		e.add(Finding{
 			ID: "table-stays-behind", Severity: Warning, Place: at,
-			What:  fmt.Sprintf("%s cannot be brought in step with the lists", t.full()),
+			What:  fmt.Sprintf("%s cannot be brought in step with the lists", name),
 			Why:   fmt.Sprintf("It stays as it is, whatever is edited, since an export fails: %v.", err),
 			Write: write,
 		})
 	case first != "":
 		e.add(Finding{
 			ID: "table-behind", Severity: Warning, Place: at,
-			What: fmt.Sprintf("%s was exported from other lists than those of now", t.full()),
-			Why: fmt.Sprintf("Where it decides, it decides by what the lists said then; the first line that differs is %q. "+
-				"ehlogate-export.timer keeps /etc/postfix/ehlogate.cidr in step.", first),
+			What:  fmt.Sprintf("%s was exported from other lists than those of now", name),
+			Why:   fmt.Sprintf("Where it decides, it decides by what the lists said then; the first line that differs is %q. %s", first, keep),
 			Write: write,
 		})
 	}
+	return true
 }
 
 // difference returns the first line that an exported table and one that is exported now do not share.
-func (e *exam) difference(table []byte, flags []string) (string, error) {
+func (e *exam) difference(table []byte) (string, error) {
 	cfg := *e.gate.config
 	cfg.Lists = slices.Clone(cfg.Lists)
 	for i := range cfg.Lists {
@@ -63,5 +68,5 @@ func (e *exam) difference(table []byte, flags []string) (string, error) {
 	if len(errs) > 0 {
 		return "", firstLine(errs[0])
 	}
-	return p.Difference(context.Background(), table, flags)
+	return p.Difference(context.Background(), table)
 }

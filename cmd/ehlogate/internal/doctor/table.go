@@ -112,7 +112,9 @@ func (e *exam) checkFile(v view, t table, at Place, id, why string, write Write)
 	}
 	switch data, err := e.host.ReadFile(name); {
 	case err == nil:
-		e.inStep(t, name, data, at)
+		if t.kind == "cidr" {
+			e.inStep("postfix-cidr", name, data, at)
+		}
 	case errors.Is(err, errNotCopied) || errors.Is(err, fs.ErrPermission):
 		e.unread(at, name, err)
 	default:

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -16,25 +17,33 @@ const (
 	withoutDNS   = "--without-dns"
 )
 
-// Flags returns the flags, besides --format, that a table for Postfix was exported with. ok is false if the text is no such
-// table.
-func Flags(table []byte) (flags []string, ok bool) {
+// Made returns what a table was exported with: its format, and the flags besides. ok is false if the text is no exported table.
+func Made(table []byte) (format string, flags []string, ok bool) {
 	head, _, _ := bytes.Cut(table, []byte("\n"))
 	rest, ok := strings.CutPrefix(string(head), madeBy)
-	flags = strings.Fields(rest)
-	if !ok || len(flags) == 0 || flags[0] != "postfix-cidr" {
-		return nil, false
+	words := strings.Fields(rest)
+	if !ok || len(words) == 0 {
+		return "", nil, false
 	}
-	return flags[1:], true
+	return words[0], words[1:], true
 }
 
-// Difference compares a table for Postfix that was exported before with what is exported now, with the same flags, and
-// returns the first line that is in one of them alone; empty if they decide the same. Comments do not count.
-func (p *Policy) Difference(ctx context.Context, table []byte, flags []string) (first string, err error) {
+// Difference compares a table for Postfix or Exim that was exported before with what is exported now, with the same flags,
+// and returns the first line that is in one of them alone; empty if they decide the same. Comments do not count.
+func (p *Policy) Difference(ctx context.Context, table []byte) (first string, err error) {
+	format, flags, _ := Made(table)
 	q := *p
 	q.WithoutNames, q.WithoutDNS = slices.Contains(flags, withoutNames), slices.Contains(flags, withoutDNS)
 	var now bytes.Buffer
-	if err := q.PostfixCIDR(ctx, &now); err != nil {
+	switch format {
+	case "postfix-cidr":
+		err = q.PostfixCIDR(ctx, &now)
+	case "exim-hosts":
+		err = q.EximHosts(ctx, &now)
+	default:
+		err = fmt.Errorf("a table in the format %q cannot be compared", format)
+	}
+	if err != nil {
 		return "", err
 	}
 	was, is := bufio.NewScanner(bytes.NewReader(table)), bufio.NewScanner(&now)

@@ -188,7 +188,12 @@ func TestPackage(t *testing.T) {
 	})
 
 	t.Run("removed", func(t *testing.T) {
+		m.run(t, "systemctl enable --now ehlogate-export.timer")
+		until(t, "a table", func() bool { _, err := m.Files().Stat(keptTable); return err == nil })
 		m.run(t, "dpkg -r ehlogate")
+		if state := strings.TrimSpace(m.run(t, "systemctl show --value --property=ActiveState ehlogate-export.timer")); state != "inactive" {
+			t.Errorf("the timer is %s", state)
+		}
 		if state := m.show(t, "ActiveState"); state != "inactive" {
 			t.Errorf("it is %s", state)
 		}
@@ -203,6 +208,9 @@ func TestPackage(t *testing.T) {
 
 	t.Run("purged", func(t *testing.T) {
 		m.run(t, "dpkg -P ehlogate")
+		if err := m.Files().Remove(keptTable); err != nil { // which Postfix may still name as its backup
+			t.Error(err)
+		}
 		if left := m.run(t, "find /etc /usr /lib/systemd /run /var/lib /var/spool /var/log -name *ehlogate*"); left != "" {
 			t.Errorf("there is still\n%s", left)
 		}
