@@ -52,8 +52,8 @@ changed table: end with "postfix reload".
 
     ehlogate export --format postfix-cidr -o FILE --if-changed --then "postfix reload"
 
-A list that is being written to is waited for. If COMMAND fails, the next run runs
-it again; until then FILE has the time 1970-01-01.
+If COMMAND fails, the next run runs it again; until then FILE has the time
+1970-01-01. --if-changed and --apply wait for a list that is being written to.
 
 With --apply the sets are not written but brought in step, in the kernel of this
 machine: elements that are missing are added, others removed, in one transaction;
@@ -61,11 +61,11 @@ what stays is not touched, and nothing is said if there is nothing to do. The
 rules that have the sets must be loaded; root, or CAP_NET_ADMIN, is needed.
 
 A table that the policy cannot be put into is refused, with what is in the way,
-and what was exported before stays: a list that is not loaded or names no file, entries about host
-or HELO names (--without-names leaves those out), lists by DNS and
-default = "shed" (--without-dns decides as if no list by DNS answered, so that an
-allow list among them has everybody offered STARTTLS whom no list before it
-holds). A table does not learn of a promise that a domain makes later, so with
+and what was exported before stays: a list that is not loaded, or whose pattern
+matches no file; entries about host or HELO names (--without-names leaves those
+out); lists by DNS and default = "shed" (--without-dns decides as if no list by
+DNS answered, so that an allow list among them has everybody offered STARTTLS whom
+no list before it holds). A table does not learn of a promise that a domain makes later, so with
 [guard] domains it suppresses by your own list files only. Entries with until=
 are looked at as of now; the table says until when it is exact.`,
 		Example: `  ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr && postfix reload

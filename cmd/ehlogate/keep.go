@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// quiet is how long no list was written to when it is taken by --if-changed: a file that is written to in place may not
-	// be whole yet.
+	// quiet is how long no list was written to when a timer takes it (--if-changed, --apply): a file that is written to in
+	// place may not be whole yet.
 	quiet = time.Second
 	// quietLimit is how long that is waited for.
 	quietLimit = 10 * time.Second
@@ -37,7 +37,7 @@ func (e *exporting) load(ctx context.Context, o *options, stderr io.Writer) (*ex
 		}
 		p.WithoutNames, p.WithoutDNS = e.withoutNames, e.withoutDNS
 		age := time.Since(p.Written())
-		if !e.ifChanged || age >= quiet || age < -quiet { // a time in the future says nothing
+		if !e.ifChanged && !e.apply || age >= quiet || age < -quiet { // a time in the future says nothing
 			return p, nil
 		}
 		if time.Since(start) > quietLimit {

@@ -84,7 +84,7 @@ func edit(t *testing.T, name string, change func(string) string) {
 // The files of /etc/ehlogate that an installation makes.
 var madeFiles = []string{"ehlogate.toml", "lists/allow.list", "lists/deny.list"}
 
-// TestUpgrade upgrades, with nobody there to answer questions, to a version in which a comment of each file of the config is
+// TestUpgrade upgrades, with standard input closed, to a version in which a comment of each file of the config is
 // another one: what the operator edited or deleted stays as it is. The first version is the package, or one that has these
 // files as conffiles, as it was once.
 func TestUpgrade(t *testing.T) {
