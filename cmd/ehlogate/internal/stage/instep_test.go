@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // keptTable is where ehlogate-export.service writes.
@@ -138,6 +139,13 @@ func TestInStep(t *testing.T) {
 		until(t, "an empty table", func() bool { return !holds(unlisted)() && table() != "" })
 		runs()
 		away(func() { m.offers(t, throughCache, all) })
+	})
+	t.Run("an entry that expires", func(t *testing.T) {
+		deny(denied + " until=" + time.Now().Add(10*time.Second).UTC().Format(time.RFC3339) + "\n" + unlisted + "\n")
+		until(t, "the table", holds(denied))
+		until(t, "the table without it", func() bool { return !holds(denied)() && holds(unlisted)() })
+		runs()
+		away(func() { m.offers(t, throughCache, second) })
 	})
 	t.Run("while Postfix does not run", func(t *testing.T) {
 		m.run(t, "postfix stop")
