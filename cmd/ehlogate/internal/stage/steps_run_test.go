@@ -120,6 +120,9 @@ func below(steps []step, heading string) (out []step) {
 	return out
 }
 
+// mistake finds the line of a list that a transcript of check complains of.
+var mistake = regexp.MustCompile(`(?m)^\d+ \| (.*)$`)
+
 const (
 	connectHeading = "## Connect Postfix"
 	handHeading    = "### Without the package"
@@ -137,7 +140,7 @@ func TestSteps(t *testing.T) {
 	readme := markdown("README.md", string(text))
 	network := exampleSteps(t, "sending-network")
 	manual := append(manualSteps(t, "ehlogate"), manualSteps(t, "ehlogate.list")...)
-	others := exampleSteps(t, ".", "debian", "sending-network") // debian: for who builds it
+	others := exampleSteps(t, ".", "debian", "sending-network") // debian: of the build
 	connect, byHand := below(readme, connectHeading), below(readme, handHeading)
 	if len(connect) < 8 || len(byHand) != 1 || len(network) < 8 || len(manual) < 8 || len(others) < 8 {
 		t.Fatalf("%d, %d, %d, %d, %d steps: they are written otherwise now", len(connect), len(byHand), len(network), len(manual), len(others))
@@ -190,8 +193,8 @@ func TestSteps(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, s := range transcripts {
-				if strings.Contains(strings.Join(s.prints, "\n"), "error: ") { // of the mistake that it shows
-					r.write(t, map[string]string{list: string(shipped) + strings.TrimPrefix(strings.Split(s.prints[3], "|")[1], " ") + "\n"})
+				if found := mistake.FindStringSubmatch(strings.Join(s.prints, "\n")); found != nil {
+					r.write(t, map[string]string{list: string(shipped) + found[1] + "\n"})
 				}
 				r.steps(t, s)
 				r.write(t, map[string]string{list: string(shipped)})
