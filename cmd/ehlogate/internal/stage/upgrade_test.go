@@ -56,7 +56,7 @@ func newPackage(t *testing.T, version string, change func(tree string)) (path st
 	if err := os.CopyFS(tree, os.DirFS(shared)); err != nil {
 		t.Fatal(err)
 	}
-	edit(t, filepath.Join(tree, "DEBIAN/control"), func(text string) string {
+	rewrite(t, filepath.Join(tree, "DEBIAN/control"), func(text string) string {
 		return regexp.MustCompile(`(?m)^Version: .*`).ReplaceAllString(text, "Version: "+version)
 	})
 	if change != nil {
@@ -69,8 +69,8 @@ func newPackage(t *testing.T, version string, change func(tree string)) (path st
 	return path
 }
 
-// edit changes a file's text.
-func edit(t *testing.T, name string, change func(string) string) {
+// rewrite changes a file's text.
+func rewrite(t *testing.T, name string, change func(string) string) {
 	t.Helper()
 	text, err := os.ReadFile(name)
 	if err == nil {
@@ -91,7 +91,7 @@ func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	changed := newPackage(t, "2-1", func(tree string) {
 		for _, name := range madeFiles {
-			edit(t, filepath.Join(tree, "usr/share/ehlogate", name), func(text string) string { return "# another comment\n" + text })
+			rewrite(t, filepath.Join(tree, "usr/share/ehlogate", name), func(text string) string { return "# another comment\n" + text })
 		}
 	})
 	for name, first := range map[string]string{
