@@ -1,10 +1,10 @@
 package file
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -36,15 +36,12 @@ func (b *builder) file(name string, lines int) {
 	}
 }
 
-var errTooMuchText = errors.New("too much text in notes, ranges and names")
-
 // add takes one entry of the file begun last.
 func (b *builder) add(it *Item) error {
 	t, id := &b.t, int32(len(b.bits))
 	if max := b.max; int(id) > maxID || max > 0 && int(id) >= max {
-		return Problem{File: t.files[len(t.files)-1].name, Line: it.Line, Col: it.Col, Width: it.Width, Text: string(it.text),
-			Msg:  fmt.Sprintf("the list has more than %d entries", id),
-			Hint: "if all of them are meant, raise max_entries in the config: each takes some 20 bytes of memory while it is loaded"}
+		return b.problem(it, fmt.Sprintf("the list has more than %d entries", id),
+			"if all of them are meant, raise max_entries in the config: each takes some 20 bytes of memory while it is loaded, and some 30 with until=")
 	}
 	if it.Line != b.line+1 {
 		t.lines.add(id, uint32(it.Line))
@@ -62,11 +59,11 @@ func (b *builder) add(it *Item) error {
 	if bits == inTexts {
 		b.text = it.append(b.text[:0])
 		if !t.texts.add(id, b.text) {
-			return errTooMuchText
+			return b.tooMuchText(it)
 		}
 	}
 	if it.Note != "" && !t.notes.add(id, []byte(it.Note)) {
-		return errTooMuchText
+		return b.tooMuchText(it)
 	}
 	if !it.Until.IsZero() {
 		t.until.add(id, it.Until.UnixNano())
@@ -99,6 +96,15 @@ func (b *builder) add(it *Item) error {
 	return nil
 }
 
+// problem is one with the entry that is being added.
+func (b *builder) problem(it *Item, msg, hint string) Problem {
+	return Problem{File: b.t.files[len(b.t.files)-1].name, Line: it.Line, Col: it.Col, Width: it.Width, Text: string(it.text), Msg: msg, Hint: hint}
+}
+
+func (b *builder) tooMuchText(it *Item) Problem {
+	return b.problem(it, fmt.Sprintf("the list has more than %d bytes of notes, ranges and names", maxTexts), "make the notes shorter, or two lists of it")
+}
+
 // addName notes how long there are entries about names.
 func (t *Table) addName(it *Item) {
 	l := &t.namesHold
@@ -116,25 +122,19 @@ func (t *Table) addName(it *Item) {
 func (b *builder) table() (*Table, error) {
 	t := new(Table) // of its own: a part of the builder would keep all of it
 	*t = b.t
-	c := newChains(len(b.bits), &t.until)
-	var err error
-	if t.v4, err = b.v4.flatten(b.bits, c); err != nil {
-		return nil, err
-	}
+	t.until.clip()
+	t.v4, t.over4 = b.v4.flatten(b.bits, &t.until)
 	t.bits = newLengths(b.bits)
 	if b.bits, b.v4 = nil, (entries4{}); t.Len() >= largeTable {
 		runtime.GC() // makes room for what is to come
 	}
 	t.named, t.holes = trim(t.named), trim(t.holes)
 	t.lines.clip()
-	t.until.clip()
 	t.texts.clip()
 	t.notes.clip()
-	if t.v6, err = b.v6.flatten(c); err != nil {
-		return nil, err
-	}
-	t.names, t.helos = nameRefs(b.names, c), nameRefs(b.helos, c)
-	t.nodes = trim(c.nodes)
+	t.v6, t.over6 = b.v6.flatten(&t.until)
+	t.names, t.helos = t.nameRefs(b.names), t.nameRefs(b.helos)
+	t.stairs.clip()
 	return t, nil
 }
 
@@ -142,22 +142,26 @@ func (b *builder) table() (*Table, error) {
 // behind to be worth collecting halfway.
 const largeTable = 1 << 16
 
-func nameRefs(m map[string][]span[key4], c *chains) map[string]ref {
+// nameRefs finds out which entry decides about each name.
+func (t *Table) nameRefs(m map[string][]span[key4]) map[string]ref {
 	out := make(map[string]ref, len(m))
+	var entries []ref
 	for name, spans := range m {
-		var refs []ref
-		for h := heapOf(spans); len(h) > 0; {
-			refs = append(refs, h.pop().entry)
+		slices.SortFunc(spans, func(a, b span[key4]) int { return order(a.before(b)) })
+		entries = entries[:0]
+		for _, s := range spans {
+			entries = append(entries, s.entry)
 		}
-		out[strings.Clone(name)] = c.add(refs)
+		r := entries[0]
+		switch {
+		case !t.until.has(r):
+		case len(entries) == 1:
+			r |= passing
+		default:
+			r = several | ref(len(t.stairs.first))
+			t.stairs.add(entries, &t.until)
+		}
+		out[strings.Clone(name)] = r
 	}
 	return out
-}
-
-func heapOf(spans []span[key4]) heap[key4] {
-	var h heap[key4]
-	for _, s := range spans {
-		h.push(s)
-	}
-	return h
 }

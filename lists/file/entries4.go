@@ -14,7 +14,7 @@ type entries4 struct {
 }
 
 // notSingle is a bit that is free in the ref of an entry.
-const notSingle = uint64(chained)
+const notSingle = uint64(passing)
 
 func (e *entries4) addPrefix(from key4, bits int, r ref) {
 	w := uint64(from)<<32 | uint64(r)
@@ -25,55 +25,27 @@ func (e *entries4) addPrefix(from key4, bits int, r ref) {
 	e.words = append(e.words, w)
 }
 
-// flatten gives the entries as segments. bits has the length of each prefix.
-func (e *entries4) flatten(bits []uint8, c *chains) (segments4, error) {
+// flatten returns the entries as segments, and those of which the time decides.
+// bits has the length of each prefix.
+func (e *entries4) flatten(bits []uint8, until *expiries) (segments4, overlaps[key4]) {
 	sortWords(e.words)
 	sortSpans(e.ranges)
-	marks := len(e.words)
-	if e.wide+len(e.ranges) > 0 { // how many there will be is seen only by doing it
-		count := builder4{counts: true}
-		c.steps = 0
-		if err := e.build(bits, c, &count); err != nil {
-			return segments4{}, err
-		}
-		marks = count.count
+	marks, laps, entries := len(e.words), 0, 0
+	f := flattener[key4]{until: until}
+	if e.wide+len(e.ranges)+until.n > 0 { // how many there will be is seen only by doing it
+		f.over = func(s []span[key4]) { count(s, until, &laps, &entries) }
+		counts := builder4{counts: true}
+		f.flatten(e.inOrder(bits), counts.emit)
+		counts.end()
+		marks = counts.count
 	}
 	b := builder4{marks: make([]uint16, 0, 3*marks)}
-	c.steps = 0
-	if err := e.build(bits, c, &b); err != nil {
-		return segments4{}, err
-	}
-	return b.finish(), nil
-}
-
-// build gives the entries, which are sorted, to a builder.
-//
-// Most entries stand alone: no other is about any of the same addresses. Those
-// that do not are put together, and only they have to be flattened.
-func (e *entries4) build(bits []uint8, c *chains, b *builder4) error {
-	f := flattener[key4]{chains: c}
-	next := e.inOrder(bits)
-	var together []span[key4]
-	s, more := next()
-	for more {
-		together = append(together[:0], s)
-		end := s.to
-		for s, more = next(); more && s.from <= end; s, more = next() {
-			together, end = append(together, s), max(end, s.to)
-		}
-		if one := together[0]; len(together) == 1 && !c.expires(one.entry) {
-			b.segment(one.from, one.to, one.entry)
-			continue
-		}
-		if err := f.flatten(together, b.emit); err != nil {
-			return err
-		}
-		if end < ^key4(0) {
-			b.emit(end+1, 0)
-		}
-	}
+	over := overlaps[key4]{make([]lap[key4], 0, laps), stairs{make([]uint32, 0, laps), make([]ref, 0, entries)}}
+	f.over = func(s []span[key4]) { over.add(s, until) }
+	f.flatten(e.inOrder(bits), b.emit)
 	b.end()
-	return nil
+	over.finish()
+	return b.finish(), over
 }
 
 // inOrder gives all entries in the order of their first addresses.

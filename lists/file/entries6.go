@@ -16,15 +16,20 @@ func (e *entries6) add(s span[key6]) {
 	*last = append(*last, s)
 }
 
-// flatten gives the entries as segments.
-func (e *entries6) flatten(c *chains) (segments6, error) {
+// flatten returns the entries as segments, and those of which the time decides.
+func (e *entries6) flatten(until *expiries) (s segments6, over overlaps[key6]) {
 	spans := slices.Concat(e.parts...)
 	e.parts = nil
 	sortSpans(spans)
-	var s segments6
 	s.grow(2 * len(spans))
-	c.steps = 0
-	err := (&flattener[key6]{chains: c}).flatten(spans, s.emit)
+	f := flattener[key6]{until: until, over: func(s []span[key6]) { over.add(s, until) }}
+	f.flatten(func() (one span[key6], more bool) {
+		if more = len(spans) > 0; more {
+			one, spans = spans[0], spans[1:]
+		}
+		return one, more
+	}, s.emit)
 	s.finish()
-	return s, err
+	over.finish()
+	return s, over
 }

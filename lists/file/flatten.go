@@ -1,21 +1,23 @@
 package file
 
-import (
-	"errors"
-	"slices"
-)
+import "slices"
 
 // ref points from a segment or a name to the entry that decides there.
 //
 //	0                      nothing
 //	bit 31 clear           entry (id+1)<<1 | hole; bit 30 is for segments4
-//	bit 31 set             the node with that index, for entries that expire
+//	bit 31 set             the same, until the entry ends: no other is there
+//	bits 31 and 29 set     it depends on the time which of several does: they are
+//	                       in overlaps, for addresses, or in that stair, for names
 type ref uint32
 
-const chained ref = 1 << 31
+const (
+	passing ref = 1 << 31
+	several ref = passing | 1<<29
+)
 
 // maxID is the largest entry number that a ref can hold.
-const maxID = 1<<29 - 2
+const maxID = 1<<28 - 2
 
 func entryRef(id int32, hole bool) ref {
 	r := ref(id+1) << 1
@@ -28,75 +30,18 @@ func entryRef(id int32, hole bool) ref {
 func (r ref) id() int32  { return int32(r>>1) - 1 }
 func (r ref) hole() bool { return r&1 != 0 }
 
-// node is an entry that expires, and what counts from then on.
-type node struct {
-	entry ref
-	until int64 // Unix nanoseconds
-	next  ref
-}
-
-// chains builds nodes; equal ones are shared, so that nested entries cost one
-// node each however many segments they are cut into.
-type chains struct {
-	nodes []node
-	seen  map[node]ref
-	until *sparse[int64] // of the entries that expire
-
-	steps, maxSteps int // of one way through all spans
-}
-
-// newChains bounds the work for n entries of which many expire: it is quadratic
-// in how many of those overlap, and no list that a person writes comes near.
-func newChains(n int, until *sparse[int64]) *chains {
-	return &chains{until: until, maxSteps: 64*n + 1<<20}
-}
-
-// add gives the ref for entries in order of precedence, of which only the last
-// may be permanent. One that ends no later than one before it never counts.
-func (c *chains) add(entries []ref) ref {
-	var live []node
-	var r ref // what counts when all of live have ended
-	for _, e := range entries {
-		until, expires := c.until.get(e.id())
-		if !expires {
-			r = e
-			break
-		}
-		if len(live) == 0 || until > live[len(live)-1].until {
-			live = append(live, node{entry: e, until: until})
-		}
-	}
-	for _, n := range slices.Backward(live) {
-		n.next = r
-		at, ok := c.seen[n]
-		if !ok {
-			if c.seen == nil {
-				c.seen = make(map[node]ref)
-			}
-			at = chained | ref(len(c.nodes))
-			c.seen[n] = at
-			c.nodes = append(c.nodes, n)
-		}
-		r = at
-	}
-	return r
-}
-
-func (c *chains) expires(r ref) bool {
-	_, yes := c.until.get(r.id())
-	return yes
-}
-
 // span is an address entry: from and to are both in it.
 type span[K key[K]] struct {
 	from, to K
 	entry    ref
 }
 
+func (s span[K]) size() K { return s.to.minus(s.from) }
+
 // before is the precedence within a list: the smaller span, at equal span the
 // hole, else the later line.
 func (s span[K]) before(o span[K]) bool {
-	if a, b := s.to.minus(s.from), o.to.minus(o.from); a != b {
+	if a, b := s.size(), o.size(); a != b {
 		return a.less(b)
 	}
 	if s.entry.hole() != o.entry.hole() {
@@ -105,83 +50,101 @@ func (s span[K]) before(o span[K]) bool {
 	return s.entry > o.entry
 }
 
-var errTooTangled = errors.New("too many overlapping entries with until=")
-
 // flattener turns overlapping spans into disjoint segments, each with the entry
 // that decides in it. The precedence of entries is worked out here, once, so
 // that a lookup need not know of it.
 //
-// It walks along the addresses with the spans that cover the present one in a
-// heap. Where the best of them expires, those that follow it, up to the first
-// that does not, are noted too.
+// It walks along the addresses with the spans that cover the present one in two
+// heaps, one of those that do not expire and one of those that do. Where the best of
+// all expires, the segment says so, and what there may be is left to overlaps.
 type flattener[K key[K]] struct {
-	*chains
-	open    heap[K]
-	members []span[K]
-	refs    []ref
+	until *expiries
+	// over is called with spans that belong there: those of each group of spans that
+	// overlap, in order. Some may be there twice.
+	over func([]span[K])
+
+	together    []span[K]
+	open, ends  heap[K] // that do not expire, and that do
+	overlapping []span[K]
 }
 
-// flatten takes spans in the order of their first addresses. Each call of emit
-// begins a segment, which ends where the next begins.
-func (f *flattener[K]) flatten(spans []span[K], emit func(K, ref)) error {
-	var (
-		pos  K
-		last ref
-	)
-	open := &f.open
-	begin := func(at K, r ref) {
+// flatten takes all spans from next, in the order of their first addresses. Each
+// call of emit begins a segment, which ends where the next begins.
+//
+// Most spans stand alone: no other is about any of the same addresses. Those
+// that do not are put together, and only they have to be flattened.
+func (f *flattener[K]) flatten(next func() (span[K], bool), emit func(K, ref)) {
+	s, more := next()
+	for more {
+		f.together = append(f.together[:0], s)
+		end := s.to
+		for s, more = next(); more && !end.less(s.from); s, more = next() {
+			f.together = append(f.together, s)
+			if end.less(s.to) {
+				end = s.to
+			}
+		}
+		if one := f.together[0]; len(f.together) > 1 {
+			f.group(f.together, emit)
+		} else if f.until.has(one.entry) {
+			emit(one.from, one.entry|passing)
+		} else {
+			emit(one.from, one.entry)
+		}
+		if behind, ok := end.next(); ok && !(more && s.from == behind) {
+			emit(behind, 0)
+		}
+	}
+}
+
+// group flattens spans without a gap between them.
+func (f *flattener[K]) group(spans []span[K], emit func(K, ref)) {
+	f.open, f.ends, f.overlapping = f.open[:0], f.ends[:0], f.overlapping[:0]
+	var last, below ref // the last segment, and the last entry below one that expires
+	pos := spans[0].from
+	for i := 0; ; {
+		for ; i < len(spans) && spans[i].from == pos; i++ {
+			if s := spans[i]; f.until.has(s.entry) {
+				f.ends.push(s)
+				f.overlapping = append(f.overlapping, s)
+			} else {
+				f.open.push(s)
+			}
+		}
+		f.open.drop(pos)
+		f.ends.drop(pos)
+		if len(f.open)+len(f.ends) == 0 {
+			break // nothing is behind the group
+		}
+		var best span[K]
+		if len(f.open) > 0 {
+			best = f.open[0]
+		}
+		r, end := best.entry, best.to
+		if len(f.ends) > 0 && (r == 0 || f.ends[0].before(best)) {
+			if r != 0 && r != below {
+				f.overlapping, below = append(f.overlapping, best), r
+			}
+			if to := f.ends[0].to; r == 0 || to.less(end) {
+				end = to
+			}
+			r = several
+		}
 		if r != last {
-			emit(at, r)
+			emit(pos, r)
 			last = r
 		}
-	}
-	for i := 0; i < len(spans) || len(*open) > 0; {
-		if len(*open) == 0 {
-			pos = spans[i].from
-		}
-		for ; i < len(spans) && spans[i].from == pos; i++ {
-			open.push(spans[i])
-		}
-		f.members, f.refs = f.members[:0], f.refs[:0]
-		for len(*open) > 0 {
-			s := open.pop()
-			if s.to.less(pos) {
-				continue // ended below a better one
-			}
-			f.members, f.refs = append(f.members, s), append(f.refs, s.entry)
-			if !f.expires(s.entry) {
-				break
-			}
-			if f.steps++; f.steps > f.maxSteps {
-				return errTooTangled
-			}
-		}
-		begin(pos, f.add(f.refs))
-		if len(f.members) == 0 {
-			continue
-		}
-		end := f.members[0].to
-		for _, m := range f.members {
-			if m.to.less(end) {
-				end = m.to
-			}
-			open.push(m)
-		}
 		next, isAddr := end.next()
-		if i < len(spans) && (!isAddr || spans[i].from.less(next)) {
+		switch {
+		case i < len(spans) && (!isAddr || spans[i].from.less(next)):
 			next = spans[i].from
-		} else if !isAddr {
-			break
+		case !isAddr:
+			f.over(f.overlapping)
+			return
 		}
-		if pos = next; i == len(spans) || pos.less(spans[i].from) {
-			// Nothing may cover pos; then the next round emits that.
-			open.drop(pos)
-			if len(*open) == 0 {
-				begin(pos, 0)
-			}
-		}
+		pos = next
 	}
-	return nil
+	f.over(f.overlapping)
 }
 
 // sortSpans puts spans into the order that flatten wants.

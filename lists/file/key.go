@@ -20,6 +20,7 @@ type key[K any] interface {
 	less(K) bool
 	minus(K) K
 	next() (K, bool) // the next address; false behind the last
+	addr() netip.Addr
 }
 
 func key4Of(a netip.Addr) key4 {

@@ -1,6 +1,9 @@
 package file
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+)
 
 // sparse holds a value for some of the entries: their ids in order, which is
 // that in which entries are read, so that nothing has to be sorted and
@@ -12,17 +15,6 @@ type sparse[V any] struct {
 
 func (s *sparse[V]) add(id int32, v V) {
 	s.ids, s.values = push(s.ids, id), push(s.values, v)
-}
-
-func (s *sparse[V]) get(id int32) (v V, ok bool) {
-	if len(s.ids) == 0 {
-		return v, false
-	}
-	i, ok := slices.BinarySearch(s.ids, id)
-	if ok {
-		v = s.values[i]
-	}
-	return v, ok
 }
 
 // before gives the value of the last id that is not above id; there is one.
@@ -37,14 +29,79 @@ func (s *sparse[V]) before(id int32) V {
 // clip gives back what appending took too much.
 func (s *sparse[V]) clip() { s.ids, s.values = trim(s.ids), trim(s.values) }
 
+// expiries holds when entries end, in Unix nanoseconds, for those that do: a bit for
+// each entry, so that little is needed where all of them end or none does, and it is
+// found in one step.
+type expiries struct {
+	words []expiryWord
+	// parts have the times in order, expiryPart of them each: what a growing slice
+	// leaves behind would be as large as the table.
+	parts [][]int64
+	n     int
+}
+
+// expiryWord is about 64 entries.
+type expiryWord struct {
+	bits   uint64
+	before uint32 // how many of the entries before these end
+}
+
+const expiryPart = 1 << 12
+
+// add is called in the order of ids.
+func (e *expiries) add(id int32, ns int64) {
+	for int(id>>6) >= len(e.words) {
+		e.words = push(e.words, expiryWord{before: uint32(e.n)})
+	}
+	e.words[id>>6].bits |= 1 << (id & 63)
+	if e.n%expiryPart == 0 {
+		e.parts = append(e.parts, make([]int64, 0, expiryPart))
+	}
+	last := &e.parts[len(e.parts)-1]
+	*last = append(*last, ns)
+	e.n++
+}
+
+func (e *expiries) get(id int32) (ns int64, ok bool) {
+	if int(id>>6) >= len(e.words) {
+		return 0, false
+	}
+	w := e.words[id>>6]
+	bit := uint64(1) << (id & 63)
+	if w.bits&bit == 0 {
+		return 0, false
+	}
+	i := int(w.before) + bits.OnesCount64(w.bits&(bit-1))
+	return e.parts[i/expiryPart][i%expiryPart], true
+}
+
+// has reports whether the entry of r ends at some time.
+func (e *expiries) has(r ref) bool {
+	_, ok := e.get(r.id())
+	return ok
+}
+
+// live reports whether the entry of r has not ended by now.
+func (e *expiries) live(r ref, now int64) bool {
+	ns, ok := e.get(r.id())
+	return !ok || now < ns
+}
+
+func (e *expiries) clip() {
+	e.words = trim(e.words)
+	if last := len(e.parts) - 1; last >= 0 {
+		e.parts[last] = trim(e.parts[last])
+	}
+}
+
 // texts holds a text for some of the entries.
 type texts struct {
 	ends sparse[uint32] // in all
 	all  []byte
 }
 
-// maxTexts is how many bytes ends can tell apart.
-const maxTexts = 1<<32 - 1
+// maxTexts is how many bytes ends can tell apart; tests lower it.
+var maxTexts = 1<<32 - 1
 
 // add is false if there is no room.
 func (t *texts) add(id int32, text []byte) bool {

@@ -21,20 +21,26 @@ import (
 // collector has nothing to follow. An IPv4 address costs six bytes: its text is
 // made again from the client's address and the length of the prefix when
 // somebody wants to read it, and its line follows from that of the entry before.
+//
+// Only where entries that expire overlap with others is the decision left to the
+// lookup, which then looks through those that are about the address: the table
+// stays as small as the list is, whatever overlaps.
 type Table struct {
-	v4    segments4
-	v6    segments6
-	names map[string]ref
-	helos map[string]ref
-	nodes []node
+	v4     segments4
+	v6     segments6
+	over4  overlaps[key4]
+	over6  overlaps[key6]
+	names  map[string]ref
+	helos  map[string]ref
+	stairs stairs // of names
 
 	files []fileSpan
 	lines sparse[uint32] // of the entries whose line does not follow that of the entry before
 	bits  lengths
 	texts texts // of the entries that are not prefixes
 	notes texts
-	until sparse[int64] // Unix nanoseconds, of the entries that expire
-	named []int32       // the entries that are about names
+	until expiries
+	named []int32 // the entries that are about names
 	holes []int32
 
 	// Until when there are entries about host names, and holes about them.
@@ -72,7 +78,7 @@ func (t *Table) Lookup(c lists.Client, clock func() time.Time) (id int32, status
 	if c.NameStatus != lists.Absent && c.Name == "" {
 		return t.nameless(c, clock)
 	}
-	best := t.now(t.addrRef(c.Addr), clock)
+	best := t.address(c.Addr, clock)
 	if !best.hole() && c.Name != "" && len(t.names) > 0 {
 		if r := t.name(t.names, c.Name, clock); r.hole() || best == 0 {
 			best = r
@@ -112,12 +118,34 @@ func (l lasting) at(clock func() time.Time) bool {
 	return l == math.MaxInt64 || l > 0 && clock().UnixNano() < int64(l)
 }
 
-func (t *Table) addrRef(a netip.Addr) ref {
+// address finds the entry for an address.
+func (t *Table) address(a netip.Addr, clock func() time.Time) ref {
 	switch {
 	case a.Is4():
-		return t.v4.at(key4Of(a))
+		k := key4Of(a)
+		r := t.v4.at(k)
+		if r != several {
+			return t.alone(r, clock)
+		}
+		return t.over4.at(k, &t.until, clock().UnixNano())
 	case a.IsValid():
-		return t.v6.at(key6Of(a))
+		k := key6Of(a)
+		r := t.v6.at(k)
+		if r != several {
+			return t.alone(r, clock)
+		}
+		return t.over6.at(k, &t.until, clock().UnixNano())
+	}
+	return 0
+}
+
+// alone returns r if it has not ended.
+func (t *Table) alone(r ref, clock func() time.Time) ref {
+	if r&passing == 0 {
+		return r
+	}
+	if r &^= passing; t.until.live(r, clock().UnixNano()) {
+		return r
 	}
 	return 0
 }
@@ -141,16 +169,12 @@ func (t *Table) name(m map[string]ref, name string, clock func() time.Time) ref 
 	return t.now(m["."], clock)
 }
 
-// now passes over what has expired.
+// now returns the entry of a name that has not ended.
 func (t *Table) now(r ref, clock func() time.Time) ref {
-	for r&chained != 0 {
-		n := &t.nodes[r&^chained]
-		if clock().UnixNano() < n.until {
-			return n.entry
-		}
-		r = n.next
+	if r&several == several {
+		return t.stairs.at(int(r&^several), &t.until, clock().UnixNano())
 	}
-	return r
+	return t.alone(r, clock)
 }
 
 // Entry describes entry id, which decided about a client at addr.
@@ -180,7 +204,7 @@ func (t *Table) line(id int32) int {
 // change, in order, IPv4 first; below the first one nothing is held.
 func (t *Table) Boundaries() iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
-		for _, bounds := range []iter.Seq[netip.Addr]{t.v4.bounds(), t.v6.bounds()} {
+		for _, bounds := range []iter.Seq[netip.Addr]{bounds(t.v4.bounds(), &t.over4), bounds(t.v6.bounds(), &t.over6)} {
 			for a := range bounds {
 				if !yield(a) {
 					return
@@ -188,6 +212,19 @@ func (t *Table) Boundaries() iter.Seq[netip.Addr] {
 			}
 		}
 	}
+}
+
+// bounds adds those of overlaps to those of segments, in order.
+func bounds[K key[K]](segments iter.Seq[netip.Addr], o *overlaps[K]) iter.Seq[netip.Addr] {
+	if len(o.laps) == 0 {
+		return segments
+	}
+	all := slices.Collect(segments)
+	for _, k := range o.bounds() {
+		all = append(all, k.addr())
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Values(slices.Compact(all))
 }
 
 // Named gives the entries that are about names, in which case a question
@@ -205,9 +242,11 @@ func (t *Table) Named() iter.Seq[lists.Entry] {
 // Expiries gives the instants at which entries end, in no order.
 func (t *Table) Expiries() iter.Seq[time.Time] {
 	return func(yield func(time.Time) bool) {
-		for _, ns := range t.until.values {
-			if !yield(time.Unix(0, ns).UTC()) {
-				return
+		for _, part := range t.until.parts {
+			for _, ns := range part {
+				if !yield(time.Unix(0, ns).UTC()) {
+					return
+				}
 			}
 		}
 	}

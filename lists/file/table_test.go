@@ -288,38 +288,6 @@ func TestUntilEpoch(t *testing.T) {
 	}
 }
 
-// Whoever writes tens of thousands of temporary ranges that all overlap gets
-// an error and not a daemon that is busy for hours.
-func TestTooTangled(t *testing.T) {
-	var b strings.Builder
-	for i := range 30000 {
-		a, z := key4(i), key4(1<<20+i)
-		fmt.Fprintf(&b, "%s-%s until=%s\n", a.addr(), z.addr(), epoch.Add(time.Duration(i)*time.Second).Format(time.RFC3339))
-	}
-	var bl builder
-	bl.file("x", 0)
-	if err := Parse(strings.NewReader(b.String()), "x", Rules{}, bl.add); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := bl.table(); err != errTooTangled {
-		t.Fatalf("got %v", err)
-	}
-}
-
-// As many as anybody may write by hand are not too many.
-func TestTangledEnough(t *testing.T) {
-	var b strings.Builder
-	for i := range 900 {
-		until := epoch.Add(time.Duration(i) * time.Minute).Format(time.RFC3339)
-		fmt.Fprintf(&b, "%s-%s until=%s\n", addr4(10<<24+uint32(i)), addr4(10<<24+1<<16+uint32(i)), until)
-		fmt.Fprintf(&b, "2001:db8::%x-2001:db8::1:%x until=%s\n", i, i, until)
-	}
-	table, items := build(t, b.String(), Rules{})
-	for i := range 50 {
-		compare(t, table, items, lists.Client{Addr: addr4(10<<24 + 1<<16 + uint32(18*i))}, epoch.Add(time.Duration(17*i)*time.Minute))
-	}
-}
-
 func TestLookupAllocatesNothing(t *testing.T) {
 	table, _ := build(t, "192.0.2.0/24\n2001:db8::/32 until=2030-01-01\n.example.net\n", Rules{Action: lists.Suppress})
 	for _, c := range []lists.Client{
