@@ -63,9 +63,11 @@ rules that have the sets must be loaded; root, or CAP_NET_ADMIN, is needed.
 A table that the policy cannot be put into is refused, with what is in the way,
 and what was exported before stays: a list that is not loaded, or whose pattern
 matches no file; entries about host or HELO names (--without-names leaves those
-out); lists by DNS and default = "shed" (--without-dns decides as if no list by
-DNS answered, so that an allow list among them has everybody offered STARTTLS whom
-no list before it holds). A table does not learn of a promise that a domain makes later, so with
+out); lists by DNS and default = "shed" (--without-dns decides as the daemon does
+while no list by DNS answers, so that an allow list among them has every client
+offered STARTTLS that no list before it holds, but for addresses about which none
+is asked: private, multicast and the like). A table does not learn of a promise
+that a domain makes later, so with
 [guard] domains it suppresses by your own list files only. Entries with until=
 are looked at as of now; the table says until when it is exact.`,
 		Example: `  ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr && postfix reload
@@ -96,7 +98,7 @@ are looked at as of now; the table says until when it is exact.`,
 	f.BoolVar(&e.apply, "apply", false, "nft: bring the sets in step instead of writing them")
 	f.BoolVar(&e.dryRun, "dry-run", false, "nft: only write what --apply would do")
 	f.BoolVar(&e.withoutNames, "without-names", false, "leave out entries about host and HELO names")
-	f.BoolVar(&e.withoutDNS, "without-dns", false, "decide as if no list by DNS answered")
+	f.BoolVar(&e.withoutDNS, "without-dns", false, "decide as the daemon does while no list by DNS answers")
 	cmd.MarkFlagsMutuallyExclusive("output", "apply")
 	return cmd
 }

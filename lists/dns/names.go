@@ -48,7 +48,7 @@ func newNames(s *Service) *Names {
 // own, so private addresses are asked about, too.
 func (n *Names) Verify(ctx context.Context, addr netip.Addr) (string, lists.Status) {
 	addr = addr.Unmap()
-	if !addr.IsGlobalUnicast() { // loopback and the like
+	if !addr.IsValid() || nameless.has(addr) {
 		return "", lists.Absent
 	}
 	k, now := n.key(addr), n.service.now()

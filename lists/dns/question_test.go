@@ -1,7 +1,9 @@
 package dns
 
 import (
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +59,44 @@ func TestPublic(t *testing.T) {
 	for _, a := range strings.Fields(no) {
 		if public(netip.MustParseAddr(a)) {
 			t.Errorf("%s is asked about", a)
+		}
+	}
+}
+
+// Nothing is looked up about what netip does not call global unicast, and no border is
+// left out of bounds.
+func TestBounds(t *testing.T) {
+	for name, tc := range map[string]struct {
+		space *space
+		has   func(netip.Addr) bool
+	}{
+		"nameless": {nameless, func(a netip.Addr) bool { return !a.IsGlobalUnicast() }},
+		"private":  {private, func(a netip.Addr) bool { return !public(a) }},
+	} {
+		starts := append(slices.Collect(tc.space.bounds()), netip.IPv4Unspecified(), netip.IPv6Unspecified())
+		slices.SortFunc(starts, netip.Addr.Compare)
+		starts = slices.Compact(starts)
+		r := rand.New(rand.NewPCG(1, 1))
+		for range 100000 {
+			a := netip.AddrFrom4([4]byte{byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32())})
+			if r.IntN(2) == 0 {
+				b := a.As16()
+				b[0], b[1], b[2], b[3] = byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32())
+				a = netip.AddrFrom16(b)
+			}
+			if r.IntN(2) == 0 {
+				a = starts[r.IntN(len(starts))]
+				if near := []netip.Addr{a.Prev(), a, a.Next()}[r.IntN(3)]; near.IsValid() {
+					a = near
+				}
+			}
+			i, exact := slices.BinarySearchFunc(starts, a, netip.Addr.Compare)
+			if !exact {
+				i--
+			}
+			if tc.has(a) != tc.space.has(a) || tc.space.has(a) != tc.space.has(starts[i]) {
+				t.Fatalf("%s: %s %v, wanted %v, at the border %s %v", name, a, tc.space.has(a), tc.has(a), starts[i], tc.space.has(starts[i]))
+			}
 		}
 	}
 }

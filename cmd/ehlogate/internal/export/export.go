@@ -8,7 +8,6 @@
 package export
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
+	"ehlogate/lists/dns"
 	"ehlogate/lists/file"
 )
 
@@ -25,14 +25,13 @@ import (
 type Policy struct {
 	Config  *config.Config
 	Policy  *lists.Policy
-	named   lists.Status   // of the names of clients, which a table does not know
 	Sources []*file.Source // by list; nil for one by DNS
 	Now     time.Time      // at which entries that expire are looked at
 	// WithoutNames leaves out what is about host and HELO names instead of
 	// refusing. A table that is asked by address cannot hold them.
 	WithoutNames bool
-	// WithoutDNS decides as if no DNS server answered, and offers STARTTLS to
-	// clients that [shed] would choose from.
+	// WithoutDNS decides as the daemon does while no DNS server answers, and
+	// offers STARTTLS to clients that [shed] would choose from.
 	WithoutDNS bool
 }
 
@@ -73,23 +72,25 @@ func (p *Policy) check() error {
 	return named.Err()
 }
 
-// static is p with what a table can hold: lists by DNS cannot be asked.
+// static is p with what a table can hold. What is asked by DNS is there as it is for the
+// daemon while no server answers, so that clients about which nothing is asked
+// are decided in the same way.
 func (p *Policy) static() *Policy {
 	out := *p
 	policy := *p.Policy
-	if policy.Names != nil {
-		out.named = lists.Unloaded // the daemon finds them out
+	policy.Shed, policy.Offers, policy.Wait = nil, nil, 0
+	if n, ok := policy.Names.(*dns.Names); ok {
+		policy.Names = n.Unanswered()
 	}
-	policy.Shed, policy.Names, policy.Wait = nil, nil, 0
 	if policy.Guard != nil {
 		policy.Guard = promised{}
 	}
 	policy.Lists = slices.Clone(policy.Lists)
-	for i, s := range p.Sources {
-		if s == nil {
-			l := *policy.Lists[i]
-			l.Source = unloaded{}
-			policy.Lists[i] = &l
+	for i, l := range policy.Lists {
+		if s, ok := l.Source.(*dns.Source); ok {
+			list := *l
+			list.Source = s.Unanswered()
+			policy.Lists[i] = &list
 		}
 	}
 	out.Policy = &policy
@@ -101,12 +102,6 @@ func (p *Policy) static() *Policy {
 type promised struct{}
 
 func (promised) Holds() bool { return true }
-
-type unloaded struct{}
-
-func (unloaded) Lookup(context.Context, lists.Client) lists.Found {
-	return lists.Found{Status: lists.Unloaded}
-}
 
 // nextExpiry is when the table stops being exact.
 func (p *Policy) nextExpiry() (next time.Time, ok bool) {

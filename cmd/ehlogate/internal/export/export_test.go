@@ -17,6 +17,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
+	"ehlogate/lists/dns"
 	"ehlogate/lists/file"
 )
 
@@ -296,9 +297,9 @@ func TestEmptySet(t *testing.T) {
 func TestSetBehindDNS(t *testing.T) {
 	for action, good := range map[lists.Action]bool{lists.Suppress: true, lists.Offer: false, lists.Require: false} {
 		p := policy(t, lists.Offer, lists.Enforce, list{action: lists.Offer, text: "192.0.2.1\n"})
-		dns := &lists.List{Name: "zone", Action: action, Foreign: true, Source: unloaded{}}
+		zone := &lists.List{Name: "zone", Action: action, Foreign: true, Source: away(t).Source(dns.Spec{Zones: []dns.Zone{{Name: "list.example", Weight: 1}}, Threshold: 1})}
 		p.Sources = append([]*file.Source{nil}, p.Sources...)
-		p.Policy.Lists = append([]*lists.List{dns}, p.Policy.Lists...)
+		p.Policy.Lists = append([]*lists.List{zone}, p.Policy.Lists...)
 		p.WithoutDNS = true
 		ranges, err := p.Set(t.Context(), lists.Offer)
 		if (err == nil) != good || good && len(ranges) != 1 || !good && !strings.Contains(err.Error(), `put "0" before it`) {

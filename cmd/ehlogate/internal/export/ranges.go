@@ -9,6 +9,7 @@ import (
 	"go4.org/netipx"
 
 	"ehlogate/lists"
+	"ehlogate/lists/dns"
 )
 
 // Set gives the addresses of one class: for Offer, those that a list offers
@@ -52,21 +53,26 @@ func (p *Policy) Set(ctx context.Context, action lists.Action) ([]netipx.IPRange
 
 func suppressed(d lists.Decision) bool { return d.Action == lists.Suppress }
 
-// ranges gives the addresses about which is decided so.
+// ranges returns the addresses about which is decided so. Each source, and what finds
+// out names, tells at which addresses its answers may change.
 func (p *Policy) ranges(ctx context.Context, so func(lists.Decision) bool) []netipx.IPRange {
 	starts := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
-	for _, s := range p.Sources {
-		if s == nil {
-			continue
+	for i, l := range p.Policy.Lists {
+		if s := p.Sources[i]; s != nil {
+			starts = slices.AppendSeq(starts, s.Table().Boundaries())
+		} else if s, ok := l.Source.(*dns.Source); ok {
+			starts = slices.AppendSeq(starts, s.Boundaries())
 		}
-		starts = slices.AppendSeq(starts, s.Table().Boundaries())
+	}
+	if n, ok := p.Policy.Names.(*dns.Names); ok {
+		starts = slices.AppendSeq(starts, n.Boundaries())
 	}
 	slices.SortFunc(starts, netip.Addr.Compare) // IPv4 is less than IPv6
 	starts = slices.Compact(starts)
 
 	var out []netipx.IPRange
 	for i, from := range starts {
-		if !so(p.Policy.Decide(ctx, lists.Client{Addr: from, NameStatus: p.named})) {
+		if !so(p.Policy.Decide(ctx, lists.Client{Addr: from})) {
 			continue
 		}
 		to := lastAddr(from)

@@ -1,0 +1,195 @@
+package export
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"go4.org/netipx"
+
+	"ehlogate/lists"
+	"ehlogate/lists/dns"
+	"ehlogate/lists/resolve"
+)
+
+// nothing is a resolver that does not answer.
+type nothing struct{}
+
+func (nothing) Ask(context.Context, string, uint16) (resolve.Answer, error) {
+	return resolve.Answer{}, &resolve.Error{Kind: resolve.Unreachable}
+}
+
+// away is DNS that runs, as in the daemon, and gets no answer.
+func away(t *testing.T) *dns.Service {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	s := dns.New(dns.Defaults(), nothing{}, time.Now, log)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); s.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done })
+	return s
+}
+
+// randomZones makes a list by DNS. Some cannot hold a client however they answer, or
+// hold only names.
+func randomZones(r *rand.Rand) dns.Spec {
+	spec := dns.Spec{Threshold: []int{1, 1, 2, -1}[r.IntN(4)]}
+	for i := range 1 + r.IntN(3) {
+		spec.Zones = append(spec.Zones, dns.Zone{Name: fmt.Sprintf("z%d.example", i), ByName: r.IntN(4) == 0, Untested: r.IntN(3) == 0, Weight: []int{1, 1, 3, -2}[r.IntN(4)]})
+	}
+	return spec
+}
+
+// special are the first and the last address of each special-purpose block (IANA
+// registries of RFC 6890), with what is beside it, and some others.
+func special(t *testing.T) (all []netip.Addr) {
+	for _, s := range strings.Fields(`0.0.0.0/8 0.0.0.0/32 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.0.0/29
+		192.0.0.8/32 192.0.0.9/32 192.0.0.10/32 192.0.0.170/31 192.0.2.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24
+		198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 239.0.0.0/8 240.0.0.0/4 255.255.255.255/32
+		::/128 ::1/128 ::ffff:0:0/96 ::/96 64:ff9b::/96 64:ff9b:1::/48 100::/64 100:0:0:1::/64 2001::/23 2001::/32 2001:1::1/128 2001:1::2/128 2001:2::/48
+		2001:3::/32 2001:4:112::/48 2001:10::/28 2001:20::/28 2001:30::/28 2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20 5f00::/16 2000::/3 4000::/3
+		fc00::/7 fe80::/10 fec0::/10 ff00::/8 ff02::/16 8.8.8.0/24 2a00::/12`) {
+		p := netip.MustParsePrefix(s)
+		b := p.Addr().AsSlice()
+		for i := p.Bits(); i < 8*len(b); i++ {
+			b[i/8] |= 0x80 >> (i % 8)
+		}
+		last, ok := netip.AddrFromSlice(b)
+		if !ok {
+			t.Fatal(s)
+		}
+		for _, a := range []netip.Addr{p.Addr(), p.Addr().Prev(), p.Addr().Next(), last, last.Prev(), last.Next()} {
+			if a.IsValid() {
+				all = append(all, a.Unmap()) // as every mail server does with a mapped address
+			}
+		}
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all)
+}
+
+// randomDNS makes a policy with lists by DNS, and addresses to ask about.
+func randomDNS(t *testing.T, s *dns.Service, seed uint64) (*Policy, []netip.Addr) {
+	r := rand.New(rand.NewPCG(seed, 11))
+	clients := special(t)
+	var ls []list
+	for range 1 + r.IntN(4) {
+		text := randomList(r)
+		for range r.IntN(10) { // where the borders of the special blocks are
+			a := clients[r.IntN(len(clients))]
+			p, _ := a.Prefix(a.BitLen() - r.IntN(9))
+			text += []string{"", "!"}[r.IntN(2)] + p.String() + "\n"
+		}
+		action := lists.Action(r.IntN(3))
+		if r.IntN(3) == 0 && action != lists.Require {
+			text += ".example.net\n!x.example.net\n"
+		}
+		ls = append(ls, list{action, lists.Mode(r.IntN(6) / 5), text})
+	}
+	p := policy(t, lists.Action(r.IntN(2)), lists.Enforce, ls...)
+	p.WithoutDNS, p.WithoutNames, p.Policy.Wait = true, true, 10*time.Second
+	if r.IntN(2) == 0 {
+		p.Policy.Names = s.Names()
+	}
+	for range 1 + r.IntN(3) {
+		at := r.IntN(len(p.Sources) + 1)
+		l := &lists.List{Name: fmt.Sprintf("dns%d", at), Action: lists.Action(r.IntN(3)), Mode: lists.Mode(r.IntN(6) / 5), Foreign: true, Source: s.Source(randomZones(r))}
+		p.Sources = slices.Insert(p.Sources, at, nil)
+		p.Policy.Lists = slices.Insert(p.Policy.Lists, at, l)
+	}
+	for range 100 {
+		clients = append(clients, randomAddr(r))
+	}
+	return p, clients
+}
+
+// With lists by DNS that do not answer, every table decides as the daemon does, for
+// every address.
+func TestIdenticalWithoutDNS(t *testing.T) {
+	s := away(t)
+	differ, asked := 0, 0
+	for seed := range uint64(60) {
+		p, clients := randomDNS(t, s, seed)
+		var postfix, exim, sendmail bytes.Buffer
+		for _, err := range []error{p.PostfixCIDR(t.Context(), &postfix), p.EximHosts(t.Context(), &exim), p.SendmailAccess(t.Context(), &sendmail)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		accessMap := parseAccess(t, sendmail.String())
+		set, setErr := p.Set(t.Context(), lists.Suppress)
+		for _, a := range clients {
+			d := p.Policy.Decide(t.Context(), lists.Client{Addr: a})
+			suppressed := d.Action == lists.Suppress
+			asked++
+			got := lookup(t, postfix.String(), a)
+			inSet := slices.ContainsFunc(set, func(r netipx.IPRange) bool { return r.Contains(a) })
+			if suppressed != (got == "chunking, starttls") || hosts(t, exim.String(), a) == suppressed || accessMap.offered(a) == suppressed || setErr == nil && inSet != suppressed {
+				differ++
+				t.Errorf("seed %d, %s: the daemon says %v (%v); postfix-cidr %q, exim-hosts offers %v, sendmail-access %v, in the set %v",
+					seed, a, d.Action, d.Reason, got, hosts(t, exim.String(), a), accessMap.offered(a), inSet)
+			}
+			if differ > 20 {
+				t.FailNow()
+			}
+		}
+	}
+	if asked < 10000 {
+		t.Errorf("asked about %d addresses", asked)
+	}
+}
+
+// Postfix itself reads the tables so.
+func TestPostmapWithoutDNS(t *testing.T) {
+	s := away(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "main.cf"), []byte("compatibility_level = 3.6\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for seed := range uint64(8) {
+		p, clients := randomDNS(t, s, 1000+seed)
+		var table bytes.Buffer
+		if err := p.PostfixCIDR(t.Context(), &table); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, "table.cidr")
+		if err := os.WriteFile(file, table.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var in strings.Builder
+		for _, a := range clients {
+			fmt.Fprintln(&in, a)
+		}
+		cmd := exec.CommandContext(t.Context(), "/usr/sbin/postmap", "-c", dir, "-q", "-", "cidr:"+file)
+		cmd.Stdin = strings.NewReader(in.String())
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil && len(out) > 0 || stderr.Len() > 0 {
+			t.Fatalf("%v: %s", err, &stderr)
+		}
+		values := make(map[string]string)
+		for line := range strings.Lines(string(out)) {
+			key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+			values[key] = value
+		}
+		for _, a := range clients {
+			suppressed := p.Policy.Decide(t.Context(), lists.Client{Addr: a}).Action == lists.Suppress
+			if got := values[a.String()]; suppressed != (got == "chunking, starttls") {
+				t.Errorf("seed %d, %s: the daemon suppresses %v, postmap says %q", seed, a, suppressed, got)
+			}
+		}
+	}
+}
