@@ -1,8 +1,10 @@
 package file
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,5 +63,34 @@ func BenchmarkLookup(b *testing.B) {
 				b.Fatal("nothing is held")
 			}
 		})
+	}
+}
+
+// A lookup of an address that many different temporary ranges are about takes as many
+// steps; of one that repeated ones are about, few.
+func BenchmarkLookupUntil(b *testing.B) {
+	until := func(i int) string { return " until=" + epoch.Add(time.Duration(i)*time.Minute).Format(time.RFC3339) }
+	for name, line := range map[string]func(i int) string{
+		"ranges": func(i int) string {
+			return addr4(10<<24+uint32(i)).String() + "-" + addr4(10<<24+1<<16+uint32(i)).String() + until(i)
+		},
+		"repeated": func(i int) string { return "10.0.0.0/8" + until(30000-i) },
+		"hosts":    func(i int) string { return addr4(10<<24+1<<16-1500+uint32(i)).String() + until(i) },
+	} {
+		for _, n := range []int{1500, 30000} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				var text strings.Builder
+				for i := range n {
+					text.WriteString(line(i) + "\n")
+				}
+				table, _ := build(b, text.String(), Rules{AllowWide: true})
+				c, now := lists.Client{Addr: addr4(10<<24 + 1<<16 - 1)}, func() time.Time { return epoch.Add(time.Minute) }
+				for b.Loop() {
+					if _, status := table.Lookup(c, now); status != lists.Held {
+						b.Fatal(status)
+					}
+				}
+			})
+		}
 	}
 }

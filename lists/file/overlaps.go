@@ -157,7 +157,8 @@ type finder[K key[K]] struct {
 	best  span[K] // so far; its entry is 0: none
 }
 
-// find looks through a branch.
+// find looks through a branch, from its end, since of equal spans the later line
+// counts and many lists are in order.
 func (f *finder[K]) find(lo, hi int) {
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
@@ -165,20 +166,22 @@ func (f *finder[K]) find(lo, hi int) {
 		if l.most.less(f.k) {
 			return
 		}
-		f.find(lo, mid)
-		if f.k.less(l.from) {
-			return
+		if !f.k.less(l.from) {
+			f.find(mid+1, hi)
+			if !l.to.less(f.k) {
+				f.take(mid)
+			}
 		}
-		if !l.to.less(f.k) {
-			f.take(mid)
-		}
-		lo = mid + 1
+		hi = mid
 	}
 }
 
+// take looks at the entries of a lap if the first of them would be better than the
+// best so far; the others come after it.
 func (f *finder[K]) take(lap int) {
-	s := span[K]{from: f.laps[lap].from, to: f.laps[lap].to}
-	if f.best.entry != 0 && f.best.size().less(s.size()) {
+	l := &f.laps[lap]
+	s := span[K]{l.from, l.to, f.stairs.entries[f.stairs.first[lap]]}
+	if f.best.entry != 0 && !s.before(f.best) {
 		return
 	}
 	if s.entry = f.stairs.at(lap, f.until, f.now); s.entry != 0 && (f.best.entry == 0 || s.before(f.best)) {

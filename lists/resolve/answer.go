@@ -169,7 +169,7 @@ func absence(m *dns.Msg, name string) (seconds uint32, f *failure) {
 	case m.Rcode == dns.RcodeNameError:
 		return 0, nil
 	case refers:
-		return 0, &failure{Refused, errors.New("it refers us to other servers; name one that resolves for its clients")}
+		return 0, &failure{Refused, errors.New("it refers to other servers; name one that resolves for its clients")}
 	case len(m.Answer) > 0 && name != m.Question[0].Name:
 		return 0, &failure{Malformed, fmt.Errorf("it has an alias to %q, and says nothing about that name", name)}
 	case len(m.Answer) > 0:
