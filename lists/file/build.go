@@ -119,7 +119,7 @@ func (t *Table) addName(it *Item) {
 }
 
 // table finishes. The builder is of no more use then.
-func (b *builder) table() (*Table, error) {
+func (b *builder) table() *Table {
 	t := new(Table) // of its own: a part of the builder would keep all of it
 	*t = b.t
 	t.until.clip()
@@ -135,7 +135,7 @@ func (b *builder) table() (*Table, error) {
 	t.v6, t.over6 = b.v6.flatten(&t.until)
 	t.names, t.helos = t.nameRefs(b.names), t.nameRefs(b.helos)
 	t.stairs.clip()
-	return t, nil
+	return t
 }
 
 // largeTable is the number of entries from which making a table leaves enough

@@ -318,12 +318,7 @@ func readOnce(spec Spec, files Files, io *Activity, each func(file string, it *I
 	if err := all.Err(); err != nil {
 		return nil, err
 	}
-	t, err := b.table()
-	if err != nil {
-		all.Add(Problem{File: spec.Patterns[0], Msg: err.Error(), Hint: "make fewer of the temporary ranges overlap"})
-		return nil, &all
-	}
-	return t, nil
+	return b.table(), nil
 }
 
 // Unread returns the error err about a file, with what to do about it, as an

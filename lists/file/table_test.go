@@ -155,11 +155,7 @@ func build(t testing.TB, text string, rules Rules) (*Table, []Item) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	table, err := b.table()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return table, items
+	return b.table(), items
 }
 
 // compare asks table and oracle the same and fails if they differ.
