@@ -43,7 +43,7 @@ func newPostfix(t *testing.T) *postfix {
 			"smtpd_discard_ehlo_keyword_address_maps": "memcache:" + etc + "/" + name + ".cf",
 		}}
 	}
-	// As in examples/postfix/main.cf.
+	// As in examples/postfix/ehlogate.cf.
 	memcacheCF := func(socket string) string {
 		return "memcache = unix:" + socket + "\nkey_format = starttls:%s\nmax_try = 1\ntimeout = 1\nbackup = cidr:/dev/null\n"
 	}

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,12 +64,10 @@ func (e *exam) malformed(a asked, at Place, write Write) bool {
 
 // policies looks over the policy services of one smtpd that are ehlogate.
 func (e *exam) policies(v view) {
-	params := []string{"smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_relay_restrictions",
-		"smtpd_recipient_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions"}
-	for _, param := range append(params, words(v.get("smtpd_restriction_classes"))...) {
+	for _, param := range append(slices.Clip(restrictions), words(v.get("smtpd_restriction_classes"))...) {
 		ws := words(v.get(param))
 		for i := 1; i < len(ws); i++ {
-			if strings.EqualFold(ws[i-1], "check_policy_service") {
+			if strings.EqualFold(ws[i-1], policyKeyword) {
 				e.policy(v, param, ws[i])
 			}
 		}
@@ -81,8 +80,8 @@ func (e *exam) policy(v view, param, spec string) {
 	if err != nil || e.gate.protocolAt(p) == "" && !e.outside(v, p, policyProto) {
 		return // somebody else's
 	}
-	at := v.origin(param)
-	write := at.replace(spec, fmt.Sprintf("{ %s, timeout=2s, try_limit=1, default_action=DUNNO }", a.addr))
+	at := v.holder(param, spec)
+	write := at.replace(spec, "{"+a.addr+","+policyOptions+"}")
 	if e.malformed(a, at, write) {
 		return
 	}
@@ -114,15 +113,14 @@ func (e *exam) policy(v view, param, spec string) {
 
 // milters looks over the milters of one smtpd that are ehlogate.
 func (e *exam) milters(v view) {
-	const param = "smtpd_milters"
-	for _, w := range words(v.get(param)) {
+	for _, w := range words(v.get(smtpdMilters)) {
 		a := parseAsked(w)
 		p, err := v.endpoint(a.addr)
 		if err != nil || e.gate.protocolAt(p) == "" && !e.outside(v, p, milterProto) {
 			continue
 		}
-		at := v.origin(param)
-		write := at.replace(w, fmt.Sprintf("{ %s, default_action=accept, connect_timeout=2s, command_timeout=2s }", a.addr))
+		at := v.holder(smtpdMilters, w)
+		write := at.replace(w, "{"+a.addr+","+milterOptions+"}")
 		if e.malformed(a, at, write) {
 			continue
 		}
@@ -136,11 +134,11 @@ func (e *exam) milters(v view) {
 		}
 		timeout := a.get(v, "command_timeout", "milter_command_timeout")
 		e.late("the milter client of Postfix", timeout, at, Warning, "Its default_action decides then, and what was decided is neither logged nor enforced.")
-		if tooSlow(a.get(v, "connect_timeout", "milter_connect_timeout")) || tooSlow(timeout) {
+		if tooSlow(timeout) || tooSlow(a.get(v, "connect_timeout", "milter_connect_timeout")) || tooSlow(a.get(v, "content_timeout", "milter_content_timeout")) {
 			e.add(Finding{
 				ID: "milter-slow", Severity: Warning, Place: at,
 				What:  "clients wait for the milter longer than they have to",
-				Why:   "By default the banner is 30 s late while ehlogate hangs.",
+				Why:   "By default, if ehlogate hangs, the banner is 30 s late, and the reply to a message that has begun 300 s.",
 				Write: write,
 			})
 		}

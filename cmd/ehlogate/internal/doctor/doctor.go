@@ -40,9 +40,10 @@ type Finding struct {
 	ID       string   `json:"id"` // stable
 	Severity Severity `json:"severity"`
 	Place
-	What  string `json:"what"`
-	Why   string `json:"why"`
-	Write Write  `json:"write,omitzero"`
+	What  string  `json:"what"`
+	Why   string  `json:"why"`
+	Write Write   `json:"write,omitzero"`
+	Also  []Write `json:"also,omitempty"` // to write as well, elsewhere
 }
 
 // Place is where a setting stands.
@@ -53,7 +54,7 @@ type Place struct {
 	Value     string `json:"value,omitempty"`     // as it is written there
 }
 
-// Write is what to write instead, and where.
+// Write is what to write, and where. A line replaces one that sets the same parameter there.
 type Write struct {
 	In    string   `json:"in,omitempty"`
 	Lines []string `json:"lines,omitempty"`

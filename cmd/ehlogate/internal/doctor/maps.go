@@ -13,7 +13,7 @@ const refuses = "smtpd answers every EHLO with 421."
 
 // table looks over one table that smtpd asks, in the setting param.
 func (e *exam) table(v view, t table, param string) {
-	at := v.origin(param)
+	at := v.holder(param, t.full())
 	reader := v // whose settings and whose jail count
 	if t.proxied {
 		reader = e.pf.service("proxymap", "unix")
@@ -40,7 +40,7 @@ func (e *exam) direct(v view, t table, param string, at Place) {
 				ID: "socketmap-name", Severity: Hazard, Place: at,
 				What:  fmt.Sprintf("the map is asked by the name %q", name),
 				Why:   "ehlogate answers Postfix by the name \"starttls\": nobody is suppressed.",
-				Write: v.override(param + "=socketmap:" + addr + ":starttls"),
+				Write: at.replace(t.full(), "socketmap:"+addr+":starttls"),
 			})
 		}
 	}
@@ -51,8 +51,8 @@ func (e *exam) direct(v view, t table, param string, at Place) {
 	f := Finding{
 		ID: "map-refuses", Severity: Hazard, Place: at,
 		What:  fmt.Sprintf("%s decides whether there is mail at all", t.full()),
-		Why:   "It has no backup. While ehlogate is away, " + refuses + " While it hangs, clients wait up to 100 s. A memcache table has a backup, as in examples/postfix/main.cf.",
-		Write: v.override(param + "=$ehlogate_map"),
+		Why:   "It has no backup. While ehlogate is away, " + refuses + " While it hangs, clients wait up to 100 s. A memcache table has a backup, as in examples/postfix/ehlogate.cf.",
+		Write: at.replace(t.full(), exampleMap),
 	}
 	if e.host.Held != nil && e.host.Held(p.network, p.addr) {
 		f.Severity = Warning

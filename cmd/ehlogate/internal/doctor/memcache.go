@@ -17,7 +17,7 @@ func (e *exam) keys(p *parameters, t table, param string, at Place) {
 				ID: "filter-never-asks", Severity: Warning, Place: at,
 				What:  "the table is never asked about an EHLO",
 				Why:   "It is handed whole commands, and a key with a space is not asked for. A regexp table before it has to let the name through.",
-				Write: inMain("ehlogate_filter = pipemap:{regexp:$config_directory/ehlogate-helo.regexp, " + t.String() + "}"),
+				Write: at.replace(t.full(), "pipemap:{regexp:$config_directory/ehlogate-helo.regexp,"+t.full()+"}"),
 			})
 		}
 	}

@@ -18,7 +18,8 @@ type Service struct {
 	Name, Type string
 	Chroot     string            // y, n or -
 	Command    string            // smtpd, postscreen, ...
-	Params     map[string]string // its -o options, not expanded
+	Params     map[string]string // its -o options, not expanded; of several the last counts
+	Earlier    map[string]string // those before the last
 }
 
 // String names a service as master.cf does.
@@ -46,7 +47,7 @@ func parsePostfix(n, p, m output) (*Postfix, error) {
 			problems.Add(l.problem(m.name, "this is no line of master.cf", `save the output of "postconf -M"`))
 			continue
 		}
-		s := &Service{Name: f[0], Type: f[1], Chroot: f[4], Command: f[7], Params: make(map[string]string)}
+		s := &Service{Name: f[0], Type: f[1], Chroot: f[4], Command: f[7], Params: make(map[string]string), Earlier: earlier(l.text)}
 		pf.Services = append(pf.Services, s)
 		byName[s.Name+"/"+s.Type] = s
 	}
@@ -66,6 +67,28 @@ func parsePostfix(n, p, m output) (*Postfix, error) {
 		s.Params[left[slash+1:]] = strings.TrimSpace(value)
 	}
 	return pf, problems.Err()
+}
+
+// earlier finds the options of a line of master.cf that a later option of the same name overrides.
+func earlier(line string) map[string]string {
+	last, out := make(map[string]string), make(map[string]string)
+	ws := words(line)
+	for i := 1; i < len(ws); i++ {
+		if ws[i-1] != "-o" {
+			continue
+		}
+		option := ws[i]
+		if inner, n := balanced(option); n > 0 && option[0] == '{' {
+			option = inner
+		}
+		name, value, _ := strings.Cut(option, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if before, twice := last[name]; twice {
+			out[name] = before
+		}
+		last[name] = value
+	}
+	return out
 }
 
 // settings understands NAME = VALUE lines, as in main.cf and the files of tables.

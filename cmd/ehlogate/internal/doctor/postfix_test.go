@@ -45,16 +45,20 @@ func example(t *testing.T, name string) string {
 	return string(data)
 }
 
-// The shipped examples have nothing to complain of, as they stand and with all
-// that is commented out in master.cf.
+// The shipped examples have nothing to complain of, as they stand and with all that is commented out in master.cf.
 func TestExamples(t *testing.T) {
-	master := example(t, "postfix/master.cf")
-	screen := regexp.MustCompile(`(?m)^#(smtp|  -o)`).ReplaceAllString(master, "$1")
-	screen = screen[strings.Index(screen, "smtp       inet  n  -  y  -  1  postscreen"):]
-	for name, master := range map[string]string{"as it stands": master, "with postscreen": screen} {
-		dir := configDir(t, example(t, "postfix/main.cf")+"smtpd_tls_security_level = may\nsmtpd_sasl_auth_enable = no\n", master)
-		if err := os.WriteFile(filepath.Join(dir, "ehlogate-helo.regexp"), []byte(example(t, "postfix/ehlogate-helo.regexp")), 0o644); err != nil {
-			t.Fatal(err)
+	options := example(t, "postfix/master.cf")
+	all := regexp.MustCompile(`(?m)^#  -o`).ReplaceAllString(options, "  -o")
+	for name, master := range map[string]string{
+		"as it stands": "smtp inet n - y - - smtpd\n" + options, "all": "smtp inet n - y - - smtpd\n" + all,
+		"with postscreen": "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\n" + all,
+	} {
+		dir := configDir(t, "ehlogate_policy =\nehlogate_milter =\nsmtpd_sender_restrictions = $ehlogate_policy\nsmtpd_milters = $ehlogate_milter\n"+
+			"smtpd_tls_security_level = may\nsmtpd_sasl_auth_enable = no\n", master+"submission inet n - y - - smtpd\n  -o smtpd_sasl_auth_enable=yes\n")
+		for _, file := range []string{"ehlogate.cf", "ehlogate-helo.cf", "ehlogate-helo.regexp"} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(example(t, "postfix/"+file)), 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
 		pf, err := LivePostfix(t.Context(), dir)
 		if err != nil {

@@ -18,7 +18,7 @@ func (e *exam) postscreen(v view, asked bool) {
 			ID: "postscreen-asks", Severity: Hazard, Place: v.place(screenMaps),
 			What:  "postscreen asks " + t.full() + " while all clients wait",
 			Why:   "It is one process. While ehlogate hangs, its watchdog kills it, with all sessions; through socketmap it dies as soon as ehlogate is away. It can use an exported table.",
-			Write: v.place(screenMaps).set(""),
+			Write: v.place(screenMaps).set(e.without(v, screenMaps)),
 		}
 		if c := e.gate.config; c.Asks() {
 			f.Why += fmt.Sprintf(" And while ehlogate waits for DNS, up to %v for each client that it does not know yet, all clients wait.", c.DNS.Wait)
@@ -35,7 +35,7 @@ func (e *exam) postscreen(v view, asked bool) {
 			e.add(Finding{
 				ID: "postscreen-asks", Severity: Hazard, Place: v.place(screenFilter),
 				What: "postscreen asks " + t.full() + " about every command while all clients wait",
-				Why:  "It is one process: what makes it wait makes all clients wait, and its watchdog kills it.", Write: v.override(screenFilter + "="),
+				Why:  "It is one process: what makes it wait makes all clients wait, and its watchdog kills it.", Write: v.place(screenFilter).set(e.without(v, screenFilter)),
 			})
 		}
 	}

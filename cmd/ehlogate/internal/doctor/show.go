@@ -41,9 +41,11 @@ func (f Finding) show() string {
 		fmt.Fprintf(&b, "    %s\n", printable(f.File))
 	}
 	b.WriteString(wrap(f.Why, "    ", 100))
-	if len(f.Write.Lines) > 0 {
-		fmt.Fprintf(&b, "    = write in %s:\n", printable(f.Write.In))
-		for _, line := range f.Write.Lines {
+	for _, w := range append([]Write{f.Write}, f.Also...) {
+		if len(w.Lines) > 0 {
+			fmt.Fprintf(&b, "    = write in %s:\n", printable(w.In))
+		}
+		for _, line := range w.Lines {
 			fmt.Fprintf(&b, "        %s\n", printable(line))
 		}
 	}

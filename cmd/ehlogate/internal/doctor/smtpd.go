@@ -9,9 +9,17 @@ import (
 // postfix looks over all services that speak SMTP to clients.
 func (e *exam) postfix() {
 	asked := false
+	public := Write{"master.cf, below smtp inet (with postscreen: smtpd pass)", []string{"-o " + smtpdMaps + "=" + exampleMap}}
 	for _, s := range e.pf.Services {
-		if s.Command == "smtpd" && e.smtpd(view{e.pf, s}) {
-			asked = true
+		if s.Command != "smtpd" {
+			continue
+		}
+		v := view{e.pf, s}
+		asks := e.smtpd(v)
+		e.hooks(v, asks)
+		asked = asked || asks
+		if v.public() {
+			public = e.askMap(v)
 		}
 	}
 	if e.live {
@@ -27,8 +35,8 @@ func (e *exam) postfix() {
 		e.add(Finding{
 			ID: "nobody-asks", Severity: Note, Place: view{e.pf, nil}.origin(smtpdMaps),
 			What:  "no smtpd asks ehlogate",
-			Why:   "STARTTLS is offered as if there were no lists. Give the map to the smtpd on port 25, and to no other.",
-			Write: Write{"master.cf, below smtp inet (with postscreen: smtpd pass)", []string{"-o " + smtpdMaps + "=$ehlogate_map"}},
+			Why:   "STARTTLS is offered as if there were no lists. Give the map to the smtpd on port 25, and to no other. examples/postfix has ehlogate.cf, for /etc/postfix.",
+			Write: public,
 		})
 	}
 }
@@ -64,7 +72,7 @@ func (e *exam) smtpd(v view) (asks bool) {
 			ID: "submission-asks", Severity: Hazard, Place: v.place(param),
 			What:  "the lists decide about STARTTLS for clients that log in",
 			Why:   "A suppressed client is not offered STARTTLS, and sends its password in the clear or cannot send at all." + inherited(v, param),
-			Write: v.override(param + "="),
+			Write: v.option(param, e.without(v, param)),
 		})
 		return true
 	case v.yes("smtpd_sasl_auth_enable") && !(hasWord(e.gate.AlwaysHide, "auth") && !liveFilter):

@@ -65,6 +65,9 @@ func appendTables(out []table, value string, around table, depth int) []table {
 // file gives the name of the file behind a table. Relative names start from
 // the queue directory, where all daemons run.
 func (t table) file(v view) (name string, ok bool) {
+	if t.name[0] == '{' { // the content itself, Postfix 3.7
+		return "", false
+	}
 	switch t.kind {
 	case "cidr", "regexp", "pcre", "texthash":
 		name = t.name
@@ -84,9 +87,10 @@ func (t table) file(v view) (name string, ok bool) {
 // hides tells whether the table hides STARTTLS from anybody; false, too, if
 // that cannot be known.
 func (e *exam) hides(v view, t table) bool {
-	switch t.kind {
-	case "static", "inline":
+	if t.kind == "static" || t.kind == "inline" || t.name[0] == '{' {
 		return mentionsSTARTTLS(t.name)
+	}
+	switch t.kind {
 	case "cidr", "regexp", "pcre", "texthash":
 		name, _ := t.file(v)
 		data, err := e.host.ReadFile(name)

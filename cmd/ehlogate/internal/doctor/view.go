@@ -31,6 +31,7 @@ var defaults = map[string]string{
 	"milter_default_action":               "tempfail",
 	"milter_connect_timeout":              "30s",
 	"milter_command_timeout":              "30s",
+	"milter_content_timeout":              "300s",
 	"virtual_alias_domains":               "$virtual_alias_maps",
 	"virtual_mailbox_domains":             "$virtual_mailbox_maps",
 	proxyReadMaps: `$local_recipient_maps $mydestination $virtual_alias_maps $virtual_alias_domains $virtual_mailbox_maps
@@ -95,9 +96,13 @@ func (pf *Postfix) domain() string {
 }
 
 // get gives a setting with all references expanded.
-func (v view) get(name string) string {
-	x := expander{lookup: func(name string) string { value, _, _ := v.raw(name); return value }}
-	return strings.TrimSpace(x.value(name, 0))
+func (v view) get(name string) string { return strings.TrimSpace(v.expander().value(name, 0)) }
+
+// expand expands the references in a part of a setting.
+func (v view) expand(text string) string { return v.expander().expand(text, 0) }
+
+func (v view) expander() *expander {
+	return &expander{lookup: func(name string) string { value, _, _ := v.raw(name); return value }}
 }
 
 func (v view) yes(name string) bool { return strings.EqualFold(v.get(name), "yes") }
@@ -115,6 +120,26 @@ func (v view) place(name string) Place {
 func (v view) origin(name string) Place {
 	_, at, _ := v.raw(name)
 	return at
+}
+
+// holder says where a part of a setting is written: there, or in a parameter that it refers to.
+func (v view) holder(name, part string) Place {
+	seen := map[string]bool{}
+	for queue := []string{name}; len(queue) > 0; queue = queue[1:] {
+		value, at, _ := v.raw(queue[0])
+		if strings.Contains(value, part) {
+			return at
+		}
+		x := expander{lookup: func(name string) string {
+			if !seen[name] {
+				seen[name] = true
+				queue = append(queue, name)
+			}
+			return ""
+		}}
+		x.expand(value, 0)
+	}
+	return v.origin(name)
 }
 
 // override is the advice to set something for this service alone.

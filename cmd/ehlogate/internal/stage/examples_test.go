@@ -73,21 +73,20 @@ func TestExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain, submission, screen, all := ports[0], ports[1], ports[2], ports[3]
-
-	master := regexp.MustCompile(`(?m)^submission `).ReplaceAllString(example(t, "postfix/master.cf"), fmt.Sprintf("%d ", submission))
-	master = regexp.MustCompile(`(?m)^smtp `).ReplaceAllString(master, fmt.Sprintf("%d ", plain))
-	more := regexp.MustCompile(`(?m)^#(smtp|  -o)`).ReplaceAllString(example(t, "postfix/master.cf"), "$1")
-	more = more[strings.Index(more, "smtp       inet  n  -  y  -  1  postscreen"):strings.Index(more, "\n# Submission")]
-	// The smtpd behind postscreen gets a port, too: postscreen believes no XCLIENT.
-	behind := strings.Replace(more[strings.Index(more, "smtpd      pass"):], "smtpd      pass  -", fmt.Sprintf("%d inet n", all), 1)
-	more = strings.Replace(more, "smtp ", fmt.Sprintf("%d ", screen), 1)
-
-	dir := tempDir(t)
+	options := g.ports(example(t, "postfix/master.cf"))
+	more := regexp.MustCompile(`(?m)^#  -o`).ReplaceAllString(options, "  -o")
+	files := map[string]string{}
+	for _, name := range []string{"ehlogate.cf", "ehlogate-helo.cf", "ehlogate-helo.regexp"} {
+		files[name] = g.ports(example(t, "postfix/"+name))
+	}
 	p := startPostfix(t, stage.PostfixConfig{
-		Dir:    dir,
-		Main:   g.ports(example(t, "postfix/main.cf")) + "postscreen_greet_wait = 1s\n",
-		Master: master + "\n" + more + "\n" + behind,
-		Files:  map[string]string{"ehlogate-helo.regexp": example(t, "postfix/ehlogate-helo.regexp")},
+		Dir: tempDir(t),
+		// What the commands in master.cf make of a main.cf without such settings.
+		Main: "ehlogate_policy =\nehlogate_milter =\nsmtpd_sender_restrictions = $ehlogate_policy\nsmtpd_milters = $ehlogate_milter\npostscreen_greet_wait = 1s\n",
+		// The smtpd behind postscreen has a port, too: postscreen believes no XCLIENT.
+		Master: fmt.Sprintf("%d inet n - y - - smtpd\n%s\n%d inet n - y - - smtpd\n%d inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\n%s\n%d inet n - y - - smtpd\n%s\n",
+			plain, options, submission, screen, more, all, more),
+		Files: files,
 	})
 	mark := g.Log.Mark()
 	g.write(t, "lists/deny.list", example(t, "lists/deny.list")+"helo:ylmf-pc\n127.0.0.66 # for postscreen, which believes no XCLIENT\n")

@@ -20,7 +20,7 @@ const (
 	throughMap   = "127.0.0.1:26"
 )
 
-// startMail starts the machine's own Postfix, as this machine has it installed, on examples/postfix/main.cf: both
+// startMail starts the machine's own Postfix, as this machine has it installed, on the files of examples/postfix: both
 // smtpds are chrooted.
 func (m machine) startMail(t *testing.T) {
 	t.Helper()
@@ -42,9 +42,10 @@ smtpd_tls_security_level = may
 smtpd_tls_cert_file = none
 smtpd_client_connection_count_limit = 0
 smtpd_client_event_limit_exceptions = static:all
-` + example(t, "postfix/main.cf"),
+`,
+		"etc/postfix/ehlogate.cf": example(t, "postfix/ehlogate.cf"),
 		"etc/postfix/master.cf": smtpd.ReplaceAllString(string(master), `127.0.0.1:25 inet n - y - - smtpd
-  -o smtpd_discard_ehlo_keyword_address_maps=$$ehlogate_map
+`+strings.ReplaceAll(example(t, "postfix/master.cf"), "$", "$$")+`
 127.0.0.1:26 inet n - y - - smtpd
   -o smtpd_discard_ehlo_keyword_address_maps=socketmap:unix:ehlogate/socketmap:starttls`),
 	})

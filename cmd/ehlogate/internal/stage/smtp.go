@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"net/textproto"
@@ -96,19 +97,29 @@ func (c *SMTP) Close() error {
 
 // step sends a command, unless it is empty, and returns the reply.
 func (c *SMTP) step(what, command string) (Reply, error) {
+	if command != "" {
+		command += "\r\n"
+	}
+	return c.exchange(what, command)
+}
+
+// Raw sends text as it is, such as several commands at once, and returns the next reply.
+func (c *SMTP) Raw(text string) (Reply, error) { return c.exchange("raw text", text) }
+
+func (c *SMTP) exchange(what, text string) (Reply, error) {
 	if err := c.conn.SetDeadline(time.Now().Add(c.Timeout)); err != nil {
 		return Reply{}, c.failed(what, err)
 	}
-	if command != "" {
-		if err := c.text.PrintfLine("%s", command); err != nil {
+	if text != "" {
+		if _, err := io.WriteString(c.conn, text); err != nil {
 			return Reply{}, c.failed(what, err)
 		}
 	}
-	code, text, err := c.text.ReadResponse(0)
+	code, reply, err := c.text.ReadResponse(0)
 	if err != nil {
 		return Reply{}, c.failed(what, err)
 	}
-	return Reply{Code: code, Text: strings.Split(text, "\n")}, nil
+	return Reply{Code: code, Text: strings.Split(reply, "\n")}, nil
 }
 
 // failed says at which step the connection failed, and gives the end of the context as the reason where it was the reason.

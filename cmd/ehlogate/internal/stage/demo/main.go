@@ -22,7 +22,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, "examples/postfix/main.cf"); err != nil {
+	if err := run(ctx, os.Stdout, "examples/postfix/ehlogate.cf"); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
@@ -45,7 +45,7 @@ type demo struct {
 	postfix *stage.Postfix
 }
 
-func run(ctx context.Context, out io.Writer, mainCF string) (err error) {
+func run(ctx context.Context, out io.Writer, mapCF string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	dir, err := stage.TempDir()
@@ -59,7 +59,7 @@ func run(ctx context.Context, out io.Writer, mainCF string) (err error) {
 		}
 	}()
 	for _, step := range []func() error{
-		func() error { return d.setUp(mainCF) }, d.twoClients, d.edit, d.kill,
+		func() error { return d.setUp(mapCF) }, d.twoClients, d.edit, d.kill,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -92,9 +92,9 @@ func (d *demo) cleanUp() error {
 func (d *demo) title(s string) { fmt.Fprintf(d.out, "\n== %s\n\n", s) }
 
 // setUp starts both daemons.
-func (d *demo) setUp(mainCF string) error {
+func (d *demo) setUp(mapCF string) error {
 	d.title("A Postfix and an ehlogate of their own, in " + d.dir)
-	fragment, err := os.ReadFile(mainCF)
+	table, err := os.ReadFile(mapCF)
 	if err != nil {
 		return err
 	}
@@ -121,10 +121,10 @@ func (d *demo) setUp(mainCF string) error {
 		return err
 	}
 	d.postfix, err = stage.NewPostfix(stage.PostfixConfig{
-		Dir:  filepath.Join(d.dir, "postfix"),
-		Main: strings.ReplaceAll(string(fragment), "unix:ehlogate/memcache", "inet:"+addr),
+		Dir:   filepath.Join(d.dir, "postfix"),
+		Files: map[string]string{"ehlogate.cf": strings.ReplaceAll(string(table), "unix:ehlogate/memcache", "inet:"+addr)},
 		Services: []stage.Service{{Name: "smtp", Options: map[string]string{
-			"smtpd_discard_ehlo_keyword_address_maps": "$ehlogate_map",
+			"smtpd_discard_ehlo_keyword_address_maps": "memcache:$config_directory/ehlogate.cf",
 		}}},
 	})
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 // The demo shows what it promises, and leaves nothing behind.
 func TestDemo(t *testing.T) {
 	var out bytes.Buffer
-	err := run(t.Context(), &out, "../../../../../examples/postfix/main.cf")
+	err := run(t.Context(), &out, "../../../../../examples/postfix/ehlogate.cf")
 	t.Logf("%s", &out)
 	if err != nil {
 		t.Fatal(err)

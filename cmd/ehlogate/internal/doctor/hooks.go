@@ -1,0 +1,318 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"ehlogate/lists"
+)
+
+const (
+	smtpdSender    = "smtpd_sender_restrictions"
+	smtpdMilters   = "smtpd_milters"
+	policyKeyword  = "check_policy_service"
+	examplePolicy  = "ehlogate_policy" // set by one service, referenced in smtpd_sender_restrictions of main.cf
+	exampleMilter  = "ehlogate_milter"
+	exampleMap     = "memcache:$config_directory/ehlogate.cf"
+	policyOptions  = "timeout=2s,try_limit=1,default_action=DUNNO"
+	milterOptions  = "default_action=accept,connect_timeout=2s,command_timeout=2s,content_timeout=2s"
+	requireEscaped = "A client on a list with action = \"require\" delivers without TLS."
+)
+
+// restrictions are the lists of access restrictions, in the order of a session.
+var restrictions = []string{"smtpd_client_restrictions", "smtpd_helo_restrictions", smtpdSender, "smtpd_relay_restrictions",
+	"smtpd_recipient_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions"}
+
+// hooks looks at whether ehlogate is asked where it matters, and beside what the operator has there.
+func (e *exam) hooks(v view, asks bool) {
+	e.replaced(v)
+	if v.forSubmission() {
+		return
+	}
+	var in []string
+	for _, param := range append(slices.Clip(restrictions), words(v.get("smtpd_restriction_classes"))...) {
+		if ours, _ := e.split(v, param, v.get(param)); len(ours) > 0 {
+			in = append(in, param)
+		}
+	}
+	milter, _ := e.split(v, smtpdMilters, v.get(smtpdMilters))
+	requires := e.requires()
+	switch {
+	case len(milter) > 0:
+	case len(in) > 0:
+		e.skipped(v, in, requires)
+	case requires != "" && (asks || v.public()):
+		e.advise(Finding{
+			ID: "require-unenforced", Severity: Hazard, Place: v.place(smtpdSender),
+			What: requires + ": action = \"require\" is not enforced, since neither the policy service nor the milter is asked",
+			Why:  requireEscaped,
+		}, e.askPolicy(v))
+		return
+	}
+	if len(in) == 0 {
+		e.unreached(v, examplePolicy, smtpdSender, e.askPolicy)
+	}
+	if len(milter) == 0 {
+		e.unreached(v, exampleMilter, smtpdMilters, e.askMilter)
+	}
+}
+
+// requires names the lists whose clients must use TLS, or returns "".
+func (e *exam) requires() string {
+	var names []string
+	for _, l := range e.gate.config.Lists {
+		if l.Action == lists.Require && l.Mode == lists.Enforce {
+			names = append(names, fmt.Sprintf("list %q", l.Name))
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// skipped looks at whether a client can avoid each restriction list that asks the policy service.
+func (e *exam) skipped(v view, in []string, requires string) {
+	delayed := !strings.EqualFold(v.get("smtpd_delay_reject"), "no")
+	how := ""
+	for _, param := range in {
+		switch {
+		case param == "smtpd_etrn_restrictions":
+			how = param + " is for ETRN alone"
+		case param == "smtpd_helo_restrictions" && !v.yes("smtpd_helo_required"):
+			how = "a client that says no HELO skips " + param
+		case (param == "smtpd_helo_restrictions" || param == "smtpd_client_restrictions") && !delayed && requires != "":
+			how = "with smtpd_delay_reject = no, " + param + " ends before MAIL"
+		default:
+			return // asked about every message
+		}
+	}
+	f := Finding{
+		ID: "policy-skipped", Severity: Warning, Place: v.place(in[0]),
+		What: "the policy service is not asked about every message: " + how,
+		Why:  "Then the decision is not in the log of Postfix. Clients cannot skip sender restrictions.",
+	}
+	if requires != "" {
+		f.Severity, f.Why = Hazard, requireEscaped+" Clients cannot skip sender restrictions."
+	}
+	e.advise(f, e.askPolicy(v))
+}
+
+// unreached looks whether a parameter of the examples is set, and the setting that should contain it does not.
+func (e *exam) unreached(v view, name, param string, ask func(view) []Write) {
+	if v.svc.Params[name] == "" {
+		return
+	}
+	e.advise(Finding{
+		ID: "never-asked", Severity: Warning, Place: v.place(name),
+		What: fmt.Sprintf("%s is set, and %s does not contain it", name, param),
+		Why:  "ehlogate is not asked: decisions are not in the log of Postfix, and require is not enforced.",
+	}, ask(v))
+}
+
+// replaced looks for -o lines that take the place of what the operator has, and for those of the operator that take the
+// place of ehlogate's.
+func (e *exam) replaced(v view) {
+	for _, param := range append(slices.Clip(restrictions), smtpdMilters, smtpdFilter, smtpdMaps) {
+		value, set := v.svc.Params[param]
+		ours, own := e.split(v, param, value)
+		gone, _ := e.split(v, param, v.svc.Earlier[param])
+		if strings.HasPrefix(v.svc.Earlier[param], "$ehlogate_") { // postconf -n leaves a parameter out that is not in use
+			gone = entries(v.svc.Earlier[param])
+		}
+		if len(gone) > 0 && len(ours) == 0 {
+			e.add(Finding{
+				ID: "setting-replaced", Severity: Warning, Place: v.place(param),
+				What:  fmt.Sprintf("-o %s is there twice, and the first is not in force: %s", param, strings.Join(gone, ", ")),
+				Why:   "The last one counts: ehlogate is not asked here.",
+				Write: v.option(param, beside(param, gone, own)),
+			})
+			continue
+		}
+		_, lost := e.split(v, param, v.pf.Main[param])
+		if !set || len(ours) == 0 || len(own) > 0 || len(lost) == 0 {
+			continue
+		}
+		f := Finding{
+			ID: "setting-replaced", Severity: Warning, Place: v.place(param),
+			What: fmt.Sprintf("%s of main.cf is not in force here: %s", param, strings.Join(lost, ", ")),
+			Why:  "A -o line replaces the setting of main.cf; it does not add to it.",
+		}
+		writes := []Write{v.option(param, beside(param, ours, lost))}
+		switch param {
+		case smtpdMaps:
+			if len(lost) > 1 {
+				f.Why += " The first table that knows a client decides: repeat in always_hide what the others hide from suppressed clients."
+			}
+		case smtpdFilter:
+			f.Why += " There can be one command filter only. A unionmap asks both; no command may be in both."
+		case smtpdMilters:
+			writes = e.askMilter(v)
+		default:
+			writes = e.askPolicy(v)
+		}
+		e.advise(f, writes)
+	}
+}
+
+// beside is a setting that has both ehlogate's entries and the operator's. One table beside another is asked by unionmap,
+// which gives what either says; of several, as in smtpd_discard_ehlo_keyword_address_maps, the first that knows a client
+// decides.
+func beside(param string, ours, own []string) string {
+	value := strings.Join(append(slices.Clip(ours), own...), ", ")
+	if len(own) == 1 && (param == smtpdMaps || param == smtpdFilter) {
+		return "unionmap:{" + value + "}"
+	}
+	return value
+}
+
+// advise notes a finding with what to write in several places.
+func (e *exam) advise(f Finding, writes []Write) {
+	f.Write, f.Also = writes[0], writes[1:]
+	e.add(f)
+}
+
+// askMap is the advice to have one smtpd ask the map, beside the tables that the operator has.
+func (e *exam) askMap(v view) Write {
+	_, own := e.split(v, smtpdMaps, v.svc.Params[smtpdMaps])
+	if len(own) == 0 {
+		_, own = e.split(v, smtpdMaps, v.pf.Main[smtpdMaps])
+	}
+	return v.option(smtpdMaps, beside(smtpdMaps, []string{exampleMap}, own))
+}
+
+// without is a setting without what asks ehlogate.
+func (e *exam) without(v view, param string) string {
+	value, _, _ := v.raw(param)
+	_, own := e.split(v, param, value)
+	return strings.Join(own, ", ")
+}
+
+func (e *exam) askMilter(v view) []Write {
+	return e.ask(v, smtpdMilters, exampleMilter, "{"+e.address(v, milterProto)+","+milterOptions+"}", smtpdMilters)
+}
+
+func (e *exam) askPolicy(v view) []Write {
+	return e.ask(v, smtpdSender, examplePolicy, policyKeyword+",{"+e.address(v, policyProto)+","+policyOptions+"}", restrictions...)
+}
+
+// ask is the advice to have one smtpd ask ehlogate in a list setting, before what the operator has there. Where that is in
+// main.cf, it refers to a parameter that is empty for all other services. The settings that ask instead no longer do.
+func (e *exam) ask(v view, param, name, ours string, instead ...string) []Write {
+	main, here := inMain(), v.option(name, ours)
+	var more []Write
+	for _, p := range instead {
+		value, set := v.svc.Params[p]
+		if !set {
+			value = v.pf.Main[p]
+		}
+		found, own := e.split(v, p, value)
+		rest := strings.Join(own, ", ")
+		switch {
+		case p == param && set && len(own) > 0: // the operator's own -o line
+			here = v.option(p, ours+", "+rest)
+		case p == param && set:
+			here.In += ", in place of -o " + p
+			_, own = e.split(v, p, v.pf.Main[p])
+			fallthrough
+		case p == param:
+			main.Lines = append([]string{name + " =", p + " = " + strings.Join(append([]string{"$" + name}, own...), ", ")}, main.Lines...)
+		case len(found) == 0:
+		case !set:
+			main.Lines = append(main.Lines, strings.TrimSpace(p+" = "+rest))
+		case len(own) > 0:
+			more = append(more, v.option(p, rest))
+		default:
+			here.In += ", in place of -o " + p
+		}
+	}
+	if len(main.Lines) > 0 {
+		more = append(more, main)
+	}
+	return append(more, here)
+}
+
+// option is the advice to set a parameter for this service alone.
+func (v view) option(param, value string) Write {
+	return Place{File: "master.cf", Service: v.svc.String(), Parameter: param}.set(value)
+}
+
+// address is where a service finds ehlogate: a socket in the queue directory, which works in a jail too, or the first other.
+func (e *exam) address(v view, proto string) string {
+	listeners := e.gate.listeners(proto)
+	for _, l := range listeners {
+		if rel, ok := strings.CutPrefix(l, v.get(queueDirectory)+"/"); ok {
+			return "unix:" + rel
+		}
+	}
+	if strings.HasPrefix(listeners[0], "/") {
+		return "unix:" + listeners[0]
+	}
+	return "inet:" + listeners[0]
+}
+
+// split takes the entries of a list setting apart: those by which ehlogate is asked, and the operator's own. They are as
+// written, without those that are empty for this service.
+func (e *exam) split(v view, param, value string) (ours, own []string) {
+	for _, item := range entries(value) {
+		if name, ok := strings.CutPrefix(item, "unionmap:"); ok {
+			if inner, n := balanced(name); n > 0 {
+				o, rest := e.split(v, param, inner)
+				ours, own = append(ours, o...), append(own, rest...)
+				continue
+			}
+		}
+		expanded := entries(v.expand(item))
+		n := 0
+		for _, x := range expanded {
+			if e.asksUs(v, param, x) {
+				n++
+			}
+		}
+		switch {
+		case n == 0 && len(expanded) > 0:
+			own = append(own, item)
+		case n > 0 && n == len(expanded):
+			ours = append(ours, item)
+		case n > 0: // a reference to both
+			o, rest := e.split(v, param, strings.Join(expanded, ", "))
+			ours, own = append(ours, o...), append(own, rest...)
+		}
+	}
+	return ours, own
+}
+
+// entries splits a list; a policy service stays behind its keyword.
+func entries(value string) []string {
+	out := words(value)
+	for i := 0; i+1 < len(out); i++ {
+		if strings.EqualFold(out[i], policyKeyword) {
+			out[i] += " " + out[i+1]
+			out = slices.Delete(out, i+1, i+2)
+		}
+	}
+	return out
+}
+
+// asksUs reports whether one entry of a list setting asks ehlogate.
+func (e *exam) asksUs(v view, param, entry string) bool {
+	proto := policyProto
+	switch param {
+	case smtpdMaps, smtpdFilter, screenMaps, screenFilter:
+		return slices.ContainsFunc(tables(entry), table.asks)
+	case smtpdMilters:
+		proto = milterProto
+	default:
+		keyword, spec, ok := strings.Cut(entry, " ")
+		if !ok || !strings.EqualFold(keyword, policyKeyword) {
+			return false
+		}
+		entry = spec
+	}
+	p, err := v.endpoint(parseAsked(entry).addr)
+	return err == nil && (e.gate.protocolAt(p) != "" || e.outside(v, p, proto))
+}
+
+// public reports whether other mail servers deliver to this service.
+func (v view) public() bool {
+	port := v.svc.Name[strings.LastIndexByte(v.svc.Name, ':')+1:]
+	return v.svc.Type == "pass" || v.svc.Type == "inet" && (port == "smtp" || port == "25")
+}
