@@ -136,6 +136,7 @@ func (s *sending) startGateway(t *testing.T) {
 		Dir: filepath.Join(s.dir, "postfix"), Host: gatewayHost, Network: s.gateway, Resolver: "nameserver 127.0.0.1\n",
 		Main:   main + "virtual_mailbox_domains =\nvirtual_mailbox_maps =\nsmtpd_tls_cert_file =\nsmtpd_tls_key_file =\n",
 		Master: example(t, "sending-network/master.cf") + "smtp unix - - n - - smtp\nscache unix - - n - 1 scache\n",
+		Files:  map[string]string{"ehlogate.cf": example(t, "postfix/ehlogate.cf")},
 	})
 	path, err := binary()
 	if err != nil {

@@ -30,6 +30,24 @@ func (s *sending) content(t *testing.T) {
 	}
 }
 
+// withoutHELO: a denied machine that says no HELO is in the log, too.
+func (s *sending) withoutHELO(t *testing.T) {
+	mark := s.postfix.Maillog().Mark()
+	c, err := s.dial(t, s.inside, bot, net.JoinHostPort(outsideMX, "25"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := c.Banner(); err != nil || r.Code != 220 {
+		t.Fatalf("%v, %v", r, err)
+	}
+	if r, err := c.Deliver("someone@customer.example", "you@outside.test", "Subject: no HELO\n\nhello\n"); err != nil || r.Code != 250 {
+		t.Errorf("%v, %v", r, err)
+	}
+	if _, err := s.postfix.Maillog().Await(soon(t), regexp.MustCompile(`info: RCPT from .*\[192\.0\.2\.10\].*starttls=suppress list=denied`), mark); err != nil {
+		t.Error(err)
+	}
+}
+
 // tooMany: one machine cannot take all of the gateway's processes.
 func (s *sending) tooMany(t *testing.T) {
 	const limit = 10 // in main.cf

@@ -196,7 +196,11 @@ func TestSending(t *testing.T) {
 		if !strings.Contains(out, "nothing found") {
 			t.Errorf("about the gateway:\n%s", out)
 		}
+		if out := s.must(t, "sh", "-c", "postconf -c "+s.postfix.Config+" 2>&1 >/dev/null"); out != "" {
+			t.Errorf("postconf complains:\n%s", out)
+		}
 	})
+	t.Run("without HELO", func(t *testing.T) { s.withoutHELO(t) })
 	t.Run("content", func(t *testing.T) { s.content(t) })
 	t.Run("too many connections", func(t *testing.T) { s.tooMany(t) })
 	t.Run("DANE", func(t *testing.T) { s.dane(t) })
