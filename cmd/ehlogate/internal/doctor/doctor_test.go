@@ -172,7 +172,7 @@ func sourceIDs(t *testing.T) (out []string) {
 
 // The text that people read. UPDATE=1 writes it anew.
 func TestShow(t *testing.T) {
-	for _, name := range []string{"rich", "asking"} {
+	for _, name := range []string{"rich", "asking", "hooks"} {
 		t.Run(name, func(t *testing.T) {
 			a, err := txtar.ParseFile("testdata/" + name + ".txtar")
 			if err != nil {

@@ -40,6 +40,13 @@ func (e *exam) hooks(v view, asks bool) {
 	requires := e.requires()
 	switch {
 	case len(milter) > 0:
+		if maps := v.get("smtpd_milter_maps"); maps != "" && requires != "" && len(in) == 0 {
+			e.add(Finding{
+				ID: "milter-skipped", Severity: Warning, Place: v.place("smtpd_milter_maps"),
+				What: "the milter is not asked about clients that smtpd_milter_maps knows",
+				Why:  "What the table says replaces smtpd_milters. " + requireEscaped + " Add the milter to the values of the table.",
+			})
+		}
 	case len(in) > 0:
 		e.skipped(v, in, requires)
 	case requires != "" && (asks || v.public()):
@@ -71,29 +78,49 @@ func (e *exam) requires() string {
 
 // skipped looks at whether a client can avoid each restriction list that asks the policy service.
 func (e *exam) skipped(v view, in []string, requires string) {
-	delayed := !strings.EqualFold(v.get("smtpd_delay_reject"), "no")
-	how := ""
+	var how string
 	for _, param := range in {
-		switch {
-		case param == "smtpd_etrn_restrictions":
-			how = param + " is for ETRN alone"
-		case param == "smtpd_helo_restrictions" && !v.yes("smtpd_helo_required"):
-			how = "a client that says no HELO skips " + param
-		case (param == "smtpd_helo_restrictions" || param == "smtpd_client_restrictions") && !delayed && requires != "":
-			how = "with smtpd_delay_reject = no, " + param + " ends before MAIL"
-		default:
+		if how = e.avoid(v, param, requires != ""); how == "" {
 			return // asked about every message
 		}
 	}
 	f := Finding{
-		ID: "policy-skipped", Severity: Warning, Place: v.place(in[0]),
+		ID: "policy-skipped", Severity: Warning, Place: v.place(in[len(in)-1]),
 		What: "the policy service is not asked about every message: " + how,
-		Why:  "Then the decision is not in the log of Postfix. Clients cannot skip sender restrictions.",
+		Why:  "Then the decision is not in the log of Postfix. Clients cannot avoid the begin of the sender restrictions.",
 	}
 	if requires != "" {
-		f.Severity, f.Why = Hazard, requireEscaped+" Clients cannot skip sender restrictions."
+		f.Why = requireEscaped + " Clients cannot avoid the begin of the sender restrictions."
+		if !strings.Contains(how, " may ") {
+			f.Severity = Hazard
+		}
 	}
 	e.advise(f, e.askPolicy(v))
+}
+
+// avoid says how a client delivers without a question to the policy service in a restriction list; mail: in time to refuse
+// the message.
+func (e *exam) avoid(v view, param string, mail bool) (how string) {
+	delayed := !strings.EqualFold(v.get("smtpd_delay_reject"), "no")
+	switch {
+	case param == "smtpd_etrn_restrictions":
+		return param + " is for ETRN alone"
+	case param == "smtpd_helo_restrictions" && !v.yes("smtpd_helo_required"):
+		return "a client that says no HELO skips " + param
+	case mail && !delayed && (param == "smtpd_helo_restrictions" || param == "smtpd_client_restrictions"):
+		return "with smtpd_delay_reject = no, " + param + " ends before MAIL"
+	case !mail:
+		return ""
+	}
+	for _, entry := range entries(v.get(param)) {
+		if e.asksUs(v, param, entry) {
+			break
+		}
+		if word := strings.ToLower(entry); strings.HasPrefix(word, "permit") || strings.HasPrefix(word, "check_") {
+			return fmt.Sprintf("%s may end at %s", param, entry)
+		}
+	}
+	return ""
 }
 
 // unreached looks whether a parameter of the examples is set, and the setting that should contain it does not.

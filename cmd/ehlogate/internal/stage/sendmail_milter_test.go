@@ -85,6 +85,36 @@ func TestSendmailMilter(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+	t.Run("hung in mid-message", func(t *testing.T) {
+		for _, header := range []bool{true, false} { // without one, the milter is sent the end of the message alone
+			mark := g.Log.Mark()
+			g.write(t, "ehlogate.toml", strings.Replace(g.config, "add_header = true", fmt.Sprint("add_header = ", header), 1))
+			if err := g.HUP(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := g.Log.Await(soon(t), regexp.MustCompile("config reloaded"), mark); err != nil {
+				t.Fatal(err)
+			}
+			c := hello(t, s.Addr(), unlisted, "client.example", true)
+			defer c.Close()
+			for _, command := range []string{"MAIL FROM:<a@example.com>", "RCPT TO:<b@stage.test>", "DATA"} {
+				if r, err := c.Command(command); err != nil || r.Code >= 400 {
+					t.Fatalf("%s: %v, %v", command, r, err)
+				}
+			}
+			if err := g.Hang(soon(t)); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			r, err := c.Raw("Subject: x\r\n\r\nhello\r\n.\r\n")
+			if took := time.Since(began); err != nil || r.Code != 250 || took > 3500*time.Millisecond {
+				t.Errorf("add_header = %v: %v, %v after %v", header, r, err, took)
+			}
+			if err := g.Resume(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 	t.Run("dead", func(t *testing.T) {
 		if err := g.Kill(soon(t)); err != nil {
 			t.Fatal(err)
