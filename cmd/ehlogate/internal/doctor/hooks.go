@@ -32,7 +32,7 @@ func (e *exam) hooks(v view, asks bool) {
 	}
 	var in []string
 	for _, param := range append(slices.Clip(restrictions), words(v.get("smtpd_restriction_classes"))...) {
-		if ours, _ := e.split(v, param, v.get(param)); len(ours) > 0 {
+		if gate, _ := e.split(v, param, v.get(param)); len(gate) > 0 {
 			in = append(in, param)
 		}
 	}
@@ -113,7 +113,7 @@ func (e *exam) avoid(v view, param string, mail bool) (how string) {
 		return ""
 	}
 	for _, entry := range entries(v.get(param)) {
-		if e.asksUs(v, param, entry) {
+		if e.asksEhlogate(v, param, entry) {
 			break
 		}
 		if word := strings.ToLower(entry); strings.HasPrefix(word, "permit") || strings.HasPrefix(word, "check_") {
@@ -140,12 +140,12 @@ func (e *exam) unreached(v view, name, param string, ask func(view) []Write) {
 func (e *exam) replaced(v view) {
 	for _, param := range append(slices.Clip(restrictions), smtpdMilters, smtpdFilter, smtpdMaps) {
 		value, set := v.svc.Params[param]
-		ours, own := e.split(v, param, value)
+		gate, own := e.split(v, param, value)
 		gone, _ := e.split(v, param, v.svc.Earlier[param])
 		if strings.HasPrefix(v.svc.Earlier[param], "$ehlogate_") { // postconf -n leaves a parameter out that is not in use
 			gone = entries(v.svc.Earlier[param])
 		}
-		if len(gone) > 0 && len(ours) == 0 {
+		if len(gone) > 0 && len(gate) == 0 {
 			e.add(Finding{
 				ID: "setting-replaced", Severity: Warning, Place: v.place(param),
 				What:  fmt.Sprintf("-o %s is there twice, and the first is not in force: %s", param, strings.Join(gone, ", ")),
@@ -155,7 +155,7 @@ func (e *exam) replaced(v view) {
 			continue
 		}
 		_, lost := e.split(v, param, v.pf.Main[param])
-		if !set || len(ours) == 0 || len(own) > 0 || len(lost) == 0 {
+		if !set || len(gate) == 0 || len(own) > 0 || len(lost) == 0 {
 			continue
 		}
 		f := Finding{
@@ -163,7 +163,7 @@ func (e *exam) replaced(v view) {
 			What: fmt.Sprintf("%s of main.cf is not in force here: %s", param, strings.Join(lost, ", ")),
 			Why:  "A -o line replaces the setting of main.cf; it does not add to it.",
 		}
-		writes := []Write{v.option(param, beside(param, ours, lost))}
+		writes := []Write{v.option(param, beside(param, gate, lost))}
 		switch param {
 		case smtpdMaps:
 			if len(lost) > 1 {
@@ -183,8 +183,8 @@ func (e *exam) replaced(v view) {
 // beside is a setting that has both ehlogate's entries and the operator's. One table beside another is asked by unionmap,
 // which gives what either says; of several, as in smtpd_discard_ehlo_keyword_address_maps, the first that knows a client
 // decides.
-func beside(param string, ours, own []string) string {
-	value := strings.Join(append(slices.Clip(ours), own...), ", ")
+func beside(param string, gate, own []string) string {
+	value := strings.Join(append(slices.Clip(gate), own...), ", ")
 	if len(own) == 1 && (param == smtpdMaps || param == smtpdFilter) {
 		return "unionmap:{" + value + "}"
 	}
@@ -223,10 +223,10 @@ func (e *exam) askPolicy(v view) []Write {
 
 // ask is the advice to have one smtpd ask ehlogate in a list setting, before what the operator has there. Where that is in
 // main.cf, it refers to a parameter that is empty for all other services. The settings that ask instead no longer do.
-func (e *exam) ask(v view, param, name, ours string, instead ...string) []Write {
-	main, here := inMain(), v.option(name, ours)
+func (e *exam) ask(v view, param, name, gate string, elsewhere ...string) []Write {
+	main, here, instead := inMain(), v.option(name, gate), ""
 	var more []Write
-	for _, p := range instead {
+	for _, p := range elsewhere {
 		value, set := v.svc.Params[p]
 		if !set {
 			value = v.pf.Main[p]
@@ -235,12 +235,12 @@ func (e *exam) ask(v view, param, name, ours string, instead ...string) []Write 
 		rest := strings.Join(own, ", ")
 		switch {
 		case p == param && set && len(own) > 0: // the operator's own -o line
-			here = v.option(p, ours+", "+rest)
-		case p == param && set:
-			here.In += ", in place of -o " + p
-			_, own = e.split(v, p, v.pf.Main[p])
-			fallthrough
+			here = v.option(p, gate+", "+rest)
 		case p == param:
+			if set {
+				instead += ", in place of -o " + p
+				_, own = e.split(v, p, v.pf.Main[p])
+			}
 			main.Lines = append([]string{name + " =", p + " = " + strings.Join(append([]string{"$" + name}, own...), ", ")}, main.Lines...)
 		case len(found) == 0:
 		case !set:
@@ -248,12 +248,13 @@ func (e *exam) ask(v view, param, name, ours string, instead ...string) []Write 
 		case len(own) > 0:
 			more = append(more, v.option(p, rest))
 		default:
-			here.In += ", in place of -o " + p
+			instead += ", in place of -o " + p
 		}
 	}
 	if len(main.Lines) > 0 {
 		more = append(more, main)
 	}
+	here.In += instead
 	return append(more, here)
 }
 
@@ -278,19 +279,20 @@ func (e *exam) address(v view, proto string) string {
 
 // split takes the entries of a list setting apart: those by which ehlogate is asked, and the operator's own. They are as
 // written, without those that are empty for this service.
-func (e *exam) split(v view, param, value string) (ours, own []string) {
+func (e *exam) split(v view, param, value string) (gate, own []string) {
+	x := v.expander() // one for all entries, for its limits
 	for _, item := range entries(value) {
 		if name, ok := strings.CutPrefix(item, "unionmap:"); ok {
 			if inner, n := balanced(name); n > 0 {
 				o, rest := e.split(v, param, inner)
-				ours, own = append(ours, o...), append(own, rest...)
+				gate, own = append(gate, o...), append(own, rest...)
 				continue
 			}
 		}
-		expanded := entries(v.expand(item))
+		expanded := entries(x.expand(item, 0))
 		n := 0
-		for _, x := range expanded {
-			if e.asksUs(v, param, x) {
+		for _, entry := range expanded {
+			if e.asksEhlogate(v, param, entry) {
 				n++
 			}
 		}
@@ -298,13 +300,13 @@ func (e *exam) split(v view, param, value string) (ours, own []string) {
 		case n == 0 && len(expanded) > 0:
 			own = append(own, item)
 		case n > 0 && n == len(expanded):
-			ours = append(ours, item)
+			gate = append(gate, item)
 		case n > 0: // a reference to both
 			o, rest := e.split(v, param, strings.Join(expanded, ", "))
-			ours, own = append(ours, o...), append(own, rest...)
+			gate, own = append(gate, o...), append(own, rest...)
 		}
 	}
-	return ours, own
+	return gate, own
 }
 
 // entries splits a list; a policy service stays behind its keyword.
@@ -319,8 +321,8 @@ func entries(value string) []string {
 	return out
 }
 
-// asksUs reports whether one entry of a list setting asks ehlogate.
-func (e *exam) asksUs(v view, param, entry string) bool {
+// asksEhlogate reports whether one entry of a list setting asks ehlogate.
+func (e *exam) asksEhlogate(v view, param, entry string) bool {
 	proto := policyProto
 	switch param {
 	case smtpdMaps, smtpdFilter, screenMaps, screenFilter:

@@ -98,9 +98,6 @@ func (pf *Postfix) domain() string {
 // get gives a setting with all references expanded.
 func (v view) get(name string) string { return strings.TrimSpace(v.expander().value(name, 0)) }
 
-// expand expands the references in a part of a setting.
-func (v view) expand(text string) string { return v.expander().expand(text, 0) }
-
 func (v view) expander() *expander {
 	return &expander{lookup: func(name string) string { value, _, _ := v.raw(name); return value }}
 }
