@@ -19,8 +19,8 @@ import (
 // deliver is a message with nothing before it. DATA and BDAT stand for the command and the message or a part of it.
 const deliverOne = "MAIL FROM:<a@client.example>; RCPT TO:<b@stage.test>; DATA"
 
-// orders are ways to deliver a message: commands, with "; " between them. ADDRESS is the client's address.
-var orders = map[string]string{
+// commandOrders are ways to deliver a message: commands, with "; " between them. ADDRESS is the client's address.
+var commandOrders = map[string]string{
 	"no HELO":             deliverOne,
 	"HELO":                "HELO client.example; " + deliverOne,
 	"EHLO":                "EHLO client.example; " + deliverOne,
@@ -56,8 +56,8 @@ var orders = map[string]string{
 // marks makes each message one of a kind.
 var marks atomic.Int64
 
-// strictLocal must use TLS.
-const strictLocal = "127.0.0.77"
+// mustTLS must use TLS.
+const mustTLS = "127.0.0.77"
 
 // play has a client of that address send the commands, one after the other or all at once. It returns the codes of all
 // replies, and whether a message was taken.
@@ -147,7 +147,7 @@ func exampleOptions(t *testing.T) map[string]string {
 // examples/postfix: without TLS none delivers, and no other client is affected.
 func TestOrders(t *testing.T) {
 	t.Parallel()
-	g := newGate(t, "orders", "", nil, enforceLists, map[string]string{"strict.list": strictLocal + "\n", "deny.list": "192.0.2.0/24\n"})
+	g := newGate(t, "orders", "", nil, enforceLists, map[string]string{"strict.list": mustTLS + "\n", "deny.list": "192.0.2.0/24\n"})
 	options := exampleOptions(t)
 	var services []stage.Service
 	for _, delay := range []string{"yes", "no"} {
@@ -161,7 +161,7 @@ func TestOrders(t *testing.T) {
 		Main: "ehlogate_policy =\nehlogate_milter =\nsmtpd_sender_restrictions = $ehlogate_policy\nsmtpd_milters = $ehlogate_milter\nin_flow_delay = 0\n",
 	})
 	delivered := 0
-	for name, order := range orders {
+	for name, order := range commandOrders {
 		for _, delay := range []string{"yes", "no"} {
 			for _, atOnce := range []bool{false, true} {
 				what := fmt.Sprintf("%s, smtpd_delay_reject = %s, at once: %v", name, delay, atOnce)
@@ -170,7 +170,7 @@ func TestOrders(t *testing.T) {
 					delivered++
 				}
 				for _, hook := range []string{"policy", "milter"} {
-					if codes, taken := play(t, p.Addr(hook+delay), order, strictLocal, false, atOnce); taken {
+					if codes, taken := play(t, p.Addr(hook+delay), order, mustTLS, false, atOnce); taken {
 						t.Errorf("%s, %s: delivered without TLS: %v", hook, what, codes)
 					}
 					if codes, _ := play(t, p.Addr(hook+delay), order, unlisted, false, atOnce); !slices.Equal(codes, want) {
@@ -178,13 +178,13 @@ func TestOrders(t *testing.T) {
 					}
 				}
 				want, _ = play(t, p.Addr("plain"+delay), order, unlisted, true, atOnce)
-				if codes, _ := play(t, p.Addr("policy"+delay), order, strictLocal, true, atOnce); !slices.Equal(codes, want) {
+				if codes, _ := play(t, p.Addr("policy"+delay), order, mustTLS, true, atOnce); !slices.Equal(codes, want) {
 					t.Errorf("%s: with TLS: %v, want %v", what, codes, want)
 				}
 			}
 		}
 	}
-	if all := 4 * len(orders); delivered < all*3/4 {
+	if all := 4 * len(commandOrders); delivered < all*3/4 {
 		t.Errorf("only %d of %d orders deliver at all", delivered, all)
 	}
 }
@@ -192,7 +192,7 @@ func TestOrders(t *testing.T) {
 // TestHooks asks the policy service in each restriction list, and compares which a client can avoid with what doctor says.
 func TestHooks(t *testing.T) {
 	t.Parallel()
-	g := newGate(t, "hooks", "", nil, enforceLists, map[string]string{"strict.list": strictLocal + "\n", "deny.list": "192.0.2.0/24\n"})
+	g := newGate(t, "hooks", "", nil, enforceLists, map[string]string{"strict.list": mustTLS + "\n", "deny.list": "192.0.2.0/24\n"})
 	policy := g.ports(exampleOptions(t)["ehlogate_policy"])
 	var services []stage.Service
 	for _, list := range []string{"client", "helo", "sender", "relay", "recipient", "data", "end_of_data", "etrn"} {
@@ -211,7 +211,7 @@ func TestHooks(t *testing.T) {
 	milter := g.ports(exampleOptions(t)["ehlogate_milter"])
 	for name, options := range map[string]map[string]string{
 		"milter":     {"smtpd_milters": milter},
-		"miltermaps": {"smtpd_milters": milter, "smtpd_milter_maps": "inline:{ { " + strictLocal + " = DISABLE } }"},
+		"miltermaps": {"smtpd_milters": milter, "smtpd_milter_maps": "inline:{ { " + mustTLS + " = DISABLE } }"},
 		"first":      {"smtpd_sender_restrictions": policy + ", permit_mynetworks"},
 		"access":     {"smtpd_sender_restrictions": "check_sender_access inline:{ { a@client.example = OK } }, " + policy},
 		"networks":   {"smtpd_recipient_restrictions": "permit_mynetworks, " + policy},
@@ -238,9 +238,9 @@ func TestHooks(t *testing.T) {
 			return (f.ID == "policy-skipped" || f.ID == "milter-skipped") && f.Service == port+" inet"
 		})
 		var escapes []string
-		for name, order := range orders {
+		for name, order := range commandOrders {
 			for _, atOnce := range []bool{false, true} {
-				if _, taken := play(t, p.Addr(s.Name), order, strictLocal, false, atOnce); taken {
+				if _, taken := play(t, p.Addr(s.Name), order, mustTLS, false, atOnce); taken {
 					escapes = append(escapes, name)
 				}
 			}
