@@ -12,9 +12,9 @@ import (
 // How the lists are followed
 //
 // The files of all lists are looked at four times a second, and more often while
-// they change: a few stat(2), which miss nothing, as notifications do (package
-// lists/file, Settling). What is in force is replaced when a look shows a change
-// that is complete.
+// they change. A look is a few stat(2). Notifications would miss changes (see
+// Settling in package lists/file). What is in force is replaced when a look shows
+// a change that is complete.
 //
 // Edits of several lists take effect as they were made. An edit is read only
 // when two looks in a row saw the same of all lists: between them the disk was
@@ -75,6 +75,9 @@ func (e *Engine) follow(ctx context.Context) (pause time.Duration) {
 		}
 	}
 	took := e.lookAt(ctx, all, e.times.hung)
+	if ctx.Err() != nil {
+		return 0
+	}
 	pause = max(e.pause(), min(lookShare*min(took, e.looked), longestPause))
 	e.looked = took
 	e.age()
@@ -145,8 +148,8 @@ func (e *Engine) update(ctx context.Context) {
 	e.tell(ready)
 }
 
-// sort gives the lists among all that are to be read and can be, and those
-// whose state is not certain yet.
+// sort returns the lists among all that are to be read and can be, and those with
+// a state that is not certain yet.
 func (e *Engine) sort(all []*tracked, now time.Time, wanted func(*tracked, time.Time) bool) (ready, waiting []*tracked) {
 	for _, t := range all {
 		switch {

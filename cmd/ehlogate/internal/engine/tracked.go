@@ -92,7 +92,9 @@ func (t *tracked) endLook(ctx context.Context, now time.Time) (took time.Duratio
 		select {
 		case got = <-t.looks:
 		case <-ctx.Done():
-			t.blocked = errHung(t.source.Spec().Patterns[0])
+			if ctx.Err() == context.DeadlineExceeded {
+				t.blocked = errHung(t.source.Spec().Patterns[0])
+			}
 			return 0
 		}
 	}
@@ -114,7 +116,7 @@ func (t *tracked) endLook(ctx context.Context, now time.Time) (took time.Duratio
 	return got.took
 }
 
-// errHung is the reason for a file whose file system does not answer.
+// errHung is the reason for a file on a file system that does not answer.
 func errHung(name string) error {
 	return file.UnreadError{Problem: file.Problem{File: name, Msg: "the file system does not answer",
 		Hint: "see whether its device or server is there; the list is read again when it answers"}}
