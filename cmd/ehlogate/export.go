@@ -64,11 +64,10 @@ A table that the policy cannot be put into is refused, with what is in the way,
 and what was exported before stays: a list that is not loaded, or whose pattern
 matches no file; entries about host or HELO names (--without-names leaves those
 out); lists by DNS and default = "shed" (--without-dns decides as the daemon does
-while no list by DNS answers, so that an allow list among them has every client
-offered STARTTLS that no list before it holds, but for addresses about which none
-is asked: private, multicast and the like). A table does not learn of a promise
-that a domain makes later, so with
-[guard] domains it suppresses by your own list files only. Entries with until=
+while no list by DNS answers: if an allow list is one by DNS, every client that no
+earlier list holds is offered STARTTLS, except private and multicast addresses). A
+table does not learn of a promise that a domain makes later, so with [guard]
+domains it suppresses by your own list files only. Entries with until=
 are looked at as of now; the table says until when it is exact.`,
 		Example: `  ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr && postfix reload
   ehlogate export --format exim-hosts -o /etc/exim4/ehlogate.hosts

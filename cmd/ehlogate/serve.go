@@ -55,11 +55,12 @@ in the config. Without either it listens on loopback:
     milter     127.0.0.1:10044   Postfix, Sendmail, likewise
     http       127.0.0.1:10045   /healthz /metrics /api/v1/{decision,lists,reputation}
 
-What is spoken on a socket that systemd holds is said by FileDescriptorName= of
-its unit, or by its address in [listen], or by the name of its file.
+For sockets passed by systemd, FileDescriptorName= of the unit selects the
+protocol; else the address in [listen], else the file name.
 
-Changes of list files take effect by themselves. SIGHUP reads config and lists
-again; what is broken is reported and the old stays. SIGTERM ends it.
+Edits of list files take effect by themselves. SIGHUP reads config and lists
+again: a config with an error is refused as a whole, and a list with an error
+stays as it was. SIGTERM ends it.
 
 A list that cannot be loaded does not stop the start. A config that cannot be
 used does, with exit code 78; a socket that cannot be opened with 1, but if

@@ -45,6 +45,10 @@ var notRun = map[string]struct{ instead, why string }{
 	"ehlogate doctor --saved copies-of-mx1 -c mx1.toml":                                  {"cp /etc/ehlogate/ehlogate.toml mx1.toml && cp /etc/postfix/ehlogate* /etc/ehlogate/lists/* DIR && ehlogate doctor --saved DIR -c mx1.toml", "the directory is that of the step before"},
 	`ehlogate export --format postfix-cidr -o FILE --if-changed --then "postfix reload"`: {`ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr --if-changed --then "postfix reload"`, "FILE is any table"},
 
+	"postconf -PX smtp/inet/smtpd_discard_ehlo_keyword_address_maps": {
+		"postconf -PX smtp/inet/smtpd_discard_ehlo_keyword_address_maps && postconf -P 'smtp/inet/smtpd_discard_ehlo_keyword_address_maps=memcache:$config_directory/ehlogate.cf'",
+		"the steps behind it need the map"},
+
 	"ehlogate export": {"", "names the command"},
 
 	"ehlogate doctor --exim /etc/exim4/exim4.conf":                     {"ehlogate doctor --exim /usr/share/doc/ehlogate/examples/exim/ehlogate.conf", "Debian has Postfix or Exim"},
