@@ -3,6 +3,7 @@ package file
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,11 +19,11 @@ import (
 // that cannot be read is an error: what is in it is not known. Hidden files and
 // directories are not taken unless the pattern says so: editors keep their own
 // under such names.
-func expand(patterns []string) ([]string, error) {
+func expand(patterns []string, io *Activity) ([]string, error) {
 	var out []string
 	seen := make(map[string]bool)
 	for _, pattern := range patterns {
-		names, err := glob(pattern)
+		names, err := glob(pattern, io)
 		if err != nil {
 			return nil, err
 		}
@@ -38,7 +39,7 @@ func expand(patterns []string) ([]string, error) {
 
 // glob expands an absolute pattern, one part of the path after the other.
 // filepath.Glob would keep silent about what it cannot read.
-func glob(pattern string) ([]string, error) {
+func glob(pattern string, io *Activity) ([]string, error) {
 	parts := strings.Split(strings.TrimPrefix(filepath.Clean(pattern), "/"), "/")
 	found, wild := []string{"/"}, false
 	for i, part := range parts {
@@ -48,7 +49,10 @@ func glob(pattern string) ([]string, error) {
 			if isPlain {
 				name := filepath.Join(dir, plain)
 				if wild { // a name behind a wildcard may be in some directories only
-					if _, err := os.Lstat(name); isAbsent(err) {
+					end := io.begin(name)
+					_, err := os.Lstat(name)
+					end()
+					if isAbsent(err) {
 						continue
 					} else if err != nil {
 						return nil, err
@@ -57,7 +61,9 @@ func glob(pattern string) ([]string, error) {
 				next = append(next, name)
 				continue
 			}
+			end := io.begin(dir)
 			entries, err := os.ReadDir(dir) // sorted
+			end()
 			if wild && isAbsent(err) {
 				continue // a file, or gone by now
 			} else if err != nil {
@@ -107,8 +113,8 @@ func Literal(name string) string {
 
 // open opens a regular file for reading. It does not wait, as opening a named
 // pipe would.
-func open(name string, io *Activity) (*watchedFile, fs.FileInfo, error) {
-	defer io.begin(name)()
+func open(name string, activity *Activity) (*watchedFile, fs.FileInfo, error) {
+	defer activity.begin(name)()
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, err
@@ -121,7 +127,21 @@ func open(name string, io *Activity) (*watchedFile, fs.FileInfo, error) {
 		f.Close()
 		return nil, nil, err
 	}
-	return &watchedFile{f, io}, info, nil
+	return &watchedFile{f, activity}, info, nil
+}
+
+// ReadFile returns the content of a regular file of at most max bytes.
+func ReadFile(name string, max int64) ([]byte, error) {
+	f, _, err := open(name, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err == nil && int64(len(text)) > max {
+		err = &fs.PathError{Op: "read", Path: name, Err: kindError(fmt.Sprintf("one of more than %d bytes", max))}
+	}
+	return text, err
 }
 
 // kindError says what a file is that is no regular one.
@@ -152,6 +172,12 @@ func fileProblem(name string, err error) Problem {
 		p.Hint = "create it (a comment alone makes an empty list), or correct files = [...]"
 	case os.IsPermission(err):
 		p.Hint = "make it and the directories above it readable for the user that ehlogate runs as"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		p.Hint = "raise the limit of open files (systemd: LimitNOFILE=); it is tried again until it can be read"
+	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.ESTALE):
+		p.Hint = "see what the kernel says of its device or server (dmesg); it is tried again until it can be read"
+	case errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, syscall.ENXIO):
+		p.Hint = "put a regular file in its place, or correct files = [...]"
 	case strings.HasSuffix(p.Msg, "a directory"):
 		p.Hint = "for all lists in it write " + filepath.Join(p.File, "*.list")
 	}

@@ -29,7 +29,7 @@ func TestExpand(t *testing.T) {
 		"x[[]1].list":    "x[1].list",
 		"none*":          "",
 	} {
-		got, err := expand([]string{filepath.Join(Literal(dir), pattern)})
+		got, err := expand([]string{filepath.Join(Literal(dir), pattern)}, nil)
 		for i := range got {
 			got[i] = strings.TrimPrefix(got[i], dir+"/")
 		}
@@ -38,11 +38,11 @@ func TestExpand(t *testing.T) {
 		}
 	}
 	for _, pattern := range []string{"none/*.list", "a.list/*", "[", `x\`} {
-		if got, err := expand([]string{filepath.Join(dir, pattern)}); err == nil {
+		if got, err := expand([]string{filepath.Join(dir, pattern)}, nil); err == nil {
 			t.Errorf("%s: %q and no error", pattern, got)
 		}
 	}
-	twice, err := expand([]string{filepath.Join(dir, "b.list"), dir + "//b.list", filepath.Join(dir, "*.list")})
+	twice, err := expand([]string{filepath.Join(dir, "b.list"), dir + "//b.list", filepath.Join(dir, "*.list")}, nil)
 	if err != nil || len(twice) != 3 {
 		t.Errorf("got %q, %v", twice, err)
 	}

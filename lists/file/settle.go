@@ -21,11 +21,14 @@ type Settling struct {
 	previous Files                // at the look before
 	since    map[string]time.Time // when each file was first seen as it is
 	unrest   time.Time            // since when the files differ from those taken in; zero: they do not
+
+	changed int // number of the last look that saw another state than the one before it
+	rested  int // number of the last look that saw the state taken in
 }
 
-// Look takes down the state of the files at now. taken is the state that the
-// list in force was read from.
-func (s *Settling) Look(files, taken Files, now time.Time) {
+// Look takes down the state of the files that look number n saw at now. taken
+// is the state that the list in force was read from.
+func (s *Settling) Look(files, taken Files, now time.Time, n int) {
 	first := s.since == nil
 	since := make(map[string]time.Time, len(files.stamps))
 	for name, st := range files.stamps {
@@ -49,10 +52,13 @@ func (s *Settling) Look(files, taken Files, now time.Time) {
 			since[name] = s.since[name]
 		}
 	}
+	if first || !files.Equal(s.files) {
+		s.changed = n
+	}
 	s.previous, s.files, s.since = s.files, files, since
 	switch {
 	case files.Equal(taken):
-		s.unrest = time.Time{}
+		s.unrest, s.rested = time.Time{}, n
 	case s.unrest.IsZero():
 		s.unrest = now
 	}
@@ -71,19 +77,22 @@ func (s *Settling) Changed() time.Time { return s.unrest }
 // restless than if the change had been seen at now.
 func (s *Settling) Moved(now time.Time) { s.unrest = now }
 
-// LastChange is when a look last saw a file that was not as at the look before.
-func (s *Settling) LastChange() (last time.Time) {
-	for _, t := range s.since {
-		if t.After(last) {
-			last = t
-		}
-	}
-	return last
+// ChangedAt is the number of the last look that saw another state than the look
+// before it.
+func (s *Settling) ChangedAt() int { return s.changed }
+
+// RestedAt is the number of the last look that saw the state taken in.
+func (s *Settling) RestedAt() int { return s.rested }
+
+// IsRestless reports whether the files have gone on changing for so long that they
+// are to be read as they are.
+func (s *Settling) IsRestless(now time.Time) bool {
+	return !s.unrest.IsZero() && now.Sub(s.unrest) >= s.Restless
 }
 
 // Settled reports whether what differs between the files and taken is complete.
 func (s *Settling) Settled(taken Files, now time.Time) bool {
-	if !s.unrest.IsZero() && now.Sub(s.unrest) >= s.Restless {
+	if s.IsRestless(now) {
 		return true
 	}
 	for name, since := range s.since {

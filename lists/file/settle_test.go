@@ -13,6 +13,7 @@ type settling struct {
 	dir   string
 	taken Files
 	now   time.Time
+	n     int
 	Settling
 }
 
@@ -30,7 +31,8 @@ func (s *settling) path(name string) string { return filepath.Join(s.dir, name) 
 // look looks 100 ms later than before.
 func (s *settling) look() {
 	s.now = s.now.Add(100 * time.Millisecond)
-	s.Look(Look([]string{filepath.Join(Literal(s.dir), "*.list")}), s.taken, s.now)
+	s.n++
+	s.Look(Look([]string{filepath.Join(Literal(s.dir), "*.list")}, nil), s.taken, s.now, s.n)
 }
 
 // after looks n times and reports whether the files were settled at each look but
@@ -150,7 +152,7 @@ func TestSettledFirst(t *testing.T) {
 	now := time.Now()
 	look := func() bool {
 		now = now.Add(time.Millisecond)
-		s.Look(Look([]string{filepath.Join(Literal(dir), "*.list")}), Files{}, now)
+		s.Look(Look([]string{filepath.Join(Literal(dir), "*.list")}, nil), Files{}, now, 1)
 		return s.Settled(Files{}, now)
 	}
 	if first, second := look(), look(); first || second {

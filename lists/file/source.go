@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"time"
 
 	"ehlogate/lists"
@@ -91,7 +92,7 @@ func New(spec Spec, clock func() time.Time) *Source {
 // place of s. The error is that of its State.
 func (s *Source) Load() (*Source, error) {
 	for try := 1; ; try++ {
-		next, err := s.Next(Look(s.spec.Patterns), nil)
+		next, err := s.Next(Look(s.spec.Patterns, nil), nil, false)
 		if err == nil {
 			return next, next.state.Fault()
 		}
@@ -144,11 +145,13 @@ func (s *Source) Files() Files { return s.files }
 // table of s, and State().Err has the mistake; if they cannot be read, likewise
 // with Unread, and the files do not count as taken in. The error is
 // [MovingError] if they are no longer, or not for the time of the reading, as
-// they were. io, which may be nil, shows whether the file system hangs.
-func (s *Source) Next(files Files, io *Activity) (*Source, error) {
+// they were. io, which may be nil, shows whether the file system hangs. If the
+// files are restless, something may be appended to them meanwhile: they are read
+// as far as the look saw them.
+func (s *Source) Next(files Files, io *Activity, restless bool) (*Source, error) {
 	now := s.clock()
 	taken := files.written(time.Now())
-	t, err := readOnce(s.spec, files, io, func(string, *Item) {})
+	t, err := readOnce(s.spec, files, io, restless, func(string, *Item) {})
 	var moving MovingError
 	if errors.As(err, &moving) {
 		return nil, err
@@ -262,7 +265,7 @@ func Read(spec Spec) (*Table, error) {
 func read(spec Spec, begin func(), each func(file string, it *Item)) (*Table, error) {
 	for try := 1; ; try++ {
 		begin()
-		t, err := readOnce(spec, Look(spec.Patterns), nil, each)
+		t, err := readOnce(spec, Look(spec.Patterns, nil), nil, false, each)
 		var moving MovingError
 		var unread UnreadError
 		switch {
@@ -279,7 +282,7 @@ func read(spec Spec, begin func(), each func(file string, it *Item)) (*Table, er
 
 // readOnce reads the files as they were at a look. Its errors are *Problems,
 // MovingError and UnreadError.
-func readOnce(spec Spec, files Files, io *Activity, each func(file string, it *Item)) (*Table, error) {
+func readOnce(spec Spec, files Files, io *Activity, restless bool, each func(file string, it *Item)) (*Table, error) {
 	var all Problems
 	if err := files.Err(); err != nil {
 		return nil, Unread("", files.err)
@@ -288,7 +291,7 @@ func readOnce(spec Spec, files Files, io *Activity, each func(file string, it *I
 	}
 	b := builder{max: spec.MaxEntries}
 	for _, name := range files.names {
-		err := readFile(name, files.stamps[name], spec, io, func(lines int) { b.file(name, lines) }, func(it *Item) error {
+		err := readFile(name, files.stamps[name], spec, io, restless, func(lines int) { b.file(name, lines) }, func(it *Item) error {
 			each(name, it)
 			return b.add(it)
 		})
@@ -327,7 +330,18 @@ func Unread(name string, err error) error { return UnreadError{fileProblem(name,
 
 // IsContent reports whether an error of the file system is about what is there,
 // which stays until it is changed, and not about reading it.
-func IsContent(err error) bool { return isAbsent(err) || errors.As(err, new(kindError)) }
+func IsContent(err error) bool {
+	for _, e := range []error{syscall.ELOOP, syscall.ENAMETOOLONG, syscall.ENXIO, syscall.EISDIR} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return isAbsent(err) || errors.As(err, new(kindError))
+}
+
+// maxSize is the size of a file, in bytes, from which on it is no list: 20 million
+// entries with notes of a hundred bytes are less.
+const maxSize = 4 << 30
 
 // tooFew is the problem of a list with only n entries.
 func tooFew(spec Spec, files []string, n int) Problem {
@@ -341,8 +355,8 @@ func tooFew(spec Spec, files []string, n int) Problem {
 
 // readFile says how many lines there are before it gives the first entry. at is
 // the file's stamp at the look.
-func readFile(name string, at stamp, spec Spec, io *Activity, begin func(lines int), each func(*Item) error) error {
-	f, info, err := open(name, io)
+func readFile(name string, at stamp, spec Spec, activity *Activity, restless bool, begin func(lines int), each func(*Item) error) error {
+	f, info, err := open(name, activity)
 	if err != nil {
 		if isAbsent(err) != at.missing {
 			return MovingError(name)
@@ -350,10 +364,19 @@ func readFile(name string, at stamp, spec Spec, io *Activity, begin func(lines i
 		return err
 	}
 	defer f.Close()
-	if at.missing || !at.unreachable && stampOf(info).content != at.content {
+	begun := stampOf(info).content
+	moved := func(now content) bool { return now != begun && !(restless && now.grew(begun)) }
+	if at.missing || !at.unreachable && begun != at.content && !(restless && begun.grew(at.content)) {
 		return MovingError(name)
 	}
-	lines, err := countLines(f)
+	if begun.size > maxSize {
+		return &Problems{Total: 1, First: []Problem{{File: name, Msg: fmt.Sprintf("the file has more than %d GiB", maxSize>>30), Hint: "is this a list file?"}}}
+	}
+	size := begun.size
+	if restless && !at.unreachable {
+		size = at.size
+	}
+	lines, err := countLines(f, size)
 	if err != nil {
 		return err
 	}
@@ -362,10 +385,11 @@ func readFile(name string, at stamp, spec Spec, io *Activity, begin func(lines i
 	if spec.Format != nil {
 		parse = spec.Format.Parse
 	}
-	parseErr := parse(f, name, spec.Rules, each)
+	parseErr := parse(io.LimitReader(f, int64(size)), name, spec.Rules, each)
 	// Not the ctime: the file may have been replaced by now, which leaves its
 	// content as it was.
-	if after, err := f.Stat(); err != nil || stampOf(after).content != stampOf(info).content {
+	after, err := f.Stat()
+	if err != nil || moved(stampOf(after).content) || parseErr != nil && uint64(after.Size()) > size { // which may have cut a line
 		return MovingError(name)
 	}
 	return parseErr
@@ -373,10 +397,10 @@ func readFile(name string, at stamp, spec Spec, io *Activity, begin func(lines i
 
 // countLines says how many lines a file has, in a hundredth of the time that
 // it takes to read them, and so that what they are read into need not grow.
-func countLines(f *watchedFile) (n int, err error) {
-	buf := make([]byte, readSize)
+func countLines(f *watchedFile, size uint64) (n int, err error) {
+	r, buf := io.LimitReader(f, int64(size)), make([]byte, readSize)
 	for {
-		got, err := f.Read(buf)
+		got, err := r.Read(buf)
 		n += bytes.Count(buf[:got], []byte("\n"))
 		if err == io.EOF {
 			_, err = f.Seek(0, io.SeekStart)

@@ -29,7 +29,7 @@ func write(t *testing.T, name, text string) {
 // load lets s be what its files say now, once their stamps tell them from any
 // later state.
 func load(s **Source) (err error) {
-	for f := Look((*s).spec.Patterns); !f.written(time.Now()).Equal(f); f = Look((*s).spec.Patterns) {
+	for f := Look((*s).spec.Patterns, nil); !f.written(time.Now()).Equal(f); f = Look((*s).spec.Patterns, nil) {
 		time.Sleep(time.Millisecond) // polls a condition
 	}
 	*s, err = (*s).Load()
@@ -37,7 +37,7 @@ func load(s **Source) (err error) {
 }
 
 // changed reports whether the files of s differ from those it was read from.
-func changed(s *Source) bool { return !s.Files().Equal(Look(s.spec.Patterns)) }
+func changed(s *Source) bool { return !s.Files().Equal(Look(s.spec.Patterns, nil)) }
 
 func must(t *testing.T, err error) {
 	t.Helper()

@@ -17,13 +17,15 @@ type Files struct {
 	err    error // why the names are not known
 }
 
-// Look returns the state of the files that patterns name now. It reads no
-// file; it may hang as long as the file system does.
-func Look(patterns []string) Files {
-	names, err := expand(patterns)
+// Look returns the state of the files that patterns name now. It reads no file.
+// io, which may be nil, shows whether the file system hangs.
+func Look(patterns []string, io *Activity) Files {
+	names, err := expand(patterns, io)
 	f := Files{names: names, stamps: make(map[string]stamp), err: err}
 	for _, name := range names {
+		end := io.begin(name)
 		info, err := os.Stat(name)
+		end()
 		switch {
 		case err == nil:
 			f.stamps[name] = stampOf(info)
@@ -82,6 +84,12 @@ type content struct {
 func stampOf(info fs.FileInfo) stamp {
 	st := info.Sys().(*syscall.Stat_t)
 	return stamp{content: content{dev: uint64(st.Dev), ino: st.Ino, size: uint64(st.Size), mtime: st.Mtim.Nano()}, ctime: st.Ctim.Nano()}
+}
+
+// grew reports whether a file with the content c may be one with the content old
+// to which something was appended.
+func (c content) grew(old content) bool {
+	return c.dev == old.dev && c.ino == old.ino && c.size >= old.size
 }
 
 // clockTick bounds the resolution of a file's times: two writes within it may

@@ -61,15 +61,15 @@ func TestMoving(t *testing.T) {
 		write(t, name, "192.0.2.1\n")
 		write(t, name+".new", "192.0.2.2\n")
 		s := New(Spec{Patterns: []string{name}}, time.Now)
-		files := Look(s.spec.Patterns)
+		files := Look(s.spec.Patterns, nil)
 		must(t, change(name))
-		if next, err := s.Next(files, nil); next != nil || !errors.As(err, new(MovingError)) {
+		if next, err := s.Next(files, nil, false); next != nil || !errors.As(err, new(MovingError)) {
 			t.Errorf("%s: %v", what, err)
 		}
-		gone := Look([]string{name + ".none"})
+		gone := Look([]string{name + ".none"}, nil)
 		write(t, name+".none", "192.0.2.3\n")
 		s = New(Spec{Patterns: []string{name + ".none"}}, time.Now)
-		if next, err := s.Next(gone, nil); next != nil || !errors.As(err, new(MovingError)) {
+		if next, err := s.Next(gone, nil, false); next != nil || !errors.As(err, new(MovingError)) {
 			t.Errorf("created: %v", err)
 		}
 	}
@@ -77,9 +77,9 @@ func TestMoving(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "a.list")
 	write(t, name, "192.0.2.1\n")
 	s := New(Spec{Patterns: []string{name}}, time.Now)
-	files := Look(s.spec.Patterns)
+	files := Look(s.spec.Patterns, nil)
 	must(t, os.Chmod(name, 0o600))
-	if s, err := s.Next(files, nil); err != nil || status(s, "192.0.2.1") != lists.Held {
+	if s, err := s.Next(files, nil, false); err != nil || status(s, "192.0.2.1") != lists.Held {
 		t.Errorf("another mode: %v", err)
 	}
 }

@@ -19,6 +19,9 @@ import (
 	"ehlogate/policyd/delegation"
 )
 
+// maxFile is the size of a config file, in bytes, from which on it is none.
+const maxFile = 1 << 20
+
 // DefaultFile is read if no config is named and it exists.
 const DefaultFile = "/etc/ehlogate/ehlogate.toml"
 
@@ -186,7 +189,7 @@ func Load(name string) (*Config, error) {
 		}
 		name = DefaultFile
 	}
-	data, err := os.ReadFile(name)
+	data, err := file.ReadFile(name, maxFile)
 	if err != nil {
 		return nil, err
 	}

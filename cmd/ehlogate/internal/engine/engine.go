@@ -65,6 +65,8 @@ type Engine struct {
 	// What follows belongs to the goroutine of Run.
 	lists  []*tracked     // the lists of live that are made of files
 	reload *pendingReload // nil: none is under way
+	again  []func()       // reloads that were asked for meanwhile
+	looks  int            // so far
 	retry  time.Time      // when a reload is tried again that failed for an error of reading; zero: never
 	looked time.Duration  // what the last look took
 	large  bool           // a large list was read since the last publish
@@ -200,20 +202,40 @@ func (e *Engine) publish(live *Live) {
 	}
 }
 
-// beginReload reads the config. Its lists are read by follow, which ends the
-// reload: what they are to be replaced by must be complete first.
-func (e *Engine) beginReload(done func()) {
-	var dones []func()
+// beginReload begins to read the config, in a goroutine of its own since its file
+// system may hang. follow does the rest: lists must be complete before they are
+// read. A reload that is under way ends first.
+func (e *Engine) beginReload(done ...func()) {
 	if e.reload != nil {
-		dones = e.reload.done // which asked for a state that is older
+		e.again = append(e.again, done...)
+		return
 	}
-	if done != nil {
-		dones = append(dones, done)
+	e.reload = &pendingReload{done: done, begun: time.Now(), loads: make(chan configLoad, 1)}
+	load, result := e.load, e.reload.loads
+	go func() {
+		cfg, err := load()
+		result <- configLoad{cfg, err}
+	}()
+}
+
+// awaitConfig takes the config of a reload when it has been read.
+func (e *Engine) awaitConfig() {
+	r := e.reload
+	if r.config != nil {
+		return
 	}
-	e.reload = &pendingReload{done: dones}
-	old := e.Live().Config
-	cfg, err := e.load()
-	if err == nil && cfg.File == "" && old.File != "" {
+	var got configLoad
+	select {
+	case got = <-r.loads:
+	case <-time.After(e.times.busy):
+		if !r.hung && time.Since(r.begun) > e.times.hung {
+			r.hung = true
+			e.refused(errHung(e.Live().Config.File))
+		}
+		return
+	}
+	old, err := e.Live().Config, got.err
+	if err == nil && got.config.File == "" && old.File != "" {
 		err = fmt.Errorf("%s is gone", old.File)
 	}
 	if path := new(fs.PathError); errors.As(err, &path) && !file.IsContent(err) {
@@ -223,7 +245,17 @@ func (e *Engine) beginReload(done func()) {
 		e.endReload(err)
 		return
 	}
-	e.reload.config, e.reload.lists = cfg, e.track(cfg, e.lists)
+	r.config, r.lists = got.config, e.track(got.config, e.lists)
+}
+
+// refused counts and tells that a reload does not take place, if that is news.
+func (e *Engine) refused(err error) {
+	if before := e.ReloadError(); before != nil && before.Error() == err.Error() && errors.As(err, new(file.UnreadError)) {
+		return
+	}
+	e.reloadFailures.Add(1)
+	e.reloadError.Store(&err)
+	e.logProblems(e.log.WithField("config", e.Live().Config.File), err, "reload refused, the old config stays")
 }
 
 // Reload reads config and lists again, as Run does, for a caller without Run.
@@ -248,6 +280,10 @@ func (e *Engine) endReload(err error) {
 		for _, done := range r.done {
 			done()
 		}
+		if again := e.again; len(again) > 0 {
+			e.again = nil
+			e.beginReload(again...)
+		}
 	}()
 	if err != nil {
 		for _, t := range r.lists {
@@ -255,13 +291,8 @@ func (e *Engine) endReload(err error) {
 		}
 		if errors.As(err, new(file.UnreadError)) {
 			e.retry = time.Now().Add(reloadAgain)
-			if before := e.ReloadError(); before != nil && before.Error() == err.Error() {
-				return
-			}
 		}
-		e.reloadFailures.Add(1)
-		e.reloadError.Store(&err)
-		e.logProblems(e.log.WithField("config", e.Live().Config.File), err, "reload refused, the old config stays")
+		e.refused(err)
 		return
 	}
 	for _, t := range r.lists {

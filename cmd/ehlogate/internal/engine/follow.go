@@ -16,13 +16,14 @@ import (
 // Settling in package lists/file). What is in force is replaced when a look shows
 // a change that is complete.
 //
-// Edits of several lists take effect as they were made. An edit is read only
-// when two looks in a row saw the same of all lists: between them the disk was
-// in that state. Everything that differs from what is in force is then read
-// beside, and replaces it in one step. A change that is complete waits for one
-// of another list that was made before and may not be complete yet; but for no
-// longer than times.hold if that list goes on changing, and than times.hung if
-// its file system hangs.
+// Edits of several lists take effect as they were made. A look takes time, and may
+// see the second of two edits and not the first. So an edit is read only when two
+// looks in a row saw the same: between them the disk was in that state. Everything
+// that differs from what is in force is then read beside, and replaces it in one
+// step. A change that is complete waits for another list that has changed and is
+// not complete, unless a look began when this change was there already and the
+// other one was not. Exceptions are a list that goes on changing, for which others
+// wait no longer than times.hold, and one whose file system hangs.
 
 // times are the periods by which lists are followed.
 type times struct {
@@ -41,23 +42,33 @@ const (
 	// looks, however many files there are. Beyond that they become fewer, but
 	// not fewer than one in longestPause.
 	lookShare    = 50
-	longestPause = time.Second
+	busyShare    = 5 // while something changes
+	longestPause = 10 * time.Second
 	// startPatience is for how long a file system may hang at the start.
 	startPatience = 5 * time.Second
 	// reloadAgain is when a reload is tried again for which a file could not be
 	// read, which says nothing of its content.
 	reloadAgain = time.Second
-	// reloadPatience is how long a reload waits for lists that cannot be read
-	// since they keep changing.
+	// reloadPatience is how long a reload waits for lists that are new in it and
+	// keep changing.
 	reloadPatience = 10 * time.Second
 )
 
 // pendingReload is a config that is to replace the present one.
 type pendingReload struct {
 	done   []func()
-	since  time.Time // the first look; zero: there was none
+	begun  time.Time
+	loads  chan configLoad // not nil: the config is being read
+	hung   bool            // which takes long, and was told
+	first  int             // number of the first look after the config was read; 0: there was none
+	since  time.Time       // its time
 	config *config.Config
 	lists  []*tracked
+}
+
+type configLoad struct {
+	config *config.Config
+	err    error
 }
 
 // follow looks at the files of all lists, and brings what is in force up to
@@ -65,7 +76,10 @@ type pendingReload struct {
 func (e *Engine) follow(ctx context.Context) (pause time.Duration) {
 	all := slices.Clone(e.lists)
 	if e.reload == nil && !e.retry.IsZero() && !time.Now().Before(e.retry) {
-		e.beginReload(nil)
+		e.beginReload()
+	}
+	if e.reload != nil {
+		e.awaitConfig()
 	}
 	if e.reload != nil {
 		for _, t := range e.reload.lists {
@@ -78,10 +92,10 @@ func (e *Engine) follow(ctx context.Context) (pause time.Duration) {
 	if ctx.Err() != nil {
 		return 0
 	}
-	pause = max(e.pause(), min(lookShare*min(took, e.looked), longestPause))
+	pause = e.pause(min(took, e.looked))
 	e.looked = took
 	e.age()
-	if e.reload != nil {
+	if e.reload != nil && e.reload.config != nil {
 		e.tryReload(ctx)
 	} else {
 		e.update(ctx)
@@ -89,28 +103,27 @@ func (e *Engine) follow(ctx context.Context) (pause time.Duration) {
 	return pause
 }
 
-// pause is the time between looks if they are cheap.
-func (e *Engine) pause() time.Duration {
+// pause is the time until the next look, if one takes so long.
+func (e *Engine) pause(took time.Duration) time.Duration {
 	changing := func(t *tracked) bool {
 		return t.blocked == nil && t.source.State().Unread == nil && !(t.settling.Still() && t.settling.Changed().IsZero())
 	}
 	if e.reload != nil || slices.ContainsFunc(e.lists, changing) {
-		return e.times.busy
+		return max(e.times.busy, min(busyShare*took, longestPause))
 	}
-	return e.times.idle
+	return max(e.times.idle, min(lookShare*took, longestPause))
 }
 
 // lookAt looks at the files of all lists at once, each of which may hang for
 // itself. Every look begins after those before have ended.
 func (e *Engine) lookAt(ctx context.Context, all []*tracked, patience time.Duration) (took time.Duration) {
+	e.looks++
 	now := time.Now()
 	for _, t := range all {
 		t.beginLook()
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	for _, t := range all {
-		took += t.endLook(ctx, now)
+		took += t.endLook(ctx, patience, now, e.looks)
 	}
 	return took
 }
@@ -135,7 +148,7 @@ func (e *Engine) age() {
 func (e *Engine) update(ctx context.Context) {
 	now := time.Now()
 	ready, waiting := e.sort(e.lists, now, (*tracked).due)
-	if len(ready) == 0 || e.holds(waiting, firstChange(ready, now), now) {
+	if len(ready) == 0 || e.holds(ready, waiting, 0, now, now) {
 		return
 	}
 	if !e.loadAll(ctx, ready) {
@@ -163,42 +176,41 @@ func (e *Engine) sort(all []*tracked, now time.Time, wanted func(*tracked, time.
 	return ready, waiting
 }
 
-// holds reports whether a change that was seen at since waits for other lists:
-// one that does not change any more is going to be complete.
-func (e *Engine) holds(waiting []*tracked, since, now time.Time) bool {
-	return slices.ContainsFunc(waiting, func(t *tracked) bool {
-		return now.Sub(since) < e.times.hold || !t.settling.LastChange().After(since)
-	})
-}
-
-// firstChange is when the first of ts changed.
-func firstChange(ts []*tracked, now time.Time) time.Time {
-	first := now
-	for _, t := range ts {
-		if c := t.settling.Changed(); !c.IsZero() && c.Before(first) {
-			first = c
+// holds reports whether the lists that are ready wait for others: for those that
+// may have changed before the last change of a ready one, or before the end of look
+// from. since is when that wait began, if it was before the changes.
+func (e *Engine) holds(ready, waiting []*tracked, from int, since, now time.Time) bool {
+	last := from
+	for _, t := range ready {
+		last = max(last, t.settling.ChangedAt())
+		if c := t.settling.Changed(); !c.IsZero() && c.Before(since) {
+			since = c
 		}
 	}
-	return first
+	return slices.ContainsFunc(waiting, func(t *tracked) bool {
+		switch {
+		case t.settling.RestedAt() > last:
+			return false // it changed later
+		case t.settling.ChangedAt() <= last+1:
+			return true // and is going to be complete, unless it changes once more
+		}
+		return now.Sub(since) < e.times.hold
+	})
 }
 
 // tryReload reads all lists of the new config, when they are complete.
 func (e *Engine) tryReload(ctx context.Context) {
 	r, now := e.reload, time.Now()
-	if r.since.IsZero() {
-		r.since = now
-	}
-	ready, waiting := e.sort(r.lists, now, func(*tracked, time.Time) bool { return true })
-	if e.holds(waiting, r.since, now) {
-		return
+	if r.first == 0 {
+		r.first, r.since = e.looks, now
 	}
 	isNew := func(t *tracked) bool { return !slices.Contains(e.lists, t) }
-	for _, t := range r.lists {
-		if isNew(t) && t.blocked == nil && !slices.Contains(ready, t) {
-			ready = append(ready, t) // there is nothing else that it could answer from
-		}
+	ready, waiting := e.sort(r.lists, now, func(*tracked, time.Time) bool { return true })
+	patient := now.Sub(r.since) < reloadPatience
+	if patient && slices.ContainsFunc(waiting, isNew) || e.holds(ready, waiting, r.first-1, r.since, now) {
+		return // a list that is new in it must not be taken half-written
 	}
-	if !e.loadAll(ctx, ready) && now.Sub(r.since) < reloadPatience {
+	if !e.loadAll(ctx, ready) && patient {
 		return
 	}
 	for _, t := range r.lists {
@@ -225,14 +237,17 @@ func (e *Engine) loadAll(ctx context.Context, ts []*tracked) (complete bool) {
 // loadNow is for the start, when there is nothing that could answer meanwhile.
 func (e *Engine) loadNow(ctx context.Context, ts []*tracked) {
 	const tries = 3
-	for try := 0; try < tries; try++ {
+	for try := 1; try <= tries; try++ {
 		e.lookAt(ctx, ts, startPatience)
+		for _, t := range ts {
+			t.restless = try == tries // what is written for ever is better read halfway than not at all
+		}
 		if e.loadAll(ctx, ts) {
 			break
 		}
 	}
 	for _, t := range ts {
 		t.adopt()
-		t.source = t.present()
+		t.source, t.restless = t.present(), false
 	}
 }

@@ -21,10 +21,13 @@ type tracked struct {
 	source   *file.Source // in force
 	settling file.Settling
 
-	looks   chan look     // nil: no look is under way
-	loads   chan loaded   // nil: no load is under way
-	io      file.Activity // of the load
-	blocked error         // why the list cannot be followed at present
+	looks    chan look     // nil: no look is under way
+	loads    chan loaded   // nil: no load is under way
+	lookIO   file.Activity // of the look
+	loadIO   file.Activity // of the load
+	late     bool          // the look under way was waited for in vain
+	blocked  error         // why the list cannot be followed at present
+	restless bool          // it goes on changing, and is to be read all the same
 
 	next   *file.Source // that was read and is not in force yet
 	nextOf file.Files   // from which state
@@ -74,31 +77,25 @@ func (t *tracked) beginLook() {
 	t.looks = result
 	go func() {
 		start := time.Now()
-		files := file.Look(patterns)
+		files := file.Look(patterns, &t.lookIO)
 		result <- look{files, time.Since(start)}
 	}()
 }
 
-// endLook waits for the look until ctx ends, or not at all if an earlier one
-// hung. It returns the time that the look took.
-func (t *tracked) endLook(ctx context.Context, now time.Time) (took time.Duration) {
-	var got look
-	select {
-	case got = <-t.looks:
-	default:
-		if t.blocked != nil {
-			return 0
-		}
-		select {
-		case got = <-t.looks:
-		case <-ctx.Done():
-			if ctx.Err() == context.DeadlineExceeded {
-				t.blocked = errHung(t.source.Spec().Patterns[0])
-			}
-			return 0
-		}
+// endLook waits for look number n, which began at now, as long as the file system
+// answers within patience. It returns the time that the look took.
+func (t *tracked) endLook(ctx context.Context, patience time.Duration, now time.Time, n int) (took time.Duration) {
+	if t.late {
+		patience = 0
 	}
-	t.looks = nil
+	got, err := await(ctx, t.looks, &t.lookIO, patience)
+	if err != nil {
+		t.late, t.blocked = true, err
+		return 0
+	} else if ctx.Err() != nil {
+		return 0
+	}
+	t.looks, t.late = nil, false
 	select {
 	case <-t.loads: // which hung, and is too old to be used
 		t.loads = nil
@@ -109,11 +106,35 @@ func (t *tracked) endLook(ctx context.Context, now time.Time) (took time.Duratio
 		return got.took
 	}
 	t.blocked = nil
-	t.settling.Look(got.files, t.source.Files(), now)
+	t.settling.Look(got.files, t.source.Files(), now, n)
 	if t.next != nil && !t.nextOf.Equal(got.files) {
 		t.next = nil // it was overtaken
 	}
 	return got.took
+}
+
+// await waits for the result of what shows in io, as long as the file system
+// answers within patience.
+func await[T any](ctx context.Context, result <-chan T, io *file.Activity, patience time.Duration) (got T, err error) {
+	select {
+	case got = <-result:
+		return got, nil
+	default:
+	}
+	tick := time.NewTicker(max(patience/4, time.Millisecond))
+	defer tick.Stop()
+	for {
+		if d, name := io.Waiting(); d > patience {
+			return got, errHung(name)
+		}
+		select {
+		case got = <-result:
+			return got, nil
+		case <-tick.C:
+		case <-ctx.Done():
+			return got, nil
+		}
+	}
 }
 
 // errHung is the reason for a file on a file system that does not answer.
@@ -155,34 +176,30 @@ func (t *tracked) load(ctx context.Context, hung time.Duration) {
 	}
 	files, source, result := t.settling.Files(), t.source, make(chan loaded, 1)
 	start := time.Now()
+	restless, large := t.restless || t.settling.IsRestless(start), t.large()
+	t.loads = result
 	go func() {
 		var l loaded
-		read := func() { l.source, l.err = source.Next(files, &t.io) }
-		if t.large() {
+		read := func() { l.source, l.err = source.Next(files, &t.loadIO, restless) }
+		if large {
 			aside(read)
 		} else {
 			read()
 		}
 		result <- l
 	}()
-	tick := time.NewTicker(hung / 4)
-	defer tick.Stop()
-	for {
-		select {
-		case l := <-result:
-			if t.next, t.nextOf, t.took = l.source, files, time.Since(start); l.err != nil {
-				t.settling.Moved(time.Now())
-			}
-			return
-		case <-tick.C:
-			if d, name := t.io.Waiting(); d > hung {
-				t.blocked, t.loads = errHung(name), result
-				return
-			}
-		case <-ctx.Done():
-			t.loads = result
-			return
-		}
+	l, err := await(ctx, result, &t.loadIO, hung)
+	if err != nil || ctx.Err() != nil {
+		t.blocked = err
+		return
+	}
+	t.loads, t.next, t.nextOf, t.took = nil, l.source, files, time.Since(start)
+	if l.err != nil || restless {
+		t.settling.Moved(time.Now())
+	}
+	if l.err != nil && restless {
+		t.next = source.WithUnread(file.UnreadError{Problem: file.Problem{File: source.Spec().Patterns[0], Msg: l.err.Error(),
+			Hint: "write a new file and rename it over the old one"}})
 	}
 }
 

@@ -11,10 +11,11 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// How long to wait after Accept failed: the first time, and at most.
+// How long to wait after Accept failed: the first time, and at most. Postfix waits
+// for a new connection for one second.
 const (
 	minPause = 5 * time.Millisecond
-	maxPause = time.Second
+	maxPause = 100 * time.Millisecond
 )
 
 // silence is how long nothing more is said of the same trouble.
