@@ -160,8 +160,8 @@ func (e *exam) distant(servers []netip.AddrPort, at Place) {
 		e.add(Finding{
 			ID: "public-resolver", Severity: Warning, Place: at,
 			What: fmt.Sprintf("%s is a public resolver (%s)", s.Addr(), whose),
-			Why: "Most lists by DNS do not answer those who ask through one, or only so often for all of them together: by an error code " +
-				"(127.255.255.254), or as if nobody were listed.",
+			Why: "Most DNS lists do not answer queries through a public resolver, or only a limited number for all its users together: they return an error code " +
+				"(127.255.255.254), or no listing for any address.",
 			Write: e.in("dns", ownResolver),
 		})
 	}
@@ -172,7 +172,7 @@ func (e *exam) distant(servers []netip.AddrPort, at Place) {
 		e.add(Finding{
 			ID: "dane-unsure", Severity: Warning, Place: at,
 			What: fmt.Sprintf("[guard] cannot look for DANE through %s: a resolver is believed about DNSSEC on loopback only", addresses(away)),
-			Why: "Whoever is on the way could vouch for anything (AD bit). TLSA records that are found count as a promise, secured or not, and " +
+			Why: "An attacker on the path could forge the AD bit. TLSA records that are found count as a promise, secured or not, and " +
 				"while they stand your own list files alone suppress.",
 			Write: e.in("dns", ownResolver),
 		})
@@ -181,7 +181,7 @@ func (e *exam) distant(servers []netip.AddrPort, at Place) {
 		e.add(Finding{
 			ID: "distant-resolver", Severity: Note, Place: at,
 			What: fmt.Sprintf("%s is not on this machine", addresses(plain)),
-			Why: "All who see a question on its way learn who connects to you, and the way is a part of dns.wait. " +
+			Why: "Every host on the path sees which clients connect to you, and the network delay is a part of dns.wait. " +
 				"A validating resolver on this machine is best.",
 			Write: e.in("dns", ownResolver),
 		})

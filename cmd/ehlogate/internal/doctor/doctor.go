@@ -54,7 +54,10 @@ type Place struct {
 	Value     string `json:"value,omitempty"`     // as it is written there
 }
 
-// Write is what to write, and where. A line replaces one that sets the same parameter there.
+// shell is where commands are to be run.
+const shell = "a root shell"
+
+// Write is what to write, and where. A line replaces one that sets the same parameter there. Lines for the shell are commands.
 type Write struct {
 	In    string   `json:"in,omitempty"`
 	Lines []string `json:"lines,omitempty"`
@@ -62,12 +65,10 @@ type Write struct {
 
 // set is the advice to write another value where one stands.
 func (at Place) set(value string) Write {
-	switch {
-	case at.File == "master.cf" && strings.ContainsAny(value, " \t"):
-		return Write{"master.cf, below " + at.Service, []string{fmt.Sprintf("-o { %s = %s }", at.Parameter, value)}}
-	case at.File == "master.cf":
-		return Write{"master.cf, below " + at.Service, []string{"-o " + at.Parameter + "=" + value}}
-	case at.File == "default":
+	switch at.File {
+	case "master.cf":
+		return option(at.Service, at.Parameter, value)
+	case "default":
 		at.File = "main.cf"
 	}
 	return Write{at.File, []string{strings.TrimSpace(at.Parameter + " = " + value)}}
@@ -157,6 +158,7 @@ func GateOf(cfg *config.Config) Gate {
 // exam is one examination.
 type exam struct {
 	Report
+	ctx  context.Context // until when daemons are asked
 	host *Host
 	gate Gate
 	pf   *Postfix
@@ -168,7 +170,7 @@ type exam struct {
 // Examine looks over what was read. Each of the configurations may be absent.
 // Resolvers are asked until ctx ends, and for a few seconds at most.
 func Examine(ctx context.Context, host *Host, gate Gate, pf *Postfix, exim *Exim, sendmail *Sendmail) *Report {
-	e := &exam{host: host, gate: gate, pf: pf, probed: make(map[endpoint]bool)}
+	e := &exam{ctx: ctx, host: host, gate: gate, pf: pf, probed: make(map[endpoint]bool)}
 	e.Findings = []Finding{} // JSON: a list, if an empty one
 	if pf != nil {
 		e.postfix()
@@ -180,6 +182,11 @@ func Examine(ctx context.Context, host *Host, gate Gate, pf *Postfix, exim *Exim
 		e.sendmail(sendmail)
 	}
 	e.asking(ctx)
+	if pf != nil && pf.Dir != "" {
+		for i := range e.Findings {
+			e.Findings[i].in(pf.Dir)
+		}
+	}
 	e.sort()
 	return &e.Report
 }

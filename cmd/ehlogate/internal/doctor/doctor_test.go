@@ -135,11 +135,11 @@ func TestCases(t *testing.T) {
 
 // needsHost are the findings about what is on the machine itself; host_test.go has them.
 var needsHost = map[string]bool{
-	"nobody-listens": true, "stranger-answers": true, "no-answer": true,
+	"unreachable": true, "stranger-answers": true, "no-answer": true,
 	"table-unreadable": true, "backup-unreadable": true, "memcache-file-unreadable": true,
 	"table-stays-behind": true, // step_test.go
 	// What is tried out, rules_test.go.
-	"nft-nobody": true, "nft-intercepted": true, "nft-untried": true,
+	"nft-nothing-intercepted": true, "nft-intercepted": true, "nft-untried": true,
 	// What is asked, zones_test.go and guard_test.go.
 	"guard-holds":     true,
 	"resolver-silent": true, "zone-silent": true, "zone-refuses": true, "zone-no-list": true, "zone-lists-all": true, "zone-lists-nothing": true,

@@ -126,7 +126,7 @@ func (e *exam) exim(x *Exim) {
 		e.names("Exim", "by address and HELO name")
 	case !exported:
 		e.add(Finding{
-			ID: "nobody-asks", Severity: Note, Place: at,
+			ID: "ehlogate-not-asked", Severity: Note, Place: at,
 			What: "Exim does not ask ehlogate", Why: "No ${readsocket...} in tls_advertise_hosts names an address of " + e.gate.File + ".",
 		})
 		return
@@ -159,7 +159,7 @@ func (e *exam) eximOptions(q question, at Place) {
 		e.add(Finding{
 			ID: "exim-no-shutdown", Severity: Hazard, Place: at,
 			What: "Exim waits for ehlogate to hang up, which waits for Exim",
-			Why:  "Without shutdown=no Exim ends its side behind the question. With it every EHLO takes the whole timeout, and nobody is suppressed.",
+			Why:  "Without shutdown=no Exim ends its side behind the question. With it every EHLO takes the whole timeout, and no client is suppressed.",
 		})
 	}
 }

@@ -23,7 +23,7 @@ func (e *exam) unguarded() {
 	}
 	e.add(Finding{
 		ID: "guard-off", Severity: Note, Place: e.setting("guard.off", true),
-		What: "nobody looks whether your domains promised STARTTLS",
+		What: "no check whether your domains promised STARTTLS by MTA-STS or DANE",
 		Why: "Clients are suppressed for being unknown, or on the word of others. If a domain publishes MTA-STS in mode enforce, or TLSA " +
 			"records, senders that check defer their mail and bounce it in the end.",
 		Write: e.in("guard", `domains = ["example.org"] # all that are served here, in place of off`),
@@ -49,13 +49,13 @@ func (e *exam) promises(ctx context.Context, servers []netip.AddrPort) {
 		if d.Promise == guard.Free {
 			continue
 		}
-		what := fmt.Sprintf("STARTTLS is promised to everybody for %s: %s", d.Name, d.Why)
+		what := fmt.Sprintf("STARTTLS is promised to all senders for %s: %s", d.Name, d.Why)
 		if d.Promise == guard.Assumed {
 			what = fmt.Sprintf("for %s a promise of STARTTLS is assumed: %s", d.Name, d.Why)
 		}
 		e.add(Finding{
 			ID: "guard-holds", Severity: Note, Place: e.setting("guard.domains", "["+quoted(c.Guard.Domains)+"]"), What: what,
-			Why: "While that stands, STARTTLS is hidden by the lines of your own list files, and from nobody else: what the default, feeds and " +
+			Why: "While that stands, STARTTLS is hidden by the lines of your own list files alone: what the default, feeds and " +
 				"lists by DNS would hide is held back (ehlogate_held_back_total counts it).",
 		})
 	}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ var restrictions = []string{"smtpd_client_restrictions", "smtpd_helo_restriction
 // hooks looks at whether ehlogate is asked where it matters, and beside what the operator has there.
 func (e *exam) hooks(v view, asks bool) {
 	e.replaced(v)
+	e.doubled(v)
 	if v.forSubmission() {
 		return
 	}
@@ -87,10 +89,10 @@ func (e *exam) skipped(v view, in []string, requires string) {
 	f := Finding{
 		ID: "policy-skipped", Severity: Warning, Place: v.place(in[len(in)-1]),
 		What: "the policy service is not asked about every message: " + how,
-		Why:  "Then the decision is not in the log of Postfix. Clients cannot avoid the begin of the sender restrictions.",
+		Why:  "Then the decision is not in the log of Postfix. Clients cannot avoid the start of the sender restrictions.",
 	}
 	if requires != "" {
-		f.Why = requireEscaped + " Clients cannot avoid the begin of the sender restrictions."
+		f.Why = requireEscaped + " Clients cannot avoid the start of the sender restrictions."
 		if !strings.Contains(how, " may ") {
 			f.Severity = Hazard
 		}
@@ -139,21 +141,11 @@ func (e *exam) unreached(v view, name, param string, ask func(view) []Write) {
 // place of ehlogate's.
 func (e *exam) replaced(v view) {
 	for _, param := range append(slices.Clip(restrictions), smtpdMilters, smtpdFilter, smtpdMaps) {
-		value, set := v.svc.Params[param]
-		gate, own := e.split(v, param, value)
-		gone, _ := e.split(v, param, v.svc.Earlier[param])
-		if strings.HasPrefix(v.svc.Earlier[param], "$ehlogate_") { // postconf -n leaves a parameter out that is not in use
-			gone = entries(v.svc.Earlier[param])
-		}
-		if len(gone) > 0 && len(gate) == 0 {
-			e.add(Finding{
-				ID: "setting-replaced", Severity: Warning, Place: v.place(param),
-				What:  fmt.Sprintf("-o %s is there twice, and the first is not in force: %s", param, strings.Join(gone, ", ")),
-				Why:   "The last one counts: ehlogate is not asked here.",
-				Write: v.option(param, beside(param, gone, own)),
-			})
+		if e.twice(v, param) {
 			continue
 		}
+		value, set := v.svc.Params[param]
+		gate, own := e.split(v, param, value)
 		_, lost := e.split(v, param, v.pf.Main[param])
 		if !set || len(gate) == 0 || len(own) > 0 || len(lost) == 0 {
 			continue
@@ -180,15 +172,83 @@ func (e *exam) replaced(v view) {
 	}
 }
 
+// twice reports whether two -o options of one name have different values, one of which asks ehlogate: the last is in force.
+func (e *exam) twice(v view, param string) bool {
+	first, is := v.svc.Earlier[param]
+	if !is {
+		return false
+	}
+	value := v.svc.Params[param]
+	gate, own := e.split(v, param, value)
+	goneGate, goneOwn := e.split(v, param, first)
+	if strings.HasPrefix(first, "$ehlogate_") { // postconf -n leaves a parameter out that is not in use
+		goneGate, goneOwn = entries(first), nil
+	}
+	present := func(entry string) bool { return slices.Contains(gate, entry) || slices.Contains(own, entry) }
+	goneGate, goneOwn = slices.DeleteFunc(goneGate, present), slices.DeleteFunc(goneOwn, present)
+	why := "The last one counts: what the first one names does not act."
+	switch {
+	case len(gate) > 0 && len(goneOwn) > 0:
+	case len(gate) == 0 && len(goneGate) > 0:
+		gate, why = goneGate, "The last one counts: ehlogate is not asked here."
+	default:
+		return false
+	}
+	e.add(Finding{
+		ID: "setting-replaced", Severity: Warning, Place: v.place(param),
+		What:  fmt.Sprintf("-o %s is there twice: %s is in force, and %s is not", param, nothing(value), first),
+		Why:   why + " The command leaves one line, with both.",
+		Write: v.option(param, beside(param, gate, append(goneOwn, own...))),
+	})
+	return true
+}
+
+func nothing(value string) string { return cmp.Or(value, "the empty value") }
+
+// doubled finds lists that ask ehlogate twice, as when a line of the examples was pasted a second time.
+func (e *exam) doubled(v view) {
+	for _, param := range append(slices.Clip(restrictions), smtpdMilters) {
+		n := 0
+		for _, entry := range entries(v.get(param)) {
+			if e.asksEhlogate(v, param, entry) {
+				n++
+			}
+		}
+		if n < 2 {
+			continue
+		}
+		value, at, _ := v.raw(param)
+		var once []string
+		found := false
+		for _, item := range entries(value) {
+			gate, own := e.split(v, param, item)
+			if len(gate) > 0 && found {
+				once = append(once, own...)
+				continue
+			}
+			found = found || len(gate) > 0
+			once = append(once, item)
+		}
+		e.add(Finding{
+			ID: "asked-twice", Severity: Warning, Place: v.place(param),
+			What:  fmt.Sprintf("%s asks ehlogate %d times", param, n),
+			Why:   "Each session is counted and logged as often. One entry is enough.",
+			Write: at.set(strings.Join(once, ", ")),
+		})
+	}
+}
+
 // beside is a setting that has both ehlogate's entries and the operator's. One table beside another is asked by unionmap,
 // which gives what either says; of several, as in smtpd_discard_ehlo_keyword_address_maps, the first that knows a client
 // decides.
 func beside(param string, gate, own []string) string {
-	value := strings.Join(append(slices.Clip(gate), own...), ", ")
 	if len(own) == 1 && (param == smtpdMaps || param == smtpdFilter) {
-		return "unionmap:{" + value + "}"
+		if inner, ok := union(own[0]); ok {
+			own = entries(inner)
+		}
+		return unionOf(append(slices.Clip(gate), own...))
 	}
-	return value
+	return strings.Join(append(slices.Clip(gate), own...), ", ")
 }
 
 // advise notes a finding with what to write in several places.
@@ -224,8 +284,9 @@ func (e *exam) askPolicy(v view) []Write {
 // ask is the advice to have one smtpd ask ehlogate in a list setting, before what the operator has there. Where that is in
 // main.cf, it refers to a parameter that is empty for all other services. The settings that ask instead no longer do.
 func (e *exam) ask(v view, param, name, gate string, elsewhere ...string) []Write {
-	main, here, instead := inMain(), v.option(name, gate), ""
+	main, here := inMain(), v.option(name, gate)
 	var more []Write
+	var gone []string // options that the new ones stand in for
 	for _, p := range elsewhere {
 		value, set := v.svc.Params[p]
 		if !set {
@@ -233,34 +294,61 @@ func (e *exam) ask(v view, param, name, gate string, elsewhere ...string) []Writ
 		}
 		found, own := e.split(v, p, value)
 		rest := strings.Join(own, ", ")
+		if len(found) == 0 {
+			rest = value // as it is written
+		}
 		switch {
 		case p == param && set && len(own) > 0: // the operator's own -o line
 			here = v.option(p, gate+", "+rest)
 		case p == param:
 			if set {
-				instead += ", in place of -o " + p
-				_, own = e.split(v, p, v.pf.Main[p])
+				gone = append(gone, p)
 			}
-			main.Lines = append([]string{name + " =", p + " = " + strings.Join(append([]string{"$" + name}, own...), ", ")}, main.Lines...)
+			main.Lines = append(e.refer(v, p, name), main.Lines...)
 		case len(found) == 0:
 		case !set:
 			main.Lines = append(main.Lines, strings.TrimSpace(p+" = "+rest))
 		case len(own) > 0:
 			more = append(more, v.option(p, rest))
 		default:
-			instead += ", in place of -o " + p
+			gone = append(gone, p)
 		}
 	}
 	if len(main.Lines) > 0 {
 		more = append(more, main)
 	}
-	here.In += instead
+	if len(gone) > 0 {
+		remove := Write{In: shell}
+		for _, p := range gone {
+			remove.Lines = append(remove.Lines, v.remove(p))
+		}
+		if here.In == shell {
+			here.Lines = append(remove.Lines, here.Lines...)
+		} else {
+			more = append(more, remove)
+		}
+	}
 	return append(more, here)
 }
 
-// option is the advice to set a parameter for this service alone.
-func (v view) option(param, value string) Write {
-	return Place{File: "master.cf", Service: v.svc.String(), Parameter: param}.set(value)
+// refer returns the lines by which a list in main.cf begins with a reference to a parameter that is empty there, as far as
+// they are not there yet.
+func (e *exam) refer(v view, param, name string) (lines []string) {
+	value := v.pf.Main[param]
+	refers := slices.ContainsFunc(words(value), func(w string) bool { return w == "$"+name || w == "${"+name+"}" || w == "$("+name+")" })
+	if set, is := v.pf.Main[name]; !is || set != "" {
+		lines = append(lines, name+" =")
+	}
+	if refers {
+		return lines
+	}
+	if gate, own := e.split(v, param, value); len(gate) > 0 {
+		value = strings.Join(own, ", ")
+	}
+	if value != "" {
+		value = ", " + value
+	}
+	return append(lines, param+" = $"+name+value)
 }
 
 // address is where a service finds ehlogate: a socket in the queue directory, which works in a jail too, or the first other.
@@ -281,44 +369,70 @@ func (e *exam) address(v view, proto string) string {
 // written, without those that are empty for this service.
 func (e *exam) split(v view, param, value string) (gate, own []string) {
 	x := v.expander() // one for all entries, for its limits
-	for _, item := range entries(value) {
-		if name, ok := strings.CutPrefix(item, "unionmap:"); ok {
-			if inner, n := balanced(name); n > 0 {
-				o, rest := e.split(v, param, inner)
-				gate, own = append(gate, o...), append(own, rest...)
-				continue
-			}
-		}
-		expanded := entries(x.expand(item, 0))
-		n := 0
-		for _, entry := range expanded {
-			if e.asksEhlogate(v, param, entry) {
-				n++
-			}
-		}
+	var all func(items []string, expanded bool) (gate, own []string)
+	one := func(item string, expanded bool) (gate, own []string) {
+		inner, isUnion := union(item)
+		parts := entries(inner)
 		switch {
-		case n == 0 && len(expanded) > 0:
-			own = append(own, item)
-		case n > 0 && n == len(expanded):
-			gate = append(gate, item)
-		case n > 0: // a reference to both
-			o, rest := e.split(v, param, strings.Join(expanded, ", "))
-			gate, own = append(gate, o...), append(own, rest...)
+		case isUnion:
+		case expanded && e.asksEhlogate(v, param, item):
+			return []string{item}, nil
+		case expanded:
+			return nil, []string{item}
+		default:
+			parts, expanded = entries(x.expand(item, 0)), true
 		}
+		gate, own = all(parts, expanded)
+		switch {
+		case len(gate) > 0 && len(own) == 0:
+			return []string{item}, nil
+		case len(own) > 0 && len(gate) == 0:
+			return nil, []string{item}
+		case isUnion && len(own) > 1:
+			own = []string{unionOf(own)}
+		}
+		return gate, own
 	}
-	return gate, own
+	all = func(items []string, expanded bool) (gate, own []string) {
+		for _, item := range items {
+			g, o := one(item, expanded)
+			gate, own = append(gate, g...), append(own, o...)
+		}
+		return gate, own
+	}
+	return all(entries(value), false)
 }
 
-// entries splits a list; a policy service stays behind its keyword.
+// union returns what is in a unionmap.
+func union(item string) (inner string, ok bool) {
+	rest, ok := strings.CutPrefix(item, "unionmap:")
+	inner, n := balanced(rest)
+	return inner, ok && n > 0 && n == len(rest)
+}
+
+func unionOf(tables []string) string { return "unionmap:{" + strings.Join(tables, ", ") + "}" }
+
+// entries splits a list; what belongs to a keyword stays behind it.
 func entries(value string) []string {
 	out := words(value)
-	for i := 0; i+1 < len(out); i++ {
-		if strings.EqualFold(out[i], policyKeyword) {
+	for i := len(out) - 2; i >= 0; i-- {
+		if takesArgument(out[i]) {
 			out[i] += " " + out[i+1]
 			out = slices.Delete(out, i+1, i+2)
 		}
 	}
 	return out
+}
+
+// takesArgument reports whether a word of a restriction list says something about the next one.
+func takesArgument(word string) bool {
+	word = strings.ToLower(word)
+	for _, prefix := range []string{"check_", "reject_rbl_client", "reject_rhsbl_", "permit_dnswl_client", "permit_rhswl_client"} {
+		if strings.HasPrefix(word, prefix) {
+			return true
+		}
+	}
+	return word == "warn_if_reject" || word == "sleep"
 }
 
 // asksEhlogate reports whether one entry of a list setting asks ehlogate.
@@ -330,7 +444,7 @@ func (e *exam) asksEhlogate(v view, param, entry string) bool {
 	case smtpdMilters:
 		proto = milterProto
 	default:
-		keyword, spec, ok := strings.Cut(entry, " ")
+		keyword, spec, ok := strings.Cut(strings.TrimPrefix(entry, "warn_if_reject "), " ")
 		if !ok || !strings.EqualFold(keyword, policyKeyword) {
 			return false
 		}

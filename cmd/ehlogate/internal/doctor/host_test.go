@@ -124,8 +124,8 @@ func TestNobodyListens(t *testing.T) {
 	addr := l.Addr().String()
 	l.Close()
 	for from, want := range map[string][]string{
-		"ehlogate_memcache = inet:" + addr:                    {"warning nobody-listens", "warning not-our-address"},
-		"ehlogate_map = socketmap:inet:" + addr + ":starttls": {"hazard map-refuses", "hazard nobody-listens", "warning not-our-address"},
+		"ehlogate_memcache = inet:" + addr:                    {"warning unreachable", "warning not-our-address"},
+		"ehlogate_map = socketmap:inet:" + addr + ":starttls": {"hazard map-refuses", "hazard unreachable", "warning not-our-address"},
 	} {
 		n, p, m := settingsWith(t, from+"\n")
 		got := idsOf(examineHere(t, ThisHost(true), n, p, m))

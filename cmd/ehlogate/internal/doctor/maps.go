@@ -39,7 +39,7 @@ func (e *exam) direct(v view, t table, param string, at Place) {
 			e.add(Finding{
 				ID: "socketmap-name", Severity: Hazard, Place: at,
 				What:  fmt.Sprintf("the map is asked by the name %q", name),
-				Why:   "ehlogate answers Postfix by the name \"starttls\": nobody is suppressed.",
+				Why:   "ehlogate answers Postfix by the name \"starttls\": no client is suppressed.",
 				Write: at.replace(t.full(), "socketmap:"+addr+":starttls"),
 			})
 		}
@@ -93,7 +93,7 @@ func (e *exam) endpoint(v view, addr, proto string, at Place) (endpoint, bool) {
 		e.add(Finding{
 			ID: "localhost", Severity: Warning, Place: at,
 			What:  "localhost is two addresses, and ehlogate listens on one",
-			Why:   "Whoever tries the other one first loses time. In a jail the name may not be known at all.",
+			Why:   "A client that tries the other one first loses time. In a jail the name may not be known at all.",
 			Write: Write{at.File, []string{strings.Replace(addr, "localhost", "127.0.0.1", 1)}},
 		})
 	}

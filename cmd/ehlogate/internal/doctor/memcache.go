@@ -25,7 +25,7 @@ func (e *exam) keys(p *parameters, t table, param string, at Place) {
 		e.add(Finding{
 			ID: "key-format", Severity: Hazard, Place: where,
 			What:  fmt.Sprintf("the key is %q, and for this map it has to be %q", format, want),
-			Why:   "ehlogate knows no such key, or takes it for another question: nobody is suppressed.",
+			Why:   "ehlogate knows no such key, or takes it for another question: no client is suppressed.",
 			Write: p.write("key_format = " + want),
 		})
 	}
@@ -33,7 +33,7 @@ func (e *exam) keys(p *parameters, t table, param string, at Place) {
 		e.add(Finding{
 			ID: "key-digest", Severity: Hazard, Place: where,
 			What:  "ehlogate is asked for digests of addresses",
-			Why:   "It cannot tell the address from them: nobody is suppressed. From Postfix 3.11 on; before, the setting does nothing.",
+			Why:   "It cannot tell the address from them: no client is suppressed. From Postfix 3.11 on; before, the setting does nothing.",
 			Write: p.write("key_digest ="),
 		})
 	}
@@ -122,7 +122,7 @@ func (e *exam) backup(v view, p *parameters) {
 // whenBackupFails says what a backup means that Postfix cannot use.
 func (e *exam) whenBackupFails() string {
 	if e.gate.ExplicitOffer {
-		return "It does not show while ehlogate answers, since the backup is asked about nobody then (explicit_offer). As soon as ehlogate is away, " + refuses
+		return "It does not show while ehlogate answers, since the backup is not asked then (explicit_offer). As soon as ehlogate is away, " + refuses
 	}
 	return "It is asked about every client that is not suppressed, even while ehlogate answers, and then " + refuses
 }

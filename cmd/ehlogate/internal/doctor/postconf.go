@@ -9,6 +9,7 @@ import (
 
 // Postfix is a configuration as postconf shows it.
 type Postfix struct {
+	Dir      string            // its configuration directory; empty: that of the system
 	Main     map[string]string // "postconf -n": what main.cf sets, not expanded
 	Services []*Service        // "postconf -M" and "postconf -P", in the order of master.cf
 }
@@ -19,7 +20,7 @@ type Service struct {
 	Chroot     string            // y, n or -
 	Command    string            // smtpd, postscreen, ...
 	Params     map[string]string // its -o options, not expanded; of several the last counts
-	Earlier    map[string]string // those before the last
+	Earlier    map[string]string // those before the last, joined
 }
 
 // String names a service as master.cf does.
@@ -84,7 +85,7 @@ func earlier(line string) map[string]string {
 		name, value, _ := strings.Cut(option, "=")
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 		if before, twice := last[name]; twice {
-			out[name] = before
+			out[name] = strings.TrimPrefix(out[name]+", "+before, ", ")
 		}
 		last[name] = value
 	}

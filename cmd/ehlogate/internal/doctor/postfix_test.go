@@ -181,7 +181,7 @@ virtual_alias_domains = alias.example,
 			got := texts(r)
 			want := []string{
 				"guard-misses: Postfix serves domains of which [guard] does not know: example.org (mydestination), relay.example (relay_domains), alias.example, example.net (virtual_alias_domains)",
-				"nobody-asks: no smtpd asks ehlogate",
+				"ehlogate-not-asked: no smtpd asks ehlogate",
 				"guard-unseen: domains in tables of Postfix were not compared with those of [guard]: hash:/etc/postfix/relay, lmdb:/etc/postfix/vmail",
 			}
 			if len(domains) > 1 {

@@ -1,6 +1,10 @@
 package doctor
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // postscreen looks over the one process that all clients meet first. It looks
 // its map up inline, so what makes it wait makes all clients wait, and the
@@ -27,6 +31,11 @@ func (e *exam) postscreen(v view, asked bool) {
 			f.ID, f.Place = "postscreen-inherits", v.place(smtpdMaps)
 			f.Place.Service = v.svc.String()
 			f.What = fmt.Sprintf("postscreen inherits the map of smtpd, and asks %s while all clients wait", t.full())
+			if f.Place.File == "master.cf" {
+				f.What = fmt.Sprintf("postscreen has the map of smtpd in its own options, and asks %s while all clients wait", t.full())
+				f.Why += " The map belongs to smtpd pass."
+				f.Write = e.unscreen(v)
+			}
 		}
 		e.add(f)
 	}
@@ -52,4 +61,15 @@ func (e *exam) postscreen(v view, asked bool) {
 			}
 		}
 	}
+}
+
+// unscreen is the advice to take the map of smtpd from the options of postscreen, but for tables of the operator that
+// main.cf does not have.
+func (e *exam) unscreen(v view) Write {
+	_, own := e.split(v, smtpdMaps, v.svc.Params[smtpdMaps])
+	_, rest := e.split(v, smtpdMaps, v.pf.Main[smtpdMaps])
+	if !slices.ContainsFunc(own, func(t string) bool { return !slices.Contains(rest, t) }) {
+		return Write{shell, []string{v.remove(smtpdMaps)}}
+	}
+	return v.option(smtpdMaps, strings.Join(own, ", "))
 }

@@ -39,6 +39,10 @@ type Host struct {
 	Saved bool
 	// Unit gives the properties of the service, as "systemctl show" writes them; empty if systemd does not have it.
 	Unit func() (string, error)
+	// ExportUnit gives the unit that exports a table, with its drop-ins, as "systemctl cat" writes them; nil: it cannot be known.
+	ExportUnit func() (string, error)
+	// Written tells when a file was written to last; nil: it cannot be known.
+	Written func(name string) (time.Time, error)
 }
 
 // dialLimit is how long an answer may take. Anybody local who needs longer is in trouble.
@@ -47,11 +51,19 @@ const dialLimit = time.Second
 // ThisHost is the machine that we run on. Without connect, no address is connected to.
 func ThisHost(connect bool) *Host {
 	h := &Host{
-		ReadFile:  os.ReadFile,
-		Held:      func(network, addr string) bool { return heldBy("/proc", 1, network, addr) },
-		List:      func(pattern string) string { return pattern },
-		Resolvers: resolve.SystemServers,
-		Unit:      liveUnit,
+		ReadFile:   os.ReadFile,
+		Held:       func(network, addr string) bool { return heldBy("/proc", 1, network, addr) },
+		List:       func(pattern string) string { return pattern },
+		Resolvers:  resolve.SystemServers,
+		Unit:       liveUnit,
+		ExportUnit: func() (string, error) { return systemctl("cat", "ehlogate-export.service") },
+		Written: func(name string) (time.Time, error) {
+			info, err := os.Stat(name)
+			if err != nil {
+				return time.Time{}, err
+			}
+			return info.ModTime(), nil
+		},
 	}
 	if connect {
 		h.Ask = func(c resolve.Config) resolve.Asker { return resolve.New(c) }
@@ -93,12 +105,18 @@ func SavedHost(dir string) *Host {
 			text, err := read(savedUnit)
 			return string(text), err
 		},
+		ExportUnit: func() (string, error) {
+			text, err := read(savedExportUnit)
+			return string(text), err
+		},
 	}
 }
 
 const (
 	resolvConf = "/etc/resolv.conf"
 	savedUnit  = "systemctl-show" // the copy of what "systemctl show" writes
+
+	savedExportUnit = "systemctl-cat" // the copy of what "systemctl cat" writes
 )
 
 // nameservers are those of a copy of resolv.conf.
@@ -117,13 +135,18 @@ func nameservers(text []byte) (servers []netip.AddrPort, err error) {
 
 // liveUnit asks systemd, if that runs here.
 func liveUnit() (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), unitLimit)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "systemctl", "show", "ehlogate").Output()
+	out, err := systemctl("show", "ehlogate")
 	if err != nil {
 		return "", nil // no systemd, no unit
 	}
-	return string(out), nil
+	return out, nil
+}
+
+func systemctl(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), unitLimit)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "systemctl", args...).Output()
+	return string(out), err
 }
 
 // unitLimit is how long systemd may take to answer.
@@ -148,7 +171,11 @@ func LivePostfix(ctx context.Context, dir string) (*Postfix, error) {
 		}
 		outs[i] = output{name, string(out)}
 	}
-	return parsePostfix(outs[0], outs[1], outs[2])
+	pf, err := parsePostfix(outs[0], outs[1], outs[2])
+	if err == nil {
+		pf.Dir = dir
+	}
+	return pf, err
 }
 
 func lastLine(s string) string {

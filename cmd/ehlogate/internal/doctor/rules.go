@@ -37,7 +37,7 @@ func Rules(file string, tried rehearse.Result) *Report {
 		case t.Inward && caught:
 			f.ID = "nft-inward"
 			f.What = fmt.Sprintf("mail from outside (through %s) to %s does not get there", t.In, t.To)
-			f.Why = "Only what machines inside send is to be intercepted: here others could relay through the gateway, or not reach the mail servers inside."
+			f.Why = "Only what machines inside send is to be intercepted: here hosts outside could relay through the gateway, or not reach the mail servers inside."
 			f.Write = Write{file, []string{"first in the chain: iifname != \"the inside interface\" return"}}
 		case t.To.Port() != 25 && caught:
 			f.ID = "nft-submission"
@@ -55,7 +55,7 @@ func Rules(file string, tried rehearse.Result) *Report {
 			f.ID = "nft-blocked"
 			f.Place.Value = t.Blocked
 			f.What = fmt.Sprintf("mail that is intercepted, from %s through %s, does not reach the port to which it is redirected", t.From, t.In)
-			f.Why = "Who is intercepted waits in vain, and his mail bounces in the end. What one chain accepts, another may still drop."
+			f.Why = "Clients that are intercepted wait in vain, and their mail bounces in the end. What one chain accepts, another may still drop."
 			f.Write = Write{"the chain of that rule", []string{"tcp dport THE-PORT ct status dnat accept"}}
 		default: // closed, which is for the operator to decide
 			continue
@@ -71,7 +71,7 @@ func Rules(file string, tried rehearse.Result) *Report {
 	}
 	if len(through) == 0 {
 		r.add(Finding{
-			ID: "nft-nobody", Severity: Warning, Place: Place{File: file},
+			ID: "nft-nothing-intercepted", Severity: Warning, Place: Place{File: file},
 			What: "mail of no neighbour of this machine is intercepted",
 			Why:  "The rules may be for other interfaces or networks, or for machines that are not directly connected, which cannot be tried here.",
 		})

@@ -51,7 +51,7 @@ func TestRules(t *testing.T) {
 	if got := ids(Rules("rules.nft", rehearse.Result{Trials: good, Untried: []string{"IPv6"}})); got != "warning nft-untried: rules.nft\nnote nft-intercepted: rules.nft\n" {
 		t.Errorf("%q", got)
 	}
-	if got := ids(Rules("rules.nft", rehearse.Result{Trials: good[:1]})); got != "warning nft-nobody: rules.nft\n" {
+	if got := ids(Rules("rules.nft", rehearse.Result{Trials: good[:1]})); got != "warning nft-nothing-intercepted: rules.nft\n" {
 		t.Errorf("%q", got)
 	}
 }

@@ -98,7 +98,7 @@ func (e *exam) sendmail(s *Sendmail) {
 			e.add(Finding{
 				ID: "sendmail-map-name", Severity: Hazard, Place: at,
 				What:  fmt.Sprintf("the map is asked by the name %q", k.name),
-				Why:   "Sendmail sends the name of the map, and ehlogate answers Sendmail by the name \"srv_features\": nobody is suppressed.",
+				Why:   "Sendmail sends the name of the map, and ehlogate answers Sendmail by the name \"srv_features\": no client is suppressed.",
 				Write: write,
 			})
 		}
@@ -130,7 +130,7 @@ func (e *exam) sendmail(s *Sendmail) {
 	}
 	if !asked {
 		e.add(Finding{
-			ID: "nobody-asks", Severity: Note, Place: Place{File: s.name},
+			ID: "ehlogate-not-asked", Severity: Note, Place: Place{File: s.name},
 			What: "Sendmail does not ask ehlogate", Why: "No socket map names an address of " + e.gate.File + ".",
 		})
 		return

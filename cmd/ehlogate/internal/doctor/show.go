@@ -43,7 +43,11 @@ func (f Finding) show() string {
 	b.WriteString(wrap(f.Why, "    ", 100))
 	for _, w := range append([]Write{f.Write}, f.Also...) {
 		if len(w.Lines) > 0 {
-			fmt.Fprintf(&b, "    = write in %s:\n", printable(w.In))
+			verb := "write"
+			if w.In == shell {
+				verb = "run"
+			}
+			fmt.Fprintf(&b, "    = %s in %s:\n", verb, printable(w.In))
 		}
 		for _, line := range w.Lines {
 			fmt.Fprintf(&b, "        %s\n", printable(line))

@@ -9,7 +9,7 @@ import (
 // postfix looks over all services that speak SMTP to clients.
 func (e *exam) postfix() {
 	asked := false
-	public := Write{"master.cf, below smtp inet (with postscreen: smtpd pass)", []string{"-o " + smtpdMaps + "=" + exampleMap}}
+	public := Write{shell, []string{"postconf -P 'smtp/inet/" + smtpdMaps + "=" + exampleMap + "' # with postscreen: smtpd/pass"}}
 	for _, s := range e.pf.Services {
 		if s.Command != "smtpd" {
 			continue
@@ -33,7 +33,7 @@ func (e *exam) postfix() {
 	}
 	if !asked {
 		e.add(Finding{
-			ID: "nobody-asks", Severity: Note, Place: view{e.pf, nil}.origin(smtpdMaps),
+			ID: "ehlogate-not-asked", Severity: Note, Place: view{e.pf, nil}.origin(smtpdMaps),
 			What:  "no smtpd asks ehlogate",
 			Why:   "STARTTLS is offered as if there were no lists. Give the map to the smtpd on port 25, and to no other. examples/postfix has ehlogate.cf, for /etc/postfix.",
 			Write: public,
@@ -84,7 +84,7 @@ func (e *exam) smtpd(v view) (asks bool) {
 			ID: "auth-asks", Severity: Hazard, Place: v.place(param),
 			What:  "the lists decide about STARTTLS where clients may log in",
 			Why:   why + " Let them log in on a port of their own." + inherited(v, "smtpd_sasl_auth_enable"),
-			Write: v.override("smtpd_sasl_auth_enable=no"),
+			Write: v.option("smtpd_sasl_auth_enable", "no"),
 		})
 	}
 	e.level(v, param)
@@ -103,26 +103,28 @@ func inherited(v view, param string) string {
 func (e *exam) level(v view, param string) {
 	switch level := strings.ToLower(v.get("smtpd_tls_security_level")); {
 	case level == "encrypt" || level == "verify" || level == "secure" || level == "fingerprint":
-		e.required(v, "smtpd_tls_security_level", "smtpd_tls_security_level=may")
+		e.required(v, "smtpd_tls_security_level")
 	case level == "" && v.yes("smtpd_enforce_tls"):
-		e.required(v, "smtpd_enforce_tls", "smtpd_tls_security_level=may")
+		e.required(v, "smtpd_enforce_tls")
 	case level == "none" || level == "" && !v.yes("smtpd_use_tls"):
 		e.add(Finding{
 			ID: "no-starttls", Severity: Note, Place: v.place("smtpd_tls_security_level"),
-			What: "STARTTLS is offered to nobody here",
+			What: "STARTTLS is offered to no client here",
 			Why:  param + " has nothing to hide: smtpd_tls_security_level is not \"may\".",
 		})
 	}
 }
 
-func (e *exam) required(v view, param, write string) {
+func (e *exam) required(v view, param string) {
 	e.add(Finding{
 		ID: "tls-required", Severity: Hazard, Place: v.place(param),
 		What:  "TLS is demanded of every client, and not offered to those that are suppressed",
 		Why:   "A suppressed client gets 530 to everything.",
-		Write: v.override(write),
+		Write: v.option("smtpd_tls_security_level", "may"),
 	})
 }
+
+const silentDiscard = "silent-discard" // no keyword of EHLO: it keeps Postfix from logging what it hides
 
 // keywords compares what smtpd hides from all with what ehlogate repeats: an
 // answer of the map replaces the setting.
@@ -131,11 +133,11 @@ func (e *exam) keywords(v view) {
 	var all, lost, extra []string
 	for _, w := range lower(words(v.get(smtpdKeywords))) {
 		switch {
-		case w == "silent-discard":
+		case w == silentDiscard:
 		case w == "starttls":
 			e.add(Finding{
 				ID: "starttls-hidden-from-all", Severity: Warning, Place: v.origin(smtpdKeywords),
-				What: "STARTTLS is hidden from everybody whom the map does not know",
+				What: "STARTTLS is hidden from all clients that the map has no answer for",
 				Why:  "The lists cannot offer it: to that, the map has no answer. Say it by default = \"suppress\" and explicit_offer = true instead.",
 			})
 		default:
@@ -146,29 +148,29 @@ func (e *exam) keywords(v view) {
 		}
 	}
 	for _, w := range always {
-		if !slices.Contains(all, w) {
+		if w != silentDiscard && !slices.Contains(all, w) {
 			extra = append(extra, w)
 		}
 	}
 	if len(lost) > 0 {
 		why := "The answer of the map replaces this setting."
 		if slices.Contains(lost, "chunking") {
-			why += " Who hides CHUNKING because of SMTP smuggling offers it to exactly the clients that are not trusted."
+			why += " CHUNKING is hidden because of SMTP smuggling: it would be offered to exactly the clients that are not trusted."
 		}
 		e.add(Finding{
 			ID: "keywords-lost", Severity: Hazard, Place: v.origin(smtpdKeywords),
 			What:  "suppressed clients are offered " + strings.ToUpper(strings.Join(lost, ", ")) + " again",
 			Why:   why,
-			Write: Write{e.gate.File, []string{fmt.Sprintf("always_hide = [%s]", quoted(append(all, extra...)))}},
+			Write: Write{e.gate.File, []string{fmt.Sprintf("always_hide = [%s]", quoted(append(slices.Clip(always), lost...)))}},
 		})
 	}
 	if len(extra) > 0 {
 		e.add(Finding{
 			ID: "keywords-extra", Severity: Warning,
 			Place: Place{File: e.gate.File, Parameter: "always_hide", Value: "[" + quoted(e.gate.AlwaysHide) + "]"},
-			What:  strings.ToUpper(strings.Join(extra, ", ")) + " is hidden by the answers of ehlogate, and from nobody else",
+			What:  strings.ToUpper(strings.Join(extra, ", ")) + " is hidden by the answers of ehlogate, and from no other client",
 			Why:   "always_hide is meant to repeat " + smtpdKeywords + ": either is to be changed.",
-			Write: v.origin(smtpdKeywords).set(strings.Join(append(all, extra...), ", ")),
+			Write: v.origin(smtpdKeywords).set(strings.Join(append(words(v.get(smtpdKeywords)), extra...), ", ")),
 		})
 	}
 }

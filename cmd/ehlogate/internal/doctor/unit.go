@@ -41,7 +41,7 @@ func (e *exam) service(servers []netip.AddrPort) {
 		}
 		if blocked == len(servers) {
 			f.Severity = Hazard
-			f.Why = "It cannot ask anybody, so lists by DNS never load, no name is found out, and [guard] has to assume that STARTTLS was promised." + copied
+			f.Why = "It cannot ask any resolver, so lists by DNS never load, no name is found out, and [guard] has to assume that STARTTLS was promised." + copied
 		}
 		e.add(f)
 	}

@@ -139,18 +139,6 @@ func (v view) holder(name, part string) Place {
 	return v.origin(name)
 }
 
-// override is the advice to set something for this service alone.
-func (v view) override(lines ...string) Write {
-	in := "main.cf"
-	if v.svc != nil {
-		in = "master.cf, below " + v.svc.String()
-		for i := range lines {
-			lines[i] = "-o " + lines[i]
-		}
-	}
-	return Write{in, lines}
-}
-
 // inMain is the advice to set something for all.
 func inMain(lines ...string) Write { return Write{"main.cf", lines} }
 

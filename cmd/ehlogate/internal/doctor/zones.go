@@ -123,8 +123,8 @@ func judge(ctx context.Context, ask resolve.Asker, z dns.Zone) *Finding {
 			what := []string{hasNot, madeUp}[i]
 			return &Finding{
 				ID: "zone-lists-all", Severity: Warning,
-				What: fmt.Sprintf("%s lists %s (%s), so it may list everybody", z.Name, what, s),
-				Why:  "Lists do that when they are given up, and some to those whom they refuse." + notBelieved + " Take it out, or see on its web page what it demands.",
+				What: fmt.Sprintf("%s lists %s (%s), so it may list every address", z.Name, what, s),
+				Why:  "Lists do that when they are given up, and some to resolvers that they refuse." + notBelieved + " Take it out, or see on its web page what it demands.",
 			}
 		}
 	}
@@ -172,7 +172,7 @@ func strange(z dns.Zone, said string) *Finding {
 			case "127.255.255.252":
 				means, do = "the name of the zone is misspelt", "Correct it."
 			case "127.255.255.254":
-				means, do = "it is asked through a public resolver", "Have a resolver of your own ask it, one that asks by itself and forwards to nobody."
+				means, do = "it is asked through a public resolver", "Have a resolver of your own ask it, one that does not forward queries."
 			case "127.255.255.255":
 				means, do = "it is asked too often", "So many questions need a contract, or the zone on a server of your own."
 			}
@@ -181,7 +181,7 @@ func strange(z dns.Zone, said string) *Finding {
 			return &Finding{
 				ID: "zone-no-list", Severity: Warning,
 				What: fmt.Sprintf("%s answers %s, which is not in 127.0.0.0/8 and no answer of a list", z.Name, a),
-				Why:  "Either its domain belongs to somebody else now, or the resolver makes up answers to what does not exist." + notBelieved,
+				Why:  "Either its domain has another owner now, or the resolver makes up answers to what does not exist." + notBelieved,
 			}
 		}
 	}

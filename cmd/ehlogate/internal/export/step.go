@@ -28,12 +28,29 @@ func Made(table []byte) (format string, flags []string, ok bool) {
 	return words[0], words[1:], true
 }
 
+// Needed returns the flags without which no table can be made of the policy. It fails if none can be made with them either.
+func (p *Policy) Needed() (flags []string, err error) {
+	q := *p
+	for _, try := range [][]string{nil, {withoutNames}, {withoutDNS}, {withoutNames, withoutDNS}} {
+		q.with(try)
+		if err = q.check(); err == nil {
+			return try, nil
+		}
+	}
+	return nil, err
+}
+
+// with sets what flags say.
+func (p *Policy) with(flags []string) {
+	p.WithoutNames, p.WithoutDNS = slices.Contains(flags, withoutNames), slices.Contains(flags, withoutDNS)
+}
+
 // Difference compares a table for Postfix or Exim that was exported before with what is exported now, with the same flags,
 // and returns the first line that is in one of them alone; empty if they decide the same. Comments do not count.
 func (p *Policy) Difference(ctx context.Context, table []byte) (first string, err error) {
 	format, flags, _ := Made(table)
 	q := *p
-	q.WithoutNames, q.WithoutDNS = slices.Contains(flags, withoutNames), slices.Contains(flags, withoutDNS)
+	q.with(flags)
 	var now bytes.Buffer
 	switch format {
 	case "postfix-cidr":

@@ -250,14 +250,21 @@ func (o *operator) apply(t *testing.T, w written) {
 		}
 		return
 	}
-	m := regexp.MustCompile(`^master\.cf, below (\S+ \S+?)((?:, in place of -o \S+?)*)$`).FindStringSubmatch(w.In)
+	if w.In == "a root shell" {
+		for _, line := range w.Lines {
+			if out := o.run(t, line); out != "" {
+				t.Errorf("%s: %s", line, out)
+			}
+		}
+		return
+	}
+	m := regexp.MustCompile(`^master\.cf, below (\S+ \S+?), in place of each (-o \S+)$`).FindStringSubmatch(w.In)
 	if m == nil {
 		t.Fatalf("where is that? %+v", w)
 	}
-	gone := regexp.MustCompile(`-o (\w+)`).FindAllStringSubmatch(m[2]+" "+strings.Join(w.Lines, "\n"), -1)
-	gone = append(gone, regexp.MustCompile(`-o \{ (\w+)`).FindAllStringSubmatch(strings.Join(w.Lines, "\n"), -1)...)
+	gone := regexp.MustCompile(`-o (\w+)`).FindAllStringSubmatch(m[2], -1)
 	o.file(t, "master.cf", func(text string) string {
-		at := regexp.MustCompile(`(?m)^` + m[1] + ` .*\n`).FindStringIndex(text)
+		at := regexp.MustCompile(`(?m)^` + strings.Replace(m[1], " ", " +", 1) + ` .*\n`).FindStringIndex(text) // postconf aligns the columns
 		if at == nil {
 			t.Fatalf("no service %s in\n%s", m[1], text)
 		}
@@ -266,7 +273,7 @@ func (o *operator) apply(t *testing.T, w written) {
 			options, rest = options[:next[0]], options[next[0]:]
 		}
 		for _, g := range gone {
-			options = regexp.MustCompile(`(?m)^  -o (\{ )?`+g[1]+`\b.*\n`).ReplaceAllString(options, "")
+			options = regexp.MustCompile(`(?m)^ +-o (\{ )?`+g[1]+`\b.*\n`).ReplaceAllString(options, "")
 		}
 		return head + options + "  " + strings.Join(w.Lines, "\n  ") + "\n" + rest
 	})

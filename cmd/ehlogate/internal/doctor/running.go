@@ -1,0 +1,181 @@
+package doctor
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/engine"
+	"ehlogate/lists"
+	"ehlogate/policyd"
+	"ehlogate/policyd/memcache"
+)
+
+const (
+	settle      = 2 * time.Second // the daemon takes an edit of a list within that
+	comparisons = 4               // at most
+	perList     = 2               // addresses, of each list
+	samples     = 12              // addresses in all: the daemon counts and logs each like a client
+)
+
+// running compares what the daemon behind conn answers with what config and lists on disk say. A list that was just edited is
+// given time: two comparisons must agree.
+func (e *exam) running(ctx context.Context, conn net.Conn, r *bufio.Reader, at Place) {
+	cfg := e.gate.config
+	if cfg == nil || cfg.File == "" || e.host.Saved {
+		return
+	}
+	var before []string
+	for range comparisons {
+		differs, written, ok := e.differs(ctx, cfg, conn, r)
+		if !ok || len(differs) == 0 {
+			return
+		}
+		if slices.Equal(differs, before) && time.Since(written) > settle {
+			e.add(Finding{
+				ID: "running-differs", Severity: Hazard, Place: Place{File: cfg.File},
+				What:  "the running daemon does not answer by the config and the lists on disk: " + differs[0],
+				Why:   fmt.Sprintf("It was asked at %s. The daemon reads the config at a reload only. If the reload is refused, journalctl -u ehlogate says why.", at.Value),
+				Write: Write{shell, []string{"systemctl reload ehlogate"}},
+			})
+			return
+		}
+		before = differs
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(settle):
+		}
+	}
+}
+
+// differs asks about addresses of the lists. ok is false if it cannot be told what the daemon should say, or it does not answer.
+func (e *exam) differs(ctx context.Context, cfg *config.Config, conn net.Conn, r *bufio.Reader) (out []string, written time.Time, ok bool) {
+	quiet := logrus.New()
+	quiet.SetOutput(io.Discard)
+	live := engine.New(cfg, nil, time.Now, quiet).Live()
+	if len(live.Unavailable()) > 0 { // the daemon keeps what it had
+		return nil, written, false
+	}
+	for _, s := range live.Sources {
+		if s.File == nil {
+			continue
+		}
+		for _, name := range s.File.State().Files {
+			if info, err := os.Stat(name); err == nil && info.ModTime().After(written) {
+				written = info.ModTime()
+			}
+		}
+	}
+	p, whole := local(cfg, live)
+	if p == nil {
+		return nil, written, false
+	}
+	server := &memcache.Server{Backend: policyd.Backend{Decider: policyd.DeciderFunc(p.Review),
+		Words: func(lists.Decision) *policyd.Words { return live.Words }, Fault: func(string, []byte) {}}}
+	for _, a := range sample(ctx, live, p, whole) {
+		question := "get starttls:" + a.String() + "\r\n"
+		_, reply, _ := server.Answer(ctx, []byte(question), nil)
+		would, _ := keywordsOf(bufio.NewReader(strings.NewReader(string(reply))))
+		_ = conn.SetDeadline(time.Now().Add(dialLimit + cfg.DNS.Wait))
+		if _, err := io.WriteString(conn, question); err != nil {
+			return nil, written, false
+		}
+		now, err := keywordsOf(r)
+		if err != nil {
+			return nil, written, false
+		}
+		if now != would {
+			out = append(out, fmt.Sprintf("%s is answered %s now, and would be answered %s", a, said(now), said(would)))
+		}
+	}
+	return out, written, true
+}
+
+// local returns the policy as far as files alone decide: without the first list that asks DNS, and what is behind it. whole
+// reports whether that is all, so that the default counts. nil means that nothing is certain.
+func local(cfg *config.Config, live *engine.Live) (p *lists.Policy, whole bool) {
+	policy := *live.Policy
+	n := slices.IndexFunc(cfg.Lists, func(l config.List) bool { return l.ByDNS() })
+	if cfg.DNS.VerifyNames {
+		for i, l := range policy.Lists {
+			if u, ok := l.Source.(lists.NameUser); ok && u.UsesNames() && (n < 0 || i < n) {
+				n = i
+			}
+		}
+	}
+	whole = n < 0 && policy.Shed == nil && policy.Guard == nil
+	if n >= 0 {
+		policy.Lists = policy.Lists[:n]
+	}
+	if policy.Guard != nil && slices.ContainsFunc(policy.Lists, func(l *lists.List) bool { return l.Foreign }) {
+		return nil, false // what others wrote depends on promises
+	}
+	policy.Guard, policy.Shed, policy.Offers, policy.Names, policy.Wait = nil, nil, nil, nil, 0
+	return &policy, whole
+}
+
+// sample picks addresses about which the decision is certain: some of each list, and one that is on no list of a careful operator.
+func sample(ctx context.Context, live *engine.Live, p *lists.Policy, whole bool) (out []netip.Addr) {
+	certain := func(a netip.Addr) bool {
+		d := p.Review(ctx, lists.Client{Addr: a})
+		return d.Reason == lists.ReasonListed || whole
+	}
+	for _, s := range live.Sources {
+		if s.File == nil || s.File.Table() == nil {
+			continue
+		}
+		n, looked := 0, 0
+		for a := range s.File.Table().Boundaries() {
+			if looked++; n == perList || looked > 1000 || len(out) == samples {
+				break
+			}
+			if !slices.Contains(out, a) && certain(a) {
+				out = append(out, a)
+				n++
+			}
+		}
+	}
+	if unlisted := netip.AddrFrom4([4]byte{192, 0, 2, 1}); whole && !slices.Contains(out, unlisted) {
+		out = append(out, unlisted)
+	}
+	return out
+}
+
+// keywordsOf reads the reply to one get: the keywords to hide; empty if there is no answer.
+func keywordsOf(r *bufio.Reader) (keywords string, err error) {
+	for {
+		l, err := r.ReadString('\n')
+		if err != nil {
+			return "", err
+		}
+		switch l = strings.TrimSpace(l); {
+		case l == "END":
+			return keywords, nil
+		case strings.HasPrefix(l, "VALUE "):
+			if keywords, err = r.ReadString('\n'); err != nil {
+				return "", err
+			}
+			keywords = strings.TrimSpace(keywords)
+		default:
+			return "", fmt.Errorf("a strange reply: %q", l)
+		}
+	}
+}
+
+func said(keywords string) string {
+	if keywords == "" {
+		return "by nothing to hide"
+	}
+	return fmt.Sprintf("%q", keywords)
+}
