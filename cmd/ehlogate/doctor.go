@@ -31,12 +31,16 @@ refuses mail while ehlogate is away, what sends passwords in the clear, what is
 never asked. Nothing is changed.
 
 Without --exim and --sendmail the running Postfix is looked over, by postconf,
-and the addresses that it asks ehlogate at are connected to.
+and the addresses that it asks ehlogate at are connected to. Through memcache the
+running daemon is asked about some addresses of the lists, as Postfix would ask,
+and its answers are compared with the config and the lists on disk. The daemon
+counts and logs these questions like those of Postfix.
 
 Another machine is looked over by copies: make them with
 
     for o in n P M; do postconf -$o >DIR/postconf-$o; done
     systemctl show ehlogate >DIR/systemctl-show
+    systemctl cat ehlogate-export.service >DIR/systemctl-cat
 
 and put the files that the settings name (tables, the .cf of a memcache map),
 the files of lists and /etc/resolv.conf into the same directory. With --saved no

@@ -174,36 +174,46 @@ func (e *exam) replaced(v view) {
 
 // twice reports whether two -o options of one name have different values, one of which asks ehlogate: the last is in force.
 func (e *exam) twice(v view, param string) bool {
-	first, is := v.svc.Earlier[param]
-	if !is {
+	ask, both := e.merged(v, param)
+	if both == "" {
 		return false
 	}
-	value := v.svc.Params[param]
-	gate, own := e.split(v, param, value)
-	goneGate, goneOwn := e.split(v, param, first)
-	if strings.HasPrefix(first, "$ehlogate_") { // postconf -n leaves a parameter out that is not in use
-		goneGate, goneOwn = entries(first), nil
-	}
-	present := func(entry string) bool { return slices.Contains(gate, entry) || slices.Contains(own, entry) }
-	goneGate, goneOwn = slices.DeleteFunc(goneGate, present), slices.DeleteFunc(goneOwn, present)
 	why := "The last one counts: what the first one names does not act."
-	switch {
-	case len(gate) > 0 && len(goneOwn) > 0:
-	case len(gate) == 0 && len(goneGate) > 0:
-		gate, why = goneGate, "The last one counts: ehlogate is not asked here."
-	default:
-		return false
+	if !ask {
+		why = "The last one counts: ehlogate is not asked here."
 	}
 	e.add(Finding{
 		ID: "setting-replaced", Severity: Warning, Place: v.place(param),
-		What:  fmt.Sprintf("-o %s is there twice: %s is in force, and %s is not", param, nothing(value), first),
+		What: fmt.Sprintf("-o %s is there twice: %s is in force, and %s is not", param,
+			cmp.Or(v.svc.Params[param], "the empty value"), v.svc.Earlier[param]),
 		Why:   why + " The command leaves one line, with both.",
-		Write: v.option(param, beside(param, gate, append(goneOwn, own...))),
+		Write: v.option(param, both),
 	})
 	return true
 }
 
-func nothing(value string) string { return cmp.Or(value, "the empty value") }
+// merged returns what two -o options of one name say together; empty if one of them says it all, or ehlogate is in neither.
+// ask reports whether the one that is in force asks ehlogate.
+func (e *exam) merged(v view, param string) (ask bool, both string) {
+	first, is := v.svc.Earlier[param]
+	if !is {
+		return false, ""
+	}
+	gate, own := e.split(v, param, v.svc.Params[param])
+	goneGate, goneOwn := e.split(v, param, first)
+	if strings.HasPrefix(first, "$ehlogate_") { // postconf -n leaves a parameter out that is not in use
+		goneGate, goneOwn = entries(first), nil
+	}
+	goneOwn = slices.DeleteFunc(goneOwn, func(entry string) bool { return slices.Contains(own, entry) })
+	switch ask = len(gate) > 0; {
+	case ask && len(goneOwn) > 0:
+	case !ask && len(goneGate) > 0:
+		gate = goneGate
+	default:
+		return ask, ""
+	}
+	return ask, beside(param, gate, append(goneOwn, own...))
+}
 
 // doubled finds lists that ask ehlogate twice, as when a line of the examples was pasted a second time.
 func (e *exam) doubled(v view) {
@@ -232,7 +242,7 @@ func (e *exam) doubled(v view) {
 		e.add(Finding{
 			ID: "asked-twice", Severity: Warning, Place: v.place(param),
 			What:  fmt.Sprintf("%s asks ehlogate %d times", param, n),
-			Why:   "Each session is counted and logged as often. One entry is enough.",
+			Why:   "Every message waits for each answer, and the decision is logged as often. One entry is enough.",
 			Write: at.set(strings.Join(once, ", ")),
 		})
 	}
@@ -259,6 +269,9 @@ func (e *exam) advise(f Finding, writes []Write) {
 
 // askMap is the advice to have one smtpd ask the map, beside the tables that the operator has.
 func (e *exam) askMap(v view) Write {
+	if _, both := e.merged(v, smtpdMaps); both != "" {
+		return v.option(smtpdMaps, both)
+	}
 	_, own := e.split(v, smtpdMaps, v.svc.Params[smtpdMaps])
 	if len(own) == 0 {
 		_, own = e.split(v, smtpdMaps, v.pf.Main[smtpdMaps])

@@ -38,7 +38,7 @@ func (e *exam) probe(p endpoint, proto string, at Place, away Severity) {
 		r := bufio.NewReader(io.LimitReader(conn, probeLimit))
 		reply, err := r.ReadString('\n')
 		if err == nil && strings.HasPrefix(reply, "VERSION ehlogate") {
-			e.running(e.ctx, conn, r, at)
+			e.running(e.ctx, conn, r, p)
 			return
 		}
 		if reply != "" {

@@ -30,7 +30,7 @@ const (
 
 // running compares what the daemon behind conn answers with what config and lists on disk say. A list that was just edited is
 // given time: two comparisons must agree.
-func (e *exam) running(ctx context.Context, conn net.Conn, r *bufio.Reader, at Place) {
+func (e *exam) running(ctx context.Context, conn net.Conn, r *bufio.Reader, p endpoint) {
 	cfg := e.gate.config
 	if cfg == nil || cfg.File == "" || e.host.Saved {
 		return
@@ -44,8 +44,8 @@ func (e *exam) running(ctx context.Context, conn net.Conn, r *bufio.Reader, at P
 		if slices.Equal(differs, before) && time.Since(written) > settle {
 			e.add(Finding{
 				ID: "running-differs", Severity: Hazard, Place: Place{File: cfg.File},
-				What:  "the running daemon does not answer by the config and the lists on disk: " + differs[0],
-				Why:   fmt.Sprintf("It was asked at %s. The daemon reads the config at a reload only. If the reload is refused, journalctl -u ehlogate says why.", at.Value),
+				What:  "the running daemon does not use the config on disk: " + differs[0],
+				Why:   fmt.Sprintf("It was asked at %s. It reads the config at a reload only. If the reload is refused, journalctl -u ehlogate says why.", p),
 				Write: Write{shell, []string{"systemctl reload ehlogate"}},
 			})
 			return
@@ -96,7 +96,7 @@ func (e *exam) differs(ctx context.Context, cfg *config.Config, conn net.Conn, r
 			return nil, written, false
 		}
 		if now != would {
-			out = append(out, fmt.Sprintf("%s is answered %s now, and would be answered %s", a, said(now), said(would)))
+			out = append(out, fmt.Sprintf("about %s it answers %s, and by the files it would answer %s", a, said(now), said(would)))
 		}
 	}
 	return out, written, true
@@ -175,7 +175,7 @@ func keywordsOf(r *bufio.Reader) (keywords string, err error) {
 
 func said(keywords string) string {
 	if keywords == "" {
-		return "by nothing to hide"
+		return "nothing to hide"
 	}
 	return fmt.Sprintf("%q", keywords)
 }

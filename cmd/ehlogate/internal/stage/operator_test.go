@@ -25,6 +25,7 @@ type operator struct {
 
 	settings map[string]string // by parameter
 	options  bool              // they are -o lines of the smtpd on port 25, and not in main.cf
+	last     bool              // what is pasted stands below these
 	screen   bool              // postscreen is in front
 	begin    string            // what the operator begins with: "examples", "doctor", or "old", the examples as they once were
 	hooks    []string          // of ehlogate, beside the map: "policy", "milter", "filter"
@@ -52,6 +53,7 @@ func newOperator(i int) *operator {
 		}
 	}
 	o.options, o.screen = i >= 3 && dice.IntN(3) == 0, dice.IntN(3) == 0
+	o.last = i%2 == 0
 	for _, hook := range []string{"policy", "milter", "filter"} {
 		if i < 3 || dice.IntN(2) == 0 {
 			o.hooks = append(o.hooks, hook)
@@ -143,11 +145,15 @@ func (o *operator) service() string {
 	return "smtp inet"
 }
 
-// below puts lines below the line of a service in master.cf.
+// below puts lines below the line of a service in master.cf, or below its options.
 func (o *operator) below(t *testing.T, service, lines string) {
 	t.Helper()
 	o.file(t, "master.cf", func(text string) string {
-		re := regexp.MustCompile(`(?m)^` + service + ` .*\n`)
+		options := ""
+		if o.last {
+			options = `(?: .*\n)*`
+		}
+		re := regexp.MustCompile(`(?m)^` + service + ` .*\n` + options)
 		if n := len(re.FindAllString(text, -1)); n != 1 {
 			t.Fatalf("%d lines of %s in\n%s", n, service, text)
 		}
