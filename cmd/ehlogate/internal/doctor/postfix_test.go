@@ -269,3 +269,73 @@ func FuzzPostconf(f *testing.F) {
 		}
 	})
 }
+
+// A command that doctor prints leaves one option of a name, with what both had, in a real master.cf.
+func TestOneOption(t *testing.T) {
+	const own = "cidr:/dev/null"
+	for name, options := range map[string]string{
+		"ehlogate last":  "  -o smtpd_discard_ehlo_keyword_address_maps=" + own + "\n  -o smtpd_discard_ehlo_keyword_address_maps=memcache:eg\n",
+		"ehlogate first": "  -o smtpd_discard_ehlo_keyword_address_maps=memcache:eg\n  -o { smtpd_discard_ehlo_keyword_address_maps = " + own + " }\n",
+		"three":          "  -o smtpd_discard_ehlo_keyword_address_maps=memcache:eg\n  -o smtpd_milters=\n  -o smtpd_discard_ehlo_keyword_address_maps=" + own + "\n  -o smtpd_discard_ehlo_keyword_address_maps=" + own + "\n",
+		"in main.cf":     "  -o smtpd_discard_ehlo_keyword_address_maps=memcache:eg\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			main := "compatibility_level = 3.6\nsmtpd_tls_security_level = may\neg_memcache = unix:ehlogate/memcache\neg_key_format = starttls:%s\neg_backup = cidr:/dev/null\neg_max_try = 1\neg_timeout = 1\n"
+			if name == "in main.cf" {
+				main += smtpdMaps + " = " + own + "\n"
+			}
+			dir := configDir(t, main, "smtp inet n - n - - smtpd\n"+options)
+			look := func() (*Postfix, *Report) {
+				pf, err := LivePostfix(t.Context(), dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return pf, Examine(t.Context(), ThisHost(false), GateOf(config.Defaults()), pf, nil, nil)
+			}
+			_, r := look()
+			i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.ID == "setting-replaced" })
+			if i < 0 || r.Findings[i].Write.In != shell {
+				t.Fatalf("%+v", r.Findings)
+			}
+			for _, line := range r.Findings[i].Write.Lines {
+				if out, err := exec.CommandContext(t.Context(), "sh", "-c", line).CombinedOutput(); err != nil || len(out) > 0 {
+					t.Fatalf("%s: %v\n%s", line, err, out)
+				}
+			}
+			past := time.Now().Add(-time.Minute)
+			if err := os.Chtimes(filepath.Join(dir, "master.cf"), past, past); err != nil {
+				t.Fatal(err)
+			}
+			pf, r := look()
+			if _, twice := pf.Services[0].Earlier[smtpdMaps]; twice || len(r.Findings) > 0 {
+				t.Errorf("twice: %v, %s", twice, ids(r))
+			}
+			if got := pf.Services[0].Params[smtpdMaps]; got != "unionmap:{memcache:eg,"+own+"}" {
+				t.Errorf("it is %s", got)
+			}
+		})
+	}
+}
+
+// What is written without white space means the same to Postfix, or is refused.
+func TestCompact(t *testing.T) {
+	for value, want := range map[string]string{
+		"permit_mynetworks, reject_x reject_y":                                   "permit_mynetworks,reject_x,reject_y",
+		"check_policy_service { inet:127.0.0.1:1, { default_action = DUNNO } }":  "check_policy_service,{inet:127.0.0.1:1,{default_action=DUNNO}}",
+		"{ unix:own, { default_action = 451 4.3.0 Later } }":                     "",
+		"unionmap:{memcache:a, proxy:unionmap:{ cidr:b, inline:{ { k = v } } }}": "unionmap:{memcache:a,proxy:unionmap:{cidr:b,inline:{{k=v}}}}",
+		"inline:{ { k = REJECT it } }":                                           "",
+		"regexp:{ { /^XYZZY$$/ NOOP } }":                                         "",
+		"static:{REJECT it}":                                                     "",
+		"$ehlogate_map":                                                          "$ehlogate_map",
+		"":                                                                       "",
+	} {
+		got, ok := compact(value)
+		if ok != (want != "" || value == "") || ok && got != want {
+			t.Errorf("%q: %q, %v; want %q", value, got, ok, want)
+		}
+	}
+	if got := option("smtp inet", "x", "it's").Lines[0]; got != `postconf -P 'smtp/inet/x=it'\''s'` {
+		t.Error(got)
+	}
+}

@@ -2,6 +2,7 @@ package stage_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -154,6 +155,49 @@ func TestInStep(t *testing.T) {
 		runs()
 		ends("inactive")
 		m.run(t, "postfix start")
+		away(func() { m.offers(t, throughCache, first) })
+	})
+	const dropIn = "etc/systemd/system/ehlogate-export.service.d/flags.conf"
+	var lines string
+	t.Run("an entry that no table can hold", func(t *testing.T) {
+		deny(denied + "\nhelo:bot.example\n")
+		ends("failed")
+		out := doctor()
+		_, said, ok := strings.Cut(out, dropIn+", then \"systemctl daemon-reload && systemctl start ehlogate-export\":\n")
+		if !ok || !strings.Contains(out, "[table-stays-behind]") {
+			t.Fatalf("doctor says\n%s", out)
+		}
+		said, _, _ = strings.Cut(said, "\n\n")
+		for l := range strings.Lines(said) {
+			lines += strings.TrimSpace(l) + "\n"
+		}
+		m.write(t, map[string]string{dropIn: lines})
+		m.run(t, "systemctl daemon-reload")
+		until(t, "a table without it", func() bool { return strings.Contains(table(), "--without-names\n") })
+		ends("inactive")
+		if out := doctor(); strings.Contains(out, "[table-") || strings.Contains(out, "[export-unit") {
+			t.Errorf("doctor says\n%s", out)
+		}
+		deny(unlisted + "\nhelo:bot.example\n")
+		until(t, "the table", holds(unlisted))
+		runs()
+		away(func() { m.offers(t, throughCache, second) })
+	})
+	t.Run("a reload that fails", func(t *testing.T) {
+		m.write(t, map[string]string{dropIn: regexp.MustCompile(`--then ".*"`).ReplaceAllString(lines, "--then false")})
+		m.run(t, "systemctl daemon-reload")
+		deny(denied + "\n")
+		until(t, "the table", holds(denied))
+		ends("failed")
+		if out := doctor(); !strings.Contains(out, "[table-not-reloaded]") {
+			t.Errorf("doctor says\n%s", out)
+		}
+		m.write(t, map[string]string{dropIn: lines})
+		m.run(t, "systemctl daemon-reload")
+		ends("inactive")
+		if out := doctor(); strings.Contains(out, "[table-") {
+			t.Errorf("doctor says\n%s", out)
+		}
 		away(func() { m.offers(t, throughCache, first) })
 	})
 	journal, err := m.Journal(soon(t), "ehlogate-export.service")
