@@ -31,10 +31,10 @@ refuses mail while ehlogate is away, what sends passwords in the clear, what is
 never asked. Nothing is changed.
 
 Without --exim and --sendmail the running Postfix is looked over, by postconf,
-and the addresses that it asks ehlogate at are connected to. Through memcache the
-running daemon is asked about some addresses of the lists, as Postfix would ask,
-and its answers are compared with the config and the lists on disk. The daemon
-counts and logs these questions like those of Postfix.
+and the addresses that it asks ehlogate at are connected to. The running daemon
+is asked about some addresses of the lists, as a mail server would ask, and its
+answers are compared with the config and the lists on disk. The daemon counts and
+logs these questions like any other.
 
 Another machine is looked over by copies: make them with
 

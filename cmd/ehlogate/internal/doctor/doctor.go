@@ -35,7 +35,7 @@ func (s Severity) String() string { return [...]string{"note", "warning", "hazar
 // MarshalText implements encoding.TextMarshaler.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Finding is one thing that somebody should look at.
+// Finding is one thing that an operator should look at.
 type Finding struct {
 	ID       string   `json:"id"` // stable
 	Severity Severity `json:"severity"`
@@ -48,7 +48,7 @@ type Finding struct {
 
 // Place is where a setting stands.
 type Place struct {
-	File      string `json:"file,omitempty"`      // main.cf, master.cf or a path; "default" if nobody set it
+	File      string `json:"file,omitempty"`      // main.cf, master.cf or a path; "default" if it is not set
 	Service   string `json:"service,omitempty"`   // the service it is about, as master.cf has it
 	Parameter string `json:"parameter,omitempty"` // its name
 	Value     string `json:"value,omitempty"`     // as it is written there
@@ -163,8 +163,9 @@ type exam struct {
 	gate Gate
 	pf   *Postfix
 
-	probed map[endpoint]bool // what was connected to
-	live   bool              // a smtpd asks a daemon about EHLO
+	probed   map[endpoint]bool // what was connected to
+	compared bool              // the running daemon was compared with the files
+	live     bool              // a smtpd asks a daemon about EHLO
 }
 
 // Examine looks over what was read. Each of the configurations may be absent.

@@ -109,7 +109,7 @@ func (e *exam) served() {
 // the host, mail.example.org. If that is example.org, somebody does.
 func (e *exam) takesMail(domain string) bool {
 	host := lists.NormalName(view{e.pf, nil}.get("myhostname"))
-	private := []string{"localhost", "localdomain", "local", "internal", "lan"} // nobody outside finds anything there
+	private := []string{"localhost", "localdomain", "local", "internal", "lan"} // not reachable from outside
 	first, rest, _ := strings.Cut(domain, ".")
 	top := domain[strings.LastIndexByte(domain, '.')+1:]
 	return guard.CheckDomain(domain) == nil && rest != "" && first != "localhost" && !slices.Contains(private, top) &&

@@ -174,7 +174,7 @@ func (e *exam) memcache(v view, t table, param string, at Place) {
 	}
 	e.keys(p, t, param, at)
 	e.waits(p)
-	if timeout, where := p.get("timeout", "2"); param == smtpdMaps { // by HELO name alone nobody else is asked
+	if timeout, where := p.get("timeout", "2"); param == smtpdMaps { // the filter by HELO name has no such wait
 		e.late("Postfix", timeout, where, Warning, "The backup decides about such a client.")
 	}
 	e.backup(v, p)

@@ -11,8 +11,8 @@ import (
 // probeLimit bounds what is read from a connection.
 const probeLimit = 64 << 10
 
-// probe connects to where ehlogate is expected. away is what it costs if nothing listens there. Through memcache the daemon is
-// asked which program it is, and what it answers now; to the others a connection is all that is made.
+// probe connects to where ehlogate is expected. away is what it costs if nothing listens there. Through memcache it is asked
+// which program it is; through all that hides keywords, what it answers now; to the others a connection is all that is made.
 func (e *exam) probe(p endpoint, proto string, at Place, away Severity) {
 	if e.host.Dial == nil || e.probed[p] {
 		return
@@ -30,15 +30,16 @@ func (e *exam) probe(p endpoint, proto string, at Place, away Severity) {
 		return
 	}
 	defer conn.Close()
+	r := bufio.NewReader(io.LimitReader(conn, probeLimit))
 	if proto != memcacheProto {
+		e.running(e.ctx, proto, conn, r, p)
 		return
 	}
 	_ = conn.SetDeadline(time.Now().Add(dialLimit)) // a connection that takes no deadline still ends by itself
 	if _, err := io.WriteString(conn, "version\r\n"); err == nil {
-		r := bufio.NewReader(io.LimitReader(conn, probeLimit))
 		reply, err := r.ReadString('\n')
 		if err == nil && strings.HasPrefix(reply, "VERSION ehlogate") {
-			e.running(e.ctx, conn, r, p)
+			e.running(e.ctx, proto, conn, r, p)
 			return
 		}
 		if reply != "" {

@@ -2,13 +2,16 @@ package doctor
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +22,8 @@ import (
 	"ehlogate/lists"
 	"ehlogate/policyd"
 	"ehlogate/policyd/memcache"
+	"ehlogate/policyd/socketmap"
+	"ehlogate/policyd/tcptable"
 )
 
 const (
@@ -30,14 +35,16 @@ const (
 
 // running compares what the daemon behind conn answers with what config and lists on disk say. A list that was just edited is
 // given time: two comparisons must agree.
-func (e *exam) running(ctx context.Context, conn net.Conn, r *bufio.Reader, p endpoint) {
+func (e *exam) running(ctx context.Context, proto string, conn net.Conn, r *bufio.Reader, p endpoint) {
 	cfg := e.gate.config
-	if cfg == nil || cfg.File == "" || e.host.Saved {
+	d, ok := dialects[proto]
+	if !ok || e.compared || cfg.File == "" || e.host.Saved {
 		return
 	}
+	e.compared = true
 	var before []string
 	for range comparisons {
-		differs, written, ok := e.differs(ctx, cfg, conn, r)
+		differs, written, ok := e.differs(ctx, d, conn, r)
 		if !ok || len(differs) == 0 {
 			return
 		}
@@ -60,7 +67,8 @@ func (e *exam) running(ctx context.Context, conn net.Conn, r *bufio.Reader, p en
 }
 
 // differs asks about addresses of the lists. ok is false if it cannot be told what the daemon should say, or it does not answer.
-func (e *exam) differs(ctx context.Context, cfg *config.Config, conn net.Conn, r *bufio.Reader) (out []string, written time.Time, ok bool) {
+func (e *exam) differs(ctx context.Context, d dialect, conn net.Conn, r *bufio.Reader) (out []string, written time.Time, ok bool) {
+	cfg := e.gate.config
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
 	live := engine.New(cfg, nil, time.Now, quiet).Live()
@@ -81,17 +89,17 @@ func (e *exam) differs(ctx context.Context, cfg *config.Config, conn net.Conn, r
 	if p == nil {
 		return nil, written, false
 	}
-	server := &memcache.Server{Backend: policyd.Backend{Decider: policyd.DeciderFunc(p.Review),
-		Words: func(lists.Decision) *policyd.Words { return live.Words }, Fault: func(string, []byte) {}}}
+	server := d.server(policyd.Backend{Decider: policyd.DeciderFunc(p.Review),
+		Words: func(lists.Decision) *policyd.Words { return live.Words }, Fault: func(string, []byte) {}})
 	for _, a := range sample(ctx, live, p, whole) {
-		question := "get starttls:" + a.String() + "\r\n"
+		question := d.question(a.String())
 		_, reply, _ := server.Answer(ctx, []byte(question), nil)
-		would, _ := keywordsOf(bufio.NewReader(strings.NewReader(string(reply))))
+		would, _ := d.read(bufio.NewReader(bytes.NewReader(reply)))
 		_ = conn.SetDeadline(time.Now().Add(dialLimit + cfg.DNS.Wait))
 		if _, err := io.WriteString(conn, question); err != nil {
 			return nil, written, false
 		}
-		now, err := keywordsOf(r)
+		now, err := d.read(r)
 		if err != nil {
 			return nil, written, false
 		}
@@ -152,8 +160,29 @@ func sample(ctx context.Context, live *engine.Live, p *lists.Policy, whole bool)
 	return out
 }
 
-// keywordsOf reads the reply to one get: the keywords to hide; empty if there is no answer.
-func keywordsOf(r *bufio.Reader) (keywords string, err error) {
+// dialect is a protocol in which the daemon is asked what to hide from a client.
+type dialect struct {
+	server   func(policyd.Backend) policyd.Protocol
+	question func(addr string) string
+	read     func(r *bufio.Reader) (keywords string, err error) // the reply; empty if it says nothing
+}
+
+var dialects = map[string]dialect{
+	memcacheProto: {
+		func(b policyd.Backend) policyd.Protocol { return &memcache.Server{Backend: b} },
+		func(addr string) string { return "get starttls:" + addr + "\r\n" }, readMemcache,
+	},
+	socketmapProto: {
+		func(b policyd.Backend) policyd.Protocol { return &socketmap.Server{Backend: b} },
+		func(addr string) string { q := "starttls " + addr; return fmt.Sprintf("%d:%s,", len(q), q) }, readSocketmap,
+	},
+	tcpTableProto: {
+		func(b policyd.Backend) policyd.Protocol { return &tcptable.Server{Backend: b} },
+		func(addr string) string { return "get " + addr + "\n" }, readTCPTable,
+	},
+}
+
+func readMemcache(r *bufio.Reader) (keywords string, err error) {
 	for {
 		l, err := r.ReadString('\n')
 		if err != nil {
@@ -168,10 +197,47 @@ func keywordsOf(r *bufio.Reader) (keywords string, err error) {
 			}
 			keywords = strings.TrimSpace(keywords)
 		default:
-			return "", fmt.Errorf("a strange reply: %q", l)
+			return "", errStrange
 		}
 	}
 }
+
+func readSocketmap(r *bufio.Reader) (keywords string, err error) {
+	length, err := r.ReadString(':')
+	if err != nil {
+		return "", err
+	}
+	n, err := strconv.ParseUint(strings.TrimSuffix(length, ":"), 10, 12)
+	if err != nil {
+		return "", errStrange
+	}
+	data := make([]byte, n+1)
+	if _, err := io.ReadFull(r, data); err != nil {
+		return "", err
+	}
+	return statusAndText(string(data[:n]), "OK", "NOTFOUND")
+}
+
+func readTCPTable(r *bufio.Reader) (keywords string, err error) {
+	l, err := r.ReadString('\n')
+	if err != nil {
+		return "", err
+	}
+	keywords, err = statusAndText(strings.TrimSpace(l), "200", "500")
+	return strings.ReplaceAll(keywords, "%20", " "), err
+}
+
+func statusAndText(reply, yes, no string) (text string, err error) {
+	switch status, text, _ := strings.Cut(reply, " "); status {
+	case yes:
+		return text, nil
+	case no:
+		return "", nil
+	}
+	return "", errStrange
+}
+
+var errStrange = errors.New("a reply in another protocol")
 
 func said(keywords string) string {
 	if keywords == "" {
