@@ -91,7 +91,7 @@ func (g *Gate) protocolAt(p endpoint) string {
 	return ""
 }
 
-// reaches tells whether who asks at p arrives at the listener.
+// reaches reports whether a connection to p arrives at the listener.
 func reaches(p endpoint, listener string) bool {
 	if strings.Contains(listener, "/") || p.network == "unix" {
 		return p.network == "unix" && path.Clean(listener) == p.addr
@@ -109,7 +109,7 @@ func reaches(p endpoint, listener string) bool {
 		return false
 	}
 	ip, err := netip.ParseAddr(host)
-	if err != nil { // a name: localhost is known, others might be anybody
+	if err != nil { // a name: only localhost is known
 		return host == "localhost" && (at.IsLoopback() || at.IsUnspecified())
 	}
 	return ip.Unmap() == at.Unmap() || at.IsUnspecified() && ip.Unmap().Is4() == at.Unmap().Is4()

@@ -36,9 +36,9 @@ func (e *exam) in(section string, lines ...string) Write {
 	return Write{e.gate.File + ", in [" + section + "]", lines}
 }
 
-// late looks whether who asks waits for an answer that waits for DNS. If not, then
+// late looks whether a client of ehlogate waits for an answer that waits for DNS. If not, then
 // says what follows.
-func (e *exam) late(who, timeout string, at Place, severity Severity, then string) {
+func (e *exam) late(client, timeout string, at Place, severity Severity, then string) {
 	const way = 100 * time.Millisecond // what an answer needs beside the wait
 	c := e.gate.config
 	limit, ok := duration(timeout)
@@ -47,15 +47,15 @@ func (e *exam) late(who, timeout string, at Place, severity Severity, then strin
 	}
 	e.add(Finding{
 		ID: "wait-too-long", Severity: severity, Place: at,
-		What:  fmt.Sprintf("an answer may take %v (dns.wait), and %s waits for %v", c.DNS.Wait, who, limit),
+		What:  fmt.Sprintf("an answer may take %v (dns.wait), and %s waits for %v", c.DNS.Wait, client, limit),
 		Why:   then + " That is each that is not in memory, whenever DNS is slow.",
 		Write: e.in("dns", `wait = "300ms"`),
 	})
 }
 
-// names looks for entries that need a client's name where whoever asks does not
-// tell it.
-func (e *exam) names(who, how string) {
+// names looks for entries that need a client's name where the mail server does not
+// pass it on.
+func (e *exam) names(server, how string) {
 	c := e.gate.config
 	if c.DNS.VerifyNames {
 		return
@@ -71,7 +71,7 @@ func (e *exam) names(who, how string) {
 	}
 	e.add(Finding{
 		ID: "names-never-count", Severity: Warning, Place: e.setting("dns.verify_names", false),
-		What: fmt.Sprintf("host names decide in %s, and %s asks %s", strings.Join(with, ", "), who, how),
+		What: fmt.Sprintf("host names decide in %s, and %s asks %s", strings.Join(with, ", "), server, how),
 		Why: "At EHLO these entries never count. ehlogate can find out the names, by reverse DNS that is confirmed. " +
 			"It takes a resolver and, with systemd, examples/systemd/dns.conf.",
 		Write: e.in("dns", "verify_names = true"),
@@ -190,17 +190,17 @@ func (e *exam) distant(servers []netip.AddrPort, at Place) {
 
 const ownResolver = `resolvers = ["127.0.0.1"]`
 
-// public are resolvers that anybody may ask.
+// public are resolvers that are open to all.
 var public = func() map[netip.Addr]string {
 	m := make(map[netip.Addr]string)
-	for who, addrs := range map[string]string{
+	for operator, addrs := range map[string]string{
 		"Google":     "8.8.8.8 8.8.4.4 2001:4860:4860::8888 2001:4860:4860::8844",
 		"Cloudflare": "1.1.1.1 1.0.0.1 2606:4700:4700::1111 2606:4700:4700::1001",
 		"Quad9":      "9.9.9.9 149.112.112.112 2620:fe::fe 2620:fe::9 9.9.9.10 149.112.112.10 2620:fe::10 2620:fe::fe:10 9.9.9.11 149.112.112.11 2620:fe::11 2620:fe::fe:11",
 		"OpenDNS":    "208.67.222.222 208.67.220.220 2620:119:35::35 2620:119:53::53",
 	} {
 		for a := range strings.FieldsSeq(addrs) {
-			m[netip.MustParseAddr(a)] = who
+			m[netip.MustParseAddr(a)] = operator
 		}
 	}
 	return m

@@ -78,7 +78,7 @@ func (e *exam) policy(v view, param, spec string) {
 	a := parseAsked(spec)
 	p, err := v.endpoint(a.addr)
 	if err != nil || e.gate.protocolAt(p) == "" && !e.outside(v, p, policyProto) {
-		return // somebody else's
+		return // another policy service
 	}
 	at := v.holder(param, spec)
 	write := at.replace(spec, "{"+a.addr+","+policyOptions+"}")

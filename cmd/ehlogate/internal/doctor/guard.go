@@ -16,7 +16,7 @@ import (
 	"ehlogate/lists/resolve"
 )
 
-// unguarded tells who switched [guard] off what that means.
+// unguarded notes what it means that [guard] is off.
 func (e *exam) unguarded() {
 	if c := e.gate.config; !c.NeedsGuard() || !c.Guard.Off {
 		return
@@ -105,8 +105,8 @@ func (e *exam) served() {
 }
 
 // takesMail says whether mail is meant to be sent to a domain that Postfix
-// serves, and not just possible: as a rule, nobody has an address at the name of
-// the host, mail.example.org. If that is example.org, somebody does.
+// serves, and not just possible: as a rule, there are no addresses at the name of
+// the host, mail.example.org. If that is example.org, there are.
 func (e *exam) takesMail(domain string) bool {
 	host := lists.NormalName(view{e.pf, nil}.get("myhostname"))
 	private := []string{"localhost", "localdomain", "local", "internal", "lan"} // not reachable from outside

@@ -73,7 +73,7 @@ func (e *exam) waits(p *parameters) {
 	}
 }
 
-// backup looks at who decides while ehlogate is away.
+// backup looks at the table that decides while ehlogate is away.
 func (e *exam) backup(v view, p *parameters) {
 	value, where := p.get("backup", "")
 	write := p.write("backup = cidr:/dev/null")

@@ -27,13 +27,13 @@ type Host struct {
 	ReadFile func(path string) ([]byte, error)
 	// Dial connects to an address that the configuration names; nil: nothing is connected to.
 	Dial func(network, addr string) (net.Conn, error)
-	// Held tells whether a listening socket is held by somebody who outlives ehlogate; nil: it cannot be known.
+	// Held tells whether a listening socket is held by a process that outlives ehlogate; nil: it cannot be known.
 	Held func(network, addr string) bool
 	// List gives the pattern under which files are found here that a list of ehlogate names by pattern.
 	List func(pattern string) string
 	// Resolvers are those of the system (resolv.conf).
 	Resolvers func() ([]netip.AddrPort, error)
-	// Ask makes who asks resolvers; nil: nobody is asked.
+	// Ask makes a client of resolvers; nil: no resolver is asked.
 	Ask func(resolve.Config) resolve.Asker
 	// Saved tells that the files are copies, which are not as old as those that they were made of.
 	Saved bool
@@ -45,7 +45,7 @@ type Host struct {
 	Written func(name string) (time.Time, error)
 }
 
-// dialLimit is how long an answer may take. Anybody local who needs longer is in trouble.
+// dialLimit is how long an answer may take. A local daemon that needs longer is in trouble.
 const dialLimit = time.Second
 
 // ThisHost is the machine that we run on. Without connect, no address is connected to.

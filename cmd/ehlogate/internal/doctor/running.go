@@ -48,7 +48,8 @@ func (e *exam) running(ctx context.Context, proto string, conn net.Conn, r *bufi
 		if !ok || len(differs) == 0 {
 			return
 		}
-		if slices.Equal(differs, before) && time.Since(written) > settle {
+		age := time.Since(written)
+		if slices.Equal(differs, before) && (age > settle || age < -settle) { // a time in the future says nothing
 			e.add(Finding{
 				ID: "running-differs", Severity: Hazard, Place: Place{File: cfg.File},
 				What:  "the running daemon does not use the config on disk: " + differs[0],
@@ -86,9 +87,6 @@ func (e *exam) differs(ctx context.Context, d dialect, conn net.Conn, r *bufio.R
 		}
 	}
 	p, whole := local(cfg, live)
-	if p == nil {
-		return nil, written, false
-	}
 	server := d.server(policyd.Backend{Decider: policyd.DeciderFunc(p.Review),
 		Words: func(lists.Decision) *policyd.Words { return live.Words }, Fault: func(string, []byte) {}})
 	for _, a := range sample(ctx, live, p, whole) {
@@ -110,11 +108,13 @@ func (e *exam) differs(ctx context.Context, d dialect, conn net.Conn, r *bufio.R
 	return out, written, true
 }
 
-// local returns the policy as far as files alone decide: without the first list that asks DNS, and what is behind it. whole
-// reports whether that is all, so that the default counts. nil means that nothing is certain.
+// local returns the policy as far as files alone decide: up to the first list that depends on DNS or on a promise. whole reports
+// whether that is all, so that the default counts.
 func local(cfg *config.Config, live *engine.Live) (p *lists.Policy, whole bool) {
 	policy := *live.Policy
-	n := slices.IndexFunc(cfg.Lists, func(l config.List) bool { return l.ByDNS() })
+	n := slices.IndexFunc(cfg.Lists, func(l config.List) bool { // a feed is overridden while a promise stands
+		return l.ByDNS() || policy.Guard != nil && l.Foreign()
+	})
 	if cfg.DNS.VerifyNames {
 		for i, l := range policy.Lists {
 			if u, ok := l.Source.(lists.NameUser); ok && u.UsesNames() && (n < 0 || i < n) {
@@ -125,9 +125,6 @@ func local(cfg *config.Config, live *engine.Live) (p *lists.Policy, whole bool) 
 	whole = n < 0 && policy.Shed == nil && policy.Guard == nil
 	if n >= 0 {
 		policy.Lists = policy.Lists[:n]
-	}
-	if policy.Guard != nil && slices.ContainsFunc(policy.Lists, func(l *lists.List) bool { return l.Foreign }) {
-		return nil, false // what others wrote depends on promises
 	}
 	policy.Guard, policy.Shed, policy.Offers, policy.Names, policy.Wait = nil, nil, nil, nil, 0
 	return &policy, whole

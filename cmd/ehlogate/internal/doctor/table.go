@@ -84,7 +84,7 @@ func (t table) file(v view) (name string, ok bool) {
 	return name, true
 }
 
-// hides tells whether the table hides STARTTLS from anybody; false, too, if
+// hides reports whether the table hides STARTTLS from any client; false, too, if
 // that cannot be known.
 func (e *exam) hides(v view, t table) bool {
 	if t.kind == "static" || t.kind == "inline" || t.name[0] == '{' {

@@ -125,8 +125,8 @@ func (u unit) prefixes(property string) (out []netip.Prefix) {
 	return out
 }
 
-// reachesOthers says whether the service may speak with anybody on other
-// machines who is no resolver. Who that should be is not known here.
+// reachesOthers reports whether the service may speak with hosts that are no
+// resolvers. Which hosts these should be is not known here.
 func (u unit) reachesOthers(servers []netip.AddrPort) bool {
 	if u["PrivateNetwork"] == "yes" || !u.speaks(netip.IPv4Unspecified()) && !u.speaks(netip.IPv6Unspecified()) {
 		return false

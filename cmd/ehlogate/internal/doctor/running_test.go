@@ -1,0 +1,60 @@
+package doctor
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/engine"
+)
+
+// The running daemon is asked only about addresses that files alone decide about: what depends on DNS, on the load or on a
+// promise is not compared.
+func TestSample(t *testing.T) {
+	const (
+		deny  = "[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n"
+		zone  = "[[list]]\nname = \"zone\"\naction = \"offer\"\nzones = [{zone = \"list.example\"}]\n"
+		names = "[[list]]\nname = \"names\"\naction = \"offer\"\nfiles = [\"names.list\"]\n"
+		feed  = "[[list]]\nname = \"feed\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\nformat = \"addresses\"\n"
+		off   = "guard.off = true\n"
+	)
+	dir := t.TempDir()
+	for name, text := range map[string]string{"deny.list": "192.0.2.7\n", "names.list": "198.51.100.1\nmail.example.org\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for text, want := range map[string]string{
+		deny:                          "[192.0.2.7 192.0.2.8 192.0.2.1]",
+		"mode = \"observe\"\n" + deny: "[192.0.2.7 192.0.2.8 192.0.2.1]",
+		deny + zone:                   "[192.0.2.7]",
+		zone + deny:                   "[]",
+		"default = \"shed\"\nshed.offers_per_second = 10\n" + off + deny: "[192.0.2.7]",
+		"dns.verify_names = true\n" + names + deny:                       "[]",
+		names + deny: "[198.51.100.1 198.51.100.2 192.0.2.7 192.0.2.8 192.0.2.1]",
+		"guard.domains = [\"example.org\"]\n" + feed:        "[]",
+		"guard.domains = [\"example.org\"]\n" + deny + feed: "[192.0.2.7]",
+	} {
+		path := filepath.Join(dir, "c.toml")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := config.Load(path)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		quiet := logrus.New()
+		quiet.SetOutput(io.Discard)
+		live := engine.New(cfg, nil, time.Now, quiet).Live()
+		p, whole := local(cfg, live)
+		if got := fmt.Sprint(sample(t.Context(), live, p, whole)); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
