@@ -65,13 +65,14 @@ type Write struct {
 
 // set is the advice to write another value where one stands.
 func (at Place) set(value string) Write {
+	setting := strings.TrimSpace(at.Parameter + " = " + value)
 	switch at.File {
 	case "master.cf":
 		return option(at.Service, at.Parameter, value)
-	case "default":
-		at.File = "main.cf"
+	case "main.cf", "default":
+		return inMain(setting)
 	}
-	return Write{at.File, []string{strings.TrimSpace(at.Parameter + " = " + value)}}
+	return Write{at.File, []string{setting}}
 }
 
 // replace is the advice to write one part of a value otherwise. If the part

@@ -15,6 +15,7 @@ const (
 	examplePolicy  = "ehlogate_policy" // set by one service, referenced in smtpd_sender_restrictions of main.cf
 	exampleMilter  = "ehlogate_milter"
 	exampleMap     = "memcache:$config_directory/ehlogate.cf"
+	exampleTable   = "/etc/postfix/ehlogate.cidr"
 	policyOptions  = "timeout=2s,try_limit=1,default_action=DUNNO"
 	milterOptions  = "default_action=accept,connect_timeout=2s,command_timeout=2s,content_timeout=2s"
 	requireEscaped = "A client on a list with action = \"require\" delivers without TLS."
@@ -136,9 +137,17 @@ func (e *exam) unreached(v view, name, param string, ask func(view) []Write) {
 	}, ask(v))
 }
 
-// advise notes a finding with what to write in several places.
+// advise notes a finding with what to write in several places, in that order.
 func (e *exam) advise(f Finding, writes []Write) {
-	f.Write, f.Also = writes[0], writes[1:]
+	var all []Write
+	for _, w := range writes {
+		if n := len(all); n > 0 && all[n-1].In == w.In {
+			all[n-1].Lines = append(all[n-1].Lines, w.Lines...)
+		} else if len(w.Lines) > 0 {
+			all = append(all, w)
+		}
+	}
+	f.Write, f.Also = all[0], all[1:]
 	e.add(f)
 }
 
@@ -172,7 +181,8 @@ func (e *exam) askPolicy(v view) []Write {
 // ask is the advice to have one smtpd ask ehlogate in a list setting, before what the operator has there. Where that is in
 // main.cf, it refers to a parameter that is empty for all other services. The settings that ask instead no longer do.
 func (e *exam) ask(v view, param, name, gate string, elsewhere ...string) []Write {
-	main, here := inMain(), v.option(name, gate)
+	here := v.option(name, gate)
+	var main []string // settings
 	var more []Write
 	var gone []string // options that the new ones stand in for
 	for _, p := range elsewhere {
@@ -192,31 +202,21 @@ func (e *exam) ask(v view, param, name, gate string, elsewhere ...string) []Writ
 			if set {
 				gone = append(gone, p)
 			}
-			main.Lines = append(e.refer(v, p, name), main.Lines...)
+			main = append(e.refer(v, p, name), main...)
 		case len(found) == 0:
 		case !set:
-			main.Lines = append(main.Lines, strings.TrimSpace(p+" = "+rest))
+			main = append(main, strings.TrimSpace(p+" = "+rest))
 		case len(own) > 0:
 			more = append(more, v.option(p, rest))
 		default:
 			gone = append(gone, p)
 		}
 	}
-	if len(main.Lines) > 0 {
-		more = append(more, main)
+	commands := inMain(main...)
+	for _, p := range gone {
+		commands.Lines = append(commands.Lines, v.remove(p))
 	}
-	if len(gone) > 0 {
-		remove := Write{In: shell}
-		for _, p := range gone {
-			remove.Lines = append(remove.Lines, v.remove(p))
-		}
-		if here.In == shell {
-			here.Lines = append(remove.Lines, here.Lines...)
-		} else {
-			more = append(more, remove)
-		}
-	}
-	return append(more, here)
+	return append(more, commands, here)
 }
 
 // refer returns the lines by which a list in main.cf begins with a reference to a parameter that is empty there, as far as

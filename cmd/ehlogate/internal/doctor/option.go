@@ -74,7 +74,7 @@ func (f *Finding) in(dir string) {
 	for _, w := range append([]Write{f.Write}, f.Also...) {
 		for i := range w.Lines {
 			if w.In == shell {
-				w.Lines[i] = strings.ReplaceAll(w.Lines[i], "postconf -P", "postconf -c "+quote(dir)+" -P")
+				w.Lines[i] = strings.ReplaceAll(w.Lines[i], "postconf ", "postconf -c "+quote(dir)+" ")
 			}
 		}
 	}

@@ -270,48 +270,94 @@ func FuzzPostconf(f *testing.F) {
 	})
 }
 
-// A command that doctor prints leaves one option of a name, with what both had, in a real master.cf.
-func TestOneOption(t *testing.T) {
-	const own = "cidr:/dev/null"
-	for name, options := range map[string]string{
-		"ehlogate last":  "  -o smtpd_discard_ehlo_keyword_address_maps=" + own + "\n  -o smtpd_discard_ehlo_keyword_address_maps=memcache:eg\n",
-		"ehlogate first": "  -o smtpd_discard_ehlo_keyword_address_maps=memcache:eg\n  -o { smtpd_discard_ehlo_keyword_address_maps = " + own + " }\n",
-		"three":          "  -o smtpd_discard_ehlo_keyword_address_maps=memcache:eg\n  -o smtpd_milters=\n  -o smtpd_discard_ehlo_keyword_address_maps=" + own + "\n  -o smtpd_discard_ehlo_keyword_address_maps=" + own + "\n",
-		"in main.cf":     "  -o smtpd_discard_ehlo_keyword_address_maps=memcache:eg\n",
-	} {
-		t.Run(name, func(t *testing.T) {
-			main := "compatibility_level = 3.6\nsmtpd_tls_security_level = may\neg_memcache = unix:ehlogate/memcache\neg_key_format = starttls:%s\neg_backup = cidr:/dev/null\neg_max_try = 1\neg_timeout = 1\n"
-			if name == "in main.cf" {
-				main += smtpdMaps + " = " + own + "\n"
-			}
-			dir := configDir(t, main, "smtp inet n - n - - smtpd\n"+options)
-			look := func() (*Postfix, *Report) {
-				pf, err := LivePostfix(t.Context(), dir)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return pf, Examine(t.Context(), ThisHost(false), GateOf(config.Defaults()), pf, nil, nil)
-			}
-			_, r := look()
-			i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.ID == "setting-replaced" })
-			if i < 0 || r.Findings[i].Write.In != shell {
-				t.Fatalf("%+v", r.Findings)
-			}
-			for _, line := range r.Findings[i].Write.Lines {
-				if out, err := exec.CommandContext(t.Context(), "sh", "-c", line).CombinedOutput(); err != nil || len(out) > 0 {
-					t.Fatalf("%s: %v\n%s", line, err, out)
-				}
-			}
-			past := time.Now().Add(-time.Minute)
-			if err := os.Chtimes(filepath.Join(dir, "master.cf"), past, past); err != nil {
+// follow runs every command that doctor prints, until it has nothing more to say, and returns what Postfix has then.
+func follow(t *testing.T, dir string) (pf *Postfix, said []string) {
+	t.Helper()
+	for range 4 {
+		past := time.Now().Add(-time.Minute)
+		for _, name := range []string{"main.cf", "master.cf"} {
+			if err := os.Chtimes(filepath.Join(dir, name), past, past); err != nil {
 				t.Fatal(err)
 			}
-			pf, r := look()
-			if _, twice := pf.Services[0].Earlier[smtpdMaps]; twice || len(r.Findings) > 0 {
-				t.Errorf("twice: %v, %s", twice, ids(r))
+		}
+		pf, err := LivePostfix(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := Examine(t.Context(), ThisHost(false), GateOf(config.Defaults()), pf, nil, nil)
+		if len(r.Findings) == 0 {
+			return pf, said
+		}
+		for _, f := range r.Findings {
+			said = append(said, f.ID)
+			for _, w := range append([]Write{f.Write}, f.Also...) {
+				for _, line := range w.Lines {
+					if out, err := exec.CommandContext(t.Context(), "sh", "-c", line).CombinedOutput(); w.In != shell || err != nil || len(out) > 0 {
+						t.Fatalf("%s: %s: %v\n%s", w.In, line, err, out)
+					}
+				}
+			}
+		}
+	}
+	t.Fatalf("doctor does not come to an end: %q", said)
+	return nil, nil
+}
+
+const ownMain = `compatibility_level = 3.6
+smtpd_tls_security_level = may
+eg_memcache = unix:ehlogate/memcache
+eg_key_format = starttls:%s
+eg_backup = cidr:/dev/null
+eg_max_try = 1
+eg_timeout = 1
+`
+
+// The commands that doctor prints leave one option of a name, with what both had, in a real master.cf.
+func TestOneOption(t *testing.T) {
+	const (
+		own    = "static:dsn"
+		ours   = "  -o smtpd_discard_ehlo_keyword_address_maps=memcache:eg\n"
+		theirs = "  -o smtpd_discard_ehlo_keyword_address_maps=" + own + "\n"
+	)
+	for name, tc := range map[string]struct{ main, options string }{
+		"ehlogate last":  {"", theirs + ours},
+		"ehlogate first": {"", ours + "  -o { smtpd_discard_ehlo_keyword_address_maps = " + own + " }\n"},
+		"three":          {"", ours + "  -o smtpd_milters=\n" + theirs + theirs},
+		"in main.cf":     {smtpdMaps + " = " + own + "\n", ours},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := configDir(t, ownMain+tc.main, "smtp inet n - n - - smtpd\n"+tc.options)
+			pf, said := follow(t, dir)
+			if _, twice := pf.Services[0].Earlier[smtpdMaps]; twice || !slices.Contains(said, "setting-replaced") {
+				t.Errorf("twice: %v, doctor: %q", twice, said)
 			}
 			if got := pf.Services[0].Params[smtpdMaps]; got != "unionmap:{memcache:eg,"+own+"}" {
 				t.Errorf("it is %s", got)
+			}
+		})
+	}
+}
+
+// A map that was given to postscreen goes, and what the operator has stays.
+func TestPostscreenOption(t *testing.T) {
+	for name, tc := range map[string]struct{ main, option, screen, want string }{
+		"an option":                 {"", "memcache:eg", "", ""},
+		"beside main.cf":            {smtpdMaps + " = static:dsn\n", "memcache:eg", "", "static:dsn"},
+		"an option of the operator": {"", "unionmap:{memcache:eg,static:dsn}", "static:dsn", "static:dsn"},
+		"main.cf alone":             {smtpdMaps + " = unionmap:{static:dsn, memcache:eg}\n", "", "", "static:dsn"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := ""
+			if tc.option != "" {
+				options = "  -o " + smtpdMaps + "=" + tc.option + "\n"
+			}
+			dir := configDir(t, ownMain+tc.main, "smtp inet n - n - 1 postscreen\n"+options+"smtpd pass - - n - - smtpd\n  -o "+smtpdMaps+"=memcache:eg,static:dsn\n")
+			pf, said := follow(t, dir)
+			if got := pf.Services[0].Params[smtpdMaps]; got != tc.screen || !slices.Contains(said, "postscreen-inherits") {
+				t.Errorf("its option is %q, doctor: %q", got, said)
+			}
+			if got := (view{pf, pf.Services[0]}).get(screenMaps); got != tc.want {
+				t.Errorf("postscreen asks %q, want %q", got, tc.want)
 			}
 		})
 	}

@@ -55,7 +55,7 @@ func (e *exam) postscreen(v view, asked bool) {
 					ID: "postscreen-offers", Severity: Note, Place: v.place(param),
 					What:  "postscreen talks to clients itself in its deep protocol tests, and offers STARTTLS to all of them",
 					Why:   "They are handed to smtpd from their next session on. A static table makes both say the same.",
-					Write: Write{"main.cf, behind \"ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr\"", []string{screenMaps + " = cidr:/etc/postfix/ehlogate.cidr"}},
+					Write: Write{shell, []string{e.command("export", "--format", cidrFormat, "-o", exampleTable) + " && " + inMain(screenMaps + " = cidr:" + exampleTable).Lines[0]}},
 				})
 				return
 			}

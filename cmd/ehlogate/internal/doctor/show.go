@@ -15,6 +15,9 @@ func (r *Report) Show(w io.Writer) error {
 	if len(r.Findings) == 0 {
 		b.WriteString("nothing found\n")
 	} else {
+		if strings.Contains(b.String(), "\n        postconf ") {
+			b.WriteString("Postfix reads its settings again at: postfix reload\n")
+		}
 		fmt.Fprintf(&b, "%s, %s, %s\n", count(r.Count(Hazard), Hazard), count(r.Count(Warning), Warning), count(r.Count(Note), Note))
 	}
 	_, err := io.WriteString(w, b.String())

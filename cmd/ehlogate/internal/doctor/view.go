@@ -139,8 +139,14 @@ func (v view) holder(name, part string) Place {
 	return v.origin(name)
 }
 
-// inMain is the advice to set something for all.
-func inMain(lines ...string) Write { return Write{"main.cf", lines} }
+// inMain is the advice to set something for all: a line that is pasted does nothing if another one stands further down.
+func inMain(settings ...string) Write {
+	w := Write{In: shell}
+	for _, s := range settings {
+		w.Lines = append(w.Lines, "postconf "+quote(s))
+	}
+	return w
+}
 
 // chrooted tells whether the service runs in the queue directory. Postfix
 // leaves the default to compatibility_level, which is 0 unless set.

@@ -246,16 +246,6 @@ func (o *operator) follow(t *testing.T, g *gate) (all []string) {
 // apply writes lines where doctor says.
 func (o *operator) apply(t *testing.T, w written) {
 	t.Helper()
-	if w.In == "main.cf" {
-		for _, line := range w.Lines {
-			o.age(t)
-			cmd := exec.CommandContext(soon(t), "postconf", "-c", o.Config, line)
-			if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-				t.Fatalf("postconf %q: %v\n%s", line, err, out)
-			}
-		}
-		return
-	}
 	if w.In == "a root shell" {
 		for _, line := range w.Lines {
 			if out := o.run(t, line); out != "" {
