@@ -120,8 +120,9 @@ CHANGES
 
 Files are followed while the daemon runs. One that is moved over the old file
 takes effect within half a second as a rule; one that is written in place when
-it has not changed for a second, or after ten if it never stops changing. Edits of several lists take effect in the order in which they were made,
-as one state. A file that has neither an entry nor a comment, or whose last line
-has no end, is taken for a half-finished write and refused. A file of comments
-is an empty list. A file that cannot be read (no descriptor left, an I/O error,
-no permission) is tried again until it can be.`
+it has not changed for a second, or after ten if it never stops changing. Edits
+of several lists take effect in the order in which they were made, as one state.
+A file that has neither an entry nor a comment, or whose last line has no end,
+is taken for a half-finished write and refused. A file of comments is an empty
+list. A file that cannot be read (no descriptor left, an I/O error, no
+permission) is tried again until it can be.`
