@@ -20,7 +20,7 @@ import (
 const (
 	// sessionsBefore are played in peace, to compare with.
 	sessionsBefore = 1000
-	// sessionsDuring are played through each fault, at least.
+	// sessionsDuring are played through each fault, at least; fewer where no table is made of it (pick).
 	sessionsDuring = 5000
 	// sessionsAt is how many are played at a time.
 	sessionsAt = 8
@@ -151,7 +151,7 @@ func (r *rig) survive(t *testing.T, f fault) {
 		defer played.Add(1)
 		return r.session(running, i, &f)
 	}
-	before := stage.Load(context.Background(), sessionsBefore, sessionsAt, play)
+	before := stage.Load(context.Background(), pick(sessionsBefore, 300), sessionsAt, play)
 	if before.Right != before.Sessions {
 		t.Fatalf("%s: before it: %+v", f.name, before)
 	}
@@ -164,7 +164,7 @@ func (r *rig) survive(t *testing.T, f fault) {
 	played.Store(0)
 	go func() { result <- stage.Load(loading, 0, sessionsAt, play) }()
 	times, err := 0, error(nil)
-	for err == nil && played.Load() < sessionsDuring {
+	for enough := int64(pick(sessionsDuring, 1500)); err == nil && played.Load() < enough; {
 		if err = f.do(ctx, r); err == nil {
 			times++
 			err = reach(ctx, &played, played.Load()+cmp.Or(f.every, faultEvery))
