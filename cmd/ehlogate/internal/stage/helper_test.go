@@ -7,10 +7,12 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,6 +76,8 @@ var binary func() (string, error)
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		// nohup(1) has SIGHUP ignored, and a shell cannot trap what was ignored when it began.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 		dir, err := stage.TempDir()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
