@@ -1,6 +1,6 @@
 // Package file is the source of lists that are files: the grammar of those that
-// operators edit by hand, the table that answers from them, and the watch that
-// follows their changes. Files of other programs have grammars of their own
+// operators edit by hand, the table that answers from them, and what tells when a
+// change of them is complete. Files of other programs have grammars of their own
 // (package lists/feed).
 //
 // Everything wrong in a file is an error with its place and a hint; nothing
