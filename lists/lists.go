@@ -3,7 +3,7 @@
 //
 // A [Policy] asks its lists in order; the first that holds the client
 // decides, else the default does. What a list is made of is the business of
-// its [Source]: list files (package lists/file) are the first kind.
+// its [Source]: list files (package lists/listfile) are the first kind.
 //
 // The rule behind every doubt is that an answer never guesses: whatever is
 // not known for certain ends with [Offer], because STARTTLS that is offered

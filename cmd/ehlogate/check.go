@@ -13,7 +13,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists/feed"
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 func newCheck(o *options) *cobra.Command {
@@ -40,7 +40,7 @@ lists" for what there is.
 Exit code 1 if there is an error, 0 otherwise.`,
 		Example: "  ehlogate check\n  ehlogate check --list broken-tls /tmp/new.list\n  ehlogate check --format drop /tmp/drop_v4.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c := checker{out: cmd.OutOrStdout(), lint: file.Lint{Now: time.Now()}}
+			c := checker{out: cmd.OutOrStdout(), lint: listfile.Lint{Now: time.Now()}}
 			switch {
 			case len(args) == 0 && list+format != "":
 				return errors.New("--list and --format say what a FILE is checked for: name one")
@@ -70,7 +70,7 @@ Exit code 1 if there is an error, 0 otherwise.`,
 const ownFormat = "list"
 
 // grammar is that of a format of the config; nil: that of list files.
-func grammar(format string) (file.Grammar, error) {
+func grammar(format string) (listfile.Grammar, error) {
 	if format == "" || format == ownFormat {
 		return nil, nil
 	}
@@ -84,7 +84,7 @@ func grammar(format string) (file.Grammar, error) {
 // checker reports as it goes along.
 type checker struct {
 	out    io.Writer
-	lint   file.Lint
+	lint   listfile.Lint
 	failed bool
 }
 
@@ -118,7 +118,7 @@ func (c *checker) config(name string) {
 	}
 }
 
-func (c *checker) list(title, name string, spec file.Spec) {
+func (c *checker) list(title, name string, spec listfile.Spec) {
 	t, err := c.lint.Check(name, spec)
 	if err != nil {
 		c.error(err)
@@ -136,11 +136,11 @@ func (c *checker) list(title, name string, spec file.Spec) {
 }
 
 // age warns of a list that is too old to count.
-func (c *checker) age(list string, spec file.Spec) {
+func (c *checker) age(list string, spec listfile.Spec) {
 	if spec.StaleAfter == 0 {
 		return
 	}
-	s, err := file.New(spec, func() time.Time { return c.lint.Now }).Load()
+	s, err := listfile.New(spec, func() time.Time { return c.lint.Now }).Load()
 	if err != nil || !s.State().Stale {
 		return // what is wrong was said before
 	}
@@ -150,7 +150,7 @@ func (c *checker) age(list string, spec file.Spec) {
 			name, oldest = f, st.ModTime()
 		}
 	}
-	c.lint.Warnings.Add(file.Problem{
+	c.lint.Warnings.Add(listfile.Problem{
 		File: name,
 		Msg:  fmt.Sprintf("it is %s old, and stale_after is %s, so that list %q counts as not loaded", span(c.lint.Now.Sub(oldest)), span(spec.StaleAfter), list),
 		Hint: "see why it is not fetched any more; if there was nothing new to fetch, touch it each time",
@@ -190,7 +190,7 @@ func (c *checker) files(o *options, names []string, list, format string) error {
 		}
 		cfg = config.Defaults() // a broken config does not keep a list from being looked at
 	}
-	specs := make(map[string]*file.Spec)
+	specs := make(map[string]*listfile.Spec)
 	var order []string
 	for _, name := range names {
 		if name == "" {
@@ -209,17 +209,17 @@ func (c *checker) files(o *options, names []string, list, format string) error {
 			return err
 		}
 		if len(lists) == 0 {
-			lists = []config.List{{Spec: file.Spec{Rules: file.Rules{AnyAction: true}, Format: of}}}
+			lists = []config.List{{Spec: listfile.Spec{Rules: listfile.Rules{AnyAction: true}, Format: of}}}
 		}
 		for _, l := range lists {
 			if format != "" && l.Spec.Format != of {
 				return exitError{exitWrong, fmt.Errorf("%s is of list %q, which has another format: leave out --format", name, l.Name)}
 			}
 			if specs[l.Name] == nil {
-				specs[l.Name] = &file.Spec{Rules: l.Spec.Rules, Format: l.Spec.Format, MaxEntries: cfg.MaxEntries}
+				specs[l.Name] = &listfile.Spec{Rules: l.Spec.Rules, Format: l.Spec.Format, MaxEntries: cfg.MaxEntries}
 				order = append(order, l.Name)
 			}
-			specs[l.Name].Patterns = append(specs[l.Name].Patterns, file.Literal(abs))
+			specs[l.Name].Patterns = append(specs[l.Name].Patterns, listfile.Literal(abs))
 		}
 	}
 	for _, name := range order {

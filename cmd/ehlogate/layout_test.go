@@ -5,12 +5,50 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// The tree keeps to the design: who may import whom, and every package says
-// what it is for.
+const internal = "cmd/ehlogate/internal/"
+
+// rooms lists the packages that ship and what each of them may import of this module. A trailing slash stands for
+// everything below. Packages of tests (isTest) may import everything, and nothing that ships imports them.
+var rooms = map[string][]string{
+	"lists":            nil,
+	"lists/strictjson": nil,
+	"lists/dnsclient":  nil,
+	"lists/listfile":   {"lists"},
+	"lists/feed":       {"lists", "lists/listfile", "lists/strictjson"},
+	"lists/dnsbl":      {"lists", "lists/dnsclient"},
+	"lists/tlspolicy":  {"lists", "lists/dnsclient", "lists/strictjson"},
+	"lists/ratelimit":  {"lists"},
+
+	"policyd":            {"lists"},
+	"policyd/memcache":   {"lists", "policyd"},
+	"policyd/socketmap":  {"lists", "policyd"},
+	"policyd/tcptable":   {"lists", "policyd"},
+	"policyd/delegation": {"lists", "policyd"},
+	"milter":             {"lists"},
+
+	"cmd/ehlogate":        {"lists", "lists/", "policyd", "policyd/", "milter", internal},
+	internal + "server":   nil,
+	internal + "nft":      nil,
+	internal + "rehearse": {internal + "nft", internal + "test/netns"},
+	internal + "config":   {"lists", "lists/", "policyd/delegation", "milter", internal + "server"},
+	internal + "reload":   {"lists", "lists/", "policyd", internal + "config"},
+	internal + "explain":  {"lists", "lists/tlspolicy", "policyd", "policyd/"},
+	internal + "export":   {"lists", "lists/", "policyd", internal + "config", internal + "nft", internal + "reload"},
+	internal + "doctor":   {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "rehearse", internal + "reload"},
+	internal + "httpapi":  {"lists", "lists/", "policyd", "milter", internal + "explain", internal + "reload"},
+}
+
+// isTest reports whether the package is there for tests alone.
+func isTest(path string) bool {
+	return strings.HasPrefix(path, internal+"test/") || strings.HasPrefix(path, "lists/test/") || path == "policyd/internal/prototest"
+}
+
+// TestLayout holds the tree to the design: which package may import which, and that every package says what it is for.
 func TestLayout(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Doc,Imports", "./...")
 	cmd.Dir = "../.."
@@ -21,8 +59,8 @@ func TestLayout(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	seen := 0
-	for dec := json.NewDecoder(out); ; seen++ {
+	seen := map[string]bool{}
+	for dec := json.NewDecoder(out); ; {
 		var p struct {
 			ImportPath, Doc string
 			Imports         []string
@@ -33,8 +71,12 @@ func TestLayout(t *testing.T) {
 			t.Fatal(err)
 		}
 		path := strings.TrimPrefix(p.ImportPath, "ehlogate/")
+		seen[path] = true
 		if p.Doc == "" {
 			t.Errorf("%s has no package documentation", path)
+		}
+		if _, ok := rooms[path]; !ok && !isTest(path) {
+			t.Errorf("%s is in no room: name it in the table, with what it may import", path)
 		}
 		for _, imp := range p.Imports {
 			ours, ok := strings.CutPrefix(imp, "ehlogate/")
@@ -43,32 +85,44 @@ func TestLayout(t *testing.T) {
 			}
 		}
 	}
-	if err := cmd.Wait(); err != nil || seen < 10 {
-		t.Fatalf("%d packages, %v", seen, err)
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	for path := range rooms {
+		if !seen[path] {
+			t.Errorf("the table names %s, which does not exist", path)
+		}
 	}
 }
 
 func mayImport(path, imp string) bool {
-	top := func(s string) string { s, _, _ = strings.Cut(s, "/"); return s }
-	switch {
-	case path == "lists":
-		return false
-	case path == "lists/feed": // other spellings of what is in list files
-		return imp == "lists" || imp == "lists/file" || imp == "lists/strictjson"
-	case path == "lists/resolve" || path == "lists/strictjson": // of DNS, and of JSON, and of nothing else
-		return false
-	case path == "lists/guard":
-		return imp == "lists" || imp == "lists/resolve" || imp == "lists/strictjson"
-	case path == "lists/dns":
-		return imp == "lists" || imp == "lists/resolve"
-	case path == "lists/dns/dnstest":
-		return false
-	case top(path) == "lists":
-		return imp == "lists"
-	case top(path) == "policyd":
-		return imp == "lists" || imp == "policyd" || imp == "policyd/internal/prototest"
-	case top(path) == "milter":
-		return imp == "lists"
+	if isTest(path) {
+		return true
 	}
-	return top(path) == "cmd"
+	return slices.ContainsFunc(rooms[path], func(allowed string) bool {
+		if strings.HasSuffix(allowed, "/") {
+			return strings.HasPrefix(imp, allowed) && !isTest(imp)
+		}
+		return imp == allowed
+	})
+}
+
+// TestLayoutCanFail shows that the guard refuses, for every package that ships, an import of test support, and for all
+// but main an import of the package that wires them.
+func TestLayoutCanFail(t *testing.T) {
+	for path := range rooms {
+		for _, imp := range []string{internal + "test/mtatest", "lists/test/dnstest", "policyd/internal/prototest", "cmd/ehlogate"} {
+			if mayImport(path, imp) {
+				t.Errorf("%s may import %s", path, imp)
+			}
+		}
+	}
+	for _, pair := range [][2]string{
+		{"lists", "lists/listfile"}, {"lists/listfile", internal + "config"}, {"policyd/memcache", "policyd/socketmap"},
+		{"milter", "policyd"}, {"policyd", "milter"}, {internal + "config", internal + "reload"}, {internal + "doctor", internal + "httpapi"},
+	} {
+		if mayImport(pair[0], pair[1]) {
+			t.Errorf("%s may import %s", pair[0], pair[1])
+		}
+	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 func main() {
@@ -59,12 +59,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // report writes an error, and all of the problems if it is made of such.
 func report(w io.Writer, err error) {
-	var ps *file.Problems
+	var ps *listfile.Problems
 	if errors.As(err, &ps) {
 		fmt.Fprint(w, ps.Show("error"))
 		return
 	}
-	if unread := new(file.UnreadError); errors.As(err, unread) {
+	if unread := new(listfile.UnreadError); errors.As(err, unread) {
 		fmt.Fprint(w, unread.Show("error"))
 		return
 	}

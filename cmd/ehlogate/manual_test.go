@@ -15,7 +15,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists/feed"
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // ehlogate runs a command and gives what it prints.
@@ -93,7 +93,7 @@ func TestManualConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := config.Load(name)
-		var ps *file.Problems
+		var ps *listfile.Problems
 		if !errors.As(err, &ps) {
 			t.Fatalf("%q: %v", text, err)
 		}
@@ -179,7 +179,7 @@ func TestManualLists(t *testing.T) {
 	_, example, _ := strings.Cut(listsText, "\n\n")
 	example, _, _ = strings.Cut(example, "\n\n")
 	entries := 0
-	err := file.Parse(strings.NewReader(example+"\n"), "example", file.Rules{AnyAction: true}, func(*file.Item) error { entries++; return nil })
+	err := listfile.Parse(strings.NewReader(example+"\n"), "example", listfile.Rules{AnyAction: true}, func(*listfile.Item) error { entries++; return nil })
 	if err != nil || entries != 10 {
 		t.Errorf("%d entries, %v", entries, err)
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"ehlogate/lists/dns/dnstest"
+	"ehlogate/lists/test/dnstest"
 )
 
 func TestMain(m *testing.M) {

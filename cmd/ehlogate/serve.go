@@ -18,10 +18,10 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
-	"ehlogate/cmd/ehlogate/internal/admin"
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/cmd/ehlogate/internal/engine"
-	"ehlogate/cmd/ehlogate/internal/listen"
+	"ehlogate/cmd/ehlogate/internal/httpapi"
+	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/server"
 	"ehlogate/lists"
 	"ehlogate/milter"
 	"ehlogate/policyd"
@@ -79,7 +79,7 @@ systemd holds others, those are served.`,
 }
 
 func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writer) error {
-	held, heldErr := listen.Inherited()
+	held, heldErr := server.Inherited()
 	cfg, err := o.load()
 	if err != nil {
 		hangUp(ctx, held, unusable)
@@ -99,10 +99,10 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	if err != nil {
 		return exitError{exitWrong, err}
 	}
-	eng := engine.New(cfg, o.load, clock, log)
-	metrics := admin.NewMetrics(eng)
-	watch := admin.NewWatch(metrics, log)
-	httpConn, stopHTTP := admin.ServeConn((&admin.API{Engine: eng, Metrics: metrics, Watch: watch, Missing: missing}).Handler(), log)
+	eng := reload.New(cfg, o.load, clock, log)
+	metrics := httpapi.NewMetrics(eng)
+	watch := httpapi.NewWatch(metrics, log)
+	httpConn, stopHTTP := httpapi.ServeConn((&httpapi.API{Engine: eng, Metrics: metrics, Watch: watch, Missing: missing}).Handler(), log)
 	defer stopHTTP()
 
 	backend := func(name string, d policyd.Decider) policyd.Backend {
@@ -149,9 +149,9 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 		lookups = cfg.DNS.Cache.MaxLookups // each has a socket
 	}
 	conns := fitFiles(cfg.Listen.MaxConnections, len(sockets), lookups, log)
-	var servers []*listen.Server
+	var servers []*server.Server
 	for _, s := range sockets { // each for itself: a crowd at one takes no place from those at another
-		server := &listen.Server{
+		server := &server.Server{
 			Name: s.protocol, Handler: handlers[s.protocol], MaxConns: conns, WriteTimeout: writeTimeout, Grace: grace,
 			Log: logrus.NewEntry(log), OnConns: metrics.Conns(s.protocol),
 			OnFault: func(reason string) { watch.Fault(s.protocol, reason, nil) },
@@ -199,7 +199,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 }
 
 // status is what the service manager shows about the last reload.
-func status(eng *engine.Engine) string {
+func status(eng *reload.Engine) string {
 	if err := eng.ReloadError(); err != nil {
 		first, _, _ := strings.Cut(err.Error(), "\n")
 		return "STATUS=reload refused, the old config stays: " + first
@@ -233,7 +233,7 @@ func fitFiles(conns, sockets, lookups int, log *logrus.Logger) int {
 // caught, is a fault as with every other protocol.
 type milterLog struct {
 	log   *logrus.Logger
-	watch *admin.Watch
+	watch *httpapi.Watch
 }
 
 func (w milterLog) Write(p []byte) (int, error) {

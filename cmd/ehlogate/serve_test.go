@@ -19,9 +19,9 @@ import (
 
 	"go.uber.org/goleak"
 
-	"ehlogate/cmd/ehlogate/internal/admin"
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/cmd/ehlogate/internal/engine"
+	"ehlogate/cmd/ehlogate/internal/httpapi"
+	"ehlogate/cmd/ehlogate/internal/reload"
 )
 
 // daemon is serve in this process, on unix sockets in a directory.
@@ -328,8 +328,8 @@ func TestMilterPanicIsAFault(t *testing.T) {
 	var out syncBuffer
 	lines := newLogWriter(&out)
 	log := newLogger(config.Defaults().Log, lines)
-	eng := engine.New(config.Defaults(), nil, clock, log)
-	w := milterLog{log, admin.NewWatch(admin.NewMetrics(eng), log)}
+	eng := reload.New(config.Defaults(), nil, clock, log)
+	w := milterLog{log, httpapi.NewWatch(httpapi.NewMetrics(eng), log)}
 	fmt.Fprintf(w, "Error reading milter command: %v\n", io.ErrUnexpectedEOF)
 	fmt.Fprintf(w, "panic handling command: %v\n%s", "boom", "stack")
 	lines.Close()

@@ -6,20 +6,20 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"ehlogate/cmd/ehlogate/internal/engine"
+	"ehlogate/cmd/ehlogate/internal/reload"
 )
 
 // snapshot loads config and lists as they are on disk, for commands that
 // answer without the daemon. What is wrong in a list is reported to stderr;
 // broken says so.
-func (o *options) snapshot(stderr io.Writer, clock func() time.Time) (eng *engine.Engine, broken bool, err error) {
+func (o *options) snapshot(stderr io.Writer, clock func() time.Time) (eng *reload.Engine, broken bool, err error) {
 	cfg, err := o.load()
 	if err != nil {
 		return nil, false, exitError{exitWrong, err}
 	}
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
-	eng = engine.New(cfg, nil, clock, quiet)
+	eng = reload.New(cfg, nil, clock, quiet)
 	errs := eng.Live().Unavailable()
 	for _, err := range errs {
 		report(stderr, err)

@@ -9,38 +9,38 @@ import (
 
 	"go4.org/netipx"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // readAccess reads an access(5) table for client addresses and host names, as
 // Postfix looks into it unless told otherwise: a domain is found for itself and
 // for all names below.
-func readAccess(l *file.Lines) { accessTable(l, false) }
+func readAccess(l *listfile.Lines) { accessTable(l, false) }
 
 // readAccessExact reads one for a Postfix whose
 // parent_domain_matches_subdomains has no smtpd_access_maps: a domain is found
 // for itself only, and with a dot before it for all names below.
-func readAccessExact(l *file.Lines) { accessTable(l, true) }
+func readAccessExact(l *listfile.Lines) { accessTable(l, true) }
 
 // accessTable: the first of equal patterns is in the table. Names are asked
 // before addresses, longer ones before shorter, and what is found first is
 // final. In a list a hole about the address is final even if the name is on the
 // list, so a table must not have both.
-func accessTable(l *file.Lines, exact bool) {
+func accessTable(l *listfile.Lines, exact bool) {
 	t := table{Lines: l}
-	t.pattern = func(w word) []*file.Item { return accessPattern(l, w, exact) }
+	t.pattern = func(w word) []*listfile.Item { return accessPattern(l, w, exact) }
 	seen := make(map[string]struct{})
 	var hole, named int // their first lines
-	t.read(func(items []*file.Item, isHole bool) bool {
+	t.read(func(items []*listfile.Item, isHole bool) bool {
 		key := strings.ToLower(t.rule.text)
 		if _, ok := seen[key]; ok {
 			return false
 		}
 		seen[key] = struct{}{}
 		switch {
-		case items[0].Kind == file.Name && !isHole && named == 0:
+		case items[0].Kind == listfile.Name && !isHole && named == 0:
 			named = t.line
-		case items[0].Kind == file.Address && isHole && hole == 0:
+		case items[0].Kind == listfile.Address && isHole && hole == 0:
 			hole = t.line
 		default:
 			return true
@@ -54,8 +54,8 @@ func accessTable(l *file.Lines, exact bool) {
 }
 
 // accessPattern gives the entries that a pattern stands for.
-func accessPattern(l *file.Lines, w word, exact bool) []*file.Item {
-	bad := func(msg, hint string) []*file.Item { fail(l, w, msg, hint); return nil }
+func accessPattern(l *listfile.Lines, w word, exact bool) []*listfile.Item {
+	bad := func(msg, hint string) []*listfile.Item { fail(l, w, msg, hint); return nil }
 	switch {
 	case strings.ContainsAny(w.text, `@<"\`):
 		return bad(fmt.Sprintf("%q is about mail addresses; clients are hosts", w.text), "write rules about senders and recipients into a table of their own")
@@ -73,7 +73,7 @@ func accessPattern(l *file.Lines, w word, exact bool) []*file.Item {
 	return accessName(l, w, exact, bad)
 }
 
-func accessName(l *file.Lines, w word, exact bool, bad func(msg, hint string) []*file.Item) []*file.Item {
+func accessName(l *listfile.Lines, w word, exact bool, bad func(msg, hint string) []*listfile.Item) []*listfile.Item {
 	switch {
 	case strings.HasSuffix(w.text, "."):
 		return bad("no client has a name with a dot at its end", "write it without")
@@ -81,21 +81,21 @@ func accessName(l *file.Lines, w word, exact bool, bad func(msg, hint string) []
 		return bad(fmt.Sprintf("%q is looked up only where parent_domain_matches_subdomains lacks smtpd_access_maps", w.text),
 			"set format = \"postfix-access-exact\" if that is so; else write it without the first dot, which is all names below, too")
 	}
-	name, ok := file.HostName(w.text, func(at, width int, msg, hint string) {
+	name, ok := listfile.HostName(w.text, func(at, width int, msg, hint string) {
 		l.Fail(w.at+at, width, msg, cmp.Or(hint, "a pattern is an address, its first octets or groups, or a host name"))
 	})
 	if !ok {
 		return nil
 	}
-	out := []*file.Item{{Kind: file.Name, Name: name, Col: w.at + 1, Width: len(w.text)}}
+	out := []*listfile.Item{{Kind: listfile.Name, Name: name, Col: w.at + 1, Width: len(w.text)}}
 	if !exact {
-		out = append(out, &file.Item{Kind: file.Name, Name: "." + name, Col: w.at + 1, Width: len(w.text)})
+		out = append(out, &listfile.Item{Kind: listfile.Name, Name: "." + name, Col: w.at + 1, Width: len(w.text)})
 	}
 	return out
 }
 
 // accessIPv4 reads one to four octets: an address, or what begins with them.
-func accessIPv4(w word, bad func(msg, hint string) []*file.Item) []*file.Item {
+func accessIPv4(w word, bad func(msg, hint string) []*listfile.Item) []*listfile.Item {
 	octets := strings.Split(w.text, ".")
 	for _, o := range octets {
 		if n, err := strconv.Atoi(o); err != nil || n > 255 || o != strconv.Itoa(n) || len(octets) > 4 {
@@ -111,7 +111,7 @@ func accessIPv4(w word, bad func(msg, hint string) []*file.Item) []*file.Item {
 // what it never comes by is refused. It may also come by the text of an address
 // with :: in it, from one with more groups behind; that is not what anybody
 // means, and not taken over.
-func accessIPv6(w word, bad func(msg, hint string) []*file.Item) []*file.Item {
+func accessIPv6(w word, bad func(msg, hint string) []*listfile.Item) []*listfile.Item {
 	addr, err := netip.ParseAddr(w.text)
 	if err == nil {
 		if normal := addr.String(); normal != strings.ToLower(w.text) || addr.Zone() != "" || addr.Is4In6() {
@@ -132,7 +132,7 @@ func accessIPv6(w word, bad func(msg, hint string) []*file.Item) []*file.Item {
 }
 
 // network gives the entry for a prefix.
-func network(w word, p netip.Prefix) []*file.Item {
+func network(w word, p netip.Prefix) []*listfile.Item {
 	r := netipx.RangeOfPrefix(p)
-	return []*file.Item{item(w, r.From(), r.To())}
+	return []*listfile.Item{item(w, r.From(), r.To())}
 }

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // readAddresses reads what most feeds are: an address, a prefix or a range on
@@ -14,7 +14,7 @@ import (
 //
 // The end of a range must not be taken for a further column, so what looks
 // like one is refused.
-func readAddresses(l *file.Lines) {
+func readAddresses(l *listfile.Lines) {
 	const ends = blanks + ",;#"
 	column := func(before word) word { return next(l.Text, skip(l.Text, before.end(), blanks+",;"), ends) }
 	for l.Next() {
@@ -25,7 +25,7 @@ func readAddresses(l *file.Lines) {
 			}
 			continue
 		}
-		from, to, ok := file.Span(first.text, func(msg, hint string) {
+		from, to, ok := listfile.Span(first.text, func(msg, hint string) {
 			if hint == "" {
 				hint = "each line begins with an address, a prefix or a range"
 			}

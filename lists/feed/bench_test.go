@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"ehlogate/lists"
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // A million addresses, in the formats that have as many.
@@ -25,10 +25,10 @@ func BenchmarkRead(b *testing.B) {
 			}
 			name := filepath.Join(b.TempDir(), "feed")
 			must(b, os.WriteFile(name, []byte(text.String()), 0o644))
-			spec := file.Spec{Patterns: []string{name}, Format: format, Rules: file.Rules{Action: lists.Suppress}}
+			spec := listfile.Spec{Patterns: []string{name}, Format: format, Rules: listfile.Rules{Action: lists.Suppress}}
 			b.ReportAllocs()
 			for b.Loop() {
-				_, err := file.Read(spec)
+				_, err := listfile.Read(spec)
 				must(b, err)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/entry")

@@ -6,7 +6,7 @@ import (
 
 	"go4.org/netipx"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // readCIDR reads a cidr_table(5).
@@ -15,17 +15,17 @@ import (
 // smallest span. But of two prefixes one holds all of the other, or they have
 // nothing in common. So the two are the same as soon as those rules are left
 // out that Postfix never gets to, since one before them holds all of theirs.
-func readCIDR(l *file.Lines) {
+func readCIDR(l *listfile.Lines) {
 	t := table{Lines: l}
-	t.pattern = func(w word) []*file.Item { return cidrPattern(l, w) }
+	t.pattern = func(w word) []*listfile.Item { return cidrPattern(l, w) }
 	var before prefixes
-	t.read(func(items []*file.Item, _ bool) bool {
+	t.read(func(items []*listfile.Item, _ bool) bool {
 		p, _ := netipx.IPRangeFrom(items[0].From, items[0].To).Prefix()
 		return before.add(p)
 	})
 }
 
-func cidrPattern(l *file.Lines, w word) []*file.Item {
+func cidrPattern(l *listfile.Lines, w word) []*listfile.Item {
 	lower := strings.ToLower(w.text)
 	for _, keyword := range []string{"if", "endif"} {
 		rest, is := strings.CutPrefix(lower, keyword)
@@ -50,7 +50,7 @@ func cidrPattern(l *file.Lines, w word) []*file.Item {
 	if !ok {
 		return nil
 	}
-	return []*file.Item{item(w, from, to)}
+	return []*listfile.Item{item(w, from, to)}
 }
 
 func isAlnum(c byte) bool { return c-'0' < 10 || c|0x20-'a' < 26 }

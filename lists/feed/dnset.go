@@ -4,16 +4,16 @@ import (
 	"cmp"
 	"strings"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // readDNSet reads a dnset of rbldnsd(8), as host names. A name is itself,
 // *.NAME all below, and .NAME both. As in a list, the name itself counts before
 // what is above it, the longest name before shorter ones, and of equal ones the
 // exclusion.
-func readDNSet(l *file.Lines) {
+func readDNSet(l *listfile.Lines) {
 	z := zone{Lines: l}
-	z.entry = func(key word, _ bool) (items []*file.Item, end int, ok bool) {
+	z.entry = func(key word, _ bool) (items []*listfile.Item, end int, ok bool) {
 		w := next(l.Text, key.at, blanks)
 		name := w
 		itself, below := true, false
@@ -27,17 +27,17 @@ func readDNSet(l *file.Lines) {
 			fail(l, w, "this is no host name", forms+"; for addresses set format = \"rbldnsd-ip4set\"")
 			return nil, 0, false
 		}
-		normal, ok := file.HostName(name.text, func(at, width int, msg, hint string) {
+		normal, ok := listfile.HostName(name.text, func(at, width int, msg, hint string) {
 			l.Fail(name.at+at, width, msg, cmp.Or(hint, forms))
 		})
 		if !ok {
 			return nil, 0, false
 		}
 		if itself {
-			items = append(items, &file.Item{Kind: file.Name, Name: normal, Col: w.at + 1, Width: len(w.text)})
+			items = append(items, &listfile.Item{Kind: listfile.Name, Name: normal, Col: w.at + 1, Width: len(w.text)})
 		}
 		if below {
-			items = append(items, &file.Item{Kind: file.Name, Name: "." + normal, Col: w.at + 1, Width: len(w.text)})
+			items = append(items, &listfile.Item{Kind: listfile.Name, Name: "." + normal, Col: w.at + 1, Width: len(w.text)})
 		}
 		return items, w.end(), true
 	}

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"strings"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 	"ehlogate/lists/strictjson"
 )
 
@@ -24,7 +24,7 @@ type dropLine struct {
 // readDrop reads Spamhaus DROP as JSON. Files may stand behind each other in
 // one, each with its metadata, which must agree with what is before them: that
 // is how a file shows that it is whole.
-func readDrop(l *file.Lines) {
+func readDrop(l *listfile.Lines) {
 	l.Whole = true
 	records, open, failed := 0, false, false
 	for l.Next() {
@@ -61,7 +61,7 @@ func readDrop(l *file.Lines) {
 	}
 }
 
-func dropNetwork(l *file.Lines, line dropLine) {
+func dropNetwork(l *listfile.Lines, line dropLine) {
 	w := word{line.CIDR, max(0, bytes.Index(l.Text, []byte(line.CIDR)))}
 	if from, to, ok := span(l, w); ok {
 		it := item(w, from, to)
@@ -71,7 +71,7 @@ func dropNetwork(l *file.Lines, line dropLine) {
 }
 
 // failJSON says what is wrong with the JSON of a line.
-func failJSON(l *file.Lines, err error) {
+func failJSON(l *listfile.Lines, err error) {
 	at, what := 0, err.Error()
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
@@ -88,7 +88,7 @@ func failJSON(l *file.Lines, err error) {
 }
 
 // readDropText reads Spamhaus DROP as text, as it was before JSON.
-func readDropText(l *file.Lines) {
+func readDropText(l *listfile.Lines) {
 	for l.Next() {
 		w := next(l.Text, 0, blanks+";")
 		rest := tail(l.Text, w.end())

@@ -16,7 +16,7 @@ import (
 	"io"
 	"strings"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // Format is the format of a file, by the name that stands in the config.
@@ -37,13 +37,13 @@ const (
 	NFT           Format = "nft"
 )
 
-var _ file.Grammar = Format("")
+var _ listfile.Grammar = Format("")
 
 // formats are all formats, in the order in which they are listed.
 var formats = []struct {
 	name Format
 	help string
-	read func(*file.Lines)
+	read func(*listfile.Lines)
 }{
 	{Drop, "Spamhaus DROP, IPv4 and IPv6: one JSON object a line, metadata last", readDrop},
 	{DropText, "Spamhaus DROP as text: PREFIX ; SBL number", readDropText},
@@ -59,10 +59,10 @@ var formats = []struct {
 }
 
 // Parse implements file.Grammar.
-func (f Format) Parse(r io.Reader, name string, rules file.Rules, each func(*file.Item) error) error {
+func (f Format) Parse(r io.Reader, name string, rules listfile.Rules, each func(*listfile.Item) error) error {
 	for _, known := range formats {
 		if known.name == f {
-			l := file.NewLines(r, name, rules, each)
+			l := listfile.NewLines(r, name, rules, each)
 			known.read(l)
 			return l.End()
 		}

@@ -14,7 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ehlogate/lists"
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -50,7 +50,7 @@ func TestFixtures(t *testing.T) {
 			default:
 				bad++
 				_, err := parse(Format(format), data, base)
-				var ps *file.Problems
+				var ps *listfile.Problems
 				if !errors.As(err, &ps) {
 					t.Fatalf("%s: got %v, want *file.Problems", name, err)
 				}
@@ -63,15 +63,15 @@ func TestFixtures(t *testing.T) {
 	}
 }
 
-func parse(f Format, data []byte, name string) (items []file.Item, err error) {
-	err = f.Parse(bytes.NewReader(data), name, file.Rules{Action: lists.Suppress}, func(it *file.Item) error {
+func parse(f Format, data []byte, name string) (items []listfile.Item, err error) {
+	err = f.Parse(bytes.NewReader(data), name, listfile.Rules{Action: lists.Suppress}, func(it *listfile.Item) error {
 		items = append(items, *it)
 		return nil
 	})
 	return items, err
 }
 
-func describe(items []file.Item) string {
+func describe(items []listfile.Item) string {
 	var b strings.Builder
 	for _, it := range items {
 		fmt.Fprintf(&b, "%d:%d+%d\t%s", it.Line, it.Col, it.Width, it)
@@ -120,7 +120,7 @@ func TestCRLF(t *testing.T) {
 func TestNoFormatTakes(t *testing.T) {
 	for _, format := range Formats() {
 		for what, text := range map[string]string{
-			"zero bytes": "", "blanks": "\n\n \n", "a long line": "# " + strings.Repeat("x", file.MaxLine) + "\n", "binary": "# \x7fELF\x00\n", "Latin-1": "# \xe4\n",
+			"zero bytes": "", "blanks": "\n\n \n", "a long line": "# " + strings.Repeat("x", listfile.MaxLine) + "\n", "binary": "# \x7fELF\x00\n", "Latin-1": "# \xe4\n",
 			"a list file": "192.0.2.1 until=2030-01-01 # x\nhelo:x\n",
 		} {
 			if items, err := parse(Format(format), []byte(text), "x"); err == nil {
@@ -137,17 +137,17 @@ func TestDemands(t *testing.T) {
 		PostfixAccess: "com x\n", PostfixExact: ".com x\n", RbldnsdIP4Set: "10-11\n", RbldnsdIP6: "2000/18\n", RbldnsdDNSet: ".com\n",
 		IPSet: "create x hash:net\nadd x 10.0.0.0/7\n", NFT: "table x {\nset x {\ntype ipv4_addr\nelements = { 10.0.0.0-11.255.255.255 }\n}\n}\n",
 	} {
-		read := func(rules file.Rules) error {
-			return format.Parse(strings.NewReader(text), "x", rules, func(*file.Item) error { return nil })
+		read := func(rules listfile.Rules) error {
+			return format.Parse(strings.NewReader(text), "x", rules, func(*listfile.Item) error { return nil })
 		}
-		if err := read(file.Rules{Action: lists.Suppress}); err == nil || !strings.Contains(err.Error(), "very wide") {
+		if err := read(listfile.Rules{Action: lists.Suppress}); err == nil || !strings.Contains(err.Error(), "very wide") {
 			t.Errorf("%s: a wide entry: %v", format, err)
 		}
-		if err := read(file.Rules{Action: lists.Suppress, AllowWide: true}); err != nil {
+		if err := read(listfile.Rules{Action: lists.Suppress, AllowWide: true}); err != nil {
 			t.Errorf("%s: with allow_wide: %v", format, err)
 		}
 		names := format == PostfixAccess || format == PostfixExact || format == RbldnsdDNSet
-		if err := read(file.Rules{Action: lists.Require, AllowWide: true}); (err != nil) != names {
+		if err := read(listfile.Rules{Action: lists.Require, AllowWide: true}); (err != nil) != names {
 			t.Errorf("%s in a require list: %v", format, err)
 		}
 	}
@@ -180,7 +180,7 @@ func TestSource(t *testing.T) {
 	data, err := os.ReadFile("testdata/drop/good-v4.json")
 	must(t, err)
 	must(t, os.WriteFile(name, data, 0o644))
-	s, err := file.New(file.Spec{Patterns: []string{name}, Rules: file.Rules{Action: lists.Suppress}, MinEntries: 3, Format: Drop}, time.Now).Load()
+	s, err := listfile.New(listfile.Spec{Patterns: []string{name}, Rules: listfile.Rules{Action: lists.Suppress}, MinEntries: 3, Format: Drop}, time.Now).Load()
 	must(t, err)
 	a := netip.MustParseAddr("198.19.255.255")
 	found := s.Lookup(t.Context(), lists.Client{Addr: a})
@@ -197,7 +197,7 @@ func TestSource(t *testing.T) {
 func TestManyWords(t *testing.T) {
 	text := "table ip t {\nset s {\ntype ipv4_addr\nelements = { 192.0.2.1 comment" + strings.Repeat("\n x", 100000) + " }\n}\n}\n"
 	items, err := parse(NFT, []byte(text), "x")
-	var ps *file.Problems
+	var ps *listfile.Problems
 	if !errors.As(err, &ps) || ps.Total != 1 || !strings.Contains(err.Error(), "too many words") || len(items) != 0 {
 		t.Errorf("%d items, %v", len(items), err)
 	}

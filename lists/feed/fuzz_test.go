@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"ehlogate/lists"
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 func FuzzDrop(f *testing.F)          { fuzz(f, Drop) }
@@ -40,7 +40,7 @@ func fuzz(f *testing.F, format Format) {
 	name := filepath.Join(f.TempDir(), "feed")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		items, err := parse(format, data, name)
-		var ps *file.Problems
+		var ps *listfile.Problems
 		if err != nil && (!errors.As(err, &ps) || ps.Total == 0 || !strings.HasPrefix(ps.Show("error"), name)) {
 			t.Fatalf("an error without a place: %v", err)
 		}
@@ -51,11 +51,11 @@ func fuzz(f *testing.F, format Format) {
 			return
 		}
 		must(t, os.WriteFile(name, data, 0o644))
-		table, err := file.Read(file.Spec{Patterns: []string{file.Literal(name)}, Format: format, Rules: file.Rules{Action: lists.Suppress}})
+		table, err := listfile.Read(listfile.Spec{Patterns: []string{listfile.Literal(name)}, Format: format, Rules: listfile.Rules{Action: lists.Suppress}})
 		must(t, err)
 		for _, it := range items {
 			c := lists.Client{Addr: it.From}
-			if it.Kind == file.Name {
+			if it.Kind == listfile.Name {
 				c = lists.Client{Name: it.Name}
 				if strings.HasPrefix(it.Name, ".") {
 					c.Name = "q" + it.Name
@@ -68,16 +68,16 @@ func fuzz(f *testing.F, format Format) {
 	})
 }
 
-func valid(t *testing.T, it file.Item) {
+func valid(t *testing.T, it listfile.Item) {
 	t.Helper()
 	switch {
 	case it.Line < 1 || it.Col < 1 || it.Width < 1:
 		t.Fatalf("%s stands nowhere: %+v", it, it)
-	case it.Kind == file.Address && (!it.From.IsValid() || it.From.Is4() != it.To.Is4() || it.To.Less(it.From) || it.From.Is4In6() && it.To.Is4In6() || it.From.Zone() != ""):
+	case it.Kind == listfile.Address && (!it.From.IsValid() || it.From.Is4() != it.To.Is4() || it.To.Less(it.From) || it.From.Is4In6() && it.To.Is4In6() || it.From.Zone() != ""):
 		t.Fatalf("%s is no span: %+v", it, it)
-	case it.Kind == file.Name && (lists.NormalName(it.Name) != it.Name || strings.Trim(it.Name, ".") == "" || strings.ContainsAny(it.Name, " *!:/@")):
+	case it.Kind == listfile.Name && (lists.NormalName(it.Name) != it.Name || strings.Trim(it.Name, ".") == "" || strings.ContainsAny(it.Name, " *!:/@")):
 		t.Fatalf("%q is no name", it.Name)
-	case it.Kind == file.HELO:
+	case it.Kind == listfile.HELO:
 		t.Fatalf("%s in a feed", it)
 	}
 }

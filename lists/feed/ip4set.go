@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // readIP4Set reads an ip4set of rbldnsd(8).
@@ -20,7 +20,7 @@ import (
 // That is the rule of a list, for pieces instead of entries; and it comes to
 // the same, except where an entry that is more than one piece meets one that
 // says otherwise. There its pieces become entries beside itself.
-func readIP4Set(l *file.Lines) {
+func readIP4Set(l *listfile.Lines) {
 	s := ip4set{zone: zone{Lines: l}}
 	s.entry = s.read4
 	s.read()
@@ -40,7 +40,7 @@ type span4 struct {
 	line, col, width int
 }
 
-func (s *ip4set) read4(key word, hole bool) (items []*file.Item, end int, ok bool) {
+func (s *ip4set) read4(key word, hole bool) (items []*listfile.Item, end int, ok bool) {
 	w := next(s.Text, key.at, blanks+"#;:")
 	from, to, msg := ip4range(w.text)
 	if msg == "" && s.maxRange > 0 && uint64(to-from) >= s.maxRange {
@@ -57,7 +57,7 @@ func (s *ip4set) read4(key word, hole bool) (items []*file.Item, end int, ok boo
 	if pieces(from, to, func(uint32, uint32) {}) > 1 {
 		s.pieced = append(s.pieced, e)
 	}
-	return []*file.Item{item(w, addr4(from), addr4(to))}, w.end(), true
+	return []*listfile.Item{item(w, addr4(from), addr4(to))}, w.end(), true
 }
 
 // cut gives the pieces of entries where exclusions are.
@@ -75,7 +75,7 @@ func (s *ip4set) cut() {
 			continue // it meets none
 		}
 		pieces(e.from, e.to, func(from, to uint32) {
-			s.Give(&file.Item{Hole: e.hole, From: addr4(from), To: addr4(to), Line: e.line, Col: e.col, Width: e.width})
+			s.Give(&listfile.Item{Hole: e.hole, From: addr4(from), To: addr4(to), Line: e.line, Col: e.col, Width: e.width})
 		})
 	}
 }

@@ -8,15 +8,15 @@ import (
 
 	"go4.org/netipx"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // readIP6Trie reads an ip6trie of rbldnsd(8): the longest prefix counts, as in
 // a list, and of equal ones the first, so those behind it are left out.
-func readIP6Trie(l *file.Lines) {
+func readIP6Trie(l *listfile.Lines) {
 	seen := make(map[netip.Prefix]struct{})
 	z := zone{Lines: l, isEntry: func(line string) bool { return strings.HasPrefix(line, "::") }}
-	z.entry = func(key word, _ bool) (items []*file.Item, end int, ok bool) {
+	z.entry = func(key word, _ bool) (items []*listfile.Item, end int, ok bool) {
 		w := next(l.Text, key.at, blanks+"#;")
 		p, msg := ip6prefix(w.text)
 		if msg != "" {

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // readIPSet reads what "ipset save" writes (ipset(8)): the sets, and their
@@ -18,7 +18,7 @@ import (
 // the file then. How much longer a member was to stay (timeout) is not looked
 // at: the file says who was in the set when it was written, and stale_after for
 // how long that is worth something.
-func readIPSet(l *file.Lines) {
+func readIPSet(l *listfile.Lines) {
 	r := ipsets{Lines: l, sets: make(map[string]ipset)}
 	for l.Next() {
 		w := next(l.Text, 0, blanks)
@@ -35,7 +35,7 @@ func readIPSet(l *file.Lines) {
 }
 
 type ipsets struct {
-	*file.Lines
+	*listfile.Lines
 	sets    map[string]ipset
 	nomatch int // the first line with it
 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // readNFT reads what "nft list set" writes (nft(8)): tables, sets in them, and
@@ -14,7 +14,7 @@ import (
 //
 // How much longer an element was to stay (timeout, expires) is not looked at,
 // as with readIPSet.
-func readNFT(l *file.Lines) {
+func readNFT(l *listfile.Lines) {
 	l.Whole = true // the last brace shows that
 	r := nft{Lines: l}
 	for l.Next() {
@@ -37,7 +37,7 @@ func readNFT(l *file.Lines) {
 
 // nft is where the reader is.
 type nft struct {
-	*file.Lines
+	*listfile.Lines
 	open  []string // "table", "set", "elements"
 	words []word   // since the last statement or element
 
@@ -223,5 +223,5 @@ func (r *nft) fail(w word, msg, hint string) {
 		return
 	}
 	w = r.words[0]
-	r.Problems.Add(file.Problem{File: r.Name, Line: r.line, Col: w.at + 1, Width: len(w.text), Text: string(r.text), Msg: msg, Hint: hint})
+	r.Problems.Add(listfile.Problem{File: r.Name, Line: r.line, Col: w.at + 1, Width: len(w.text), Text: string(r.text), Msg: msg, Hint: hint})
 }

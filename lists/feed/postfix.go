@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // table reads the text of a Postfix lookup table: rules, each a pattern and a
@@ -22,11 +22,11 @@ import (
 // What Postfix finds first counts; it never gets to see other rules about the
 // same, and they are passed over here, too.
 type table struct {
-	*file.Lines
-	pattern func(word) []*file.Item // none if it is bad, which was said
+	*listfile.Lines
+	pattern func(word) []*listfile.Item // none if it is bad, which was said
 
 	rule    word // that waits for its result
-	items   []*file.Item
+	items   []*listfile.Item
 	line    int    // of the rule
 	text    []byte // of that line, if the result is on another
 	waiting bool
@@ -36,7 +36,7 @@ type table struct {
 
 // read gives the entries of all rules of which first says that Postfix would
 // ever get to them.
-func (t *table) read(first func(items []*file.Item, hole bool) bool) {
+func (t *table) read(first func(items []*listfile.Item, hole bool) bool) {
 	for t.Next() {
 		w := tail(t.Text, 0)
 		switch {
@@ -63,14 +63,14 @@ func (t *table) read(first func(items []*file.Item, hole bool) bool) {
 // missing complains about a rule that has no result.
 func (t *table) missing() {
 	if t.waiting {
-		t.Problems.Add(file.Problem{File: t.Name, Line: t.line, Col: 1, Width: len(t.rule.text), Text: string(t.text),
+		t.Problems.Add(listfile.Problem{File: t.Name, Line: t.line, Col: 1, Width: len(t.rule.text), Text: string(t.text),
 			Msg: "a pattern without a result", Hint: "write PATTERN RESULT, as in 192.0.2.1 REJECT"})
 	}
 	t.waiting = false
 }
 
 // result completes a rule.
-func (t *table) result(w word, first func([]*file.Item, bool) bool) {
+func (t *table) result(w word, first func([]*listfile.Item, bool) bool) {
 	t.waiting = false
 	words := fields(w.text)
 	hole := strings.EqualFold(words[0], "DUNNO")

@@ -14,15 +14,15 @@ import (
 	"time"
 
 	"ehlogate/lists"
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // load makes the table of a text in a format, in which entries may be as wide
 // as they like, and a file of it.
-func load(t *testing.T, f Format, text string) (table *file.Table, name string) {
+func load(t *testing.T, f Format, text string) (table *listfile.Table, name string) {
 	t.Helper()
 	name = writeOld(t, "feed", text)
-	table, err := file.Read(file.Spec{Patterns: []string{file.Literal(name)}, Format: f, Rules: file.Rules{Action: lists.Suppress, AllowWide: true}})
+	table, err := listfile.Read(listfile.Spec{Patterns: []string{listfile.Literal(name)}, Format: f, Rules: listfile.Rules{Action: lists.Suppress, AllowWide: true}})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
@@ -40,7 +40,7 @@ func writeOld(t *testing.T, base, text string) string {
 	return name
 }
 
-func held(table *file.Table, c lists.Client) bool {
+func held(table *listfile.Table, c lists.Client) bool {
 	_, status := table.Lookup(c, time.Now)
 	return status == lists.Held
 }

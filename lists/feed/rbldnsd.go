@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // zone reads a data file of rbldnsd(8): entries with values, defaults for the
@@ -15,13 +15,13 @@ import (
 // its own is the note of an entry. What a zone says about itself (its name
 // servers and times) is passed over.
 type zone struct {
-	*file.Lines
+	*listfile.Lines
 	maxRange uint64 // of IPv4 addresses ($MAXRANGE4); 0: any
 	// isEntry: a line that begins with a colon is an entry all the same.
 	isEntry func(line string) bool
 	// entry reads the key, whose end it gives. ok is false if it is bad, which
 	// was said.
-	entry func(key word, hole bool) (items []*file.Item, end int, ok bool)
+	entry func(key word, hole bool) (items []*listfile.Item, end int, ok bool)
 }
 
 func (z *zone) read() {

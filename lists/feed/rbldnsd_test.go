@@ -15,7 +15,7 @@ import (
 	"github.com/miekg/dns"
 
 	"ehlogate/lists"
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // rbldnsdPath is where .ci/deps puts it.
@@ -152,7 +152,7 @@ func TestAgainstRbldnsd(t *testing.T) {
 func questions(r *rand.Rand, z zoneText) (out []lists.Client) {
 	items, _ := parse(z.format, []byte(z.text), "x")
 	for _, it := range items {
-		if it.Kind == file.Name {
+		if it.Kind == listfile.Name {
 			name := strings.TrimPrefix(it.Name, ".")
 			out = append(out, lists.Client{Name: name}, lists.Client{Name: "q." + name}, lists.Client{Name: "q.q." + name})
 			continue

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // blanks part the words of a line.
@@ -54,10 +54,10 @@ func tail(text []byte, at int) word {
 // cut gives the part of a word that begins at offset n of it.
 func (w word) cut(n int) word { return word{w.text[n:], w.at + n} }
 
-func fail(l *file.Lines, w word, msg, hint string) { l.Fail(w.at, len(w.text), msg, hint) }
+func fail(l *listfile.Lines, w word, msg, hint string) { l.Fail(w.at, len(w.text), msg, hint) }
 
 // span reads an address or a prefix as list files have them.
-func span(l *file.Lines, w word) (from, to netip.Addr, ok bool) {
+func span(l *listfile.Lines, w word) (from, to netip.Addr, ok bool) {
 	bad := func(msg, hint string) { fail(l, w, msg, hint) }
 	if strings.Contains(w.text, "-") {
 		bad("a range, where an address or a prefix is expected", "")
@@ -69,7 +69,7 @@ func span(l *file.Lines, w word) (from, to netip.Addr, ok bool) {
 // spanOrRange also takes FIRST-LAST. No program that tells the two address
 // families apart finds an IPv4 client by an IPv6 entry, so neither do we.
 func spanOrRange(s string, bad func(msg, hint string)) (from, to netip.Addr, ok bool) {
-	from, to, ok = file.Span(s, bad)
+	from, to, ok = listfile.Span(s, bad)
 	if ok && from.Is4() && strings.Contains(s, ":") {
 		bad("IPv4 in the spelling of IPv6, by which no client is found", "write it as IPv4")
 		return from, to, false
@@ -78,6 +78,6 @@ func spanOrRange(s string, bad func(msg, hint string)) (from, to netip.Addr, ok 
 }
 
 // item makes an entry of a span.
-func item(w word, from, to netip.Addr) *file.Item {
-	return &file.Item{From: from, To: to, Col: w.at + 1, Width: len(w.text)}
+func item(w word, from, to netip.Addr) *listfile.Item {
+	return &listfile.Item{From: from, To: to, Col: w.at + 1, Width: len(w.text)}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/lists"
-	"ehlogate/lists/dns"
-	"ehlogate/lists/file"
-	"ehlogate/lists/shed"
+	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/listfile"
+	"ehlogate/lists/ratelimit"
 	"ehlogate/policyd/delegation"
 )
 
@@ -29,8 +29,8 @@ const DefaultFile = "/etc/ehlogate/ehlogate.toml"
 type Config struct {
 	File          string // empty: the built-in defaults
 	Mode          lists.Mode
-	Default       lists.Action // Offer if there is Shed
-	Shed          *shed.Config // of default = "shed"; nil: another default
+	Default       lists.Action      // Offer if there is Shed
+	Shed          *ratelimit.Config // of default = "shed"; nil: another default
 	AlwaysHide    []string
 	ExplicitOffer bool
 	RequireReply  string // to MAIL without TLS from a client that must use it
@@ -50,7 +50,7 @@ type DNS struct {
 	Wait        time.Duration    // for what is not in memory, in all of a question
 	Timeout     time.Duration    // of one attempt
 	VerifyNames bool             // find out clients' names where a list has any
-	Cache       dns.Config
+	Cache       dnsbl.Config
 }
 
 // Guard is [guard].
@@ -119,8 +119,8 @@ type List struct {
 	Name   string
 	Action lists.Action
 	Mode   lists.Mode
-	Spec   file.Spec // if there are no zones
-	Zones  dns.Spec  // of a list by DNS
+	Spec   listfile.Spec // if there are no zones
+	Zones  dnsbl.Spec    // of a list by DNS
 }
 
 // ByDNS says that the list is one by DNS, and not of files.
@@ -174,7 +174,7 @@ func Defaults() *Config {
 			MaxConnections: 4096,
 		},
 		Log:   Log{Level: logrus.InfoLevel},
-		DNS:   DNS{Wait: 300 * time.Millisecond, Timeout: time.Second, Cache: dns.Defaults()},
+		DNS:   DNS{Wait: 300 * time.Millisecond, Timeout: time.Second, Cache: dnsbl.Defaults()},
 		Guard: Guard{State: DefaultState},
 	}
 }
@@ -189,7 +189,7 @@ func Load(name string) (*Config, error) {
 		}
 		name = DefaultFile
 	}
-	data, err := file.ReadFile(name, maxFile)
+	data, err := listfile.ReadFile(name, maxFile)
 	if err != nil {
 		return nil, err
 	}

@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"ehlogate/lists"
-	"ehlogate/lists/dns"
+	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/feed"
-	"ehlogate/lists/file"
-	"ehlogate/lists/shed"
+	"ehlogate/lists/listfile"
+	"ehlogate/lists/ratelimit"
 )
 
 // Every file in testdata/bad must be refused with exactly the report that
@@ -27,7 +27,7 @@ func TestBadConfigs(t *testing.T) {
 	for _, name := range names {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			_, err := Load(name)
-			var ps *file.Problems
+			var ps *listfile.Problems
 			if !errors.As(err, &ps) {
 				t.Fatalf("got %v, want *file.Problems", err)
 			}
@@ -98,9 +98,9 @@ allow_wide = true
 	want.Listen = Listen{Explicit: true, Memcache: []string{"/run/m", "[::1]:10046"}, SocketGroup: "postfix", SocketMode: 0o600, MaxConnections: 10}
 	want.Log.Level, want.Log.JSON = 5, true
 	want.RequireReply, want.Policy.RequireUnmet, want.Policy.Suppressed, want.Milter.AddHeader = "550 5.7.10 no", "550 5.7.10 no", "no_tls {list}", true
-	want.Lists = []List{{Name: "a", Action: lists.Require, Mode: lists.Observe, Spec: file.Spec{
+	want.Lists = []List{{Name: "a", Action: lists.Require, Mode: lists.Observe, Spec: listfile.Spec{
 		Patterns: []string{"/etc/ehlogate/a.list", "/srv/*.list"},
-		Rules:    file.Rules{Action: lists.Require, AllowWide: true}, MaxEntries: 5,
+		Rules:    listfile.Rules{Action: lists.Require, AllowWide: true}, MaxEntries: 5,
 	}}}
 	want.MaxEntries = 5
 	if !reflect.DeepEqual(c, want) {
@@ -132,19 +132,19 @@ stale_after = "1.5d"
 	}
 	want := Defaults()
 	want.File = "x.toml"
-	want.Shed = &shed.Config{OffersPerSecond: 0.5, Keep: 90 * time.Second}
+	want.Shed = &ratelimit.Config{OffersPerSecond: 0.5, Keep: 90 * time.Second}
 	want.DNS = DNS{Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53"), netip.MustParseAddrPort("[::1]:5353")},
 		Timeout: 2 * time.Second, VerifyNames: true,
-		Cache: dns.Config{MaxLookups: 9, CacheEntries: 1000, MinTTL: time.Second, MaxTTL: time.Minute, Stale: 48 * time.Hour}}
+		Cache: dnsbl.Config{MaxLookups: 9, CacheEntries: 1000, MinTTL: time.Second, MaxTTL: time.Minute, Stale: 48 * time.Hour}}
 	want.Guard = Guard{Domains: []string{"example.org"}}
-	two4, err := dns.ParseFilter("127.0.0.[2;4]")
+	two4, err := dnsbl.ParseFilter("127.0.0.[2;4]")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want.Lists = []List{
-		{Name: "dns", Action: lists.Suppress, Spec: file.Spec{MaxEntries: want.MaxEntries}, Zones: dns.Spec{Threshold: 3, Zones: []dns.Zone{
+		{Name: "dns", Action: lists.Suppress, Spec: listfile.Spec{MaxEntries: want.MaxEntries}, Zones: dnsbl.Spec{Threshold: 3, Zones: []dnsbl.Zone{
 			{Name: "list.example", Answer: two4, Weight: 2}, {Name: "names.example", ByName: true, Weight: 1, Untested: true}}}},
-		{Name: "feed", Action: lists.Suppress, Spec: file.Spec{Patterns: []string{"/etc/ehlogate/drop.json"}, Rules: file.Rules{Action: lists.Suppress},
+		{Name: "feed", Action: lists.Suppress, Spec: listfile.Spec{Patterns: []string{"/etc/ehlogate/drop.json"}, Rules: listfile.Rules{Action: lists.Suppress},
 			MaxEntries: want.MaxEntries, Format: feed.Drop, MinEntries: 500, StaleAfter: 36 * time.Hour}},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -173,7 +173,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("listen.memcache=[\"/run/m\"]\nlog={level=\"debug\"}\n[[list]]\nname='a'\n\"action\"='''offer'''\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, err := parse("fuzz.toml", "/etc", data)
-		if ps, ok := err.(*file.Problems); ok {
+		if ps, ok := err.(*listfile.Problems); ok {
 			if !strings.HasPrefix(ps.Show("error"), "fuzz.toml:") {
 				t.Fatalf("no place: %s", ps.Show("error"))
 			}
@@ -196,7 +196,7 @@ func TestKeysAreExact(t *testing.T) {
 		t.Helper()
 		n++
 		_, err := parse("x.toml", "/etc", []byte(doc))
-		var ps *file.Problems
+		var ps *listfile.Problems
 		if !errors.As(err, &ps) {
 			t.Errorf("%q: got %v", doc, err)
 			return
@@ -289,7 +289,7 @@ func TestKeysStandOnce(t *testing.T) {
 		"[[list]]\nzones = [{weight = 1}]\n[[list.zones]]\nweight = 1\n",
 	} {
 		_, err := parse("x.toml", "/etc", []byte(doc))
-		var ps *file.Problems
+		var ps *listfile.Problems
 		if !errors.As(err, &ps) || len(ps.First) != 1 || ps.First[0].Line < 1 || ps.First[0].Col < 1 {
 			t.Errorf("%q: got %v", doc, err)
 		}

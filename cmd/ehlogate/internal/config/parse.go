@@ -13,8 +13,8 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"github.com/sirupsen/logrus"
 
-	"ehlogate/cmd/ehlogate/internal/listen"
-	"ehlogate/lists/file"
+	"ehlogate/cmd/ehlogate/internal/server"
+	"ehlogate/lists/listfile"
 	"ehlogate/milter"
 	"ehlogate/policyd/delegation"
 )
@@ -85,14 +85,14 @@ type parser struct {
 	name     string // for messages
 	dir      string // what paths are relative to
 	places   *places
-	problems file.Problems
+	problems listfile.Problems
 	sockets  map[string]string // addresses so far, and the key they stand in
 }
 
 func parse(name, dir string, data []byte) (*Config, error) {
 	p := &parser{name: name, dir: dir, sockets: make(map[string]string)}
 	if len(data) == 0 {
-		p.problems.Add(file.Problem{File: name, Msg: "the file has zero bytes, as a half-finished write has", Hint: "for the defaults on purpose write a comment into it"})
+		p.problems.Add(listfile.Problem{File: name, Msg: "the file has zero bytes, as a half-finished write has", Hint: "for the defaults on purpose write a comment into it"})
 		return nil, p.problems.Err()
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // what some editors put before the first line
@@ -116,7 +116,7 @@ func parse(name, dir string, data []byte) (*Config, error) {
 func (p *parser) tomlProblem(data []byte, err error) error {
 	var e *toml.DecodeError
 	if !errors.As(err, &e) {
-		p.problems.Add(file.Problem{File: p.name, Msg: err.Error()})
+		p.problems.Add(listfile.Problem{File: p.name, Msg: err.Error()})
 		return p.problems.Err()
 	}
 	row, col := e.Position()
@@ -125,7 +125,7 @@ func (p *parser) tomlProblem(data []byte, err error) error {
 		text = strings.TrimSuffix(lines[row-1], "\r")
 	}
 	msg, hint := plainWords(strings.TrimPrefix(e.Error(), "toml: "))
-	p.problems.Add(file.Problem{File: p.name, Line: row, Col: col, Width: 1, Text: text, Msg: msg, Hint: hint})
+	p.problems.Add(listfile.Problem{File: p.name, Line: row, Col: col, Width: 1, Text: text, Msg: msg, Hint: hint})
 	return p.problems.Err()
 }
 
@@ -156,7 +156,7 @@ func plainWords(msg string) (plain, hint string) {
 func (p *parser) fail(path, msg, hint string) { p.failAt(p.places.find(path), msg, hint) }
 
 func (p *parser) failAt(at place, msg, hint string) {
-	p.problems.Add(file.Problem{File: p.name, Line: at.line, Col: at.col, Width: at.width, Text: at.text, Msg: msg, Hint: hint})
+	p.problems.Add(listfile.Problem{File: p.name, Line: at.line, Col: at.col, Width: at.width, Text: at.text, Msg: msg, Hint: hint})
 }
 
 var keyword = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`) // RFC 5321 ehlo-keyword
@@ -276,7 +276,7 @@ func (p *parser) listenAt(r *rawListen, l *Listen) {
 func (p *parser) addrs(addrs []string, path string) []string {
 	for i, a := range addrs {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if err := listen.Check(a); err != nil {
+		if err := server.Check(a); err != nil {
 			p.fail(at, fmt.Sprintf("%q: %v", a, err), "")
 			continue
 		}
@@ -294,7 +294,7 @@ func (p *parser) addrs(addrs []string, path string) []string {
 var listName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 func (p *parser) list(r *rawList, path string, c *Config) List {
-	l := List{Spec: file.Spec{MaxEntries: c.MaxEntries}}
+	l := List{Spec: listfile.Spec{MaxEntries: c.MaxEntries}}
 	if r.Name == nil {
 		p.fail(path, "a list without a name", `write name = "..."; it stands in logs and metrics`)
 	} else if l.Name = *r.Name; !listName.MatchString(l.Name) {
@@ -327,13 +327,13 @@ func (p *parser) files(r *rawList, path string, l *List) {
 		p.fail(path+".threshold", "a threshold is for lists by DNS", "take it out")
 	}
 	p.feed(r, path, l)
-	l.Spec.Rules = file.Rules{Action: l.Action, AllowWide: r.AllowWide}
+	l.Spec.Rules = listfile.Rules{Action: l.Action, AllowWide: r.AllowWide}
 	for i, f := range r.Files {
 		if _, err := filepath.Match(f, "x"); err != nil || f == "" {
 			p.fail(fmt.Sprintf("%s.files[%d]", path, i), fmt.Sprintf("%q is no file name and no pattern", f), "a [ in a name is written \\\\[")
 		}
 		if !filepath.IsAbs(f) {
-			f = filepath.Join(file.Literal(p.dir), f)
+			f = filepath.Join(listfile.Literal(p.dir), f)
 		}
 		l.Spec.Patterns = append(l.Spec.Patterns, f)
 	}

@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"ehlogate/lists"
-	"ehlogate/lists/dns"
+	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/dnsclient"
 	"ehlogate/lists/feed"
-	"ehlogate/lists/guard"
-	"ehlogate/lists/resolve"
-	"ehlogate/lists/shed"
+	"ehlogate/lists/ratelimit"
+	"ehlogate/lists/tlspolicy"
 )
 
 type rawDNS struct {
@@ -51,7 +51,7 @@ func (p *parser) theDefault(r *raw, c *Config) {
 	isShed := r.Default != nil && *r.Default == "shed"
 	switch {
 	case isShed:
-		c.Shed = &shed.Config{Keep: 5 * time.Minute}
+		c.Shed = &ratelimit.Config{Keep: 5 * time.Minute}
 	case r.Default != nil:
 		if *r.Default == "require" || c.Default.UnmarshalText([]byte(*r.Default)) != nil {
 			p.fail("default", fmt.Sprintf("%q is no default", *r.Default), `write "offer", "suppress" or "shed"`)
@@ -65,7 +65,7 @@ func (p *parser) theDefault(r *raw, c *Config) {
 	}
 	s := c.Shed
 	if s == nil {
-		s = new(shed.Config) // what is wrong is wrong also while it is not in use
+		s = new(ratelimit.Config) // what is wrong is wrong also while it is not in use
 	}
 	if n := r.Shed.OffersPerSecond; n == nil {
 		p.fail("shed", "[shed] without offers_per_second", "write the number of handshakes with unknown clients that the server can afford in a second")
@@ -123,7 +123,7 @@ func (p *parser) count(n *int, path string, least int, into *int) {
 
 func (p *parser) dns(r *rawDNS, d *DNS) {
 	for i, s := range r.Resolvers {
-		a, err := resolve.ParseServer(s)
+		a, err := dnsclient.ParseServer(s)
 		if err != nil {
 			msg, hint, _ := strings.Cut(err.Error(), ": ")
 			p.fail(fmt.Sprintf("dns.resolvers[%d]", i), msg, hint)
@@ -148,7 +148,7 @@ func (p *parser) dns(r *rawDNS, d *DNS) {
 func (p *parser) guard(r *rawGuard, c *Config) {
 	c.Guard.Off = r.Off
 	for i, d := range r.Domains {
-		if err := guard.CheckDomain(d); err != nil {
+		if err := tlspolicy.CheckDomain(d); err != nil {
 			p.fail(fmt.Sprintf("guard.domains[%d]", i), err.Error(), "name the domains for which this server receives mail")
 			continue
 		}
@@ -223,11 +223,11 @@ func (p *parser) zones(r *rawList, path string, l *List) {
 	}
 }
 
-func (p *parser) zone(r *rawZone, path string, l *List) dns.Zone {
-	z := dns.Zone{Weight: 1}
+func (p *parser) zone(r *rawZone, path string, l *List) dnsbl.Zone {
+	z := dnsbl.Zone{Weight: 1}
 	if r.Zone == nil {
 		p.fail(path, "a zone without its name", `write {zone = "DOMAIN"}`)
-	} else if z.Name = lists.NormalName(*r.Zone); guard.CheckDomain(z.Name) != nil {
+	} else if z.Name = lists.NormalName(*r.Zone); tlspolicy.CheckDomain(z.Name) != nil {
 		p.fail(path+".zone", fmt.Sprintf("%q is no domain", *r.Zone), `write the domain of the list, as in "list.dnswl.org"`)
 	}
 	if r.By != nil {
@@ -243,7 +243,7 @@ func (p *parser) zone(r *rawZone, path string, l *List) dns.Zone {
 	}
 	if r.Answer != nil {
 		var err error
-		if z.Answer, err = dns.ParseFilter(*r.Answer); err != nil {
+		if z.Answer, err = dnsbl.ParseFilter(*r.Answer); err != nil {
 			p.fail(path+".answer", err.Error(), `write it as in "127.0.0.[2..11]", "127.0.[0..255].[1;3]" or, for a score, "127.0.4.N"`)
 		}
 	}

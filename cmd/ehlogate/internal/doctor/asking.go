@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // asking looks over what ehlogate asks others, and whether it can.
@@ -88,7 +88,7 @@ func (e *exam) usesNames(l config.List) bool {
 		spec.Patterns = append(spec.Patterns, e.host.List(p))
 	}
 	spec.MinEntries, spec.StaleAfter = 0, 0 // they would hide what it holds
-	s, err := file.New(spec, time.Now).Load()
+	s, err := listfile.New(spec, time.Now).Load()
 	if err == nil && len(s.State().Files) == 0 {
 		err = errNotCopied // to wherever the pattern looks for it
 	}
@@ -100,7 +100,7 @@ func (e *exam) usesNames(l config.List) bool {
 
 // firstLine leaves the rest of what is wrong to check.
 func firstLine(err error) error {
-	var ps *file.Problems
+	var ps *listfile.Problems
 	if errors.As(err, &ps) {
 		return errors.New(ps.First[0].Pos() + ": " + ps.First[0].Msg)
 	}

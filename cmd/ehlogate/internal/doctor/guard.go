@@ -12,8 +12,8 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/lists"
-	"ehlogate/lists/guard"
-	"ehlogate/lists/resolve"
+	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/tlspolicy"
 )
 
 // unguarded notes what it means that [guard] is off.
@@ -42,15 +42,15 @@ func (e *exam) promises(ctx context.Context, servers []netip.AddrPort) {
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
 	local := !slices.ContainsFunc(servers, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
-	g := guard.New(guard.Config{Domains: c.Guard.Domains, State: c.Guard.State, Local: local},
-		e.host.Ask(resolve.Config{Servers: servers, Timeout: c.DNS.Timeout, Tries: 3}), time.Now, quiet)
+	g := tlspolicy.New(tlspolicy.Config{Domains: c.Guard.Domains, State: c.Guard.State, Local: local},
+		e.host.Ask(dnsclient.Config{Servers: servers, Timeout: c.DNS.Timeout, Tries: 3}), time.Now, quiet)
 	g.Check(ctx)
 	for _, d := range g.State().Domains {
-		if d.Promise == guard.Free {
+		if d.Promise == tlspolicy.Free {
 			continue
 		}
 		what := fmt.Sprintf("STARTTLS is promised to all senders for %s: %s", d.Name, d.Why)
-		if d.Promise == guard.Assumed {
+		if d.Promise == tlspolicy.Assumed {
 			what = fmt.Sprintf("for %s a promise of STARTTLS is assumed: %s", d.Name, d.Why)
 		}
 		e.add(Finding{
@@ -112,7 +112,7 @@ func (e *exam) takesMail(domain string) bool {
 	private := []string{"localhost", "localdomain", "local", "internal", "lan"} // not reachable from outside
 	first, rest, _ := strings.Cut(domain, ".")
 	top := domain[strings.LastIndexByte(domain, '.')+1:]
-	return guard.CheckDomain(domain) == nil && rest != "" && first != "localhost" && !slices.Contains(private, top) &&
+	return tlspolicy.CheckDomain(domain) == nil && rest != "" && first != "localhost" && !slices.Contains(private, top) &&
 		!(domain == host && strings.Contains(rest, "."))
 }
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"ehlogate/lists/dns/dnstest"
+	"ehlogate/lists/test/dnstest"
 )
 
 // What is held back for is said, with the reason; of a domain that promises nothing there is nothing to say.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // Postfix is a configuration as postconf shows it.
@@ -39,7 +39,7 @@ const masterColumns = 8
 // "postconf -M". What it does not understand is an error with its place:
 // nothing is judged on half a configuration.
 func parsePostfix(n, p, m output) (*Postfix, error) {
-	var problems file.Problems
+	var problems listfile.Problems
 	pf := &Postfix{Main: settings(n, &problems)}
 	byName := make(map[string]*Service)
 	for _, l := range logicalLines(m.text) {
@@ -93,7 +93,7 @@ func earlier(line string) map[string]string {
 }
 
 // settings understands NAME = VALUE lines, as in main.cf and the files of tables.
-func settings(o output, problems *file.Problems) map[string]string {
+func settings(o output, problems *listfile.Problems) map[string]string {
 	m := make(map[string]string)
 	for _, l := range logicalLines(o.text) {
 		name, value, ok := strings.Cut(l.text, "=")
@@ -113,8 +113,8 @@ type line struct {
 	text string
 }
 
-func (l line) problem(name, msg, hint string) file.Problem {
-	return file.Problem{File: name, Line: l.num, Text: l.text, Msg: msg, Hint: hint}
+func (l line) problem(name, msg, hint string) listfile.Problem {
+	return listfile.Problem{File: name, Line: l.num, Text: l.text, Msg: msg, Hint: hint}
 }
 
 // logicalLines joins lines as Postfix does: one that begins with white space

@@ -15,7 +15,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 const examples = "../../../../examples"
@@ -224,7 +224,7 @@ func TestBadOutput(t *testing.T) {
 		{"", "", "smtp inet n\n", "M:1: this is no line of master.cf"},
 	} {
 		_, err := parsePostfix(output{"n", tc.n}, output{"P", tc.p}, output{"M", tc.m})
-		ps, ok := err.(*file.Problems)
+		ps, ok := err.(*listfile.Problems)
 		if !ok || ps.Total != 1 || !strings.HasPrefix(ps.Error(), tc.want) {
 			t.Errorf("got %v, want %s", err, tc.want)
 		}
@@ -253,7 +253,7 @@ func FuzzPostconf(f *testing.F) {
 				services = append(services, s.String())
 			}
 		} else { // the rest is to be tried all the same
-			var ps file.Problems
+			var ps listfile.Problems
 			pf = &Postfix{Main: settings(output{"n", n}, &ps), Services: []*Service{{Name: "smtp", Type: "inet", Chroot: "-", Command: "smtpd", Params: settings(output{"P", p}, &ps)}}}
 		}
 		cfg := config.Defaults()

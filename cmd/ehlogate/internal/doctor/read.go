@@ -16,8 +16,8 @@ import (
 
 	"github.com/miekg/dns"
 
-	"ehlogate/lists/file"
-	"ehlogate/lists/resolve"
+	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/listfile"
 )
 
 // Host is the machine that the configuration is for, as far as it can be seen.
@@ -34,7 +34,7 @@ type Host struct {
 	// Resolvers are those of the system (resolv.conf).
 	Resolvers func() ([]netip.AddrPort, error)
 	// Ask makes a client of resolvers; nil: no resolver is asked.
-	Ask func(resolve.Config) resolve.Asker
+	Ask func(dnsclient.Config) dnsclient.Asker
 	// Saved tells that the files are copies, which are not as old as those that they were made of.
 	Saved bool
 	// Unit gives the properties of the service, as "systemctl show" writes them; empty if systemd does not have it.
@@ -54,7 +54,7 @@ func ThisHost(connect bool) *Host {
 		ReadFile:   os.ReadFile,
 		Held:       func(network, addr string) bool { return heldBy("/proc", 1, network, addr) },
 		List:       func(pattern string) string { return pattern },
-		Resolvers:  resolve.SystemServers,
+		Resolvers:  dnsclient.SystemServers,
 		Unit:       liveUnit,
 		ExportUnit: func() (string, error) { return systemctl("cat", "ehlogate-export.service") },
 		Written: func(name string) (time.Time, error) {
@@ -66,7 +66,7 @@ func ThisHost(connect bool) *Host {
 		},
 	}
 	if connect {
-		h.Ask = func(c resolve.Config) resolve.Asker { return resolve.New(c) }
+		h.Ask = func(c dnsclient.Config) dnsclient.Asker { return dnsclient.New(c) }
 		h.Dial = func(network, addr string) (net.Conn, error) { return net.DialTimeout(network, addr, dialLimit) }
 	}
 	return h
@@ -93,7 +93,7 @@ func SavedHost(dir string) *Host {
 	return &Host{
 		Saved:    true,
 		ReadFile: read,
-		List:     func(pattern string) string { return filepath.Join(file.Literal(dir), filepath.Base(pattern)) },
+		List:     func(pattern string) string { return filepath.Join(listfile.Literal(dir), filepath.Base(pattern)) },
 		Resolvers: func() ([]netip.AddrPort, error) {
 			text, err := read(resolvConf)
 			if err != nil {
@@ -126,7 +126,7 @@ func nameservers(text []byte) (servers []netip.AddrPort, err error) {
 		return nil, err
 	}
 	for _, s := range c.Servers {
-		if a, err := resolve.ParseServer(s); err == nil { // what is none, the system skips, too
+		if a, err := dnsclient.ParseServer(s); err == nil { // what is none, the system skips, too
 			servers = append(servers, a)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/cmd/ehlogate/internal/engine"
+	"ehlogate/cmd/ehlogate/internal/reload"
 	"ehlogate/lists"
 	"ehlogate/policyd"
 	"ehlogate/policyd/memcache"
@@ -72,7 +72,7 @@ func (e *exam) differs(ctx context.Context, d dialect, conn net.Conn, r *bufio.R
 	cfg := e.gate.config
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
-	live := engine.New(cfg, nil, time.Now, quiet).Live()
+	live := reload.New(cfg, nil, time.Now, quiet).Live()
 	if len(live.Unavailable()) > 0 { // the daemon keeps what it had
 		return nil, written, false
 	}
@@ -110,7 +110,7 @@ func (e *exam) differs(ctx context.Context, d dialect, conn net.Conn, r *bufio.R
 
 // local returns the policy as far as files alone decide: up to the first list that depends on DNS or on a promise. whole reports
 // whether that is all, so that the default counts.
-func local(cfg *config.Config, live *engine.Live) (p *lists.Policy, whole bool) {
+func local(cfg *config.Config, live *reload.Live) (p *lists.Policy, whole bool) {
 	policy := *live.Policy
 	n := slices.IndexFunc(cfg.Lists, func(l config.List) bool { // a feed is overridden while a promise stands
 		return l.ByDNS() || policy.Guard != nil && l.Foreign()
@@ -131,7 +131,7 @@ func local(cfg *config.Config, live *engine.Live) (p *lists.Policy, whole bool) 
 }
 
 // sample picks addresses about which the decision is certain: some of each list, and one that is on no list of a careful operator.
-func sample(ctx context.Context, live *engine.Live, p *lists.Policy, whole bool) (out []netip.Addr) {
+func sample(ctx context.Context, live *reload.Live, p *lists.Policy, whole bool) (out []netip.Addr) {
 	certain := func(a netip.Addr) bool {
 		d := p.Review(ctx, lists.Client{Addr: a})
 		return d.Reason == lists.ReasonListed || whole

@@ -11,7 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/cmd/ehlogate/internal/engine"
+	"ehlogate/cmd/ehlogate/internal/reload"
 )
 
 // The running daemon is asked only about addresses that files alone decide about: what depends on DNS, on the load or on a
@@ -51,7 +51,7 @@ func TestSample(t *testing.T) {
 		}
 		quiet := logrus.New()
 		quiet.SetOutput(io.Discard)
-		live := engine.New(cfg, nil, time.Now, quiet).Live()
+		live := reload.New(cfg, nil, time.Now, quiet).Live()
 		p, whole := local(cfg, live)
 		if got := fmt.Sprint(sample(t.Context(), live, p, whole)); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)

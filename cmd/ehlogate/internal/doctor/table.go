@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"ehlogate/lists/file"
+	"ehlogate/lists/listfile"
 )
 
 // table is one lookup table in a setting.
@@ -158,7 +158,7 @@ func (e *exam) parameters(v view, t table) (*parameters, error) {
 	if err != nil {
 		return nil, err
 	}
-	var problems file.Problems
+	var problems listfile.Problems
 	p.params = settings(output{p.file, string(data)}, &problems)
 	return p, problems.Err()
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/cmd/ehlogate/internal/stage"
+	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 )
 
 // What a real systemd says of the unit, with what is shipped and with what we
@@ -17,7 +17,7 @@ import (
 func TestRealUnit(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	m, err := stage.NewMachine(t.TempDir())
+	m, err := mtatest.NewMachine(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

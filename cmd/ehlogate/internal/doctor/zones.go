@@ -12,8 +12,8 @@ import (
 
 	mdns "github.com/miekg/dns"
 
-	"ehlogate/lists/dns"
-	"ehlogate/lists/resolve"
+	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/dnsclient"
 )
 
 // dnsLimit is how long all questions to resolvers may take together.
@@ -27,8 +27,8 @@ func (e *exam) askDNS(ctx context.Context, servers []netip.AddrPort, at Place) {
 	}
 	limited, cancel := context.WithTimeout(ctx, dnsLimit)
 	defer cancel()
-	client := func(to ...netip.AddrPort) resolve.Asker {
-		return e.host.Ask(resolve.Config{Servers: to, Timeout: e.gate.config.DNS.Timeout, Tries: 3})
+	client := func(to ...netip.AddrPort) dnsclient.Asker {
+		return e.host.Ask(dnsclient.Config{Servers: to, Timeout: e.gate.config.DNS.Timeout, Tries: 3})
 	}
 	zones := e.zones()
 	silent, faults := make([]error, len(servers)), make([]*Finding, len(zones))
@@ -46,7 +46,7 @@ func (e *exam) askDNS(ctx context.Context, servers []netip.AddrPort, at Place) {
 		if answers = answers || err == nil; err != nil {
 			e.add(Finding{
 				ID: "resolver-silent", Severity: Warning, Place: at,
-				What: fmt.Sprintf("the resolver %s does not answer: %v", address(servers[i]), resolve.KindOf(err)),
+				What: fmt.Sprintf("the resolver %s does not answer: %v", address(servers[i]), dnsclient.KindOf(err)),
 				Why: "If no other one does, lists by DNS count as not loaded, no name is found out, and [guard] assumes that STARTTLS was promised. " +
 					"Start it, or name another in resolvers = [...].",
 			})
@@ -64,10 +64,10 @@ func (e *exam) askDNS(ctx context.Context, servers []netip.AddrPort, at Place) {
 }
 
 // zones are all zones of lists, each once.
-func (e *exam) zones() (out []dns.Zone) {
+func (e *exam) zones() (out []dnsbl.Zone) {
 	for _, l := range e.gate.config.Lists {
 		for _, z := range l.Zones.Zones {
-			same := func(o dns.Zone) bool { return o.Name == z.Name && o.ByName == z.ByName && o.Untested == z.Untested }
+			same := func(o dnsbl.Zone) bool { return o.Name == z.Name && o.ByName == z.ByName && o.Untested == z.Untested }
 			if !slices.ContainsFunc(out, same) {
 				out = append(out, z)
 			}
@@ -76,13 +76,13 @@ func (e *exam) zones() (out []dns.Zone) {
 	return out
 }
 
-func byName(z dns.Zone) bool { return z.ByName }
+func byName(z dnsbl.Zone) bool { return z.ByName }
 
 // reachable asks what every resolver knows by itself (RFC 6303). Any answer
 // will do.
-func reachable(ctx context.Context, ask resolve.Asker) error {
+func reachable(ctx context.Context, ask dnsclient.Asker) error {
 	_, err := ask.Ask(ctx, "1.0.0.127.in-addr.arpa.", mdns.TypePTR)
-	if k := resolve.KindOf(err); err != nil && (k == resolve.Timeout || k == resolve.Unreachable) {
+	if k := dnsclient.KindOf(err); err != nil && (k == dnsclient.Timeout || k == dnsclient.Unreachable) {
 		return err
 	}
 	return nil
@@ -94,7 +94,7 @@ const notBelieved = " Until that changes, it is not asked, and its list counts a
 // judge finds what is wrong with a zone; nil if nothing is. The entries that it
 // needs, and must not have, are those of RFC 5782 section 5; an address of no host,
 // or a made-up name, is in no cache of the resolver.
-func judge(ctx context.Context, ask resolve.Asker, z dns.Zone) *Finding {
+func judge(ctx context.Context, ask dnsclient.Asker, z dnsbl.Zone) *Finding {
 	has, hasNot, madeUp := "127.0.0.2", "127.0.0.1", "an address of no host"
 	names := [...]string{"2.0.0.127.", "1.0.0.127.", fmt.Sprintf("%d.%d.%d.127.", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))}
 	if z.ByName {
@@ -106,7 +106,7 @@ func judge(ctx context.Context, ask resolve.Asker, z dns.Zone) *Finding {
 	var wg sync.WaitGroup
 	for i, name := range names {
 		wg.Go(func() {
-			var a resolve.Answer
+			var a dnsclient.Answer
 			if a, failed[i] = ask.Ask(ctx, name+z.Name, mdns.TypeA); failed[i] == nil {
 				said[i] = answers(a)
 			}
@@ -132,7 +132,7 @@ func judge(ctx context.Context, ask resolve.Asker, z dns.Zone) *Finding {
 		if err != nil {
 			return &Finding{
 				ID: "zone-silent", Severity: Warning,
-				What: fmt.Sprintf("%s gives no answer (%v)", z.Name, resolve.KindOf(err)),
+				What: fmt.Sprintf("%s gives no answer (%v)", z.Name, dnsclient.KindOf(err)),
 				Why:  "It may be away for a while, the resolver may refuse to ask it, or its name is misspelt." + notBelieved,
 			}
 		}
@@ -149,7 +149,7 @@ func judge(ctx context.Context, ask resolve.Asker, z dns.Zone) *Finding {
 }
 
 // answers gives the addresses of an answer.
-func answers(a resolve.Answer) string {
+func answers(a dnsclient.Answer) string {
 	var out []string
 	for _, rr := range a.Records {
 		if a, ok := rr.(*mdns.A); ok {
@@ -161,7 +161,7 @@ func answers(a resolve.Answer) string {
 }
 
 // strange finds an answer that is no listing.
-func strange(z dns.Zone, said string) *Finding {
+func strange(z dnsbl.Zone, said string) *Finding {
 	for a := range strings.SplitSeq(said, ", ") {
 		switch {
 		case said == "" || strings.HasPrefix(a, "127.") && !strings.HasPrefix(a, "127.255.255."):

@@ -18,7 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/lists/resolve"
+	"ehlogate/lists/dnsclient"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -225,9 +225,9 @@ func TestAsksNobody(t *testing.T) {
 
 type stuck struct{}
 
-func (stuck) Ask(ctx context.Context, name string, qtype uint16) (resolve.Answer, error) {
+func (stuck) Ask(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
 	<-ctx.Done()
-	return resolve.Answer{}, &resolve.Error{Kind: resolve.Timeout, Name: name, Type: qtype, Err: ctx.Err()}
+	return dnsclient.Answer{}, &dnsclient.Error{Kind: dnsclient.Timeout, Name: name, Type: qtype, Err: ctx.Err()}
 }
 
 // However many there are and however long they take, it ends soon.
@@ -240,7 +240,7 @@ func TestAskingEnds(t *testing.T) {
 	cfg := asks(t, []netip.AddrPort{local, local, local}, list1(zones...))
 	synctest.Test(t, func(t *testing.T) {
 		host := askingHost()
-		host.Ask = func(resolve.Config) resolve.Asker { return stuck{} }
+		host.Ask = func(dnsclient.Config) dnsclient.Asker { return stuck{} }
 		start := time.Now()
 		r := Examine(t.Context(), host, GateOf(cfg), nil, nil, nil)
 		if took := time.Since(start); took != dnsLimit || len(r.Findings) != 1 || r.Findings[0].ID != "resolver-silent" {

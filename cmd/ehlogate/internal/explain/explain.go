@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"ehlogate/lists"
-	"ehlogate/lists/guard"
+	"ehlogate/lists/tlspolicy"
 	"ehlogate/policyd"
 	"ehlogate/policyd/memcache"
 	"ehlogate/policyd/socketmap"
@@ -167,7 +167,7 @@ func Ask(ctx context.Context, c lists.Client, p *lists.Policy, words *policyd.Wo
 	}
 	r := Decision(c, review(ctx, c))
 	r.Asked = asked(c, p)
-	if g, ok := p.Guard.(*guard.Guard); ok {
+	if g, ok := p.Guard.(*tlspolicy.Guard); ok {
 		st := g.State()
 		r.Guard = &Guard{st.Holds, st.Why}
 	}

@@ -19,22 +19,22 @@ import (
 	"go4.org/netipx"
 
 	"ehlogate/lists"
-	"ehlogate/lists/dns"
-	"ehlogate/lists/resolve"
+	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/dnsclient"
 )
 
 // nothing is a resolver that does not answer.
 type nothing struct{}
 
-func (nothing) Ask(context.Context, string, uint16) (resolve.Answer, error) {
-	return resolve.Answer{}, &resolve.Error{Kind: resolve.Unreachable}
+func (nothing) Ask(context.Context, string, uint16) (dnsclient.Answer, error) {
+	return dnsclient.Answer{}, &dnsclient.Error{Kind: dnsclient.Unreachable}
 }
 
 // away is DNS that runs, as in the daemon, and gets no answer.
-func away(t *testing.T) *dns.Service {
+func away(t *testing.T) *dnsbl.Service {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	s := dns.New(dns.Defaults(), nothing{}, time.Now, log)
+	s := dnsbl.New(dnsbl.Defaults(), nothing{}, time.Now, log)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); s.Run(ctx) }()
@@ -44,10 +44,10 @@ func away(t *testing.T) *dns.Service {
 
 // randomZones makes a list by DNS. Some cannot hold a client however they answer, or
 // hold only names.
-func randomZones(r *rand.Rand) dns.Spec {
-	spec := dns.Spec{Threshold: []int{1, 1, 2, -1}[r.IntN(4)]}
+func randomZones(r *rand.Rand) dnsbl.Spec {
+	spec := dnsbl.Spec{Threshold: []int{1, 1, 2, -1}[r.IntN(4)]}
 	for i := range 1 + r.IntN(3) {
-		spec.Zones = append(spec.Zones, dns.Zone{Name: fmt.Sprintf("z%d.example", i), ByName: r.IntN(4) == 0, Untested: r.IntN(3) == 0, Weight: []int{1, 1, 3, -2}[r.IntN(4)]})
+		spec.Zones = append(spec.Zones, dnsbl.Zone{Name: fmt.Sprintf("z%d.example", i), ByName: r.IntN(4) == 0, Untested: r.IntN(3) == 0, Weight: []int{1, 1, 3, -2}[r.IntN(4)]})
 	}
 	return spec
 }
@@ -81,7 +81,7 @@ func special(t *testing.T) (all []netip.Addr) {
 }
 
 // randomDNS makes a policy with lists by DNS, and addresses to ask about.
-func randomDNS(t *testing.T, s *dns.Service, seed uint64) (*Policy, []netip.Addr) {
+func randomDNS(t *testing.T, s *dnsbl.Service, seed uint64) (*Policy, []netip.Addr) {
 	r := rand.New(rand.NewPCG(seed, 11))
 	clients := special(t)
 	var ls []list

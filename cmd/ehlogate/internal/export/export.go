@@ -17,16 +17,16 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
-	"ehlogate/lists/dns"
-	"ehlogate/lists/file"
+	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/listfile"
 )
 
 // Policy is what can be exported.
 type Policy struct {
 	Config  *config.Config
 	Policy  *lists.Policy
-	Sources []*file.Source // by list; nil for one by DNS
-	Now     time.Time      // at which entries that expire are looked at
+	Sources []*listfile.Source // by list; nil for one by DNS
+	Now     time.Time          // at which entries that expire are looked at
 	// WithoutNames leaves out what is about host and HELO names instead of
 	// refusing. A table that is asked by address cannot hold them.
 	WithoutNames bool
@@ -38,7 +38,7 @@ type Policy struct {
 // check refuses what a table of addresses cannot express.
 func (p *Policy) check() error {
 	var unloaded []string
-	var named file.Problems
+	var named listfile.Problems
 	if p.Policy.Shed != nil && !p.WithoutDNS {
 		return errors.New(`default = "shed" depends on the load, which no table can hold: --without-dns offers STARTTLS to these clients`)
 	}
@@ -62,7 +62,7 @@ func (p *Policy) check() error {
 			continue
 		}
 		for e := range t.Named() {
-			named.Add(file.Problem{File: e.File, Line: e.Line, Msg: e.Text + " is about a name, and this table is asked by address",
+			named.Add(listfile.Problem{File: e.File, Line: e.Line, Msg: e.Text + " is about a name, and this table is asked by address",
 				Hint: "--without-names leaves such entries out"})
 		}
 	}
@@ -79,7 +79,7 @@ func (p *Policy) static() *Policy {
 	out := *p
 	policy := *p.Policy
 	policy.Shed, policy.Offers, policy.Wait = nil, nil, 0
-	if n, ok := policy.Names.(*dns.Names); ok {
+	if n, ok := policy.Names.(*dnsbl.Names); ok {
 		policy.Names = n.Unanswered()
 	}
 	if policy.Guard != nil {
@@ -87,7 +87,7 @@ func (p *Policy) static() *Policy {
 	}
 	policy.Lists = slices.Clone(policy.Lists)
 	for i, l := range policy.Lists {
-		if s, ok := l.Source.(*dns.Source); ok {
+		if s, ok := l.Source.(*dnsbl.Source); ok {
 			list := *l
 			list.Source = s.Unanswered()
 			policy.Lists[i] = &list

@@ -17,8 +17,8 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
-	"ehlogate/lists/dns"
-	"ehlogate/lists/file"
+	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/listfile"
 )
 
 var now = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -38,7 +38,7 @@ func policy(t *testing.T, def lists.Action, mode lists.Mode, ls ...list) *Policy
 		if err := os.WriteFile(name, []byte("#\n"+l.text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		s := file.New(file.Spec{Patterns: []string{name}, Rules: file.Rules{AllowWide: true, Action: l.action}}, func() time.Time { return now })
+		s := listfile.New(listfile.Spec{Patterns: []string{name}, Rules: listfile.Rules{AllowWide: true, Action: l.action}}, func() time.Time { return now })
 		s, err := s.Load()
 		if err != nil {
 			t.Fatal(err)
@@ -245,7 +245,7 @@ func TestRefusals(t *testing.T) {
 	named := list{action: lists.Suppress, text: "192.0.2.1\n.example.net\nhelo:x\n"}
 	p := policy(t, lists.Offer, lists.Enforce, named)
 	var b bytes.Buffer
-	var ps *file.Problems
+	var ps *listfile.Problems
 	if err := p.PostfixCIDR(t.Context(), &b); !errors.As(err, &ps) || ps.Total != 2 || ps.First[0].Line != 3 || b.Len() > 0 {
 		t.Errorf("names: %v, wrote %q", err, &b)
 	}
@@ -258,7 +258,7 @@ func TestRefusals(t *testing.T) {
 		t.Error(err)
 	}
 	b.Reset()
-	p.Sources[0] = file.New(p.Sources[0].Spec(), time.Now)
+	p.Sources[0] = listfile.New(p.Sources[0].Spec(), time.Now)
 	p.Policy.Lists[0].Source = p.Sources[0]
 	if err := p.PostfixCIDR(t.Context(), &b); err == nil || !strings.Contains(err.Error(), "not loaded") || b.Len() > 0 {
 		t.Errorf("unloaded: %v, wrote %q", err, &b)
@@ -281,7 +281,7 @@ func TestEmptySet(t *testing.T) {
 	} {
 		p := policy(t, lists.Offer, lists.Enforce, tc.list)
 		if tc.pattern != "" {
-			s, err := file.New(file.Spec{Patterns: []string{filepath.Join(t.TempDir(), tc.pattern)}}, time.Now).Load()
+			s, err := listfile.New(listfile.Spec{Patterns: []string{filepath.Join(t.TempDir(), tc.pattern)}}, time.Now).Load()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -297,8 +297,8 @@ func TestEmptySet(t *testing.T) {
 func TestSetBehindDNS(t *testing.T) {
 	for action, good := range map[lists.Action]bool{lists.Suppress: true, lists.Offer: false, lists.Require: false} {
 		p := policy(t, lists.Offer, lists.Enforce, list{action: lists.Offer, text: "192.0.2.1\n"})
-		zone := &lists.List{Name: "zone", Action: action, Foreign: true, Source: away(t).Source(dns.Spec{Zones: []dns.Zone{{Name: "list.example", Weight: 1}}, Threshold: 1})}
-		p.Sources = append([]*file.Source{nil}, p.Sources...)
+		zone := &lists.List{Name: "zone", Action: action, Foreign: true, Source: away(t).Source(dnsbl.Spec{Zones: []dnsbl.Zone{{Name: "list.example", Weight: 1}}, Threshold: 1})}
+		p.Sources = append([]*listfile.Source{nil}, p.Sources...)
 		p.Policy.Lists = append([]*lists.List{zone}, p.Policy.Lists...)
 		p.WithoutDNS = true
 		ranges, err := p.Set(t.Context(), lists.Offer)

@@ -9,7 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/cmd/ehlogate/internal/engine"
+	"ehlogate/cmd/ehlogate/internal/reload"
 )
 
 // Load returns the policy of a config, with its lists as they are on disk. Without an error of a list, all of them are
@@ -20,7 +20,7 @@ func Load(cfg *config.Config, now time.Time) (p *Policy, errs []error) {
 	}
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
-	live := engine.New(cfg, nil, func() time.Time { return now }, quiet).Live()
+	live := reload.New(cfg, nil, func() time.Time { return now }, quiet).Live()
 	p = &Policy{Config: live.Config, Policy: live.Policy, Now: now}
 	for _, s := range live.Sources {
 		p.Sources = append(p.Sources, s.File)

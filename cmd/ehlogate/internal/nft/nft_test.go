@@ -12,7 +12,7 @@ import (
 
 	"go4.org/netipx"
 
-	"ehlogate/cmd/ehlogate/internal/netns"
+	"ehlogate/cmd/ehlogate/internal/test/netns"
 )
 
 // kernel is a network with the rules, of which nothing is seen outside. The function runs what it is given there.

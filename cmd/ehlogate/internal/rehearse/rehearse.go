@@ -26,7 +26,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ehlogate/cmd/ehlogate/internal/netns"
+	"ehlogate/cmd/ehlogate/internal/test/netns"
 )
 
 // patience is how long a connection may take that nobody answers: its first

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"ehlogate/cmd/ehlogate/internal/netns"
+	"ehlogate/cmd/ehlogate/internal/test/netns"
 )
 
 // gateway is a machine between two networks.

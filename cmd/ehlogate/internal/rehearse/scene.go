@@ -13,8 +13,8 @@ import (
 	"slices"
 	"strings"
 
-	"ehlogate/cmd/ehlogate/internal/netns"
 	"ehlogate/cmd/ehlogate/internal/nft"
+	"ehlogate/cmd/ehlogate/internal/test/netns"
 )
 
 // scene is the machine and what surrounds it.

@@ -1,0 +1,326 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/lists"
+	"ehlogate/policyd"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newEngine(t testing.TB, conf string, files map[string]string) *reload.Engine {
+	t.Helper()
+	dir := t.TempDir()
+	files["c.toml"] = conf
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	load := func() (*config.Config, error) { return config.Load(filepath.Join(dir, "c.toml")) }
+	cfg, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return reload.New(cfg, load, time.Now, log)
+}
+
+const conf = `
+[[list]]
+name = "trial"
+action = "suppress"
+mode = "observe"
+files = ["trial.list"]
+[[list]]
+name = "deny"
+action = "suppress"
+files = ["deny.list"]
+`
+
+// get asks over a real connection through ServeConn.
+func get(t *testing.T, api *API, path string) (code int, body string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	handle, stop := ServeConn(api.Handler(), logrus.New())
+	defer stop()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		handle(context.Background(), c)
+	}()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	resp, err := client.Get("http://" + ln.Addr().String() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-served
+	return resp.StatusCode, string(data)
+}
+
+func TestAPI(t *testing.T) {
+	files := map[string]string{"trial.list": "192.0.2.0/24\n", "deny.list": "192.0.2.1 # why\n"}
+	e := newEngine(t, conf, files)
+	m := NewMetrics(e)
+	api := &API{Engine: e, Metrics: m, Watch: NewWatch(m, logrus.New())}
+	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"ok"`) {
+		t.Errorf("healthz: %d %s", code, body)
+	}
+	code, body := get(t, api, "/api/v1/decision?addr=192.0.2.1&helo=x")
+	var r struct {
+		Decision struct{ Action, List, Note string }
+		Observed []struct{ List string }
+		Answers  []struct{ Protocol, Reply string }
+	}
+	if err := json.Unmarshal([]byte(body), &r); err != nil || code != 200 || r.Decision.Action != "suppress" || r.Decision.List != "deny" ||
+		r.Decision.Note != "why" || len(r.Observed) != 1 || r.Observed[0].List != "trial" || !strings.Contains(r.Answers[0].Reply, "starttls") {
+		t.Errorf("decision: %d %v %s", code, err, body)
+	}
+	for path, want := range map[string]int{"/api/v1/decision": 400, "/api/v1/decision?addr=x": 400, "/api/v1/decision?addr=::1&ip=1": 400, "/api/v1/decision?addr=::1&addr=::2": 400, "/api/v1/decision?addr=::1&helo=%zz": 400, "/api/v1/decision?addr=::1&helo=a%0d%0ab": 400, "/nothing": 404} {
+		if code, body := get(t, api, path); code != want {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	if code, body := get(t, api, "/api/v1/lists"); code != 200 || !strings.Contains(body, `"entries": 1`) || !strings.Contains(body, `"observe"`) {
+		t.Errorf("lists: %d %s", code, body)
+	}
+}
+
+func TestHealth(t *testing.T) {
+	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "bad line\n"})
+	m := NewMetrics(e)
+	api := &API{Engine: e, Metrics: m, Watch: NewWatch(m, logrus.New())}
+	if code, body := get(t, api, "/healthz"); code != 503 || !strings.Contains(body, `"unloaded"`) || !strings.Contains(body, "deny.list:1:5") {
+		t.Errorf("unloaded: %d %s", code, body)
+	}
+	dir := filepath.Dir(e.Live().Config.File)
+	for _, text := range []string{"192.0.2.1\n", "192.0.2.1/33\n"} {
+		if err := os.WriteFile(filepath.Join(dir, "deny.list"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_ = e.Reload(t.Context())
+	}
+	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"stale"`) || !strings.Contains(body, "too long") {
+		t.Errorf("stale: %d %s", code, body)
+	}
+	_, body := get(t, api, "/metrics")
+	for _, want := range []string{
+		`ehlogate_list_entries{list="deny"} 1`, `ehlogate_list_reload_failures_total{list="deny"} 2`,
+		`ehlogate_list_reload_failures_total{list="trial"} 0`, "ehlogate_config_reload_failures_total 0",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+}
+
+func TestWatchCountsAndLogs(t *testing.T) {
+	e := newEngine(t, conf, map[string]string{"trial.list": "192.0.2.0/24\n", "deny.list": "192.0.2.1\n"})
+	m := NewMetrics(e)
+	var out bytes.Buffer
+	log := logrus.New()
+	log.SetOutput(&out)
+	w := NewWatch(m, log)
+	d := w.Decider("memcache", e)
+	for _, addr := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.2", "203.0.113.1"} {
+		d.Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr(addr)})
+	}
+	for _, want := range []string{
+		`msg="STARTTLS suppressed" addr=192.0.2.1 at=`, `list=deny observed="suppress by trial"`,
+		`msg="observed: STARTTLS would be suppressed" addr=192.0.2.2 at=`, "list=trial",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %s in\n%s", want, &out)
+		}
+	}
+	if strings.Contains(out.String(), "203.0.113.1") {
+		t.Error("an offer is logged")
+	}
+	outcome := w.Outcomes("policy")
+	outcome(lists.OutcomeSubmission, lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}, lists.Decision{})
+	outcome(lists.OutcomeSuppressed, lists.Client{}, lists.Decision{})
+	if code, body := get(t, &API{Engine: e, Metrics: m, Watch: w}, "/healthz"); code != 200 || !strings.Contains(body, `"sessions": 1`) ||
+		!strings.Contains(out.String(), "password goes in the clear") {
+		t.Errorf("healthz: %d %s, log %s", code, body, &out)
+	}
+	_, body := get(t, &API{Engine: e, Metrics: m, Watch: w}, "/metrics")
+	for _, want := range []string{
+		`ehlogate_decisions_total{action="suppress",list="deny",protocol="memcache"} 1`,
+		`ehlogate_decisions_total{action="offer",list="",protocol="memcache"} 3`, `ehlogate_observed_total{action="suppress",list="trial",protocol="memcache"} 3`,
+		`ehlogate_outcomes_total{outcome="suppressed-submission",protocol="policy"} 1`, `ehlogate_outcomes_total{outcome="suppressed",protocol="policy"} 1`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+}
+
+// The time of some decisions is taken, and none is forgotten.
+func TestDecisionsAreTimed(t *testing.T) {
+	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "#\n"})
+	m := NewMetrics(e)
+	w := NewWatch(m, logrus.New())
+	d := w.Decider("memcache", e)
+	const n = 100 * timedShare
+	for range n {
+		d.Decide(t.Context(), lists.Client{})
+	}
+	_, body := get(t, &API{Engine: e, Metrics: m, Watch: w}, "/metrics")
+	timed := 0
+	for line := range strings.Lines(body) {
+		fmt.Sscanf(line, "ehlogate_decision_seconds_count %d", &timed)
+	}
+	if timed < 20 || timed > 500 || !strings.Contains(body, fmt.Sprintf(`ehlogate_decisions_total{action="offer",list="",protocol="memcache"} %d`, n)) {
+		t.Errorf("%d of %d decisions are timed\n%s", timed, n, body)
+	}
+}
+
+// A panic while deciding offers, is counted and is logged.
+func TestPanicOffers(t *testing.T) {
+	e := newEngine(t, "# nothing\n", map[string]string{})
+	var out bytes.Buffer
+	log := logrus.New()
+	log.SetOutput(&out)
+	w := NewWatch(NewMetrics(e), log)
+	got := w.Decider("memcache", policyd.DeciderFunc(func(context.Context, lists.Client) lists.Decision { panic("boom") })).
+		Decide(t.Context(), lists.Client{})
+	if got.Action != lists.Offer || got.Reason != lists.ReasonFault || !strings.Contains(out.String(), "boom") || !strings.Contains(out.String(), "TestPanicOffers") {
+		t.Errorf("got %+v, log %s", got, &out)
+	}
+}
+
+// A panic in an answer over HTTP is counted and logged, and ends that connection alone.
+func TestPanicOverHTTP(t *testing.T) {
+	e := newEngine(t, "# nothing\n", map[string]string{})
+	var out bytes.Buffer
+	log := logrus.New()
+	log.SetOutput(&out)
+	a := &API{Engine: e, Watch: NewWatch(NewMetrics(e), log)}
+	server := httptest.NewServer(a.guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") })))
+	if resp, err := server.Client().Get(server.URL); err == nil {
+		resp.Body.Close()
+		t.Errorf("answered %s", resp.Status)
+	}
+	server.Close() // when all has been written
+	if !strings.Contains(out.String(), "boom") || !strings.Contains(out.String(), "TestPanicOverHTTP") {
+		t.Errorf("logged %s", &out)
+	}
+}
+
+// An idle HTTP connection that has to give way ends without a word.
+func TestHTTPGivesWay(t *testing.T) {
+	handle, stop := ServeConn(http.NotFoundHandler(), logrus.New())
+	defer stop()
+	client, server := net.Pipe()
+	defer client.Close()
+	done := make(chan struct{})
+	go func() { defer close(done); handle(t.Context(), gone{server}) }()
+	client.SetDeadline(time.Now().Add(20 * time.Second))
+	if data, err := io.ReadAll(client); err != nil || len(data) > 0 {
+		t.Errorf("it said %q, %v", data, err)
+	}
+	<-done
+}
+
+// gone is a connection of which Read says that its time has come.
+type gone struct{ net.Conn }
+
+func (gone) Read([]byte) (int, error) { return 0, net.ErrClosed }
+
+// Floods of suppressed sessions and of faults do not flood the log.
+func TestLogIsBounded(t *testing.T) {
+	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := logrus.New()
+		log.SetOutput(&out)
+		w := NewWatch(NewMetrics(e), log)
+		d := w.Decider("memcache", e)
+		for range 3000 {
+			d.Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr("192.0.2.1")})
+			w.Fault("memcache", policyd.FaultKey, []byte("x"))
+		}
+		w.nextSecond()
+		if n := strings.Count(out.String(), "STARTTLS suppressed"); n != decisionLines {
+			t.Errorf("%d lines about decisions", n)
+		}
+		if !strings.Contains(out.String(), fmt.Sprintf("decisions=%d", 3000-decisionLines)) {
+			t.Errorf("the rest is not counted")
+		}
+		if n := strings.Count(out.String(), "reason=key"); n != 1 {
+			t.Errorf("%d lines about faults", n)
+		}
+		time.Sleep(faultPause)
+		w.Fault("memcache", policyd.FaultKey, []byte("x"))
+		if !strings.Contains(out.String(), "since_last_line=2999") {
+			t.Error("the faults in between are not counted")
+		}
+	})
+}
+
+// Counting and timing allocate nothing, nor does a line that is left out.
+func TestDecisionsAllocateNothing(t *testing.T) {
+	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	w := NewWatch(NewMetrics(e), log)
+	d := w.Decider("memcache", e)
+	for _, addr := range []string{"192.0.2.1", "203.0.113.1"} {
+		c := lists.Client{Addr: netip.MustParseAddr(addr)}
+		for range decisionLines {
+			d.Decide(t.Context(), c)
+		}
+		if n := testing.AllocsPerRun(1000, func() { d.Decide(t.Context(), c) }); n != 0 {
+			t.Errorf("%s: %v allocations", addr, n)
+		}
+	}
+}
+
+// What a line costs, beside the decision.
+func BenchmarkDecisionLine(b *testing.B) {
+	e := newEngine(b, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})
+	w := NewWatch(NewMetrics(e), log)
+	c := lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}
+	d := e.Decide(b.Context(), c)
+	b.ReportAllocs()
+	for b.Loop() {
+		w.logDecision("memcache", c, d)
+	}
+}

@@ -1,0 +1,122 @@
+package httpapi
+
+import (
+	"context"
+	"io"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/lists/test/dnstest"
+)
+
+func asking(t *testing.T, conf string, files map[string]string, server *dnstest.Server) (*reload.Engine, func(string) (int, string)) {
+	eng := newEngine(t, strings.ReplaceAll(conf, "SERVER", server.Addr.String()), files)
+	logger := logrus.New()
+	logger.SetOutput(io.Discard)
+	metrics := NewMetrics(eng)
+	h := (&API{Engine: eng, Metrics: metrics, Watch: NewWatch(metrics, logger)}).Handler()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	var wg sync.WaitGroup
+	wg.Go(func() { eng.Run(ctx, nil) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return eng, func(path string) (int, string) {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		body, _ := io.ReadAll(w.Result().Body)
+		return w.Result().StatusCode, string(body)
+	}
+}
+
+func until(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for begin := time.Now(); !f(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(begin) > 20*time.Second {
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+const blZone = "2.0.0.127 60 IN A 127.0.0.2\n8.8.8.8 60 IN A 127.0.0.2\n"
+
+// The same zone, tested in one list and untested in another: the scrape must not fail.
+func TestMetricsOfOneZoneTwice(t *testing.T) {
+	server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test.", blZone))
+	_, get := asking(t, `
+dns = { resolvers = ["SERVER"] }
+[[list]]
+name = "a"
+action = "offer"
+zones = [{zone = "bl.test"}]
+[[list]]
+name = "b"
+action = "offer"
+zones = [{zone = "bl.test", self_test = false}]
+`, map[string]string{}, server)
+	if code, body := get("/metrics"); code != 200 {
+		t.Errorf("%d: %.600s", code, body)
+	}
+}
+
+// Reverse DNS is down, and everybody is offered because of that: /healthz has to say so (design 7.2).
+func TestHealthWithoutReverseDNS(t *testing.T) {
+	server := dnstest.StartServer(t)
+	server.Fail(".", dnstest.Fault{Kind: dnstest.Drop})
+	eng, get := asking(t, `
+default = "suppress"
+guard.off = true
+dns = { resolvers = ["SERVER"], verify_names = true, timeout = "50ms", wait = "1ms" }
+[[list]]
+name = "own"
+action = "offer"
+files = ["own.list"]
+`, map[string]string{"own.list": ".google.com\n"}, server)
+	n := 0
+	until(t, "reverse DNS is open", func() bool {
+		n++
+		get("/api/v1/decision?addr=8.8.4." + string("0123456789"[n%10]))
+		return eng.Live().DNS().State().Names.State == "open"
+	})
+	_, decision := get("/api/v1/decision?addr=8.8.1.1")
+	if !strings.Contains(decision, `"reason": "unloaded"`) {
+		t.Fatal(decision)
+	}
+	if code, body := get("/healthz"); code == 200 {
+		t.Errorf("%d while list own cannot be asked for anybody: %s", code, body)
+	}
+}
+
+// The API asks no list that the decision does not ask.
+func TestDecisionAsksNoMore(t *testing.T) {
+	server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test.", blZone), dnstest.NewZone(t, "slow.test.", blZone))
+	eng, get := asking(t, `
+dns = { resolvers = ["SERVER"], wait = "100ms" }
+[[list]]
+name = "own"
+action = "offer"
+files = ["own.list"]
+[[list]]
+name = "a"
+action = "offer"
+zones = [{zone = "bl.test"}]
+[[list]]
+name = "slow"
+action = "offer"
+zones = [{zone = "slow.test"}]
+`, map[string]string{"own.list": "8.8.8.0/24\n"}, server)
+	until(t, "trusted", func() bool {
+		z := eng.Live().DNS().State().Zones
+		return z[0].State == "trusted" && z[1].State == "trusted"
+	})
+	server.Forget()
+	server.Fail("slow.test.", dnstest.Fault{Kind: dnstest.Drop})
+	_, body := get("/api/v1/decision?addr=8.8.8.8")
+	if names := server.Names(); len(names) > 0 {
+		t.Errorf("the decision is of a file (%v), and it asked %q", strings.Contains(body, `"list": "own"`), names)
+	}
+}

@@ -1,0 +1,86 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// How long to wait after Accept failed: the first time, and at most. Postfix waits
+// for a new connection for one second.
+const (
+	minPause = 5 * time.Millisecond
+	maxPause = 100 * time.Millisecond
+)
+
+// silence is how long nothing more is said of the same trouble.
+const silence = 10 * time.Second
+
+// acceptAll starts a handler for each connection until ln is closed. No other failure ends it: a shortage passes, and a
+// server that has given up answers nobody.
+func (s *Server) acceptAll(ctx context.Context, ln net.Listener, wg *sync.WaitGroup) error {
+	pause := minPause
+	for {
+		nc, err := ln.Accept()
+		if err == nil {
+			pause = minPause
+			s.start(ctx, nc, wg)
+			continue
+		}
+		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		s.OnFault("accept")
+		s.trouble.accept.log(s.Log.WithError(err), "cannot accept connections, trying again")
+		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+			// Whoever leaves gives up a file descriptor. Accept needs one even to find that nobody is waiting, so this
+			// keeps one in reserve.
+			s.relieve()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+func (s *Server) start(ctx context.Context, nc net.Conn, wg *sync.WaitGroup) {
+	c := &conn{Conn: nc, zero: s.zero, owner: wg, writeTimeout: s.WriteTimeout}
+	c.heard.Store(-c.now())
+	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if !s.admit(c) {
+		c.cut()
+		return
+	}
+	wg.Go(func() { s.handle(c) })
+}
+
+// sparse lets one log line through in a while and counts those it holds back.
+type sparse struct {
+	mu   sync.Mutex
+	next time.Time
+	held int
+}
+
+func (l *sparse) log(e *logrus.Entry, msg string) {
+	l.mu.Lock()
+	now := time.Now()
+	if now.Before(l.next) {
+		l.held++
+		l.mu.Unlock()
+		return
+	}
+	held := l.held
+	l.next, l.held = now.Add(silence), 0
+	l.mu.Unlock()
+	if held > 0 {
+		e = e.WithField("held_back", held)
+	}
+	e.Warn(msg)
+}

@@ -1,5 +1,0 @@
-//go:build !race
-
-package siege
-
-const raceEnabled = false

@@ -1,6 +1,0 @@
-//go:build race
-
-package stage_test
-
-// raceEnabled: the tests run under the race detector, so the daemon does too.
-const raceEnabled = true

@@ -1,0 +1,161 @@
+package benchmarks
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+)
+
+// peers are the programs to compare with that are in this test program itself,
+// by name. It runs as one of them if the environment says so.
+var peers = map[string]func(args []string) error{}
+
+const peerVariable = "EHLOGATE_BENCH_PEER"
+
+// binary is the ehlogate that is measured, built once.
+var binary func() (string, error)
+
+func TestMain(m *testing.M) {
+	if peer := os.Getenv(peerVariable); peer != "" {
+		if err := peers[peer](os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(func() int {
+		dir, err := mtatest.TempDir()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		binary = sync.OnceValues(func() (string, error) {
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+			defer cancel()
+			return mtatest.Build(ctx, dir, false)
+		})
+		code := m.Run()
+		if err := writeTable(os.Getenv("BENCH_TABLE")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
+	}())
+}
+
+// soon is a context for what ought to happen within a minute.
+func soon(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func tempDir(t testing.TB) string {
+	t.Helper()
+	dir, err := mtatest.TempDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// gate is a running ehlogate with one deny list.
+type gate struct {
+	*mtatest.Daemon
+	dir  string // of its config; the list is deny.list there
+	list string // the path of that list
+}
+
+// socket is the path of its unix socket for a protocol, by its name in [listen].
+func (g *gate) socket(protocol string) string { return filepath.Join(g.dir, protocol+".sock") }
+
+// protocols that a gate serves, each on a unix socket; http for the metrics.
+var protocols = []string{"memcache", "socketmap", "tcp_table", "policy", "milter", "http"}
+
+// newGate describes an ehlogate that suppresses what list holds; an empty list
+// is none. It is not started. settings are lines for the top of its config.
+func newGate(t testing.TB, settings, list string) *gate {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{dir: tempDir(t)}
+	config := settings + "\n[listen]\n"
+	for _, p := range protocols {
+		config += fmt.Sprintf("%s = [%q]\n", p, g.socket(p))
+	}
+	config += "socket_mode = \"0666\"\n"
+	if list != "" {
+		g.list = filepath.Join(g.dir, "deny.list")
+		write(t, g.list, list)
+		config += "[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n"
+	}
+	write(t, filepath.Join(g.dir, "ehlogate.toml"), config)
+	// The log is elsewhere: ehlogate watches the directory of a list, and would
+	// wake up for each line that it writes.
+	g.Daemon = mtatest.NewDaemon(tempDir(t), "log", path, mtatest.ReadyLog(regexp.MustCompile("msg=serving")),
+		"serve", "-c", filepath.Join(g.dir, "ehlogate.toml"))
+	t.Cleanup(func() {
+		if g.Running() {
+			if code, err := g.Term(soon(t)); err != nil || code != 0 {
+				t.Errorf("ehlogate ended with %d, %v", code, err)
+			}
+		}
+		if t.Failed() {
+			t.Log(g.Log.Tail(20))
+		}
+	})
+	return g
+}
+
+// startGate is newGate, started.
+func startGate(t testing.TB, settings, list string) *gate {
+	t.Helper()
+	g := newGate(t, settings, list)
+	if err := g.Start(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// startPeer starts this test program as the peer of that name. It is ready
+// when it listens on the unix socket that its first argument names.
+func startPeer(t testing.TB, name string, args ...string) *mtatest.Daemon {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := mtatest.NewDaemon(tempDir(t), "log", "/usr/bin/env", mtatest.ReadyDial(args[0]),
+		append([]string{peerVariable + "=" + name, self}, args...)...)
+	if err := d.Start(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Kill(soon(t)); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Log(strings.TrimSpace(d.Log.Tail(20)))
+		}
+	})
+	return d
+}

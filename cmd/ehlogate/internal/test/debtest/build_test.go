@@ -1,0 +1,239 @@
+package debtest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const repository = "../../../../.."
+
+// example reads a file of examples/.
+func example(t *testing.T, name string) string {
+	t.Helper()
+	return read(t, filepath.Join(repository, "examples", name))
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// output runs a command that must succeed, and gives what it prints.
+func output(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s%s", cmd, err, out, &stderr)
+	}
+	return string(out)
+}
+
+// built is the package and what is in it, made once for all tests.
+type built struct {
+	debs    []string // the same source, built in two directories
+	files   string   // a directory with its files
+	control string   // a directory with its control files
+}
+
+var build = sync.OnceValues(func() (b built, err error) {
+	dir := filepath.Join(temp, "build")
+	run := func(cmd *exec.Cmd) string {
+		out, e := cmd.CombinedOutput()
+		if e != nil && err == nil {
+			err = fmt.Errorf("%s: %w\n%s", cmd, e, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	// A copy, so that an edit meanwhile makes no difference; in the second, names, modes and times differ.
+	gitDir := run(exec.Command("git", "-C", repository, "rev-parse", "--absolute-git-dir"))
+	one, two := filepath.Join(dir, "1"), filepath.Join(dir, "a-longer-name", "2")
+	run(exec.Command("sh", "-c", `mkdir -p "$1" && cd "$0" && git ls-files -z --cached --others --exclude-standard |
+		xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' - |
+		tar --null --no-recursion -T - -c | tar -x -C "$1"`, repository, one))
+	run(exec.Command("sh", "-c", `mkdir -p "$1" && cp -R "$0/." "$1" && chmod -R go= "$1"`, one, two))
+	if err != nil {
+		return b, err
+	}
+	b.debs = make([]string, 2)
+	var wg sync.WaitGroup
+	errs := make([]error, 2)
+	for i, src := range []string{one, two} {
+		wg.Go(func() {
+			cmd := exec.Command(filepath.Join(src, "examples/debian/build"))
+			cmd.Env = append(os.Environ(), "GIT_DIR="+gitDir, "GIT_WORK_TREE="+src, "VERSION=")
+			out, err := cmd.CombinedOutput()
+			if b.debs[i] = strings.TrimSpace(string(out)); err != nil {
+				errs[i] = fmt.Errorf("%s: %w\n%s", cmd, err, out)
+			}
+		})
+	}
+	wg.Wait()
+	for _, e := range errs {
+		if e != nil {
+			return b, e
+		}
+	}
+	b.files, b.control = filepath.Join(dir, "files"), filepath.Join(dir, "control")
+	run(exec.Command("dpkg-deb", "-x", b.debs[0], b.files))
+	run(exec.Command("dpkg-deb", "-e", b.debs[0], b.control))
+	return b, err
+})
+
+// temp is where the package is built.
+var temp string
+
+func TestMain(m *testing.M) {
+	var err error
+	if temp, err = os.MkdirTemp("", "ehlogate-debian-"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(temp)
+	os.Exit(code)
+}
+
+func deb(t *testing.T) built {
+	t.Helper()
+	b, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestReproducible(t *testing.T) {
+	b := deb(t)
+	if filepath.Base(b.debs[0]) != filepath.Base(b.debs[1]) {
+		t.Errorf("%s and %s", b.debs[0], b.debs[1])
+	}
+	if sha256.Sum256([]byte(read(t, b.debs[0]))) != sha256.Sum256([]byte(read(t, b.debs[1]))) {
+		t.Errorf("two builds differ: %s %s", b.debs[0], b.debs[1])
+	}
+	for _, deb := range b.debs { // and nothing else is left
+		if left, err := os.ReadDir(filepath.Dir(deb)); err != nil || len(left) != 1 {
+			t.Errorf("%v, %v", left, err)
+		}
+	}
+}
+
+func TestLintian(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "lintian", "--no-cfg", "--display-info", "--pedantic", "--allow-root",
+		"--fail-on", "error,warning,info,pedantic", deb(t).debs[0])
+	out, err := cmd.CombinedOutput()
+	t.Logf("lintian: %s", out)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestControl(t *testing.T) {
+	b := deb(t)
+	field := func(name string) string {
+		return strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "-f", b.debs[0], name)))
+	}
+	if arch := field("Architecture"); arch != strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg", "--print-architecture"))) {
+		t.Error(arch)
+	}
+	if base := field("Package") + "_" + field("Version") + "_" + field("Architecture") + ".deb"; base != filepath.Base(b.debs[0]) {
+		t.Error(base, b.debs[0])
+	}
+	if depends := field("Depends"); depends != "systemd | systemd-standalone-sysusers | systemd-sysusers" {
+		t.Error("Depends:", depends)
+	}
+	if _, err := os.Stat(filepath.Join(b.control, "conffiles")); err == nil { // dpkg would ask about each that was edited
+		t.Errorf("conffiles:\n%s", read(t, filepath.Join(b.control, "conffiles")))
+	}
+}
+
+// Everything is in its place, owned by root and readable by all.
+func TestContents(t *testing.T) {
+	b := deb(t)
+	got := make(map[string]string)
+	for line := range strings.Lines(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "--contents", b.debs[0]))) {
+		f := strings.Fields(line)
+		if len(f) != 6 || f[1] != "root/root" {
+			t.Errorf("%q", line)
+			continue
+		}
+		name := strings.TrimPrefix(f[5], ".")
+		switch mode := f[0]; {
+		case strings.HasSuffix(name, "/") && mode == "drwxr-xr-x":
+		case name == "/usr/bin/ehlogate" && mode == "-rwxr-xr-x", mode == "-rw-r--r--":
+			got[name] = mode
+		default:
+			t.Errorf("%s has mode %s", name, mode)
+		}
+	}
+	want := []string{
+		"/usr/bin/ehlogate",
+		"/usr/share/ehlogate/ehlogate.toml", "/usr/share/ehlogate/lists/allow.list", "/usr/share/ehlogate/lists/deny.list",
+		"/usr/lib/sysusers.d/ehlogate.conf",
+		"/usr/share/bash-completion/completions/ehlogate",
+		"/usr/share/zsh/vendor-completions/_ehlogate",
+		"/usr/share/fish/vendor_completions.d/ehlogate.fish",
+		"/usr/share/man/man8/ehlogate.8.gz", "/usr/share/man/man5/ehlogate.toml.5.gz", "/usr/share/man/man5/ehlogate.list.5.gz",
+		"/usr/share/lintian/overrides/ehlogate",
+	}
+	for _, doc := range []string{"README.md", "changelog.gz", "changelog.Debian.gz", "copyright"} {
+		want = append(want, "/usr/share/doc/ehlogate/"+doc)
+	}
+	examples := os.DirFS(filepath.Join(repository, "examples"))
+	for _, dir := range []string{"postfix", "sendmail", "sending-network", "exim", "lists", "systemd", "ehlogate.toml"} {
+		err := fs.WalkDir(examples, dir, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil || d.IsDir():
+			default:
+				want = append(want, "/usr/share/doc/ehlogate/examples/"+path)
+				if dir == "systemd" && d.Name() != "dns.conf" { // which is for the operator to put in place
+					want = append(want, "/lib/systemd/system/"+d.Name())
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range want {
+		if got[name] == "" {
+			t.Errorf("%s is missing", name)
+		}
+		delete(got, name)
+	}
+	for name := range got {
+		t.Errorf("%s is there, and nobody expects it", name)
+	}
+}
+
+func TestBinary(t *testing.T) {
+	binary := filepath.Join(deb(t).files, "usr/bin/ehlogate")
+	version := strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "-f", deb(t).debs[0], "Version")))
+	if out := output(t, exec.CommandContext(t.Context(), binary, "version")); !strings.HasPrefix(out, "ehlogate "+version+" ") {
+		t.Errorf("%q, want the version of the package, %s", out, version)
+	}
+	// Its stacks name functions and lines although it is stripped, and no path of the machine that built it is in it.
+	data := read(t, binary)
+	if !strings.Contains(data, "ehlogate/cmd/ehlogate/main.go") {
+		t.Error("no line tables")
+	}
+	goroot := strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "go", "env", "GOROOT")))
+	for _, path := range []string{temp, goroot + "/src"} {
+		if strings.Contains(data, path) {
+			t.Errorf("%s is in the program", path)
+		}
+	}
+}

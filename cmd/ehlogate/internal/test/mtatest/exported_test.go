@@ -1,0 +1,200 @@
+package mtatest_test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/cmd/ehlogate/internal/test/netns"
+)
+
+// anybody is a network in which every address is a client's, and the servers' too.
+func anybody(t *testing.T) *netns.Namespace {
+	t.Helper()
+	n, err := netns.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	for _, line := range []string{"ip route add local default dev lo", "ip -6 route add local default dev lo", "sysctl -q net.ipv6.ip_nonlocal_bind=1"} {
+		words := strings.Fields(line)
+		if _, err := n.Run(t.Context(), words[0], words[1:]...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
+}
+
+// exported is a policy, the program that exports it, and addresses on both sides of its borders.
+type exported struct {
+	binary, dir, config string
+	clients             []string
+}
+
+func newExported(t *testing.T, def string) exported {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := exported{binary: path, dir: tempDir(t)}
+	x.config = filepath.Join(x.dir, "ehlogate.toml")
+	for name, text := range map[string]string{
+		"ehlogate.toml": fmt.Sprintf("default = %q\nguard.off = true\n[[list]]\nname = \"allow\"\naction = \"offer\"\nfiles = [\"allow.list\"]\n"+
+			"[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n", def),
+		"allow.list": "192.0.2.64/27\n2001:db8:0:1::/64\n198.51.100.7\n",
+		"deny.list":  "192.0.2.0/24\n!192.0.2.13\n10.0.0.0/8\n!10.1.0.0/20\n2001:db8::/32\n!2001:db8::1\n203.0.113.5-203.0.113.9\n",
+	} {
+		if err := os.WriteFile(filepath.Join(x.dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.clients = strings.Fields(`192.0.1.255 192.0.2.0 192.0.2.12 192.0.2.13 192.0.2.63 192.0.2.64 192.0.2.95 192.0.2.96 192.0.3.0 10.0.0.1 10.1.15.255
+		10.1.16.0 11.0.0.1 198.51.100.7 203.0.113.4 203.0.113.5 203.0.113.9 203.0.113.10 2001:db8::1 2001:db8::2 2001:db8:0:1::1 2001:db8:0:2::1
+		2001:db8:1:0:5::1 2001:db8:ffff:ffff:ffff:ffff:ffff:ffff 2001:db9::1`)
+	return x
+}
+
+// run runs the program about the policy.
+func (x exported) run(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(soon(t), x.binary, append(args, "-c", x.config)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// compare plays a session of each client with a server, and holds what it is offered against what explain says.
+func (x exported) compare(t *testing.T, n *netns.Namespace, v4, v6 string) {
+	t.Helper()
+	seen := map[bool]int{}
+	for _, client := range x.clients {
+		addr := v4
+		if netip.MustParseAddr(client).Is6() {
+			addr = v6
+		}
+		r := session(t, n, addr, client)
+		says := x.run(t, "explain", client)
+		if suppressed := strings.HasPrefix(says, client+": suppress"); r.Offers("STARTTLS") == suppressed {
+			t.Errorf("%s: the server says %v, ehlogate\n%s", client, r, says)
+		}
+		seen[r.Offers("STARTTLS")]++
+	}
+	if seen[true] < 4 || seen[false] < 4 {
+		t.Errorf("%v: too few of a kind", seen)
+	}
+}
+
+// session plays a session in a network, and returns the reply to EHLO.
+func session(t *testing.T, n *netns.Namespace, addr, source string) (r mtatest.Reply) {
+	t.Helper()
+	err := n.Do(func() error {
+		s, err := mtatest.Session(soon(t), addr, source, "client.example")
+		r = s.Reply
+		return err
+	})
+	if err != nil {
+		t.Fatalf("session from %s with %s: %v", source, addr, err)
+	}
+	return r
+}
+
+// TestExportedExim has a real Exim offer STARTTLS by an exported list, used as its head says.
+func TestExportedExim(t *testing.T) {
+	t.Parallel()
+	for _, def := range []string{"offer", "suppress"} {
+		x := newExported(t, def)
+		n := anybody(t)
+		list := filepath.Join(x.dir, "ehlogate.hosts")
+		x.run(t, "export", "--format", "exim-hosts", "-o", list)
+		text, err := os.ReadFile(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		setting := regexp.MustCompile(`(?m)^# +(tls_advertise_hosts = .*)$`).FindStringSubmatch(string(text))
+		if setting == nil {
+			t.Fatalf("no setting in\n%s", text)
+		}
+		ports, err := mtatest.FreePorts(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := mtatest.NewExim(mtatest.EximConfig{Dir: tempDir(t), Port: ports[0], Main: strings.NewReplacer(
+			"/etc/exim4/ehlogate.hosts", list, "{25}", fmt.Sprintf("{%d}", ports[0])).Replace(setting[1]) + "\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := e.Stop(soon(t)); err != nil {
+				t.Error(err)
+			}
+		}()
+		if err := n.Do(func() error { return e.Start(soon(t)) }); err != nil {
+			t.Fatal(err)
+		}
+		x.compare(t, n, e.Addr(), e.Addr6())
+		// The head says how a list that is missing offers STARTTLS to everybody.
+		if err := os.Remove(list); err != nil {
+			t.Fatal(err)
+		}
+		if s := session(t, n, e.Addr(), "192.0.2.1"); !s.Offers("STARTTLS") {
+			t.Errorf("without the file: %v", s)
+		}
+	}
+}
+
+// TestExportedSendmail has a real Sendmail offer STARTTLS by lines of the access map, used as their head says.
+func TestExportedSendmail(t *testing.T) {
+	t.Parallel()
+	for _, def := range []string{"offer", "suppress"} {
+		x := newExported(t, def)
+		n := anybody(t)
+		access := filepath.Join(x.dir, "access")
+		x.run(t, "export", "--format", "sendmail-access", "-o", access)
+		text, err := os.ReadFile(access)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports, err := mtatest.FreePorts(2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var rules strings.Builder
+		for _, rule := range regexp.MustCompile(`(?m)^#     (R.*\n)`).FindAllStringSubmatch(string(text), -1) {
+			rules.WriteString(strings.Replace(rule[1], "R25\t", fmt.Sprintf("R%d\t", ports[0]), 1))
+		}
+		const root = "/var/cache/ehlogate-test/sendmail"
+		makemap := exec.CommandContext(soon(t), root+"/usr/sbin/makemap", "-C", "/dev/null", "hash", access)
+		makemap.Env = append(os.Environ(), "LD_LIBRARY_PATH="+root+"/usr/lib/x86_64-linux-gnu")
+		makemap.Stdin = strings.NewReader(string(text))
+		if out, err := makemap.CombinedOutput(); err != nil {
+			t.Fatalf("makemap: %v\n%s", err, out)
+		}
+		// On its first port Sendmail is what others deliver to, on the second a submission service.
+		s, err := mtatest.NewSendmail(mtatest.SendmailConfig{Dir: tempDir(t), Port: ports[0],
+			Features: fmt.Sprintf("DAEMON_OPTIONS(`Name=MSA, Addr=127.0.0.1, Port=%d, M=A')dnl\nFEATURE(`access_db', `hash -T<TMPF> %s')dnl\n", ports[1], access),
+			MC:       "LOCAL_SRV_FEATURES\n" + rules.String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := s.Stop(soon(t)); err != nil {
+				t.Error(err)
+			}
+		}()
+		if err := n.Do(func() error { return s.Start(soon(t)) }); err != nil {
+			t.Fatal(err)
+		}
+		x.compare(t, n, s.Addr(), s.Addr6())
+		if r := session(t, n, fmt.Sprintf("127.0.0.1:%d", ports[1]), "192.0.2.1"); !r.Offers("STARTTLS") {
+			t.Errorf("submission: %v", r)
+		}
+	}
+}

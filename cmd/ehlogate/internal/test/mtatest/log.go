@@ -1,0 +1,101 @@
+package mtatest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// pollEvery is how often a condition on a file or a process is looked at again.
+const pollEvery = 5 * time.Millisecond
+
+// Log is a log file that a server appends to. A file that does not exist yet is an empty log.
+type Log struct{ path string }
+
+// Path is where the log file is.
+func (l *Log) Path() string { return l.path }
+
+// Mark returns the present length in bytes, as the starting point for a later Await, Lines or Troubles: what was logged
+// before it does not count.
+func (l *Log) Mark() int64 {
+	info, err := os.Stat(l.path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// Lines returns the complete lines behind mark that match re. It fails if the file cannot be read.
+func (l *Log) Lines(re *regexp.Regexp, mark int64) ([]string, error) {
+	data, err := os.ReadFile(l.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the log: %w", err)
+	}
+	if mark > int64(len(data)) {
+		mark = int64(len(data))
+	}
+	var found []string
+	for line := range strings.Lines(string(data[mark:])) {
+		if line, complete := strings.CutSuffix(line, "\n"); complete && re.MatchString(line) {
+			found = append(found, line)
+		}
+	}
+	return found, nil
+}
+
+// Await returns the first line behind mark that matches re, waiting for it until the context ends. The error then says
+// what was awaited and carries the end of the log.
+func (l *Log) Await(ctx context.Context, re *regexp.Regexp, mark int64) (string, error) {
+	var line string
+	err := await(ctx, func() (bool, error) {
+		found, err := l.Lines(re, mark)
+		if len(found) > 0 {
+			line = found[0]
+		}
+		return len(found) > 0, err
+	})
+	if err != nil {
+		return "", fmt.Errorf("waiting for a log line that matches %q: %w\n%s", re, err, l.Tail(30))
+	}
+	return line, nil
+}
+
+var trouble = regexp.MustCompile(`\b(panic|fatal|error|warning): `)
+
+// Troubles returns the lines behind mark in which a Postfix program complains: panic, fatal, error and warning.
+func (l *Log) Troubles(mark int64) ([]string, error) { return l.Lines(trouble, mark) }
+
+// Tail returns the last n lines under a heading with the file's name, for errors.
+func (l *Log) Tail(n int) string {
+	data, err := os.ReadFile(l.path)
+	if err != nil {
+		return fmt.Sprintf("--- no log: %v", err)
+	}
+	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
+	if len(lines) > n {
+		lines = lines[len(lines)-n:]
+	}
+	return fmt.Sprintf("--- end of %s:\n%s", l.path, strings.Join(lines, "\n"))
+}
+
+// await asks ready again and again until it says yes, fails, or the context ends.
+func await(ctx context.Context, ready func() (bool, error)) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		ok, err := ready()
+		if err != nil || ok {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package mtatest_test
+
+const raceEnabled = false

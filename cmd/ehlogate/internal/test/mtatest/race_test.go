@@ -1,0 +1,6 @@
+//go:build race
+
+package mtatest_test
+
+// raceEnabled: the tests run under the race detector, so the daemon does too.
+const raceEnabled = true

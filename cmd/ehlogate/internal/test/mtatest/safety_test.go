@@ -1,0 +1,336 @@
+package mtatest_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/dnstest"
+	"ehlogate/lists/tlspolicy"
+)
+
+// stance is what a server does about clients on none of its own lists.
+type stance struct {
+	name, settings, lists string
+}
+
+var stances = []stance{
+	{name: "offer"},
+	{name: "suppress", settings: "default = \"suppress\"\n"},
+	{name: "shed", settings: "default = \"shed\"\n", lists: "[shed]\noffers_per_second = 0.001\n"},
+	{name: "DNS deny", lists: "[[list]]\nname = \"blocked\"\naction = \"suppress\"\nzones = [{zone = \"deny.test\"}]\n"},
+}
+
+// sender is somebody who sends mail.
+type sender struct {
+	name string
+	addr string
+	// obeys: it delivers only as it was promised that it can, by MTA-STS or by DANE.
+	mtasts, dane bool
+	broken       bool // it cannot make a handshake, and does not do without
+	listed       bool // in the deny zone
+	own          bool // on the server's own deny list
+}
+
+var senders = []sender{
+	{name: "plain", addr: "11.0.1.1"},
+	{name: "obeys MTA-STS", addr: "11.0.1.2", mtasts: true},
+	{name: "obeys DANE", addr: "11.0.1.3", dane: true},
+	{name: "broken TLS, on no list", addr: "11.0.1.4", broken: true},
+	{name: "broken TLS, on an own deny list", addr: "11.0.3.1", broken: true, own: true},
+	{name: "bot, in the deny zone", addr: "11.0.2.1", listed: true},
+	{name: "obeys both, in the deny zone", addr: "11.0.2.2", mtasts: true, dane: true, listed: true},
+	{name: "obeys both, on an own deny list", addr: "11.0.3.2", mtasts: true, dane: true, own: true},
+}
+
+// outcome is what came of a delivery, in the word that stands in the table.
+type outcome string
+
+const (
+	byTLS   outcome = "TLS"       // STARTTLS was offered, and the message delivered by TLS
+	inClear outcome = "clear"     // it was not, and the message was delivered without
+	kept    outcome = "**kept**"  // it was not, and the sender relies on it: he keeps the message
+	failed  outcome = "**fails**" // it was, and the sender, who takes what is offered, cannot do it
+)
+
+// send delivers a message to a domain, if the sender does so at all.
+func (s sender) send(ctx context.Context, addr string, p promise, k known, ca *authority) (outcome, error) {
+	g, err := greetListed(ctx, addr, netip.MustParseAddr(s.addr))
+	if err != nil {
+		return "", err
+	}
+	defer g.Close()
+	sts, dane := s.mtasts && k.mode == "enforce", s.dane && len(k.tlsa) > 0
+	result := inClear
+	switch {
+	case g.reply.Offers("STARTTLS") && s.broken:
+		if r, err := g.Command("STARTTLS"); err != nil || r.Code != 220 {
+			return "", fmt.Errorf("STARTTLS: %v, %w", r, err)
+		}
+		if r, err := g.Command("this is no TLS"); err == nil {
+			return "", fmt.Errorf("nonsense is answered by %v", r)
+		}
+		return failed, nil
+	case g.reply.Offers("STARTTLS"):
+		result = byTLS
+		r, state, err := g.STARTTLS()
+		if err != nil || r.Code != 220 {
+			return "", fmt.Errorf("STARTTLS: %v, %w", r, err)
+		}
+		if sts {
+			err = verifySTS(state, p.mx(), ca)
+		}
+		if dane && err == nil {
+			err = verifyDANE(state, k)
+		}
+		if err != nil {
+			return "", err
+		}
+		if r, err := g.EHLO("client.example"); err != nil || r.Code != 250 {
+			return "", fmt.Errorf("EHLO over TLS: %v, %w", r, err)
+		}
+	case sts || dane:
+		return kept, nil
+	}
+	r, err := g.Deliver("a@client.example", "b@"+p.domain, "Subject: "+s.name+"\n\nhello\n")
+	if err != nil || r.Code != 250 {
+		return "", fmt.Errorf("the message: %v, %w", r, err)
+	}
+	return result, nil
+}
+
+// verifySTS checks a certificate as RFC 8461 section 4.2 wants it.
+func verifySTS(state tls.ConnectionState, mx string, ca *authority) error {
+	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: ca.pool, DNSName: mx})
+	return err
+}
+
+// verifyDANE compares the key with records "3 1 1" (RFC 7672 section 3.1.1).
+func verifyDANE(state tls.ConnectionState, k known) error {
+	sum := sha256.Sum256(state.PeerCertificates[0].RawSubjectPublicKeyInfo)
+	for _, r := range k.tlsa {
+		if r.Usage == 3 && r.Selector == 1 && r.MatchingType == 1 && strings.EqualFold(r.Certificate, hex.EncodeToString(sum[:])) {
+			return nil
+		}
+	}
+	return errors.New("no TLSA record has the key of the server")
+}
+
+// relies: a promise was made to it by a means that it obeys.
+func (s sender) relies(p promise) bool { return s.mtasts && p.mode == "enforce" || s.dane && p.tlsa }
+
+// wants is what ought to come of it.
+func (s sender) wants(at stance, p promise) outcome {
+	hidden := s.own // by the operator, whatever was promised
+	switch at.name {
+	case "suppress", "shed":
+		hidden = hidden || !p.made()
+	case "DNS deny":
+		hidden = hidden || s.listed && !p.made()
+	}
+	switch {
+	case hidden && s.relies(p):
+		return kept
+	case hidden:
+		return inClear
+	case s.broken:
+		return failed
+	}
+	return byTLS
+}
+
+// TestSafety plays every sender against every stance, under every promise, and prints who gets STARTTLS and whose mail is
+// delivered. Whoever relies on a promise gets it, unless an operator has written a line against him.
+func TestSafety(t *testing.T) {
+	ca := newAuthority(t)
+	t.Setenv("SSL_CERT_FILE", ca.file)
+	dir, keys, states := tempDir(t), tempDir(t), tempDir(t)
+	var hosts, domains []string
+	for _, p := range promises {
+		hosts, domains = append(hosts, p.mx()), append(domains, p.domain)
+	}
+	mx := ca.server(t, keys, hosts...)
+	zone, signed, resolver := publish(t, ca, mx, dnstest.Dataset{Zone: "deny.test", Type: "ip4set", Text: "127.0.0.2\n11.0.2.0/24\n"})
+
+	// Senders remember what they found out, also when nobody can find it out any more.
+	knows := map[string]known{}
+	for _, p := range promises {
+		k := discover(t, p, resolver.Addr, ca)
+		if k.mode != p.mode || len(k.tlsa) > 0 != p.tlsa {
+			t.Fatalf("%s: senders find %+v", p.name, k)
+		}
+		knows[p.domain] = k
+		if p.fails {
+			signed.Fail(p.domain, dnstest.Fault{Kind: dnstest.Tamper})
+		}
+	}
+	resolver.Flush(t)
+
+	table := newSafety(t)
+	var params strings.Builder
+	var services []mtatest.Service
+	gates := map[string]*gate{}
+	for _, at := range stances {
+		for _, p := range promises {
+			name := serviceOf(at, p)
+			gates[name] = newGate(t, name, "explicit_offer = true\n"+at.settings, nil, fmt.Sprintf(`[dns]
+resolvers = [%q]
+
+[guard]
+domains = [%q]
+state = %q
+
+%s[[list]]
+name = "own"
+action = "suppress"
+files = ["own.list"]
+
+`, resolver.Addr, p.domain, filepath.Join(states, name), hereList)+at.lists, map[string]string{"here.list": hereFile, "own.list": "11.0.3.0/24\n"})
+			s, param := mapped(name, gates[name].memcache)
+			services = append(services, s)
+			params.WriteString(param)
+		}
+	}
+	fmt.Fprintf(&params, "virtual_mailbox_domains = %s\nsmtpd_tls_cert_file = %s/mx.pem\nsmtpd_tls_key_file = %[2]s/mx.key\n", strings.Join(domains, " "), keys)
+	post := startPostfix(t, mtatest.PostfixConfig{Dir: dir, Services: services, Main: params.String(), Files: backupFiles})
+	for _, p := range promises {
+		if !p.withdrawn {
+			continue
+		}
+		for _, at := range stances {
+			gates[serviceOf(at, p)].awaitPromise(t, p, tlspolicy.Promised)
+		}
+		p.withdraw(t, zone)
+		resolver.Flush(t)
+		if k := discover(t, p, resolver.Addr, ca); k.mode != "" || len(k.tlsa) > 0 {
+			t.Fatalf("%s: senders still find %+v", p.name, k)
+		}
+		for _, at := range stances {
+			if err := gates[serviceOf(at, p)].Restart(soon(t)); err != nil { // it looks at once
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, at := range stances {
+		for _, p := range promises {
+			gates[serviceOf(at, p)].prepare(t, at, p, post.Addr(serviceOf(at, p)))
+		}
+	}
+
+	type cell struct {
+		at stance
+		p  promise
+		s  sender
+	}
+	var cells []cell
+	for _, at := range stances {
+		for _, p := range promises {
+			for _, s := range senders {
+				cells = append(cells, cell{at, p, s})
+			}
+		}
+	}
+	var mu sync.Mutex
+	delivered := 0
+	ctx := soon(t)
+	tally := mtatest.Load(ctx, len(cells), 4, func(ctx context.Context, i int) (mtatest.Verdict, time.Duration, error) {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		c := cells[i]
+		got, err := c.s.send(ctx, post.Addr(serviceOf(c.at, c.p)), c.p, knows[c.p.domain], ca)
+		mu.Lock()
+		defer mu.Unlock()
+		table.add(c.s, c.at, c.p, got)
+		if got == byTLS || got == inClear {
+			delivered++
+		}
+		if want := c.s.wants(c.at, c.p); err == nil && got != want {
+			err = fmt.Errorf("it is %s, not %s", got, want)
+		}
+		if err != nil {
+			t.Errorf("%s, %s, %s: %v", c.s.name, c.at.name, c.p.name, err)
+		}
+		if c.s.relies(c.p) && !c.s.own && got != byTLS {
+			t.Errorf("%s, %s, %s: who relies on a promise is refused what was promised: %s", c.s.name, c.at.name, c.p.name, got)
+		}
+		return mtatest.Right, 0, nil
+	})
+	if tally.Sessions != len(cells) {
+		t.Errorf("%d of %d were played", tally.Sessions, len(cells))
+	}
+	for { // what was delivered is there
+		mails, err := post.Mails()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(mails) >= delivered {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%d of %d messages are there", len(mails), delivered)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// serviceOf is the smtpd that serves a domain in a stance.
+func serviceOf(at stance, p promise) string {
+	return strings.ReplaceAll(at.name, " ", "") + strings.TrimSuffix(p.domain, "."+promisedZone)
+}
+
+// prepare waits until the gate knows what it can, and puts it under load if that is its stance.
+func (g *gate) prepare(t *testing.T, at stance, p promise, smtpd string) {
+	t.Helper()
+	want := tlspolicy.Free
+	switch {
+	case p.fails:
+		want = tlspolicy.Assumed
+	case p.made():
+		want = tlspolicy.Promised
+	}
+	d := g.awaitPromise(t, p, want)
+	if gone := d.MTASTS.State == tlspolicy.MTASTSNone && d.DANE.State == tlspolicy.DANENone; gone != (p.withdrawn || p.mode == "" && !p.tlsa) {
+		t.Fatalf("%s, %s: the guard finds %+v", at.name, p.name, d)
+	}
+	switch at.name {
+	case "DNS deny":
+		g.awaitZones(t, patience, "trusted", "deny.test")
+		for _, s := range senders {
+			g.learn(t, netip.MustParseAddr(s.addr))
+		}
+	case "shed":
+		if want != tlspolicy.Free {
+			break // nothing is shed
+		}
+		for n := byte(1); !g.reputation(t).Shed.Shedding; n++ {
+			c, err := greet(soon(t), smtpd, netip.AddrFrom4([4]byte{11, 0, 9, n}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Quit()
+		}
+	}
+}
+
+// awaitPromise waits until the gate has looked at a domain, and checks what it makes of it.
+func (g *gate) awaitPromise(t *testing.T, p promise, want tlspolicy.Verdict) tlspolicy.Domain {
+	t.Helper()
+	r := g.awaitReputation(t, patience, "a check of the promise", func(r *reputation) bool { return !r.Guard.Domains[0].Checked.IsZero() })
+	d := r.Guard.Domains[0]
+	if d.Promise != want || r.Guard.Holds != (want != tlspolicy.Free) {
+		t.Fatalf("%s: the guard says %+v, not %s", p.name, r.Guard, want)
+	}
+	return d
+}

@@ -1,0 +1,295 @@
+package mtatest_test
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+)
+
+// content: what the inspector refuses does not leave, nor does what the server outside would refuse.
+func (s *sending) content(t *testing.T) {
+	v := s.visit(t, bot, "you@outside.test", gtube)
+	if v.reply.Code != 550 || !strings.Contains(v.reply.String(), "this is spam") {
+		t.Errorf("spam: %v", v.reply)
+	}
+	say(t, "\nSpam from %s: %v", bot, v.reply)
+	if v = s.visit(t, bot, "nobody@outside.test", ""); v.reply.Code != 550 || !strings.Contains(v.reply.String(), "User unknown") {
+		t.Errorf("to nobody: %v", v.reply)
+	}
+	say(t, "To an address that does not exist: %v", v.reply)
+	// Nor does anything stay: root@ the gateway has no mailbox.
+	if v = s.visit(t, bot, "root@["+gatewayOutside+"]", ""); v.reply.Code != 550 || !strings.Contains(v.reply.String(), "no mailboxes here") {
+		t.Errorf("to root: %v", v.reply)
+	}
+}
+
+// withoutHELO: a denied machine that says no HELO is in the log, too.
+func (s *sending) withoutHELO(t *testing.T) {
+	mark := s.postfix.Maillog().Mark()
+	c, err := s.dial(t, s.inside, bot, net.JoinHostPort(outsideMX, "25"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := c.Banner(); err != nil || r.Code != 220 {
+		t.Fatalf("%v, %v", r, err)
+	}
+	if r, err := c.Deliver("someone@customer.example", "you@outside.test", "Subject: no HELO\n\nhello\n"); err != nil || r.Code != 250 {
+		t.Errorf("%v, %v", r, err)
+	}
+	if _, err := s.postfix.Maillog().Await(soon(t), regexp.MustCompile(`info: RCPT from .*\[192\.0\.2\.10\].*starttls=suppress list=denied`), mark); err != nil {
+		t.Error(err)
+	}
+}
+
+// tooMany: one machine cannot take all of the gateway's processes.
+func (s *sending) tooMany(t *testing.T) {
+	const limit = 10 // in main.cf
+	for n := range limit + 1 {
+		c, err := s.dial(t, s.inside, customer40, net.JoinHostPort(outsideMX, "25"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		want := 220
+		if n == limit {
+			want = 421
+		}
+		if r, err := c.Banner(); err != nil || r.Code != want {
+			t.Errorf("connection %d: %v, %v; want %d", n+1, r, err, want)
+		}
+	}
+	s.is(t, unknownMachine, isUnknown) // others do not notice
+}
+
+// dane: where the key of the server outside is not the one that its domain published, the gateway keeps the message; where none
+// is published it goes by the policy, as of MTA-STS.
+func (s *sending) dane(t *testing.T) {
+	mark := s.postfix.Maillog().Mark()
+	v := s.visit(t, bot, "you@forged.test", "")
+	if v.reply.Code != 250 {
+		t.Fatalf("%v", v.reply)
+	}
+	line, err := s.postfix.Maillog().Await(soon(t), regexp.MustCompile(`to=<you@forged\.test>.*status=deferred \(Server certificate not verified\)`), mark)
+	if err != nil {
+		t.Fatal(err)
+	}
+	say(t, "\nTo a server that has not the key that its domain published (DANE), the gateway says:\n  %s", line)
+	outside, _ := s.arrived(t, s.visit(t, bot, "you@plain.test", ""))
+	if !strings.Contains(outside, "using TLSv1.3") {
+		t.Errorf("without DANE: %q", outside)
+	}
+	if _, err := s.postfix.Maillog().Await(soon(t), regexp.MustCompile(`Verified TLS connection established to mx\.plain\.test`), mark); err != nil {
+		t.Errorf("what MTA-STS demands is not proven: %v", err)
+	}
+	mails, err := s.mx.Mails()
+	if err != nil || strings.Contains(strings.Join(mails, ""), v.mark) {
+		t.Errorf("it was delivered all the same, or %v", err)
+	}
+}
+
+// edits move machines from one class to another, for their next connections.
+func (s *sending) edits(t *testing.T) {
+	mark := s.gate.Log.Mark()
+	s.write(t, "lists/denied.list", unknownMachine+"\n"+bot6+"\n")
+	if _, err := s.gate.Log.Await(soon(t), regexp.MustCompile(`list loaded.*list=denied`), mark); err != nil {
+		t.Fatal(err)
+	}
+	say(t, "\ndenied.list is edited: %s instead of %s", unknownMachine, bot)
+	s.is(t, unknownMachine, isDenied)
+	s.is(t, bot, isUnknown)
+	s.write(t, "lists/trusted.list", bot+"\n"+trustedMachine6+"\n")
+	s.sync(t)
+	say(t, "\ntrusted.list is edited: %s instead of %s; the timer brings the set in step", bot, trustedMachine)
+	s.is(t, bot, isTrusted)
+	s.is(t, trustedMachine, isUnknown)
+}
+
+// unloaded: a list that cannot be read leaves the set as it is, and says so.
+func (s *sending) unloaded(t *testing.T) {
+	set := func() string { return s.must(t, "nft", "list", "set", "inet", "ehlogate", "trusted4") }
+	before := set()
+	line := s.unit(t, "ehlogate-trusted.service", "ExecStart")[0]
+	for name, text := range map[string]string{"broken": bot + "\n192.0.2.300\n", "empty": ""} {
+		s.write(t, "lists/trusted.list", text)
+		out, err := s.gateway.Run(soon(t), line[0], line[1:]...)
+		if err == nil || !strings.Contains(out, "nothing is exported, since a list could not be loaded; the sets inet ehlogate trusted4 and trusted6 stay as they are") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		if after := set(); after != before || !strings.Contains(after, bot) {
+			t.Errorf("%s: the set was\n%s, and is\n%s", name, before, after)
+		}
+		say(t, "\ntrusted.list is %s:\n%s", name, out)
+	}
+	s.is(t, bot, isTrusted)
+	s.write(t, "lists/trusted.list", bot+"\n"+trustedMachine6+"\n")
+}
+
+// loop: rules that would catch the gateway's own mail are refused with the reason, and those that are loaded stay.
+func (s *sending) loop(t *testing.T) {
+	rules, err := os.ReadFile(filepath.Join(s.dir, "port25.nft"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.write(t, "port25.nft", string(rules))
+	s.write(t, "port25.nft", strings.Replace(string(rules), "hook prerouting priority dstnat\n\t\tiifname != $inside return", "hook output priority -100", 1))
+	before := s.must(t, "nft", "list", "ruleset")
+	for _, line := range s.unit(t, "ehlogate-port25.service", "ExecReload") {
+		out, err := s.gateway.Run(soon(t), line[0], line[1:]...)
+		if err == nil {
+			continue
+		}
+		if !strings.Contains(out, "comes back to it: a loop [nft-loop]") || !strings.Contains(out, "ehlogate intercept: rule ip saddr 192.0.2.0/24 tcp dport 25 redirect to :10025") {
+			t.Errorf("%v\n%s", err, out)
+		}
+		if after := s.must(t, "nft", "list", "ruleset"); after != before {
+			t.Errorf("the rules were\n%s, and are\n%s", before, after)
+		}
+		say(t, "\nRules that would catch the gateway's own mail:\n%s", out)
+		return
+	}
+	t.Error("a loop is not refused")
+}
+
+// relay: somebody outside does not get through the firewall; and if he did, Postfix would not relay for him.
+func (s *sending) relay(t *testing.T) {
+	for _, host := range []string{gatewayOutside, gatewayInside} {
+		if c, err := s.dial(t, s.outside, outsideMX, net.JoinHostPort(host, "10025")); err == nil {
+			r, err := c.Banner()
+			t.Errorf("%s: somebody outside gets %v, %v", host, r, err)
+		}
+	}
+	s.must(t, "nft", "delete", "table", "inet", "ehlogate")
+	for _, host := range []string{gatewayOutside, gatewayInside} {
+		c, err := s.dial(t, s.outside, outsideMX, net.JoinHostPort(host, "10025"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := c.Banner(); err != nil || r.Code != 220 {
+			t.Fatalf("%v, %v", r, err)
+		}
+		if r, err := c.EHLO("outside.example"); err != nil || r.Code != 250 || r.Offers("AUTH") {
+			t.Errorf("%v, %v", r, err)
+		}
+		r, err := c.Deliver("spammer@outside.example", "you@outside.test", "Subject: relayed\n\nx\n")
+		if err != nil || r.Code != 554 || !strings.Contains(r.String(), "Access denied") {
+			t.Errorf("%s: somebody outside gets %v, %v", host, r, err)
+		}
+		say(t, "\nSomebody outside asks %s to relay, without a firewall: %v", host, r)
+	}
+	// Without rules, nobody is intercepted; and with them again, as before.
+	s.is(t, trustedMachine, isTrusted)
+	for _, line := range s.unit(t, "ehlogate-port25.service", "ExecStart") {
+		s.must(t, line...)
+	}
+	s.is(t, trustedMachine, isUnknown)
+}
+
+// onlyDenied loads the other rules that the file describes: only the denied are intercepted.
+func (s *sending) onlyDenied(t *testing.T) {
+	rules, err := os.ReadFile(filepath.Join(s.dir, "port25.nft"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(rules)
+	described := regexp.MustCompile(`(?m)^#       (ip6? .*\n)`).FindAllStringSubmatch(text, -1)
+	if len(described) != 4 {
+		t.Fatalf("%q", described)
+	}
+	from := strings.Index(text, "\t\tip saddr @trusted4")
+	to := from + strings.Index(text[from:], "\t}")
+	var lines string
+	for _, d := range described {
+		lines += "\t\t" + d[1]
+	}
+	text = strings.NewReplacer("trusted4", "denied4", "trusted6", "denied6", "trusted.nft", "denied.nft").Replace(text[:from] + lines + text[to:])
+	s.write(t, "port25.nft", text)
+	defer s.write(t, "port25.nft", string(rules))
+	for _, line := range s.unit(t, "ehlogate-port25.service", "ExecReload") {
+		s.must(t, strings.Fields(strings.NewReplacer("--action offer", "--action suppress", "trusted.nft", "denied.nft").Replace(strings.Join(line, " ")))...)
+	}
+	say(t, "\nThe other rules: only the denied are intercepted")
+	s.is(t, unknownMachine, isDenied) // since the edit
+	s.is(t, trustedMachine, isTrusted)
+	s.is(t, unknownMachine6, isTrusted)
+	s.is(t, bot6, isDenied)
+	s.write(t, "port25.nft", string(rules))
+	for _, line := range s.unit(t, "ehlogate-port25.service", "ExecReload") {
+		s.must(t, line...)
+	}
+}
+
+// killed: ehlogate ends while machines send. Every message arrives, by TLS; the backup offers STARTTLS to the denied meanwhile.
+func (s *sending) killed(t *testing.T) {
+	sources := [...]string{unknownMachine, trustedMachine} // the one denied, the other unknown, since the edits
+	var visits [len(sources)][]visit
+	var sent [len(sources)]atomic.Int32
+	var stop atomic.Bool
+	var senders sync.WaitGroup
+	defer func() { stop.Store(true); senders.Wait() }()
+	for i, source := range sources {
+		senders.Go(func() { // not t.Parallel, which would wait for other tests
+			t.Run(source, func(t *testing.T) {
+				for !stop.Load() {
+					visits[i] = append(visits[i], s.visit(t, source, "you@outside.test", ""))
+					sent[i].Add(1)
+				}
+			})
+		})
+	}
+	some := func() { // the next but one has begun after now
+		t.Helper()
+		a, b := sent[0].Load()+5, sent[1].Load()+5
+		until(t, "messages", func() bool { return t.Failed() || sent[0].Load() >= a && sent[1].Load() >= b })
+	}
+	some()
+	if err := s.gate.Kill(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	say(t, "\nehlogate is killed while machines send")
+	some()
+	if err := s.startGate(t); err != nil {
+		t.Fatal(err)
+	}
+	some()
+	stop.Store(true)
+	senders.Wait()
+	offered := map[bool]int{}
+	for i := range sources {
+		for _, v := range visits[i] {
+			if outside, inside := s.arrived(t, v); !strings.Contains(outside, "using TLSv1.3") || !strings.Contains(inside, gatewayHost) || !s.inspector.saw(v.mark) {
+				t.Errorf("%s: %q, %q", v.mark, outside, inside)
+			}
+			if i == 0 {
+				offered[v.offered]++
+			}
+		}
+	}
+	if offered[true] == 0 || offered[false] < 5 {
+		t.Errorf("the denied machine was offered STARTTLS %v times: want it to be while ehlogate was away, and only then", offered)
+	}
+	say(t, "  of %d messages none was lost, and all were inspected and arrived over TLS; %s, which is denied, was offered STARTTLS by the backup in %d sessions of %d",
+		len(visits[0])+len(visits[1]), sources[0], offered[true], len(visits[0]))
+	s.is(t, unknownMachine, isDenied)
+}
+
+// withoutPostfix: who is intercepted is refused, and keeps his mail; who is trusted does not notice.
+func (s *sending) withoutPostfix(t *testing.T) {
+	if err := s.postfix.Stop(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.dial(t, s.inside, unknownMachine, net.JoinHostPort(outsideMX, "25")); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("while the gateway has no Postfix: %v", err)
+	}
+	s.is(t, bot, isTrusted) // since the edits
+	if err := s.postfix.Start(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	s.is(t, unknownMachine, isDenied)
+}

@@ -1,0 +1,74 @@
+package mtatest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+)
+
+// unpacked is where .ci/deps puts the mail servers that cannot be installed beside Postfix.
+const unpacked = "/var/cache/ehlogate-test"
+
+// unpackedProgram returns the path of a program below unpacked. It fails if it is not there (the error says what to do),
+// or if the caller is not root.
+func unpackedProgram(path string) (string, error) {
+	path = filepath.Join(unpacked, path)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%s is needed (run .ci/deps): %w", filepath.Base(path), err)
+	}
+	if os.Geteuid() != 0 {
+		return "", fmt.Errorf("%s can be started by root only", filepath.Base(path))
+	}
+	return path, nil
+}
+
+// private is the view that a server has of the machine: the machine's own files, but names, resolver and libraries as they
+// stand in dir. Sendmail asks for all three before it reads its configuration, waits a minute if the machine's name has no
+// dot, and drops LD_LIBRARY_PATH when it starts itself anew; so they cannot be given to it in any simpler way.
+type private struct{ dir string }
+
+// newPrivate writes the files of the view. hosts is in the format of hosts(5): the first line of a name is its address,
+// and what an address is called may differ from it. Only the libraries of the named server are added to the machine's.
+func newPrivate(dir, server, hosts string) (private, error) {
+	v := private{dir}
+	libs := filepath.Join(unpacked, server, "usr/lib/x86_64-linux-gnu")
+	err := writeFiles(dir, map[string]string{
+		"hosts":       fmt.Sprintf("127.0.0.1 localhost\n127.0.0.1 %[1]s\n::1 %[1]s\n%s", hostName, hosts),
+		"host.conf":   "multi off\n",
+		"resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", // nobody there, which shows at once
+		"ld.so.conf":  libs + "\ninclude /etc/ld.so.conf\n",
+	})
+	if err != nil {
+		return v, err
+	}
+	out, err := exec.Command("/sbin/ldconfig", "-X", "-f", filepath.Join(dir, "ld.so.conf"), "-C", filepath.Join(dir, "ld.so.cache")).CombinedOutput()
+	if err != nil {
+		return v, fmt.Errorf("listing the libraries of %s: %w\n%s", server, err, out)
+	}
+	return v, nil
+}
+
+// enter lays the files of the view over the machine's. It runs in namespaces of its own, which end with the server.
+const enter = `for f in hosts host.conf resolv.conf ld.so.cache; do mount --bind "$1/$f" "/etc/$f" || exit; done
+hostname "$2" && shift 2 && exec "$@"`
+
+// start starts a program that has the view; its output goes to the end of log.
+func (v private) start(log *Log, path string, args ...string) (*child, error) {
+	out, err := os.OpenFile(log.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("opening the log of %s: %w", path, err)
+	}
+	defer out.Close()
+	cmd := exec.Command("/bin/sh", append([]string{"-c", enter, "sh", v.dir, hostName, path}, args...)...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = childAttr(syscall.SIGTERM)
+	cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS
+	c, err := startChild(cmd)
+	if errors.Is(err, syscall.EPERM) {
+		err = fmt.Errorf("a mount namespace of its own is needed (CAP_SYS_ADMIN): %w", err)
+	}
+	return c, err
+}

@@ -1,0 +1,87 @@
+package mtatest_test
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+)
+
+// row is one line of a table of measured faults.
+type row struct {
+	variant, fault, note string
+	clients              int // at a time
+	tally                mtatest.Tally
+}
+
+// table collects the rows of one test, for its log and for the documentation.
+type table struct {
+	heading string
+
+	mu   sync.Mutex
+	rows []row
+}
+
+// tables holds all tables of this run, in the order in which tests made them.
+var tables struct {
+	sync.Mutex
+	all []interface{ markdown() string }
+}
+
+// newTable makes a table that is logged at the end of the test.
+func newTable(t *testing.T, heading string) *table {
+	tab := &table{heading: heading}
+	t.Cleanup(func() { t.Log("\n" + tab.markdown()) })
+	tables.Lock()
+	defer tables.Unlock()
+	tables.all = append(tables.all, tab)
+	return tab
+}
+
+func (t *table) add(r row) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rows = append(t.rows, r)
+}
+
+// markdown returns the table; rows of one variant stand together, otherwise in the order in which they were added.
+func (t *table) markdown() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	slices.SortStableFunc(t.rows, func(a, b row) int { return strings.Compare(a.variant, b.variant) })
+	var b strings.Builder
+	fmt.Fprintf(&b, "### %s\n\n", t.heading)
+	b.WriteString("| Asked through | ehlogate is | Clients at a time | Sessions | Right | By the backup | Wrong | No proper EHLO reply | Longest wait for it | |\n")
+	b.WriteString("|---|---|---:|---:|---:|---:|---:|---:|---:|---|\n")
+	for _, r := range t.rows {
+		longest := "-"
+		if r.tally.Max > 0 {
+			longest = fmt.Sprintf("%.2f s", r.tally.Max.Seconds())
+		}
+		fmt.Fprintf(&b, "| %s | %s | %d | %d | %d | %d | %d | %d | %s | %s |\n", r.variant, r.fault, r.clients, r.tally.Sessions,
+			r.tally.Right, r.tally.Backup, r.tally.Wrong, r.tally.Unanswered, longest, r.note)
+	}
+	return b.String()
+}
+
+// writeTables writes all tables as Markdown to path, if there is a path.
+func writeTables(path string) error {
+	if path == "" {
+		return nil
+	}
+	tables.Lock()
+	defer tables.Unlock()
+	var text []string
+	for _, t := range tables.all {
+		text = append(text, t.markdown())
+	}
+	slices.Sort(text) // by heading
+	if err := os.WriteFile(path, []byte(strings.Join(text, "\n")), 0o644); err != nil {
+		return fmt.Errorf("writing the measured tables: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package stresstest
+
+const raceEnabled = false

@@ -1,0 +1,247 @@
+package dnsbl
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ehlogate/lists"
+	"ehlogate/lists/dnsclient"
+)
+
+// Beyond MaxLookups nobody waits and nothing is asked.
+func TestBound(t *testing.T) {
+	cfg := Defaults()
+	cfg.MaxLookups = 20
+	bubble(t, cfg, func(w *world) {
+		s := w.good("list.example")
+		w.run()
+		w.do(func() { w.delay = time.Second; w.most = 0 })
+		begin := time.Now()
+		for i := range 1000 {
+			want := lists.Pending
+			if i >= 20 {
+				want = lists.Unloaded
+			}
+			w.want(s, fmt.Sprintf("11.2.%d.%d", i/250, i%250), want)
+		}
+		for range 100 {
+			w.learn(s, "11.3.0.1", lists.Unloaded)
+		}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("it took %v", took)
+		}
+		st := w.State()
+		if st.InFlight != 20 || st.Refused != 1080 || st.Zones[0].Refused != 1080 {
+			t.Errorf("%+v", st)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		w.want(s, "11.2.0.0", lists.Absent)
+		w.want(s, "11.2.3.200", lists.Pending)
+		time.Sleep(2 * time.Second)
+		w.want(s, "11.2.3.200", lists.Absent)
+		if w.most != 20 || w.State().InFlight != 0 {
+			t.Errorf("%d at once, %+v", w.most, w.State())
+		}
+		w.log.has(t, "warning more than 20 questions are in flight (max_lookups), or nearly all by zone list.example: clients that are not in memory count as unknown")
+	})
+}
+
+// A zone that is slow leaves room for the others.
+func TestBoundIsShared(t *testing.T) {
+	cfg := Defaults()
+	cfg.MaxLookups = 20
+	bubble(t, cfg, func(w *world) {
+		slow, other := w.good("slow.example"), w.good("other.example")
+		w.run()
+		w.do(func() { w.delay = time.Second })
+		for i := range 100 {
+			w.now(slow, at(fmt.Sprintf("11.2.0.%d", i)))
+		}
+		if st := w.State(); st.InFlight != 10 || st.Zones[1].InFlight != 10 {
+			t.Errorf("%+v", st)
+		}
+		w.learn(other, listed, lists.Pending)
+		if st := w.State(); st.InFlight != 11 || st.Zones[0].InFlight != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// What may be renewed later does not take the room of what is not known.
+func TestPrefetchIsSpared(t *testing.T) {
+	cfg := Defaults()
+	cfg.MaxLookups = 4
+	bubble(t, cfg, func(w *world) {
+		s := w.good("list.example")
+		w.run()
+		w.learn(s, listed, lists.Held)
+		time.Sleep(9*time.Minute + 30*time.Second)
+		w.do(func() { w.delay = time.Second })
+		w.want(s, "11.2.0.1", lists.Pending)
+		w.want(s, "11.2.0.2", lists.Pending)
+		w.want(s, listed, lists.Held)
+		if st := w.State(); st.InFlight != 2 || st.Zones[0].Prefetched != 0 || st.Refused != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+func TestEntriesAreBounded(t *testing.T) {
+	for _, entries := range []int{1, 100, 5000} {
+		cfg := Defaults()
+		cfg.CacheEntries = entries
+		bubble(t, cfg, func(w *world) {
+			s := w.good("list.example")
+			w.run()
+			for i := range 3 * entries {
+				w.learn(s, fmt.Sprintf("11.%d.%d.%d", 2+i>>16, i>>8&255, i&255), lists.Absent)
+			}
+			n := w.State().Entries
+			if n > entries || n < entries*9/10 {
+				t.Errorf("%d entries of %d", n, entries)
+			}
+		})
+	}
+}
+
+// Who comes again and again stays in memory, however many others come.
+func TestHotEntriesStay(t *testing.T) {
+	cfg := Defaults()
+	cfg.CacheEntries = 100
+	bubble(t, cfg, func(w *world) {
+		w.ttl = time.Hour
+		s := w.good(bl)
+		w.run()
+		w.learn(s, listed, lists.Held)
+		for i := range 2000 {
+			w.learn(s, fmt.Sprintf("11.2.%d.%d", i>>8, i&255), lists.Absent)
+			w.want(s, listed, lists.Held)
+		}
+		if n := w.count("1.1.1.11." + bl + " A"); n != 1 {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}
+
+// A question lasts no longer than flightTime, whoever is asked.
+func TestFlightEnds(t *testing.T) {
+	bubble(t, Defaults(), func(w *world) {
+		s := w.good("list.example")
+		w.run()
+		w.do(func() { w.stuck = true })
+		w.want(s, listed, lists.Pending)
+		time.Sleep(flightTime)
+		synctest.Wait()
+		w.want(s, listed, lists.Unloaded)
+		if st := w.zone("list.example"); st.InFlight != 0 || st.Failed["timeout"] != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// When Run ends so does all that it began, and who waits goes on.
+func TestStop(t *testing.T) {
+	bubble(t, Defaults(), func(w *world) {
+		s := w.good("list.example")
+		w.run()
+		w.do(func() { w.stuck = true })
+		begin, got := time.Now(), make(chan lists.Status)
+		go func() { got <- w.within(time.Minute, s, at(listed)) }()
+		for i := range 2 * failures {
+			w.want(s, fmt.Sprintf("11.2.0.%d", i), lists.Pending)
+		}
+		synctest.Wait()
+		w.stop()
+		if status, took := <-got, time.Since(begin); status != lists.Unloaded || took != 0 {
+			t.Errorf("%s after %v", word(status), took)
+		}
+		st := w.zone("list.example")
+		if st.State != "trusted" || st.InFlight != 0 {
+			t.Errorf("%+v", st)
+		}
+		w.log.has(t)
+		w.mend()
+		w.run() // again
+		w.learn(s, listed, lists.Held)
+	})
+}
+
+// Run does not return before who was asked has.
+func TestStopWaits(t *testing.T) {
+	bubble(t, Defaults(), func(w *world) {
+		w.Service.asker = stubborn{w.book}
+		s := w.good(bl)
+		w.run()
+		w.want(s, listed, lists.Pending)
+		synctest.Wait()
+		begin := time.Now()
+		w.stop()
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("it took %v", took)
+		}
+		w.want(s, listed, lists.Held)
+	})
+}
+
+// stubborn answers about clients after a second, whatever the context says.
+type stubborn struct{ *book }
+
+func (s stubborn) Ask(_ context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
+	if strings.HasSuffix(name, ".11."+bl) {
+		time.Sleep(time.Second)
+	}
+	return s.book.Ask(context.Background(), name, qtype)
+}
+
+// A config of nothing is one that works.
+func TestConfig(t *testing.T) {
+	for _, tc := range []struct{ given, want Config }{
+		{Defaults(), Defaults()},
+		{Config{}, Config{MaxLookups: 1000, CacheEntries: 100_000, MinTTL: time.Second, MaxTTL: time.Hour}},
+		{Config{MaxLookups: -1, CacheEntries: 7, MinTTL: time.Hour, MaxTTL: time.Minute, Stale: -1},
+			Config{MaxLookups: 1000, CacheEntries: 7, MinTTL: time.Hour, MaxTTL: time.Hour}},
+	} {
+		if got := tc.given.usable(); got != tc.want {
+			t.Errorf("%+v became %+v", tc.given, got)
+		}
+	}
+}
+
+// A fault in asking is a failed question, or a failed test.
+func TestPanic(t *testing.T) {
+	bubble(t, Defaults(), func(w *world) {
+		s := w.good("list.example")
+		w.run()
+		w.do(func() { w.records["1.1.1.11.list.example A"] = []string{"no address"} }) // where the book panics
+		w.learn(s, listed, lists.Unloaded)
+		w.learn(s, unlisted, lists.Absent)
+		w.do(func() { w.records["2.0.0.127.bad.example A"] = []string{"no address"} })
+		w.one("bad.example")
+		synctest.Wait()
+		if st := w.zone("bad.example"); st.State != "open" || !strings.HasPrefix(st.Error, "malformed: a fault of this program: ") {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// lagging delays what is asked of a zone.
+type lagging struct {
+	*book
+	zone string
+	by   time.Duration
+}
+
+func (l *lagging) Ask(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
+	if strings.HasSuffix(name, l.zone) {
+		select {
+		case <-time.After(l.by):
+		case <-ctx.Done():
+		}
+	}
+	return l.book.Ask(ctx, name, qtype)
+}

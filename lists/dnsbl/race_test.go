@@ -1,0 +1,117 @@
+package dnsbl
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"ehlogate/lists"
+	"ehlogate/lists/dnsclient"
+)
+
+// Everything at once: sessions, reloads, who looks on, and a resolver that comes
+// and goes. Whatever is said is true, and all ends.
+func TestRace(t *testing.T) {
+	b := newBook()
+	b.ttl, b.negative = time.Second, time.Second
+	const zones = 4
+	for i := range zones {
+		name := fmt.Sprintf("list%d.example", i)
+		b.list(name, nil)
+		b.set("test."+name+" A", "127.0.0.2")
+		for n := range 64 { // each zone holds the even addresses, and their names
+			b.set(fmt.Sprintf("%d.0.0.11.%s A", 2*n, name), "127.0.0.2")
+			b.set(fmt.Sprintf("host%d.example.%s A", 2*n, name), "127.0.0.2")
+		}
+	}
+	for n := range 128 {
+		b.set(fmt.Sprintf("%d.0.0.11.in-addr.arpa PTR", n), fmt.Sprintf("host%d.example.", n))
+		b.set(fmt.Sprintf("host%d.example A", n), fmt.Sprintf("11.0.0.%d", n))
+	}
+	log, _ := newLog()
+	s := New(Config{MaxLookups: 50, CacheEntries: 300, Stale: time.Minute}, b, time.Now, log)
+	spec := func(r *rand.Rand) (spec Spec) {
+		spec.Threshold = 1 + r.IntN(2)
+		for range 1 + r.IntN(3) {
+			spec.Zones = append(spec.Zones, Zone{Name: fmt.Sprintf("list%d.example", r.IntN(zones)), ByName: r.IntN(2) == 0, Weight: 2, Untested: r.IntN(3) == 0})
+		}
+		return spec
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var mu sync.RWMutex
+	sources := []*Source{s.Source(spec(rand.New(rand.NewPCG(1, 2))))}
+	var told [5]int
+	var wg sync.WaitGroup
+	each := func(n int, f func(r *rand.Rand)) {
+		for i := range n {
+			wg.Go(func() {
+				for r := rand.New(rand.NewPCG(uint64(i), 1)); ctx.Err() == nil; {
+					f(r)
+				}
+			})
+		}
+	}
+	wg.Go(func() {
+		s.Run(ctx)
+		if n := s.State().InFlight; n != 0 {
+			t.Errorf("%d in flight", n)
+		}
+	})
+	each(8, func(r *rand.Rand) {
+		n := r.IntN(128)
+		c := lists.Client{Addr: netip.AddrFrom4([4]byte{11, 0, 0, byte(n)})}
+		within, done := context.WithTimeout(ctx, time.Duration(r.IntN(3))*time.Millisecond)
+		defer done()
+		name, status := s.Names().Verify(within, c.Addr)
+		if status == lists.Held && name != fmt.Sprintf("host%d.example", n) {
+			t.Errorf("%s is %s", c.Addr, name)
+		}
+		if c.Name = name; status != lists.Absent && status != lists.Held {
+			c.NameStatus = status
+		}
+		mu.RLock()
+		src := sources[r.IntN(len(sources))]
+		mu.RUnlock()
+		found := src.Lookup(within, c)
+		if found.Status == lists.Held && n%2 == 1 || found.Status == lists.Absent && n%2 == 0 {
+			t.Errorf("%v is %s", c, word(found.Status))
+		}
+		if found.Status == lists.Held && found.Entry(c.Addr).Text == "" {
+			t.Error("held by nothing")
+		}
+		src.Trace(c)
+		mu.Lock()
+		told[found.Status]++
+		mu.Unlock()
+	})
+	each(1, func(r *rand.Rand) {
+		next := []*Source{s.Source(spec(r)), s.Source(spec(r))}
+		mu.Lock()
+		sources = next
+		mu.Unlock()
+		s.Retain(next)
+		time.Sleep(5 * time.Millisecond)
+	})
+	each(1, func(r *rand.Rand) {
+		if st := s.State(); st.InFlight > 50 || st.Entries > 300 {
+			t.Errorf("%+v", st)
+		}
+	})
+	each(1, func(r *rand.Rand) {
+		b.fail(fmt.Sprintf("list%d.example", r.IntN(zones)), dnsclient.Kind(r.IntN(5)))
+		time.Sleep(20 * time.Millisecond)
+		b.mend()
+		time.Sleep(20 * time.Millisecond)
+	})
+	wg.Wait()
+	for _, status := range []lists.Status{lists.Absent, lists.Held, lists.Unloaded, lists.Pending} {
+		if told[status] == 0 {
+			t.Errorf("%s came up never: %v", word(status), told)
+		}
+	}
+}

@@ -1,0 +1,347 @@
+package dnsbl
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ehlogate/lists"
+	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/test/dnstest"
+)
+
+// real is a service that asks real servers.
+type real struct {
+	testing.TB
+	*Service
+	log *lines
+}
+
+// newReal gives one that tests its zones often, and runs it once go is called.
+func newReal(t testing.TB, cfg Config, resolvers ...netip.AddrPort) *real {
+	log, hook := newLog()
+	ask := dnsclient.New(dnsclient.Config{Servers: resolvers, Timeout: 250 * time.Millisecond, Tries: 2})
+	return &real{t, New(cfg, ask, time.Now, log), hook}
+}
+
+func (r *real) run() {
+	for _, z := range r.zones {
+		if z.again = 50 * time.Millisecond; z.every > 0 {
+			z.every = 100 * time.Millisecond
+		}
+	}
+	if r.names != nil {
+		r.names.again = 50 * time.Millisecond
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); r.Run(ctx) }()
+	r.Cleanup(func() { cancel(); <-done })
+}
+
+// ask waits long enough for any answer.
+func (r *real) ask(s *Source, c lists.Client) lists.Status {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return s.Lookup(ctx, c).Status
+}
+
+func (r *real) want(s *Source, want lists.Status, addrs ...string) {
+	r.Helper()
+	for _, a := range addrs {
+		if got := r.ask(s, at(a)); got != want {
+			r.Errorf("%s is %s, want %s", a, word(got), word(want))
+		}
+	}
+}
+
+func (r *real) zone() OriginState { return r.State().Zones[0] }
+
+// until waits for what is to come.
+func (r *real) until(what string, is func() bool) {
+	r.Helper()
+	for start := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Since(start) > 20*time.Second {
+			r.Fatalf("%s: not so after %v; %+v", what, time.Since(start), r.State())
+		}
+	}
+}
+
+// vouched waits until a test has begun and was passed, after which what was said
+// before counts whatever happens.
+func (r *real) vouched() {
+	r.Helper()
+	tests := r.zone().Tests
+	r.until("a test is passed", func() bool { return r.zone().Tests > tests+1 })
+}
+
+// believed waits until the first zone is, with such words for why not.
+func (r *real) believed(is string, why string) {
+	r.Helper()
+	r.until(is+" "+why, func() bool { z := r.zone(); return z.State == is && strings.Contains(z.Error, why) })
+}
+
+var testEntries = dnstest.Dataset{Zone: "bl.test", Type: "ip4set", Text: ":127.0.0.2:listed\n127.0.0.2\n11.1.1.1 :127.0.0.4:\n11.2.0.0/16\n"}
+
+// rbldnsd serves lists behind unbound: by IPv4, IPv6 and name, with scores.
+func TestRbldnsd(t *testing.T) {
+	rbl := dnstest.StartRbldnsd(t, testEntries,
+		dnstest.Dataset{Zone: "bl.test", Type: "ip6trie", Text: ":127.0.0.6:listed\n2a00:1::/32\n2a00:2::1\n"},
+		dnstest.Dataset{Zone: "names.test", Type: "dnset", Text: ":127.0.0.2:listed\ntest\n.good.example\n"},
+		dnstest.Dataset{Zone: "score.test", Type: "ip4set", Text: "127.0.0.2\n11.1.1.1 :127.0.4.60:\n11.1.1.2 :127.0.4.10:\n"})
+	unbound := dnstest.StartUnbound(t, rbl.Upstreams()...)
+	r := newReal(t, Defaults(), unbound.Addr)
+	all := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+	only := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1, Answer: filter("127.0.0.4")}}, Threshold: 1})
+	score := r.Source(Spec{Zones: []Zone{{Name: "score.test", Weight: 1, Answer: filter("127.0.4.N")}, {Name: "bl.test", Weight: -20}}, Threshold: 40})
+	names := r.Source(Spec{Zones: []Zone{{Name: "names.test", Weight: 1, ByName: true}}, Threshold: 1})
+	r.run()
+	r.believed("trusted", "")
+	r.want(all, lists.Held, "11.1.1.1", "11.2.3.4", "2a00:1::99", "2a00:2::1")
+	r.want(all, lists.Absent, "11.1.1.2", "11.3.0.0", "2a00:2::2")
+	r.want(only, lists.Held, "11.1.1.1")
+	r.want(only, lists.Absent, "11.2.3.4")
+	r.want(score, lists.Held, "11.1.1.1")
+	r.want(score, lists.Absent, "11.1.1.2", "11.2.0.1", "11.4.0.1")
+	for name, want := range map[string]lists.Status{"mail.good.example": lists.Held, "mail.bad.example": lists.Absent, "": lists.Absent} {
+		if got := r.ask(names, lists.Client{Addr: at("11.1.1.1").Addr, Name: name}); got != want {
+			t.Errorf("%s is %s", name, word(got))
+		}
+	}
+	found := score.Lookup(noWait, at("11.1.1.1"))
+	if e := found.Entry(at("11.1.1.1").Addr); e.Text != "score.test 127.0.4.60 (weight 60), bl.test 127.0.0.4 (weight -20), score 40 of 40" {
+		t.Errorf("%+v", e)
+	}
+	r.log.has(t)
+
+	// The whole of it is asked once; what rbldnsd serves then shows only when
+	// its TTL is over.
+	rbl.Set(t, dnstest.Dataset{Zone: "bl.test", Type: "ip4set", Text: "127.0.0.2\n"})
+	r.want(all, lists.Held, "11.1.1.1")
+}
+
+// A list whose operator let it end: rbldnsd serves the zone no longer.
+func TestZoneExpires(t *testing.T) {
+	rbl := dnstest.StartRbldnsd(t, testEntries)
+	unbound := dnstest.StartUnbound(t, rbl.Upstreams()...)
+	r := newReal(t, Defaults(), unbound.Addr)
+	s := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+	r.run()
+	r.believed("trusted", "")
+	r.want(s, lists.Held, "11.1.1.1")
+	r.vouched()
+	ended := testEntries
+	ended.Text = "$TIMESTAMP 2020-01-01:00:00:00 2020-01-02:00:00:00\n" + ended.Text
+	rbl.Set(t, ended)
+	unbound.Flush(t)
+	r.believed("open", "")
+	r.want(s, lists.Held, "11.1.1.1")
+	r.want(s, lists.Unloaded, "11.1.1.2")
+	rbl.Set(t, testEntries)
+	unbound.Flush(t)
+	r.believed("trusted", "")
+	r.want(s, lists.Absent, "11.1.1.2")
+}
+
+// All that may be wrong with a zone, asked through a resolver and directly.
+func TestFaults(t *testing.T) {
+	const text = "2.0.0.127 A 127.0.0.2\n1.1.1.11 A 127.0.0.4\n2.0.2.11 A 127.0.0.4\n"
+	for _, tc := range []struct {
+		name  string
+		fault dnstest.Fault
+		why   string // the zone is not believed; empty: nothing shows
+		raw   bool   // asked without unbound, which repairs it
+	}{
+		{name: "no answers", fault: dnstest.Fault{Kind: dnstest.Drop}, why: "timeout"},
+		{name: "no answers, directly", fault: dnstest.Fault{Kind: dnstest.Drop}, why: "timeout", raw: true},
+		{name: "SERVFAIL", fault: dnstest.Fault{Kind: dnstest.ServFail}, why: "servfail"},
+		{name: "SERVFAIL, directly", fault: dnstest.Fault{Kind: dnstest.ServFail}, why: "servfail", raw: true},
+		{name: "REFUSED, directly", fault: dnstest.Fault{Kind: dnstest.Refused}, why: "refused", raw: true},
+		{name: "wildcard", fault: dnstest.Fault{Kind: dnstest.Wildcard}, why: "is listed (127.0.0.2)"},
+		{name: "wildcard, directly", fault: dnstest.Fault{Kind: dnstest.Wildcard}, why: "is listed (127.0.0.2)", raw: true},
+		{name: "parked", fault: dnstest.Fault{Kind: dnstest.Parked}, why: "it answers 192.0.2.1"},
+		{name: "error code", fault: dnstest.Fault{Kind: dnstest.ErrorCode}, why: "asked through a public resolver"},
+		{name: "truncated", fault: dnstest.Fault{Kind: dnstest.Truncate}},
+		{name: "truncated, directly", fault: dnstest.Fault{Kind: dnstest.Truncate}, raw: true},
+		{name: "truncated, also by TCP", fault: dnstest.Fault{Kind: dnstest.TruncateAll}, why: "servfail"},
+		{name: "truncated, also by TCP, directly", fault: dnstest.Fault{Kind: dnstest.TruncateAll}, why: "truncated (TC), also by TCP", raw: true},
+		{name: "cut, directly", fault: dnstest.Fault{Kind: dnstest.Cut}, why: "a broken reply", raw: true},
+		{name: "no EDNS, directly", fault: dnstest.Fault{Kind: dnstest.FormErr}, raw: true},
+		{name: "forged id, directly", fault: dnstest.Fault{Kind: dnstest.WrongID}, raw: true},
+		{name: "forged question, directly", fault: dnstest.Fault{Kind: dnstest.WrongQuestion}, raw: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			zone := dnstest.NewZone(t, "bl.test", text)
+			server := dnstest.StartServer(t, zone)
+			resolver := server.Addr
+			if !tc.raw {
+				resolver = dnstest.StartUnbound(t, server.Upstreams()...).Addr
+			}
+			r := newReal(t, Defaults(), resolver)
+			s := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+			r.run()
+			r.believed("trusted", "")
+			r.want(s, lists.Held, "11.1.1.1")
+			r.want(s, lists.Absent, "11.1.1.2")
+			r.vouched()
+			server.Fail("bl.test", tc.fault)
+			if tc.why == "" {
+				r.want(s, lists.Held, "11.2.0.2")
+				r.want(s, lists.Absent, "11.2.0.3", "11.2.0.4")
+				r.vouched()
+				r.believed("trusted", "")
+				return
+			}
+			r.believed("open", tc.why)
+			r.want(s, lists.Held, "11.1.1.1")
+			r.want(s, lists.Absent, "11.1.1.2")
+			r.want(s, lists.Unloaded, "11.2.0.2", "11.2.0.3")
+			server.Forget()
+			for i := range 100 {
+				r.want(s, lists.Unloaded, fmt.Sprintf("11.9.0.%d", i))
+			}
+			if names := server.Names(); slices.ContainsFunc(names, func(n string) bool { return strings.Contains(n, ".9.11.") }) {
+				t.Errorf("asked %v", names)
+			}
+			server.Heal()
+			if !tc.raw {
+				return // what unbound remembers is its own
+			}
+			r.believed("trusted", "")
+			r.want(s, lists.Held, "11.2.0.2")
+			r.want(s, lists.Absent, "11.2.0.3")
+		})
+	}
+}
+
+// A reply that is not whole is no proof that a list does not hold a client: the
+// client may be on an allow list, and is offered STARTTLS.
+func TestNoProofOfAbsence(t *testing.T) {
+	for name, kind := range map[string]dnstest.Kind{"truncated": dnstest.TruncateAll, "cut": dnstest.Cut, "cut at a record": dnstest.CutRecord, "lone alias": dnstest.LoneAlias} {
+		t.Run(name, func(t *testing.T) {
+			server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test", "2.0.0.127 A 127.0.0.2\n1.1.1.11 A 127.0.0.4\n"))
+			r := newReal(t, Defaults(), server.Addr)
+			s := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+			r.run()
+			r.believed("trusted", "")
+			server.Fail("11.bl.test", dnstest.Fault{Kind: kind})
+			p := &lists.Policy{Lists: []*lists.List{{Action: lists.Offer, Source: s}}, Default: lists.Suppress, Wait: 10 * time.Second}
+			for _, addr := range []string{"11.1.1.1", "11.1.1.2"} {
+				r.want(s, lists.Unloaded, addr)
+				if d := p.Decide(t.Context(), at(addr)); d.Action != lists.Offer || d.Reason != lists.ReasonUnloaded {
+					t.Errorf("%s: %v, %v", addr, d.Action, d.Reason)
+				}
+			}
+			if st := r.State().Zones[0]; st.Failed["malformed"] == 0 || st.Answered != 0 {
+				t.Errorf("%+v", st)
+			}
+		})
+	}
+}
+
+// A zone that takes two seconds is not known in time the first time; later it is.
+func TestSlowZone(t *testing.T) {
+	server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test", "2.0.0.127 A 127.0.0.2\n1.1.1.11 A 127.0.0.4\n"))
+	log, _ := newLog()
+	r := &real{t, New(Defaults(), dnsclient.New(dnsclient.Config{Servers: []netip.AddrPort{server.Addr}, Timeout: 3 * time.Second}), time.Now, log), nil}
+	s := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+	r.run()
+	r.believed("trusted", "")
+	server.Fail("11.bl.test", dnstest.Fault{Delay: 2 * time.Second})
+	p := &lists.Policy{Lists: []*lists.List{{Action: lists.Suppress, Source: s}}, Wait: 50 * time.Millisecond}
+	for range 3 {
+		if d := p.Decide(t.Context(), at("11.1.1.1")); d.Action != lists.Offer {
+			t.Errorf("%+v", d)
+		}
+	}
+	r.until("it is known", func() bool { return p.Decide(t.Context(), at("11.1.1.1")).Action == lists.Suppress })
+	if n := server.Asked("1.1.1.11.bl.test"); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+}
+
+// The resolver dies, hangs, and comes back.
+func TestResolverAway(t *testing.T) {
+	server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test", "2.0.0.127 A 127.0.0.2\n1.1.1.11 A 127.0.0.4\n"),
+		dnstest.NewZone(t, "11.in-addr.arpa", "1.1.1 PTR mail.example.test.\n"), dnstest.NewZone(t, "example.test", "mail A 11.1.1.1\n"))
+	unbound := dnstest.StartUnbound(t, server.Upstreams()...)
+	r := newReal(t, Defaults(), unbound.Addr)
+	s := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+	names := r.Names()
+	r.run()
+	name := func(addr string) string {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		return said(names.Verify(ctx, netip.MustParseAddr(addr)))
+	}
+	expect := func(got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	for round, fault := range []struct{ begin, end func(testing.TB) }{{unbound.Stop, unbound.Start}, {unbound.Pause, unbound.Resume}} {
+		r.believed("trusted", "")
+		r.want(s, lists.Held, "11.1.1.1")
+		expect(name("11.1.1.1"), "mail.example.test")
+		r.vouched()
+		fault.begin(t)
+		r.believed("open", "")
+		r.want(s, lists.Held, "11.1.1.1")
+		r.want(s, lists.Unloaded, "11.1.1.2")
+		expect(name("11.1.1.1"), "mail.example.test")
+		var wg sync.WaitGroup
+		for i := range failures {
+			wg.Go(func() { expect(name(fmt.Sprintf("11.1.%d.%d", 2+round, i)), "unloaded") })
+		}
+		wg.Wait()
+		r.until("names are away", func() bool { return r.State().Names.State == "open" })
+		fault.end(t)
+		r.until("names are back", func() bool { return r.State().Names.State == "trusted" })
+		expect(name(fmt.Sprintf("11.1.%d.0", 2+round)), "absent")
+		names.tested.Store(never) // the next failures may well be tested at once
+	}
+	r.believed("trusted", "")
+	r.want(s, lists.Absent, "11.1.1.2")
+}
+
+// New clients one after the other, and many at a time, against a real list.
+func BenchmarkRbldnsd(b *testing.B) {
+	for _, atOnce := range []int{1, 64} {
+		b.Run(fmt.Sprintf("%d at once", atOnce), func(b *testing.B) {
+			rbl := dnstest.StartRbldnsd(b, testEntries)
+			r := newReal(b, Defaults(), rbl.Upstreams()[0].Addr)
+			s := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+			r.run()
+			r.believed("trusted", "")
+			b.SetParallelism(atOnce)
+			b.ResetTimer()
+			var n atomic.Uint32
+			ask := func() {
+				i := n.Add(1)
+				if status := r.ask(s, lists.Client{Addr: netip.AddrFrom4([4]byte{byte(12 + i>>24), byte(i >> 16), byte(i >> 8), byte(i)})}); status != lists.Absent {
+					b.Error(word(status))
+				}
+			}
+			if atOnce == 1 {
+				for range b.N {
+					ask()
+				}
+			} else {
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						ask()
+					}
+				})
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "lookups/s")
+		})
+	}
+}

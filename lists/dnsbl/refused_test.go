@@ -1,0 +1,111 @@
+package dnsbl
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ehlogate/lists"
+)
+
+// list.dnswl.org answers 127.0.0.255 to who asks too much ("blocked"). That is no "not listed".
+func TestRefusedAsDnswlDoes(t *testing.T) {
+	bubble(t, Defaults(), func(w *world) {
+		w.list("list.dnswl.org", map[string]string{listed: "127.0.5.2"})
+		s := w.Source(Spec{Zones: []Zone{{Name: "list.dnswl.org", Weight: 1, Answer: filter("127.0.[0..255].[1..3]")}}, Threshold: 1})
+		w.run()
+		time.Sleep(6 * time.Second)
+		w.set("*.list.dnswl.org A", "127.0.0.255")
+		w.set("1.1.1.11.list.dnswl.org A")
+		w.set("2.0.0.127.list.dnswl.org A")
+		w.learn(s, listed, lists.Unloaded)
+	})
+}
+
+// Where the filter has 127.0.0.255 it is a listing, such as the highest score;
+// where there is none, or one without it, it is an error code.
+func TestHighestAnswer(t *testing.T) {
+	for answer, takes := range map[string]bool{"127.0.0.N": true, "127.0.0.255": true, "127.0.0.[2;200..255]": true,
+		"": false, "127.0.0.[2..254]": false, "127.0.N.2": false} {
+		t.Run(answer, func(t *testing.T) {
+			bubble(t, Defaults(), func(w *world) {
+				w.list(bl, map[string]string{listed: "127.0.0.255"})
+				s := w.Source(Spec{Zones: []Zone{{Name: bl, Weight: 1, Answer: filter(answer)}}, Threshold: 1})
+				w.run()
+				if takes {
+					w.learn(s, listed, lists.Held)
+					w.state("trusted", "")
+				} else {
+					w.learn(s, listed, lists.Unloaded)
+					w.state("open", "it answers 127.0.0.255, by which lists refuse to answer")
+				}
+			})
+		})
+	}
+	// A zone is shared by lists that take other answers of it, until they are gone.
+	bubble(t, Defaults(), func(w *world) {
+		source := func(answer string) *Source {
+			return w.Source(Spec{Zones: []Zone{{Name: bl, Weight: 1, Answer: filter(answer)}}, Threshold: 1})
+		}
+		w.list(bl, map[string]string{listed: "127.0.0.255", unlisted: "127.0.0.255"})
+		two, score := source("127.0.0.2"), source("127.0.0.N")
+		w.Retain([]*Source{two, score})
+		w.run()
+		w.learn(two, listed, lists.Absent)
+		w.learn(score, listed, lists.Held)
+		w.state("trusted", "")
+		w.Retain([]*Source{two})
+		w.learn(two, unlisted, lists.Unloaded)
+	})
+}
+
+// A first question that waited for the self-test counts for the breaker.
+func TestFirstLie(t *testing.T) {
+	bubble(t, Defaults(), func(w *world) {
+		s := w.good(bl)
+		w.set("1.1.1.11."+bl+" A", "127.255.255.254")
+		w.delay = 10 * time.Millisecond
+		w.begin()
+		synctest.Wait()
+		w.learn(s, listed, lists.Unloaded)
+		if st := w.zone(bl); st.State != "open" {
+			t.Errorf("an error code, and the zone is %s", st.State)
+		}
+	})
+}
+
+// Pending is what is said by who does not wait, however quick the resolver is.
+func TestPendingIsCertain(t *testing.T) {
+	bubble(t, Defaults(), func(w *world) {
+		s := w.good(bl)
+		w.run()
+		n := 0
+		for i := range 2000 {
+			if got := w.now(s, at(fmt.Sprintf("11.9.%d.%d", i>>8, i&255))); got == lists.Held || got == lists.Absent {
+				n++
+			}
+		}
+		if n > 0 {
+			t.Errorf("%d of 2000 were known without a wait", n)
+		}
+	})
+}
+
+// A zone that begins to list everybody right after a test is tested again soon,
+// and not when its turn comes.
+func TestStreakAfterTest(t *testing.T) {
+	bubble(t, Defaults(), func(w *world) {
+		s := w.good(bl)
+		w.run()
+		w.set("*."+bl+" A", "127.0.0.2")
+		for i := range 8 {
+			w.learn(s, fmt.Sprintf("11.5.0.%d", i), lists.Held)
+		}
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if st := w.zone(bl); st.State != "open" {
+			t.Errorf("the zone is %s after %d tests", st.State, st.Tests)
+		}
+	})
+}

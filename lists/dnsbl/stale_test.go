@@ -1,0 +1,180 @@
+package dnsbl
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ehlogate/lists"
+	"ehlogate/lists/dnsclient"
+)
+
+func TestTTL(t *testing.T) {
+	for _, tc := range []struct {
+		name          string
+		ttl, negative time.Duration
+		addr          string
+		lives         time.Duration
+	}{
+		{"its own", 5 * time.Minute, time.Minute, listed, 5 * time.Minute},
+		{"of the SOA", 5 * time.Minute, time.Minute, unlisted, time.Minute},
+		{"short", time.Second, time.Second, listed, 30 * time.Second},
+		{"none", 0, 0, unlisted, 30 * time.Second},
+		{"long", 48 * time.Hour, time.Minute, listed, time.Hour},
+		{"long, of the SOA", time.Minute, 48 * time.Hour, unlisted, time.Hour},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble(t, Defaults(), func(w *world) {
+				w.ttl, w.negative = tc.ttl, tc.negative
+				s := w.good("list.example")
+				w.run()
+				want := lists.Absent
+				if tc.addr == listed {
+					want = lists.Held
+				}
+				w.learn(s, tc.addr, want)
+				time.Sleep(tc.lives*9/10 - time.Nanosecond)
+				w.want(s, tc.addr, want)
+				w.want(s, tc.addr, want)
+				if st := w.zone("list.example"); st.Asked != 1 || st.Prefetched != 0 {
+					t.Errorf("asked anew: %+v", st)
+				}
+				time.Sleep(tc.lives/10 + time.Nanosecond)
+				w.want(s, tc.addr, lists.Pending)
+			})
+		})
+	}
+}
+
+// What is asked for near its end is renewed beside, once, and nobody waits.
+func TestPrefetch(t *testing.T) {
+	bubble(t, Defaults(), func(w *world) {
+		s := w.good("list.example")
+		w.run()
+		w.learn(s, listed, lists.Held)
+		for i := range 100 {
+			time.Sleep(9*time.Minute + 30*time.Second)
+			w.do(func() { w.delay = 100 * time.Millisecond })
+			w.want(s, listed, lists.Held)
+			w.want(s, listed, lists.Held)
+			time.Sleep(200 * time.Millisecond)
+			w.want(s, listed, lists.Held)
+			if n := w.count("1.1.1.11.list.example A"); n != i+2 {
+				t.Fatalf("asked %d times after %d renewals", n, i+1)
+			}
+		}
+		if st := w.zone("list.example"); st.Prefetched != 100 || st.Misses != 1 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
+// An answer that is too old is asked anew, and counts only if there is no new
+// one in time.
+func TestStale(t *testing.T) {
+	const zone, q = "list.example", "1.1.1.11.list.example A"
+	expired := func(t *testing.T, f func(w *world, s *Source)) {
+		t.Helper()
+		bubble(t, Defaults(), func(w *world) {
+			s := w.good(zone)
+			w.run()
+			w.learn(s, listed, lists.Held)
+			time.Sleep(11 * time.Minute)
+			f(w, s)
+		})
+	}
+	t.Run("a new answer counts", func(t *testing.T) {
+		expired(t, func(w *world, s *Source) {
+			w.set(q)
+			w.do(func() { w.delay = 100 * time.Millisecond })
+			w.want(s, listed, lists.Pending)
+			w.learn(s, listed, lists.Absent)
+		})
+	})
+	t.Run("too slow", func(t *testing.T) {
+		expired(t, func(w *world, s *Source) {
+			w.set(q)
+			w.do(func() { w.delay = time.Second })
+			w.want(s, listed, lists.Pending) // who does not wait is told so
+			w.learn(s, listed, lists.Held)
+			time.Sleep(time.Second)
+			w.want(s, listed, lists.Absent)
+			if st := w.zone(zone); st.Stale != 1 {
+				t.Errorf("%+v", st)
+			}
+		})
+	})
+	t.Run("a deadline that is over before", func(t *testing.T) {
+		expired(t, func(w *world, s *Source) {
+			ctx, cancel := context.WithTimeout(context.Background(), 0)
+			defer cancel()
+			if got := s.Lookup(ctx, at(listed)).Status; got != lists.Held {
+				t.Error(word(got))
+			}
+			synctest.Wait()
+			if n := w.count(q); n != 2 {
+				t.Errorf("asked %d times", n)
+			}
+		})
+	})
+	t.Run("a failure", func(t *testing.T) {
+		expired(t, func(w *world, s *Source) {
+			w.fail("1.1.1.11."+zone, dnsclient.ServFail)
+			w.learn(s, listed, lists.Held)
+			w.want(s, listed, lists.Held) // at once, as long as the failure is remembered
+			if n := w.count(q); n != 2 {
+				t.Errorf("asked %d times", n)
+			}
+			time.Sleep(6 * time.Second)
+			w.want(s, listed, lists.Pending)
+			synctest.Wait()
+			if n := w.count(q); n != 3 {
+				t.Errorf("asked %d times", n)
+			}
+			w.mend()
+			w.set(q)
+			time.Sleep(6 * time.Second)
+			w.learn(s, listed, lists.Absent)
+		})
+	})
+	t.Run("the zone goes away meanwhile", func(t *testing.T) {
+		expired(t, func(w *world, s *Source) {
+			w.do(func() { w.delay = 4 * time.Second })
+			w.want(s, listed, lists.Pending)
+			synctest.Wait()
+			w.do(func() { w.delay = 0 })
+			w.fail(bl, dnsclient.Timeout)
+			for i := range failures {
+				w.learn(s, fmt.Sprintf("11.2.0.%d", i), lists.Unloaded)
+			}
+			w.want(s, listed, lists.Held) // at once, and not when that question fails
+		})
+	})
+	t.Run("for a day", func(t *testing.T) {
+		expired(t, func(w *world, s *Source) {
+			w.fail(zone, dnsclient.Timeout)
+			time.Sleep(10*time.Minute + 23*time.Hour)
+			w.want(s, listed, lists.Held) // the zone is away
+			w.want(s, unlisted, lists.Unloaded)
+			time.Sleep(50 * time.Minute)
+			w.want(s, listed, lists.Unloaded)
+			if n := w.count(q); n != 1 {
+				t.Errorf("asked %d times while it was away", n)
+			}
+		})
+	})
+	t.Run("not at all", func(t *testing.T) {
+		cfg := Defaults()
+		cfg.Stale = 0
+		bubble(t, cfg, func(w *world) {
+			s := w.good(zone)
+			w.run()
+			w.learn(s, listed, lists.Held)
+			time.Sleep(10 * time.Minute)
+			w.fail("1.1.1.11."+zone, dnsclient.ServFail)
+			w.learn(s, listed, lists.Unloaded)
+		})
+	})
+}

@@ -1,0 +1,96 @@
+package listfile
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ehlogate/lists"
+	"ehlogate/lists/test/listtest"
+)
+
+// sizes of the lists of benchmarks; cmd/ehlogate/internal/test/benchmarks compares with
+// other programs.
+var benchLists = []struct {
+	name    string
+	entries func(n int) []listtest.Entry
+}{{"hosts", listtest.Hosts}, {"mixed", listtest.Mixed}}
+
+func benchSpec(b *testing.B, entries []listtest.Entry) Spec {
+	path := filepath.Join(b.TempDir(), "bench.list")
+	if err := os.WriteFile(path, []byte(listtest.Text(entries)), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	return Spec{Patterns: []string{path}, Rules: Rules{Action: lists.Suppress}}
+}
+
+func BenchmarkRead(b *testing.B) {
+	for _, l := range benchLists {
+		b.Run(l.name, func(b *testing.B) {
+			const n = 1_000_000
+			spec := benchSpec(b, l.entries(n))
+			for b.Loop() {
+				if _, err := Read(spec); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/entry")
+		})
+	}
+}
+
+func BenchmarkLookup(b *testing.B) {
+	for _, l := range benchLists {
+		b.Run(l.name, func(b *testing.B) {
+			entries := l.entries(1_000_000)
+			table, err := Read(benchSpec(b, entries))
+			if err != nil {
+				b.Fatal(err)
+			}
+			questions := listtest.Questions(entries, 1<<20)
+			held, i := 0, 0
+			for b.Loop() {
+				id, status := table.Lookup(lists.Client{Addr: questions[i&(1<<20-1)]}, time.Now)
+				held += int(status)
+				// No question before the answer to the one before, as in life:
+				// the shift gives 0, which the processor cannot know.
+				i += 1 + int(id>>31)
+			}
+			if held == 0 {
+				b.Fatal("nothing is held")
+			}
+		})
+	}
+}
+
+// A lookup of an address that many different temporary ranges are about takes as many
+// steps; of one that repeated ones are about, few.
+func BenchmarkLookupUntil(b *testing.B) {
+	until := func(i int) string { return " until=" + epoch.Add(time.Duration(i)*time.Minute).Format(time.RFC3339) }
+	for name, line := range map[string]func(i int) string{
+		"ranges": func(i int) string {
+			return addr4(10<<24+uint32(i)).String() + "-" + addr4(10<<24+1<<16+uint32(i)).String() + until(i)
+		},
+		"repeated": func(i int) string { return "10.0.0.0/8" + until(30000-i) },
+		"hosts":    func(i int) string { return addr4(10<<24+1<<16-1500+uint32(i)).String() + until(i) },
+	} {
+		for _, n := range []int{1500, 30000} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				var text strings.Builder
+				for i := range n {
+					text.WriteString(line(i) + "\n")
+				}
+				table, _ := build(b, text.String(), Rules{AllowWide: true})
+				c, now := lists.Client{Addr: addr4(10<<24 + 1<<16 - 1)}, func() time.Time { return epoch.Add(time.Minute) }
+				for b.Loop() {
+					if _, status := table.Lookup(c, now); status != lists.Held {
+						b.Fatal(status)
+					}
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,290 @@
+package ratelimit
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"ehlogate/lists"
+)
+
+// settable is a clock that the test sets.
+type settable struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *settable) time() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *settable) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func newShed(rate float64, keep time.Duration) (*Shed, *settable) {
+	c := &settable{now: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}
+	return New(Config{OffersPerSecond: rate, Keep: keep}, c.time), c
+}
+
+func host(n int) netip.Addr {
+	return netip.AddrFrom4([4]byte{100, byte(n >> 16), byte(n >> 8), byte(n)})
+}
+
+// Whatever the load and whoever comes, offers stay at the rate: never above it
+// by more than 5 % in a minute, and not below it while there is demand.
+func TestRate(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		clients int // that come again and again
+		load    float64
+		keep    time.Duration
+	}{
+		{"ever new clients, ten times the rate", 1 << 20, 10, time.Minute},
+		{"few clients, ten times the rate", 300, 10, time.Minute},
+		{"one client", 1, 10, time.Minute},
+		{"kept for a second", 5000, 100, time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			const rate, minutes = 50.0, 5
+			s, c := newShed(rate, tc.keep)
+			r := rand.New(rand.NewPCG(1, 2))
+			offers := 0
+			sessions := int(rate * tc.load * 60 * minutes)
+			for range sessions {
+				c.add(time.Duration(r.ExpFloat64() * float64(time.Second) / (rate * tc.load)))
+				if s.Ask(host(r.IntN(tc.clients))) == lists.Offer {
+					offers++
+				}
+			}
+			share := float64(offers) / (rate * 60 * minutes)
+			// A client that was suppressed stays so, so a few clients may leave offers unused.
+			if share > 1.05 || share < 0.95 && tc.clients > 1000 || offers == 0 {
+				t.Errorf("%d offers in %d sessions are %.3f of the rate", offers, sessions, share)
+			}
+			if st := s.State(); st.Offered != uint64(offers) || st.Offered+st.Suppressed != uint64(sessions) {
+				t.Errorf("counted %+v", st)
+			}
+		})
+	}
+}
+
+func TestBelowTheRateAllAreOffered(t *testing.T) {
+	s, c := newShed(50, time.Minute)
+	for n := range 5000 {
+		c.add(time.Second / 49)
+		if s.Ask(host(n)) != lists.Offer {
+			t.Fatalf("session %d is suppressed", n)
+		}
+	}
+	if st := s.State(); st.Suppressed != 0 || st.Shedding {
+		t.Errorf("counted %+v", st)
+	}
+}
+
+// A rate of less than one a second is one at a time.
+func TestSlow(t *testing.T) {
+	s, c := newShed(0.1, time.Second)
+	got := 0
+	for n := range 100 {
+		if s.Ask(host(n)) == lists.Offer {
+			got++
+		}
+		c.add(time.Second)
+	}
+	if got != 10 {
+		t.Errorf("%d offers in 100 seconds at one in ten", got)
+	}
+}
+
+func TestKeeps(t *testing.T) {
+	s, c := newShed(4, time.Minute)
+	if got := s.Told(host(1)); got != lists.Offer {
+		t.Errorf("told before it came: %v", got)
+	}
+	lucky, unlucky := host(1), host(2)
+	if s.Ask(lucky) != lists.Offer || s.Ask(unlucky) != lists.Suppress {
+		t.Fatal("the first is to be offered STARTTLS, the second is not")
+	}
+	if !s.State().Shedding || s.Told(host(3)) != lists.Suppress {
+		t.Error("an unknown client would be suppressed now")
+	}
+	for range 100 { // reports change nothing
+		if s.Told(lucky) != lists.Offer || s.Told(unlucky) != lists.Suppress {
+			t.Fatal("told otherwise")
+		}
+	}
+	if s.Ask(lucky) != lists.Offer {
+		t.Error("the lucky one has to pay for the others")
+	}
+	c.add(time.Minute)
+	if s.Ask(unlucky) != lists.Suppress {
+		t.Error("the unlucky one did not keep its answer")
+	}
+	c.add(time.Second)
+	if s.Ask(unlucky) != lists.Offer {
+		t.Error("the unlucky one keeps its answer for ever")
+	}
+	// No client keeps an offer by coming more often than the rate.
+	for range 20 {
+		s.Ask(unlucky)
+	}
+	if got := s.Told(unlucky); got != lists.Suppress || s.State().Turned != 1 {
+		t.Errorf("told %v, %+v", got, s.State())
+	}
+}
+
+func TestIPv6IsA64(t *testing.T) {
+	s, _ := newShed(1, time.Minute)
+	s.Ask(host(1))
+	s.Ask(netip.MustParseAddr("2001:db8:0:1::1"))
+	if s.Told(netip.MustParseAddr("2001:db8:0:1::2")) != lists.Suppress {
+		t.Error("another address of the /64 was told otherwise")
+	}
+	if id := s.memory.id; id(netip.MustParseAddr("2001:db8:0:1::1")) == id(netip.MustParseAddr("2001:db8:0:2::1")) {
+		t.Error("another /64 is the same client")
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	s, c := newShed(1000, time.Minute)
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for n := range 20000 {
+				s.Ask(host(g<<16 | n))
+				s.Told(host(n))
+			}
+		})
+	}
+	wg.Go(func() {
+		for range 1000 {
+			c.add(time.Millisecond)
+		}
+	})
+	wg.Wait()
+	if st := s.State(); st.Offered < 250 || st.Offered > 1250+1 || st.Offered+st.Suppressed != 80000 {
+		t.Errorf("%+v in a second", st)
+	}
+}
+
+// Policy and milter report what EHLO did, however long an answer is kept.
+func TestToldAsLongAsKept(t *testing.T) {
+	s, c := newShed(0.001, 24*time.Hour)
+	s.Ask(host(1)) // takes the offer
+	if s.Ask(host(2)) != lists.Suppress {
+		t.Fatal("offered")
+	}
+	c.add(2 * time.Hour)
+	ehlo := s.Ask(host(2)) // keeps its answer
+	if told := s.Told(host(2)); told != ehlo {
+		t.Errorf("EHLO was told %s, policy reports %s", ehlo, told)
+	}
+}
+
+// A flood of new addresses makes no client forgotten that was offered STARTTLS.
+func TestFloodForgetsNobodyOffered(t *testing.T) {
+	s, c := newShed(20, 5*time.Minute)
+	var offered []int
+	n := 0
+	for ; len(offered) < 100; n++ { // ten times the rate
+		c.add(time.Second / 200)
+		if s.Ask(host(n)) == lists.Offer {
+			offered = append(offered, n)
+		}
+	}
+	for range 1_000_000 { // within 100 seconds
+		c.add(100 * time.Microsecond)
+		s.Ask(host(n))
+		n++
+	}
+	wrong := 0
+	for _, i := range offered {
+		if s.Told(host(i)) != lists.Offer {
+			wrong++
+		}
+	}
+	if wrong > 0 {
+		t.Errorf("of %d clients that EHLO offered STARTTLS, policy says of %d that it was hidden", len(offered), wrong)
+	}
+}
+
+// Offers are remembered until the client's next session is none of them.
+func TestOffers(t *testing.T) {
+	c := &settable{now: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}
+	o := NewOffers(c.time)
+	o.Note(host(1), false)
+	if o.Noted(host(1)) {
+		t.Error("noted without an offer")
+	}
+	o.Note(host(1), true)
+	if !o.Noted(host(1)) || o.Noted(host(2)) {
+		t.Error("not noted, or another client")
+	}
+	c.add(59 * time.Minute)
+	if !o.Noted(host(1)) {
+		t.Error("forgotten")
+	}
+	c.add(2 * time.Minute)
+	if o.Noted(host(1)) {
+		t.Error("remembered for ever")
+	}
+	o.Note(host(1), true)
+	o.Note(host(1), false)
+	if o.Noted(host(1)) {
+		t.Error("the last session was no such offer")
+	}
+}
+
+func TestNoAllocation(t *testing.T) {
+	s, _ := newShed(10, time.Minute)
+	if n := testing.AllocsPerRun(100, func() { s.Ask(host(1)); s.Told(host(2)) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkAsk(b *testing.B) {
+	s := New(Config{OffersPerSecond: 100, Keep: time.Minute}, time.Now)
+	for n := 0; b.Loop(); n++ {
+		s.Ask(host(n & 0xfffff))
+	}
+}
+
+// Sessions that had to be offered STARTTLS use up offers to others, and when they no longer come, others are offered it again.
+func TestOffered(t *testing.T) {
+	const rate = 20
+	s, c := newShed(rate, time.Minute)
+	offers := func(seconds, forced, from int) (n int) {
+		for i := range seconds * 100 {
+			c.add(10 * time.Millisecond)
+			if i%100 < forced {
+				s.Offered(host(i))
+			}
+			if s.Ask(host(from+i)) == lists.Offer {
+				n++
+			}
+		}
+		return n
+	}
+	if n := offers(10, 0, 1<<16); n < 10*rate*95/100 || n > 10*rate*105/100 {
+		t.Errorf("alone: %d", n)
+	}
+	if n := offers(10, rate/2, 2<<16); n < 10*rate/2*9/10 || n > 10*rate/2*11/10 {
+		t.Errorf("beside half as many as allowed: %d", n)
+	}
+	if n := offers(10, 100, 3<<16); n > rate/4 {
+		t.Errorf("beside five times as many as allowed: %d", n)
+	}
+	if n := offers(10, 0, 4<<16); n < 8*rate {
+		t.Errorf("afterwards: %d", n)
+	}
+	if st := s.State(); st.Unloaded != 10*(rate/2+100) {
+		t.Errorf("%+v", st)
+	}
+}

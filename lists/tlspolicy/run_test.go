@@ -1,0 +1,328 @@
+package tlspolicy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+	logtest "github.com/sirupsen/logrus/hooks/test"
+
+	"ehlogate/lists/dnsclient"
+)
+
+// running runs a guard in a bubble until the test ends.
+func running(t *testing.T, cfg Config, ask dnsclient.Asker, clock func() time.Time) *Guard {
+	g, _ := runningAndLogging(t, cfg, ask, clock)
+	return g
+}
+
+func runningAndLogging(t *testing.T, cfg Config, ask dnsclient.Asker, clock func() time.Time) (*Guard, *logtest.Hook) {
+	log, lines := newLog()
+	g := New(cfg, ask, clock, log)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { g.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+	synctest.Wait()
+	return g, lines
+}
+
+// gaps gives the times between checks for so long.
+func gaps(g *Guard, long time.Duration) (gaps []time.Duration) {
+	last := g.State().Domains[0].Checked
+	for end := time.Now().Add(long); time.Now().Before(end); {
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if now := g.State().Domains[0].Checked; !now.Equal(last) {
+			gaps = append(gaps, now.Sub(last))
+			last = now
+		}
+	}
+	return gaps
+}
+
+func about(got, want time.Duration) bool { return got <= want && got >= want*9/10 }
+
+func TestInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newResolver()
+		g := running(t, Config{Domains: []string{domainName}}, r, time.Now)
+		if g.Holds() || g.State().Domains[0].Checked.IsZero() {
+			t.Fatalf("not checked at once: %+v", g.State())
+		}
+		all := gaps(g, 100*time.Hour)
+		for _, gap := range all {
+			if !about(gap, time.Hour) {
+				t.Errorf("a check %s after another", gap)
+			}
+		}
+		if n := len(slices.Compact(all)); n < 50 {
+			t.Errorf("%d different times: all guards would ask at once for ever", n)
+		}
+	})
+}
+
+func TestBackOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newResolver()
+		record := "_mta-sts." + domainName + " TXT"
+		r.fail(record)
+		g := running(t, Config{Domains: []string{domainName}}, r, time.Now)
+		for range 2 {
+			all := gaps(g, 6*time.Hour)
+			for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+				if !about(all[i], want*time.Minute) {
+					t.Errorf("%s after %d failures", all[i], i+1)
+				}
+			}
+			r.set(record)
+			if all = gaps(g, 3*time.Hour); !about(all[1], time.Hour) || g.Holds() {
+				t.Errorf("%s after a good check, %+v", all, g.State())
+			}
+			r.fail(mx)
+			gaps(g, time.Second)
+			for g.State().Domains[0].Error == "" {
+				time.Sleep(time.Second)
+			}
+			r.set(mx)
+			gaps(g, 2*time.Minute)
+			r.fail(record)
+			for g.State().Domains[0].Error == "" {
+				time.Sleep(time.Second)
+			}
+		}
+	})
+}
+
+// A promise ends when it ends, and not when it is looked for the next time.
+func TestEndsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newResolver()
+		r.set(mx, "10 mail.example.org.")
+		r.set(mailTLSA, tlsa)
+		r.secure(mailTLSA)
+		g, lines := runningAndLogging(t, Config{Domains: []string{domainName}, Local: true}, r, time.Now)
+		r.set(mailTLSA)
+		gaps(g, time.Hour) // it is seen to go
+		until := g.State().Domains[0].DANE.Until
+		if !until.After(time.Now()) {
+			t.Fatalf("over at once: %+v", g.State())
+		}
+		time.Sleep(time.Until(until) - time.Second)
+		synctest.Wait()
+		if d := g.State().Domains[0].DANE; !g.Holds() || d.State != DANENone || !d.Until.Equal(until) {
+			t.Errorf("over before its time: %+v", g.State())
+		}
+		lines.Reset()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if g.Holds() {
+			t.Errorf("not over: %+v", g.State())
+		}
+		var got []string
+		for _, e := range lines.AllEntries() {
+			got = append(got, e.Level.String()+": "+e.Message)
+		}
+		if !slices.Equal(got, []string{noneLine, freeLine}) {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
+// The next check does not wait for the time to come again.
+func TestClockSetBackWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var offset atomic.Int64
+		r := newResolver()
+		running(t, Config{Domains: []string{domainName}}, r, func() time.Time { return time.Now().Add(time.Duration(offset.Load())) })
+		offset.Store(-int64(365 * day))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := r.times(mx); n != 2 {
+			t.Errorf("asked %d times", n)
+		}
+		time.Sleep(50 * time.Minute)
+		synctest.Wait()
+		if n := r.times(mx); n != 2 {
+			t.Errorf("asked %d times", n)
+		}
+	})
+}
+
+// stuck answers nothing until the context ends.
+type stuck struct {
+	mu         sync.Mutex
+	under, top int
+	asked      map[string]int
+}
+
+func (s *stuck) Ask(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
+	s.mu.Lock()
+	s.asked[question(name, qtype)]++
+	s.under++
+	s.top = max(s.top, s.under)
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	s.under--
+	s.mu.Unlock()
+	return dnsclient.Answer{}, &dnsclient.Error{Kind: dnsclient.Timeout, Name: name, Type: qtype, Err: ctx.Err()}
+}
+
+func manyDomains(n int) (names []string) {
+	for i := range n {
+		names = append(names, fmt.Sprintf("d%d.example", i))
+	}
+	return names
+}
+
+// Everything is bounded, and everybody's turn comes, when nobody answers.
+func TestStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stuck{asked: make(map[string]int)}
+		log, _ := newLog()
+		const n = 100
+		g := New(Config{Domains: manyDomains(n)}, s, time.Now, log)
+		began := time.Now()
+		g.Check(t.Context())
+		if took := time.Since(began); took != roundTime {
+			t.Errorf("a round takes %s", took)
+		}
+		if s.top != 2*parallel {
+			t.Errorf("%d questions at a time", s.top)
+		}
+		looked := 0
+		for _, d := range g.State().Domains {
+			if d.Promise != Assumed {
+				t.Errorf("%+v", d)
+			}
+			if !d.Checked.IsZero() {
+				looked++
+			}
+		}
+		if want := parallel * (1 + int(roundTime/domainTime)); looked != want {
+			t.Errorf("%d domains were looked at, not %d", looked, want)
+		}
+		for range n * int(domainTime) / parallel / int(roundTime) {
+			g.Check(t.Context())
+		}
+		if len(s.asked) != 2*n || slices.Max(slices.Collect(maps.Values(s.asked))) > 2 {
+			t.Errorf("not all had their turn: %v", s.asked)
+		}
+	})
+}
+
+// half is stuck for one domain only.
+type half struct {
+	*resolver
+	stuck *stuck
+}
+
+func (h half) Ask(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
+	if strings.HasSuffix(name, "stuck.example") {
+		return h.stuck.Ask(ctx, name, qtype)
+	}
+	return h.resolver.Ask(ctx, name, qtype)
+}
+
+// What is found binds at once, whatever else is still looked for.
+func TestBindsAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	cfg := Config{Domains: []string{"stuck.example", domainName}, State: path, Local: true}
+	r := newResolver()
+	synctest.Test(t, func(t *testing.T) { running(t, cfg, r, time.Now) })
+	r.set(mx, "10 mail.example.org.")
+	r.set(mailTLSA, tlsa)
+	r.secure(mailTLSA)
+	synctest.Test(t, func(t *testing.T) {
+		log, _ := newLog()
+		g := New(cfg, half{r, &stuck{asked: make(map[string]int)}}, time.Now, log)
+		if g.Holds() {
+			t.Fatalf("%+v", g.State())
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { g.Check(t.Context()) })
+		synctest.Wait()
+		if s := g.State(); !s.Holds || !s.Domains[0].Checked.IsZero() {
+			t.Errorf("%+v", s)
+		}
+		wg.Wait()
+	})
+}
+
+func TestCheckEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stuck{asked: make(map[string]int)}
+		g := running(t, Config{Domains: []string{domainName}}, s, time.Now)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		g.Check(ctx) // while the other one goes on
+		if took := time.Since(began); took != time.Second || s.asked[mx] != 1 {
+			t.Errorf("it took %s, %v", took, s.asked)
+		}
+		time.Sleep(domainTime) // between two rounds
+		synctest.Wait()
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began = time.Now()
+		g.Check(ctx)
+		if took := time.Since(began); took != time.Second || s.asked[mx] != 2 {
+			t.Errorf("it took %s, %v", took, s.asked)
+		}
+		if d := g.State().Domains[0]; !strings.Contains(d.Error, dns.TypeToString[dns.TypeMX]) {
+			t.Errorf("a time that is over is no failure: %+v", d)
+		}
+	})
+}
+
+// Run keeps the state file, for the next process.
+func TestRunRemembers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	cfg := Config{Domains: []string{domainName, "other.example"}, State: path, Local: true}
+	r := newResolver()
+	r.set(mx, "10 mail.example.org.")
+	r.set(mailTLSA, tlsa)
+	r.secure(mailTLSA)
+	synctest.Test(t, func(t *testing.T) { running(t, cfg, r, time.Now) })
+	before, err := os.ReadFile(path)
+	must(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		log, lines := newLog()
+		g := New(cfg, &stuck{asked: make(map[string]int)}, time.Now, log)
+		for i, want := range []Verdict{Promised, Free} {
+			if d := g.State().Domains[i]; d.Promise != want {
+				t.Errorf("%+v", d)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		g.Run(ctx) // and every check fails
+		for i, want := range []Verdict{Promised, Free} {
+			if d := g.State().Domains[i]; d.Promise != want || d.Error == "" {
+				t.Errorf("%+v", d)
+			}
+		}
+		if len(lines.AllEntries()) == 0 {
+			t.Error("nothing is logged")
+		}
+	})
+	after, err := os.ReadFile(path)
+	must(t, err)
+	if string(before) != string(after) {
+		t.Errorf("%s\n%s", before, after)
+	}
+}

@@ -1,0 +1,237 @@
+package tlspolicy
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+const day = 24 * time.Hour
+
+// A step is what is published, some time after the step before, and what
+// follows from it.
+type step struct {
+	name    string
+	after   time.Duration
+	publish func(*world)
+	restart bool // the process starts again
+	idle    bool // nothing is checked
+	holds   bool
+	state   MTASTS
+	until   time.Duration // since the beginning, with a week for resolvers; 0: nobody remembers a policy that is to be enforced
+}
+
+func TestMTASTSSequences(t *testing.T) {
+	says := func(id, policy string) func(*world) { return func(w *world) { w.publish(id, policy) } }
+	record := "_mta-sts." + domainName + " TXT"
+	down := func(w *world) { w.dns.fail(record) }
+	week := enforce(7 * day)
+	for name, steps := range map[string][]step{
+		"never any": {
+			{name: "before the first check", idle: true, holds: true, state: MTASTSUnknown},
+			{name: "checked", publish: says("", ""), state: MTASTSNone},
+			{name: "DNS fails", after: day / 2, publish: down, state: MTASTSNone},
+			{name: "restart", after: day / 2, restart: true, idle: true, state: MTASTSNone},
+			{name: "restart long after", after: 3 * day, restart: true, idle: true, holds: true, state: MTASTSUnknown},
+			{name: "checked again", publish: says("", ""), state: MTASTSNone},
+		},
+		"a served policy without a record": {
+			{name: "no sender looks for it", publish: says("", week), state: MTASTSNone},
+		},
+		"DNS fails from the beginning": {
+			{name: "assumed", publish: down, holds: true, state: MTASTSUnknown},
+			{name: "still", after: 30 * day, holds: true, state: MTASTSUnknown},
+			{name: "back", publish: says("", ""), state: MTASTSNone},
+		},
+		"a record and no policy": {
+			{name: "assumed", publish: says("a", ""), holds: true, state: MTASTSUnknown},
+			{name: "served", publish: says("a", aPolicy("none", day)), state: MTASTSNone},
+			{name: "gone: the last state is kept", after: 3 * day, publish: says("a", ""), state: MTASTSNone},
+		},
+		"enforce, and the record goes": {
+			{name: "enforce", publish: says("a", week), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "renewed", after: day, holds: true, state: MTASTSEnforce, until: 15 * day},
+			{name: "gone, perhaps just now", after: day, publish: says("", ""), holds: true, state: MTASTSNone, until: 16 * day},
+			{name: "restart", after: day, restart: true, idle: true, holds: true, state: MTASTSNone, until: 16 * day},
+			{name: "nearly over", after: 13*day - time.Second, holds: true, state: MTASTSNone, until: 16 * day},
+			{name: "over", after: time.Second, state: MTASTSNone},
+		},
+		"enforce, and only the record goes": {
+			{name: "enforce", publish: says("a", week), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "senders renew without it", after: day, publish: says("", week), holds: true, state: MTASTSNone, until: 15 * day},
+			{name: "they get none now, if they look", after: day, publish: says("", aPolicy("none", day)), holds: true, state: MTASTSNone, until: 16 * day},
+			{name: "over", after: 14 * day, publish: says("", week), state: MTASTSNone},
+		},
+		"only the record goes, and then everything fails": {
+			{name: "enforce", publish: says("a", week), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "senders renew without it", publish: says("", week), holds: true, state: MTASTSNone, until: 14 * day},
+			{name: "over, but senders may still renew", after: 30 * day, publish: down, holds: true, state: MTASTSNone},
+			{name: "they do", publish: says("", week), holds: true, state: MTASTSNone, until: 44 * day},
+			{name: "they did until now", after: day, publish: says("", ""), holds: true, state: MTASTSNone, until: 45 * day},
+			{name: "over", after: 14 * day, state: MTASTSNone},
+		},
+		"enforce, and everything fails": {
+			{name: "enforce", publish: says("a", week), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "no policy", after: day, publish: says("a", ""), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "no DNS", after: day, publish: down, holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "over, but what is served is not known", after: 30 * day, holds: true, state: MTASTSEnforce},
+			{name: "restart", restart: true, idle: true, holds: true, state: MTASTSEnforce},
+			{name: "back, and gone, perhaps just now", publish: says("", ""), holds: true, state: MTASTSNone, until: 46 * day},
+			{name: "over", after: 14 * day, state: MTASTSNone},
+		},
+		"enforce, then testing": {
+			{name: "enforce", publish: says("a", week), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "the id is the same", after: day, publish: says("a", aPolicy("testing", day)), holds: true, state: MTASTSTesting, until: 15 * day},
+			{name: "a new id, for which nobody needs to look yet", publish: says("b", aPolicy("testing", day)), holds: true, state: MTASTSTesting, until: 15 * day},
+			{name: "restart", restart: true, idle: true, holds: true, state: MTASTSTesting, until: 15 * day},
+			{name: "DNS fails", publish: down, holds: true, state: MTASTSTesting, until: 15 * day},
+			{name: "over", after: 14 * day, publish: says("b", aPolicy("testing", day)), state: MTASTSTesting},
+		},
+		"enforce, then none": {
+			{name: "enforce", publish: says("a", week), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "a new id, but no policy yet", publish: says("b", ""), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "none", publish: says("b", aPolicy("none", day)), holds: true, state: MTASTSNone, until: 14 * day},
+			{name: "enforce again", after: day, publish: says("c", week), holds: true, state: MTASTSEnforce, until: 15 * day},
+			{name: "the first id again", publish: says("b", aPolicy("none", day)), holds: true, state: MTASTSNone, until: 15 * day},
+			{name: "over", after: 14 * day, state: MTASTSNone},
+		},
+		"a shorter max_age": {
+			{name: "long", publish: says("a", week), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "short; some got the long one until now", after: day, publish: says("b", enforce(day)), holds: true, state: MTASTSEnforce, until: 15 * day},
+			{name: "none", after: day, publish: says("b", aPolicy("none", day)), holds: true, state: MTASTSNone, until: 15 * day},
+			{name: "later than both", after: 13 * day, publish: says("", ""), state: MTASTSNone},
+		},
+		"a shorter max_age, for long": {
+			{name: "long", publish: says("a", week), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "short", publish: says("b", enforce(day)), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "nobody remembers the long one", after: 14 * day, holds: true, state: MTASTSEnforce, until: 22 * day},
+			{name: "gone", after: day, publish: says("", ""), holds: true, state: MTASTSNone, until: 23 * day},
+			{name: "over", after: 8 * day, state: MTASTSNone},
+		},
+		"max_age 0": {
+			{name: "whoever comes now must encrypt", publish: says("a", enforce(0)), holds: true, state: MTASTSEnforce, until: 7 * day},
+			{name: "as long as it is served", after: 8 * day, idle: true, holds: true, state: MTASTSEnforce},
+			{name: "gone, but DNS leads to where it was", publish: says("", ""), holds: true, state: MTASTSNone, until: 15 * day},
+			{name: "over", after: 7 * day, state: MTASTSNone},
+		},
+		"testing": {
+			{name: "testing", publish: says("a", aPolicy("testing", 7*day)), state: MTASTSTesting},
+			{name: "enforce", publish: says("b", week), holds: true, state: MTASTSEnforce, until: 14 * day},
+		},
+		"a broken record": {
+			{name: "is none", publish: says("not-an-id", ""), state: MTASTSNone},
+			{name: "with testing, too", publish: says("not-an-id", aPolicy("testing", day)), state: MTASTSNone},
+			{name: "with enforce some take it", publish: says("not-an-id", week), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "none", after: day, publish: says("not-an-id", aPolicy("none", day)), holds: true, state: MTASTSNone, until: 15 * day},
+			{name: "over", after: 14 * day, state: MTASTSNone},
+		},
+		"two records": {
+			{name: "are none", publish: func(w *world) {
+				w.publish("a", week)
+				w.dns.set(record, `"v=STSv1; id=a;"`, `"v=STSv1; id=b;"`)
+			}, state: MTASTSNone},
+			{name: "but others do not matter", publish: func(w *world) {
+				w.dns.set(record, `"v=spf1 -all"`, `"v=STS" "v1; " "id=a;"`, `"V=STSv1; id=b"`, `"v=STSv1"`)
+			}, holds: true, state: MTASTSEnforce, until: 14 * day},
+		},
+		"the clock is set back": {
+			{name: "enforce", publish: says("a", week), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "by a year", after: -365 * day, restart: true, idle: true, holds: true, state: MTASTSEnforce, until: -351 * day},
+			{name: "checked", holds: true, state: MTASTSEnforce, until: -351 * day},
+			{name: "gone", after: day, publish: says("", ""), holds: true, state: MTASTSNone, until: -350 * day},
+			{name: "over", after: 14 * day, state: MTASTSNone},
+		},
+		"the clock is set back, and everything fails": {
+			{name: "enforce", publish: says("a", week), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "by a year", after: -365 * day, publish: down, holds: true, state: MTASTSEnforce, until: -351 * day},
+			{name: "over, but what is served is not known", after: 14 * day, holds: true, state: MTASTSEnforce},
+			{name: "back, and gone, perhaps just now", publish: says("", ""), holds: true, state: MTASTSNone, until: -337 * day},
+			{name: "over", after: 14 * day, state: MTASTSNone},
+		},
+		"the clock is set back while it runs": {
+			{name: "enforce", publish: says("a", week), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "gone", after: -day, publish: says("", ""), holds: true, state: MTASTSNone, until: 13 * day},
+			{name: "the clock is past that time again", after: 6 * day, holds: true, state: MTASTSNone, until: 14 * day},
+			{name: "over", after: 9 * day, state: MTASTSNone},
+		},
+		"the clock is set back, and there was none": {
+			{name: "none", publish: says("", ""), state: MTASTSNone},
+			{name: "by two days", after: -2 * day, restart: true, idle: true, holds: true, state: MTASTSUnknown},
+		},
+		"the clock is set forward": {
+			{name: "enforce", publish: says("a", week), holds: true, state: MTASTSEnforce, until: 14 * day},
+			{name: "by a year: served now", after: 365 * day, restart: true, idle: true, holds: true, state: MTASTSEnforce},
+			{name: "gone, perhaps just now", publish: says("", ""), holds: true, state: MTASTSNone, until: 379 * day},
+			{name: "over", after: 14 * day, state: MTASTSNone},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.cfg.State = filepath.Join(t.TempDir(), "state.json")
+			w.start()
+			for _, s := range steps {
+				w.clock.add(s.after)
+				if s.publish != nil {
+					s.publish(w)
+				}
+				if s.restart {
+					w.file.write(w.remember())
+					w.start()
+				}
+				if !s.idle {
+					w.Check(t.Context())
+				}
+				got := w.State()
+				until := time.Time{}
+				if s.until != 0 {
+					until = base.Add(s.until)
+				}
+				d := got.Domains[0]
+				if w.Holds() != s.holds || got.Holds != s.holds || d.MTASTS.State != s.state || !d.MTASTS.Until.Equal(until) {
+					t.Fatalf("%s: holds %v, %s until %v; want %v, %s until %v\n%s\n%s", s.name,
+						got.Holds, d.MTASTS.State, d.MTASTS.Until, s.holds, s.state, until, got.Why, d.Error)
+				}
+			}
+		})
+	}
+}
+
+// The end of a promise needs no check.
+func TestUntilIsAskedOfTheClock(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a", enforce(day))
+	w.domain()
+	w.publish("", "")
+	w.domain()
+	w.clock.add(8 * day)
+	if d := w.State().Domains[0]; d.Promise != Free {
+		t.Errorf("%+v", d)
+	}
+}
+
+// One domain that promises binds all.
+func TestManyDomains(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.Domains = []string{"a.example", "Example.ORG.", "b.example", "example.org"}
+	w.publish("a", enforce(day))
+	w.start()
+	w.dns.fail("b.example MX")
+	w.Check(t.Context())
+	s := w.State()
+	if len(s.Domains) != 3 || !s.Holds {
+		t.Fatalf("%+v", s)
+	}
+	for i, want := range []Verdict{Free, Promised, Assumed} {
+		if s.Domains[i].Promise != want {
+			t.Errorf("%+v", s.Domains[i])
+		}
+	}
+	if want := `example.org: its MTA-STS policy is to be enforced, and senders remember it until 2026-12-09T00:00:00Z (2 domains in all)`; s.Why != want {
+		t.Errorf("%q", s.Why)
+	}
+	w.cfg.Domains = nil
+	w.start()
+	if w.Check(t.Context()); w.Holds() {
+		t.Error("no domain promises STARTTLS")
+	}
+}

@@ -1,0 +1,151 @@
+package tlspolicy
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/test/dnstest"
+)
+
+// With a real resolver that validates, and a zone that is signed.
+func TestUnbound(t *testing.T) {
+	signed := dnstest.NewSignedZone(t, "signed.test", `
+@               MX    10 mail
+mail            A     192.0.2.25
+_25._tcp.mail   TLSA  `+tlsa+`
+alias           MX    10 www
+www             CNAME mail
+bare            A     192.0.2.26
+_25._tcp.bare   TLSA  `+tlsa+`
+null            MX    0 .
+_25._tcp.null   TLSA  `+tlsa+`
+none            MX    10 other
+other           A     192.0.2.27
+`)
+	plain := dnstest.NewZone(t, "plain.test", `
+@               MX    10 mail
+_25._tcp.mail   TLSA  `+tlsa+`
+host            MX    10 mail.signed.test.
+none            MX    10 other
+`)
+	served := dnstest.StartServer(t, signed, plain)
+	unbound := dnstest.StartUnbound(t, served.Upstreams()...)
+	c := &clock{now: base}
+	by := func(server netip.AddrPort, cfg Config) *Guard {
+		log, _ := newLog()
+		return New(cfg, dnsclient.New(dnsclient.Config{Servers: []netip.AddrPort{server}, Timeout: 10 * time.Second}), c.time, log)
+	}
+	check := func(g *Guard, want ...DANE) {
+		t.Helper()
+		g.Check(t.Context())
+		for i, d := range g.State().Domains {
+			free := want[i] == DANENone
+			if d.DANE.State != want[i] || (d.Promise == Free) != free || want[i] != DANEUnknown && d.Error != "" {
+				t.Errorf("%+v; want %s", d, want[i])
+			}
+		}
+	}
+	all := []string{"signed.test", "alias.signed.test", "bare.signed.test", "null.signed.test", "none.signed.test", "missing.signed.test",
+		"plain.test", "host.plain.test", "none.plain.test", "missing.plain.test"}
+	none := DANENone
+	g := by(unbound.Addr, Config{Domains: all, Local: true, Signed: "signed.test"})
+	check(g, DANESecured, DANESecured, DANESecured, none, none, none, none, DANESecured, none, none)
+	if !g.Holds() {
+		t.Error("nothing holds")
+	}
+	if d := g.State().Domains[1].DANE; d.Host != "mail.signed.test" || !d.Until.Equal(base.Add(7*day)) {
+		t.Errorf("%+v", d)
+	}
+	// Nothing is certain if it cannot be seen that the resolver validates, or on the way to it.
+	check(by(unbound.Addr, Config{Domains: all, Local: true, Signed: "plain.test"}),
+		DANESecured, DANESecured, DANESecured, none, none, none, DANEUnsure, DANESecured, none, none)
+	signed.Vouch(true)
+	check(by(served.Addr, Config{Domains: all}),
+		DANEUnsure, DANEUnsure, DANEUnsure, none, none, none, DANEUnsure, DANEUnsure, none, none)
+	signed.Vouch(false)
+
+	// Forged answers are none, and what is known stays.
+	const mail = "_25._tcp.mail.signed.test"
+	served.Fail(mail, dnstest.Fault{Kind: dnstest.Tamper})
+	unbound.Flush(t)
+	g.Check(t.Context())
+	if d := g.State().Domains[0]; d.DANE.State != DANESecured || !strings.Contains(d.Error, mail+" TLSA: servfail") {
+		t.Errorf("%+v", d)
+	}
+	fresh := by(unbound.Addr, Config{Domains: []string{"signed.test", "none.signed.test"}, Local: true})
+	check(fresh, DANEUnknown, none)
+	unbound.Stop(t)
+	g.Check(t.Context())
+	if d := g.State().Domains[8]; d.Promise != Free || !strings.Contains(d.Error, "unreachable") {
+		t.Errorf("%+v", d)
+	}
+
+	// The records go, and others may remember them.
+	served.Heal()
+	signed.Remove(t, "_25._tcp.mail", dns.TypeTLSA)
+	signed.Remove(t, "_25._tcp.bare", dns.TypeTLSA)
+	unbound.Start(t)
+	g.Check(t.Context())
+	if d := g.State().Domains[0]; d.DANE.State != none || d.Promise != Promised || d.Error != "" {
+		t.Errorf("%+v", d)
+	}
+	c.add(7 * day)
+	if g.Check(t.Context()); g.Holds() {
+		t.Errorf("%+v", g.State())
+	}
+}
+
+// A domain from its record to its policy: over real DNS, with an alias and a
+// record of two strings, and over real HTTPS.
+func TestUnboundAndPolicy(t *testing.T) {
+	zone := dnstest.NewSignedZone(t, domainName, `
+@          MX    10 mail
+_mta-sts   CNAME _mta-sts.plain.test.
+mta-sts    CNAME web.plain.test.
+`)
+	plain := dnstest.NewZone(t, "plain.test", `
+_mta-sts   TXT   "v=STS" "v1; id=20160831085700Z;"
+_mta-sts   TXT   "v=spf1 -all"
+web        A     192.0.2.1
+`)
+	served := dnstest.StartServer(t, zone, plain)
+	unbound := dnstest.StartUnbound(t, served.Upstreams()...)
+	w := newWorld(t)
+	w.publish("", enforce(7*day))
+	client := dnsclient.New(dnsclient.Config{Servers: []netip.AddrPort{unbound.Addr}, Timeout: 10 * time.Second})
+	var dialled string
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialled = address
+		return w.dial(ctx, network, address)
+	}
+	g := New(w.cfg, client, w.clock.time, w.log, WithRoots(w.roots), WithDial(dial))
+	check := func(state MTASTS, v Verdict) {
+		t.Helper()
+		unbound.Flush(t)
+		g.Check(t.Context())
+		if d := g.State().Domains[0]; d.MTASTS.State != state || d.Promise != v {
+			t.Errorf("%+v; want %s, %s", d, state, v)
+		}
+	}
+	check(MTASTSEnforce, Promised)
+	if d := g.State().Domains[0]; d.MTASTS.ID != "20160831085700Z" || dialled != "192.0.2.1:443" || d.Error != "" {
+		t.Errorf("%+v by way of %s", d, dialled)
+	}
+	served.Fail(".", dnstest.Fault{Kind: dnstest.ServFail})
+	check(MTASTSEnforce, Promised)
+	served.Heal()
+	zone.Remove(t, "_mta-sts")
+	check(MTASTSNone, Promised)
+	zone.Remove(t, "mta-sts")
+	w.clock.add(day)
+	check(MTASTSNone, Promised)
+	w.clock.add(14 * day)
+	check(MTASTSNone, Free)
+}
