@@ -14,7 +14,7 @@ type Client struct {
 	// Name is the host name verified by forward-confirmed reverse DNS,
 	// in the spelling of NormalName; empty if not known or not verified.
 	Name string
-	// NameStatus is Pending or Unloaded if it could not be found out, or not
+	// NameStatus is Pending or Unavailable if it could not be found out, or not
 	// yet, whether the client has a verified name; else it is Absent.
 	NameStatus Status
 	// HELO is the argument of HELO or EHLO (RFC 5321 section 4.1.1.1), in the
@@ -57,8 +57,8 @@ func bareAddr(s string) string {
 	return s
 }
 
-// NormalName gives the spelling in which host and HELO names are compared:
+// NormalizeName gives the spelling in which host and HELO names are compared:
 // lower case, without the dot of the root, however often it stands there.
-func NormalName(s string) string {
+func NormalizeName(s string) string {
 	return strings.ToLower(strings.TrimRight(s, "."))
 }

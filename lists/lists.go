@@ -33,7 +33,7 @@ const (
 var actionNames = [...]string{Offer: "offer", Suppress: "suppress", Require: "require"}
 
 // String gives the word that stands in config, logs and metrics.
-func (a Action) String() string { return word(actionNames[:], int(a)) }
+func (a Action) String() string { return wordAt(actionNames[:], int(a)) }
 
 // MarshalText gives the same word as String; it never fails.
 func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
@@ -58,7 +58,7 @@ const (
 var modeNames = [...]string{Enforce: "enforce", Observe: "observe"}
 
 // String gives the word that stands in config and logs.
-func (m Mode) String() string { return word(modeNames[:], int(m)) }
+func (m Mode) String() string { return wordAt(modeNames[:], int(m)) }
 
 // MarshalText gives the same word as String; it never fails.
 func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
@@ -78,10 +78,10 @@ const (
 	ReasonDefault Reason = iota
 	// ReasonListed: an entry of a list holds the client.
 	ReasonListed
-	// ReasonUnloaded: an offer or require list could not be asked, and it
+	// ReasonUnavailable: an offer or require list could not be asked, and it
 	// might have held the client; without a list, that was so when the client's
 	// last session began.
-	ReasonUnloaded
+	ReasonUnavailable
 	// ReasonNoAddress: no list holds the client and its address is not
 	// known, so that the default, which is about addresses, is not applied.
 	ReasonNoAddress
@@ -90,27 +90,27 @@ const (
 	ReasonObserve
 	// ReasonFault: something went wrong inside ehlogate.
 	ReasonFault
-	// ReasonShed: no list holds the client, and it was, or was not, among those
+	// ReasonLimit: no list holds the client, and it was, or was not, among those
 	// to whom STARTTLS can still be offered.
-	ReasonShed
+	ReasonLimit
 	// ReasonGuard: STARTTLS would be hidden, but a domain that is served here
 	// promised it to everybody.
 	ReasonGuard
 )
 
 var reasonNames = [...]string{
-	ReasonDefault: "default", ReasonListed: "listed", ReasonUnloaded: "unloaded",
+	ReasonDefault: "default", ReasonListed: "listed", ReasonUnavailable: "unavailable",
 	ReasonNoAddress: "no-address", ReasonObserve: "observe", ReasonFault: "fault",
-	ReasonShed: "shed", ReasonGuard: "guard",
+	ReasonLimit: "limit", ReasonGuard: "guard",
 }
 
 // String gives the word that stands in logs.
-func (r Reason) String() string { return word(reasonNames[:], int(r)) }
+func (r Reason) String() string { return wordAt(reasonNames[:], int(r)) }
 
 // MarshalText gives the same word as String; it never fails.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-func word(names []string, i int) string {
+func wordAt(names []string, i int) string {
 	if i < len(names) {
 		return names[i]
 	}
@@ -146,23 +146,23 @@ type Describer interface {
 type Status uint8
 
 const (
-	// Absent: the list does not hold the client.
-	Absent Status = iota
-	// Held: the list holds the client.
-	Held
-	// Excepted: a hole in the list holds the client, so the list does not.
-	Excepted
-	// Unloaded: the source cannot say; it was never loaded, is stale or is
+	// NoMatch: the list does not hold the client.
+	NoMatch Status = iota
+	// Matched: the list holds the client.
+	Matched
+	// Exception: a hole in the list holds the client, so the list does not.
+	Exception
+	// Unavailable: the source cannot say; it was never loaded, is stale or is
 	// unreachable.
-	Unloaded
+	Unavailable
 	// Pending: the source cannot say yet; it is finding out, and did not wait
 	// for that, or no longer.
 	Pending
 )
 
-// Found is a source's answer. By and ID name the deciding entry if Status is
+// Match is a source's answer. By and ID name the deciding entry if Status is
 // Held or Excepted.
-type Found struct {
+type Match struct {
 	Status Status
 	ID     int32
 	By     Describer
@@ -170,7 +170,7 @@ type Found struct {
 
 // Entry describes the deciding entry for a client at addr; it is zero if
 // there is none.
-func (f Found) Entry(addr netip.Addr) Entry {
+func (f Match) Entry(addr netip.Addr) Entry {
 	if f.By == nil {
 		return Entry{}
 	}
@@ -183,7 +183,7 @@ type Source interface {
 	// use, must not fail, and may wait no longer than ctx allows: with a
 	// ctx that is done it answers from memory, and with Pending it begins to
 	// find out what it does not know.
-	Lookup(ctx context.Context, c Client) Found
+	Lookup(ctx context.Context, c Client) Match
 }
 
 // NameUser is a source that may want to know the client's verified host name.
@@ -191,22 +191,22 @@ type NameUser interface {
 	UsesNames() bool
 }
 
-// Names finds out the verified host names of clients.
-type Names interface {
+// NameVerifier finds out the verified host names of clients.
+type NameVerifier interface {
 	// Verify gives the name by forward-confirmed reverse DNS (RFC 8601
 	// section 2.7.3) in the spelling of NormalName, with Held; Absent if addr has
-	// none; Pending or Unloaded as a Source would, and with the same regard
+	// none; Pending or Unavailable as a Source would, and with the same regard
 	// for ctx.
 	Verify(ctx context.Context, addr netip.Addr) (name string, status Status)
 }
 
-// Step is one thing that a source or Names knows of a client, and how, for
+// TraceStep is one thing that a source or Names knows of a client, and how, for
 // those who want to see why.
-type Step struct {
-	Asked  string        `json:"asked"`           // the question, such as "2.0.0.127.list.example A"
+type TraceStep struct {
+	Query  string        `json:"query"`           // the question, such as "2.0.0.127.list.example A"
 	Answer string        `json:"answer"`          // what came back, or why nothing did
 	Means  string        `json:"means,omitempty"` // what follows from it for the list
-	From   string        `json:"from,omitempty"`  // "memory", "memory, too old", "in flight"; empty: never asked
+	From   string        `json:"from,omitempty"`  // "memory", "cache, stale", "in flight"; empty: never asked
 	Age    time.Duration `json:"age,omitempty"`   // since it came, ns
 	TTL    time.Duration `json:"ttl,omitempty"`   // for which it still counts, ns; less than 0: too old
 }
@@ -214,7 +214,7 @@ type Step struct {
 // Tracer is a source, or Names, that can tell how it comes to its answers. It
 // tells from memory and asks nobody.
 type Tracer interface {
-	Trace(c Client) []Step
+	Trace(c Client) []TraceStep
 }
 
 // List is a named source of entries with an action.
@@ -223,7 +223,7 @@ type List struct {
 	Action Action
 	Mode   Mode
 	Source Source
-	// Foreign: what it holds is not written by the operator of this server, as
+	// External: what it holds is not written by the operator of this server, as
 	// with a feed or a list by DNS. A Guard may hold it back from suppressing.
-	Foreign bool
+	External bool
 }

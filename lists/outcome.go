@@ -38,16 +38,16 @@ var outcomeNames = [...]string{
 }
 
 // String gives the word that stands in logs and metrics.
-func (o Outcome) String() string { return word(outcomeNames[:], int(o)) }
+func (o Outcome) String() string { return wordAt(outcomeNames[:], int(o)) }
 
-// OutcomeOf judges a session. TLS is demanded only where EHLO offered it for
+// JudgeSession judges a session. TLS is demanded only where EHLO offered it for
 // that reason: a list of names or of HELO names that EHLO did not know of may
 // say otherwise.
 //
 // On submission STARTTLS is never hidden, if all is well: then a client may use
 // it, and one that has not done so yet may still. Only mail or a login in the
 // clear shows that something is amiss.
-func OutcomeOf(s Session) Outcome {
+func JudgeSession(s Session) Outcome {
 	switch {
 	case s.AtEHLO == Suppress && s.Submission:
 		if !s.Encrypted && (s.Mail || s.Login) {

@@ -23,7 +23,7 @@ func TestOutcomeOf(t *testing.T) {
 		{Session{AtEHLO: Require, Full: Offer, Mail: true}, OutcomeOffered},
 		{Session{AtEHLO: Offer, Full: Require, Mail: true}, OutcomeOffered},
 	} {
-		if got := OutcomeOf(tc.session); got != tc.want {
+		if got := JudgeSession(tc.session); got != tc.want {
 			t.Errorf("%+v: %s, want %s", tc.session, got, tc.want)
 		}
 	}

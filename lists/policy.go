@@ -11,10 +11,10 @@ type Verdict struct {
 	Action Action
 	Reason Reason
 	List   *List // the list that decided; nil if none did
-	// HeldBack: the guard kept it from taking effect.
-	HeldBack bool
+	// Overridden: the guard kept it from taking effect.
+	Overridden bool
 
-	found Found
+	match Match
 	addr  netip.Addr
 }
 
@@ -29,7 +29,7 @@ func (v Verdict) ListName() string {
 // Entry describes the deciding entry; it is zero unless Reason is
 // ReasonListed.
 func (v Verdict) Entry() Entry {
-	return v.found.Entry(v.addr)
+	return v.match.Entry(v.addr)
 }
 
 // Decision is the verdict that takes effect, and the verdicts that would have
@@ -45,9 +45,9 @@ type Decision struct {
 	Settings any
 }
 
-// Would is the verdict that would take effect if nothing observed as a whole,
+// WithoutObserve is the verdict that would take effect if nothing observed as a whole,
 // and those that lists, or the guard, keep from taking effect.
-func (d Decision) Would() (v Verdict, observing []Verdict) {
+func (d Decision) WithoutObserve() (v Verdict, observing []Verdict) {
 	if d.Reason == ReasonObserve {
 		last := len(d.Observed) - 1
 		return d.Observed[last], d.Observed[:last]
@@ -58,44 +58,44 @@ func (d Decision) Would() (v Verdict, observing []Verdict) {
 // Guard knows whether STARTTLS was promised to everybody, by MTA-STS (RFC
 // 8461) or DANE (RFC 7672), for a domain that is served here.
 type Guard interface {
-	// Holds says so, at once. While it does, only what an operator wrote may
+	// Active says so, at once. While it does, only what an operator wrote may
 	// suppress.
-	Holds() bool
+	Active() bool
 }
 
-// Default decides about clients that no list holds, where that is more than
+// Limiter decides about clients that no list holds, where that is more than
 // one word.
-type Default interface {
-	// Ask decides about a new session of the client at addr: Offer or Suppress.
-	Ask(addr netip.Addr) Action
-	// Told is what it was told last, if that is remembered, for those who
+type Limiter interface {
+	// Decide decides about a new session of the client at addr: Offer or Suppress.
+	Decide(addr netip.Addr) Action
+	// LastDecision is what it was told last, if that is remembered, for those who
 	// report on a session; else what it would be told. It changes nothing.
-	Told(addr netip.Addr) Action
-	// Offered counts a new session that was offered STARTTLS before the default
+	LastDecision(addr netip.Addr) Action
+	// Charge counts a new session that was offered STARTTLS before the default
 	// was asked, since it could not be found out who the client is.
-	Offered(addr netip.Addr)
+	Charge(addr netip.Addr)
 }
 
-// Offers remembers clients that were offered STARTTLS because something was not
+// FailOpenLog remembers clients that were offered STARTTLS because something was not
 // known, for those who report on their sessions when it is.
-type Offers interface {
-	// Note takes down a new session: whether it was such an offer.
-	Note(addr netip.Addr, unsure bool)
-	// Noted says whether the client's last session was one.
-	Noted(addr netip.Addr) bool
+type FailOpenLog interface {
+	// Record takes down a new session: whether it was such an offer.
+	Record(addr netip.Addr, unsure bool)
+	// Recorded says whether the client's last session was one.
+	Recorded(addr netip.Addr) bool
 }
 
 // Policy is an ordered set of lists and what is done for everybody else. It
 // is not changed after its first Decide; a new one replaces it.
 type Policy struct {
-	Lists   []*List
-	Default Action  // Offer or Suppress
-	Shed    Default // if not nil, decides in place of Default
-	Mode    Mode
-	Names   Names         // nil: only what the mail server passes on
-	Guard   Guard         // nil: nothing is held back
-	Offers  Offers        // nil: everything is known at once
-	Wait    time.Duration // for what is not in memory, in all of a question
+	Lists    []*List
+	Default  Action  // Offer or Suppress
+	Limit    Limiter // if not nil, decides in place of Default
+	Mode     Mode
+	Names    NameVerifier  // nil: only what the mail server passes on
+	Guard    Guard         // nil: nothing is held back
+	FailOpen FailOpenLog   // nil: everything is known at once
+	Wait     time.Duration // for what is not in memory, in all of a question
 	// Settings is what belongs to the policy and decides nothing, such as how a
 	// decision is put into words. It is handed on with each decision, so that
 	// an answer is made from one state.
@@ -107,9 +107,9 @@ type Policy struct {
 // ctx allows nor than Wait, and not at all if ctx is done.
 //
 // The first enforcing list that holds c decides. An observing list that holds
-// c is noted and the walk goes on. An unloaded offer or require list ends the
-// walk with Offer, since it might have held c; an unloaded suppress list is
-// skipped, since the worst it can miss is a handshake; so is an unloaded
+// c is noted and the walk goes on. An unavailable offer or require list ends the
+// walk with Offer, since it might have held c; an unavailable suppress list is
+// skipped, since the worst it can miss is a handshake; so is an unavailable
 // observing list, which could have changed nothing.
 func (p *Policy) Decide(ctx context.Context, c Client) Decision { return p.decide(ctx, c, false) }
 
@@ -122,25 +122,25 @@ func (p *Policy) decide(ctx context.Context, c Client, review bool) Decision {
 	// What is in memory decides nearly always, and needs no clock and no timer.
 	// If it does not, what was missing is under way when we wait.
 	w := walk{policy: p, client: c}
-	v, decided := w.lists(noWait, p.Lists)
+	v, decided := w.decideByLists(noWait, p.Lists)
 	if w.pending && ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(ctx, p.Wait)
 		w = walk{policy: p, client: c}
-		v, decided = w.lists(ctx, p.Lists)
+		v, decided = w.decideByLists(ctx, p.Lists)
 		cancel()
 	}
 	switch {
 	case !decided:
-		v = w.theDefault(review)
-	case v.Reason == ReasonUnloaded && p.Shed != nil && !review && c.Addr.IsValid():
-		p.Shed.Offered(c.Addr)
+		v = w.decideByDefault(review)
+	case v.Reason == ReasonUnavailable && p.Limit != nil && !review && c.Addr.IsValid():
+		p.Limit.Charge(c.Addr)
 	}
-	if p.Offers != nil && c.Addr.IsValid() {
+	if p.FailOpen != nil && c.Addr.IsValid() {
 		switch {
 		case !review:
-			p.Offers.Note(c.Addr, w.unsure && v.Action == Offer)
-		case v.Action != Offer && p.Offers.Noted(c.Addr):
-			v = Verdict{Action: Offer, Reason: ReasonUnloaded}
+			p.FailOpen.Record(c.Addr, w.unsure && v.Action == Offer)
+		case v.Action != Offer && p.FailOpen.Recorded(c.Addr):
+			v = Verdict{Action: Offer, Reason: ReasonUnavailable}
 		}
 	}
 	d := Decision{Verdict: v, Observed: w.observed, Settings: p.Settings}
@@ -168,18 +168,18 @@ type walk struct {
 	observed []Verdict
 }
 
-// lists gives the verdict of the first of ls that decides, if one does.
-func (w *walk) lists(ctx context.Context, ls []*List) (v Verdict, decided bool) {
+// decideByLists gives the verdict of the first of ls that decides, if one does.
+func (w *walk) decideByLists(ctx context.Context, ls []*List) (v Verdict, decided bool) {
 	for i, l := range ls {
-		w.name(ctx, l)
+		w.verifyName(ctx, l)
 		found := l.Source.Lookup(ctx, w.client)
 		switch {
-		case found.Status == Absent, found.Status == Excepted:
+		case found.Status == NoMatch, found.Status == Exception:
 			continue
-		case found.Status == Held:
-			v = Verdict{Action: l.Action, Reason: ReasonListed, List: l, found: found, addr: w.client.Addr}
+		case found.Status == Matched:
+			v = Verdict{Action: l.Action, Reason: ReasonListed, List: l, match: found, addr: w.client.Addr}
 			if l.Mode == Enforce {
-				if v.HeldBack = l.Foreign && l.Action == Suppress && w.guarded(); !v.HeldBack {
+				if v.Overridden = l.External && l.Action == Suppress && w.isGuarded(); !v.Overridden {
 					return v, true
 				}
 			}
@@ -191,25 +191,25 @@ func (w *walk) lists(ctx context.Context, ls []*List) (v Verdict, decided bool) 
 		w.unsure = w.unsure || l.Mode == Enforce
 		if l.Action != Suppress && l.Mode == Enforce {
 			if found.Status == Pending {
-				w.ahead(ls[i+1:])
+				w.startRest(ls[i+1:])
 			}
-			return Verdict{Action: Offer, Reason: ReasonUnloaded, List: l}, true
+			return Verdict{Action: Offer, Reason: ReasonUnavailable, List: l}, true
 		}
 	}
 	return Verdict{}, false
 }
 
-// ahead walks on through the lists behind one that is pending, as if that did not
+// startRest walks on through the lists behind one that is pending, as if that did not
 // hold the client, so that what they do not know is under way beside it: one
 // after another, each would take up the wait of a session. It ends where that walk
 // would, so nobody is asked whose answer cannot matter, and decides nothing.
-func (w *walk) ahead(rest []*List) {
+func (w *walk) startRest(rest []*List) {
 	on := walk{policy: w.policy, client: w.client, named: w.named}
-	on.lists(noWait, rest)
+	on.decideByLists(noWait, rest)
 }
 
-// name finds out the client's name, once, for the first list that wants it.
-func (w *walk) name(ctx context.Context, l *List) {
+// verifyName finds out the client's name, once, for the first list that wants it.
+func (w *walk) verifyName(ctx context.Context, l *List) {
 	if w.policy.Names == nil || w.named || w.client.Name != "" || !w.client.Addr.IsValid() {
 		return
 	}
@@ -217,44 +217,44 @@ func (w *walk) name(ctx context.Context, l *List) {
 		w.named = true
 		name, status := w.policy.Names.Verify(ctx, w.client.Addr)
 		switch status {
-		case Held:
+		case Matched:
 			w.client.Name = name
-		case Pending, Unloaded:
+		case Pending, Unavailable:
 			w.client.NameStatus = status
 		}
 	}
 }
 
-func (w *walk) guarded() bool { return w.policy.Guard != nil && w.policy.Guard.Holds() }
+func (w *walk) isGuarded() bool { return w.policy.Guard != nil && w.policy.Guard.Active() }
 
-// theDefault decides if no list does.
-func (w *walk) theDefault(review bool) Verdict {
+// decideByDefault decides if no list does.
+func (w *walk) decideByDefault(review bool) Verdict {
 	p, addr := w.policy, w.client.Addr
 	v := Verdict{Action: p.Default, Reason: ReasonDefault}
 	switch {
-	case p.Shed == nil && p.Default == Offer:
+	case p.Limit == nil && p.Default == Offer:
 		return v
 	case !addr.IsValid():
 		return Verdict{Action: Offer, Reason: ReasonNoAddress}
-	case w.guarded():
-		if p.Shed != nil {
-			if v = w.shed(review); v.Action == Offer {
+	case w.isGuarded():
+		if p.Limit != nil {
+			if v = w.limit(review); v.Action == Offer {
 				return v
 			}
 		}
-		v.HeldBack = true
+		v.Overridden = true
 		w.observed = append(w.observed, v)
 		return Verdict{Action: Offer, Reason: ReasonGuard}
-	case p.Shed == nil:
+	case p.Limit == nil:
 		return v
 	}
-	return w.shed(review)
+	return w.limit(review)
 }
 
-func (w *walk) shed(review bool) Verdict {
-	ask := w.policy.Shed.Ask
+func (w *walk) limit(review bool) Verdict {
+	ask := w.policy.Limit.Decide
 	if review {
-		ask = w.policy.Shed.Told
+		ask = w.policy.Limit.LastDecision
 	}
-	return Verdict{Action: ask(w.client.Addr), Reason: ReasonShed}
+	return Verdict{Action: ask(w.client.Addr), Reason: ReasonLimit}
 }

@@ -9,7 +9,7 @@ import (
 // fixed is a source that says one thing of everybody.
 type fixed Status
 
-func (f fixed) Lookup(context.Context, Client) Found { return Found{Status: Status(f), ID: 7, By: f} }
+func (f fixed) Lookup(context.Context, Client) Match { return Match{Status: Status(f), ID: 7, By: f} }
 
 func (f fixed) Entry(id int32, _ netip.Addr) Entry { return Entry{Text: "entry", Line: int(id)} }
 
@@ -34,17 +34,17 @@ func TestDecide(t *testing.T) {
 		{name: "no lists", client: known, by: -1, reason: ReasonDefault},
 		{name: "default suppress", def: Suppress, client: known, action: Suppress, reason: ReasonDefault, by: -1},
 		{name: "default is about addresses", def: Suppress, client: Client{HELO: "x"}, reason: ReasonNoAddress, by: -1},
-		{name: "a list needs no address", lists: []l{{Suppress, Enforce, Held}}, client: Client{HELO: "x"}, action: Suppress, reason: ReasonListed},
-		{name: "the first that holds decides", lists: []l{{Offer, Enforce, Absent}, {Suppress, Enforce, Held}, {Offer, Enforce, Held}}, client: known, action: Suppress, reason: ReasonListed, by: 1},
-		{name: "require", lists: []l{{Require, Enforce, Held}}, client: known, action: Require, reason: ReasonListed},
-		{name: "unloaded offer ends the walk", lists: []l{{Offer, Enforce, Unloaded}, {Suppress, Enforce, Held}}, def: Suppress, client: known, reason: ReasonUnloaded},
-		{name: "unloaded require ends the walk", lists: []l{{Require, Enforce, Unloaded}}, def: Suppress, client: known, reason: ReasonUnloaded},
-		{name: "unloaded suppress is skipped", lists: []l{{Suppress, Enforce, Unloaded}, {Suppress, Enforce, Held}}, client: known, action: Suppress, reason: ReasonListed, by: 1},
-		{name: "unloaded observing offer is skipped", lists: []l{{Offer, Observe, Unloaded}, {Suppress, Enforce, Held}}, client: known, action: Suppress, reason: ReasonListed, by: 1},
-		{name: "observing lists note and go on", lists: []l{{Suppress, Observe, Held}, {Offer, Observe, Held}, {Suppress, Enforce, Held}}, client: known, action: Suppress, reason: ReasonListed, by: 2, observed: []Action{Suppress, Offer}},
-		{name: "all observes", lists: []l{{Suppress, Enforce, Held}}, mode: Observe, client: known, reason: ReasonObserve, by: -1, observed: []Action{Suppress}},
+		{name: "a list needs no address", lists: []l{{Suppress, Enforce, Matched}}, client: Client{HELO: "x"}, action: Suppress, reason: ReasonListed},
+		{name: "the first that holds decides", lists: []l{{Offer, Enforce, NoMatch}, {Suppress, Enforce, Matched}, {Offer, Enforce, Matched}}, client: known, action: Suppress, reason: ReasonListed, by: 1},
+		{name: "require", lists: []l{{Require, Enforce, Matched}}, client: known, action: Require, reason: ReasonListed},
+		{name: "unavailable offer ends the walk", lists: []l{{Offer, Enforce, Unavailable}, {Suppress, Enforce, Matched}}, def: Suppress, client: known, reason: ReasonUnavailable},
+		{name: "unavailable require ends the walk", lists: []l{{Require, Enforce, Unavailable}}, def: Suppress, client: known, reason: ReasonUnavailable},
+		{name: "unavailable suppress is skipped", lists: []l{{Suppress, Enforce, Unavailable}, {Suppress, Enforce, Matched}}, client: known, action: Suppress, reason: ReasonListed, by: 1},
+		{name: "unavailable observing offer is skipped", lists: []l{{Offer, Observe, Unavailable}, {Suppress, Enforce, Matched}}, client: known, action: Suppress, reason: ReasonListed, by: 1},
+		{name: "observing lists note and go on", lists: []l{{Suppress, Observe, Matched}, {Offer, Observe, Matched}, {Suppress, Enforce, Matched}}, client: known, action: Suppress, reason: ReasonListed, by: 2, observed: []Action{Suppress, Offer}},
+		{name: "all observes", lists: []l{{Suppress, Enforce, Matched}}, mode: Observe, client: known, reason: ReasonObserve, by: -1, observed: []Action{Suppress}},
 		{name: "all observes, default", def: Suppress, mode: Observe, client: known, reason: ReasonObserve, by: -1, observed: []Action{Suppress}},
-		{name: "all observes an offer", lists: []l{{Offer, Enforce, Held}}, mode: Observe, client: known, reason: ReasonListed},
+		{name: "all observes an offer", lists: []l{{Offer, Enforce, Matched}}, mode: Observe, client: known, reason: ReasonListed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := &Policy{Default: tc.def, Mode: tc.mode}

@@ -43,19 +43,19 @@ func (s *slow) status(ctx context.Context) Status {
 	}
 }
 
-func (s *slow) Lookup(ctx context.Context, c Client) Found {
+func (s *slow) Lookup(ctx context.Context, c Client) Match {
 	s.saw = c
-	return Found{Status: s.status(ctx), By: fixed(Held), ID: 7}
+	return Match{Status: s.status(ctx), By: fixed(Matched), ID: 7}
 }
 
 func (s *slow) Verify(ctx context.Context, _ netip.Addr) (string, Status) {
 	return "mail.example", s.status(ctx)
 }
 
-func (s *slow) Holds() bool            { return s.then == Held }
-func (s *slow) Ask(netip.Addr) Action  { s.asked++; return Suppress }
-func (s *slow) Told(netip.Addr) Action { return Suppress }
-func (s *slow) Offered(netip.Addr)     { s.offered++ }
+func (s *slow) Active() bool                   { return s.then == Matched }
+func (s *slow) Decide(netip.Addr) Action       { s.asked++; return Suppress }
+func (s *slow) LastDecision(netip.Addr) Action { return Suppress }
+func (s *slow) Charge(netip.Addr)              { s.offered++ }
 
 var someone = Client{Addr: netip.MustParseAddr("192.0.2.1")}
 
@@ -69,19 +69,19 @@ func TestWait(t *testing.T) {
 		reason Reason
 		took   time.Duration
 	}{
-		{name: "known at once", lists: []*List{{Action: Suppress, Source: &slow{then: Held}}}, action: Suppress, reason: ReasonListed},
-		{name: "known in time", lists: []*List{{Action: Suppress, Source: &slow{after: wait / 3, then: Held}}}, action: Suppress, reason: ReasonListed, took: wait / 3},
-		{name: "not known in time", lists: []*List{{Action: Suppress, Source: &slow{after: 2 * wait, then: Held}}}, reason: ReasonDefault, took: wait},
-		{name: "an offer list not known in time", lists: []*List{{Action: Offer, Source: &slow{after: 2 * wait, then: Absent}}}, def: Suppress, reason: ReasonUnloaded, took: wait},
-		{name: "an offer list known in time", lists: []*List{{Action: Offer, Source: &slow{after: wait / 2, then: Absent}}}, def: Suppress, action: Suppress, reason: ReasonDefault, took: wait / 2},
-		{name: "two at a time", lists: []*List{{Action: Suppress, Source: &slow{after: wait / 2, then: Absent}}, {Action: Suppress, Source: &slow{after: wait / 2, then: Held}}},
+		{name: "known at once", lists: []*List{{Action: Suppress, Source: &slow{then: Matched}}}, action: Suppress, reason: ReasonListed},
+		{name: "known in time", lists: []*List{{Action: Suppress, Source: &slow{after: wait / 3, then: Matched}}}, action: Suppress, reason: ReasonListed, took: wait / 3},
+		{name: "not known in time", lists: []*List{{Action: Suppress, Source: &slow{after: 2 * wait, then: Matched}}}, reason: ReasonDefault, took: wait},
+		{name: "an offer list not known in time", lists: []*List{{Action: Offer, Source: &slow{after: 2 * wait, then: NoMatch}}}, def: Suppress, reason: ReasonUnavailable, took: wait},
+		{name: "an offer list known in time", lists: []*List{{Action: Offer, Source: &slow{after: wait / 2, then: NoMatch}}}, def: Suppress, action: Suppress, reason: ReasonDefault, took: wait / 2},
+		{name: "two at a time", lists: []*List{{Action: Suppress, Source: &slow{after: wait / 2, then: NoMatch}}, {Action: Suppress, Source: &slow{after: wait / 2, then: Matched}}},
 			action: Suppress, reason: ReasonListed, took: wait / 2},
-		{name: "three offer lists at a time", lists: []*List{{Action: Offer, Source: &slow{after: wait / 2, then: Absent}}, {Action: Require, Source: &slow{after: wait / 2, then: Excepted}},
-			{Action: Offer, Source: &slow{after: wait / 2, then: Absent}}}, def: Suppress, action: Suppress, reason: ReasonDefault, took: wait / 2},
-		{name: "one wait for all", lists: []*List{{Action: Suppress, Source: &slow{after: 2 * wait}}, {Action: Suppress, Source: &slow{after: 2 * wait, then: Held}}},
+		{name: "three offer lists at a time", lists: []*List{{Action: Offer, Source: &slow{after: wait / 2, then: NoMatch}}, {Action: Require, Source: &slow{after: wait / 2, then: Exception}},
+			{Action: Offer, Source: &slow{after: wait / 2, then: NoMatch}}}, def: Suppress, action: Suppress, reason: ReasonDefault, took: wait / 2},
+		{name: "one wait for all", lists: []*List{{Action: Suppress, Source: &slow{after: 2 * wait}}, {Action: Suppress, Source: &slow{after: 2 * wait, then: Matched}}},
 			reason: ReasonDefault, took: wait},
-		{name: "nobody waits for what cannot matter", lists: []*List{{Action: Suppress, Source: fixed(Held)}, {Action: Offer, Source: &slow{after: wait}}}, action: Suppress, reason: ReasonListed},
-		{name: "unloaded is not worth a wait", lists: []*List{{Action: Suppress, Source: fixed(Unloaded)}}, reason: ReasonDefault},
+		{name: "nobody waits for what cannot matter", lists: []*List{{Action: Suppress, Source: fixed(Matched)}, {Action: Offer, Source: &slow{after: wait}}}, action: Suppress, reason: ReasonListed},
+		{name: "unavailable is not worth a wait", lists: []*List{{Action: Suppress, Source: fixed(Unavailable)}}, reason: ReasonDefault},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -100,9 +100,9 @@ func TestWait(t *testing.T) {
 func TestNoWait(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	src := &slow{after: time.Hour, then: Held}
+	src := &slow{after: time.Hour, then: Matched}
 	p := &Policy{Lists: []*List{{Action: Offer, Source: src}}, Default: Suppress, Wait: time.Hour}
-	if d := p.Decide(ctx, someone); d.Reason != ReasonUnloaded || src.asked != 1 {
+	if d := p.Decide(ctx, someone); d.Reason != ReasonUnavailable || src.asked != 1 {
 		t.Errorf("%s by %s, asked %d times", d.Action, d.Reason, src.asked)
 	}
 }
@@ -116,24 +116,24 @@ func TestAhead(t *testing.T) {
 		ahead *List // between a list that is pending and one that may be asked
 		asked bool
 	}{
-		{name: "does not hold", ahead: &List{Action: Offer, Source: fixed(Absent)}, asked: true},
-		{name: "has a hole", ahead: &List{Action: Suppress, Source: fixed(Excepted)}, asked: true},
-		{name: "holds", ahead: &List{Action: Suppress, Source: fixed(Held)}},
-		{name: "holds, and observes", ahead: &List{Action: Suppress, Mode: Observe, Source: fixed(Held)}, asked: true},
-		{name: "holds, and is held back", ahead: &List{Action: Suppress, Foreign: true, Source: fixed(Held)}, asked: true},
-		{name: "is unloaded and offers", ahead: &List{Action: Offer, Source: fixed(Unloaded)}},
-		{name: "is unloaded and suppresses", ahead: &List{Action: Suppress, Source: fixed(Unloaded)}, asked: true},
+		{name: "does not hold", ahead: &List{Action: Offer, Source: fixed(NoMatch)}, asked: true},
+		{name: "has a hole", ahead: &List{Action: Suppress, Source: fixed(Exception)}, asked: true},
+		{name: "holds", ahead: &List{Action: Suppress, Source: fixed(Matched)}},
+		{name: "holds, and observes", ahead: &List{Action: Suppress, Mode: Observe, Source: fixed(Matched)}, asked: true},
+		{name: "holds, and is held back", ahead: &List{Action: Suppress, External: true, Source: fixed(Matched)}, asked: true},
+		{name: "is unavailable and offers", ahead: &List{Action: Offer, Source: fixed(Unavailable)}},
+		{name: "is unavailable and suppresses", ahead: &List{Action: Suppress, Source: fixed(Unavailable)}, asked: true},
 		{name: "is pending, too", ahead: &List{Action: Offer, Source: &slow{after: later}}, asked: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				first := &List{Action: Offer, Source: &slow{after: later}}
-				last := &slow{after: later, then: Held}
-				p := &Policy{Lists: []*List{first, tc.ahead, {Action: Suppress, Source: last}}, Default: Suppress, Guard: &slow{then: Held}}
+				last := &slow{after: later, then: Matched}
+				p := &Policy{Lists: []*List{first, tc.ahead, {Action: Suppress, Source: last}}, Default: Suppress, Guard: &slow{then: Matched}}
 				ctx, cancel := context.WithCancel(t.Context())
 				cancel()
 				d := p.Decide(ctx, someone)
-				if d.Action != Offer || d.Reason != ReasonUnloaded || d.List != first || len(d.Observed) != 0 {
+				if d.Action != Offer || d.Reason != ReasonUnavailable || d.List != first || len(d.Observed) != 0 {
 					t.Errorf("%s by %s, observed %v", d.Action, d.Reason, d.Observed)
 				}
 				if (last.asked > 0) != tc.asked || last.asked > 1 {
@@ -151,8 +151,8 @@ func TestAhead(t *testing.T) {
 func TestNameAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const wait = 300 * time.Millisecond
-		names := &slow{after: wait / 2, then: Held}
-		byName := &slow{names: true, then: Held}
+		names := &slow{after: wait / 2, then: Matched}
+		byName := &slow{names: true, then: Matched}
 		p := &Policy{Lists: []*List{{Action: Offer, Source: &slow{after: wait / 2}}, {Action: Suppress, Source: byName}}, Names: names, Wait: wait}
 		start := time.Now()
 		d := p.Decide(t.Context(), someone)
@@ -172,11 +172,11 @@ func TestNames(t *testing.T) {
 		status Status
 		asked  int
 	}{
-		{name: "found out", wants: true, verify: Held, saw: "mail.example", asked: 1},
-		{name: "nobody wants it", verify: Held},
-		{name: "given", wants: true, given: "given.example", verify: Held, saw: "given.example"},
-		{name: "has none", wants: true, verify: Absent, asked: 1},
-		{name: "cannot be found out", wants: true, verify: Unloaded, status: Unloaded, asked: 1},
+		{name: "found out", wants: true, verify: Matched, saw: "mail.example", asked: 1},
+		{name: "nobody wants it", verify: Matched},
+		{name: "given", wants: true, given: "given.example", verify: Matched, saw: "given.example"},
+		{name: "has none", wants: true, verify: NoMatch, asked: 1},
+		{name: "cannot be found out", wants: true, verify: Unavailable, status: Unavailable, asked: 1},
 	} {
 		names, first, second := &slow{then: tc.verify}, &slow{names: tc.wants}, &slow{names: tc.wants}
 		p := &Policy{Lists: []*List{{Source: first}, {Source: second}}, Names: names}
@@ -189,7 +189,7 @@ func TestNames(t *testing.T) {
 			}
 		}
 	}
-	names := &slow{then: Held}
+	names := &slow{then: Matched}
 	p := &Policy{Lists: []*List{{Source: &slow{names: true}}}, Names: names}
 	if p.Decide(t.Context(), Client{HELO: "x"}); names.asked != 0 {
 		t.Error("asked for the name of no address")
@@ -198,15 +198,15 @@ func TestNames(t *testing.T) {
 
 // While a promise stands, only what the operator wrote suppresses.
 func TestGuard(t *testing.T) {
-	own := &List{Name: "own", Action: Suppress, Source: fixed(Held)}
-	foreign := &List{Name: "foreign", Action: Suppress, Source: fixed(Held), Foreign: true}
-	allow := &List{Name: "allow", Action: Offer, Source: fixed(Held), Foreign: true}
-	require := &List{Name: "require", Action: Require, Source: fixed(Held), Foreign: true}
+	own := &List{Name: "own", Action: Suppress, Source: fixed(Matched)}
+	foreign := &List{Name: "foreign", Action: Suppress, Source: fixed(Matched), External: true}
+	allow := &List{Name: "allow", Action: Offer, Source: fixed(Matched), External: true}
+	require := &List{Name: "require", Action: Require, Source: fixed(Matched), External: true}
 	for _, tc := range []struct {
 		name       string
 		lists      []*List
 		def        Action
-		shed       Default
+		shed       Limiter
 		free, held Action // without and with a promise
 		reason     Reason // with a promise
 		back       string // the list that is held back; "default" for none
@@ -215,19 +215,19 @@ func TestGuard(t *testing.T) {
 		{name: "another's", lists: []*List{foreign}, free: Suppress, reason: ReasonDefault, back: "foreign"},
 		{name: "another's, and the operator's own behind it", lists: []*List{foreign, own}, free: Suppress, held: Suppress, reason: ReasonListed, back: "foreign"},
 		{name: "default", def: Suppress, free: Suppress, reason: ReasonGuard, back: "default"},
-		{name: "shed", shed: &slow{}, free: Suppress, reason: ReasonGuard, back: "default"},
+		{name: "limit", shed: &slow{}, free: Suppress, reason: ReasonGuard, back: "default"},
 		{name: "another's allow list", lists: []*List{allow}, def: Suppress, reason: ReasonListed},
 		{name: "another's require list", lists: []*List{require}, free: Require, held: Require, reason: ReasonListed},
 	} {
-		p := &Policy{Lists: tc.lists, Default: tc.def, Shed: tc.shed}
+		p := &Policy{Lists: tc.lists, Default: tc.def, Limit: tc.shed}
 		if d := p.Decide(t.Context(), someone); d.Action != tc.free || len(d.Observed) != 0 {
 			t.Errorf("%s, without a guard: %s", tc.name, d.Action)
 		}
-		p.Guard = &slow{then: Absent}
+		p.Guard = &slow{then: NoMatch}
 		if d := p.Decide(t.Context(), someone); d.Action != tc.free || len(d.Observed) != 0 {
 			t.Errorf("%s, without a promise: %s", tc.name, d.Action)
 		}
-		p.Guard = &slow{then: Held}
+		p.Guard = &slow{then: Matched}
 		d := p.Decide(t.Context(), someone)
 		if d.Action != tc.held || d.Reason != tc.reason {
 			t.Errorf("%s, with a promise: %s by %s", tc.name, d.Action, d.Reason)
@@ -237,7 +237,7 @@ func TestGuard(t *testing.T) {
 			if back = v.ListName(); back == "" {
 				back = "default"
 			}
-			if !v.HeldBack || v.Action != Suppress {
+			if !v.Overridden || v.Action != Suppress {
 				t.Errorf("%s: %+v is observed", tc.name, v)
 			}
 		}
@@ -249,17 +249,17 @@ func TestGuard(t *testing.T) {
 
 func TestShed(t *testing.T) {
 	shed := &slow{}
-	p := &Policy{Shed: shed}
-	if d := p.Decide(t.Context(), someone); d.Action != Suppress || d.Reason != ReasonShed || shed.asked != 1 {
+	p := &Policy{Limit: shed}
+	if d := p.Decide(t.Context(), someone); d.Action != Suppress || d.Reason != ReasonLimit || shed.asked != 1 {
 		t.Errorf("%s by %s, asked %d times", d.Action, d.Reason, shed.asked)
 	}
-	if d := p.Review(t.Context(), someone); d.Action != Suppress || d.Reason != ReasonShed || shed.asked != 1 {
+	if d := p.Review(t.Context(), someone); d.Action != Suppress || d.Reason != ReasonLimit || shed.asked != 1 {
 		t.Errorf("in review: %s by %s, asked %d times", d.Action, d.Reason, shed.asked)
 	}
 	if d := p.Decide(t.Context(), Client{HELO: "x"}); d.Action != Offer || d.Reason != ReasonNoAddress {
 		t.Errorf("without an address: %s by %s", d.Action, d.Reason)
 	}
-	p.Lists = []*List{{Action: Offer, Source: &slow{after: time.Minute, then: Held}}}
+	p.Lists = []*List{{Action: Offer, Source: &slow{after: time.Minute, then: Matched}}}
 	p.Lists[0].Source.(*slow).started = time.Now()
 	if p.Decide(t.Context(), someone); shed.asked != 1 {
 		t.Error("asked about a client that a list may hold")
@@ -269,9 +269,9 @@ func TestShed(t *testing.T) {
 // An offer for want of knowledge counts against those that the default makes, once a session.
 func TestOffersThatTheDefaultDoesNotMake(t *testing.T) {
 	shed := &slow{}
-	p := &Policy{Shed: shed, Lists: []*List{{Name: "allow", Action: Offer, Source: fixed(Unloaded)}}}
+	p := &Policy{Limit: shed, Lists: []*List{{Name: "allow", Action: Offer, Source: fixed(Unavailable)}}}
 	for range 2 {
-		if d := p.Decide(t.Context(), someone); d.Action != Offer || d.Reason != ReasonUnloaded {
+		if d := p.Decide(t.Context(), someone); d.Action != Offer || d.Reason != ReasonUnavailable {
 			t.Fatal(d.Action, d.Reason)
 		}
 	}

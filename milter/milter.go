@@ -30,8 +30,8 @@ type Decider interface {
 	Decide(ctx context.Context, c lists.Client) lists.Decision
 }
 
-// Config is what may change while the milter serves.
-type Config struct {
+// Options is what may change while the milter serves.
+type Options struct {
 	// RequireReply is the SMTP reply to MAIL without TLS from a client that
 	// must use it, such as "450 4.7.0 TLS required".
 	RequireReply string
@@ -42,9 +42,9 @@ type Config struct {
 // Server serves milter connections.
 type Server struct {
 	Decider Decider
-	// Config gives the settings for a decision; for the zero Decision the
+	// Options gives the settings for a decision; for the zero Decision the
 	// present ones. AddHeader is that of the begin of the connection.
-	Config func(d lists.Decision) Config
+	Options func(d lists.Decision) Options
 	// Outcome is called for every outcome but an ordinary offer, once in an SMTP
 	// session.
 	Outcome func(o lists.Outcome, c lists.Client, d lists.Decision)
@@ -85,7 +85,7 @@ const maxVersion = 6
 // Serve answers on one connection until it ends. conn is closed then.
 func (s *Server) Serve(ctx context.Context, conn net.Conn) {
 	f := &frames{Conn: conn, fault: s.Fault}
-	sess := &session{server: s, ctx: ctx, frames: f, cfg: s.Config(lists.Decision{})}
+	sess := &session{server: s, ctx: ctx, frames: f, cfg: s.Options(lists.Decision{})}
 	if err := sess.negotiate(); err != nil {
 		conn.Close()
 		return
@@ -128,7 +128,7 @@ type session struct {
 	server *Server
 	ctx    context.Context
 	frames *frames
-	cfg    Config
+	cfg    Options
 	listed bool // the mail server takes a list of macros
 
 	known    facts
@@ -175,7 +175,7 @@ const maxName = 255
 // nameOf is a name to keep. One that is too long loses its begin, since lists
 // have names below others.
 func nameOf(s string) string {
-	s = lists.NormalName(s)
+	s = lists.NormalizeName(s)
 	return strings.Clone(s[max(0, len(s)-maxName):])
 }
 
@@ -208,7 +208,7 @@ func (s *session) MailFrom(_ string, m *milter.Modifier) (milter.Response, error
 	s.known.note(m)
 	s.own = 0
 	if s.outcome(true) == lists.OutcomeRequireUnmet {
-		return reply(s.server.Config(s.atEHLO).RequireReply), nil
+		return reply(s.server.Options(s.atEHLO).RequireReply), nil
 	}
 	return milter.RespContinue, nil
 }
@@ -255,7 +255,7 @@ func (s *session) outcome(mail bool) lists.Outcome {
 	if mail && full.Action == lists.Require && !sure {
 		s.server.Fault(FaultMacros)
 	}
-	o := lists.OutcomeOf(lists.Session{
+	o := lists.JudgeSession(lists.Session{
 		AtEHLO: s.atEHLO.Action, Full: full.Action, Mail: mail && sure, Encrypted: s.known.encrypted,
 		Submission: s.known.submission || s.known.login, Login: s.known.login,
 	})

@@ -49,10 +49,10 @@ type record struct {
 	faults   []string
 }
 
-func (r *record) server(cfg Config) *Server {
+func (r *record) server(cfg Options) *Server {
 	return &Server{
 		Decider: decide{},
-		Config:  func(lists.Decision) Config { return cfg },
+		Options: func(lists.Decision) Options { return cfg },
 		Outcome: func(o lists.Outcome, c lists.Client, _ lists.Decision) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -66,7 +66,7 @@ func (r *record) server(cfg Config) *Server {
 	}
 }
 
-var config = Config{RequireReply: "450 4.7.0 TLS required"}
+var config = Options{RequireReply: "450 4.7.0 TLS required"}
 
 // start serves one connection and gives a client session on it; end closes it
 // and waits for the server. offer is what this mail server can do.

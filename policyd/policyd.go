@@ -46,9 +46,9 @@ var NoWait = func() context.Context {
 // Backend is what a protocol is made with.
 type Backend struct {
 	Decider Decider
-	// Words gives the words for a decision; for the zero Decision the present
+	// Keywords gives the words for a decision; for the zero Decision the present
 	// ones. A reload of the config may change them.
-	Words func(d lists.Decision) *Words
+	Keywords func(d lists.Decision) *Keywords
 	// Fault notes something wrong in a request: one of the Fault constants,
 	// and what it was about, good until Fault returns. It must not block.
 	Fault func(reason string, about []byte)
@@ -75,9 +75,9 @@ type FrameError string
 
 func (e FrameError) Error() string { return "broken frame: " + string(e) }
 
-// Words are the values that Postfix reads as lists of EHLO keywords to
+// Keywords are the values that Postfix reads as lists of EHLO keywords to
 // discard, postconf(5) smtpd_discard_ehlo_keyword_address_maps.
-type Words struct {
+type Keywords struct {
 	// Suppress hides STARTTLS.
 	Suppress string
 	// Offer hides nothing that is not always hidden; it is empty if an
@@ -85,10 +85,10 @@ type Words struct {
 	Offer string
 }
 
-// NewWords makes the words for alwaysHide, the keywords of
+// NewKeywords makes the words for alwaysHide, the keywords of
 // smtpd_discard_ehlo_keywords, which an answer replaces and has to repeat.
-func NewWords(alwaysHide []string, explicitOffer bool) *Words {
-	w := &Words{Suppress: join(alwaysHide, "starttls")}
+func NewKeywords(alwaysHide []string, explicitOffer bool) *Keywords {
+	w := &Keywords{Suppress: join(alwaysHide, "starttls")}
 	if explicitOffer {
 		w.Offer = join(alwaysHide, "silent-discard")
 	}
@@ -106,9 +106,9 @@ func join(keywords []string, last string) string {
 	return strings.Join(out, ", ")
 }
 
-// ClientOf reads a key of the form ADDR or ADDR NAME, and gives what follows
+// ParseClientKey reads a key of the form ADDR or ADDR NAME, and gives what follows
 // the address. ok is false if there is no address.
-func ClientOf(key []byte) (c lists.Client, rest []byte, ok bool) {
+func ParseClientKey(key []byte) (c lists.Client, rest []byte, ok bool) {
 	for i, b := range key {
 		if b == ' ' {
 			key, rest = key[:i], key[i+1:]

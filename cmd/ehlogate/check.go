@@ -25,14 +25,14 @@ func newCheck(o *options) *cobra.Command {
 at once, each with its line, a caret and what to write instead. Warnings, which
 do not make it fail, tell of entries that are correct and yet hardly meant: those
 that stand twice, expired, are covered by a wider one, or stand in two lists; and
-of lists whose files are older than their stale_after. Lists by DNS are asked by
+of lists whose files are older than their expire_after. Lists by DNS are asked by
 "ehlogate doctor" and "ehlogate explain", not here.
 
 With arguments: reads only these files, as the validate step of a deployment
 tool does before it puts a file in place. A name that ends in .toml is a config
 and is checked with its lists; anything else is a list file. Which entries a
 list file may hold, and in which format, depends on its list: it is found by the
-file's name in the config, or is named with --list. min_entries and stale_after
+file's name in the config, or is named with --list. min_entries and expire_after
 are about all files of a list, where they lie in the end, and not looked at. The
 format of a file that is of no list is said by --format; see "ehlogate help
 lists" for what there is.
@@ -74,7 +74,7 @@ func grammar(format string) (listfile.Grammar, error) {
 	if format == "" || format == ownFormat {
 		return nil, nil
 	}
-	f, err := feed.Lookup(format)
+	f, err := feed.ParseFormat(format)
 	if err != nil {
 		return nil, fmt.Errorf("--format: %q is no format: write %q or one of %s", format, ownFormat, strings.Join(feed.Formats(), ", "))
 	}
@@ -110,7 +110,7 @@ func (c *checker) config(name string) {
 	}
 	for _, l := range cfg.Lists {
 		title := fmt.Sprintf("list %q", l.Name)
-		if l.ByDNS() {
+		if l.IsDNSList() {
 			fmt.Fprintf(c.out, "%s: fine, %s by DNS (not asked)\n", title, count(len(l.Zones.Zones), "zone", "zones"))
 			continue
 		}
@@ -137,22 +137,22 @@ func (c *checker) list(title, name string, spec listfile.Spec) {
 
 // age warns of a list that is too old to count.
 func (c *checker) age(list string, spec listfile.Spec) {
-	if spec.StaleAfter == 0 {
+	if spec.ExpireAfter == 0 {
 		return
 	}
 	s, err := listfile.New(spec, func() time.Time { return c.lint.Now }).Load()
-	if err != nil || !s.State().Stale {
+	if err != nil || !s.Status().Expired {
 		return // what is wrong was said before
 	}
 	name, oldest := "", c.lint.Now
-	for _, f := range s.State().Files {
+	for _, f := range s.Status().Files {
 		if st, err := os.Stat(f); err == nil && st.ModTime().Before(oldest) {
 			name, oldest = f, st.ModTime()
 		}
 	}
 	c.lint.Warnings.Add(listfile.Problem{
 		File: name,
-		Msg:  fmt.Sprintf("it is %s old, and stale_after is %s, so that list %q counts as not loaded", span(c.lint.Now.Sub(oldest)), span(spec.StaleAfter), list),
+		Msg:  fmt.Sprintf("it is %s old, and expire_after is %s, so that list %q counts as not loaded", span(c.lint.Now.Sub(oldest)), span(spec.ExpireAfter), list),
 		Hint: "see why it is not fetched any more; if there was nothing new to fetch, touch it each time",
 	})
 }
@@ -219,7 +219,7 @@ func (c *checker) files(o *options, names []string, list, format string) error {
 				specs[l.Name] = &listfile.Spec{Rules: l.Spec.Rules, Format: l.Spec.Format, MaxEntries: cfg.MaxEntries}
 				order = append(order, l.Name)
 			}
-			specs[l.Name].Patterns = append(specs[l.Name].Patterns, listfile.Literal(abs))
+			specs[l.Name].Patterns = append(specs[l.Name].Patterns, listfile.EscapeGlob(abs))
 		}
 	}
 	for _, name := range order {
@@ -239,7 +239,7 @@ func listsOf(cfg *config.Config, path, list string) (of []config.List, err error
 	for _, l := range cfg.Lists {
 		known = append(known, l.Name)
 		if l.Name == list {
-			if l.ByDNS() {
+			if l.IsDNSList() {
 				return nil, exitError{exitWrong, fmt.Errorf("list %q is one by DNS, and has no files", list)}
 			}
 			return []config.List{l}, nil

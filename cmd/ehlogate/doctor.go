@@ -106,7 +106,7 @@ Exit code 1 if there is a hazard, 0 otherwise.`,
 			if err != nil {
 				return exitError{exitWrong, err}
 			}
-			report.Join(doctor.Examine(cmd.Context(), host, doctor.GateOf(cfg), pf, x, s))
+			report.Join(doctor.Examine(cmd.Context(), host, doctor.DaemonFrom(cfg), pf, x, s))
 			return show(cmd.OutOrStdout(), &report, asJSON)
 		},
 	}

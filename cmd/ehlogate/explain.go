@@ -46,12 +46,12 @@ only, unless verify_names is set. So an answer may differ from a decision on
 			if err != nil {
 				return err
 			}
-			live := eng.Live()
+			live := eng.Snapshot()
 			if err := mayRemember(live.Config.Guard); err != nil {
 				return exitError{exitWrong, err}
 			}
-			defer eng.Ask(cmd.Context(), patience)()
-			r := explain.Ask(cmd.Context(), c, live.Policy, live.Words)
+			defer eng.RunOnce(cmd.Context(), patience)()
+			r := explain.NewReport(cmd.Context(), c, live.Policy, live.Keywords)
 			if live.Config.File == "" {
 				fmt.Fprintf(cmd.ErrOrStderr(), "no config file: these are the built-in defaults (%s does not exist; -c names another)\n", config.DefaultFile)
 			}
@@ -60,8 +60,8 @@ only, unless verify_names is set. So an answer may differ from a decision on
 			} else {
 				_, err = io.WriteString(cmd.OutOrStdout(), r.Text())
 			}
-			if live.Shed() != nil && r.Decision.Reason == lists.ReasonShed {
-				fmt.Fprintln(cmd.ErrOrStderr(), "default = \"shed\" depends on the load, which only the daemon knows: ask it, as --help shows")
+			if live.Limiter() != nil && r.Decision.Reason == lists.ReasonLimit {
+				fmt.Fprintln(cmd.ErrOrStderr(), "default = \"limit\" depends on the load, which only the daemon knows: ask it, as --help shows")
 			}
 			if err == nil && broken {
 				return exitError{code: exitWrong}

@@ -63,7 +63,7 @@ rules that have the sets must be loaded; root, or CAP_NET_ADMIN, is needed.
 A table that the policy cannot be put into is refused, with what is in the way,
 and what was exported before stays: a list that is not loaded, or whose pattern
 matches no file; entries about host or HELO names (--without-names leaves those
-out); lists by DNS and default = "shed" (--without-dns decides as the daemon does
+out); lists by DNS and default = "limit" (--without-dns decides as the daemon does
 while no list by DNS answers: if an allow list is one by DNS, every client that no
 earlier list holds is offered STARTTLS, except private and multicast addresses). A
 table does not learn of a promise that a domain makes later, so with [guard]

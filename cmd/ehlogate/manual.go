@@ -144,7 +144,7 @@ func commandsPage(root *cobra.Command) string {
 	p.heading("##", "FILES")
 	p.define(config.DefaultFile, "The config; see ehlogate.toml(5).")
 	p.define("/etc/ehlogate/lists/", "List files; see ehlogate.list(5). The config names them, so they may lie anywhere.")
-	p.define(config.HeldDir+"/", "Unix sockets that systemd holds for Postfix (ehlogate.socket): memcache, socketmap, policy, milter.")
+	p.define(config.InheritedDir+"/", "Unix sockets that systemd holds for Postfix (ehlogate.socket): memcache, socketmap, policy, milter.")
 	p.define("/usr/share/ehlogate/", "Config and lists as the package creates them, once, at its first installation.")
 	p.define("/usr/share/doc/ehlogate/examples/", "What to write into the configuration of Postfix, Sendmail and Exim.")
 	p.seeAlso("ehlogate.toml(5)", "ehlogate.list(5)", "postconf(5)", "memcache_table(5)", "socketmap_table(5)", "systemd.socket(5)")

@@ -29,7 +29,7 @@ FEEDS
 A list that others make, or another program keeps, is read as it is if the
 config names its format = "...". What such a file says is understood exactly or
 is an error with its place. With min_entries = N in the config a file that was
-cut short is refused; with stale_after = "3d" the list counts as not loaded when
+cut short is refused; with expire_after = "3d" the list counts as not loaded when
 its files are older than that.
 
 ` + formats()
@@ -37,7 +37,7 @@ its files are older than that.
 // formats lists the formats, in lines that fit.
 func formats() string {
 	var out []string
-	for line := range strings.Lines(feed.Describe()) {
+	for line := range strings.Lines(feed.FormatHelp()) {
 		name, help, _ := strings.Cut(line, " ")
 		out = append(out, "    "+name)
 		for help := strings.Fields(help); len(help) > 0; {

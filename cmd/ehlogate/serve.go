@@ -101,30 +101,30 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	}
 	eng := reload.New(cfg, o.load, clock, log)
 	metrics := httpapi.NewMetrics(eng)
-	watch := httpapi.NewWatch(metrics, log)
+	watch := httpapi.NewRecorder(metrics, log)
 	httpConn, stopHTTP := httpapi.ServeConn((&httpapi.API{Engine: eng, Metrics: metrics, Watch: watch, Missing: missing}).Handler(), log)
 	defer stopHTTP()
 
 	backend := func(name string, d policyd.Decider) policyd.Backend {
-		return policyd.Backend{Decider: d, Words: eng.Words, Fault: func(reason string, about []byte) { watch.Fault(name, reason, about) }}
+		return policyd.Backend{Decider: d, Keywords: eng.Keywords, Fault: func(reason string, about []byte) { watch.Fault(name, reason, about) }}
 	}
 	lookup := func(name string, make func(policyd.Backend) policyd.Protocol) func(context.Context, net.Conn) {
-		b := backend(name, watch.Decider(name, eng))
+		b := backend(name, watch.LoggedDecider(name, eng))
 		p := make(b)
 		return func(ctx context.Context, c net.Conn) { policyd.Serve(ctx, c, p, b.Fault) }
 	}
 	policy := &delegation.Server{
-		Backend: backend("policy", watch.Counted("policy", policyd.DeciderFunc(eng.Review))), // what it decides over is logged by its outcome
-		Actions: func(d lists.Decision) *delegation.Actions { return &eng.Of(d).Config.Policy },
+		Backend: backend("policy", watch.Instrumented("policy", policyd.DeciderFunc(eng.Review))), // what it decides over is logged by its outcome
+		Actions: func(d lists.Decision) *delegation.Actions { return &eng.SnapshotOf(d).Config.Policy },
 		Outcome: watch.Outcomes("policy"),
 	}
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(milterLog{log, watch}) // where go-milter tells of broken peers, and of panics
 	filter := &milter.Server{
-		Decider: watch.Counted("milter", policyd.DeciderFunc(eng.Review)),
-		Config: func(d lists.Decision) milter.Config {
-			c := eng.Of(d).Config
-			return milter.Config{RequireReply: c.RequireReply, AddHeader: c.Milter.AddHeader}
+		Decider: watch.Instrumented("milter", policyd.DeciderFunc(eng.Review)),
+		Options: func(d lists.Decision) milter.Options {
+			c := eng.SnapshotOf(d).Config
+			return milter.Options{RequireReply: c.RequireReply, AddHeader: c.Milter.AddHeader}
 		},
 		Outcome: watch.Outcomes("milter"),
 		Fault:   func(reason string) { watch.Fault("milter", reason, nil) },
@@ -145,7 +145,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	defer running.Wait()
 	defer cancel(nil) // before the wait
 	lookups := 0
-	if cfg.Asks() {
+	if cfg.UsesDNS() {
 		lookups = cfg.DNS.Cache.MaxLookups // each has a socket
 	}
 	conns := fitFiles(cfg.Listen.MaxConnections, len(sockets), lookups, log)
@@ -199,7 +199,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 }
 
 // status is what the service manager shows about the last reload.
-func status(eng *reload.Engine) string {
+func status(eng *reload.Manager) string {
 	if err := eng.ReloadError(); err != nil {
 		first, _, _ := strings.Cut(err.Error(), "\n")
 		return "STATUS=reload refused, the old config stays: " + first
@@ -233,7 +233,7 @@ func fitFiles(conns, sockets, lookups int, log *logrus.Logger) int {
 // caught, is a fault as with every other protocol.
 type milterLog struct {
 	log   *logrus.Logger
-	watch *httpapi.Watch
+	watch *httpapi.Recorder
 }
 
 func (w milterLog) Write(p []byte) (int, error) {

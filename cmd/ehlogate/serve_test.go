@@ -296,7 +296,7 @@ func TestStartWithBrokenList(t *testing.T) {
 		t.Errorf("healthz: %d %s", code, body)
 	}
 	if d.suppressed("192.0.2.1") {
-		t.Error("an unloaded list suppresses")
+		t.Error("an unavailable list suppresses")
 	}
 	d.write("deny.list", "192.0.2.1\n")
 	d.await("the repaired list", func() bool { return d.suppressed("192.0.2.1") })
@@ -329,7 +329,7 @@ func TestMilterPanicIsAFault(t *testing.T) {
 	lines := newLogWriter(&out)
 	log := newLogger(config.Defaults().Log, lines)
 	eng := reload.New(config.Defaults(), nil, clock, log)
-	w := milterLog{log, httpapi.NewWatch(httpapi.NewMetrics(eng), log)}
+	w := milterLog{log, httpapi.NewRecorder(httpapi.NewMetrics(eng), log)}
 	fmt.Fprintf(w, "Error reading milter command: %v\n", io.ErrUnexpectedEOF)
 	fmt.Fprintf(w, "panic handling command: %v\n%s", "boom", "stack")
 	lines.Close()

@@ -12,7 +12,7 @@ import (
 // snapshot loads config and lists as they are on disk, for commands that
 // answer without the daemon. What is wrong in a list is reported to stderr;
 // broken says so.
-func (o *options) snapshot(stderr io.Writer, clock func() time.Time) (eng *reload.Engine, broken bool, err error) {
+func (o *options) snapshot(stderr io.Writer, clock func() time.Time) (eng *reload.Manager, broken bool, err error) {
 	cfg, err := o.load()
 	if err != nil {
 		return nil, false, exitError{exitWrong, err}
@@ -20,7 +20,7 @@ func (o *options) snapshot(stderr io.Writer, clock func() time.Time) (eng *reloa
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
 	eng = reload.New(cfg, nil, clock, quiet)
-	errs := eng.Live().Unavailable()
+	errs := eng.Snapshot().Unavailable()
 	for _, err := range errs {
 		report(stderr, err)
 	}

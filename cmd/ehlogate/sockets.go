@@ -27,7 +27,7 @@ const unknown = "unknown"
 // opens what else [listen] names; defaults are not opened if there are held
 // ones. With held ones the rest is served even if an address cannot be opened:
 // missing tells of those.
-func openSockets(held []server.Held, l *config.Listen, log *logrus.Logger) (sockets []socket, missing []string, err error) {
+func openSockets(held []server.InheritedSocket, l *config.Listen, log *logrus.Logger) (sockets []socket, missing []string, err error) {
 	for _, h := range held {
 		s := socket{spokenOn(h, l), h}
 		sockets = append(sockets, s)
@@ -43,16 +43,16 @@ func openSockets(held []server.Held, l *config.Listen, log *logrus.Logger) (sock
 		return sockets, nil, nil
 	}
 	for _, protocol := range config.Protocols {
-		for _, addr := range l.Of(protocol) {
+		for _, addr := range l.Addresses(protocol) {
 			log := log.WithFields(logrus.Fields{"protocol": protocol, "addr": addr})
-			if i := slices.IndexFunc(held, func(h server.Held) bool { return h.At(addr) }); i >= 0 {
+			if i := slices.IndexFunc(held, func(h server.InheritedSocket) bool { return h.Matches(addr) }); i >= 0 {
 				if is := spokenOn(held[i], l); is != protocol {
 					log.Errorf("the unit of this socket says that %s is spoken there, [listen] says %s: the unit counts", is, protocol)
 					missing = append(missing, protocol+" on "+addr)
 				}
 				continue
 			}
-			ln, err := server.Open(addr, server.SocketOptions{Group: l.SocketGroup, Mode: l.SocketMode})
+			ln, err := server.Listen(addr, server.SocketOptions{Group: l.SocketGroup, Mode: l.SocketMode})
 			switch {
 			case err == nil:
 				s := socket{protocol, ln}
@@ -76,7 +76,7 @@ func openSockets(held []server.Held, l *config.Listen, log *logrus.Logger) (sock
 // hangUp closes each connection to held sockets, for a time: to be hung up on
 // is better than to wait, and one that waits has us started again at once,
 // until systemd closes the sockets (TriggerLimitBurst=, systemd.socket(5)).
-func hangUp(ctx context.Context, held []server.Held, long time.Duration) {
+func hangUp(ctx context.Context, held []server.InheritedSocket, long time.Duration) {
 	if len(held) == 0 {
 		return
 	}
@@ -110,19 +110,19 @@ func (s socket) warn(log *logrus.Logger) {
 
 // spokenOn tells the protocol of a held socket: its name says it, or its
 // address stands in [listen], or in the defaults, or its file is named so.
-func spokenOn(h server.Held, l *config.Listen) string {
+func spokenOn(h server.InheritedSocket, l *config.Listen) string {
 	if slices.Contains(config.Protocols, h.Name) {
 		return h.Name
 	}
 	for _, l := range []*config.Listen{l, &config.Defaults().Listen} {
 		for _, protocol := range config.Protocols {
-			if slices.ContainsFunc(l.Of(protocol), h.At) {
+			if slices.ContainsFunc(l.Addresses(protocol), h.Matches) {
 				return protocol
 			}
 		}
 	}
-	if slices.Contains(config.Protocols, h.File()) {
-		return h.File()
+	if slices.Contains(config.Protocols, h.BaseName()) {
+		return h.BaseName()
 	}
 	return unknown
 }

@@ -14,7 +14,7 @@ import (
 
 // warm is a source of zones that know n addresses, every fourth of which is
 // listed in the first zone.
-func warm(t testing.TB, n, zones int, byName bool) (*Source, []lists.Client) {
+func warm(t testing.TB, n, zones int, byName bool) (*List, []lists.Client) {
 	w := newBook()
 	var spec Spec
 	for i := range zones {
@@ -36,15 +36,15 @@ func warm(t testing.TB, n, zones int, byName bool) (*Source, []lists.Client) {
 	}
 	log, _ := newLog()
 	s := New(Defaults(), w, time.Now, log)
-	src := s.Source(spec)
+	src := s.List(spec)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); s.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
 	for i, c := range clients {
-		want := lists.Absent
+		want := lists.NoMatch
 		if i%4 == 0 {
-			want = lists.Held
+			want = lists.Matched
 		}
 		for start := time.Now(); src.Lookup(ctx, c).Status != want; {
 			if time.Since(start) > 10*time.Second {

@@ -24,28 +24,28 @@ func TestBound(t *testing.T) {
 		for i := range 1000 {
 			want := lists.Pending
 			if i >= 20 {
-				want = lists.Unloaded
+				want = lists.Unavailable
 			}
 			w.want(s, fmt.Sprintf("11.2.%d.%d", i/250, i%250), want)
 		}
 		for range 100 {
-			w.learn(s, "11.3.0.1", lists.Unloaded)
+			w.learn(s, "11.3.0.1", lists.Unavailable)
 		}
 		if took := time.Since(begin); took != 0 {
 			t.Errorf("it took %v", took)
 		}
-		st := w.State()
-		if st.InFlight != 20 || st.Refused != 1080 || st.Zones[0].Refused != 1080 {
+		st := w.Stats()
+		if st.InFlight != 20 || st.Rejected != 1080 || st.Zones[0].Rejected != 1080 {
 			t.Errorf("%+v", st)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		w.want(s, "11.2.0.0", lists.Absent)
+		w.want(s, "11.2.0.0", lists.NoMatch)
 		w.want(s, "11.2.3.200", lists.Pending)
 		time.Sleep(2 * time.Second)
-		w.want(s, "11.2.3.200", lists.Absent)
-		if w.most != 20 || w.State().InFlight != 0 {
-			t.Errorf("%d at once, %+v", w.most, w.State())
+		w.want(s, "11.2.3.200", lists.NoMatch)
+		if w.most != 20 || w.Stats().InFlight != 0 {
+			t.Errorf("%d at once, %+v", w.most, w.Stats())
 		}
 		w.log.has(t, "warning more than 20 questions are in flight (max_lookups), or nearly all by zone list.example: clients that are not in memory count as unknown")
 	})
@@ -62,11 +62,11 @@ func TestBoundIsShared(t *testing.T) {
 		for i := range 100 {
 			w.now(slow, at(fmt.Sprintf("11.2.0.%d", i)))
 		}
-		if st := w.State(); st.InFlight != 10 || st.Zones[1].InFlight != 10 {
+		if st := w.Stats(); st.InFlight != 10 || st.Zones[1].InFlight != 10 {
 			t.Errorf("%+v", st)
 		}
 		w.learn(other, listed, lists.Pending)
-		if st := w.State(); st.InFlight != 11 || st.Zones[0].InFlight != 1 {
+		if st := w.Stats(); st.InFlight != 11 || st.Zones[0].InFlight != 1 {
 			t.Errorf("%+v", st)
 		}
 	})
@@ -79,13 +79,13 @@ func TestPrefetchIsSpared(t *testing.T) {
 	bubble(t, cfg, func(w *world) {
 		s := w.good("list.example")
 		w.run()
-		w.learn(s, listed, lists.Held)
+		w.learn(s, listed, lists.Matched)
 		time.Sleep(9*time.Minute + 30*time.Second)
 		w.do(func() { w.delay = time.Second })
 		w.want(s, "11.2.0.1", lists.Pending)
 		w.want(s, "11.2.0.2", lists.Pending)
-		w.want(s, listed, lists.Held)
-		if st := w.State(); st.InFlight != 2 || st.Zones[0].Prefetched != 0 || st.Refused != 0 {
+		w.want(s, listed, lists.Matched)
+		if st := w.Stats(); st.InFlight != 2 || st.Zones[0].Prefetched != 0 || st.Rejected != 0 {
 			t.Errorf("%+v", st)
 		}
 	})
@@ -99,9 +99,9 @@ func TestEntriesAreBounded(t *testing.T) {
 			s := w.good("list.example")
 			w.run()
 			for i := range 3 * entries {
-				w.learn(s, fmt.Sprintf("11.%d.%d.%d", 2+i>>16, i>>8&255, i&255), lists.Absent)
+				w.learn(s, fmt.Sprintf("11.%d.%d.%d", 2+i>>16, i>>8&255, i&255), lists.NoMatch)
 			}
-			n := w.State().Entries
+			n := w.Stats().Entries
 			if n > entries || n < entries*9/10 {
 				t.Errorf("%d entries of %d", n, entries)
 			}
@@ -117,10 +117,10 @@ func TestHotEntriesStay(t *testing.T) {
 		w.ttl = time.Hour
 		s := w.good(bl)
 		w.run()
-		w.learn(s, listed, lists.Held)
+		w.learn(s, listed, lists.Matched)
 		for i := range 2000 {
-			w.learn(s, fmt.Sprintf("11.2.%d.%d", i>>8, i&255), lists.Absent)
-			w.want(s, listed, lists.Held)
+			w.learn(s, fmt.Sprintf("11.2.%d.%d", i>>8, i&255), lists.NoMatch)
+			w.want(s, listed, lists.Matched)
 		}
 		if n := w.count("1.1.1.11." + bl + " A"); n != 1 {
 			t.Errorf("asked %d times", n)
@@ -137,7 +137,7 @@ func TestFlightEnds(t *testing.T) {
 		w.want(s, listed, lists.Pending)
 		time.Sleep(flightTime)
 		synctest.Wait()
-		w.want(s, listed, lists.Unloaded)
+		w.want(s, listed, lists.Unavailable)
 		if st := w.zone("list.example"); st.InFlight != 0 || st.Failed["timeout"] != 1 {
 			t.Errorf("%+v", st)
 		}
@@ -157,24 +157,24 @@ func TestStop(t *testing.T) {
 		}
 		synctest.Wait()
 		w.stop()
-		if status, took := <-got, time.Since(begin); status != lists.Unloaded || took != 0 {
+		if status, took := <-got, time.Since(begin); status != lists.Unavailable || took != 0 {
 			t.Errorf("%s after %v", word(status), took)
 		}
 		st := w.zone("list.example")
-		if st.State != "trusted" || st.InFlight != 0 {
+		if st.State != "closed" || st.InFlight != 0 {
 			t.Errorf("%+v", st)
 		}
 		w.log.has(t)
 		w.mend()
 		w.run() // again
-		w.learn(s, listed, lists.Held)
+		w.learn(s, listed, lists.Matched)
 	})
 }
 
 // Run does not return before who was asked has.
 func TestStopWaits(t *testing.T) {
 	bubble(t, Defaults(), func(w *world) {
-		w.Service.asker = stubborn{w.book}
+		w.Client.asker = stubborn{w.book}
 		s := w.good(bl)
 		w.run()
 		w.want(s, listed, lists.Pending)
@@ -184,27 +184,27 @@ func TestStopWaits(t *testing.T) {
 		if took := time.Since(begin); took != time.Second {
 			t.Errorf("it took %v", took)
 		}
-		w.want(s, listed, lists.Held)
+		w.want(s, listed, lists.Matched)
 	})
 }
 
 // stubborn answers about clients after a second, whatever the context says.
 type stubborn struct{ *book }
 
-func (s stubborn) Ask(_ context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
+func (s stubborn) Query(_ context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
 	if strings.HasSuffix(name, ".11."+bl) {
 		time.Sleep(time.Second)
 	}
-	return s.book.Ask(context.Background(), name, qtype)
+	return s.book.Query(context.Background(), name, qtype)
 }
 
 // A config of nothing is one that works.
 func TestConfig(t *testing.T) {
-	for _, tc := range []struct{ given, want Config }{
+	for _, tc := range []struct{ given, want Options }{
 		{Defaults(), Defaults()},
-		{Config{}, Config{MaxLookups: 1000, CacheEntries: 100_000, MinTTL: time.Second, MaxTTL: time.Hour}},
-		{Config{MaxLookups: -1, CacheEntries: 7, MinTTL: time.Hour, MaxTTL: time.Minute, Stale: -1},
-			Config{MaxLookups: 1000, CacheEntries: 7, MinTTL: time.Hour, MaxTTL: time.Hour}},
+		{Options{}, Options{MaxLookups: 1000, CacheEntries: 100_000, MinTTL: time.Second, MaxTTL: time.Hour}},
+		{Options{MaxLookups: -1, CacheEntries: 7, MinTTL: time.Hour, MaxTTL: time.Minute, Stale: -1},
+			Options{MaxLookups: 1000, CacheEntries: 7, MinTTL: time.Hour, MaxTTL: time.Hour}},
 	} {
 		if got := tc.given.usable(); got != tc.want {
 			t.Errorf("%+v became %+v", tc.given, got)
@@ -218,8 +218,8 @@ func TestPanic(t *testing.T) {
 		s := w.good("list.example")
 		w.run()
 		w.do(func() { w.records["1.1.1.11.list.example A"] = []string{"no address"} }) // where the book panics
-		w.learn(s, listed, lists.Unloaded)
-		w.learn(s, unlisted, lists.Absent)
+		w.learn(s, listed, lists.Unavailable)
+		w.learn(s, unlisted, lists.NoMatch)
 		w.do(func() { w.records["2.0.0.127.bad.example A"] = []string{"no address"} })
 		w.one("bad.example")
 		synctest.Wait()
@@ -236,12 +236,12 @@ type lagging struct {
 	by   time.Duration
 }
 
-func (l *lagging) Ask(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
+func (l *lagging) Query(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
 	if strings.HasSuffix(name, l.zone) {
 		select {
 		case <-time.After(l.by):
 		case <-ctx.Done():
 		}
 	}
-	return l.book.Ask(ctx, name, qtype)
+	return l.book.Query(ctx, name, qtype)
 }

@@ -30,18 +30,18 @@ func TestBreaker(t *testing.T) {
 				s := w.good(bl)
 				w.run()
 				time.Sleep(2 * time.Minute)
-				w.learn(s, listed, lists.Held)
+				w.learn(s, listed, lists.Matched)
 				w.fail(bl, kind)
 				for i := range failures {
-					w.state("trusted", w.zone(bl).Error)
-					w.learn(s, fmt.Sprintf("11.2.0.%d", i), lists.Unloaded)
+					w.state("closed", w.zone(bl).Error)
+					w.learn(s, fmt.Sprintf("11.2.0.%d", i), lists.Unavailable)
 				}
 				w.state("open", "5 questions in a row failed, the last with "+kind.String()+" from 127.0.0.1:53")
 				w.log.has(t, "warning zone list.example is not asked until it passes a test: 5 questions in a row failed, the last with "+
 					kind.String()+" from 127.0.0.1:53; answers from before are used for up to 24h0m0s, clients without one count as unknown")
-				asked, tests := w.zone(bl).Asked, w.zone(bl).Tests
-				w.want(s, "11.2.1.1", lists.Unloaded)
-				w.want(s, listed, lists.Held)
+				asked, tests := w.zone(bl).Queries, w.zone(bl).Tests
+				w.want(s, "11.2.1.1", lists.Unavailable)
+				w.want(s, listed, lists.Matched)
 				var pauses []time.Duration
 				last := time.Now()
 				for time.Since(last) < time.Minute && len(pauses) < 12 {
@@ -59,14 +59,14 @@ func TestBreaker(t *testing.T) {
 						break
 					}
 				}
-				if len(pauses) != 12 || w.zone(bl).Asked != asked {
-					t.Errorf("%d tests, %d questions about clients", len(pauses), w.zone(bl).Asked-asked)
+				if len(pauses) != 12 || w.zone(bl).Queries != asked {
+					t.Errorf("%d tests, %d questions about clients", len(pauses), w.zone(bl).Queries-asked)
 				}
 				time.Sleep(time.Hour)
 				w.mend()
 				time.Sleep(33 * time.Second)
-				w.state("trusted", "")
-				w.learn(s, "11.2.1.1", lists.Absent)
+				w.state("closed", "")
+				w.learn(s, "11.2.1.1", lists.NoMatch)
 				if got := w.log.get(); len(got) != 1 || !strings.HasPrefix(got[0], "info zone list.example is asked again, after ") {
 					t.Errorf("logged %q", got)
 				}
@@ -86,13 +86,13 @@ func TestBreakerCountsInARow(t *testing.T) {
 		for i := range 50 {
 			w.mend()
 			if i%failures == 0 {
-				w.learn(s, fmt.Sprintf("11.3.0.%d", i), lists.Absent)
+				w.learn(s, fmt.Sprintf("11.3.0.%d", i), lists.NoMatch)
 			} else {
 				w.fail(bl, dnsclient.Timeout)
-				w.learn(s, fmt.Sprintf("11.3.0.%d", i), lists.Unloaded)
+				w.learn(s, fmt.Sprintf("11.3.0.%d", i), lists.Unavailable)
 			}
 		}
-		if st := w.zone(bl); st.State != "trusted" || st.Opened != 0 {
+		if st := w.zone(bl); st.State != "closed" || st.Opened != 0 {
 			t.Errorf("%+v", st)
 		}
 	})
@@ -107,8 +107,8 @@ func TestBreakerForgets(t *testing.T) {
 			time.Sleep(2 * time.Minute)
 			w.fail(bl, dnsclient.Timeout)
 			for i := range failures {
-				w.state("trusted", w.zone(bl).Error)
-				w.learn(s, fmt.Sprintf("11.2.%d.%d", round, i), lists.Unloaded)
+				w.state("closed", w.zone(bl).Error)
+				w.learn(s, fmt.Sprintf("11.2.%d.%d", round, i), lists.Unavailable)
 			}
 			w.state("open", "5 questions in a row")
 			tests := w.zone(bl).Tests
@@ -119,7 +119,7 @@ func TestBreakerForgets(t *testing.T) {
 			time.Sleep(time.Minute)
 			w.mend()
 			time.Sleep(2 * time.Minute)
-			w.state("trusted", "")
+			w.state("closed", "")
 		}
 	})
 }
@@ -144,9 +144,9 @@ func TestBreakerFlaps(t *testing.T) {
 		w.do(func() { w.delay = 0; w.failing = map[string]dnsclient.Kind{"1.2.11." + bl: dnsclient.Timeout} })
 		time.Sleep(1100 * time.Millisecond)
 		synctest.Wait()
-		w.state("trusted", "")
+		w.state("closed", "")
 		time.Sleep(4 * time.Second) // the others, too
-		w.state("trusted", "")
+		w.state("closed", "")
 
 		// The zone passes its tests, but does not answer about clients.
 		w.fail("11."+bl, dnsclient.ServFail)
@@ -167,13 +167,13 @@ func TestRetain(t *testing.T) {
 	bubble(t, Defaults(), func(w *world) {
 		one, two := w.good("one.example"), w.good("two.example")
 		w.run()
-		w.learn(one, listed, lists.Held)
-		w.learn(two, listed, lists.Held)
+		w.learn(one, listed, lists.Matched)
+		w.learn(two, listed, lists.Matched)
 		again := w.one("One.Example.")
-		w.want(again, listed, lists.Held) // the same zone
-		w.Retain([]*Source{again})
-		st := w.State()
-		if len(st.Zones) != 1 || st.Zones[0].Zone != "one.example" || st.Zones[0].Asked != 1 || st.Entries != 1 {
+		w.want(again, listed, lists.Matched) // the same zone
+		w.Retain([]*List{again})
+		st := w.Stats()
+		if len(st.Zones) != 1 || st.Zones[0].Zone != "one.example" || st.Zones[0].Queries != 1 || st.Entries != 1 {
 			t.Errorf("%+v", st)
 		}
 		tests := w.count("2.0.0.127.two.example A")
@@ -184,12 +184,12 @@ func TestRetain(t *testing.T) {
 		three := w.good("three.example") // while it runs
 		w.want(three, listed, lists.Pending)
 		synctest.Wait()
-		w.learn(three, listed, lists.Held)
-		w.Retain([]*Source{again, two, three})
+		w.learn(three, listed, lists.Matched)
+		w.Retain([]*List{again, two, three})
 		synctest.Wait()
-		w.learn(two, listed, lists.Held)
-		byName := w.Source(Spec{Zones: []Zone{{Name: "one.example", ByName: true}}})
-		if byName.members[0].zone == one.members[0].zone || len(w.State().Zones) != 4 {
+		w.learn(two, listed, lists.Matched)
+		byName := w.List(Spec{Zones: []Zone{{Name: "one.example", ByName: true}}})
+		if byName.members[0].zone == one.members[0].zone || len(w.Stats().Zones) != 4 {
 			t.Error("a zone that is asked by name is another one")
 		}
 	})

@@ -13,7 +13,7 @@ import (
 // finding is why a list holds a client: for each zone four bytes, what is known
 // of it, and the answer that counted.
 type finding struct {
-	source *Source
+	source *List
 	said   string
 }
 
@@ -31,7 +31,7 @@ type findings struct {
 
 const maxFindings = 512
 
-func (fs *findings) of(s *Source, parts []part) *finding {
+func (fs *findings) of(s *List, parts []part) *finding {
 	var few [4 * 8]byte
 	b := few[:0]
 	for i := range parts {

@@ -24,14 +24,14 @@ const (
 // part is what is known of one question for one lookup.
 type part struct {
 	state  knowledge
-	old    bool    // pending, and said is what counts if nothing better comes in time
-	said   string  // as in entry
-	flight *flight // may be nil though it is pending: another will tell
+	old    bool   // pending, and said is what counts if nothing better comes in time
+	said   string // as in entry
+	flight *call  // may be nil though it is pending: another will tell
 }
 
-// flight is a question on its way, or a first test. What it found is there when
+// call is a question on its way, or a first test. What it found is there when
 // done is closed.
-type flight struct {
+type call struct {
 	done chan struct{}
 	test bool
 	ok   bool
@@ -40,7 +40,7 @@ type flight struct {
 
 // look answers k from memory, and begins to ask if that does not know enough.
 // now is the time.
-func (o *origin) look(k *key, now int64) part {
+func (o *upstream) look(k *key, now int64) part {
 	s := o.service
 	sh := s.memory.shard(k)
 	sh.mu.Lock()
@@ -60,14 +60,14 @@ func (o *origin) look(k *key, now int64) part {
 }
 
 // mayAsk says whether it is worth asking, as far as o and a failure before tell.
-func (o *origin) mayAsk(k *key, now int64, e *entry) bool {
+func (o *upstream) mayAsk(k *key, now int64, e *entry) bool {
 	failed := e.why != 0 && now-e.failed < int64(o.patience) && e.failed >= o.since.Load()
 	return !failed && o.believed(k)
 }
 
 // miss is the rest of look, where memory holds no answer that still counts. It
 // is called with the lock of sh held.
-func (o *origin) miss(k *key, now int64, sh *shard, e *entry) part {
+func (o *upstream) miss(k *key, now int64, sh *shard, e *entry) part {
 	defer sh.mu.Unlock()
 	if !o.fits(*k) {
 		return part{state: known}
@@ -93,7 +93,7 @@ func (o *origin) miss(k *key, now int64, sh *shard, e *entry) part {
 
 // give makes the best of a question that nobody answers: the old answer, if
 // there is one, or it is not known.
-func (o *origin) give(p *part) {
+func (o *upstream) give(p *part) {
 	p.state, p.flight = unknown, nil
 	if p.old {
 		p.state, p.old = known, false
@@ -102,7 +102,7 @@ func (o *origin) give(p *part) {
 }
 
 // land brings up to date what waited for a flight that may be done by now.
-func (o *origin) land(k *key, now int64, p *part) {
+func (o *upstream) land(k *key, now int64, p *part) {
 	if p.state != pending || p.flight == nil {
 		return
 	}
@@ -147,14 +147,14 @@ func tooLate(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Dea
 // begin asks about k beside, if the service runs and there is room; nil if not.
 // It is called with the lock of sh held, and makes sure that a question is in
 // flight once only.
-func (o *origin) begin(k *key, now int64, sh *shard, spare bool) *flight {
+func (o *upstream) begin(k *key, now int64, sh *shard, spare bool) *call {
 	s := o.service
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.ctx == nil || s.ctx.Err() != nil || !o.room(now, spare) {
 		return nil
 	}
-	f, ctx, question, gen := &flight{done: make(chan struct{})}, s.ctx, *k, o.gen.Load()
+	f, ctx, question, gen := &call{done: make(chan struct{})}, s.ctx, *k, o.gen.Load()
 	question.name = strings.Clone(k.name) // which may be in somebody's buffer
 	sh.flights[question] = f
 	s.goroutine.Go(func() { o.fly(ctx, question, f, now, gen, sh) })
@@ -164,7 +164,7 @@ func (o *origin) begin(k *key, now int64, sh *shard, spare bool) *flight {
 // room takes a place among the questions in flight. Those that can be spared
 // get no more than half of them, and one origin no more than it leaves to the
 // others.
-func (o *origin) room(now int64, spare bool) bool {
+func (o *upstream) room(now int64, spare bool) bool {
 	s := o.service
 	most := int64(s.config.MaxLookups)
 	for {
@@ -189,7 +189,7 @@ func (o *origin) room(now int64, spare bool) bool {
 }
 
 // fly asks about k, and remembers what came of it.
-func (o *origin) fly(ctx context.Context, k key, f *flight, began int64, gen uint64, sh *shard) {
+func (o *upstream) fly(ctx context.Context, k key, f *call, began int64, gen uint64, sh *shard) {
 	s := o.service
 	said, ttl, err := o.ask(ctx, &k)
 	now := s.now()
@@ -216,7 +216,7 @@ func (o *origin) fly(ctx context.Context, k key, f *flight, began int64, gen uin
 }
 
 // ask is find within flightTime.
-func (o *origin) ask(ctx context.Context, k *key) (said string, ttl time.Duration, err error) {
+func (o *upstream) ask(ctx context.Context, k *key) (said string, ttl time.Duration, err error) {
 	defer o.survive(&err)
 	ctx, cancel := context.WithTimeout(ctx, flightTime)
 	defer cancel()
@@ -225,7 +225,7 @@ func (o *origin) ask(ctx context.Context, k *key) (said string, ttl time.Duratio
 
 // survive is deferred. It makes a fault in the program no more than a failed
 // question.
-func (o *origin) survive(err *error) {
+func (o *upstream) survive(err *error) {
 	if r := recover(); r != nil {
 		o.log.Errorf("%s: a fault in asking: %v\n%s", o.what, r, debug.Stack())
 		*err = &dnsclient.Error{Kind: dnsclient.Malformed, Err: fmt.Errorf("a fault of this program: %v", r)}

@@ -22,9 +22,9 @@ func TestFlood(t *testing.T) {
 			cfg := Defaults()
 			cfg.MaxLookups, cfg.CacheEntries = 500, 5000
 			r := newReal(t, cfg, rbl.Upstreams()[0].Addr)
-			s := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1, Answer: filter("127.0.0.[2..9]")}}, Threshold: 1})
+			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1, Answer: filter("127.0.0.[2..9]")}}, Threshold: 1})
 			r.run()
-			r.believed("trusted", "")
+			r.believed("closed", "")
 			if hangs {
 				rbl.Pause(t)
 			}
@@ -44,7 +44,7 @@ func TestFlood(t *testing.T) {
 							p = s.Lookup(ctx, lists.Client{Addr: addr})
 							cancel()
 						}
-						if p.Status == lists.Held && i&1 == 1 || p.Status == lists.Absent && i&1 == 0 {
+						if p.Status == lists.Matched && i&1 == 1 || p.Status == lists.NoMatch && i&1 == 0 {
 							t.Errorf("%s is %s", addr, word(p.Status))
 						}
 						count[p.Status]++
@@ -64,7 +64,7 @@ func TestFlood(t *testing.T) {
 				case <-done:
 					watching = false
 				default:
-					st := r.State()
+					st := r.Stats()
 					most, entries = max(most, st.InFlight), max(entries, st.Entries)
 					if n := runtime.NumGoroutine(); n > before+askers+2*cfg.MaxLookups {
 						t.Errorf("%d goroutines", n)
@@ -72,21 +72,21 @@ func TestFlood(t *testing.T) {
 					time.Sleep(time.Millisecond)
 				}
 			}
-			st := r.State()
-			t.Logf("%v; %d in flight at most, %d refused, %d entries, %d asked", got, most, st.Refused, entries, st.Zones[0].Asked)
+			st := r.Stats()
+			t.Logf("%v; %d in flight at most, %d refused, %d entries, %d asked", got, most, st.Rejected, entries, st.Zones[0].Queries)
 			if most > cfg.MaxLookups || entries > cfg.CacheEntries {
 				t.Errorf("%d in flight, %d entries", most, entries)
 			}
-			if total := got[lists.Held] + got[lists.Absent] + got[lists.Pending] + got[lists.Unloaded]; total != clients {
+			if total := got[lists.Matched] + got[lists.NoMatch] + got[lists.Pending] + got[lists.Unavailable]; total != clients {
 				t.Errorf("%d answers", total)
 			}
 			if hangs {
 				r.believed("open", "")
-				r.until("all flights end", func() bool { return r.State().InFlight == 0 })
+				r.until("all flights end", func() bool { return r.Stats().InFlight == 0 })
 				rbl.Resume(t)
-				r.believed("trusted", "")
+				r.believed("closed", "")
 			}
-			r.want(s, lists.Held, "11.2.200.1")
+			r.want(s, lists.Matched, "11.2.200.1")
 		})
 	}
 }

@@ -18,50 +18,50 @@ func TestLies(t *testing.T) {
 	bubble(t, Defaults(), func(w *world) {
 		s, other := w.good(bl), w.good("other.example")
 		w.run()
-		w.learn(s, listed, lists.Held)
-		w.learn(s, unlisted, lists.Absent)
+		w.learn(s, listed, lists.Matched)
+		w.learn(s, unlisted, lists.NoMatch)
 		time.Sleep(40 * time.Second) // a test is passed meanwhile
 		if n := w.zone(bl).Tests; n != 2 {
 			t.Fatalf("%d tests", n)
 		}
 		w.set("*."+bl+" A", "127.0.0.2")
-		w.learn(s, "11.2.0.1", lists.Held) // nobody can know yet
-		w.learn(s, "2a00::1", lists.Held)
-		w.learn(other, "11.2.0.1", lists.Absent)
+		w.learn(s, "11.2.0.1", lists.Matched) // nobody can know yet
+		w.learn(s, "2a00::1", lists.Matched)
+		w.learn(other, "11.2.0.1", lists.NoMatch)
 		time.Sleep(40 * time.Second)
-		w.want(other, "11.2.0.1", lists.Absent)
+		w.want(other, "11.2.0.1", lists.NoMatch)
 		w.state("open", "127.0.0.1 is listed (127.0.0.2)")
-		w.want(s, "11.2.0.1", lists.Unloaded)
-		w.want(s, "2a00::1", lists.Unloaded)
-		w.want(s, listed, lists.Held)
-		w.want(s, unlisted, lists.Absent)
+		w.want(s, "11.2.0.1", lists.Unavailable)
+		w.want(s, "2a00::1", lists.Unavailable)
+		w.want(s, listed, lists.Matched)
+		w.want(s, unlisted, lists.NoMatch)
 		w.set("*." + bl + " A")
 		time.Sleep(5 * time.Minute)
-		w.state("trusted", "")
-		w.learn(s, "11.2.0.1", lists.Absent)
+		w.state("closed", "")
+		w.learn(s, "11.2.0.1", lists.NoMatch)
 
 		w.set("*."+bl+" A", "127.0.0.2") // again
-		w.learn(s, "11.2.0.2", lists.Held)
+		w.learn(s, "11.2.0.2", lists.Matched)
 		time.Sleep(40 * time.Second)
-		w.want(s, "11.2.0.2", lists.Unloaded)
+		w.want(s, "11.2.0.2", lists.Unavailable)
 	})
 	t.Run("in flight", func(t *testing.T) {
 		bubble(t, Defaults(), func(w *world) {
-			w.Service.asker = &lagging{w.book, "11." + bl, 4900 * time.Millisecond}
+			w.Client.asker = &lagging{w.book, "11." + bl, 4900 * time.Millisecond}
 			s := w.good(bl)
 			w.run()
 			w.set("*."+bl+" A", "127.0.0.2")
 			asked := 0
-			for ; w.zone(bl).State == "trusted"; asked++ {
+			for ; w.zone(bl).State == "closed"; asked++ {
 				w.want(s, fmt.Sprintf("11.2.0.%d", asked), lists.Pending)
 				time.Sleep(time.Second)
 			}
 			w.state("open", "127.0.0.1 is listed (127.0.0.2)")
 			time.Sleep(5 * time.Second) // the last ones are answered now
-			if st := w.State(); st.Entries != 0 || st.InFlight != 0 || st.Zones[0].Answered != uint64(asked) {
+			if st := w.Stats(); st.Entries != 0 || st.InFlight != 0 || st.Zones[0].Answered != uint64(asked) {
 				t.Errorf("%+v", st)
 			}
-			w.want(s, fmt.Sprintf("11.2.0.%d", asked-1), lists.Unloaded)
+			w.want(s, fmt.Sprintf("11.2.0.%d", asked-1), lists.Unavailable)
 		})
 	})
 }
@@ -80,18 +80,18 @@ func TestFaultyAnswer(t *testing.T) {
 			bubble(t, Defaults(), func(w *world) {
 				s := w.good(bl)
 				w.run()
-				w.learn(s, listed, lists.Held)
+				w.learn(s, listed, lists.Matched)
 				w.set("9.0.2.11."+bl+" A", strings.Fields(answer)...)
-				w.learn(s, "11.2.0.9", lists.Unloaded)
+				w.learn(s, "11.2.0.9", lists.Unavailable)
 				w.state("open", why)
-				w.want(s, listed, lists.Held)
-				w.want(s, unlisted, lists.Unloaded)
+				w.want(s, listed, lists.Matched)
+				w.want(s, unlisted, lists.Unavailable)
 				if n := len(w.log.get()); n != 1 {
 					t.Errorf("%d lines", n)
 				}
 				time.Sleep(2 * time.Second)
-				w.state("trusted", "")
-				if st := w.zone(bl); st.Failed["not-believed"] != 1 || st.Asked != 2 || st.Answered != 2 {
+				w.state("closed", "")
+				if st := w.zone(bl); st.Failed["not-believed"] != 1 || st.Queries != 2 || st.Answered != 2 {
 					t.Errorf("%+v", st)
 				}
 			})
@@ -110,9 +110,9 @@ func TestTooManyAnswers(t *testing.T) {
 		w.set("2.0.2.11."+bl+" A", append(many, many...)...)
 		w.set("3.0.2.11."+bl+" A", append(many, "127.0.2.1")...)
 		w.run()
-		w.learn(s, "11.2.0.1", lists.Held)
-		w.learn(s, "11.2.0.2", lists.Held)
-		w.learn(s, "11.2.0.3", lists.Unloaded)
+		w.learn(s, "11.2.0.1", lists.Matched)
+		w.learn(s, "11.2.0.2", lists.Matched)
+		w.learn(s, "11.2.0.3", lists.Unavailable)
 		w.state("open", "it gives 65 answers at once")
 	})
 }
@@ -126,7 +126,7 @@ func TestReason(t *testing.T) {
 		{&dnsclient.Error{Kind: dnsclient.Malformed, Server: netip.MustParseAddrPort("127.0.0.1:53"), Err: errors.New("a reason")}, "malformed", "malformed from 127.0.0.1:53: a reason"},
 		{fmt.Errorf("asking: %w", context.DeadlineExceeded), "timeout", "timeout"},
 		{errors.New("another"), "unreachable", "unreachable"},
-		{lie("it lies"), "not-believed", "not-believed"},
+		{bogusAnswer("it lies"), "not-believed", "not-believed"},
 	} {
 		if r := reasonOf(tc.err); r.String() != tc.word || r.text(tc.err) != tc.text {
 			t.Errorf("%v: %s, %s", tc.err, r, r.text(tc.err))

@@ -16,7 +16,7 @@ const (
 )
 
 // good is a zone that lists one address.
-func (w *world) good(zone string) *Source {
+func (w *world) good(zone string) *List {
 	w.list(zone, map[string]string{listed: "127.0.0.2"})
 	return w.one(zone)
 }
@@ -24,17 +24,17 @@ func (w *world) good(zone string) *Source {
 func TestLookup(t *testing.T) {
 	bubble(t, Defaults(), func(w *world) {
 		s := w.good("list.example")
-		w.want(s, listed, lists.Unloaded) // it does not run yet
+		w.want(s, listed, lists.Unavailable) // it does not run yet
 		w.run()
 		w.want(s, listed, lists.Pending)
 		w.want(s, unlisted, lists.Pending)
 		synctest.Wait()
-		w.want(s, listed, lists.Held)
-		w.want(s, unlisted, lists.Absent)
-		w.learn(s, "2a00::1", lists.Absent)
+		w.want(s, listed, lists.Matched)
+		w.want(s, unlisted, lists.NoMatch)
+		w.learn(s, "2a00::1", lists.NoMatch)
 		w.list("list.example", map[string]string{"2a00::2": "127.0.0.2"})
-		w.learn(s, "2a00::2", lists.Held)
-		w.want(s, "::ffff:"+listed, lists.Held)
+		w.learn(s, "2a00::2", lists.Matched)
+		w.want(s, "::ffff:"+listed, lists.Matched)
 		for _, q := range []string{"1.1.1.11.list.example A", "2.1.1.11.list.example A",
 			"2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.a.2.list.example A"} {
 			if n := w.count(q); n != 1 {
@@ -42,9 +42,9 @@ func TestLookup(t *testing.T) {
 			}
 		}
 		w.stop()
-		w.want(s, listed, lists.Held)
-		w.want(s, "11.1.1.3", lists.Unloaded)
-		if st := w.zone("list.example"); st.Asked != 4 || st.Answered != 4 || st.Listed != 2 || st.Hits != 4 || st.InFlight != 0 {
+		w.want(s, listed, lists.Matched)
+		w.want(s, "11.1.1.3", lists.Unavailable)
+		if st := w.zone("list.example"); st.Queries != 4 || st.Answered != 4 || st.Listed != 2 || st.Hits != 4 || st.InFlight != 0 {
 			t.Errorf("%+v", st)
 		}
 	})
@@ -74,7 +74,7 @@ func TestOneFlight(t *testing.T) {
 		for range 3 * each {
 			got[<-results]++
 		}
-		if got[result{lists.Pending, 300 * time.Millisecond}] != each || got[result{lists.Held, time.Second}] != 2*each {
+		if got[result{lists.Pending, 300 * time.Millisecond}] != each || got[result{lists.Matched, time.Second}] != 2*each {
 			t.Errorf("%v", got)
 		}
 		if n := w.count("1.1.1.11.list.example A"); n != 1 {
@@ -92,16 +92,16 @@ func TestFailureIsRemembered(t *testing.T) {
 		w.want(s, listed, lists.Pending)
 		synctest.Wait()
 		for range 5 {
-			w.want(s, listed, lists.Unloaded)
-			w.learn(s, listed, lists.Unloaded)
+			w.want(s, listed, lists.Unavailable)
+			w.learn(s, listed, lists.Unavailable)
 		}
 		if n := w.count("1.1.1.11.list.example A"); n != 1 {
 			t.Errorf("asked %d times", n)
 		}
 		w.mend()
 		time.Sleep(5 * time.Second)
-		w.learn(s, listed, lists.Held)
-		if st := w.zone("list.example"); st.Failed["servfail"] != 1 || st.State != "trusted" {
+		w.learn(s, listed, lists.Matched)
+		if st := w.zone("list.example"); st.Failed["servfail"] != 1 || st.State != "closed" {
 			t.Errorf("%+v", st)
 		}
 	})
@@ -110,17 +110,17 @@ func TestFailureIsRemembered(t *testing.T) {
 // Addresses that are no global unicast addresses are on no list.
 func TestNeverAsked(t *testing.T) {
 	bubble(t, Defaults(), func(w *world) {
-		s := w.Source(Spec{Zones: []Zone{{Name: "list.example", Weight: 1}, {Name: "names.example", ByName: true, Weight: 1}}, Threshold: 1})
+		s := w.List(Spec{Zones: []Zone{{Name: "list.example", Weight: 1}, {Name: "names.example", ByName: true, Weight: 1}}, Threshold: 1})
 		w.run()
-		w.want(s, "10.0.0.1", lists.Absent)
-		w.want(s, "::ffff:10.0.0.1", lists.Absent)
+		w.want(s, "10.0.0.1", lists.NoMatch)
+		w.want(s, "::ffff:10.0.0.1", lists.NoMatch)
 		c := at("192.168.1.1")
 		c.Name = "printer.corp.example"
-		if got := w.now(s, c); got != lists.Absent {
+		if got := w.now(s, c); got != lists.NoMatch {
 			t.Error(word(got))
 		}
 		synctest.Wait()
-		if st := w.State(); st.Zones[0].Asked+st.Zones[1].Asked != 0 {
+		if st := w.Stats(); st.Zones[0].Queries+st.Zones[1].Queries != 0 {
 			t.Errorf("asked %v", w.questions())
 		}
 	})
@@ -133,11 +133,11 @@ func TestWaitsNoLongerThanItMatters(t *testing.T) {
 		for _, zone := range []string{"slow.example", "quick.example"} {
 			w.list(zone, map[string]string{listed: "127.0.0.2"})
 		}
-		s := w.Source(Spec{Zones: []Zone{{Name: "slow.example", Weight: 1}, {Name: "quick.example", Weight: 1}}, Threshold: 1})
-		w.Service.asker = &lagging{w.book, "11.slow.example", time.Second}
+		s := w.List(Spec{Zones: []Zone{{Name: "slow.example", Weight: 1}, {Name: "quick.example", Weight: 1}}, Threshold: 1})
+		w.Client.asker = &lagging{w.book, "11.slow.example", time.Second}
 		w.run()
 		begin := time.Now()
-		w.learn(s, listed, lists.Held)
+		w.learn(s, listed, lists.Matched)
 		if took := time.Since(begin); took != 0 {
 			t.Errorf("it took %v", took)
 		}

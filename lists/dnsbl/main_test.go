@@ -43,7 +43,7 @@ func newBook() *book {
 		ttl: 10 * time.Minute, negative: 5 * time.Minute}
 }
 
-func (b *book) Ask(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
+func (b *book) Query(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
 	b.mu.Lock()
 	b.asked[name+" "+dns.TypeToString[qtype]]++
 	b.inFlight++
@@ -184,17 +184,17 @@ func newLog() (*logrus.Logger, *lines) {
 type world struct {
 	*testing.T
 	*book
-	*Service
+	*Client
 	log  *lines
 	stop func() // Run, and wait until it has returned
 }
 
 // start makes one; it runs once go is called.
-func start(t *testing.T, cfg Config) *world {
+func start(t *testing.T, cfg Options) *world {
 	w := &world{T: t, book: newBook()}
 	log, hook := newLog()
 	w.log = hook
-	w.Service = New(cfg, w.book, time.Now, log)
+	w.Client = New(cfg, w.book, time.Now, log)
 	w.stop = func() {}
 	return w
 }
@@ -208,14 +208,14 @@ func (w *world) run() {
 func (w *world) begin() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); w.Service.Run(ctx) }()
+	go func() { defer close(done); w.Client.Run(ctx) }()
 	stop = func() { cancel(); <-done }
 	w.Cleanup(stop)
 	return stop
 }
 
 // bubble runs a test in a bubble.
-func bubble(t *testing.T, cfg Config, f func(w *world)) {
+func bubble(t *testing.T, cfg Options, f func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(start(t, cfg)) })
 }
@@ -230,17 +230,17 @@ var noWait = func() context.Context {
 func at(addr string) lists.Client { return lists.Client{Addr: netip.MustParseAddr(addr)} }
 
 // now asks without a wait.
-func (w *world) now(s *Source, c lists.Client) lists.Status { return s.Lookup(noWait, c).Status }
+func (w *world) now(s *List, c lists.Client) lists.Status { return s.Lookup(noWait, c).Status }
 
 // within asks with a wait.
-func (w *world) within(d time.Duration, s *Source, c lists.Client) lists.Status {
+func (w *world) within(d time.Duration, s *List, c lists.Client) lists.Status {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	return s.Lookup(ctx, c).Status
 }
 
 // want asks without a wait.
-func (w *world) want(s *Source, addr string, want lists.Status) {
+func (w *world) want(s *List, addr string, want lists.Status) {
 	w.Helper()
 	if got := w.now(s, at(addr)); got != want {
 		w.Errorf("%s is %s, want %s", addr, word(got), word(want))
@@ -248,7 +248,7 @@ func (w *world) want(s *Source, addr string, want lists.Status) {
 }
 
 // learn asks with a wait.
-func (w *world) learn(s *Source, addr string, want lists.Status) {
+func (w *world) learn(s *List, addr string, want lists.Status) {
 	w.Helper()
 	if got := w.within(300*time.Millisecond, s, at(addr)); got != want {
 		w.Errorf("%s is %s after a wait, want %s", addr, word(got), word(want))
@@ -256,20 +256,20 @@ func (w *world) learn(s *Source, addr string, want lists.Status) {
 }
 
 func word(s lists.Status) string {
-	return [...]string{"absent", "held", "excepted", "unloaded", "pending"}[s]
+	return [...]string{"absent", "held", "excepted", "unavailable", "pending"}[s]
 }
 
 // one is a list of one zone.
-func (w *world) one(zone string) *Source {
-	return w.Source(Spec{Zones: []Zone{{Name: zone, Weight: 1}}, Threshold: 1})
+func (w *world) one(zone string) *List {
+	return w.List(Spec{Zones: []Zone{{Name: zone, Weight: 1}}, Threshold: 1})
 }
 
-func (w *world) zone(name string) OriginState {
-	for _, z := range w.State().Zones {
+func (w *world) zone(name string) UpstreamStats {
+	for _, z := range w.Stats().Zones {
 		if z.Zone == name {
 			return z
 		}
 	}
 	w.Fatalf("no zone %s", name)
-	return OriginState{}
+	return UpstreamStats{}
 }

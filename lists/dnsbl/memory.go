@@ -30,8 +30,8 @@ type entry struct {
 	why    reason // that asking failed since
 }
 
-// memory remembers answers, the most recently used ones, and what is in flight.
-type memory struct {
+// cache remembers answers, the most recently used ones, and what is in flight.
+type cache struct {
 	seed   maphash.Seed
 	shards []shard // a power of two
 }
@@ -41,32 +41,32 @@ type memory struct {
 type shard struct {
 	mu      sync.Mutex
 	entries *simplelru.LRU[key, entry]
-	flights map[key]*flight
+	flights map[key]*call
 	_       [64]byte // so that two locks are not in one line of the cache
 }
 
-// newMemory is for so many entries. Few are kept in one shard, as one that
+// newCache is for so many entries. Few are kept in one shard, as one that
 // happened to get more questions than others would forget too soon.
-func newMemory(entries int) *memory {
+func newCache(entries int) *cache {
 	const most, least = 16, 512
 	n := 1
 	for n < most && entries/(2*n) >= least {
 		n *= 2
 	}
-	m := &memory{seed: maphash.MakeSeed(), shards: make([]shard, n)}
+	m := &cache{seed: maphash.MakeSeed(), shards: make([]shard, n)}
 	for i := range m.shards {
 		lru, err := simplelru.NewLRU[key, entry](max(entries/n, 1), nil)
 		if err != nil {
 			panic(err) // a size below 1
 		}
-		m.shards[i].entries, m.shards[i].flights = lru, make(map[key]*flight)
+		m.shards[i].entries, m.shards[i].flights = lru, make(map[key]*call)
 	}
 	return m
 }
 
 // shard gives the one for k. The seed keeps anybody from choosing addresses
 // that push out those of a certain shard.
-func (m *memory) shard(k *key) *shard {
+func (m *cache) shard(k *key) *shard {
 	if len(m.shards) == 1 {
 		return &m.shards[0]
 	}
@@ -80,7 +80,7 @@ func (m *memory) shard(k *key) *shard {
 }
 
 // peek gives what is known of k, without making it recently used.
-func (m *memory) peek(k *key) (e entry, f *flight) {
+func (m *cache) peek(k *key) (e entry, f *call) {
 	sh := m.shard(k)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -89,7 +89,7 @@ func (m *memory) peek(k *key) (e entry, f *flight) {
 }
 
 // drop forgets entries.
-func (m *memory) drop(gone func(*key, *entry) bool) {
+func (m *cache) drop(gone func(*key, *entry) bool) {
 	for i := range m.shards {
 		sh := &m.shards[i]
 		sh.mu.Lock()
@@ -103,7 +103,7 @@ func (m *memory) drop(gone func(*key, *entry) bool) {
 }
 
 // len is how many entries there are.
-func (m *memory) len() (n int) {
+func (m *cache) len() (n int) {
 	for i := range m.shards {
 		m.shards[i].mu.Lock()
 		n += m.shards[i].entries.Len()

@@ -13,18 +13,18 @@ import (
 	"ehlogate/lists/dnsclient"
 )
 
-// Names are the host names of clients, verified by forward-confirmed reverse
+// ReverseDNS are the host names of clients, verified by forward-confirmed reverse
 // DNS (RFC 8601 section 2.7.3): the name that a PTR record of the address gives,
 // if the name has that address. Of several the first in the order of the alphabet
 // counts, so that it is the same one each time; if it cannot be found out
 // whether that one has the address, the name is not known.
-type Names struct {
-	origin
+type ReverseDNS struct {
+	upstream
 }
 
 var (
-	_ lists.Names  = (*Names)(nil)
-	_ lists.Tracer = (*Names)(nil)
+	_ lists.NameVerifier = (*ReverseDNS)(nil)
+	_ lists.Tracer       = (*ReverseDNS)(nil)
 )
 
 // maxNames is how many names of an address are tried. An address with more of
@@ -34,22 +34,22 @@ const maxNames = 10
 // newNames is called with the lock of s held. There is nothing to test
 // beforehand: reverse DNS is broken for many addresses while the resolver is
 // fine, so failures only make us look whether that is still there.
-func newNames(s *Service) *Names {
-	n := new(Names)
+func newNames(s *Client) *ReverseDNS {
+	n := new(ReverseDNS)
 	n.setUp(s, "reverse DNS")
 	n.find, n.probe, n.lenient, n.patience = n.findName, n.resolver, true, time.Minute
 	n.fits = func(key) bool { return true }
-	n.trust.Store(uint32(trusted))
-	n.trust6.Store(uint32(trusted))
+	n.trust.Store(uint32(closed))
+	n.trust6.Store(uint32(closed))
 	return n
 }
 
 // Verify implements lists.Names. Local networks may well have names of their
 // own, so private addresses are asked about, too.
-func (n *Names) Verify(ctx context.Context, addr netip.Addr) (string, lists.Status) {
+func (n *ReverseDNS) Verify(ctx context.Context, addr netip.Addr) (string, lists.Status) {
 	addr = addr.Unmap()
 	if !addr.IsValid() || nameless.has(addr) {
-		return "", lists.Absent
+		return "", lists.NoMatch
 	}
 	k, now := n.key(addr), n.service.now()
 	parts := [1]part{n.look(&k, now)}
@@ -67,17 +67,17 @@ func (n *Names) Verify(ctx context.Context, addr netip.Addr) (string, lists.Stat
 	case p.state == pending:
 		return "", lists.Pending
 	case p.state == unknown:
-		return "", lists.Unloaded
+		return "", lists.Unavailable
 	case p.said == "":
-		return "", lists.Absent
+		return "", lists.NoMatch
 	}
-	return p.said, lists.Held
+	return p.said, lists.Matched
 }
 
-func (n *Names) key(addr netip.Addr) key { return key{of: n.id, addr: addr.As16()} }
+func (n *ReverseDNS) key(addr netip.Addr) key { return key{of: n.id, addr: addr.As16()} }
 
 // findName gives the verified name, "" if there is none.
-func (n *Names) findName(ctx context.Context, k *key) (string, time.Duration, error) {
+func (n *ReverseDNS) findName(ctx context.Context, k *key) (string, time.Duration, error) {
 	addr := k.address()
 	a, err := n.asking.ask(ctx, n.service.asker, pointer(addr), dns.TypePTR)
 	if err != nil {
@@ -112,7 +112,7 @@ func (n *Names) findName(ctx context.Context, k *key) (string, time.Duration, er
 
 var errManyNames = &dnsclient.Error{Kind: dnsclient.Malformed, Err: errors.New("more names than are looked at")}
 
-func (n *Names) hasAddress(ctx context.Context, name string, addr netip.Addr) (bool, time.Duration, error) {
+func (n *ReverseDNS) hasAddress(ctx context.Context, name string, addr netip.Addr) (bool, time.Duration, error) {
 	qtype := dns.TypeA
 	if addr.Is6() {
 		qtype = dns.TypeAAAA
@@ -138,9 +138,9 @@ func (n *Names) hasAddress(ctx context.Context, name string, addr netip.Addr) (b
 
 // resolver probes whether the resolver is there: anything it says about the
 // root shows that.
-func (n *Names) resolver(ctx context.Context) (err error) {
+func (n *ReverseDNS) resolver(ctx context.Context) (err error) {
 	defer n.survive(&err)
-	_, err = n.service.asker.Ask(ctx, ".", dns.TypeNS)
+	_, err = n.service.asker.Query(ctx, ".", dns.TypeNS)
 	if err != nil && reasonOf(err).alive() {
 		return nil
 	}

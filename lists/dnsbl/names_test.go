@@ -29,7 +29,7 @@ func (w *world) verified(addr string) string {
 }
 
 func said(name string, status lists.Status) string {
-	if status == lists.Held && name != "" {
+	if status == lists.Matched && name != "" {
 		return name
 	}
 	if name != "" {
@@ -65,11 +65,11 @@ func TestVerify(t *testing.T) {
 			"z.example A": "11.1.1.1", "a.example A": "11.1.1.2", "b.example A": "11.1.1.1"}, want: "b.example", asked: 3},
 		{name: "no host names", records: map[string]string{ptr: `a\.b.example.|*.example.|a\032b.example.|11.1.1.1.|.`, "11.1.1.1 A": "11.1.1.1"}, want: "absent", asked: 1},
 		{name: "a host name among others", records: map[string]string{ptr: `*.example.|mail.example.`, "mail.example A": "11.1.1.1"}, want: "mail.example", asked: 2},
-		{name: "ten are tried, and the eleventh might be it", records: map[string]string{ptr: strings.Join(many, "|"), "n10.example A": "11.1.1.1"}, want: "unloaded", asked: 11},
+		{name: "ten are tried, and the eleventh might be it", records: map[string]string{ptr: strings.Join(many, "|"), "n10.example A": "11.1.1.1"}, want: "unavailable", asked: 11},
 		{name: "the tenth", records: map[string]string{ptr: strings.Join(many, "|"), "n09.example A": "11.1.1.1"}, want: "n09.example", asked: 11},
-		{name: "PTR fails", fails: "11.in-addr.arpa", want: "unloaded", asked: 1},
-		{name: "A fails", records: map[string]string{ptr: "mail.example."}, fails: "mail.example", want: "unloaded", asked: 2},
-		{name: "the first may be it", records: map[string]string{ptr: "a.example.|b.example.", "b.example A": "11.1.1.1"}, fails: "a.example", want: "unloaded", asked: 2},
+		{name: "PTR fails", fails: "11.in-addr.arpa", want: "unavailable", asked: 1},
+		{name: "A fails", records: map[string]string{ptr: "mail.example."}, fails: "mail.example", want: "unavailable", asked: 2},
+		{name: "the first may be it", records: map[string]string{ptr: "a.example.|b.example.", "b.example A": "11.1.1.1"}, fails: "a.example", want: "unavailable", asked: 2},
 		{name: "IPv6", addr: "2a00::1", records: map[string]string{pointer(netip.MustParseAddr("2a00::1")) + " PTR": "mail.example.",
 			"mail.example AAAA": "2a00:0:0::1", "mail.example A": "11.1.1.1"}, want: "mail.example", asked: 2},
 		{name: "IPv4-mapped", addr: "::ffff:11.1.1.1", records: map[string]string{ptr: "mail.example.", "mail.example A": "11.1.1.1"}, want: "mail.example"},
@@ -125,7 +125,7 @@ func TestNameTTL(t *testing.T) {
 		w.set(ptr, "b.example.", "a.example.")
 		w.set("b.example A", "11.1.1.1")
 		w.ttl, w.negative = 10*time.Minute, 5*time.Minute // of what is not at a.example
-		w.expect(w.verified("11.1.1.1"), "unloaded")
+		w.expect(w.verified("11.1.1.1"), "unavailable")
 		w.run()
 		w.expect(w.verified("11.1.1.1"), "pending")
 		w.expect(w.verify("11.1.1.1"), "b.example")
@@ -156,11 +156,11 @@ func TestNameFailure(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		w.fail("", dnsclient.ServFail)
 		w.expect(w.verify("11.1.1.1"), "mail.example")
-		w.expect(w.verify("11.1.1.2"), "unloaded")
+		w.expect(w.verify("11.1.1.2"), "unavailable")
 		w.mend()
 		time.Sleep(59 * time.Second)
 		w.expect(w.verified("11.1.1.1"), "mail.example")
-		w.expect(w.verified("11.1.1.2"), "unloaded")
+		w.expect(w.verified("11.1.1.2"), "unavailable")
 		if n := w.count(ptr); n != 2 {
 			t.Errorf("asked %d times", n)
 		}
@@ -175,7 +175,7 @@ func TestNameFailure(t *testing.T) {
 func TestNamesBreaker(t *testing.T) {
 	unlucky := func(w *world, n int) {
 		for i := range 20 {
-			w.expect(w.verify(fmt.Sprintf("11.%d.0.%d", n, i)), "unloaded")
+			w.expect(w.verify(fmt.Sprintf("11.%d.0.%d", n, i)), "unavailable")
 		}
 		synctest.Wait()
 	}
@@ -187,7 +187,7 @@ func TestNamesBreaker(t *testing.T) {
 				time.Sleep(time.Minute)
 				w.fail("in-addr.arpa", kind)
 				unlucky(w, 2)
-				if st := w.State().Names; st.State != "trusted" || st.Failed[kind.String()] != 20 {
+				if st := w.Stats().Names; st.State != "closed" || st.Failed[kind.String()] != 20 {
 					t.Errorf("%+v", st)
 				}
 				probed := w.count(". NS")
@@ -208,16 +208,16 @@ func TestNamesBreaker(t *testing.T) {
 			time.Sleep(30 * time.Minute)
 			w.fail("", dnsclient.Timeout)
 			unlucky(w, 2)
-			st := w.State().Names
+			st := w.Stats().Names
 			if st.State != "open" || st.Error != "timeout from 127.0.0.1:53" || st.Opened != 1 {
 				t.Errorf("%+v", st)
 			}
 			w.log.has(t, "warning reverse DNS is not asked until it passes a test: timeout from 127.0.0.1:53; "+
 				"answers from before are used for up to 24h0m0s, clients without one count as unknown")
-			asked := st.Asked
+			asked := st.Queries
 			w.expect(w.verified("11.1.1.1"), "mail.example")
-			w.expect(w.verified("11.9.9.9"), "unloaded")
-			if n := w.State().Names.Asked; n != asked {
+			w.expect(w.verified("11.9.9.9"), "unavailable")
+			if n := w.Stats().Names.Queries; n != asked {
 				t.Errorf("%d questions", n-asked)
 			}
 			w.mend()
@@ -225,7 +225,7 @@ func TestNamesBreaker(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			w.expect(w.verify("11.9.9.9"), "absent")
 			w.expect(w.verify("11.2.0.1"), "absent") // what failed then is asked again at once
-			if st := w.State().Names; st.State != "trusted" {
+			if st := w.Stats().Names; st.State != "closed" {
 				t.Errorf("%+v", st)
 			}
 		})
@@ -239,7 +239,7 @@ func TestByName(t *testing.T) {
 		w.set("mail.good.example.names.example A", "127.0.0.2")
 		w.set(ptr, "Mail.Good.Example.")
 		w.set("mail.good.example A", "11.1.1.1")
-		s := w.Source(Spec{Zones: []Zone{{Name: "names.example", ByName: true, Weight: 1}}, Threshold: 1})
+		s := w.List(Spec{Zones: []Zone{{Name: "names.example", ByName: true, Weight: 1}}, Threshold: 1})
 		p := &lists.Policy{Lists: []*lists.List{{Action: lists.Suppress, Source: s}}, Names: w.Names(), Wait: 300 * time.Millisecond}
 		if !s.UsesNames() || w.one("list.example").UsesNames() {
 			t.Error("UsesNames is wrong")
@@ -256,32 +256,32 @@ func TestByName(t *testing.T) {
 			status lists.Status
 			want   lists.Status
 		}{
-			{name: "Mail.Good.Example.", want: lists.Held},
-			{name: "mail.bad.example", want: lists.Absent},
-			{want: lists.Absent},
+			{name: "Mail.Good.Example.", want: lists.Matched},
+			{name: "mail.bad.example", want: lists.NoMatch},
+			{want: lists.NoMatch},
 			{status: lists.Pending, want: lists.Pending},
-			{status: lists.Unloaded, want: lists.Unloaded},
-			{name: "no host name", want: lists.Absent},
-			{name: strings.Repeat("abcdefg.", 29) + "abcdefg", want: lists.Absent},  // 239 and 14 are 253
-			{name: strings.Repeat("abcdefg.", 29) + "abcdefgh", want: lists.Absent}, // one too long
+			{status: lists.Unavailable, want: lists.Unavailable},
+			{name: "no host name", want: lists.NoMatch},
+			{name: strings.Repeat("abcdefg.", 29) + "abcdefg", want: lists.NoMatch},  // 239 and 14 are 253
+			{name: strings.Repeat("abcdefg.", 29) + "abcdefgh", want: lists.NoMatch}, // one too long
 		} {
 			c := at("11.1.1.1")
-			c.Name, c.NameStatus = lists.NormalName(tc.name), tc.status
+			c.Name, c.NameStatus = lists.NormalizeName(tc.name), tc.status
 			if got := w.within(time.Second, s, c); got != tc.want {
 				t.Errorf("%+v: %s, want %s", c, word(got), word(tc.want))
 			}
 		}
-		if st := w.zone("names.example"); st.IPv6 != "trusted" || !st.ByName {
+		if st := w.zone("names.example"); st.IPv6 != "closed" || !st.ByName {
 			t.Errorf("%+v", st)
 		}
 		long := strings.Repeat("abcdefg.", 29)
 		if w.count(long+"abcdefg.names.example A") != 1 || w.count(long+"abcdefgh.names.example A") != 0 || w.count("no host name.names.example A") != 0 {
 			t.Errorf("asked %v", w.questions())
 		}
-		if got := w.within(time.Second, s, lists.Client{Name: "mail.good.example"}); got != lists.Held {
+		if got := w.within(time.Second, s, lists.Client{Name: "mail.good.example"}); got != lists.Matched {
 			t.Errorf("without an address: %s", word(got))
 		}
-		if got := w.within(time.Second, w.good("list.example"), lists.Client{Name: "mail.good.example"}); got != lists.Absent {
+		if got := w.within(time.Second, w.good("list.example"), lists.Client{Name: "mail.good.example"}); got != lists.NoMatch {
 			t.Errorf("by address, without one: %s", word(got))
 		}
 	})
@@ -292,17 +292,17 @@ func TestNameIsCopied(t *testing.T) {
 	bubble(t, Defaults(), func(w *world) {
 		w.set("test.names.example A", "127.0.0.2")
 		w.set("good.example.names.example A", "127.0.0.2")
-		s := w.Source(Spec{Zones: []Zone{{Name: "names.example", ByName: true, Weight: 1}}, Threshold: 1})
+		s := w.List(Spec{Zones: []Zone{{Name: "names.example", ByName: true, Weight: 1}}, Threshold: 1})
 		w.run()
 		buffer := []byte("good.example")
 		c := lists.Client{Addr: at(listed).Addr, Name: unsafe.String(&buffer[0], len(buffer))}
 		w.now(s, c)
 		synctest.Wait()
 		copy(buffer, "evil.example")
-		if got := w.now(s, c); got == lists.Held {
+		if got := w.now(s, c); got == lists.Matched {
 			t.Error("another name is listed")
 		}
-		if got := w.now(s, lists.Client{Addr: c.Addr, Name: "good.example"}); got != lists.Held {
+		if got := w.now(s, lists.Client{Addr: c.Addr, Name: "good.example"}); got != lists.Matched {
 			t.Errorf("the name is %s", word(got))
 		}
 	})

@@ -28,22 +28,22 @@ const (
 	calm = time.Minute
 )
 
-// trust is what answers of an origin are worth.
-type trust uint32
+// breakerState is what answers of an origin are worth.
+type breakerState uint32
 
 const (
-	untested trust = iota // it is not known yet
-	trusted
+	halfOpen breakerState = iota // it is not known yet
+	closed
 	open // as in a circuit breaker: it is not asked about clients
 )
 
 // String gives the word that stands in State.
-func (t trust) String() string { return [...]string{"untested", "trusted", "open"}[t] }
+func (t breakerState) String() string { return [...]string{"half-open", "closed", "open"}[t] }
 
-// origin is what answers questions of one kind: a zone, or reverse DNS. It is a
+// upstream is what answers questions of one kind: a zone, or reverse DNS. It is a
 // circuit breaker, too.
-type origin struct {
-	service *Service
+type upstream struct {
+	service *Client
 	id      uint32
 	log     logrus.FieldLogger
 	what    string // for logs: "zone list.example"
@@ -64,18 +64,18 @@ type origin struct {
 	// lenient: failures show nothing but that a probe is due.
 	lenient bool
 
-	trust   atomic.Uint32          // a trust
-	trust6  atomic.Uint32          // the same for questions about IPv6 addresses
-	testing atomic.Pointer[flight] // the first test, while it is under way
-	gen     atomic.Uint64          // answers to what was asked in an earlier one are void
-	since   atomic.Int64           // when trust changed last
-	tested  atomic.Int64           // when the last test began, or never
-	row     atomic.Int32           // failures in a row
-	lists   atomic.Int32           // answers in a row that list somebody
-	share   atomic.Int32           // how many do, of late
-	flying  atomic.Int32           // questions in flight
-	kick    chan struct{}          // test now
-	stop    context.CancelFunc     // of watch
+	trust   atomic.Uint32        // a trust
+	trust6  atomic.Uint32        // the same for questions about IPv6 addresses
+	testing atomic.Pointer[call] // the first test, while it is under way
+	gen     atomic.Uint64        // answers to what was asked in an earlier one are void
+	since   atomic.Int64         // when trust changed last
+	tested  atomic.Int64         // when the last test began, or never
+	row     atomic.Int32         // failures in a row
+	lists   atomic.Int32         // answers in a row that list somebody
+	share   atomic.Int32         // how many do, of late
+	flying  atomic.Int32         // questions in flight
+	kick    chan struct{}        // test now
+	stop    context.CancelFunc   // of watch
 
 	counters
 
@@ -88,7 +88,7 @@ type origin struct {
 }
 
 // setUp prepares an origin of s, whose lock is held.
-func (o *origin) setUp(s *Service, what string) {
+func (o *upstream) setUp(s *Client, what string) {
 	s.lastID++
 	o.service, o.id, o.what, o.log = s, s.lastID, what, s.log
 	o.again = firstRetest
@@ -102,17 +102,17 @@ func (o *origin) setUp(s *Service, what string) {
 const never = math.MinInt64 / 2
 
 // believed says whether k may be asked and an answer to it counts.
-func (o *origin) believed(k *key) bool {
-	return trust(o.trust.Load()) == trusted && (!k.is6() || trust(o.trust6.Load()) == trusted)
+func (o *upstream) believed(k *key) bool {
+	return breakerState(o.trust.Load()) == closed && (!k.is6() || breakerState(o.trust6.Load()) == closed)
 }
 
 // watch tests o until the service ends, or o is stopped. It is called with the
 // lock of the service held, while that runs.
-func (s *Service) watch(o *origin) {
+func (s *Client) watch(o *upstream) {
 	ctx, stop := context.WithCancel(s.ctx)
 	o.stop = stop
-	if trust(o.trust.Load()) == untested {
-		o.testing.Store(&flight{done: make(chan struct{}), test: true})
+	if breakerState(o.trust.Load()) == halfOpen {
+		o.testing.Store(&call{done: make(chan struct{}), test: true})
 	}
 	s.goroutine.Go(func() {
 		defer stop()
@@ -121,15 +121,15 @@ func (s *Service) watch(o *origin) {
 	})
 }
 
-func (o *origin) watch(ctx context.Context) {
+func (o *upstream) watch(ctx context.Context) {
 	tries := 0
 	for {
 		var due <-chan time.Time
 		kick := o.kick
-		switch trust(o.trust.Load()) {
-		case untested:
+		switch breakerState(o.trust.Load()) {
+		case halfOpen:
 			due = time.After(0)
-		case trusted:
+		case closed:
 			if o.every > 0 {
 				due = time.After(jitter(o.every))
 			}
@@ -146,10 +146,10 @@ func (o *origin) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-kick:
-			if trust(o.trust.Load()) == trusted && !o.apart(ctx) {
+			if breakerState(o.trust.Load()) == closed && !o.apart(ctx) {
 				return
 			}
-			if trust(o.trust.Load()) == open {
+			if breakerState(o.trust.Load()) == open {
 				continue // by its answers, just now
 			}
 		case <-due:
@@ -161,7 +161,7 @@ func (o *origin) watch(ctx context.Context) {
 // jitter keeps what began together from staying together.
 func jitter(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5) }
 
-func (o *origin) test(ctx context.Context) {
+func (o *upstream) test(ctx context.Context) {
 	began := o.service.now()
 	o.tested.Store(began)
 	o.tests.Add(1)
@@ -172,7 +172,7 @@ func (o *origin) test(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, flightTime)
 	err := o.probe(within)
 	cancel()
-	var l lie
+	var l bogusAnswer
 	switch {
 	case ctx.Err() != nil:
 		return
@@ -180,7 +180,7 @@ func (o *origin) test(ctx context.Context) {
 		o.pass(began)
 	case errors.As(err, &l):
 		o.trip(string(l), true)
-	case trust(o.trust.Load()) == trusted && !o.lenient:
+	case breakerState(o.trust.Load()) == closed && !o.lenient:
 		o.failed(err)
 	default:
 		o.trip(reasonOf(err).text(err), false)
@@ -189,7 +189,7 @@ func (o *origin) test(ctx context.Context) {
 }
 
 // tellFirst lets those go on who wait for the first test.
-func (o *origin) tellFirst() {
+func (o *upstream) tellFirst() {
 	if f := o.testing.Swap(nil); f != nil {
 		close(f.done)
 	}
@@ -197,7 +197,7 @@ func (o *origin) tellFirst() {
 
 // apart keeps tests that are asked for from following each other too closely. It
 // says false if ctx is over.
-func (o *origin) apart(ctx context.Context) bool {
+func (o *upstream) apart(ctx context.Context) bool {
 	const least = 5 * time.Second
 	rest := time.NewTimer(least - time.Duration(o.service.now()-o.tested.Load()))
 	defer rest.Stop()
@@ -210,7 +210,7 @@ func (o *origin) apart(ctx context.Context) bool {
 }
 
 // testSoon asks for a test.
-func (o *origin) testSoon() {
+func (o *upstream) testSoon() {
 	select {
 	case o.kick <- struct{}{}:
 	default:
@@ -218,14 +218,14 @@ func (o *origin) testSoon() {
 }
 
 // pass closes the breaker: a test that began then was passed.
-func (o *origin) pass(began int64) {
+func (o *upstream) pass(began int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.passed, o.void = began, false
 	o.row.Store(0)
 	o.why = ""
-	was := trust(o.trust.Swap(uint32(trusted)))
-	if was == trusted {
+	was := breakerState(o.trust.Swap(uint32(closed)))
+	if was == closed {
 		return
 	}
 	now := o.service.now()
@@ -237,11 +237,11 @@ func (o *origin) pass(began int64) {
 
 // trip opens the breaker. After a lie all is forgotten that was said since a
 // test was passed, as it may have been lies, too.
-func (o *origin) trip(why string, lied bool) {
+func (o *upstream) trip(why string, lied bool) {
 	now := o.service.now()
 	o.mu.Lock()
 	o.why = why
-	was := trust(o.trust.Swap(uint32(open)))
+	was := breakerState(o.trust.Swap(uint32(open)))
 	if was != open {
 		o.steady = now-o.since.Swap(now) >= int64(calm)
 		o.opened.Add(1)
@@ -266,17 +266,17 @@ func (o *origin) trip(why string, lied bool) {
 	}
 }
 
-func (o *origin) tellOpen(was trust) {
+func (o *upstream) tellOpen(was breakerState) {
 	then := "clients count as unknown"
-	if stale := o.service.config.Stale; was == trusted && stale > 0 {
+	if stale := o.service.config.Stale; was == closed && stale > 0 {
 		then = fmt.Sprintf("answers from before are used for up to %v, clients without one count as unknown", stale)
 	}
 	o.log.Warnf("%s is not asked until it passes a test: %s; %s", o.what, o.why, then)
 }
 
 // note takes into account how a question that was asked then went.
-func (o *origin) note(began int64, said string, err error) {
-	var l lie
+func (o *upstream) note(began int64, said string, err error) {
+	var l bogusAnswer
 	switch {
 	case err == nil:
 		o.row.Store(0)
@@ -291,10 +291,10 @@ func (o *origin) note(began int64, said string, err error) {
 }
 
 // failed notes that asking failed, which may open the breaker.
-func (o *origin) failed(err error) {
+func (o *upstream) failed(err error) {
 	why := reasonOf(err)
 	o.mu.Lock()
-	if trust(o.trust.Load()) != open {
+	if breakerState(o.trust.Load()) != open {
 		o.why = why.text(err)
 	}
 	o.mu.Unlock()
@@ -303,7 +303,7 @@ func (o *origin) failed(err error) {
 		return
 	}
 	switch n := o.row.Add(1); {
-	case n < failures || trust(o.trust.Load()) != trusted:
+	case n < failures || breakerState(o.trust.Load()) != closed:
 	case o.lenient:
 		o.testSoon()
 	default:
@@ -313,7 +313,7 @@ func (o *origin) failed(err error) {
 
 // streak has a test made at once if many answers in a row list somebody, where
 // most did not before.
-func (o *origin) streak(listed bool) {
+func (o *upstream) streak(listed bool) {
 	const many, one, memory = 8, 1 << 16, 64
 	share, is := o.share.Load(), int32(0)
 	if listed {

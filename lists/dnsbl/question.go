@@ -40,7 +40,7 @@ func pointer(addr netip.Addr) string {
 // wrong bytes, labels or length (RFC 1123 section 2.1; underscores do occur), or
 // a number as the last label, as in an IPv4 address (RFC 3696 section 2).
 func hostName(s string) (string, bool) {
-	s = lists.NormalName(s)
+	s = lists.NormalizeName(s)
 	if s == "" || len(s) > maxName {
 		return "", false
 	}

@@ -114,7 +114,7 @@ func TestHostName(t *testing.T) {
 		if ok != (want != "") || ok && got != want {
 			t.Errorf("%q: %q, %v", in, got, ok)
 		}
-		if ok && got != lists.NormalName(in) {
+		if ok && got != lists.NormalizeName(in) {
 			t.Errorf("%q is not spelt as lists spell it", got)
 		}
 	}

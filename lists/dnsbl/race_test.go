@@ -33,18 +33,18 @@ func TestRace(t *testing.T) {
 		b.set(fmt.Sprintf("host%d.example A", n), fmt.Sprintf("11.0.0.%d", n))
 	}
 	log, _ := newLog()
-	s := New(Config{MaxLookups: 50, CacheEntries: 300, Stale: time.Minute}, b, time.Now, log)
+	s := New(Options{MaxLookups: 50, CacheEntries: 300, Stale: time.Minute}, b, time.Now, log)
 	spec := func(r *rand.Rand) (spec Spec) {
 		spec.Threshold = 1 + r.IntN(2)
 		for range 1 + r.IntN(3) {
-			spec.Zones = append(spec.Zones, Zone{Name: fmt.Sprintf("list%d.example", r.IntN(zones)), ByName: r.IntN(2) == 0, Weight: 2, Untested: r.IntN(3) == 0})
+			spec.Zones = append(spec.Zones, Zone{Name: fmt.Sprintf("list%d.example", r.IntN(zones)), ByName: r.IntN(2) == 0, Weight: 2, NoHealthCheck: r.IntN(3) == 0})
 		}
 		return spec
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var mu sync.RWMutex
-	sources := []*Source{s.Source(spec(rand.New(rand.NewPCG(1, 2))))}
+	sources := []*List{s.List(spec(rand.New(rand.NewPCG(1, 2))))}
 	var told [5]int
 	var wg sync.WaitGroup
 	each := func(n int, f func(r *rand.Rand)) {
@@ -58,7 +58,7 @@ func TestRace(t *testing.T) {
 	}
 	wg.Go(func() {
 		s.Run(ctx)
-		if n := s.State().InFlight; n != 0 {
+		if n := s.Stats().InFlight; n != 0 {
 			t.Errorf("%d in flight", n)
 		}
 	})
@@ -68,20 +68,20 @@ func TestRace(t *testing.T) {
 		within, done := context.WithTimeout(ctx, time.Duration(r.IntN(3))*time.Millisecond)
 		defer done()
 		name, status := s.Names().Verify(within, c.Addr)
-		if status == lists.Held && name != fmt.Sprintf("host%d.example", n) {
+		if status == lists.Matched && name != fmt.Sprintf("host%d.example", n) {
 			t.Errorf("%s is %s", c.Addr, name)
 		}
-		if c.Name = name; status != lists.Absent && status != lists.Held {
+		if c.Name = name; status != lists.NoMatch && status != lists.Matched {
 			c.NameStatus = status
 		}
 		mu.RLock()
 		src := sources[r.IntN(len(sources))]
 		mu.RUnlock()
 		found := src.Lookup(within, c)
-		if found.Status == lists.Held && n%2 == 1 || found.Status == lists.Absent && n%2 == 0 {
+		if found.Status == lists.Matched && n%2 == 1 || found.Status == lists.NoMatch && n%2 == 0 {
 			t.Errorf("%v is %s", c, word(found.Status))
 		}
-		if found.Status == lists.Held && found.Entry(c.Addr).Text == "" {
+		if found.Status == lists.Matched && found.Entry(c.Addr).Text == "" {
 			t.Error("held by nothing")
 		}
 		src.Trace(c)
@@ -90,7 +90,7 @@ func TestRace(t *testing.T) {
 		mu.Unlock()
 	})
 	each(1, func(r *rand.Rand) {
-		next := []*Source{s.Source(spec(r)), s.Source(spec(r))}
+		next := []*List{s.List(spec(r)), s.List(spec(r))}
 		mu.Lock()
 		sources = next
 		mu.Unlock()
@@ -98,7 +98,7 @@ func TestRace(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	})
 	each(1, func(r *rand.Rand) {
-		if st := s.State(); st.InFlight > 50 || st.Entries > 300 {
+		if st := s.Stats(); st.InFlight > 50 || st.Entries > 300 {
 			t.Errorf("%+v", st)
 		}
 	})
@@ -109,7 +109,7 @@ func TestRace(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	})
 	wg.Wait()
-	for _, status := range []lists.Status{lists.Absent, lists.Held, lists.Unloaded, lists.Pending} {
+	for _, status := range []lists.Status{lists.NoMatch, lists.Matched, lists.Unavailable, lists.Pending} {
 		if told[status] == 0 {
 			t.Errorf("%s came up never: %v", word(status), told)
 		}

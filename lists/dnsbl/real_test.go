@@ -19,14 +19,14 @@ import (
 // real is a service that asks real servers.
 type real struct {
 	testing.TB
-	*Service
+	*Client
 	log *lines
 }
 
 // newReal gives one that tests its zones often, and runs it once go is called.
-func newReal(t testing.TB, cfg Config, resolvers ...netip.AddrPort) *real {
+func newReal(t testing.TB, cfg Options, resolvers ...netip.AddrPort) *real {
 	log, hook := newLog()
-	ask := dnsclient.New(dnsclient.Config{Servers: resolvers, Timeout: 250 * time.Millisecond, Tries: 2})
+	ask := dnsclient.New(dnsclient.Options{Servers: resolvers, Timeout: 250 * time.Millisecond, Tries: 2})
 	return &real{t, New(cfg, ask, time.Now, log), hook}
 }
 
@@ -46,13 +46,13 @@ func (r *real) run() {
 }
 
 // ask waits long enough for any answer.
-func (r *real) ask(s *Source, c lists.Client) lists.Status {
+func (r *real) ask(s *List, c lists.Client) lists.Status {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return s.Lookup(ctx, c).Status
 }
 
-func (r *real) want(s *Source, want lists.Status, addrs ...string) {
+func (r *real) want(s *List, want lists.Status, addrs ...string) {
 	r.Helper()
 	for _, a := range addrs {
 		if got := r.ask(s, at(a)); got != want {
@@ -61,14 +61,14 @@ func (r *real) want(s *Source, want lists.Status, addrs ...string) {
 	}
 }
 
-func (r *real) zone() OriginState { return r.State().Zones[0] }
+func (r *real) zone() UpstreamStats { return r.Stats().Zones[0] }
 
 // until waits for what is to come.
 func (r *real) until(what string, is func() bool) {
 	r.Helper()
 	for start := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Since(start) > 20*time.Second {
-			r.Fatalf("%s: not so after %v; %+v", what, time.Since(start), r.State())
+			r.Fatalf("%s: not so after %v; %+v", what, time.Since(start), r.Stats())
 		}
 	}
 }
@@ -97,19 +97,19 @@ func TestRbldnsd(t *testing.T) {
 		dnstest.Dataset{Zone: "score.test", Type: "ip4set", Text: "127.0.0.2\n11.1.1.1 :127.0.4.60:\n11.1.1.2 :127.0.4.10:\n"})
 	unbound := dnstest.StartUnbound(t, rbl.Upstreams()...)
 	r := newReal(t, Defaults(), unbound.Addr)
-	all := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
-	only := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1, Answer: filter("127.0.0.4")}}, Threshold: 1})
-	score := r.Source(Spec{Zones: []Zone{{Name: "score.test", Weight: 1, Answer: filter("127.0.4.N")}, {Name: "bl.test", Weight: -20}}, Threshold: 40})
-	names := r.Source(Spec{Zones: []Zone{{Name: "names.test", Weight: 1, ByName: true}}, Threshold: 1})
+	all := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+	only := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1, Answer: filter("127.0.0.4")}}, Threshold: 1})
+	score := r.List(Spec{Zones: []Zone{{Name: "score.test", Weight: 1, Answer: filter("127.0.4.N")}, {Name: "bl.test", Weight: -20}}, Threshold: 40})
+	names := r.List(Spec{Zones: []Zone{{Name: "names.test", Weight: 1, ByName: true}}, Threshold: 1})
 	r.run()
-	r.believed("trusted", "")
-	r.want(all, lists.Held, "11.1.1.1", "11.2.3.4", "2a00:1::99", "2a00:2::1")
-	r.want(all, lists.Absent, "11.1.1.2", "11.3.0.0", "2a00:2::2")
-	r.want(only, lists.Held, "11.1.1.1")
-	r.want(only, lists.Absent, "11.2.3.4")
-	r.want(score, lists.Held, "11.1.1.1")
-	r.want(score, lists.Absent, "11.1.1.2", "11.2.0.1", "11.4.0.1")
-	for name, want := range map[string]lists.Status{"mail.good.example": lists.Held, "mail.bad.example": lists.Absent, "": lists.Absent} {
+	r.believed("closed", "")
+	r.want(all, lists.Matched, "11.1.1.1", "11.2.3.4", "2a00:1::99", "2a00:2::1")
+	r.want(all, lists.NoMatch, "11.1.1.2", "11.3.0.0", "2a00:2::2")
+	r.want(only, lists.Matched, "11.1.1.1")
+	r.want(only, lists.NoMatch, "11.2.3.4")
+	r.want(score, lists.Matched, "11.1.1.1")
+	r.want(score, lists.NoMatch, "11.1.1.2", "11.2.0.1", "11.4.0.1")
+	for name, want := range map[string]lists.Status{"mail.good.example": lists.Matched, "mail.bad.example": lists.NoMatch, "": lists.NoMatch} {
 		if got := r.ask(names, lists.Client{Addr: at("11.1.1.1").Addr, Name: name}); got != want {
 			t.Errorf("%s is %s", name, word(got))
 		}
@@ -123,7 +123,7 @@ func TestRbldnsd(t *testing.T) {
 	// The whole of it is asked once; what rbldnsd serves then shows only when
 	// its TTL is over.
 	rbl.Set(t, dnstest.Dataset{Zone: "bl.test", Type: "ip4set", Text: "127.0.0.2\n"})
-	r.want(all, lists.Held, "11.1.1.1")
+	r.want(all, lists.Matched, "11.1.1.1")
 }
 
 // A list whose operator let it end: rbldnsd serves the zone no longer.
@@ -131,22 +131,22 @@ func TestZoneExpires(t *testing.T) {
 	rbl := dnstest.StartRbldnsd(t, testEntries)
 	unbound := dnstest.StartUnbound(t, rbl.Upstreams()...)
 	r := newReal(t, Defaults(), unbound.Addr)
-	s := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+	s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 	r.run()
-	r.believed("trusted", "")
-	r.want(s, lists.Held, "11.1.1.1")
+	r.believed("closed", "")
+	r.want(s, lists.Matched, "11.1.1.1")
 	r.vouched()
 	ended := testEntries
 	ended.Text = "$TIMESTAMP 2020-01-01:00:00:00 2020-01-02:00:00:00\n" + ended.Text
 	rbl.Set(t, ended)
 	unbound.Flush(t)
 	r.believed("open", "")
-	r.want(s, lists.Held, "11.1.1.1")
-	r.want(s, lists.Unloaded, "11.1.1.2")
+	r.want(s, lists.Matched, "11.1.1.1")
+	r.want(s, lists.Unavailable, "11.1.1.2")
 	rbl.Set(t, testEntries)
 	unbound.Flush(t)
-	r.believed("trusted", "")
-	r.want(s, lists.Absent, "11.1.1.2")
+	r.believed("closed", "")
+	r.want(s, lists.NoMatch, "11.1.1.2")
 }
 
 // All that may be wrong with a zone, asked through a resolver and directly.
@@ -185,27 +185,27 @@ func TestFaults(t *testing.T) {
 				resolver = dnstest.StartUnbound(t, server.Upstreams()...).Addr
 			}
 			r := newReal(t, Defaults(), resolver)
-			s := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 			r.run()
-			r.believed("trusted", "")
-			r.want(s, lists.Held, "11.1.1.1")
-			r.want(s, lists.Absent, "11.1.1.2")
+			r.believed("closed", "")
+			r.want(s, lists.Matched, "11.1.1.1")
+			r.want(s, lists.NoMatch, "11.1.1.2")
 			r.vouched()
 			server.Fail("bl.test", tc.fault)
 			if tc.why == "" {
-				r.want(s, lists.Held, "11.2.0.2")
-				r.want(s, lists.Absent, "11.2.0.3", "11.2.0.4")
+				r.want(s, lists.Matched, "11.2.0.2")
+				r.want(s, lists.NoMatch, "11.2.0.3", "11.2.0.4")
 				r.vouched()
-				r.believed("trusted", "")
+				r.believed("closed", "")
 				return
 			}
 			r.believed("open", tc.why)
-			r.want(s, lists.Held, "11.1.1.1")
-			r.want(s, lists.Absent, "11.1.1.2")
-			r.want(s, lists.Unloaded, "11.2.0.2", "11.2.0.3")
+			r.want(s, lists.Matched, "11.1.1.1")
+			r.want(s, lists.NoMatch, "11.1.1.2")
+			r.want(s, lists.Unavailable, "11.2.0.2", "11.2.0.3")
 			server.Forget()
 			for i := range 100 {
-				r.want(s, lists.Unloaded, fmt.Sprintf("11.9.0.%d", i))
+				r.want(s, lists.Unavailable, fmt.Sprintf("11.9.0.%d", i))
 			}
 			if names := server.Names(); slices.ContainsFunc(names, func(n string) bool { return strings.Contains(n, ".9.11.") }) {
 				t.Errorf("asked %v", names)
@@ -214,9 +214,9 @@ func TestFaults(t *testing.T) {
 			if !tc.raw {
 				return // what unbound remembers is its own
 			}
-			r.believed("trusted", "")
-			r.want(s, lists.Held, "11.2.0.2")
-			r.want(s, lists.Absent, "11.2.0.3")
+			r.believed("closed", "")
+			r.want(s, lists.Matched, "11.2.0.2")
+			r.want(s, lists.NoMatch, "11.2.0.3")
 		})
 	}
 }
@@ -228,18 +228,18 @@ func TestNoProofOfAbsence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test", "2.0.0.127 A 127.0.0.2\n1.1.1.11 A 127.0.0.4\n"))
 			r := newReal(t, Defaults(), server.Addr)
-			s := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 			r.run()
-			r.believed("trusted", "")
+			r.believed("closed", "")
 			server.Fail("11.bl.test", dnstest.Fault{Kind: kind})
 			p := &lists.Policy{Lists: []*lists.List{{Action: lists.Offer, Source: s}}, Default: lists.Suppress, Wait: 10 * time.Second}
 			for _, addr := range []string{"11.1.1.1", "11.1.1.2"} {
-				r.want(s, lists.Unloaded, addr)
-				if d := p.Decide(t.Context(), at(addr)); d.Action != lists.Offer || d.Reason != lists.ReasonUnloaded {
+				r.want(s, lists.Unavailable, addr)
+				if d := p.Decide(t.Context(), at(addr)); d.Action != lists.Offer || d.Reason != lists.ReasonUnavailable {
 					t.Errorf("%s: %v, %v", addr, d.Action, d.Reason)
 				}
 			}
-			if st := r.State().Zones[0]; st.Failed["malformed"] == 0 || st.Answered != 0 {
+			if st := r.Stats().Zones[0]; st.Failed["malformed"] == 0 || st.Answered != 0 {
 				t.Errorf("%+v", st)
 			}
 		})
@@ -250,10 +250,10 @@ func TestNoProofOfAbsence(t *testing.T) {
 func TestSlowZone(t *testing.T) {
 	server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test", "2.0.0.127 A 127.0.0.2\n1.1.1.11 A 127.0.0.4\n"))
 	log, _ := newLog()
-	r := &real{t, New(Defaults(), dnsclient.New(dnsclient.Config{Servers: []netip.AddrPort{server.Addr}, Timeout: 3 * time.Second}), time.Now, log), nil}
-	s := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+	r := &real{t, New(Defaults(), dnsclient.New(dnsclient.Options{Servers: []netip.AddrPort{server.Addr}, Timeout: 3 * time.Second}), time.Now, log), nil}
+	s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 	r.run()
-	r.believed("trusted", "")
+	r.believed("closed", "")
 	server.Fail("11.bl.test", dnstest.Fault{Delay: 2 * time.Second})
 	p := &lists.Policy{Lists: []*lists.List{{Action: lists.Suppress, Source: s}}, Wait: 50 * time.Millisecond}
 	for range 3 {
@@ -273,7 +273,7 @@ func TestResolverAway(t *testing.T) {
 		dnstest.NewZone(t, "11.in-addr.arpa", "1.1.1 PTR mail.example.test.\n"), dnstest.NewZone(t, "example.test", "mail A 11.1.1.1\n"))
 	unbound := dnstest.StartUnbound(t, server.Upstreams()...)
 	r := newReal(t, Defaults(), unbound.Addr)
-	s := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+	s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 	names := r.Names()
 	r.run()
 	name := func(addr string) string {
@@ -288,28 +288,28 @@ func TestResolverAway(t *testing.T) {
 		}
 	}
 	for round, fault := range []struct{ begin, end func(testing.TB) }{{unbound.Stop, unbound.Start}, {unbound.Pause, unbound.Resume}} {
-		r.believed("trusted", "")
-		r.want(s, lists.Held, "11.1.1.1")
+		r.believed("closed", "")
+		r.want(s, lists.Matched, "11.1.1.1")
 		expect(name("11.1.1.1"), "mail.example.test")
 		r.vouched()
 		fault.begin(t)
 		r.believed("open", "")
-		r.want(s, lists.Held, "11.1.1.1")
-		r.want(s, lists.Unloaded, "11.1.1.2")
+		r.want(s, lists.Matched, "11.1.1.1")
+		r.want(s, lists.Unavailable, "11.1.1.2")
 		expect(name("11.1.1.1"), "mail.example.test")
 		var wg sync.WaitGroup
 		for i := range failures {
-			wg.Go(func() { expect(name(fmt.Sprintf("11.1.%d.%d", 2+round, i)), "unloaded") })
+			wg.Go(func() { expect(name(fmt.Sprintf("11.1.%d.%d", 2+round, i)), "unavailable") })
 		}
 		wg.Wait()
-		r.until("names are away", func() bool { return r.State().Names.State == "open" })
+		r.until("names are away", func() bool { return r.Stats().Names.State == "open" })
 		fault.end(t)
-		r.until("names are back", func() bool { return r.State().Names.State == "trusted" })
+		r.until("names are back", func() bool { return r.Stats().Names.State == "closed" })
 		expect(name(fmt.Sprintf("11.1.%d.0", 2+round)), "absent")
 		names.tested.Store(never) // the next failures may well be tested at once
 	}
-	r.believed("trusted", "")
-	r.want(s, lists.Absent, "11.1.1.2")
+	r.believed("closed", "")
+	r.want(s, lists.NoMatch, "11.1.1.2")
 }
 
 // New clients one after the other, and many at a time, against a real list.
@@ -318,15 +318,15 @@ func BenchmarkRbldnsd(b *testing.B) {
 		b.Run(fmt.Sprintf("%d at once", atOnce), func(b *testing.B) {
 			rbl := dnstest.StartRbldnsd(b, testEntries)
 			r := newReal(b, Defaults(), rbl.Upstreams()[0].Addr)
-			s := r.Source(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 			r.run()
-			r.believed("trusted", "")
+			r.believed("closed", "")
 			b.SetParallelism(atOnce)
 			b.ResetTimer()
 			var n atomic.Uint32
 			ask := func() {
 				i := n.Add(1)
-				if status := r.ask(s, lists.Client{Addr: netip.AddrFrom4([4]byte{byte(12 + i>>24), byte(i >> 16), byte(i >> 8), byte(i)})}); status != lists.Absent {
+				if status := r.ask(s, lists.Client{Addr: netip.AddrFrom4([4]byte{byte(12 + i>>24), byte(i >> 16), byte(i >> 8), byte(i)})}); status != lists.NoMatch {
 					b.Error(word(status))
 				}
 			}

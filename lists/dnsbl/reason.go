@@ -7,10 +7,10 @@ import (
 	"ehlogate/lists/dnsclient"
 )
 
-// lie is an answer that shows an origin not to be what it should be.
-type lie string
+// bogusAnswer is an answer that shows an origin not to be what it should be.
+type bogusAnswer string
 
-func (l lie) Error() string { return string(l) }
+func (l bogusAnswer) Error() string { return string(l) }
 
 // reason is why there is no answer: one of resolve.Kind from 1, or notBelieved;
 // 0: no reason.
@@ -19,7 +19,7 @@ type reason uint8
 const notBelieved = reason(dnsclient.Malformed) + 2
 
 func reasonOf(err error) reason {
-	var l lie
+	var l bogusAnswer
 	switch {
 	case errors.As(err, &l):
 		return notBelieved

@@ -13,13 +13,13 @@ import (
 func TestRefusedAsDnswlDoes(t *testing.T) {
 	bubble(t, Defaults(), func(w *world) {
 		w.list("list.dnswl.org", map[string]string{listed: "127.0.5.2"})
-		s := w.Source(Spec{Zones: []Zone{{Name: "list.dnswl.org", Weight: 1, Answer: filter("127.0.[0..255].[1..3]")}}, Threshold: 1})
+		s := w.List(Spec{Zones: []Zone{{Name: "list.dnswl.org", Weight: 1, Answer: filter("127.0.[0..255].[1..3]")}}, Threshold: 1})
 		w.run()
 		time.Sleep(6 * time.Second)
 		w.set("*.list.dnswl.org A", "127.0.0.255")
 		w.set("1.1.1.11.list.dnswl.org A")
 		w.set("2.0.0.127.list.dnswl.org A")
-		w.learn(s, listed, lists.Unloaded)
+		w.learn(s, listed, lists.Unavailable)
 	})
 }
 
@@ -31,13 +31,13 @@ func TestHighestAnswer(t *testing.T) {
 		t.Run(answer, func(t *testing.T) {
 			bubble(t, Defaults(), func(w *world) {
 				w.list(bl, map[string]string{listed: "127.0.0.255"})
-				s := w.Source(Spec{Zones: []Zone{{Name: bl, Weight: 1, Answer: filter(answer)}}, Threshold: 1})
+				s := w.List(Spec{Zones: []Zone{{Name: bl, Weight: 1, Answer: filter(answer)}}, Threshold: 1})
 				w.run()
 				if takes {
-					w.learn(s, listed, lists.Held)
-					w.state("trusted", "")
+					w.learn(s, listed, lists.Matched)
+					w.state("closed", "")
 				} else {
-					w.learn(s, listed, lists.Unloaded)
+					w.learn(s, listed, lists.Unavailable)
 					w.state("open", "it answers 127.0.0.255, by which lists refuse to answer")
 				}
 			})
@@ -45,18 +45,18 @@ func TestHighestAnswer(t *testing.T) {
 	}
 	// A zone is shared by lists that take other answers of it, until they are gone.
 	bubble(t, Defaults(), func(w *world) {
-		source := func(answer string) *Source {
-			return w.Source(Spec{Zones: []Zone{{Name: bl, Weight: 1, Answer: filter(answer)}}, Threshold: 1})
+		source := func(answer string) *List {
+			return w.List(Spec{Zones: []Zone{{Name: bl, Weight: 1, Answer: filter(answer)}}, Threshold: 1})
 		}
 		w.list(bl, map[string]string{listed: "127.0.0.255", unlisted: "127.0.0.255"})
 		two, score := source("127.0.0.2"), source("127.0.0.N")
-		w.Retain([]*Source{two, score})
+		w.Retain([]*List{two, score})
 		w.run()
-		w.learn(two, listed, lists.Absent)
-		w.learn(score, listed, lists.Held)
-		w.state("trusted", "")
-		w.Retain([]*Source{two})
-		w.learn(two, unlisted, lists.Unloaded)
+		w.learn(two, listed, lists.NoMatch)
+		w.learn(score, listed, lists.Matched)
+		w.state("closed", "")
+		w.Retain([]*List{two})
+		w.learn(two, unlisted, lists.Unavailable)
 	})
 }
 
@@ -68,7 +68,7 @@ func TestFirstLie(t *testing.T) {
 		w.delay = 10 * time.Millisecond
 		w.begin()
 		synctest.Wait()
-		w.learn(s, listed, lists.Unloaded)
+		w.learn(s, listed, lists.Unavailable)
 		if st := w.zone(bl); st.State != "open" {
 			t.Errorf("an error code, and the zone is %s", st.State)
 		}
@@ -82,7 +82,7 @@ func TestPendingIsCertain(t *testing.T) {
 		w.run()
 		n := 0
 		for i := range 2000 {
-			if got := w.now(s, at(fmt.Sprintf("11.9.%d.%d", i>>8, i&255))); got == lists.Held || got == lists.Absent {
+			if got := w.now(s, at(fmt.Sprintf("11.9.%d.%d", i>>8, i&255))); got == lists.Matched || got == lists.NoMatch {
 				n++
 			}
 		}
@@ -100,7 +100,7 @@ func TestStreakAfterTest(t *testing.T) {
 		w.run()
 		w.set("*."+bl+" A", "127.0.0.2")
 		for i := range 8 {
-			w.learn(s, fmt.Sprintf("11.5.0.%d", i), lists.Held)
+			w.learn(s, fmt.Sprintf("11.5.0.%d", i), lists.Matched)
 		}
 		time.Sleep(6 * time.Second)
 		synctest.Wait()

@@ -63,7 +63,7 @@ func TestScoreRule(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 82))
 	var seen [5]int
 	for range 200_000 {
-		s := &Source{spec: Spec{Threshold: r.IntN(14) - 5}}
+		s := &List{spec: Spec{Threshold: r.IntN(14) - 5}}
 		parts := make([]part, 1+r.IntN(4))
 		anyPending := false
 		for i := range parts {
@@ -85,12 +85,12 @@ func TestScoreRule(t *testing.T) {
 		}
 		could := make(map[lists.Status]bool)
 		possible(s, parts, 0, false, 0, could)
-		want := lists.Unloaded
+		want := lists.Unavailable
 		switch {
-		case len(could) == 1 && could[lists.Held]:
-			want = lists.Held
+		case len(could) == 1 && could[lists.Matched]:
+			want = lists.Matched
 		case len(could) == 1:
-			want = lists.Absent
+			want = lists.NoMatch
 		case anyPending:
 			want = lists.Pending
 		}
@@ -99,7 +99,7 @@ func TestScoreRule(t *testing.T) {
 		}
 		seen[want]++
 	}
-	for _, status := range []lists.Status{lists.Absent, lists.Held, lists.Unloaded, lists.Pending} {
+	for _, status := range []lists.Status{lists.NoMatch, lists.Matched, lists.Unavailable, lists.Pending} {
 		if seen[status] < 1000 {
 			t.Errorf("%s came up %d times only", word(status), seen[status])
 		}
@@ -107,12 +107,12 @@ func TestScoreRule(t *testing.T) {
 }
 
 // possible finds all outcomes, by the rule as it is written down.
-func possible(s *Source, parts []part, i int, listed bool, sum int, could map[lists.Status]bool) {
+func possible(s *List, parts []part, i int, listed bool, sum int, could map[lists.Status]bool) {
 	if i == len(parts) {
 		if listed && sum >= s.spec.Threshold {
-			could[lists.Held] = true
+			could[lists.Matched] = true
 		} else {
-			could[lists.Absent] = true
+			could[lists.NoMatch] = true
 		}
 		return
 	}

@@ -52,10 +52,10 @@ func TestSelfTest(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble(t, Defaults(), func(w *world) {
 				tc.set(w)
-				s := w.Source(Spec{Zones: []Zone{{Name: bl, Weight: 1, ByName: tc.byName}}, Threshold: 1})
+				s := w.List(Spec{Zones: []Zone{{Name: bl, Weight: 1, ByName: tc.byName}}, Threshold: 1})
 				w.run()
 				if tc.why == "" {
-					w.state("trusted", "")
+					w.state("closed", "")
 					w.log.has(t)
 					return
 				}
@@ -64,7 +64,7 @@ func TestSelfTest(t *testing.T) {
 				asked := len(w.questions())
 				c := at(unlisted)
 				c.Name = "mail.example"
-				if got := w.now(s, c); got != lists.Unloaded || len(w.questions()) != asked {
+				if got := w.now(s, c); got != lists.Unavailable || len(w.questions()) != asked {
 					t.Errorf("%s, asked %v", word(got), w.questions())
 				}
 			})
@@ -84,7 +84,7 @@ func TestFirstClient(t *testing.T) {
 		if n := w.count("1.1.1.11." + bl + " A"); n != 0 {
 			t.Error("a client was asked about before the zone was tested")
 		}
-		w.learn(s, listed, lists.Held)
+		w.learn(s, listed, lists.Matched)
 		if took := time.Since(begin); took != 200*time.Millisecond {
 			t.Errorf("it took %v", took)
 		}
@@ -96,8 +96,8 @@ func TestFirstClient(t *testing.T) {
 			w.delay = 100 * time.Millisecond
 			w.begin()
 			synctest.Wait()
-			w.learn(s, listed, lists.Unloaded)
-			w.want(s, listed, lists.Unloaded)
+			w.learn(s, listed, lists.Unavailable)
+			w.want(s, listed, lists.Unavailable)
 		})
 	})
 	t.Run("it is too slow", func(t *testing.T) {
@@ -119,10 +119,10 @@ func TestFirstClient(t *testing.T) {
 			go func() { got <- w.within(time.Minute, s, at(listed)) }()
 			synctest.Wait()
 			stop()
-			if status := <-got; status != lists.Unloaded {
+			if status := <-got; status != lists.Unavailable {
 				t.Error(word(status))
 			}
-			w.state("untested", "")
+			w.state("half-open", "")
 		})
 	})
 }
@@ -151,8 +151,8 @@ func TestManyListings(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		w.set("*."+bl+" A", "127.0.0.2")
 		for i := range 7 {
-			w.state("trusted", "")
-			w.learn(s, fmt.Sprintf("11.2.0.%d", i), lists.Held)
+			w.state("closed", "")
+			w.learn(s, fmt.Sprintf("11.2.0.%d", i), lists.Matched)
 		}
 		w.within(300*time.Millisecond, s, at("11.2.0.7")) // the test may end before this answer is used
 		synctest.Wait()
@@ -165,9 +165,9 @@ func TestManyListings(t *testing.T) {
 				w.run()
 				for i := range 10 * 600 { // ten minutes
 					addr := netip.AddrFrom4([4]byte{11, 2, byte(i >> 8), byte(i)})
-					want := lists.Absent
+					want := lists.NoMatch
 					if i*37%100 < share {
-						want = lists.Held
+						want = lists.Matched
 						w.set(reverse(addr)+"."+bl+" A", "127.0.0.2")
 					}
 					w.learn(s, addr.String(), want)
@@ -187,29 +187,29 @@ func TestIPv6IsTested(t *testing.T) {
 	bubble(t, Defaults(), func(w *world) {
 		s := w.good(bl)
 		w.run()
-		w.learn(s, "2a00::1", lists.Absent)
+		w.learn(s, "2a00::1", lists.NoMatch)
 		time.Sleep(40 * time.Second)
 		w.set("*.a.2."+bl+" A", "127.0.0.2")
 		w.set(test6+" A", "127.0.0.2")
-		w.learn(s, "2a00::2", lists.Held)
-		w.learn(s, "11.2.0.1", lists.Absent)
+		w.learn(s, "2a00::2", lists.Matched)
+		w.learn(s, "11.2.0.1", lists.NoMatch)
 		time.Sleep(40 * time.Second)
-		w.want(s, "2a00::2", lists.Unloaded)
-		w.want(s, "2a00::1", lists.Absent)
-		w.want(s, "11.2.0.1", lists.Absent)
-		w.learn(s, listed, lists.Held)
-		if st := w.zone(bl); st.State != "trusted" || st.IPv6 != "open" || !strings.Contains(st.Error6, "::FFFF:7F00:1 is listed") {
+		w.want(s, "2a00::2", lists.Unavailable)
+		w.want(s, "2a00::1", lists.NoMatch)
+		w.want(s, "11.2.0.1", lists.NoMatch)
+		w.learn(s, listed, lists.Matched)
+		if st := w.zone(bl); st.State != "closed" || st.IPv6 != "open" || !strings.Contains(st.Error6, "::FFFF:7F00:1 is listed") {
 			t.Errorf("%+v", st)
 		}
 		w.fail(test6, dnsclient.ServFail) // which shows nothing
 		time.Sleep(40 * time.Second)
-		if st := w.zone(bl); st.State != "trusted" || st.IPv6 != "open" {
+		if st := w.zone(bl); st.State != "closed" || st.IPv6 != "open" {
 			t.Errorf("%+v", st)
 		}
 		w.mend()
 		w.set(test6 + " A")
 		time.Sleep(40 * time.Second)
-		w.learn(s, "2a00::2", lists.Held)
+		w.learn(s, "2a00::2", lists.Matched)
 		w.log.has(t, "warning zone list.example is not asked about IPv6 addresses: ::FFFF:7F00:1 is listed (127.0.0.2), so everything may be; such clients count as unknown",
 			"info zone list.example is asked about IPv6 addresses again")
 	})
@@ -218,9 +218,9 @@ func TestIPv6IsTested(t *testing.T) {
 			s := w.good(bl)
 			w.fail(test6, dnsclient.ServFail)
 			w.run()
-			w.learn(s, "2a00::1", lists.Unloaded)
-			w.learn(s, listed, lists.Held)
-			if st := w.zone(bl); st.IPv6 != "untested" {
+			w.learn(s, "2a00::1", lists.Unavailable)
+			w.learn(s, listed, lists.Matched)
+			if st := w.zone(bl); st.IPv6 != "half-open" {
 				t.Errorf("%+v", st)
 			}
 		})
@@ -231,17 +231,17 @@ func TestIPv6IsTested(t *testing.T) {
 func TestUntested(t *testing.T) {
 	for _, byName := range []bool{false, true} {
 		bubble(t, Defaults(), func(w *world) {
-			s := w.Source(Spec{Zones: []Zone{{Name: bl, Weight: 1, Untested: true, ByName: byName}}, Threshold: 1})
+			s := w.List(Spec{Zones: []Zone{{Name: bl, Weight: 1, NoHealthCheck: true, ByName: byName}}, Threshold: 1})
 			w.set("1.1.1.11."+bl+" A", "127.0.0.2")
 			w.set("mail.good.example."+bl+" A", "127.0.0.2")
 			w.run()
 			c := at(listed)
 			c.Name = "mail.good.example"
-			if got := w.within(time.Second, s, c); got != lists.Held {
+			if got := w.within(time.Second, s, c); got != lists.Matched {
 				t.Error(word(got))
 			}
 			time.Sleep(10 * time.Minute)
-			if st := w.zone(bl); st.State != "trusted" || st.Tests != 0 || !st.Untested || st.ByName != byName {
+			if st := w.zone(bl); st.State != "closed" || st.Tests != 0 || !st.NoHealthCheck || st.ByName != byName {
 				t.Errorf("%+v", st)
 			}
 			w.fail(bl, dnsclient.Timeout)
@@ -257,7 +257,7 @@ func TestUntested(t *testing.T) {
 			w.state("open", "it answers 192.0.2.1")
 			w.set("*." + bl + " A")
 			time.Sleep(10 * time.Minute)
-			w.state("trusted", "")
+			w.state("closed", "")
 			probe := map[bool]string{false: "1.0.0.127.", true: "invalid."}[byName]
 			if w.count(probe+bl+" A") < 2 || w.count("2.0.0.127."+bl+" A") != 0 {
 				t.Errorf("asked %v", w.questions())

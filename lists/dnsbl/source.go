@@ -13,9 +13,9 @@ type Zone struct {
 	ByName bool   // it is asked about verified host names (RFC 5782 section 2.3) and not about addresses
 	Answer Filter // which answers list a client
 	Weight int    // what a listing adds to the score, for a Filter with N that many times
-	// Untested: the zone has none of the entries that show that it works (RFC 5782
+	// NoHealthCheck: the zone has none of the entries that show that it works (RFC 5782
 	// section 5), so it is believed without.
-	Untested bool
+	NoHealthCheck bool
 }
 
 // Highest is what the zone adds to a score at most: 0 if it only takes away.
@@ -41,9 +41,9 @@ type Spec struct {
 	Threshold int
 }
 
-// Source is a list by DNS.
-type Source struct {
-	service *Service
+// List is a list by DNS.
+type List struct {
+	service *Client
 	spec    Spec
 	members []member
 	found   findings
@@ -56,17 +56,17 @@ type member struct {
 }
 
 var (
-	_ lists.Source    = (*Source)(nil)
-	_ lists.NameUser  = (*Source)(nil)
-	_ lists.Tracer    = (*Source)(nil)
+	_ lists.Source    = (*List)(nil)
+	_ lists.NameUser  = (*List)(nil)
+	_ lists.Tracer    = (*List)(nil)
 	_ lists.Describer = (*finding)(nil)
 )
 
 // Spec is what the source was made with.
-func (s *Source) Spec() Spec { return s.spec }
+func (s *List) Spec() Spec { return s.spec }
 
 // UsesNames implements lists.NameUser.
-func (s *Source) UsesNames() bool {
+func (s *List) UsesNames() bool {
 	return slices.ContainsFunc(s.spec.Zones, func(z Zone) bool { return z.ByName })
 }
 
@@ -77,10 +77,10 @@ func (s *Source) UsesNames() bool {
 // With a ctx that is cancelled, what is not in memory, or too old, is Pending.
 // With one whose deadline is over before the zones have answered, what is too old
 // counts.
-func (s *Source) Lookup(ctx context.Context, c lists.Client) lists.Found {
+func (s *List) Lookup(ctx context.Context, c lists.Client) lists.Match {
 	c.Addr = c.Addr.Unmap()
 	if c.Addr.IsValid() && !public(c.Addr) {
-		return lists.Found{}
+		return lists.Match{}
 	}
 	now := s.service.now()
 	var few [8]part
@@ -104,10 +104,10 @@ func (s *Source) Lookup(ctx context.Context, c lists.Client) lists.Found {
 			break
 		}
 	}
-	if status != lists.Held {
-		return lists.Found{Status: status}
+	if status != lists.Matched {
+		return lists.Match{Status: status}
 	}
-	return lists.Found{Status: status, By: s.found.of(s, parts)}
+	return lists.Match{Status: status, By: s.found.of(s, parts)}
 }
 
 func (m *member) look(c *lists.Client, now int64) part {
@@ -115,7 +115,7 @@ func (m *member) look(c *lists.Client, now int64) part {
 	case !m.ByName && c.Addr.IsValid(), m.ByName && c.Name != "":
 	case m.ByName && c.NameStatus == lists.Pending:
 		return part{state: pending}
-	case m.ByName && c.NameStatus == lists.Unloaded:
+	case m.ByName && c.NameStatus == lists.Unavailable:
 		return part{state: unknown}
 	default:
 		return part{state: known}
@@ -132,7 +132,7 @@ func (m *member) key(c *lists.Client) key {
 }
 
 // land brings parts up to date; last says that who asks waits no longer.
-func (s *Source) land(parts []part, c *lists.Client, now int64, last bool) {
+func (s *List) land(parts []part, c *lists.Client, now int64, last bool) {
 	for i := range parts {
 		p, m := &parts[i], &s.members[i]
 		if p.state != pending {
@@ -147,11 +147,11 @@ func (s *Source) land(parts []part, c *lists.Client, now int64, last bool) {
 
 // judge decides from what is known. What is not known may be anything: the list
 // holds the client, or not, only if it does whatever that is.
-func (s *Source) judge(parts []part) lists.Status {
+func (s *List) judge(parts []part) lists.Status {
 	listed := false             // by a zone that is known
 	score, low, high := 0, 0, 0 // of zones that are known; what the others may take away or add
 	best, unsure := 0, 0        // the most that one of the others adds if it lists; how many there are
-	status := lists.Unloaded
+	status := lists.Unavailable
 	for i := range parts {
 		m := &s.members[i]
 		switch parts[i].state {
@@ -174,15 +174,15 @@ func (s *Source) judge(parts []part) lists.Status {
 	if !listed {
 		// One of the others has to list the client, even if that costs.
 		if unsure == 0 || high+min(best, 0) < s.spec.Threshold {
-			return lists.Absent
+			return lists.NoMatch
 		}
 		return status
 	}
 	switch {
 	case score+low >= s.spec.Threshold:
-		return lists.Held
+		return lists.Matched
 	case score+high < s.spec.Threshold:
-		return lists.Absent
+		return lists.NoMatch
 	}
 	return status
 }

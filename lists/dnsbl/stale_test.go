@@ -30,15 +30,15 @@ func TestTTL(t *testing.T) {
 				w.ttl, w.negative = tc.ttl, tc.negative
 				s := w.good("list.example")
 				w.run()
-				want := lists.Absent
+				want := lists.NoMatch
 				if tc.addr == listed {
-					want = lists.Held
+					want = lists.Matched
 				}
 				w.learn(s, tc.addr, want)
 				time.Sleep(tc.lives*9/10 - time.Nanosecond)
 				w.want(s, tc.addr, want)
 				w.want(s, tc.addr, want)
-				if st := w.zone("list.example"); st.Asked != 1 || st.Prefetched != 0 {
+				if st := w.zone("list.example"); st.Queries != 1 || st.Prefetched != 0 {
 					t.Errorf("asked anew: %+v", st)
 				}
 				time.Sleep(tc.lives/10 + time.Nanosecond)
@@ -53,14 +53,14 @@ func TestPrefetch(t *testing.T) {
 	bubble(t, Defaults(), func(w *world) {
 		s := w.good("list.example")
 		w.run()
-		w.learn(s, listed, lists.Held)
+		w.learn(s, listed, lists.Matched)
 		for i := range 100 {
 			time.Sleep(9*time.Minute + 30*time.Second)
 			w.do(func() { w.delay = 100 * time.Millisecond })
-			w.want(s, listed, lists.Held)
-			w.want(s, listed, lists.Held)
+			w.want(s, listed, lists.Matched)
+			w.want(s, listed, lists.Matched)
 			time.Sleep(200 * time.Millisecond)
-			w.want(s, listed, lists.Held)
+			w.want(s, listed, lists.Matched)
 			if n := w.count("1.1.1.11.list.example A"); n != i+2 {
 				t.Fatalf("asked %d times after %d renewals", n, i+1)
 			}
@@ -75,42 +75,42 @@ func TestPrefetch(t *testing.T) {
 // one in time.
 func TestStale(t *testing.T) {
 	const zone, q = "list.example", "1.1.1.11.list.example A"
-	expired := func(t *testing.T, f func(w *world, s *Source)) {
+	expired := func(t *testing.T, f func(w *world, s *List)) {
 		t.Helper()
 		bubble(t, Defaults(), func(w *world) {
 			s := w.good(zone)
 			w.run()
-			w.learn(s, listed, lists.Held)
+			w.learn(s, listed, lists.Matched)
 			time.Sleep(11 * time.Minute)
 			f(w, s)
 		})
 	}
 	t.Run("a new answer counts", func(t *testing.T) {
-		expired(t, func(w *world, s *Source) {
+		expired(t, func(w *world, s *List) {
 			w.set(q)
 			w.do(func() { w.delay = 100 * time.Millisecond })
 			w.want(s, listed, lists.Pending)
-			w.learn(s, listed, lists.Absent)
+			w.learn(s, listed, lists.NoMatch)
 		})
 	})
 	t.Run("too slow", func(t *testing.T) {
-		expired(t, func(w *world, s *Source) {
+		expired(t, func(w *world, s *List) {
 			w.set(q)
 			w.do(func() { w.delay = time.Second })
 			w.want(s, listed, lists.Pending) // who does not wait is told so
-			w.learn(s, listed, lists.Held)
+			w.learn(s, listed, lists.Matched)
 			time.Sleep(time.Second)
-			w.want(s, listed, lists.Absent)
+			w.want(s, listed, lists.NoMatch)
 			if st := w.zone(zone); st.Stale != 1 {
 				t.Errorf("%+v", st)
 			}
 		})
 	})
 	t.Run("a deadline that is over before", func(t *testing.T) {
-		expired(t, func(w *world, s *Source) {
+		expired(t, func(w *world, s *List) {
 			ctx, cancel := context.WithTimeout(context.Background(), 0)
 			defer cancel()
-			if got := s.Lookup(ctx, at(listed)).Status; got != lists.Held {
+			if got := s.Lookup(ctx, at(listed)).Status; got != lists.Matched {
 				t.Error(word(got))
 			}
 			synctest.Wait()
@@ -120,10 +120,10 @@ func TestStale(t *testing.T) {
 		})
 	})
 	t.Run("a failure", func(t *testing.T) {
-		expired(t, func(w *world, s *Source) {
+		expired(t, func(w *world, s *List) {
 			w.fail("1.1.1.11."+zone, dnsclient.ServFail)
-			w.learn(s, listed, lists.Held)
-			w.want(s, listed, lists.Held) // at once, as long as the failure is remembered
+			w.learn(s, listed, lists.Matched)
+			w.want(s, listed, lists.Matched) // at once, as long as the failure is remembered
 			if n := w.count(q); n != 2 {
 				t.Errorf("asked %d times", n)
 			}
@@ -136,30 +136,30 @@ func TestStale(t *testing.T) {
 			w.mend()
 			w.set(q)
 			time.Sleep(6 * time.Second)
-			w.learn(s, listed, lists.Absent)
+			w.learn(s, listed, lists.NoMatch)
 		})
 	})
 	t.Run("the zone goes away meanwhile", func(t *testing.T) {
-		expired(t, func(w *world, s *Source) {
+		expired(t, func(w *world, s *List) {
 			w.do(func() { w.delay = 4 * time.Second })
 			w.want(s, listed, lists.Pending)
 			synctest.Wait()
 			w.do(func() { w.delay = 0 })
 			w.fail(bl, dnsclient.Timeout)
 			for i := range failures {
-				w.learn(s, fmt.Sprintf("11.2.0.%d", i), lists.Unloaded)
+				w.learn(s, fmt.Sprintf("11.2.0.%d", i), lists.Unavailable)
 			}
-			w.want(s, listed, lists.Held) // at once, and not when that question fails
+			w.want(s, listed, lists.Matched) // at once, and not when that question fails
 		})
 	})
 	t.Run("for a day", func(t *testing.T) {
-		expired(t, func(w *world, s *Source) {
+		expired(t, func(w *world, s *List) {
 			w.fail(zone, dnsclient.Timeout)
 			time.Sleep(10*time.Minute + 23*time.Hour)
-			w.want(s, listed, lists.Held) // the zone is away
-			w.want(s, unlisted, lists.Unloaded)
+			w.want(s, listed, lists.Matched) // the zone is away
+			w.want(s, unlisted, lists.Unavailable)
 			time.Sleep(50 * time.Minute)
-			w.want(s, listed, lists.Unloaded)
+			w.want(s, listed, lists.Unavailable)
 			if n := w.count(q); n != 1 {
 				t.Errorf("asked %d times while it was away", n)
 			}
@@ -171,10 +171,10 @@ func TestStale(t *testing.T) {
 		bubble(t, cfg, func(w *world) {
 			s := w.good(zone)
 			w.run()
-			w.learn(s, listed, lists.Held)
+			w.learn(s, listed, lists.Matched)
 			time.Sleep(10 * time.Minute)
 			w.fail("1.1.1.11."+zone, dnsclient.ServFail)
-			w.learn(s, listed, lists.Unloaded)
+			w.learn(s, listed, lists.Unavailable)
 		})
 	})
 }

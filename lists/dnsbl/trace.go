@@ -10,16 +10,16 @@ import (
 
 // Trace implements lists.Tracer: a step for each zone, and the score if there
 // is more to it than one zone that lists or does not.
-func (s *Source) Trace(c lists.Client) []lists.Step {
+func (s *List) Trace(c lists.Client) []lists.TraceStep {
 	c.Addr = c.Addr.Unmap()
 	if c.Addr.IsValid() && !public(c.Addr) {
-		return []lists.Step{{Asked: c.Addr.String(), Answer: "never asked", Means: "not listed: this is no public address"}}
+		return []lists.TraceStep{{Query: c.Addr.String(), Answer: "never asked", Means: "not listed: this is no public address"}}
 	}
 	now := s.service.now()
-	var steps []lists.Step
+	var steps []lists.TraceStep
 	parts := make([]part, len(s.members))
 	for i := range s.members {
-		var step lists.Step
+		var step lists.TraceStep
 		step, parts[i] = s.members[i].trace(&c, now)
 		steps = append(steps, step)
 	}
@@ -30,7 +30,7 @@ func (s *Source) Trace(c lists.Client) []lists.Step {
 }
 
 // sum is the step that is about the score.
-func (s *Source) sum(parts []part) lists.Step {
+func (s *List) sum(parts []part) lists.TraceStep {
 	score := 0
 	var without []string
 	for i := range parts {
@@ -40,14 +40,14 @@ func (s *Source) sum(parts []part) lists.Step {
 			score += n
 		}
 	}
-	step := lists.Step{Asked: "score", Answer: fmt.Sprintf("%d of %d", score, s.spec.Threshold)}
+	step := lists.TraceStep{Query: "score", Answer: fmt.Sprintf("%d of %d", score, s.spec.Threshold)}
 	if without != nil {
 		step.Answer += ", without " + strings.Join(without, ", ")
 	}
 	switch s.judge(parts) {
-	case lists.Held:
+	case lists.Matched:
 		step.Means = "the list holds the client"
-	case lists.Absent:
+	case lists.NoMatch:
 		step.Means = "the list does not hold the client"
 	default:
 		step.Means = "not known"
@@ -56,14 +56,14 @@ func (s *Source) sum(parts []part) lists.Step {
 }
 
 // trace tells of one zone, and what counts of that without a wait.
-func (m *member) trace(c *lists.Client, now int64) (lists.Step, part) {
+func (m *member) trace(c *lists.Client, now int64) (lists.TraceStep, part) {
 	z := m.zone
-	step := lists.Step{Asked: z.name}
+	step := lists.TraceStep{Query: z.name}
 	switch {
 	case !m.ByName && !c.Addr.IsValid():
 		step.Answer, step.Means = "not asked", "not listed: the address of the client is not known"
 		return step, part{state: known}
-	case m.ByName && c.Name == "" && (c.NameStatus == lists.Pending || c.NameStatus == lists.Unloaded):
+	case m.ByName && c.Name == "" && (c.NameStatus == lists.Pending || c.NameStatus == lists.Unavailable):
 		step.Answer, step.Means = "not asked", "not known: the name of the client is not known"
 		return step, part{}
 	case m.ByName && c.Name == "":
@@ -72,7 +72,7 @@ func (m *member) trace(c *lists.Client, now int64) (lists.Step, part) {
 	}
 	k := m.key(c)
 	name, ok := z.question(&k)
-	if step.Asked = name + " A"; !ok {
+	if step.Query = name + " A"; !ok {
 		step.Answer, step.Means = "not asked", "not listed: this is no host name, or too long"
 		return step, part{state: known}
 	}
@@ -98,13 +98,13 @@ func (m *member) means(said string) string {
 }
 
 // Trace implements lists.Tracer.
-func (n *Names) Trace(c lists.Client) []lists.Step {
+func (n *ReverseDNS) Trace(c lists.Client) []lists.TraceStep {
 	addr := c.Addr.Unmap()
 	if !addr.IsGlobalUnicast() {
 		return nil
 	}
 	k := n.key(addr)
-	step := lists.Step{Asked: pointer(addr) + " PTR"}
+	step := lists.TraceStep{Query: pointer(addr) + " PTR"}
 	p := n.recall(&k, n.service.now(), &step, "no verified name", func(name string) string { return name })
 	switch {
 	case p.state != known:
@@ -113,12 +113,12 @@ func (n *Names) Trace(c lists.Client) []lists.Step {
 	default:
 		step.Means = "verified: the name has the address" + step.Means
 	}
-	return []lists.Step{step}
+	return []lists.TraceStep{step}
 }
 
 // recall tells what is in memory of k: none is what an empty answer is called,
 // words puts another into words. It adds to Means why there is no better one.
-func (o *origin) recall(k *key, now int64, step *lists.Step, none string, words func(string) string) part {
+func (o *upstream) recall(k *key, now int64, step *lists.TraceStep, none string, words func(string) string) part {
 	e, f := o.service.memory.peek(k)
 	switch {
 	case !e.known:
@@ -130,10 +130,10 @@ func (o *origin) recall(k *key, now int64, step *lists.Step, none string, words 
 	old := e.known && now-e.ends < int64(o.service.config.Stale)
 	switch fails := e.why != 0 && now-e.failed < int64(o.patience); {
 	case e.known && now < e.ends:
-		step.From, step.Age, step.TTL = "memory", time.Duration(now-e.came), time.Duration(e.ends-now)
+		step.From, step.Age, step.TTL = "cache", time.Duration(now-e.came), time.Duration(e.ends-now)
 		return part{state: known, said: e.said}
 	case e.known:
-		step.From, step.Age, step.TTL = "memory, too old", time.Duration(now-e.came), time.Duration(e.ends-now)
+		step.From, step.Age, step.TTL = "cache, stale", time.Duration(now-e.came), time.Duration(e.ends-now)
 		if why := o.distrust(k); why != "" && old {
 			step.Means = "; it is too old and counts all the same: " + why
 			return part{state: known, said: e.said}
@@ -147,7 +147,7 @@ func (o *origin) recall(k *key, now int64, step *lists.Step, none string, words 
 	case o.distrust(k) != "":
 		step.Answer, step.Means = "not asked", "not known: "+o.distrust(k)
 	case fails:
-		step.Answer, step.From, step.Age = e.why.String(), "memory", time.Duration(now-e.failed)
+		step.Answer, step.From, step.Age = e.why.String(), "cache", time.Duration(now-e.failed)
 		step.Means = fmt.Sprintf("not known: it failed, and is not asked again for %v", time.Duration(int64(o.patience)-(now-e.failed)).Round(time.Second))
 	default:
 		step.Answer, step.Means = "not asked", "not known: it is not in memory"
@@ -156,18 +156,18 @@ func (o *origin) recall(k *key, now int64, step *lists.Step, none string, words 
 }
 
 // distrust says why k is not asked, "" if it would be.
-func (o *origin) distrust(k *key) string {
+func (o *upstream) distrust(k *key) string {
 	if o.believed(k) {
 		return ""
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case trust(o.trust.Load()) == untested:
+	case breakerState(o.trust.Load()) == halfOpen:
 		return "not believed before its first self-test"
-	case trust(o.trust.Load()) == open:
+	case breakerState(o.trust.Load()) == open:
 		return "not believed: " + o.why
-	case trust(o.trust6.Load()) == open:
+	case breakerState(o.trust6.Load()) == open:
 		return "not believed about IPv6: " + o.why6
 	}
 	return "not believed about IPv6 before a self-test of that"

@@ -8,24 +8,24 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// unanswered returns a service as it is while no server answers and nothing is
+// offline returns a service as it is while no server answers and nothing is
 // remembered: one that never runs.
-func (s *Service) unanswered() *Service {
+func (s *Client) offline() *Client {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	return New(Config{CacheEntries: 1}, nil, s.clock, log)
+	return New(Options{CacheEntries: 1}, nil, s.clock, log)
 }
 
-// Unanswered returns the source as it is while no server answers: what it says of
+// Offline returns the source as it is while no server answers: what it says of
 // a client it says of every client between two Boundaries.
-func (s *Source) Unanswered() *Source { return s.service.unanswered().Source(s.spec) }
+func (s *List) Offline() *List { return s.service.offline().List(s.spec) }
 
 // Boundaries returns the addresses at which the answer may change while no server
 // answers, in no order.
-func (s *Source) Boundaries() iter.Seq[netip.Addr] { return private.bounds() }
+func (s *List) Boundaries() iter.Seq[netip.Addr] { return private.bounds() }
 
-// Unanswered is as with Source.
-func (n *Names) Unanswered() *Names { return n.service.unanswered().Names() }
+// Offline is as with Source.
+func (n *ReverseDNS) Offline() *ReverseDNS { return n.service.offline().Names() }
 
 // Boundaries is as with Source.
-func (n *Names) Boundaries() iter.Seq[netip.Addr] { return nameless.bounds() }
+func (n *ReverseDNS) Boundaries() iter.Seq[netip.Addr] { return nameless.bounds() }

@@ -42,12 +42,12 @@ func (id zoneID) compare(other zoneID) int {
 // zone is a DNS zone that holds a list.
 type zone struct {
 	zoneID
-	origin
+	upstream
 	lists255 atomic.Bool // of some source: 127.0.0.255 is no error code
 }
 
 // newZone is called with the lock of s held.
-func newZone(s *Service, id zoneID) *zone {
+func newZone(s *Client, id zoneID) *zone {
 	z := &zone{zoneID: id}
 	z.setUp(s, "zone "+id.name)
 	z.log = s.log.WithField("zone", id.name)
@@ -56,10 +56,10 @@ func newZone(s *Service, id zoneID) *zone {
 	z.fits = func(k key) bool { _, ok := z.question(&k); return ok }
 	if id.untested {
 		z.probe, z.every = z.alive, 0
-		z.trust.Store(uint32(trusted))
+		z.trust.Store(uint32(closed))
 	}
 	if id.untested || id.byName {
-		z.trust6.Store(uint32(trusted))
+		z.trust6.Store(uint32(closed))
 	}
 	return z
 }
@@ -116,7 +116,7 @@ func (z *zone) listing(ctx context.Context, name string, count *asking) (string,
 	found = slices.Compact(found)
 	if len(found) > maxAnswers {
 		count.kinds[notBelieved].Add(1)
-		return "", 0, lie(fmt.Sprintf("it gives %d answers at once", len(found)))
+		return "", 0, bogusAnswer(fmt.Sprintf("it gives %d answers at once", len(found)))
 	}
 	var b strings.Builder
 	for _, f := range found {
@@ -130,11 +130,11 @@ func (z *zone) listing(ctx context.Context, name string, count *asking) (string,
 // 127.0.0.255 is that of dnswl.org, and the highest score of a list of scores.
 func (z *zone) credible(a netip.Addr) error {
 	if !a.Is4() || a.As4()[0] != 127 {
-		return lie(fmt.Sprintf("it answers %s, which is not in 127.0.0.0/8: the domain or the resolver is not what it was", a))
+		return bogusAnswer(fmt.Sprintf("it answers %s, which is not in 127.0.0.0/8: the domain or the resolver is not what it was", a))
 	}
 	switch b := a.As4(); {
 	case b == [4]byte{127, 0, 0, 255} && !z.lists255.Load():
-		return lie("it answers 127.0.0.255, by which lists refuse to answer: it is asked too often, or through a public resolver")
+		return bogusAnswer("it answers 127.0.0.255, by which lists refuse to answer: it is asked too often, or through a public resolver")
 	case b[1] != 255 || b[2] != 255:
 		return nil
 	}
@@ -142,7 +142,7 @@ func (z *zone) credible(a netip.Addr) error {
 	if why != "" {
 		why = ": " + why
 	}
-	return lie(fmt.Sprintf("it answers %s, which is an error code%s", a, why))
+	return bogusAnswer(fmt.Sprintf("it answers %s, which is an error code%s", a, why))
 }
 
 // expectation is a question of a self-test, and what is to come of it.
@@ -185,7 +185,7 @@ func (z *zone) selfTest(ctx context.Context) error {
 	wg.Wait()
 	var failed error
 	for i, err := range results {
-		var l lie
+		var l bogusAnswer
 		switch {
 		case expect[i].six:
 		case errors.As(err, &l):
@@ -207,9 +207,9 @@ func (z *zone) check(ctx context.Context, x expectation) (err error) {
 	case err != nil:
 		return err
 	case x.listed && said == "":
-		return lie(x.what + " is not listed, which has to be (RFC 5782 section 5)")
+		return bogusAnswer(x.what + " is not listed, which has to be (RFC 5782 section 5)")
 	case !x.listed && said != "":
-		return lie(fmt.Sprintf("%s is listed (%s), so everything may be", x.what, answers(said)))
+		return bogusAnswer(fmt.Sprintf("%s is listed (%s), so everything may be", x.what, answers(said)))
 	}
 	return nil
 }
@@ -217,8 +217,8 @@ func (z *zone) check(ctx context.Context, x expectation) (err error) {
 // judge6 believes what the zone says of IPv6 addresses, or not. Without a
 // result that stays as it is.
 func (z *zone) judge6(err error) {
-	var l lie
-	is := trusted
+	var l bogusAnswer
+	is := closed
 	if errors.As(err, &l) {
 		is = open
 	} else if err != nil {
@@ -227,10 +227,10 @@ func (z *zone) judge6(err error) {
 	z.mu.Lock()
 	z.why6 = string(l)
 	passed := z.passed6
-	if is == trusted {
+	if is == closed {
 		z.passed6 = z.tested.Load()
 	}
-	was := trust(z.trust6.Swap(uint32(is)))
+	was := breakerState(z.trust6.Swap(uint32(is)))
 	z.mu.Unlock()
 	switch {
 	case is == was:

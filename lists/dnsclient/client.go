@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-var _ Asker = (*Client)(nil)
+var _ Resolver = (*Client)(nil)
 
 // aside is for how long a server that did not answer is asked last. After that
 // one question tries it, and the others go on without it until it has answered.
@@ -29,7 +29,7 @@ type Client struct {
 }
 
 // New gives a client. Without servers every question fails as Unreachable.
-func New(cfg Config) *Client {
+func New(cfg Options) *Client {
 	c := &Client{
 		servers: slices.Clone(cfg.Servers),
 		timeout: cfg.Timeout,
@@ -48,9 +48,9 @@ func New(cfg Config) *Client {
 
 var errNoServer = errors.New("there is no server to ask")
 
-// Ask implements [Asker]. A server that cannot be reached, or that says
+// Query implements [Asker]. A server that cannot be reached, or that says
 // something that is no answer, is not asked again for the same question.
-func (c *Client) Ask(ctx context.Context, name string, qtype uint16) (Answer, error) {
+func (c *Client) Query(ctx context.Context, name string, qtype uint16) (Answer, error) {
 	fail := func(f failure, server netip.AddrPort) (Answer, error) {
 		return Answer{}, &Error{Kind: f.kind, Name: name, Type: qtype, Server: server, Err: f.err}
 	}

@@ -71,7 +71,7 @@ func closed(t *testing.T) netip.AddrPort {
 }
 
 func client(timeout time.Duration, tries int, servers ...netip.AddrPort) *Client {
-	return New(Config{Servers: servers, Timeout: timeout, Tries: tries})
+	return New(Options{Servers: servers, Timeout: timeout, Tries: tries})
 }
 
 func isTCP(w dns.ResponseWriter) bool { return w.LocalAddr().Network() == "tcp" }
@@ -133,7 +133,7 @@ func TestQuestion(t *testing.T) {
 		send(w, r, func(m *dns.Msg) { listed(m); m.AuthenticatedData = true })
 	})
 	c := client(long, 1, s)
-	a, err := c.Ask(context.Background(), "a.test", dns.TypeA)
+	a, err := c.Query(context.Background(), "a.test", dns.TypeA)
 	isHeld(t, a, err)
 	if !a.Authentic || a.Server != s {
 		t.Errorf("got %+v", a)
@@ -146,11 +146,11 @@ func TestQuestion(t *testing.T) {
 	if !m.RecursionDesired || !m.AuthenticatedData || m.CheckingDisabled || m.Question[0].Name != "a.test." {
 		t.Errorf("asked %v", m)
 	}
-	if a, err = c.Ask(context.Background(), "a.test.", dns.TypeA); err != nil {
+	if a, err = c.Query(context.Background(), "a.test.", dns.TypeA); err != nil {
 		t.Fatal(err)
 	}
 	second := <-got
-	if _, err = c.Ask(context.Background(), "a.test", dns.TypeA); err != nil {
+	if _, err = c.Query(context.Background(), "a.test", dns.TypeA); err != nil {
 		t.Fatal(err)
 	}
 	third := <-got
@@ -163,7 +163,7 @@ func TestQuestion(t *testing.T) {
 func TestNoName(t *testing.T) {
 	for _, name := range []string{strings.Repeat("a", 64) + ".test", strings.Repeat("a.", 130), "a..test"} {
 		var e *Error
-		_, err := client(long, 1, closed(t)).Ask(context.Background(), name, dns.TypeA)
+		_, err := client(long, 1, closed(t)).Query(context.Background(), name, dns.TypeA)
 		if !errors.As(err, &e) || e.Kind != Malformed || e.Server.IsValid() {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -171,7 +171,7 @@ func TestNoName(t *testing.T) {
 }
 
 func TestNoServer(t *testing.T) {
-	if _, err := New(Config{}).Ask(context.Background(), "a.test", dns.TypeA); KindOf(err) != Unreachable || !errors.Is(err, errNoServer) {
+	if _, err := New(Options{}).Query(context.Background(), "a.test", dns.TypeA); KindOf(err) != Unreachable || !errors.Is(err, errNoServer) {
 		t.Error(err)
 	}
 }
@@ -196,13 +196,13 @@ func TestImpostors(t *testing.T) {
 				w.Write([]byte{byte(r.Id >> 8), byte(r.Id), 0x80})
 				send(w, r, listed)
 			})
-			a, err := client(long, 1, s).Ask(context.Background(), "a.test", dns.TypeA)
+			a, err := client(long, 1, s).Query(context.Background(), "a.test", dns.TypeA)
 			isHeld(t, a, err)
 		})
 	}
 	// Alone, it is as if nothing had come.
 	s := serve(t, func(w dns.ResponseWriter, r *dns.Msg) { send(w, r, func(m *dns.Msg) { listed(m); m.Id++ }) })
-	if _, err := client(short, 1, s).Ask(context.Background(), "a.test", dns.TypeA); KindOf(err) != Timeout {
+	if _, err := client(short, 1, s).Query(context.Background(), "a.test", dns.TypeA); KindOf(err) != Timeout {
 		t.Error(err)
 	}
 }
@@ -214,14 +214,14 @@ func TestCase(t *testing.T) {
 			m.Answer = []dns.RR{rr("a.TEST. 300 IN CNAME B.test."), rr("b.tesT. 400 IN A 127.0.0.2")}
 		})
 	})
-	a, err := client(long, 1, s).Ask(context.Background(), "a.Test", dns.TypeA)
+	a, err := client(long, 1, s).Query(context.Background(), "a.Test", dns.TypeA)
 	isHeld(t, a, err)
 }
 
 func TestDrop(t *testing.T) {
 	var n atomic.Int32
 	s := serve(t, counted(&n, silent))
-	_, err := client(short, 2, s).Ask(context.Background(), "a.test", dns.TypeA)
+	_, err := client(short, 2, s).Query(context.Background(), "a.test", dns.TypeA)
 	if KindOf(err) != Timeout || n.Load() != 2 {
 		t.Errorf("%v after %d questions", err, n.Load())
 	}
@@ -233,7 +233,7 @@ func TestDrop(t *testing.T) {
 			lists(w, r)
 		}
 	})
-	a, err := client(short, 9, s).Ask(context.Background(), "a.test", dns.TypeA)
+	a, err := client(short, 9, s).Query(context.Background(), "a.test", dns.TypeA)
 	isHeld(t, a, err)
 }
 
@@ -256,7 +256,7 @@ func TestContext(t *testing.T) {
 				}
 			})
 			begun := time.Now()
-			_, err := client(long, 3, s).Ask(ctx, "a.test", dns.TypeA)
+			_, err := client(long, 3, s).Query(ctx, "a.test", dns.TypeA)
 			if KindOf(err) != Timeout || !errors.Is(err, context.Canceled) || time.Since(begun) >= long {
 				t.Errorf("%v after %s", err, time.Since(begun))
 			}
@@ -267,7 +267,7 @@ func TestContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), -1)
 	defer cancel()
 	c := client(long, 3, s, s)
-	if _, err := c.Ask(ctx, "a.test", dns.TypeA); KindOf(err) != Timeout || !errors.Is(err, context.DeadlineExceeded) || n.Load() != 0 {
+	if _, err := c.Query(ctx, "a.test", dns.TypeA); KindOf(err) != Timeout || !errors.Is(err, context.DeadlineExceeded) || n.Load() != 0 {
 		t.Errorf("%v after %d questions", err, n.Load())
 	}
 	if !c.failed[0].IsZero() {
@@ -277,13 +277,13 @@ func TestContext(t *testing.T) {
 
 func TestRefusedPort(t *testing.T) {
 	begun := time.Now()
-	_, err := client(long, 3, closed(t)).Ask(context.Background(), "a.test", dns.TypeA)
+	_, err := client(long, 3, closed(t)).Query(context.Background(), "a.test", dns.TypeA)
 	if KindOf(err) != Unreachable || time.Since(begun) >= long {
 		t.Errorf("%v after %s", err, time.Since(begun))
 	}
 	if !regexp.MustCompile(`^a\.test A: unreachable from 127\.0\.0\.1:\d+: read: connection refused$`).MatchString(err.Error()) {
 		t.Errorf("it says %q", err)
 	}
-	a, err := client(long, 2, closed(t), serve(t, lists)).Ask(context.Background(), "a.test", dns.TypeA)
+	a, err := client(long, 2, closed(t), serve(t, lists)).Query(context.Background(), "a.test", dns.TypeA)
 	isHeld(t, a, err)
 }

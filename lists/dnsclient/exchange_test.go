@@ -54,7 +54,7 @@ func TestTooLong(t *testing.T) {
 				tcp.Add(1)
 				w.WriteMsg(m)
 			})
-			a, err := client(long, 1, s).Ask(context.Background(), "a.test", dns.TypeTXT)
+			a, err := client(long, 1, s).Query(context.Background(), "a.test", dns.TypeTXT)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,7 +111,7 @@ func TestBadTCP(t *testing.T) {
 			if test.want == Timeout {
 				c = client(short, 1, s)
 			}
-			if a, err := c.Ask(context.Background(), "a.test", dns.TypeA); err == nil || KindOf(err) != test.want {
+			if a, err := c.Query(context.Background(), "a.test", dns.TypeA); err == nil || KindOf(err) != test.want {
 				t.Errorf("got %+v, %v", a, err)
 			}
 		})
@@ -142,7 +142,7 @@ func TestShortRead(t *testing.T) {
 					binary.BigEndian.PutUint16(cut, uint16(n-2))
 				}
 				frame.Store(&cut)
-				if a, err := c.Ask(context.Background(), "a.test", dns.TypeA); (err == nil) != (n == len(whole)) {
+				if a, err := c.Query(context.Background(), "a.test", dns.TypeA); (err == nil) != (n == len(whole)) {
 					t.Fatalf("%d of %d bytes: %+v, %v", n, len(whole), a, err)
 				}
 			}
@@ -199,7 +199,7 @@ func TestNoTCP(t *testing.T) {
 			b[2] |= 0x80 | flags
 			pc.WriteTo(append(b[:n:n], "garbage"...)[:n-3], from)
 		}()
-		if a, err := client(long, 1, pc.LocalAddr().(*net.UDPAddr).AddrPort()).Ask(context.Background(), "a.test", dns.TypeA); err == nil || KindOf(err) != want {
+		if a, err := client(long, 1, pc.LocalAddr().(*net.UDPAddr).AddrPort()).Query(context.Background(), "a.test", dns.TypeA); err == nil || KindOf(err) != want {
 			t.Errorf("flags %d: %+v, %v", flags, a, err)
 		}
 	}
@@ -225,7 +225,7 @@ func TestNoEDNS(t *testing.T) {
 				}
 				lists(w, r)
 			}))
-			a, err := client(long, 1, s).Ask(context.Background(), "a.test", dns.TypeA)
+			a, err := client(long, 1, s).Query(context.Background(), "a.test", dns.TypeA)
 			isHeld(t, a, err)
 			if n.Load() != 2 {
 				t.Errorf("asked %d times", n.Load())
@@ -235,7 +235,7 @@ func TestNoEDNS(t *testing.T) {
 	for code, want := range map[int]Kind{dns.RcodeFormatError: Malformed, dns.RcodeNotImplemented: Refused} {
 		var n atomic.Int32
 		s := serve(t, counted(&n, fails(code)))
-		if _, err := client(long, 3, s).Ask(context.Background(), "a.test", dns.TypeA); KindOf(err) != want || n.Load() != 2 {
+		if _, err := client(long, 3, s).Query(context.Background(), "a.test", dns.TypeA); KindOf(err) != want || n.Load() != 2 {
 			t.Errorf("%v after %d questions", err, n.Load())
 		}
 	}
@@ -274,7 +274,7 @@ func BenchmarkAsk(b *testing.B) {
 	defer cancel()
 	b.ReportAllocs()
 	for b.Loop() {
-		if a, err := c.Ask(ctx, "7.2.0.192.bl.test", dns.TypeA); err != nil || len(a.Records) != 1 {
+		if a, err := c.Query(ctx, "7.2.0.192.bl.test", dns.TypeA); err != nil || len(a.Records) != 1 {
 			b.Fatal(a, err)
 		}
 	}

@@ -33,7 +33,7 @@ func TestNextServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var first, second atomic.Int32
-			a, err := client(long, 3, serve(t, counted(&first, h)), serve(t, counted(&second, lists))).Ask(context.Background(), "a.test", dns.TypeA)
+			a, err := client(long, 3, serve(t, counted(&first, h)), serve(t, counted(&second, lists))).Query(context.Background(), "a.test", dns.TypeA)
 			isHeld(t, a, err)
 			if first.Load() != 1 || second.Load() != 1 {
 				t.Errorf("asked %d and %d times", first.Load(), second.Load())
@@ -57,7 +57,7 @@ func TestMostTelling(t *testing.T) {
 		{[]netip.AddrPort{no, mute}, Timeout, mute},
 	} {
 		var e *Error
-		_, err := client(short, 4, test.servers...).Ask(context.Background(), "a.test", dns.TypeA)
+		_, err := client(short, 4, test.servers...).Query(context.Background(), "a.test", dns.TypeA)
 		if !errors.As(err, &e) || e.Kind != test.want || e.Server != test.by {
 			t.Errorf("%v: %v", test.servers, err)
 		}
@@ -73,7 +73,7 @@ func TestAside(t *testing.T) {
 			c.now = func() time.Time { return now }
 			ask := func(first int) { // the only one that is asked
 				t.Helper()
-				a, err := c.Ask(context.Background(), "a.test", dns.TypeA)
+				a, err := c.Query(context.Background(), "a.test", dns.TypeA)
 				if first == 1 {
 					isHeld(t, a, err)
 				} else if err == nil {
@@ -93,7 +93,7 @@ func TestAside(t *testing.T) {
 		c := client(short, 3, closed(t), closed(t), closed(t))
 		now := time.Now()
 		c.now = func() time.Time { now = now.Add(1); return now }
-		c.Ask(context.Background(), "a.test", dns.TypeA)
+		c.Query(context.Background(), "a.test", dns.TypeA)
 		if got := c.order(); got[0] != 0 || got[1] != 1 || got[2] != 2 {
 			t.Errorf("order %v, want the one first that failed longest ago", got)
 		}
@@ -102,7 +102,7 @@ func TestAside(t *testing.T) {
 		c := client(long, 2, serve(t, lists), serve(t, fails(dns.RcodeServerFailure)))
 		now := time.Now()
 		c.failed[0], c.failed[1] = now, now.Add(-1)
-		a, err := c.Ask(context.Background(), "a.test", dns.TypeA)
+		a, err := c.Query(context.Background(), "a.test", dns.TypeA)
 		isHeld(t, a, err)
 		if !c.failed[0].IsZero() || !c.failed[1].IsZero() {
 			t.Errorf("both answered, and yet: %v", c.failed)
@@ -112,10 +112,10 @@ func TestAside(t *testing.T) {
 		c := client(long, 2, serve(t, silent), serve(t, lists))
 		ctx, cancel := context.WithTimeout(context.Background(), short)
 		defer cancel()
-		if _, err := c.Ask(ctx, "a.test", dns.TypeA); KindOf(err) != Timeout {
+		if _, err := c.Query(ctx, "a.test", dns.TypeA); KindOf(err) != Timeout {
 			t.Fatal(err)
 		}
-		a, err := c.Ask(context.Background(), "a.test", dns.TypeA)
+		a, err := c.Query(context.Background(), "a.test", dns.TypeA)
 		isHeld(t, a, err)
 	})
 }
@@ -142,7 +142,7 @@ func TestOneTries(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error)
 		go func() {
-			_, err := c.Ask(ctx, "a.test", dns.TypeA)
+			_, err := c.Query(ctx, "a.test", dns.TypeA)
 			done <- err
 		}()
 		<-asked
@@ -161,7 +161,7 @@ func TestOneTries(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				if a, err := c.Ask(ctx, "a.test", dns.TypeA); err != nil || a.Server != c.servers[by] {
+				if a, err := c.Query(ctx, "a.test", dns.TypeA); err != nil || a.Server != c.servers[by] {
 					t.Errorf("%s: %v", a.Server, err)
 				}
 			})
@@ -181,7 +181,7 @@ func TestOneTries(t *testing.T) {
 	}
 	up.Store(true)
 	now = now.Add(aside)
-	a, err := c.Ask(context.Background(), "a.test", dns.TypeA)
+	a, err := c.Query(context.Background(), "a.test", dns.TypeA)
 	isHeld(t, a, err)
 	many(0)
 }

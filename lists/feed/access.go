@@ -81,7 +81,7 @@ func accessName(l *listfile.Lines, w word, exact bool, bad func(msg, hint string
 		return bad(fmt.Sprintf("%q is looked up only where parent_domain_matches_subdomains lacks smtpd_access_maps", w.text),
 			"set format = \"postfix-access-exact\" if that is so; else write it without the first dot, which is all names below, too")
 	}
-	name, ok := listfile.HostName(w.text, func(at, width int, msg, hint string) {
+	name, ok := listfile.ParseHostName(w.text, func(at, width int, msg, hint string) {
 		l.Fail(w.at+at, width, msg, cmp.Or(hint, "a pattern is an address, its first octets or groups, or a host name"))
 	})
 	if !ok {

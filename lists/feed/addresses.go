@@ -25,7 +25,7 @@ func readAddresses(l *listfile.Lines) {
 			}
 			continue
 		}
-		from, to, ok := listfile.Span(first.text, func(msg, hint string) {
+		from, to, ok := listfile.ParseSpan(first.text, func(msg, hint string) {
 			if hint == "" {
 				hint = "each line begins with an address, a prefix or a range"
 			}
@@ -47,6 +47,6 @@ func readAddresses(l *listfile.Lines) {
 		if _, note, ok := bytes.Cut(l.Text, []byte("#")); ok {
 			it.Note = string(bytes.TrimSpace(note))
 		}
-		l.Give(it)
+		l.Yield(it)
 	}
 }

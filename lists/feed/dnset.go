@@ -27,7 +27,7 @@ func readDNSet(l *listfile.Lines) {
 			fail(l, w, "this is no host name", forms+"; for addresses set format = \"rbldnsd-ip4set\"")
 			return nil, 0, false
 		}
-		normal, ok := listfile.HostName(name.text, func(at, width int, msg, hint string) {
+		normal, ok := listfile.ParseHostName(name.text, func(at, width int, msg, hint string) {
 			l.Fail(name.at+at, width, msg, cmp.Or(hint, forms))
 		})
 		if !ok {

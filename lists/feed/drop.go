@@ -66,7 +66,7 @@ func dropNetwork(l *listfile.Lines, line dropLine) {
 	if from, to, ok := span(l, w); ok {
 		it := item(w, from, to)
 		it.Note = line.SBLID
-		l.Give(it)
+		l.Yield(it)
 	}
 }
 
@@ -102,7 +102,7 @@ func readDropText(l *listfile.Lines) {
 		if from, to, ok := span(l, w); ok {
 			it := item(w, from, to)
 			it.Note = strings.Trim(rest.text, blanks+";")
-			l.Give(it)
+			l.Yield(it)
 		}
 	}
 }

@@ -64,15 +64,15 @@ func (f Format) Parse(r io.Reader, name string, rules listfile.Rules, each func(
 		if known.name == f {
 			l := listfile.NewLines(r, name, rules, each)
 			known.read(l)
-			return l.End()
+			return l.Finish()
 		}
 	}
-	_, err := Lookup(string(f))
+	_, err := ParseFormat(string(f))
 	return err
 }
 
-// Lookup gives the format of that name. Its error says which there are.
-func Lookup(name string) (Format, error) {
+// ParseFormat gives the format of that name. Its error says which there are.
+func ParseFormat(name string) (Format, error) {
 	for _, f := range formats {
 		if string(f.name) == name {
 			return f.name, nil
@@ -90,8 +90,8 @@ func Formats() []string {
 	return names
 }
 
-// Describe gives a table of the formats, a line for each, with what it is.
-func Describe() string {
+// FormatHelp gives a table of the formats, a line for each, with what it is.
+func FormatHelp() string {
 	var b strings.Builder
 	for _, f := range formats {
 		fmt.Fprintf(&b, "%-20s  %s\n", f.name, f.help)

@@ -155,16 +155,16 @@ func TestDemands(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	names := Formats()
-	if len(names) != 11 || names[0] != "drop" || strings.Count(Describe(), "\n") != len(names) {
-		t.Errorf("%q\n%s", names, Describe())
+	if len(names) != 11 || names[0] != "drop" || strings.Count(FormatHelp(), "\n") != len(names) {
+		t.Errorf("%q\n%s", names, FormatHelp())
 	}
 	for _, name := range names {
-		if f, err := Lookup(name); err != nil || string(f) != name || !strings.Contains(Describe(), "\n"+name+" ") && name != names[0] {
+		if f, err := ParseFormat(name); err != nil || string(f) != name || !strings.Contains(FormatHelp(), "\n"+name+" ") && name != names[0] {
 			t.Errorf("%s: %q, %v", name, f, err)
 		}
 	}
 	for _, name := range []string{"", "list", "DROP"} {
-		_, err := Lookup(name)
+		_, err := ParseFormat(name)
 		if err == nil || !strings.Contains(err.Error(), "rbldnsd-ip4set, rbldnsd-ip6trie") {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -184,11 +184,11 @@ func TestSource(t *testing.T) {
 	must(t, err)
 	a := netip.MustParseAddr("198.19.255.255")
 	found := s.Lookup(t.Context(), lists.Client{Addr: a})
-	if e := found.Entry(a); found.Status != lists.Held || e.Text != "198.18.0.0/15" || e.Line != 2 || e.Note != "SBL434604" {
+	if e := found.Entry(a); found.Status != lists.Matched || e.Text != "198.18.0.0/15" || e.Line != 2 || e.Note != "SBL434604" {
 		t.Errorf("%+v by %+v", found, e)
 	}
 	must(t, os.WriteFile(name, data[:100], 0o644))
-	if s, err := s.Load(); err == nil || s.Lookup(t.Context(), lists.Client{Addr: a}).Status != lists.Held {
+	if s, err := s.Load(); err == nil || s.Lookup(t.Context(), lists.Client{Addr: a}).Status != lists.Matched {
 		t.Errorf("half a file: %v", err)
 	}
 }

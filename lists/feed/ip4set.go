@@ -75,7 +75,7 @@ func (s *ip4set) cut() {
 			continue // it meets none
 		}
 		pieces(e.from, e.to, func(from, to uint32) {
-			s.Give(&listfile.Item{Hole: e.hole, From: addr4(from), To: addr4(to), Line: e.line, Col: e.col, Width: e.width})
+			s.Yield(&listfile.Item{Hole: e.hole, From: addr4(from), To: addr4(to), Line: e.line, Col: e.col, Width: e.width})
 		})
 	}
 }

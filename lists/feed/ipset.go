@@ -16,7 +16,7 @@ import (
 // In a hash:net the smallest network counts, as in a list, and nomatch makes a
 // hole of it. That concerns its own set only, so there must not be others in
 // the file then. How much longer a member was to stay (timeout) is not looked
-// at: the file says who was in the set when it was written, and stale_after for
+// at: the file says who was in the set when it was written, and expire_after for
 // how long that is worth something.
 func readIPSet(l *listfile.Lines) {
 	r := ipsets{Lines: l, sets: make(map[string]ipset)}
@@ -129,7 +129,7 @@ func (r *ipsets) add(at int) {
 		}
 		r.alone()
 	}
-	r.Give(it)
+	r.Yield(it)
 }
 
 // alone: where there is nomatch there is one set only.

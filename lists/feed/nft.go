@@ -212,7 +212,7 @@ func (r *nft) element() {
 	if r.text != nil {
 		it.StandsIn(r.line, r.text)
 	}
-	r.Give(it)
+	r.Yield(it)
 }
 
 // fail is about a word of an element. One that goes over several lines is where

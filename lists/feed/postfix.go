@@ -85,7 +85,7 @@ func (t *table) result(w word, first func([]*listfile.Item, bool) bool) {
 		if t.text != nil {
 			it.StandsIn(t.line, t.text)
 		}
-		t.Give(it)
+		t.Yield(it)
 	}
 }
 

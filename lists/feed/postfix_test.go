@@ -22,7 +22,7 @@ import (
 func load(t *testing.T, f Format, text string) (table *listfile.Table, name string) {
 	t.Helper()
 	name = writeOld(t, "feed", text)
-	table, err := listfile.Read(listfile.Spec{Patterns: []string{listfile.Literal(name)}, Format: f, Rules: listfile.Rules{Action: lists.Suppress, AllowWide: true}})
+	table, err := listfile.Read(listfile.Spec{Patterns: []string{listfile.EscapeGlob(name)}, Format: f, Rules: listfile.Rules{Action: lists.Suppress, AllowWide: true}})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
@@ -42,7 +42,7 @@ func writeOld(t *testing.T, base, text string) string {
 
 func held(table *listfile.Table, c lists.Client) bool {
 	_, status := table.Lookup(c, time.Now)
-	return status == lists.Held
+	return status == lists.Matched
 }
 
 // postmap asks Postfix itself: the results of the keys that are in a table.

@@ -57,7 +57,7 @@ func (z *zone) line(w word) {
 	}
 	for _, it := range items {
 		it.Hole, it.Note = hole, note
-		z.Give(it)
+		z.Yield(it)
 	}
 }
 
@@ -109,7 +109,7 @@ func (z *zone) special(w word) bool {
 		z.maxRange4(w, args[0])
 	case what == "timestamp":
 		if len(args) > 1 && args[1] != "0" && args[1] != "-" {
-			fail(z.Lines, w, "data that expires", "leave the second time out, and set stale_after for the list")
+			fail(z.Lines, w, "data that expires", "leave the second time out, and set expire_after for the list")
 		}
 	case what == "dataset":
 		fail(z.Lines, w, "a file of type combined", "make a file of each part that is meant, and name the format of each")

@@ -69,7 +69,7 @@ func span(l *listfile.Lines, w word) (from, to netip.Addr, ok bool) {
 // spanOrRange also takes FIRST-LAST. No program that tells the two address
 // families apart finds an IPv4 client by an IPv6 entry, so neither do we.
 func spanOrRange(s string, bad func(msg, hint string)) (from, to netip.Addr, ok bool) {
-	from, to, ok = listfile.Span(s, bad)
+	from, to, ok = listfile.ParseSpan(s, bad)
 	if ok && from.Is4() && strings.Contains(s, ":") {
 		bad("IPv4 in the spelling of IPv6, by which no client is found", "write it as IPv4")
 		return from, to, false

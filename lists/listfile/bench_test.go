@@ -86,7 +86,7 @@ func BenchmarkLookupUntil(b *testing.B) {
 				table, _ := build(b, text.String(), Rules{AllowWide: true})
 				c, now := lists.Client{Addr: addr4(10<<24 + 1<<16 - 1)}, func() time.Time { return epoch.Add(time.Minute) }
 				for b.Loop() {
-					if _, status := table.Lookup(c, now); status != lists.Held {
+					if _, status := table.Lookup(c, now); status != lists.Matched {
 						b.Fatal(status)
 					}
 				}

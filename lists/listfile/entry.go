@@ -33,18 +33,18 @@ func (p *parser) entry(word string, off int) {
 	}
 	if first, last, dash := strings.Cut(word, "-"); strings.Contains(word, "/") || looksLikeAddress(word) ||
 		dash && isAddress(first) && looksLikeAddress(last) {
-		p.item.From, p.item.To, _ = Span(word, bad)
+		p.item.From, p.item.To, _ = ParseSpan(word, bad)
 		return
 	}
 	p.item.Kind = Name
-	p.item.Name, _ = HostName(word, func(at, width int, msg, hint string) {
+	p.item.Name, _ = ParseHostName(word, func(at, width int, msg, hint string) {
 		p.Fail(off+at, width, msg, cmp.Or(hint, "an entry is an address, a prefix, a range, a host name, .DOMAIN or helo:NAME"))
 	})
 }
 
-// Span reads an address, a prefix or a range as they stand in list files. bad
+// ParseSpan reads an address, a prefix or a range as they stand in list files. bad
 // is told what is wrong and what to write instead, unless it is ok.
-func Span(word string, bad func(msg, hint string)) (from, to netip.Addr, ok bool) {
+func ParseSpan(word string, bad func(msg, hint string)) (from, to netip.Addr, ok bool) {
 	if strings.Contains(word, "/") {
 		return prefixSpan(word, bad)
 	}
@@ -55,14 +55,14 @@ func Span(word string, bad func(msg, hint string)) (from, to netip.Addr, ok bool
 	return rangeSpan(first, last, bad)
 }
 
-// HostName reads a host name, or with a leading dot a domain, into its normal
+// ParseHostName reads a host name, or with a leading dot a domain, into its normal
 // spelling. bad is told what is wrong with which bytes, unless it is ok.
-func HostName(word string, bad func(at, width int, msg, hint string)) (name string, ok bool) {
+func ParseHostName(word string, bad func(at, width int, msg, hint string)) (name string, ok bool) {
 	if at, msg := checkHostName(word); msg != "" {
 		bad(at, 1, msg, hostNameHint(word))
 		return "", false
 	}
-	return strings.Clone(lists.NormalName(word)), true
+	return strings.Clone(lists.NormalizeName(word)), true
 }
 
 // misspelt recognises what other programs write.
@@ -205,7 +205,7 @@ func addrFault(s string) string {
 
 func (p *parser) helo(name string, off int) {
 	p.item.Kind = HELO
-	p.item.Name = strings.Clone(lists.NormalName(name))
+	p.item.Name = strings.Clone(lists.NormalizeName(name))
 	if rest, ok := strings.CutPrefix(p.item.Name, "*"); ok && (rest == "" || rest[0] == '.' && len(rest) > 1) {
 		p.item.Name = "." + strings.TrimPrefix(rest, ".")
 		name, off = name[1:], off+1

@@ -106,8 +106,8 @@ func unquote(pattern string) (name string, ok bool) {
 	return b.String(), true
 }
 
-// Literal gives the pattern that names one file, whatever its name is made of.
-func Literal(name string) string {
+// EscapeGlob gives the pattern that names one file, whatever its name is made of.
+func EscapeGlob(name string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(name)
 }
 

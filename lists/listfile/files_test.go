@@ -29,7 +29,7 @@ func TestExpand(t *testing.T) {
 		"x[[]1].list":    "x[1].list",
 		"none*":          "",
 	} {
-		got, err := expand([]string{filepath.Join(Literal(dir), pattern)}, nil)
+		got, err := expand([]string{filepath.Join(EscapeGlob(dir), pattern)}, nil)
 		for i := range got {
 			got[i] = strings.TrimPrefix(got[i], dir+"/")
 		}

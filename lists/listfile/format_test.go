@@ -28,11 +28,11 @@ func (upsideDown) Parse(r io.Reader, name string, rules Rules, each func(*Item) 
 		for i, j := 0, len(b)-1; i < j; i, j = i+1, j-1 {
 			b[i], b[j] = b[j], b[i]
 		}
-		if from, to, ok := Span(string(b), func(msg, hint string) { l.Fail(0, len(l.Text), msg, hint) }); ok {
-			l.Give(&Item{From: from, To: to, Col: 1, Width: len(l.Text)})
+		if from, to, ok := ParseSpan(string(b), func(msg, hint string) { l.Fail(0, len(l.Text), msg, hint) }); ok {
+			l.Yield(&Item{From: from, To: to, Col: 1, Width: len(l.Text)})
 		}
 	}
-	return l.End()
+	return l.Finish()
 }
 
 // A list in another format is read, loaded, checked and compared as any.
@@ -44,7 +44,7 @@ func TestFormat(t *testing.T) {
 	must(t, load(&s))
 	a := netip.MustParseAddr("192.0.2.9")
 	found := s.Lookup(t.Context(), lists.Client{Addr: a})
-	if e := found.Entry(a); found.Status != lists.Held || e.Line != 2 || e.Text != "192.0.2.9" {
+	if e := found.Entry(a); found.Status != lists.Matched || e.Line != 2 || e.Text != "192.0.2.9" {
 		t.Errorf("%v by %+v", found.Status, e)
 	}
 	lint := Lint{Now: epoch}

@@ -129,19 +129,19 @@ func (l *Lines) Fail(off, width int, msg, hint string) {
 		Text: string(l.Text), Msg: msg, Hint: hint})
 }
 
-// Give passes an entry on, if it is as the list demands; else that is a
+// Yield passes an entry on, if it is as the list demands; else that is a
 // problem. The entry is in the present line unless StandsIn was said of it.
-func (l *Lines) Give(it *Item) {
+func (l *Lines) Yield(it *Item) {
 	if it.Line == 0 {
 		it.StandsIn(l.Line, l.Text)
 	}
-	if l.Demand(it) && l.err == nil {
+	if l.CheckRules(it) && l.err == nil {
 		l.err = l.each(it)
 	}
 }
 
-// End gives what Parse is to return.
-func (l *Lines) End() error {
+// Finish gives what Parse is to return.
+func (l *Lines) Finish() error {
 	switch {
 	case l.err != nil:
 		return l.err

@@ -30,11 +30,11 @@ func TestNamelessAgainstOracle(t *testing.T) {
 			var held, not bool
 			for _, c.Name = range names {
 				_, st := oracle(items, c, now)
-				held, not = held || st == lists.Held, not || st != lists.Held
+				held, not = held || st == lists.Matched, not || st != lists.Matched
 			}
 			c.Name, c.NameStatus = "", lists.Pending
 			if r.IntN(2) == 0 {
-				c.NameStatus = lists.Unloaded
+				c.NameStatus = lists.Unavailable
 			}
 			id, got := table.Lookup(c, func() time.Time { return now })
 			switch {
@@ -43,10 +43,10 @@ func TestNamelessAgainstOracle(t *testing.T) {
 				if open++; held && not || twice(items, now) {
 					continue
 				}
-			case got == lists.Held && !not, got != lists.Held && !held:
+			case got == lists.Matched && !not, got != lists.Matched && !held:
 				certain++
 				first, _ := oracle(items, c, now)
-				if e := table.Entry(id, c.Addr); got == lists.Absent || e.Line == first.Line {
+				if e := table.Entry(id, c.Addr); got == lists.NoMatch || e.Line == first.Line {
 					continue
 				}
 			}
@@ -81,20 +81,20 @@ func TestNameless(t *testing.T) {
 		want  lists.Status
 		names bool
 	}{
-		{"192.0.2.1\n", lists.Client{Addr: addr}, lists.Held, false},
-		{"192.0.2.1\n", lists.Client{Addr: other}, lists.Absent, false},
-		{"192.0.2.1\n.example.net\n", lists.Client{Addr: addr}, lists.Held, true},
+		{"192.0.2.1\n", lists.Client{Addr: addr}, lists.Matched, false},
+		{"192.0.2.1\n", lists.Client{Addr: other}, lists.NoMatch, false},
+		{"192.0.2.1\n.example.net\n", lists.Client{Addr: addr}, lists.Matched, true},
 		{"192.0.2.1\n.example.net\n", lists.Client{Addr: other}, lists.Pending, true},
 		{"192.0.2.1\n!.example.net\n", lists.Client{Addr: addr}, lists.Pending, true},
-		{"192.0.2.1\n!.example.net\n", lists.Client{Addr: other}, lists.Absent, true},
-		{"!192.0.2.1\n.example.net\n", lists.Client{Addr: addr}, lists.Excepted, true},
-		{"helo:x\n.example.net\n", lists.Client{Addr: addr, HELO: "x"}, lists.Held, true},
+		{"192.0.2.1\n!.example.net\n", lists.Client{Addr: other}, lists.NoMatch, true},
+		{"!192.0.2.1\n.example.net\n", lists.Client{Addr: addr}, lists.Exception, true},
+		{"helo:x\n.example.net\n", lists.Client{Addr: addr, HELO: "x"}, lists.Matched, true},
 		{"helo:x\n.example.net\n", lists.Client{Addr: addr, HELO: "y"}, lists.Pending, true},
 		{"helo:x\n!.example.net\n", lists.Client{Addr: addr, HELO: "x"}, lists.Pending, true},
-		{"helo:x\n", lists.Client{Addr: addr, HELO: "x"}, lists.Held, false},
-		{"192.0.2.1\n!a.example.net until=2025-01-01\nb.example.net until=2025-01-01\n", lists.Client{Addr: addr}, lists.Held, true},
-		{"192.0.2.1\n!a.example.net until=2025-01-01\nb.example.net until=2025-01-01\n", lists.Client{Addr: other}, lists.Absent, true},
-		{".example.net\n", lists.Client{Addr: addr, Name: "a.example.net"}, lists.Held, true}, // it is known
+		{"helo:x\n", lists.Client{Addr: addr, HELO: "x"}, lists.Matched, false},
+		{"192.0.2.1\n!a.example.net until=2025-01-01\nb.example.net until=2025-01-01\n", lists.Client{Addr: addr}, lists.Matched, true},
+		{"192.0.2.1\n!a.example.net until=2025-01-01\nb.example.net until=2025-01-01\n", lists.Client{Addr: other}, lists.NoMatch, true},
+		{".example.net\n", lists.Client{Addr: addr, Name: "a.example.net"}, lists.Matched, true}, // it is known
 	} {
 		table, _ := build(t, tc.list, Rules{Action: lists.Suppress})
 		tc.c.NameStatus = lists.Pending
@@ -103,11 +103,11 @@ func TestNameless(t *testing.T) {
 		}
 		s := New(Spec{}, func() time.Time { return epoch })
 		if s.UsesNames() {
-			t.Error("an unloaded source uses names")
+			t.Error("an unavailable source uses names")
 		}
 		s.table = table
 		found := s.Lookup(t.Context(), tc.c)
-		if found.Status != tc.want || (found.By != nil) != (tc.want == lists.Held || tc.want == lists.Excepted) {
+		if found.Status != tc.want || (found.By != nil) != (tc.want == lists.Matched || tc.want == lists.Exception) {
 			t.Errorf("%q, %+v: found %+v", tc.list, tc.c, found)
 		}
 		if s.UsesNames() != tc.names {

@@ -18,10 +18,10 @@ func Parse(r io.Reader, name string, rules Rules, each func(*Item) error) error 
 	p := parser{Lines: NewLines(r, name, rules, each)}
 	for p.plainLines(); p.Next(); p.plainLines() {
 		if p.parse() {
-			p.Give(&p.item)
+			p.Yield(&p.item)
 		}
 	}
-	return p.End()
+	return p.Finish()
 }
 
 type parser struct {

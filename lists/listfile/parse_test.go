@@ -203,7 +203,7 @@ func FuzzPlain(f *testing.F) {
 		} else if n != len(line) {
 			t.Fatalf("%q: read %d bytes", line, n)
 		}
-		ok := long.take(line) && long.parse() && long.Demand(&long.item)
+		ok := long.take(line) && long.parse() && long.CheckRules(&long.item)
 		item := &long.item
 		if !ok || long.Problems.Total > 0 || item.String() != short.easy.String() || item.From != short.easy.From || item.To != short.easy.To ||
 			item.Kind != short.easy.Kind || item.Line != short.easy.Line || item.Col != short.easy.Col || item.Width != short.easy.Width || string(item.text) != string(short.easy.text) {

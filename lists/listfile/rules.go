@@ -16,9 +16,9 @@ type Rules struct {
 	AnyAction bool
 }
 
-// Demand notes a problem if an entry is not as the list demands. The entry
+// CheckRules notes a problem if an entry is not as the list demands. The entry
 // knows where it stands.
-func (l *Lines) Demand(it *Item) bool {
+func (l *Lines) CheckRules(it *Item) bool {
 	msg, hint := l.rules.demand(it)
 	if msg != "" {
 		l.Problems.Add(Problem{File: l.Name, Line: it.Line, Col: it.Col, Width: it.Width, Text: string(it.text), Msg: msg, Hint: hint})

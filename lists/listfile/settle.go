@@ -2,7 +2,7 @@ package listfile
 
 import "time"
 
-// Settling decides, from repeated looks at the files of one list, when a change
+// Settler decides, from repeated looks at the files of one list, when a change
 // is complete. It goes by the files alone, not by notifications: these do not
 // tell of writes through another link or mount, by another host, or from before
 // the watch, and a watch is lost with its directory.
@@ -11,14 +11,14 @@ import "time"
 // taken to be complete when it has not changed for Quiet. They are told apart by
 // inode and times: a rename(2) changes the ctime of a file and not its mtime,
 // a write changes both.
-type Settling struct {
+type Settler struct {
 	Quiet time.Duration // how long a file that is written in place must stay as it is
 	// Restless is how long a list may go on changing until it is read all the
 	// same, if no write comes between: a program may append to it for ever.
 	Restless time.Duration
 
-	files    Files
-	previous Files                // at the look before
+	files    Snapshot
+	previous Snapshot             // at the look before
 	since    map[string]time.Time // when each file was first seen as it is
 	unrest   time.Time            // since when the files differ from those taken in; zero: they do not
 
@@ -28,7 +28,7 @@ type Settling struct {
 
 // Look takes down the state of the files that look number n saw at now. taken
 // is the state that the list in force was read from.
-func (s *Settling) Look(files, taken Files, now time.Time, n int) {
+func (s *Settler) Look(files, taken Snapshot, now time.Time, n int) {
 	first := s.since == nil
 	since := make(map[string]time.Time, len(files.stamps))
 	for name, st := range files.stamps {
@@ -65,33 +65,33 @@ func (s *Settling) Look(files, taken Files, now time.Time, n int) {
 }
 
 // Files is the state at the last look.
-func (s *Settling) Files() Files { return s.files }
+func (s *Settler) Files() Snapshot { return s.files }
 
 // Still reports whether the last two looks saw the same.
-func (s *Settling) Still() bool { return s.since != nil && s.files.Equal(s.previous) }
+func (s *Settler) Still() bool { return s.since != nil && s.files.Equal(s.previous) }
 
 // Changed is since when the files differ from those taken in; zero: they do not.
-func (s *Settling) Changed() time.Time { return s.unrest }
+func (s *Settler) Changed() time.Time { return s.unrest }
 
 // Moved takes down that the files changed while they were read: they are no less
 // restless than if the change had been seen at now.
-func (s *Settling) Moved(now time.Time) { s.unrest = now }
+func (s *Settler) Moved(now time.Time) { s.unrest = now }
 
 // ChangedAt is the number of the last look that saw another state than the look
 // before it.
-func (s *Settling) ChangedAt() int { return s.changed }
+func (s *Settler) ChangedAt() int { return s.changed }
 
 // RestedAt is the number of the last look that saw the state taken in.
-func (s *Settling) RestedAt() int { return s.rested }
+func (s *Settler) RestedAt() int { return s.rested }
 
 // IsRestless reports whether the files have gone on changing for so long that they
 // are to be read as they are.
-func (s *Settling) IsRestless(now time.Time) bool {
+func (s *Settler) IsRestless(now time.Time) bool {
 	return !s.unrest.IsZero() && now.Sub(s.unrest) >= s.Restless
 }
 
 // Settled reports whether what differs between the files and taken is complete.
-func (s *Settling) Settled(taken Files, now time.Time) bool {
+func (s *Settler) Settled(taken Snapshot, now time.Time) bool {
 	if s.IsRestless(now) {
 		return true
 	}

@@ -11,14 +11,14 @@ import (
 type settling struct {
 	t     *testing.T
 	dir   string
-	taken Files
+	taken Snapshot
 	now   time.Time
 	n     int
-	Settling
+	Settler
 }
 
 func newSettling(t *testing.T) *settling {
-	s := &settling{t: t, dir: t.TempDir(), now: time.Now(), Settling: Settling{Quiet: time.Second, Restless: 10 * time.Second}}
+	s := &settling{t: t, dir: t.TempDir(), now: time.Now(), Settler: Settler{Quiet: time.Second, Restless: 10 * time.Second}}
 	write(t, s.path("a.list"), "192.0.2.1\n")
 	s.look()
 	s.taken = s.Files()
@@ -32,7 +32,7 @@ func (s *settling) path(name string) string { return filepath.Join(s.dir, name) 
 func (s *settling) look() {
 	s.now = s.now.Add(100 * time.Millisecond)
 	s.n++
-	s.Look(Look([]string{filepath.Join(Literal(s.dir), "*.list")}, nil), s.taken, s.now, s.n)
+	s.Look(StatFiles([]string{filepath.Join(EscapeGlob(s.dir), "*.list")}, nil), s.taken, s.now, s.n)
 }
 
 // after looks n times and reports whether the files were settled at each look but
@@ -148,18 +148,18 @@ func TestSettledBack(t *testing.T) {
 func TestSettledFirst(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "a.list"), "192.0.2.1\n")
-	s := Settling{Quiet: 30 * time.Millisecond, Restless: time.Hour}
+	s := Settler{Quiet: 30 * time.Millisecond, Restless: time.Hour}
 	now := time.Now()
 	look := func() bool {
 		now = now.Add(time.Millisecond)
-		s.Look(Look([]string{filepath.Join(Literal(dir), "*.list")}, nil), Files{}, now, 1)
-		return s.Settled(Files{}, now)
+		s.Look(StatFiles([]string{filepath.Join(EscapeGlob(dir), "*.list")}, nil), Snapshot{}, now, 1)
+		return s.Settled(Snapshot{}, now)
 	}
 	if first, second := look(), look(); first || second {
 		t.Error("a file that was just written is settled")
 	}
 	time.Sleep(s.Quiet + clockTick) // what makes a file old is nothing but time
-	s = Settling{Quiet: s.Quiet, Restless: s.Restless}
+	s = Settler{Quiet: s.Quiet, Restless: s.Restless}
 	if first, second := look(), look(); first || !second {
 		t.Errorf("settled is %v at the first look and %v at the second", first, second)
 	}

@@ -31,25 +31,25 @@ type Spec struct {
 	// MinEntries is how many entries there must be, in all files together: a
 	// feed that has fewer was cut short.
 	MinEntries int
-	// StaleAfter is how long files count from when they were last written or
+	// ExpireAfter is how long files count from when they were last written or
 	// touched; the oldest of them decides. 0: for ever.
-	StaleAfter time.Duration
-	Format     Grammar // of the files; nil: that of list files
+	ExpireAfter time.Duration
+	Format      Grammar // of the files; nil: that of list files
 }
 
-// Source is a list as it was read from its files. It never changes: Next
+// List is a list as it was read from its files. It never changes: Next
 // returns the source that takes its place.
-type Source struct {
+type List struct {
 	spec  Spec
 	clock func() time.Time
-	table *Table // that was read last; nil: none ever was
-	files Files  // that state was read from, or was found faulty
+	table *Table   // that was read last; nil: none ever was
+	files Snapshot // that state was read from, or was found faulty
 	since map[string]time.Time
-	state State
+	state Status
 }
 
-// State is how the last loads of a source went.
-type State struct {
+// Status is how the last loads of a source went.
+type Status struct {
 	Loaded  time.Time // of the last table; zero: never loaded
 	Entries int       // in that table
 	Files   []string  // of that table
@@ -65,12 +65,12 @@ type State struct {
 
 	// StaleAt is when the table is too old to answer (StaleAfter); zero: never.
 	StaleAt time.Time
-	Stale   bool // that time has come, so the list is unloaded
+	Expired bool // that time has come, so the list is unavailable
 }
 
 // Fault is what keeps the list from being what its files say now: Unread, else
 // Err.
-func (s State) Fault() error {
+func (s Status) Fault() error {
 	if s.Unread != nil {
 		return s.Unread
 	}
@@ -78,21 +78,21 @@ func (s State) Fault() error {
 }
 
 var (
-	_ lists.Source   = (*Source)(nil)
-	_ lists.NameUser = (*Source)(nil)
+	_ lists.Source   = (*List)(nil)
+	_ lists.NameUser = (*List)(nil)
 )
 
 // New returns a source that was never loaded. clock is what until= is compared
 // with, as a rule time.Now.
-func New(spec Spec, clock func() time.Time) *Source {
-	return &Source{spec: spec, clock: clock}
+func New(spec Spec, clock func() time.Time) *List {
+	return &List{spec: spec, clock: clock}
 }
 
 // Load reads the files as they are now and returns the source that takes the
 // place of s. The error is that of its State.
-func (s *Source) Load() (*Source, error) {
+func (s *List) Load() (*List, error) {
 	for try := 1; ; try++ {
-		next, err := s.Next(Look(s.spec.Patterns, nil), nil, false)
+		next, err := s.Next(StatFiles(s.spec.Patterns, nil), nil, false)
 		if err == nil {
 			return next, next.state.Fault()
 		}
@@ -104,41 +104,41 @@ func (s *Source) Load() (*Source, error) {
 }
 
 // Lookup implements lists.Source. It never waits.
-func (s *Source) Lookup(_ context.Context, c lists.Client) lists.Found {
-	if s.table == nil || s.state.Stale {
-		return lists.Found{Status: lists.Unloaded}
+func (s *List) Lookup(_ context.Context, c lists.Client) lists.Match {
+	if s.table == nil || s.state.Expired {
+		return lists.Match{Status: lists.Unavailable}
 	}
 	id, status := s.table.Lookup(c, s.clock)
-	if status == lists.Held || status == lists.Excepted {
-		return lists.Found{Status: status, ID: id, By: s.table}
+	if status == lists.Matched || status == lists.Exception {
+		return lists.Match{Status: status, ID: id, By: s.table}
 	}
-	return lists.Found{Status: status}
+	return lists.Match{Status: status}
 }
 
 // UsesNames implements lists.NameUser.
-func (s *Source) UsesNames() bool {
+func (s *List) UsesNames() bool {
 	t := s.Table()
 	return t != nil && len(t.names) > 0
 }
 
 // Spec is what the source was made with.
-func (s *Source) Spec() Spec { return s.spec }
+func (s *List) Spec() Spec { return s.spec }
 
-// Table is the table that answers; nil if the list is unloaded, since none was
+// Table is the table that answers; nil if the list is unavailable, since none was
 // ever loaded or it is too old.
-func (s *Source) Table() *Table {
-	if s.state.Stale {
+func (s *List) Table() *Table {
+	if s.state.Expired {
 		return nil
 	}
 	return s.table
 }
 
-// State tells how the last loads went.
-func (s *Source) State() State { return s.state }
+// Status tells how the last loads went.
+func (s *List) Status() Status { return s.state }
 
 // Files is the state of the files that was read last, with or without success.
 // A state that could not be read is not among these.
-func (s *Source) Files() Files { return s.files }
+func (s *List) Files() Snapshot { return s.files }
 
 // Next reads the files as they were at a look and returns the source that takes
 // the place of s. If there is a mistake in their content it answers from the
@@ -148,7 +148,7 @@ func (s *Source) Files() Files { return s.files }
 // they were. io, which may be nil, shows whether the file system hangs. If the
 // files are restless, something may be appended to them meanwhile: they are read
 // as far as the look saw them.
-func (s *Source) Next(files Files, io *Activity, restless bool) (*Source, error) {
+func (s *List) Next(files Snapshot, io *Activity, restless bool) (*List, error) {
 	now := s.clock()
 	taken := files.written(time.Now())
 	t, err := readOnce(s.spec, files, io, restless, func(string, *Item) {})
@@ -172,13 +172,13 @@ func (s *Source) Next(files Files, io *Activity, restless bool) (*Source, error)
 	for _, f := range t.files {
 		next.state.Files = append(next.state.Files, f.name)
 	}
-	next.state.StaleAt = next.staleAt(now)
+	next.state.StaleAt = next.expiresAt(now)
 	return next.at(now), nil
 }
 
 // WithUnread returns s as a source whose files cannot be read for the reason
 // err; nil: they can be.
-func (s *Source) WithUnread(err error) *Source {
+func (s *List) WithUnread(err error) *List {
 	next := *s
 	if err != nil && errText(err) != errText(s.state.Unread) {
 		next.state.Failures++
@@ -190,7 +190,7 @@ func (s *Source) WithUnread(err error) *Source {
 // ages is since when the content of each file is as it is. A file is as old as
 // its mtime says; but one with an mtime in the future is as old as its ctime
 // says, which cannot be set, and no younger than when it was first read.
-func (s *Source) ages(files Files, now time.Time) map[string]time.Time {
+func (s *List) ages(files Snapshot, now time.Time) map[string]time.Time {
 	since := make(map[string]time.Time)
 	for name, st := range files.stamps {
 		if st.missing {
@@ -210,9 +210,9 @@ func (s *Source) ages(files Files, now time.Time) map[string]time.Time {
 	return since
 }
 
-// staleAt is when what was loaded at now will be too old.
-func (s *Source) staleAt(now time.Time) time.Time {
-	if s.spec.StaleAfter == 0 {
+// expiresAt is when what was loaded at now will be too old.
+func (s *List) expiresAt(now time.Time) time.Time {
+	if s.spec.ExpireAfter == 0 {
 		return time.Time{}
 	}
 	oldest := now
@@ -221,26 +221,26 @@ func (s *Source) staleAt(now time.Time) time.Time {
 			oldest = t
 		}
 	}
-	return oldest.Add(s.spec.StaleAfter)
+	return oldest.Add(s.spec.ExpireAfter)
 }
 
 // At returns s as it is at now: a list whose files are too old by then
-// (StaleAfter) is unloaded. It is s itself if that changes nothing. It is to be
+// (StaleAfter) is unavailable. It is s itself if that changes nothing. It is to be
 // called about once a second, so that no lookup has to read the clock.
-func (s *Source) At(now time.Time) *Source {
-	if s.state.tooOld(now) == s.state.Stale {
+func (s *List) At(now time.Time) *List {
+	if s.state.tooOld(now) == s.state.Expired {
 		return s
 	}
 	next := *s
 	return next.at(now)
 }
 
-func (s *Source) at(now time.Time) *Source {
-	s.state.Stale = s.state.tooOld(now)
+func (s *List) at(now time.Time) *List {
+	s.state.Expired = s.state.tooOld(now)
 	return s
 }
 
-func (s State) tooOld(now time.Time) bool { return !s.StaleAt.IsZero() && !now.Before(s.StaleAt) }
+func (s Status) tooOld(now time.Time) bool { return !s.StaleAt.IsZero() && !now.Before(s.StaleAt) }
 
 // readTries is how often a file that changes while it is read is read again.
 const readTries = 3
@@ -265,7 +265,7 @@ func Read(spec Spec) (*Table, error) {
 func read(spec Spec, begin func(), each func(file string, it *Item)) (*Table, error) {
 	for try := 1; ; try++ {
 		begin()
-		t, err := readOnce(spec, Look(spec.Patterns, nil), nil, false, each)
+		t, err := readOnce(spec, StatFiles(spec.Patterns, nil), nil, false, each)
 		var moving MovingError
 		var unread UnreadError
 		switch {
@@ -282,10 +282,10 @@ func read(spec Spec, begin func(), each func(file string, it *Item)) (*Table, er
 
 // readOnce reads the files as they were at a look. Its errors are *Problems,
 // MovingError and UnreadError.
-func readOnce(spec Spec, files Files, io *Activity, restless bool, each func(file string, it *Item)) (*Table, error) {
+func readOnce(spec Spec, files Snapshot, io *Activity, restless bool, each func(file string, it *Item)) (*Table, error) {
 	var all Problems
 	if err := files.Err(); err != nil {
-		return nil, Unread("", files.err)
+		return nil, NewUnreadError("", files.err)
 	} else if files.err != nil {
 		all.Add(fileProblem("", files.err))
 	}
@@ -312,7 +312,7 @@ func readOnce(spec Spec, files Files, io *Activity, restless bool, each func(fil
 		case IsContent(err):
 			all.Add(fileProblem(name, err))
 		default:
-			return nil, Unread(name, err)
+			return nil, NewUnreadError(name, err)
 		}
 	}
 	if n := len(b.bits); n < spec.MinEntries && all.Total == 0 {
@@ -324,9 +324,9 @@ func readOnce(spec Spec, files Files, io *Activity, restless bool, each func(fil
 	return b.table(), nil
 }
 
-// Unread returns the error err about a file, with what to do about it, as an
+// NewUnreadError returns the error err about a file, with what to do about it, as an
 // UnreadError.
-func Unread(name string, err error) error { return UnreadError{fileProblem(name, err)} }
+func NewUnreadError(name string, err error) error { return UnreadError{fileProblem(name, err)} }
 
 // IsContent reports whether an error of the file system is about what is there,
 // which stays until it is changed, and not about reading it.

@@ -15,7 +15,7 @@ import (
 	"ehlogate/lists"
 )
 
-func status(s *Source, addr string) lists.Status {
+func status(s *List, addr string) lists.Status {
 	return s.Lookup(context.Background(), lists.Client{Addr: netip.MustParseAddr(addr)}).Status
 }
 
@@ -28,8 +28,8 @@ func write(t *testing.T, name, text string) {
 
 // load lets s be what its files say now, once their stamps tell them from any
 // later state.
-func load(s **Source) (err error) {
-	for f := Look((*s).spec.Patterns, nil); !f.written(time.Now()).Equal(f); f = Look((*s).spec.Patterns, nil) {
+func load(s **List) (err error) {
+	for f := StatFiles((*s).spec.Patterns, nil); !f.written(time.Now()).Equal(f); f = StatFiles((*s).spec.Patterns, nil) {
 		time.Sleep(time.Millisecond) // polls a condition
 	}
 	*s, err = (*s).Load()
@@ -37,7 +37,7 @@ func load(s **Source) (err error) {
 }
 
 // changed reports whether the files of s differ from those it was read from.
-func changed(s *Source) bool { return !s.Files().Equal(Look(s.spec.Patterns, nil)) }
+func changed(s *List) bool { return !s.Files().Equal(StatFiles(s.spec.Patterns, nil)) }
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -51,14 +51,14 @@ func TestBrokenFileKeepsTable(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "deny.list")
 	s := New(Spec{Patterns: []string{name}}, time.Now)
-	if status(s, "192.0.2.1") != lists.Unloaded {
-		t.Error("a source is not unloaded before its first load")
+	if status(s, "192.0.2.1") != lists.Unavailable {
+		t.Error("a source is not unavailable before its first load")
 	}
 	if err := load(&s); err == nil || !strings.Contains(err.Error(), "create it") {
 		t.Errorf("a missing file gives %v", err)
 	}
-	if status(s, "192.0.2.1") != lists.Unloaded {
-		t.Error("a source that failed to load is not unloaded")
+	if status(s, "192.0.2.1") != lists.Unavailable {
+		t.Error("a source that failed to load is not unavailable")
 	}
 	write(t, name, "192.0.2.1\n")
 	if !changed(s) {
@@ -81,7 +81,7 @@ func TestBrokenFileKeepsTable(t *testing.T) {
 				t.Error("the change does not show")
 			}
 			err := load(&s)
-			if err == nil || s.State().Err == nil {
+			if err == nil || s.Status().Err == nil {
 				t.Fatal("it was loaded")
 			}
 			if !strings.HasPrefix(err.Error(), name) {
@@ -90,7 +90,7 @@ func TestBrokenFileKeepsTable(t *testing.T) {
 			if changed(s) {
 				t.Error("the same fault would be loaded again and again")
 			}
-			if status(s, "192.0.2.1") != lists.Held || s.State().Entries != 1 {
+			if status(s, "192.0.2.1") != lists.Matched || s.Status().Entries != 1 {
 				t.Error("the good table is gone")
 			}
 			_ = os.Remove(name)
@@ -150,7 +150,7 @@ func TestGlob(t *testing.T) {
 	write(t, filepath.Join(d, ".#a.list"), "what an editor leaves\n")
 	write(t, filepath.Join(d, "a.list~"), "another\n")
 	must(t, load(&s))
-	if status(s, "192.0.2.1") != lists.Excepted || status(s, "192.0.2.2") != lists.Held || status(s, "192.0.2.3") != lists.Held {
+	if status(s, "192.0.2.1") != lists.Exception || status(s, "192.0.2.2") != lists.Matched || status(s, "192.0.2.3") != lists.Matched {
 		t.Error("the files were not read in order of their names")
 	}
 	found := s.Lookup(t.Context(), lists.Client{Addr: netip.MustParseAddr("192.0.2.2")})
@@ -162,7 +162,7 @@ func TestGlob(t *testing.T) {
 		t.Error("a file less does not show")
 	}
 	must(t, load(&s))
-	if status(s, "192.0.2.2") != lists.Absent || status(s, "192.0.2.1") != lists.Held {
+	if status(s, "192.0.2.2") != lists.NoMatch || status(s, "192.0.2.1") != lists.Matched {
 		t.Error("entries outlive their file")
 	}
 }

@@ -17,17 +17,17 @@ func touch(t *testing.T, name string, at time.Time) {
 	must(t, os.Chtimes(name, at, at))
 }
 
-// A list whose oldest file is too old is unloaded, and comes back by itself.
+// A list whose oldest file is too old is unavailable, and comes back by itself.
 func TestStaleAfter(t *testing.T) {
 	dir := t.TempDir()
 	a, b := filepath.Join(dir, "a.list"), filepath.Join(dir, "b.list")
 	now := epoch
-	s := New(Spec{Patterns: []string{filepath.Join(dir, "*.list")}, StaleAfter: time.Hour}, func() time.Time { return now })
+	s := New(Spec{Patterns: []string{filepath.Join(dir, "*.list")}, ExpireAfter: time.Hour}, func() time.Time { return now })
 	want := func(st lists.Status, stale bool, at time.Time) {
 		t.Helper()
-		state := s.State()
-		if got := status(s, "192.0.2.1"); got != st || state.Stale != stale || !state.StaleAt.Equal(at) || (s.Table() == nil) != (st == lists.Unloaded) {
-			t.Fatalf("%v, stale %v at %s; want %v, %v, %s", got, state.Stale, state.StaleAt, st, stale, at)
+		state := s.Status()
+		if got := status(s, "192.0.2.1"); got != st || state.Expired != stale || !state.StaleAt.Equal(at) || (s.Table() == nil) != (st == lists.Unavailable) {
+			t.Fatalf("%v, stale %v at %s; want %v, %v, %s", got, state.Expired, state.StaleAt, st, stale, at)
 		}
 	}
 	tick := func(at time.Time, changed bool) {
@@ -39,23 +39,23 @@ func TestStaleAfter(t *testing.T) {
 			s = next
 		}
 	}
-	want(lists.Unloaded, false, time.Time{}) // never loaded, which is not the same
+	want(lists.Unavailable, false, time.Time{}) // never loaded, which is not the same
 	must(t, load(&s))
-	want(lists.Absent, false, epoch.Add(time.Hour)) // no files: from the load on
+	want(lists.NoMatch, false, epoch.Add(time.Hour)) // no files: from the load on
 
 	write(t, a, "192.0.2.1\n")
 	write(t, b, "192.0.2.2\n")
 	touch(t, a, epoch.Add(-10*time.Minute))
 	touch(t, b, epoch.Add(-50*time.Minute))
 	must(t, load(&s))
-	want(lists.Held, false, epoch.Add(10*time.Minute))
+	want(lists.Matched, false, epoch.Add(10*time.Minute))
 	tick(epoch.Add(10*time.Minute-1), false)
-	want(lists.Held, false, epoch.Add(10*time.Minute))
+	want(lists.Matched, false, epoch.Add(10*time.Minute))
 	tick(epoch.Add(10*time.Minute), true)
-	want(lists.Unloaded, true, epoch.Add(10*time.Minute))
+	want(lists.Unavailable, true, epoch.Add(10*time.Minute))
 	tick(epoch.Add(11*time.Minute), false)
 	tick(epoch, true) // the clock was set back
-	want(lists.Held, false, epoch.Add(10*time.Minute))
+	want(lists.Matched, false, epoch.Add(10*time.Minute))
 	tick(epoch.Add(20*time.Minute), true)
 
 	// A broken edit is no news; the same content again is.
@@ -64,23 +64,23 @@ func TestStaleAfter(t *testing.T) {
 	if err := load(&s); err == nil {
 		t.Fatal("a bad file was loaded")
 	}
-	want(lists.Unloaded, true, epoch.Add(10*time.Minute))
+	want(lists.Unavailable, true, epoch.Add(10*time.Minute))
 	write(t, b, "192.0.2.2\n")
 	touch(t, b, epoch.Add(-50*time.Minute))
 	must(t, load(&s))
-	want(lists.Unloaded, true, epoch.Add(10*time.Minute)) // at once
+	want(lists.Unavailable, true, epoch.Add(10*time.Minute)) // at once
 	touch(t, b, now)
 	if !changed(s) {
 		t.Fatal("a touched file does not show")
 	}
 	must(t, load(&s))
-	want(lists.Held, false, epoch.Add(50*time.Minute)) // of a.list
+	want(lists.Matched, false, epoch.Add(50*time.Minute)) // of a.list
 
 	// A file cannot be younger than now.
 	touch(t, a, epoch.AddDate(1, 0, 0))
 	touch(t, b, epoch.AddDate(1, 0, 0))
 	must(t, load(&s))
-	want(lists.Held, false, now.Add(time.Hour))
+	want(lists.Matched, false, now.Add(time.Hour))
 }
 
 // Without StaleAfter a list is as old as it likes.
@@ -90,8 +90,8 @@ func TestNeverStale(t *testing.T) {
 	touch(t, name, time.Unix(0, 0))
 	s := New(Spec{Patterns: []string{name}}, time.Now)
 	must(t, load(&s))
-	if s.At(time.Now().AddDate(100, 0, 0)) != s || status(s, "192.0.2.1") != lists.Held || !s.State().StaleAt.IsZero() {
-		t.Errorf("%+v", s.State())
+	if s.At(time.Now().AddDate(100, 0, 0)) != s || status(s, "192.0.2.1") != lists.Matched || !s.Status().StaleAt.IsZero() {
+		t.Errorf("%+v", s.Status())
 	}
 }
 
@@ -108,7 +108,7 @@ func TestMinEntries(t *testing.T) {
 		!strings.Contains(err.Error(), "2 of at least 3 entries (min_entries)") || !strings.Contains(err.Error(), "cut short") {
 		t.Errorf("got %v", err)
 	}
-	if status(s, "192.0.2.1") != lists.Held || s.State().Entries != 3 {
+	if status(s, "192.0.2.1") != lists.Matched || s.Status().Entries != 3 {
 		t.Error("the good table is gone")
 	}
 	write(t, filepath.Join(dir, "1.list"), "192.0.2.300\n")

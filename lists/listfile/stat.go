@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// Files is the state of the files of a list at one moment: which files there
+// Snapshot is the state of the files of a list at one moment: which files there
 // are, and a stamp of each. Lists read from equal states are equal. The zero
 // value is the state of a list that was never read.
-type Files struct {
+type Snapshot struct {
 	names  []string // in the order in which they are read
 	stamps map[string]stamp
 	err    error // why the names are not known
 }
 
-// Look returns the state of the files that patterns name now. It reads no file.
+// StatFiles returns the state of the files that patterns name now. It reads no file.
 // io, which may be nil, shows whether the file system hangs.
-func Look(patterns []string, io *Activity) Files {
+func StatFiles(patterns []string, io *Activity) Snapshot {
 	names, err := expand(patterns, io)
-	f := Files{names: names, stamps: make(map[string]stamp), err: err}
+	f := Snapshot{names: names, stamps: make(map[string]stamp), err: err}
 	for _, name := range names {
 		end := io.begin(name)
 		info, err := os.Stat(name)
@@ -39,13 +39,13 @@ func Look(patterns []string, io *Activity) Files {
 }
 
 // Equal reports whether f and o are the same state.
-func (f Files) Equal(o Files) bool {
+func (f Snapshot) Equal(o Snapshot) bool {
 	return errText(f.err) == errText(o.err) && (f.stamps == nil) == (o.stamps == nil) && maps.Equal(f.stamps, o.stamps)
 }
 
 // Err is why it is not known which files there are, although their directory
 // may well exist: the file system did not answer. nil: it is known.
-func (f Files) Err() error {
+func (f Snapshot) Err() error {
 	if f.err != nil && !isAbsent(f.err) {
 		return fileProblem("", f.err)
 	}
@@ -53,7 +53,7 @@ func (f Files) Err() error {
 }
 
 // Size is how many bytes the files have together.
-func (f Files) Size() (n int64) {
+func (f Snapshot) Size() (n int64) {
 	for _, st := range f.stamps {
 		n += int64(st.size)
 	}
@@ -99,7 +99,7 @@ const clockTick = 20 * time.Millisecond
 // written returns f as it is to be remembered by a reader that began at the
 // time now: a file that changed within the same tick may change once more
 // without a trace, so its stamp must equal no other.
-func (f Files) written(now time.Time) Files {
+func (f Snapshot) written(now time.Time) Snapshot {
 	out := f
 	out.stamps = maps.Clone(f.stamps)
 	for name, st := range out.stamps {

@@ -75,7 +75,7 @@ func (t *Table) Files() int { return len(t.files) }
 // If it could not be found out what the client's name is (NameStatus), that
 // is the answer wherever a name might make a difference.
 func (t *Table) Lookup(c lists.Client, clock func() time.Time) (id int32, status lists.Status) {
-	if c.NameStatus != lists.Absent && c.Name == "" {
+	if c.NameStatus != lists.NoMatch && c.Name == "" {
 		return t.nameless(c, clock)
 	}
 	best := t.address(c.Addr, clock)
@@ -89,20 +89,20 @@ func (t *Table) Lookup(c lists.Client, clock func() time.Time) (id int32, status
 	}
 	switch {
 	case best == 0:
-		return 0, lists.Absent
+		return 0, lists.NoMatch
 	case best.hole():
-		return best.id(), lists.Excepted
+		return best.id(), lists.Exception
 	}
-	return best.id(), lists.Held
+	return best.id(), lists.Matched
 }
 
 // nameless is Lookup for a client that may or may not have a name.
 func (t *Table) nameless(c lists.Client, clock func() time.Time) (id int32, status lists.Status) {
 	status = c.NameStatus
-	c.NameStatus = lists.Absent
+	c.NameStatus = lists.NoMatch
 	switch id, known := t.Lookup(c, clock); {
-	case known == lists.Held && t.namesExcept.at(clock),
-		known == lists.Absent && t.namesHold.at(clock):
+	case known == lists.Matched && t.namesExcept.at(clock),
+		known == lists.NoMatch && t.namesHold.at(clock):
 		return 0, status
 	default:
 		return id, known

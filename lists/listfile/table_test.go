@@ -28,16 +28,16 @@ func oracle(items []Item, c lists.Client, now time.Time) (*Item, lists.Status) {
 	var first *Item
 	for _, w := range winners {
 		if w != nil && w.Hole {
-			return w, lists.Excepted
+			return w, lists.Exception
 		}
 		if first == nil {
 			first = w
 		}
 	}
 	if first == nil {
-		return nil, lists.Absent
+		return nil, lists.NoMatch
 	}
-	return first, lists.Held
+	return first, lists.Matched
 }
 
 func holds(it *Item, c lists.Client) bool {
@@ -242,7 +242,7 @@ func TestIndexAgainstOracle(t *testing.T) {
 		a := netip.AddrFrom4([4]byte{[]byte{0, 1, 10, 255}[r.IntN(4)], []byte{0, 7, 8, 255}[r.IntN(4)], byte(r.IntN(128)), byte(r.IntN(256))})
 		id, status := table.Lookup(lists.Client{Addr: a}, time.Now)
 		line, want := byAddr[a]
-		held := status == lists.Held
+		held := status == lists.Matched
 		if held != want || held && table.Entry(id, a).Line != line {
 			t.Fatalf("%s: held %v, want %v in line %d", a, held, want, line)
 		}
@@ -270,7 +270,7 @@ func TestClockSetBack(t *testing.T) {
 		line int
 	}{{epoch, 2}, {epoch.Add(24*time.Hour - 1), 2}, {epoch.Add(24 * time.Hour), 1}, {epoch, 2}} {
 		id, held := table.Lookup(c, func() time.Time { return tc.now })
-		if e := table.Entry(id, c.Addr); held != lists.Held || e.Line != tc.line || (e.Note == "note") != (tc.line == 2) {
+		if e := table.Entry(id, c.Addr); held != lists.Matched || e.Line != tc.line || (e.Note == "note") != (tc.line == 2) {
 			t.Errorf("at %s: held %v by %+v, want line %d", tc.now, held, e, tc.line)
 		}
 	}
@@ -279,7 +279,7 @@ func TestClockSetBack(t *testing.T) {
 // The epoch is an instant like any other.
 func TestUntilEpoch(t *testing.T) {
 	table, _ := build(t, "192.0.2.1 until=1970-01-01T00:00:00Z\n", Rules{})
-	if _, held := table.Lookup(lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}, time.Now); held != lists.Absent {
+	if _, held := table.Lookup(lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}, time.Now); held != lists.NoMatch {
 		t.Error("an entry that ended in 1970 counts")
 	}
 }

@@ -35,16 +35,16 @@ func TestUnread(t *testing.T) {
 		for range 2 {
 			withoutDescriptors(t, func() {
 				var err error
-				if s, err = s.Load(); !errors.Is(err, s.State().Unread) || err == nil || !strings.Contains(err.Error(), syscall.EMFILE.Error()) {
-					t.Fatalf("%s: %v, %+v", what, err, s.State())
+				if s, err = s.Load(); !errors.Is(err, s.Status().Unread) || err == nil || !strings.Contains(err.Error(), syscall.EMFILE.Error()) {
+					t.Fatalf("%s: %v, %+v", what, err, s.Status())
 				}
 			})
 		}
-		if st := s.State(); st.Failures != 1 || st.Err != nil || st.Fault() == nil || status(s, "192.0.2.1") != lists.Held || !changed(s) {
+		if st := s.Status(); st.Failures != 1 || st.Err != nil || st.Fault() == nil || status(s, "192.0.2.1") != lists.Matched || !changed(s) {
 			t.Errorf("%s: %+v, changed %v", what, st, changed(s))
 		}
 		must(t, load(&s))
-		if st := s.State(); st.Fault() != nil || st.Failures != 1 || status(s, "192.0.2.2") != lists.Held || changed(s) {
+		if st := s.Status(); st.Fault() != nil || st.Failures != 1 || status(s, "192.0.2.2") != lists.Matched || changed(s) {
 			t.Errorf("%s, when it can be read: %+v", what, st)
 		}
 	}
@@ -61,12 +61,12 @@ func TestMoving(t *testing.T) {
 		write(t, name, "192.0.2.1\n")
 		write(t, name+".new", "192.0.2.2\n")
 		s := New(Spec{Patterns: []string{name}}, time.Now)
-		files := Look(s.spec.Patterns, nil)
+		files := StatFiles(s.spec.Patterns, nil)
 		must(t, change(name))
 		if next, err := s.Next(files, nil, false); next != nil || !errors.As(err, new(MovingError)) {
 			t.Errorf("%s: %v", what, err)
 		}
-		gone := Look([]string{name + ".none"}, nil)
+		gone := StatFiles([]string{name + ".none"}, nil)
 		write(t, name+".none", "192.0.2.3\n")
 		s = New(Spec{Patterns: []string{name + ".none"}}, time.Now)
 		if next, err := s.Next(gone, nil, false); next != nil || !errors.As(err, new(MovingError)) {
@@ -77,9 +77,9 @@ func TestMoving(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "a.list")
 	write(t, name, "192.0.2.1\n")
 	s := New(Spec{Patterns: []string{name}}, time.Now)
-	files := Look(s.spec.Patterns, nil)
+	files := StatFiles(s.spec.Patterns, nil)
 	must(t, os.Chmod(name, 0o600))
-	if s, err := s.Next(files, nil, false); err != nil || status(s, "192.0.2.1") != lists.Held {
+	if s, err := s.Next(files, nil, false); err != nil || status(s, "192.0.2.1") != lists.Matched {
 		t.Errorf("another mode: %v", err)
 	}
 }
@@ -90,25 +90,25 @@ func TestFutureIsNotNew(t *testing.T) {
 	write(t, name, "192.0.2.1\n")
 	now := time.Now()
 	touch(t, name, now.AddDate(1, 0, 0))
-	s := New(Spec{Patterns: []string{name}, StaleAfter: time.Hour}, func() time.Time { return now })
+	s := New(Spec{Patterns: []string{name}, ExpireAfter: time.Hour}, func() time.Time { return now })
 	must(t, load(&s))
-	first := s.State().StaleAt
+	first := s.Status().StaleAt
 	if late := first.Sub(now); late <= 0 || late > time.Hour {
 		t.Fatalf("it counts for %s, want at most an hour", late)
 	}
 	now = now.Add(30 * time.Minute)
 	must(t, load(&s))
-	if got := s.State().StaleAt; !got.Equal(first) {
+	if got := s.Status().StaleAt; !got.Equal(first) {
 		t.Errorf("the same file counts until %s, and after another load until %s", first, got)
 	}
 	fresh := New(s.spec, func() time.Time { return now }) // as after a restart
 	must(t, load(&fresh))
-	if got := fresh.State().StaleAt; !got.Equal(first) {
+	if got := fresh.Status().StaleAt; !got.Equal(first) {
 		t.Errorf("the same file counts until %s, and after a restart until %s", first, got)
 	}
 	now = first
 	must(t, load(&s))
-	if !s.State().Stale || status(s, "192.0.2.1") != lists.Unloaded {
+	if !s.Status().Expired || status(s, "192.0.2.1") != lists.Unavailable {
 		t.Error("loaded when it is too old, it counts")
 	}
 }

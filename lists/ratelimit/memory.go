@@ -14,15 +14,15 @@ const (
 	ways = 8       // clients of a set: 64 bytes, a line of the cache
 )
 
-// memory holds the last answers to a quarter of a million clients, in two
+// recentDecisions holds the last answers to a quarter of a million clients, in two
 // megabytes, whatever clients come. The seed keeps an attacker from choosing
 // addresses that push out a certain one.
-type memory struct {
+type recentDecisions struct {
 	seed  maphash.Seed
 	words [sets][ways]atomic.Uint64
 }
 
-// answer is what a client was told: one word, so that it is read and replaced as
+// record is what a client was told: one word, so that it is read and replaced as
 // a whole. 0 is none.
 //
 //	63     34 33      1      0
@@ -30,7 +30,7 @@ type memory struct {
 //
 // The second is counted from 1 and has room for 272 years. With the 15 bits by
 // which a set is found, 45 bits of the hash tell clients apart.
-type answer uint64
+type record uint64
 
 const (
 	secondAt   = 1
@@ -38,8 +38,8 @@ const (
 	hashAt     = secondAt + secondBits
 )
 
-func newAnswer(id uint64, a lists.Action, now int64) answer {
-	w := answer(id>>hashAt<<hashAt | uint64(second(now)+1)<<secondAt)
+func newRecord(id uint64, a lists.Action, now int64) record {
+	w := record(id>>hashAt<<hashAt | uint64(second(now)+1)<<secondAt)
 	if a == lists.Suppress {
 		w |= 1
 	}
@@ -47,7 +47,7 @@ func newAnswer(id uint64, a lists.Action, now int64) answer {
 }
 
 // action returns the answer itself: Offer or Suppress.
-func (w answer) action() lists.Action {
+func (w record) action() lists.Action {
 	if w&1 != 0 {
 		return lists.Suppress
 	}
@@ -57,12 +57,12 @@ func (w answer) action() lists.Action {
 // within reports whether there is an answer and it is no older than d. Seconds are
 // compared, so it may be up to a second older, and is never taken for older than
 // it is.
-func (w answer) within(d time.Duration, now int64) bool {
+func (w record) within(d time.Duration, now int64) bool {
 	return w != 0 && w.age(now) <= second(int64(d+time.Second-1))
 }
 
 // age is in seconds; less than 0 if the answer is newer than now.
-func (w answer) age(now int64) int64 {
+func (w record) age(now int64) int64 {
 	return second(now) + 1 - int64(w>>secondAt&(1<<secondBits-1))
 }
 
@@ -70,7 +70,7 @@ func second(ns int64) int64 { return ns / int64(time.Second) }
 
 // id returns the hash of a client: an IPv4 address, or an IPv6 /64, since each
 // host has a whole one.
-func (m *memory) id(a netip.Addr) uint64 {
+func (m *recentDecisions) id(a netip.Addr) uint64 {
 	b := a.As16()
 	if !a.Is4() {
 		clear(b[8:])
@@ -79,10 +79,10 @@ func (m *memory) id(a netip.Addr) uint64 {
 }
 
 // find returns the last answer to a client, or 0.
-func (m *memory) find(id uint64) answer {
+func (m *recentDecisions) find(id uint64) record {
 	set := &m.words[id%sets]
 	for i := range set {
-		if w := answer(set[i].Load()); w != 0 && uint64(w)>>hashAt == id>>hashAt {
+		if w := record(set[i].Load()); w != 0 && uint64(w)>>hashAt == id>>hashAt {
 			return w
 		}
 	}
@@ -91,16 +91,16 @@ func (m *memory) find(id uint64) answer {
 
 // replace notes the answer is for a client to which the last one was was. It
 // reports false, and notes nothing, if was is no longer the last answer.
-func (m *memory) replace(id uint64, was, is answer, now int64) bool {
+func (m *recentDecisions) replace(id uint64, was, is record, now int64) bool {
 	set := &m.words[id%sets]
 	for {
 		// Every caller that sees the same set chooses the same word, and all
 		// answers that are added later are newer: so two callers never add the
 		// same client in two places.
-		var last, old answer
+		var last, old record
 		at, oldest := 0, int64(-1)<<62
 		for i := range set {
-			w := answer(set[i].Load())
+			w := record(set[i].Load())
 			if w != 0 && uint64(w)>>hashAt == id>>hashAt {
 				at, old, last = i, w, w
 				break

@@ -28,9 +28,9 @@ func (c *settable) add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func newShed(rate float64, keep time.Duration) (*Shed, *settable) {
+func newShed(rate float64, keep time.Duration) (*Limiter, *settable) {
 	c := &settable{now: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}
-	return New(Config{OffersPerSecond: rate, Keep: keep}, c.time), c
+	return New(Rate{OffersPerSecond: rate, Keep: keep}, c.time), c
 }
 
 func host(n int) netip.Addr {
@@ -59,7 +59,7 @@ func TestRate(t *testing.T) {
 			sessions := int(rate * tc.load * 60 * minutes)
 			for range sessions {
 				c.add(time.Duration(r.ExpFloat64() * float64(time.Second) / (rate * tc.load)))
-				if s.Ask(host(r.IntN(tc.clients))) == lists.Offer {
+				if s.Decide(host(r.IntN(tc.clients))) == lists.Offer {
 					offers++
 				}
 			}
@@ -68,7 +68,7 @@ func TestRate(t *testing.T) {
 			if share > 1.05 || share < 0.95 && tc.clients > 1000 || offers == 0 {
 				t.Errorf("%d offers in %d sessions are %.3f of the rate", offers, sessions, share)
 			}
-			if st := s.State(); st.Offered != uint64(offers) || st.Offered+st.Suppressed != uint64(sessions) {
+			if st := s.Stats(); st.Offered != uint64(offers) || st.Offered+st.Suppressed != uint64(sessions) {
 				t.Errorf("counted %+v", st)
 			}
 		})
@@ -79,11 +79,11 @@ func TestBelowTheRateAllAreOffered(t *testing.T) {
 	s, c := newShed(50, time.Minute)
 	for n := range 5000 {
 		c.add(time.Second / 49)
-		if s.Ask(host(n)) != lists.Offer {
+		if s.Decide(host(n)) != lists.Offer {
 			t.Fatalf("session %d is suppressed", n)
 		}
 	}
-	if st := s.State(); st.Suppressed != 0 || st.Shedding {
+	if st := s.Stats(); st.Suppressed != 0 || st.Exhausted {
 		t.Errorf("counted %+v", st)
 	}
 }
@@ -93,7 +93,7 @@ func TestSlow(t *testing.T) {
 	s, c := newShed(0.1, time.Second)
 	got := 0
 	for n := range 100 {
-		if s.Ask(host(n)) == lists.Offer {
+		if s.Decide(host(n)) == lists.Offer {
 			got++
 		}
 		c.add(time.Second)
@@ -105,46 +105,46 @@ func TestSlow(t *testing.T) {
 
 func TestKeeps(t *testing.T) {
 	s, c := newShed(4, time.Minute)
-	if got := s.Told(host(1)); got != lists.Offer {
+	if got := s.LastDecision(host(1)); got != lists.Offer {
 		t.Errorf("told before it came: %v", got)
 	}
 	lucky, unlucky := host(1), host(2)
-	if s.Ask(lucky) != lists.Offer || s.Ask(unlucky) != lists.Suppress {
+	if s.Decide(lucky) != lists.Offer || s.Decide(unlucky) != lists.Suppress {
 		t.Fatal("the first is to be offered STARTTLS, the second is not")
 	}
-	if !s.State().Shedding || s.Told(host(3)) != lists.Suppress {
+	if !s.Stats().Exhausted || s.LastDecision(host(3)) != lists.Suppress {
 		t.Error("an unknown client would be suppressed now")
 	}
 	for range 100 { // reports change nothing
-		if s.Told(lucky) != lists.Offer || s.Told(unlucky) != lists.Suppress {
+		if s.LastDecision(lucky) != lists.Offer || s.LastDecision(unlucky) != lists.Suppress {
 			t.Fatal("told otherwise")
 		}
 	}
-	if s.Ask(lucky) != lists.Offer {
+	if s.Decide(lucky) != lists.Offer {
 		t.Error("the lucky one has to pay for the others")
 	}
 	c.add(time.Minute)
-	if s.Ask(unlucky) != lists.Suppress {
+	if s.Decide(unlucky) != lists.Suppress {
 		t.Error("the unlucky one did not keep its answer")
 	}
 	c.add(time.Second)
-	if s.Ask(unlucky) != lists.Offer {
+	if s.Decide(unlucky) != lists.Offer {
 		t.Error("the unlucky one keeps its answer for ever")
 	}
 	// No client keeps an offer by coming more often than the rate.
 	for range 20 {
-		s.Ask(unlucky)
+		s.Decide(unlucky)
 	}
-	if got := s.Told(unlucky); got != lists.Suppress || s.State().Turned != 1 {
-		t.Errorf("told %v, %+v", got, s.State())
+	if got := s.LastDecision(unlucky); got != lists.Suppress || s.Stats().Turned != 1 {
+		t.Errorf("told %v, %+v", got, s.Stats())
 	}
 }
 
 func TestIPv6IsA64(t *testing.T) {
 	s, _ := newShed(1, time.Minute)
-	s.Ask(host(1))
-	s.Ask(netip.MustParseAddr("2001:db8:0:1::1"))
-	if s.Told(netip.MustParseAddr("2001:db8:0:1::2")) != lists.Suppress {
+	s.Decide(host(1))
+	s.Decide(netip.MustParseAddr("2001:db8:0:1::1"))
+	if s.LastDecision(netip.MustParseAddr("2001:db8:0:1::2")) != lists.Suppress {
 		t.Error("another address of the /64 was told otherwise")
 	}
 	if id := s.memory.id; id(netip.MustParseAddr("2001:db8:0:1::1")) == id(netip.MustParseAddr("2001:db8:0:2::1")) {
@@ -158,8 +158,8 @@ func TestManyAtOnce(t *testing.T) {
 	for g := range 4 {
 		wg.Go(func() {
 			for n := range 20000 {
-				s.Ask(host(g<<16 | n))
-				s.Told(host(n))
+				s.Decide(host(g<<16 | n))
+				s.LastDecision(host(n))
 			}
 		})
 	}
@@ -169,7 +169,7 @@ func TestManyAtOnce(t *testing.T) {
 		}
 	})
 	wg.Wait()
-	if st := s.State(); st.Offered < 250 || st.Offered > 1250+1 || st.Offered+st.Suppressed != 80000 {
+	if st := s.Stats(); st.Offered < 250 || st.Offered > 1250+1 || st.Offered+st.Suppressed != 80000 {
 		t.Errorf("%+v in a second", st)
 	}
 }
@@ -177,13 +177,13 @@ func TestManyAtOnce(t *testing.T) {
 // Policy and milter report what EHLO did, however long an answer is kept.
 func TestToldAsLongAsKept(t *testing.T) {
 	s, c := newShed(0.001, 24*time.Hour)
-	s.Ask(host(1)) // takes the offer
-	if s.Ask(host(2)) != lists.Suppress {
+	s.Decide(host(1)) // takes the offer
+	if s.Decide(host(2)) != lists.Suppress {
 		t.Fatal("offered")
 	}
 	c.add(2 * time.Hour)
-	ehlo := s.Ask(host(2)) // keeps its answer
-	if told := s.Told(host(2)); told != ehlo {
+	ehlo := s.Decide(host(2)) // keeps its answer
+	if told := s.LastDecision(host(2)); told != ehlo {
 		t.Errorf("EHLO was told %s, policy reports %s", ehlo, told)
 	}
 }
@@ -195,18 +195,18 @@ func TestFloodForgetsNobodyOffered(t *testing.T) {
 	n := 0
 	for ; len(offered) < 100; n++ { // ten times the rate
 		c.add(time.Second / 200)
-		if s.Ask(host(n)) == lists.Offer {
+		if s.Decide(host(n)) == lists.Offer {
 			offered = append(offered, n)
 		}
 	}
 	for range 1_000_000 { // within 100 seconds
 		c.add(100 * time.Microsecond)
-		s.Ask(host(n))
+		s.Decide(host(n))
 		n++
 	}
 	wrong := 0
 	for _, i := range offered {
-		if s.Told(host(i)) != lists.Offer {
+		if s.LastDecision(host(i)) != lists.Offer {
 			wrong++
 		}
 	}
@@ -218,41 +218,41 @@ func TestFloodForgetsNobodyOffered(t *testing.T) {
 // Offers are remembered until the client's next session is none of them.
 func TestOffers(t *testing.T) {
 	c := &settable{now: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}
-	o := NewOffers(c.time)
-	o.Note(host(1), false)
-	if o.Noted(host(1)) {
+	o := NewFailOpenLog(c.time)
+	o.Record(host(1), false)
+	if o.Recorded(host(1)) {
 		t.Error("noted without an offer")
 	}
-	o.Note(host(1), true)
-	if !o.Noted(host(1)) || o.Noted(host(2)) {
+	o.Record(host(1), true)
+	if !o.Recorded(host(1)) || o.Recorded(host(2)) {
 		t.Error("not noted, or another client")
 	}
 	c.add(59 * time.Minute)
-	if !o.Noted(host(1)) {
+	if !o.Recorded(host(1)) {
 		t.Error("forgotten")
 	}
 	c.add(2 * time.Minute)
-	if o.Noted(host(1)) {
+	if o.Recorded(host(1)) {
 		t.Error("remembered for ever")
 	}
-	o.Note(host(1), true)
-	o.Note(host(1), false)
-	if o.Noted(host(1)) {
+	o.Record(host(1), true)
+	o.Record(host(1), false)
+	if o.Recorded(host(1)) {
 		t.Error("the last session was no such offer")
 	}
 }
 
 func TestNoAllocation(t *testing.T) {
 	s, _ := newShed(10, time.Minute)
-	if n := testing.AllocsPerRun(100, func() { s.Ask(host(1)); s.Told(host(2)) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { s.Decide(host(1)); s.LastDecision(host(2)) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
 func BenchmarkAsk(b *testing.B) {
-	s := New(Config{OffersPerSecond: 100, Keep: time.Minute}, time.Now)
+	s := New(Rate{OffersPerSecond: 100, Keep: time.Minute}, time.Now)
 	for n := 0; b.Loop(); n++ {
-		s.Ask(host(n & 0xfffff))
+		s.Decide(host(n & 0xfffff))
 	}
 }
 
@@ -264,9 +264,9 @@ func TestOffered(t *testing.T) {
 		for i := range seconds * 100 {
 			c.add(10 * time.Millisecond)
 			if i%100 < forced {
-				s.Offered(host(i))
+				s.Charge(host(i))
 			}
-			if s.Ask(host(from+i)) == lists.Offer {
+			if s.Decide(host(from+i)) == lists.Offer {
 				n++
 			}
 		}
@@ -284,7 +284,7 @@ func TestOffered(t *testing.T) {
 	if n := offers(10, 0, 4<<16); n < 8*rate {
 		t.Errorf("afterwards: %d", n)
 	}
-	if st := s.State(); st.Unloaded != 10*(rate/2+100) {
+	if st := s.Stats(); st.FailOpen != 10*(rate/2+100) {
 		t.Errorf("%+v", st)
 	}
 }

@@ -20,21 +20,21 @@ func TestKeptFromWhenItWasGiven(t *testing.T) {
 			for _, part := range []time.Duration{0, time.Millisecond, 900 * time.Millisecond} { // of the second in which it is given
 				s, c := newShed(0.002, keep)
 				c.add(part)
-				s.Ask(host(1)) // takes the offer
-				if s.Ask(host(2)) != lists.Suppress {
+				s.Decide(host(1)) // takes the offer
+				if s.Decide(host(2)) != lists.Suppress {
 					t.Fatal("offered")
 				}
 				// A load of other clients never leaves an offer.
 				others := host(3)
 				for left, step := keep, keep/100; left > 0; left -= step {
 					c.add(min(step, left))
-					s.Offered(others)
-					if s.Ask(host(2)) != lists.Suppress {
+					s.Charge(others)
+					if s.Decide(host(2)) != lists.Suppress {
 						t.Fatalf("keep %v: offered %v before the end", keep, left-step)
 					}
 				}
 				c.add(max(away, time.Second) + 1000*time.Second) // and the debt is paid
-				if s.Ask(host(2)) != lists.Offer {
+				if s.Decide(host(2)) != lists.Offer {
 					t.Errorf("keep %v, given %v into a second: suppressed %v after the end", keep, part, away)
 				}
 			}
@@ -45,10 +45,10 @@ func TestKeptFromWhenItWasGiven(t *testing.T) {
 func TestOffersEndAfterAnHour(t *testing.T) {
 	for _, away := range []time.Duration{time.Hour + time.Second, 49 * 24 * time.Hour, 1 << 22 * time.Second} {
 		c := &settable{now: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}
-		o := NewOffers(c.time)
-		o.Note(host(1), true)
+		o := NewFailOpenLog(c.time)
+		o.Record(host(1), true)
 		c.add(away)
-		if o.Noted(host(1)) {
+		if o.Recorded(host(1)) {
 			t.Errorf("remembered after %v", away)
 		}
 	}
@@ -153,14 +153,14 @@ func TestOracle(t *testing.T) {
 			n := r.IntN(clients)
 			switch r.IntN(8) {
 			case 0:
-				s.Offered(host(n))
+				s.Charge(host(n))
 				o.offer, o.force = append(o.offer, o.now), append(o.force, true)
 			case 1:
-				if got, want := s.Told(host(n)), o.told(n); got != want {
+				if got, want := s.LastDecision(host(n)), o.told(n); got != want {
 					t.Fatalf("seed %d, step %d: told %v, the oracle says %v", seed, i, got, want)
 				}
 			default:
-				if got, want := s.Ask(host(n)), o.ask(n); got != want {
+				if got, want := s.Decide(host(n)), o.ask(n); got != want {
 					t.Fatalf("seed %d, step %d: answered %v, the oracle says %v", seed, i, got, want)
 				}
 			}
@@ -177,7 +177,7 @@ func TestStaleReadings(t *testing.T) {
 	var shows, high atomic.Int64 // ns: what the clock shows, and the most that it did
 	start := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 	var seed atomic.Uint64
-	s := New(Config{OffersPerSecond: rate, Keep: time.Minute}, func() time.Time {
+	s := New(Rate{OffersPerSecond: rate, Keep: time.Minute}, func() time.Time {
 		r := rand.New(rand.NewPCG(seed.Add(1), 1))
 		now := shows.Load()
 		if r.IntN(4) == 0 {
@@ -199,7 +199,7 @@ func TestStaleReadings(t *testing.T) {
 					shows.Add(-r.Int64N(int64(2 * time.Second)))
 				}
 				before := high.Load()
-				if s.Ask(host(w<<16|i)) == lists.Offer {
+				if s.Decide(host(w<<16|i)) == lists.Offer {
 					offers[w] = append(offers[w], span{before, high.Load()})
 				}
 			}
@@ -232,10 +232,10 @@ func TestAtOnceTheSame(t *testing.T) {
 		var got [2]lists.Action
 		var wg sync.WaitGroup
 		for i := range got {
-			wg.Go(func() { got[i] = s.Ask(host(1)) })
+			wg.Go(func() { got[i] = s.Decide(host(1)) })
 		}
 		wg.Wait()
-		if told := s.Told(host(1)); got[0] != told || got[1] != told {
+		if told := s.LastDecision(host(1)); got[0] != told || got[1] != told {
 			t.Fatalf("told %v and %v, and reported %v", got[0], got[1], told)
 		}
 	}

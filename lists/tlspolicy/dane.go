@@ -21,7 +21,7 @@ const (
 //
 // Senders may ask for them even if the MX records themselves are not secured
 // (section 2.2.1), so whether these are is of no account.
-func (g *Guard) findTLSA(ctx context.Context, domain string) (tlsaFound, error) {
+func (g *Monitor) findTLSA(ctx context.Context, domain string) (tlsaFound, error) {
 	best := tlsaFound{state: DANENone}
 	hosts, failed := g.mailHosts(ctx, domain)
 	for _, host := range hosts {
@@ -43,8 +43,8 @@ func (g *Guard) findTLSA(ctx context.Context, domain string) (tlsaFound, error) 
 
 // mailHosts gives the hosts that senders may connect to (RFC 5321 section 5.1),
 // and what they are aliases of (RFC 7672 section 2.2.2).
-func (g *Guard) mailHosts(ctx context.Context, domain string) (hosts []string, err error) {
-	a, err := g.ask.Ask(ctx, domain, dns.TypeMX)
+func (g *Monitor) mailHosts(ctx context.Context, domain string) (hosts []string, err error) {
+	a, err := g.ask.Query(ctx, domain, dns.TypeMX)
 	if err != nil {
 		return nil, err
 	}
@@ -67,14 +67,14 @@ func (g *Guard) mailHosts(ctx context.Context, domain string) (hosts []string, e
 	return hosts, err
 }
 
-func (g *Guard) withAliases(ctx context.Context, hosts []string, host string) ([]string, error) {
+func (g *Monitor) withAliases(ctx context.Context, hosts []string, host string) ([]string, error) {
 	for range maxAliases {
-		host = lists.NormalName(host)
+		host = lists.NormalizeName(host)
 		if slices.Contains(hosts, host) {
 			return hosts, nil
 		}
 		hosts = append(hosts, host)
-		a, err := g.ask.Ask(ctx, host, dns.TypeCNAME)
+		a, err := g.ask.Query(ctx, host, dns.TypeCNAME)
 		if err != nil {
 			return hosts, err
 		}
@@ -92,12 +92,12 @@ func (g *Guard) withAliases(ctx context.Context, hosts []string, host string) ([
 
 // tlsaAt looks for the records of one host. Without the AD bit they are taken
 // for insecure only if the same server vouches for what is certainly secured.
-func (g *Guard) tlsaAt(ctx context.Context, host string) (tlsaFound, error) {
+func (g *Monitor) tlsaAt(ctx context.Context, host string) (tlsaFound, error) {
 	name := "_25._tcp." + host
 	if _, ok := dns.IsDomainName(name); !ok {
 		return tlsaFound{state: DANENone}, nil // too long to exist
 	}
-	a, err := g.ask.Ask(ctx, name, dns.TypeTLSA)
+	a, err := g.ask.Query(ctx, name, dns.TypeTLSA)
 	if err != nil || len(a.Records) == 0 {
 		return tlsaFound{state: DANENone}, err
 	}
@@ -119,8 +119,8 @@ func (g *Guard) tlsaAt(ctx context.Context, host string) (tlsaFound, error) {
 	return found, nil
 }
 
-func (g *Guard) validates(ctx context.Context, server netip.AddrPort) (bool, error) {
-	a, err := g.ask.Ask(ctx, g.config.Signed, dns.TypeNS)
+func (g *Monitor) validates(ctx context.Context, server netip.AddrPort) (bool, error) {
+	a, err := g.ask.Query(ctx, g.config.Signed, dns.TypeNS)
 	if err != nil {
 		return false, fmt.Errorf("finding out whether the resolver validates: %w", err)
 	}

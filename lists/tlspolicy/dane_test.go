@@ -32,7 +32,7 @@ func TestDANE(t *testing.T) {
 		remote  bool // resolvers are not on loopback
 		want    DANE
 		host    string
-		verdict Verdict
+		verdict Commitment
 		err     string
 	}{
 		"nothing": {func(r *resolver) {}, false, DANENone, "", Free, ""},
@@ -167,7 +167,7 @@ func TestDANE(t *testing.T) {
 			w.cfg.Local = !tc.remote
 			w.start()
 			d := w.domain()
-			if d.DANE.State != tc.want || d.DANE.Host != tc.host || d.Promise != tc.verdict || w.Holds() != (tc.verdict != Free) || !strings.Contains(d.Error, tc.err) || tc.err == "" && d.Error != "" {
+			if d.DANE.State != tc.want || d.DANE.Host != tc.host || d.Commitment != tc.verdict || w.Active() != (tc.verdict != Free) || !strings.Contains(d.Error, tc.err) || tc.err == "" && d.Error != "" {
 				t.Errorf("%+v", d)
 			}
 		})
@@ -267,8 +267,8 @@ func TestDANESequences(t *testing.T) {
 				if s.until != 0 {
 					until = base.Add(s.until)
 				}
-				if d := w.State().Domains[0]; (d.Promise != Free) != s.holds || d.DANE.State != s.state || !d.DANE.Until.Equal(until) {
-					t.Fatalf("%s: %s, %s until %v; want %v, %s until %v\n%+v", s.name, d.Promise, d.DANE.State, d.DANE.Until, s.holds, s.state, until, d)
+				if d := w.Report().Domains[0]; (d.Commitment != Free) != s.holds || d.DANE.State != s.state || !d.DANE.Until.Equal(until) {
+					t.Fatalf("%s: %s, %s until %v; want %v, %s until %v\n%+v", s.name, d.Commitment, d.DANE.State, d.DANE.Until, s.holds, s.state, until, d)
 				}
 			}
 		})

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// memory is what is remembered of a domain.
-type memory struct {
+// savedDomain is what is remembered of a domain.
+type savedDomain struct {
 	STS  sts  `json:"mta_sts"`
 	DANE dane `json:"dane"`
 }
@@ -16,7 +16,7 @@ type memory struct {
 // domain is all that is known of one.
 type domain struct {
 	name string
-	memory
+	savedDomain
 
 	begun, looked time.Time // the last check
 	next          time.Time
@@ -28,16 +28,16 @@ type domain struct {
 	testing     trouble
 }
 
-// Verdict is whether STARTTLS was promised for a domain.
-type Verdict string
+// Commitment is whether STARTTLS was promised for a domain.
+type Commitment string
 
 const (
-	Free     Verdict = "none"     // no promise stands
-	Promised Verdict = "promised" // one does
-	Assumed  Verdict = "assumed"  // nobody knows; it is treated as one
+	Free     Commitment = "none"     // no promise stands
+	Promised Commitment = "promised" // one does
+	Assumed  Commitment = "assumed"  // nobody knows; it is treated as one
 )
 
-func (d *domain) verdict(now time.Time) Verdict {
+func (d *domain) commitment(now time.Time) Commitment {
 	switch {
 	case d.STS.State != MTASTSUnknown && d.STS.promised(now),
 		(d.DANE.State == DANESecured || d.DANE.State == DANENone) && d.DANE.promised(now):
@@ -50,13 +50,13 @@ func (d *domain) verdict(now time.Time) Verdict {
 
 // standing is a verdict and what it comes from; "" for what promises nothing.
 type standing struct {
-	verdict Verdict
+	verdict Commitment
 	sts     MTASTS
 	dane    DANE
 }
 
 func (d *domain) standing(now time.Time) standing {
-	s := standing{verdict: d.verdict(now)}
+	s := standing{verdict: d.commitment(now)}
 	if d.STS.promised(now) {
 		s.sts = d.STS.State
 	}

@@ -93,7 +93,7 @@ func TestFetch(t *testing.T) {
 				if d.MTASTS.State != MTASTSEnforce || d.Error != "" {
 					t.Errorf("%+v", d)
 				}
-			} else if d.MTASTS.State != MTASTSUnknown || !strings.Contains(d.Error, tc.want) || d.Promise != Assumed {
+			} else if d.MTASTS.State != MTASTSUnknown || !strings.Contains(d.Error, tc.want) || d.Commitment != Assumed {
 				t.Errorf("%+v\nwant %s", d, tc.want)
 			}
 		})
@@ -195,13 +195,13 @@ func TestSlowHosts(t *testing.T) {
 				r.set("_mta-sts.example.org TXT", `"v=STSv1; id=a"`)
 				r.set(hostName+" A", tc.addrs...)
 				log, _ := newLog()
-				g := New(Config{Domains: []string{domainName}, Local: true}, r, func() time.Time { return base }, log, WithRoots(ca.pool()), WithDial(tc.dial))
+				g := New(Options{Domains: []string{domainName}, Local: true}, r, func() time.Time { return base }, log, WithRoots(ca.pool()), WithDial(tc.dial))
 				began := time.Now()
 				g.Check(t.Context())
 				if took := time.Since(began); took != tc.took {
 					t.Errorf("it took %s", took)
 				}
-				if d := g.State().Domains[0]; d.Promise != Assumed || d.Error == "" {
+				if d := g.Report().Domains[0]; d.Commitment != Assumed || d.Error == "" {
 					t.Errorf("%+v", d)
 				}
 				time.Sleep(2 * time.Second) // the slow one notices
@@ -218,7 +218,7 @@ func TestCancelledFetch(t *testing.T) {
 		r.set(hostName+" A", "192.0.2.1")
 		log, lines := newLog()
 		var open atomic.Int32
-		g := New(Config{Domains: []string{domainName}}, r, time.Now, log, WithDial(func(context.Context, string, string) (net.Conn, error) {
+		g := New(Options{Domains: []string{domainName}}, r, time.Now, log, WithDial(func(context.Context, string, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			open.Add(1)
 			go func() {
@@ -244,7 +244,7 @@ func TestCancelledFetch(t *testing.T) {
 		if open.Load() != 0 || time.Since(began) != 0 {
 			t.Errorf("%d connections after %s", open.Load(), time.Since(began))
 		}
-		if d := g.State().Domains[0]; d.Error != "" || !d.Checked.IsZero() {
+		if d := g.Report().Domains[0]; d.Error != "" || !d.Checked.IsZero() {
 			t.Errorf("the end of the process is taken for a failed check: %+v", d)
 		}
 		if n := len(lines.AllEntries()); n != 0 {

@@ -23,8 +23,8 @@ const (
 
 // stored is what a state file holds.
 type stored struct {
-	Version int               `json:"version"`
-	Domains map[string]memory `json:"domains"`
+	Version int                    `json:"version"`
+	Domains map[string]savedDomain `json:"domains"`
 }
 
 // file is a state file; without a path it is none.
@@ -36,7 +36,7 @@ type file struct {
 }
 
 // read gives what is remembered, which is nothing if it cannot be read.
-func (f *file) read() map[string]memory {
+func (f *file) read() map[string]savedDomain {
 	if f.path == "" {
 		return nil
 	}
@@ -98,15 +98,15 @@ func decode(text []byte) (s stored, err error) {
 }
 
 // possible says whether a check can have seen p.
-func (p promise) possible() bool {
+func (p commitment) possible() bool {
 	return 0 <= p.Seconds && p.Seconds <= maxMaxAge && (p.Given == nil || 0 <= *p.Given && *p.Given <= maxMaxAge)
 }
 
 // remember gives what the state file is to hold. The caller locks.
-func (g *Guard) remember() []byte {
-	s := stored{Version: fileVersion, Domains: make(map[string]memory, len(g.all))}
+func (g *Monitor) remember() []byte {
+	s := stored{Version: fileVersion, Domains: make(map[string]savedDomain, len(g.all))}
 	for _, d := range g.all {
-		s.Domains[d.name] = d.memory
+		s.Domains[d.name] = d.savedDomain
 	}
 	text, err := json.MarshalIndent(s, "", "\t")
 	if err != nil {

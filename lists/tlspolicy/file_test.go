@@ -48,7 +48,7 @@ func TestStateFile(t *testing.T) {
 				must(t, os.WriteFile(path, []byte(tc.text), 0o600))
 			}
 			log, lines := newLog()
-			g := New(Config{Domains: []string{domainName}, State: path}, newResolver(), func() time.Time { return base }, log)
+			g := New(Options{Domains: []string{domainName}, State: path}, newResolver(), func() time.Time { return base }, log)
 			entries := lines.AllEntries()
 			if tc.want == "" {
 				if len(entries) != 0 {
@@ -58,7 +58,7 @@ func TestStateFile(t *testing.T) {
 				t.Errorf("%d lines; want %s", len(entries), tc.want)
 			}
 			known := tc.want == "" && tc.text != ""
-			if d := g.State().Domains[0]; (d.Promise == Promised) != known || (d.Promise == Assumed) == known || !g.Holds() {
+			if d := g.Report().Domains[0]; (d.Commitment == Promised) != known || (d.Commitment == Assumed) == known || !g.Active() {
 				t.Errorf("%+v", d)
 			}
 		})
@@ -70,7 +70,7 @@ func TestStateFile(t *testing.T) {
 		os.RemoveAll(path)
 		must(t, make())
 		log, lines := newLog()
-		New(Config{Domains: []string{domainName}, State: path}, newResolver(), time.Now, log)
+		New(Options{Domains: []string{domainName}, State: path}, newResolver(), time.Now, log)
 		if e := lines.LastEntry(); e == nil || !strings.Contains(fmt.Sprint(e.Data["error"]), "no regular file") {
 			t.Errorf("%s: %v", name, e)
 		}
@@ -85,12 +85,12 @@ func TestOlderStateFile(t *testing.T) {
 		"mta_sts":{"state":"enforce","id":"a","checked":"2026-11-01T00:00:00Z","promise":{"by":"a","seen":"2026-11-01T00:00:00Z","seconds":86400}},
 		"dane":{"state":"secured","checked":"2026-11-01T00:00:00Z","promise":{"by":"mail.example.org","seen":"2026-11-01T00:00:00Z","seconds":3600}}}}}`), 0o600))
 	log, _ := newLog()
-	g := New(Config{Domains: []string{domainName}, State: path}, newResolver(), func() time.Time { return base }, log)
-	if d := g.State().Domains[0]; d.Promise != Promised || d.MTASTS.State != MTASTSEnforce || d.DANE.State != DANESecured {
+	g := New(Options{Domains: []string{domainName}, State: path}, newResolver(), func() time.Time { return base }, log)
+	if d := g.Report().Domains[0]; d.Commitment != Promised || d.MTASTS.State != MTASTSEnforce || d.DANE.State != DANESecured {
 		t.Errorf("%+v", d)
 	}
 	g.Check(t.Context()) // and nothing is there
-	d := g.State().Domains[0]
+	d := g.Report().Domains[0]
 	if d.MTASTS.State != MTASTSNone || !d.MTASTS.Until.Equal(base.Add(8*day)) {
 		t.Errorf("%+v", d)
 	}
@@ -134,7 +134,7 @@ func TestStateFileCannotBeWritten(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "missing")
 		log, lines := newLog()
 		r := newResolver()
-		g := New(Config{Domains: []string{domainName}, State: filepath.Join(dir, "state.json")}, r, time.Now, log)
+		g := New(Options{Domains: []string{domainName}, State: filepath.Join(dir, "state.json")}, r, time.Now, log)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() { g.Run(ctx) })
@@ -145,7 +145,7 @@ func TestStateFileCannotBeWritten(t *testing.T) {
 				n++
 			}
 		}
-		if n != 1 || g.Holds() || r.times(mx) < 24 {
+		if n != 1 || g.Active() || r.times(mx) < 24 {
 			t.Errorf("logged %d times, asked %d times", n, r.times(mx))
 		}
 		must(t, os.Mkdir(dir, 0o700))
@@ -161,20 +161,20 @@ func TestStateFileCannotBeWritten(t *testing.T) {
 // Who takes a domain out ends its promise, also for later.
 func TestDomainTakenOut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.json")
-	run := func(domain string) State {
+	run := func(domain string) Report {
 		log, _ := newLog()
-		g := New(Config{Domains: []string{domain}, State: path}, newResolver(), func() time.Time { return base }, log)
+		g := New(Options{Domains: []string{domain}, State: path}, newResolver(), func() time.Time { return base }, log)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		g.Run(ctx)
-		return g.State()
+		return g.Report()
 	}
 	must(t, os.WriteFile(path, []byte(aState), 0o600))
-	if s := run(domainName); s.Domains[0].Promise != Promised {
+	if s := run(domainName); s.Domains[0].Commitment != Promised {
 		t.Errorf("%+v", s)
 	}
 	run("other.example")
-	if s := run(domainName); s.Domains[0].Promise != Assumed {
+	if s := run(domainName); s.Domains[0].Commitment != Assumed {
 		t.Errorf("%+v", s)
 	}
 }
@@ -190,7 +190,7 @@ func TestTooManyDomains(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 	log, _ := newLog()
-	g := New(Config{Domains: manyDomains(2000)}, newResolver(), func() time.Time { return base }, log)
+	g := New(Options{Domains: manyDomains(2000)}, newResolver(), func() time.Time { return base }, log)
 	g.Check(t.Context())
 	if n := len(g.remember()); n > maxFile {
 		t.Errorf("2000 domains are %d bytes", n)
@@ -208,22 +208,22 @@ func FuzzState(f *testing.F) {
 		if err != nil {
 			return
 		}
-		g := New(Config{Domains: []string{domainName}}, newResolver(), func() time.Time { return base }, log)
+		g := New(Options{Domains: []string{domainName}}, newResolver(), func() time.Time { return base }, log)
 		for name, m := range s.Domains {
 			d := g.all[0]
-			d.memory = m
+			d.savedDomain = m
 			d.STS.recall(base)
 			d.DANE.recall(base)
 			if d.STS.Promise.until().After(base.Add(maxMaxAge*time.Second + dnsTime)) {
 				t.Errorf("%q promises until %v", name, d.STS.Promise.until())
 			}
 			g.judge(base, true)
-			if g.State().Holds != (d.verdict(base) != Free) {
-				t.Errorf("%+v", g.State())
+			if g.Report().Active != (d.commitment(base) != Free) {
+				t.Errorf("%+v", g.Report())
 			}
 			kept := g.remember()
 			again, err := decode(kept)
-			if d.memory = again.Domains[domainName]; err != nil || string(g.remember()) != string(kept) {
+			if d.savedDomain = again.Domains[domainName]; err != nil || string(g.remember()) != string(kept) {
 				t.Errorf("%s, %v; want %s", g.remember(), err, kept)
 			}
 		}

@@ -16,17 +16,17 @@ func TestAnnouncedAndNotHad(t *testing.T) {
 			id = "a"
 		}
 		w.publish(id, before)
-		if w.domain(); w.Holds() {
+		if w.domain(); w.Active() {
 			t.Fatalf("before: %+v", w.domain())
 		}
 		w.publish("b", "") // the record is there, and no policy is served
 		w.domain()
 		w.clock.add(30 * day)
-		if d := w.domain(); !w.Holds() {
+		if d := w.domain(); !w.Active() {
 			t.Errorf("free: %+v", d)
 		}
 		w.publish("b", aPolicy("none", day))
-		if d := w.domain(); w.Holds() {
+		if d := w.domain(); w.Active() {
 			t.Errorf("held by a policy that is none: %+v", d)
 		}
 	}
@@ -45,16 +45,16 @@ func TestBootWithWrongClock(t *testing.T) {
 	w.file.write(w.remember())
 	w.clock.add(-365 * day)
 	w.start()
-	if w.domain(); !w.Holds() {
+	if w.domain(); !w.Active() {
 		t.Error("free while the clock is behind")
 	}
 	w.file.write(w.remember())
 	w.clock.add(365*day + time.Hour)
-	if d := w.domain(); !w.Holds() {
+	if d := w.domain(); !w.Active() {
 		t.Errorf("free when the clock is right again: %+v", d)
 	}
 	w.clock.add(37 * day)
-	if d := w.domain(); w.Holds() {
+	if d := w.domain(); w.Active() {
 		t.Errorf("held for ever: %+v", d)
 	}
 }
@@ -72,11 +72,11 @@ func TestGoneWhileClockIsWrong(t *testing.T) {
 	w.publish("", "")
 	w.domain()
 	w.clock.add((365-30+37)*day - time.Second)
-	if d := w.domain(); !w.Holds() {
+	if d := w.domain(); !w.Active() {
 		t.Errorf("free when the clock is right again: %+v", d)
 	}
 	w.clock.add(time.Second)
-	if d := w.domain(); w.Holds() {
+	if d := w.domain(); w.Active() {
 		t.Errorf("held for ever: %+v", d)
 	}
 }
@@ -97,7 +97,7 @@ func TestGoneWhileAway(t *testing.T) {
 	w.dns.set(mailTLSA)
 	w.start()
 	d := w.domain()
-	if want := base.Add(68 * day); d.Promise != Promised || !d.MTASTS.Until.Equal(want) {
+	if want := base.Add(68 * day); d.Commitment != Promised || !d.MTASTS.Until.Equal(want) {
 		t.Errorf("want until %v: %+v", want, d)
 	}
 	if want := base.Add(67 * day); !d.DANE.Until.Equal(want) {
@@ -114,11 +114,11 @@ func TestSeenByWrongClock(t *testing.T) {
 	w.domain()
 	w.clock.add(-3650 * day)
 	w.publish("", "")
-	if w.domain(); !w.Holds() {
+	if w.domain(); !w.Active() {
 		t.Error("free at once")
 	}
 	w.clock.add(37 * day)
-	if d := w.domain(); w.Holds() {
+	if d := w.domain(); w.Active() {
 		t.Errorf("held for ever: %+v", d)
 	}
 }
@@ -130,24 +130,24 @@ func TestAfter(t *testing.T) {
 	w.domain()
 	w.publish("", "")
 	w.domain()
-	next := New(w.cfg, w.dns, w.clock.time, w.log, After(w.Guard))
+	next := New(w.cfg, w.dns, w.clock.time, w.log, Continue(w.Monitor))
 	next.Check(t.Context())
-	if !next.Holds() {
-		t.Errorf("free: %+v", next.State())
+	if !next.Active() {
+		t.Errorf("free: %+v", next.Report())
 	}
 }
 
 // An MX host that cannot be asked about does not hide the records of another.
 func TestOneBadMX(t *testing.T) {
 	w := newWorld(t)
-	if w.domain(); w.Holds() {
+	if w.domain(); w.Active() {
 		t.Fatal("held before")
 	}
 	w.dns.set(mx, "10 mail.example.org.", "20 dead.example.net.")
 	w.dns.set(mailTLSA, tlsa)
 	w.dns.secure(mailTLSA)
 	w.dns.fail("dead.example.net CNAME")
-	if d := w.domain(); !w.Holds() {
+	if d := w.domain(); !w.Active() {
 		t.Errorf("free: %+v", d)
 	}
 }

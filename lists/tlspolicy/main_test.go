@@ -67,7 +67,7 @@ type resolver struct {
 	asked   map[string]int
 }
 
-var _ dnsclient.Asker = (*resolver)(nil)
+var _ dnsclient.Resolver = (*resolver)(nil)
 
 func newResolver() *resolver {
 	return &resolver{answers: make(map[string]dnsclient.Answer), broken: make(map[string]bool), asked: make(map[string]int)}
@@ -77,7 +77,7 @@ func question(name string, qtype uint16) string {
 	return strings.TrimSuffix(name, ".") + " " + dns.TypeToString[qtype]
 }
 
-func (r *resolver) Ask(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
+func (r *resolver) Query(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	q := question(name, qtype)
@@ -181,8 +181,8 @@ type world struct {
 	roots *x509.CertPool
 	log   *logrus.Logger
 	lines *logtest.Hook
-	cfg   Config
-	*Guard
+	cfg   Options
+	*Monitor
 
 	mu     sync.Mutex
 	served string // the policy; "": none
@@ -198,7 +198,7 @@ const (
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, clock: &clock{now: base}, dns: newResolver()}
 	w.log, w.lines = newLog()
-	w.cfg = Config{Domains: []string{domainName}, Local: true}
+	w.cfg = Options{Domains: []string{domainName}, Local: true}
 	ca := newAuthority(t)
 	w.roots = ca.pool()
 	w.web = httptest.NewUnstartedServer(http.HandlerFunc(w.serve))
@@ -213,7 +213,7 @@ func newWorld(t *testing.T) *world {
 
 // start is a start of the process.
 func (w *world) start() {
-	w.Guard = New(w.cfg, w.dns, w.clock.time, w.log, WithRoots(w.roots), WithDial(w.dial))
+	w.Monitor = New(w.cfg, w.dns, w.clock.time, w.log, WithRoots(w.roots), WithDial(w.dial))
 }
 
 func (w *world) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -250,7 +250,7 @@ func (w *world) publish(id, policy string) {
 func (w *world) domain() Domain {
 	w.t.Helper()
 	w.Check(w.t.Context())
-	return w.State().Domains[0]
+	return w.Report().Domains[0]
 }
 
 // logged gives the lines since the last call.

@@ -21,9 +21,9 @@ import (
 //
 // cached: senders remember a policy that is to be enforced. They may renew it
 // without a look at the record (section 10.2), so it is looked for without.
-func (g *Guard) findPolicy(ctx context.Context, domain string, cached bool) (policyFound, error) {
+func (g *Monitor) findPolicy(ctx context.Context, domain string, cached bool) (policyFound, error) {
 	none := policyFound{state: MTASTSNone}
-	a, err := g.ask.Ask(ctx, "_mta-sts."+domain, dns.TypeTXT)
+	a, err := g.ask.Query(ctx, "_mta-sts."+domain, dns.TypeTXT)
 	if err != nil {
 		return none, err
 	}
@@ -56,7 +56,7 @@ const fetchTime = time.Minute
 
 // fetchPolicy gets the policy that the host of a domain serves (RFC 8461
 // section 3.3), on a connection of its own and without any proxy.
-func (g *Guard) fetchPolicy(ctx context.Context, domain string) (policy, error) {
+func (g *Monitor) fetchPolicy(ctx context.Context, domain string) (policy, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	url := "https://mta-sts." + domain + "/.well-known/mta-sts.txt"
@@ -118,7 +118,7 @@ const (
 )
 
 // connect opens a connection that ends with ctx to HOST:PORT.
-func (g *Guard) connect(ctx context.Context, address string) (net.Conn, error) {
+func (g *Monitor) connect(ctx context.Context, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -141,9 +141,9 @@ func (g *Guard) connect(ctx context.Context, address string) (net.Conn, error) {
 }
 
 // addresses gives those of a host, of either family: one of them is enough.
-func (g *Guard) addresses(ctx context.Context, host string) (found []netip.Addr, err error) {
+func (g *Monitor) addresses(ctx context.Context, host string) (found []netip.Addr, err error) {
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-		a, askErr := g.ask.Ask(ctx, host, qtype)
+		a, askErr := g.ask.Query(ctx, host, qtype)
 		if askErr != nil {
 			err = askErr
 		}

@@ -16,7 +16,7 @@ const maxDomain = 253 - len("_mta-sts.")
 // section 4.1.2), in any case and with or without the last dot. IDN are
 // written as A-labels (RFC 5890).
 func CheckDomain(s string) error {
-	name := lists.NormalName(s)
+	name := lists.NormalizeName(s)
 	why := hostNameError(name)
 	switch {
 	case why == nil && len(name) > maxDomain:

@@ -13,9 +13,9 @@ import (
 // MX records, and those of a policy, need not have one.
 const dnsTime = 7 * 24 * time.Hour
 
-// promise is one that was seen, and for how long senders remember it. The zero
+// commitment is one that was seen, and for how long senders remember it. The zero
 // promise is none.
-type promise struct {
+type commitment struct {
 	By      string    `json:"by,omitempty"`      // the id of the policy, or the MX host
 	Seen    time.Time `json:"seen,omitzero"`     // when senders may last have got it, as far as is known
 	Seconds int64     `json:"seconds,omitempty"` // for which they remember it from then on, if DNS leads them to it
@@ -29,7 +29,7 @@ type promise struct {
 // until is when nobody remembers it any more. Resolvers may lead senders to it
 // for dnsTime after it went: by the TLSA records, by the MX record of a host
 // that has them, or by the record and the address of a policy.
-func (p promise) until() time.Time {
+func (p commitment) until() time.Time {
 	from := p.Seen
 	if !p.Since.IsZero() {
 		from = p.Since
@@ -43,7 +43,7 @@ func (p promise) until() time.Time {
 // learn notes what a good check found: a promise that senders remember for d,
 // or none. What was found before went at some time after that, perhaps just
 // now, so senders may have got it until now.
-func (p *promise) learn(found bool, by string, d time.Duration, now time.Time) {
+func (p *commitment) learn(found bool, by string, d time.Duration, now time.Time) {
 	p.limit(now)
 	if p.Given != nil {
 		p.renew(*p.Given, now)
@@ -57,8 +57,8 @@ func (p *promise) learn(found bool, by string, d time.Duration, now time.Time) {
 
 // renew notes that senders may have got it until now. Those who remember an
 // earlier and longer one go on doing so.
-func (p *promise) renew(seconds int64, now time.Time) {
-	next := promise{Seen: now, Seconds: seconds}
+func (p *commitment) renew(seconds int64, now time.Time) {
+	next := commitment{Seen: now, Seconds: seconds}
 	switch {
 	case next.until().Before(p.until()):
 	case p.Seen.After(now): // by a clock that may be right again
@@ -71,29 +71,29 @@ func (p *promise) renew(seconds int64, now time.Time) {
 // limit ends what a clock that was wrong then, or is wrong now, would make too
 // long: nobody remembers it for longer than if it had been seen now. Once the
 // clock is past Seen it is known which it was, and nothing is lost.
-func (p *promise) limit(now time.Time) {
+func (p *commitment) limit(now time.Time) {
 	switch {
 	case !p.Seen.After(now):
 		p.Since = time.Time{}
 	case p.Since.IsZero() || p.Since.After(now):
 		p.Since = now
 	case !now.Before(p.until()):
-		*p = promise{By: p.By, Given: p.Given}
+		*p = commitment{By: p.By, Given: p.Given}
 	}
 }
 
 // ended: nobody remembers it, if it went when the last check had found it.
-func (p *promise) ended(now time.Time) bool {
+func (p *commitment) ended(now time.Time) bool {
 	p.limit(now)
 	return !now.Before(p.until())
 }
 
 // stands says whether senders may get it, or remember it.
-func (p *promise) stands(now time.Time) bool { return !p.ended(now) || p.Given != nil }
+func (p *commitment) stands(now time.Time) bool { return !p.ended(now) || p.Given != nil }
 
 // recall makes use of what an earlier process wrote; found: its last check found
 // a promise. Older versions did not write Given, which is no more than Seconds.
-func (p *promise) recall(found bool, now time.Time) {
+func (p *commitment) recall(found bool, now time.Time) {
 	if found && p.Given == nil {
 		p.Given = new(p.Seconds)
 	}
@@ -121,10 +121,10 @@ const (
 
 // sts is what is known of the MTA-STS of a domain.
 type sts struct {
-	State   MTASTS    `json:"state"`
-	ID      string    `json:"id,omitempty"` // in the record that goes with it; "": there was none, or a broken one
-	Checked time.Time `json:"checked,omitzero"`
-	Promise promise   `json:"promise,omitzero"` // the last policy that was to be enforced
+	State   MTASTS     `json:"state"`
+	ID      string     `json:"id,omitempty"` // in the record that goes with it; "": there was none, or a broken one
+	Checked time.Time  `json:"checked,omitzero"`
+	Promise commitment `json:"promise,omitzero"` // the last policy that was to be enforced
 }
 
 // policyFound is the outcome of a good check.
@@ -182,9 +182,9 @@ const (
 
 // dane is what is known of the DANE of a domain.
 type dane struct {
-	State   DANE      `json:"state"`
-	Checked time.Time `json:"checked,omitzero"`
-	Promise promise   `json:"promise,omitzero"` // the last records seen
+	State   DANE       `json:"state"`
+	Checked time.Time  `json:"checked,omitzero"`
+	Promise commitment `json:"promise,omitzero"` // the last records seen
 }
 
 // tlsaFound is the outcome of a good check.

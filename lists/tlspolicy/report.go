@@ -30,8 +30,8 @@ func (t *trouble) ends() bool {
 	return was
 }
 
-// report logs how the last check of d went. The caller locks.
-func (g *Guard) report(d *domain, now time.Time) {
+// reportDomain logs how the last check of d went. The caller locks.
+func (g *Monitor) reportDomain(d *domain, now time.Time) {
 	log := g.log.WithField("domain", d.name)
 	for _, t := range []struct {
 		*trouble
@@ -62,7 +62,7 @@ func (g *Guard) report(d *domain, now time.Time) {
 }
 
 // change logs it if the promise of d is not what it was. The caller locks.
-func (g *Guard) change(d *domain, now time.Time) {
+func (g *Monitor) change(d *domain, now time.Time) {
 	s := d.standing(now)
 	if s == d.said {
 		return
@@ -83,7 +83,7 @@ func (g *Guard) change(d *domain, now time.Time) {
 
 // judge finds out whether anything holds, and logs it if that changed; after a
 // round of checks, also if it was never logged. The caller locks.
-func (g *Guard) judge(now time.Time, round bool) {
+func (g *Monitor) judge(now time.Time, round bool) {
 	first := g.holding(now)
 	holds := first != nil
 	changed := g.holds.Swap(holds) != holds
@@ -98,22 +98,22 @@ func (g *Guard) judge(now time.Time, round bool) {
 	}
 }
 
-// State is what is known, for those who want to see it.
-type State struct {
-	Holds   bool     `json:"holds"`
+// Report is what is known, for those who want to see it.
+type Report struct {
+	Active  bool     `json:"active"`
 	Why     string   `json:"why"`
 	Domains []Domain `json:"domains"`
 }
 
 // Domain is what is known of one.
 type Domain struct {
-	Name    string      `json:"name"`
-	Promise Verdict     `json:"promise"`
-	Why     string      `json:"why"`
-	MTASTS  MTASTSState `json:"mta_sts"`
-	DANE    DANEState   `json:"dane"`
-	Checked time.Time   `json:"checked,omitzero"` // the last check by this process, good or not
-	Error   string      `json:"error,omitempty"`  // of that check
+	Name       string      `json:"name"`
+	Commitment Commitment  `json:"commitment"`
+	Why        string      `json:"why"`
+	MTASTS     MTASTSState `json:"mta_sts"`
+	DANE       DANEState   `json:"dane"`
+	Checked    time.Time   `json:"checked,omitzero"` // the last check by this process, good or not
+	Error      string      `json:"error,omitempty"`  // of that check
 }
 
 // MTASTSState is what is known of the MTA-STS of a domain.
@@ -132,19 +132,19 @@ type DANEState struct {
 	Checked time.Time `json:"checked,omitzero"` // the last good check
 }
 
-// State tells what is known now.
-func (g *Guard) State() State {
+// Report tells what is known now.
+func (g *Monitor) Report() Report {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
-	s := State{Holds: g.Holds(), Why: "no domain promises STARTTLS", Domains: make([]Domain, 0, len(g.all))}
+	s := Report{Active: g.Active(), Why: "no domain promises STARTTLS", Domains: make([]Domain, 0, len(g.all))}
 	holding := 0
 	for _, d := range g.all {
-		v := d.verdict(now)
+		v := d.commitment(now)
 		if v != Free {
 			holding++
 		}
-		out := Domain{Name: d.name, Promise: v, Why: d.why(now), Checked: d.looked,
+		out := Domain{Name: d.name, Commitment: v, Why: d.why(now), Checked: d.looked,
 			MTASTS: MTASTSState{State: d.STS.State, ID: d.STS.ID, Checked: d.STS.Checked},
 			DANE:   DANEState{State: d.DANE.State, Checked: d.DANE.Checked}}
 		if !d.STS.Promise.ended(now) {
@@ -167,7 +167,7 @@ func (g *Guard) State() State {
 		}
 		s.Domains = append(s.Domains, out)
 	}
-	if first := g.holding(now); first != nil && s.Holds {
+	if first := g.holding(now); first != nil && s.Active {
 		s.Why = first.name + ": " + first.why(now)
 		if holding > 1 {
 			s.Why += fmt.Sprintf(" (%d domains in all)", holding)

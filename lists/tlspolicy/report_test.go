@@ -119,15 +119,15 @@ func TestStateAsJSON(t *testing.T) {
 	w.start()
 	w.clock.now = base.In(time.FixedZone("", 3600)) // which is not shown
 	w.Check(t.Context())
-	got, err := json.MarshalIndent(w.State(), "", " ")
+	got, err := json.MarshalIndent(w.Report(), "", " ")
 	must(t, err)
 	want := `{
- "holds": true,
+ "active": true,
  "why": "example.org: its MTA-STS policy is to be enforced, and senders remember it until 2026-12-09T00:00:00Z (2 domains in all)",
  "domains": [
   {
    "name": "example.org",
-   "promise": "promised",
+   "commitment": "promised",
    "why": "its MTA-STS policy is to be enforced, and senders remember it until 2026-12-09T00:00:00Z",
    "mta_sts": {
     "state": "enforce",
@@ -143,7 +143,7 @@ func TestStateAsJSON(t *testing.T) {
   },
   {
    "name": "example.net",
-   "promise": "assumed",
+   "commitment": "assumed",
    "why": "its MTA-STS could not be checked so far; its DANE could not be checked so far",
    "mta_sts": {
     "state": "unknown"

@@ -12,7 +12,7 @@ import (
 // Check looks at all domains once, for commands that do not stay. It takes no
 // longer than ctx allows, nor than ten minutes. It writes no state file: that
 // is for the one process that runs.
-func (g *Guard) Check(ctx context.Context) {
+func (g *Monitor) Check(ctx context.Context) {
 	g.round(ctx, func(*domain, time.Time) bool { return true })
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -21,7 +21,7 @@ func (g *Guard) Check(ctx context.Context) {
 
 // Run looks at all domains at once, then at each of them every interval, and
 // keeps the state file, until ctx ends. It is called once.
-func (g *Guard) Run(ctx context.Context) {
+func (g *Monitor) Run(ctx context.Context) {
 	// The end of a promise is not announced, and clocks are set.
 	const most = time.Minute
 	timer := time.NewTimer(0)
@@ -60,7 +60,7 @@ const (
 
 // round checks the domains that are due, those first that were last begun
 // longest ago: a round may end before it came to all of them.
-func (g *Guard) round(ctx context.Context, due func(*domain, time.Time) bool) {
+func (g *Monitor) round(ctx context.Context, due func(*domain, time.Time) bool) {
 	ctx, cancel := context.WithTimeout(ctx, roundTime)
 	defer cancel()
 	select {
@@ -98,7 +98,7 @@ func (g *Guard) round(ctx context.Context, due func(*domain, time.Time) bool) {
 
 // check looks at one domain. Who cancels proves nothing; a time that is over
 // does.
-func (g *Guard) check(ctx context.Context, d *domain) {
+func (g *Monitor) check(ctx context.Context, d *domain) {
 	g.mu.Lock()
 	d.begun = g.now()
 	cached := d.STS.Promise.stands(d.begun)
@@ -126,16 +126,16 @@ func (g *Guard) check(ctx context.Context, d *domain) {
 		d.DANE.learn(tlsa, now)
 	}
 	d.checked(now, g.config.Interval, policyErr, tlsaErr)
-	g.report(d, now)
+	g.reportDomain(d, now)
 	g.change(d, now)
 	g.judge(now, false)
 }
 
 // holding is the first domain with a promise that is known, else the first with
 // one that is assumed; nil: there is none. The caller locks.
-func (g *Guard) holding(now time.Time) (first *domain) {
+func (g *Monitor) holding(now time.Time) (first *domain) {
 	for _, d := range g.all {
-		switch v := d.verdict(now); {
+		switch v := d.commitment(now); {
 		case v == Promised:
 			return d
 		case v == Assumed && first == nil:

@@ -21,12 +21,12 @@ import (
 )
 
 // running runs a guard in a bubble until the test ends.
-func running(t *testing.T, cfg Config, ask dnsclient.Asker, clock func() time.Time) *Guard {
+func running(t *testing.T, cfg Options, ask dnsclient.Resolver, clock func() time.Time) *Monitor {
 	g, _ := runningAndLogging(t, cfg, ask, clock)
 	return g
 }
 
-func runningAndLogging(t *testing.T, cfg Config, ask dnsclient.Asker, clock func() time.Time) (*Guard, *logtest.Hook) {
+func runningAndLogging(t *testing.T, cfg Options, ask dnsclient.Resolver, clock func() time.Time) (*Monitor, *logtest.Hook) {
 	log, lines := newLog()
 	g := New(cfg, ask, clock, log)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -41,12 +41,12 @@ func runningAndLogging(t *testing.T, cfg Config, ask dnsclient.Asker, clock func
 }
 
 // gaps gives the times between checks for so long.
-func gaps(g *Guard, long time.Duration) (gaps []time.Duration) {
-	last := g.State().Domains[0].Checked
+func gaps(g *Monitor, long time.Duration) (gaps []time.Duration) {
+	last := g.Report().Domains[0].Checked
 	for end := time.Now().Add(long); time.Now().Before(end); {
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
-		if now := g.State().Domains[0].Checked; !now.Equal(last) {
+		if now := g.Report().Domains[0].Checked; !now.Equal(last) {
 			gaps = append(gaps, now.Sub(last))
 			last = now
 		}
@@ -59,9 +59,9 @@ func about(got, want time.Duration) bool { return got <= want && got >= want*9/1
 func TestInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newResolver()
-		g := running(t, Config{Domains: []string{domainName}}, r, time.Now)
-		if g.Holds() || g.State().Domains[0].Checked.IsZero() {
-			t.Fatalf("not checked at once: %+v", g.State())
+		g := running(t, Options{Domains: []string{domainName}}, r, time.Now)
+		if g.Active() || g.Report().Domains[0].Checked.IsZero() {
+			t.Fatalf("not checked at once: %+v", g.Report())
 		}
 		all := gaps(g, 100*time.Hour)
 		for _, gap := range all {
@@ -80,7 +80,7 @@ func TestBackOff(t *testing.T) {
 		r := newResolver()
 		record := "_mta-sts." + domainName + " TXT"
 		r.fail(record)
-		g := running(t, Config{Domains: []string{domainName}}, r, time.Now)
+		g := running(t, Options{Domains: []string{domainName}}, r, time.Now)
 		for range 2 {
 			all := gaps(g, 6*time.Hour)
 			for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
@@ -89,18 +89,18 @@ func TestBackOff(t *testing.T) {
 				}
 			}
 			r.set(record)
-			if all = gaps(g, 3*time.Hour); !about(all[1], time.Hour) || g.Holds() {
-				t.Errorf("%s after a good check, %+v", all, g.State())
+			if all = gaps(g, 3*time.Hour); !about(all[1], time.Hour) || g.Active() {
+				t.Errorf("%s after a good check, %+v", all, g.Report())
 			}
 			r.fail(mx)
 			gaps(g, time.Second)
-			for g.State().Domains[0].Error == "" {
+			for g.Report().Domains[0].Error == "" {
 				time.Sleep(time.Second)
 			}
 			r.set(mx)
 			gaps(g, 2*time.Minute)
 			r.fail(record)
-			for g.State().Domains[0].Error == "" {
+			for g.Report().Domains[0].Error == "" {
 				time.Sleep(time.Second)
 			}
 		}
@@ -114,23 +114,23 @@ func TestEndsInTime(t *testing.T) {
 		r.set(mx, "10 mail.example.org.")
 		r.set(mailTLSA, tlsa)
 		r.secure(mailTLSA)
-		g, lines := runningAndLogging(t, Config{Domains: []string{domainName}, Local: true}, r, time.Now)
+		g, lines := runningAndLogging(t, Options{Domains: []string{domainName}, Local: true}, r, time.Now)
 		r.set(mailTLSA)
 		gaps(g, time.Hour) // it is seen to go
-		until := g.State().Domains[0].DANE.Until
+		until := g.Report().Domains[0].DANE.Until
 		if !until.After(time.Now()) {
-			t.Fatalf("over at once: %+v", g.State())
+			t.Fatalf("over at once: %+v", g.Report())
 		}
 		time.Sleep(time.Until(until) - time.Second)
 		synctest.Wait()
-		if d := g.State().Domains[0].DANE; !g.Holds() || d.State != DANENone || !d.Until.Equal(until) {
-			t.Errorf("over before its time: %+v", g.State())
+		if d := g.Report().Domains[0].DANE; !g.Active() || d.State != DANENone || !d.Until.Equal(until) {
+			t.Errorf("over before its time: %+v", g.Report())
 		}
 		lines.Reset()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if g.Holds() {
-			t.Errorf("not over: %+v", g.State())
+		if g.Active() {
+			t.Errorf("not over: %+v", g.Report())
 		}
 		var got []string
 		for _, e := range lines.AllEntries() {
@@ -147,7 +147,7 @@ func TestClockSetBackWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var offset atomic.Int64
 		r := newResolver()
-		running(t, Config{Domains: []string{domainName}}, r, func() time.Time { return time.Now().Add(time.Duration(offset.Load())) })
+		running(t, Options{Domains: []string{domainName}}, r, func() time.Time { return time.Now().Add(time.Duration(offset.Load())) })
 		offset.Store(-int64(365 * day))
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -169,7 +169,7 @@ type stuck struct {
 	asked      map[string]int
 }
 
-func (s *stuck) Ask(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
+func (s *stuck) Query(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
 	s.mu.Lock()
 	s.asked[question(name, qtype)]++
 	s.under++
@@ -195,7 +195,7 @@ func TestStuck(t *testing.T) {
 		s := &stuck{asked: make(map[string]int)}
 		log, _ := newLog()
 		const n = 100
-		g := New(Config{Domains: manyDomains(n)}, s, time.Now, log)
+		g := New(Options{Domains: manyDomains(n)}, s, time.Now, log)
 		began := time.Now()
 		g.Check(t.Context())
 		if took := time.Since(began); took != roundTime {
@@ -205,8 +205,8 @@ func TestStuck(t *testing.T) {
 			t.Errorf("%d questions at a time", s.top)
 		}
 		looked := 0
-		for _, d := range g.State().Domains {
-			if d.Promise != Assumed {
+		for _, d := range g.Report().Domains {
+			if d.Commitment != Assumed {
 				t.Errorf("%+v", d)
 			}
 			if !d.Checked.IsZero() {
@@ -231,17 +231,17 @@ type half struct {
 	stuck *stuck
 }
 
-func (h half) Ask(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
+func (h half) Query(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
 	if strings.HasSuffix(name, "stuck.example") {
-		return h.stuck.Ask(ctx, name, qtype)
+		return h.stuck.Query(ctx, name, qtype)
 	}
-	return h.resolver.Ask(ctx, name, qtype)
+	return h.resolver.Query(ctx, name, qtype)
 }
 
 // What is found binds at once, whatever else is still looked for.
 func TestBindsAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.json")
-	cfg := Config{Domains: []string{"stuck.example", domainName}, State: path, Local: true}
+	cfg := Options{Domains: []string{"stuck.example", domainName}, State: path, Local: true}
 	r := newResolver()
 	synctest.Test(t, func(t *testing.T) { running(t, cfg, r, time.Now) })
 	r.set(mx, "10 mail.example.org.")
@@ -250,13 +250,13 @@ func TestBindsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, _ := newLog()
 		g := New(cfg, half{r, &stuck{asked: make(map[string]int)}}, time.Now, log)
-		if g.Holds() {
-			t.Fatalf("%+v", g.State())
+		if g.Active() {
+			t.Fatalf("%+v", g.Report())
 		}
 		var wg sync.WaitGroup
 		wg.Go(func() { g.Check(t.Context()) })
 		synctest.Wait()
-		if s := g.State(); !s.Holds || !s.Domains[0].Checked.IsZero() {
+		if s := g.Report(); !s.Active || !s.Domains[0].Checked.IsZero() {
 			t.Errorf("%+v", s)
 		}
 		wg.Wait()
@@ -266,7 +266,7 @@ func TestBindsAtOnce(t *testing.T) {
 func TestCheckEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stuck{asked: make(map[string]int)}
-		g := running(t, Config{Domains: []string{domainName}}, s, time.Now)
+		g := running(t, Options{Domains: []string{domainName}}, s, time.Now)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
@@ -283,7 +283,7 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 		if took := time.Since(began); took != time.Second || s.asked[mx] != 2 {
 			t.Errorf("it took %s, %v", took, s.asked)
 		}
-		if d := g.State().Domains[0]; !strings.Contains(d.Error, dns.TypeToString[dns.TypeMX]) {
+		if d := g.Report().Domains[0]; !strings.Contains(d.Error, dns.TypeToString[dns.TypeMX]) {
 			t.Errorf("a time that is over is no failure: %+v", d)
 		}
 	})
@@ -292,7 +292,7 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 // Run keeps the state file, for the next process.
 func TestRunRemembers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.json")
-	cfg := Config{Domains: []string{domainName, "other.example"}, State: path, Local: true}
+	cfg := Options{Domains: []string{domainName, "other.example"}, State: path, Local: true}
 	r := newResolver()
 	r.set(mx, "10 mail.example.org.")
 	r.set(mailTLSA, tlsa)
@@ -303,16 +303,16 @@ func TestRunRemembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, lines := newLog()
 		g := New(cfg, &stuck{asked: make(map[string]int)}, time.Now, log)
-		for i, want := range []Verdict{Promised, Free} {
-			if d := g.State().Domains[i]; d.Promise != want {
+		for i, want := range []Commitment{Promised, Free} {
+			if d := g.Report().Domains[i]; d.Commitment != want {
 				t.Errorf("%+v", d)
 			}
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		g.Run(ctx) // and every check fails
-		for i, want := range []Verdict{Promised, Free} {
-			if d := g.State().Domains[i]; d.Promise != want || d.Error == "" {
+		for i, want := range []Commitment{Promised, Free} {
+			if d := g.Report().Domains[i]; d.Commitment != want || d.Error == "" {
 				t.Errorf("%+v", d)
 			}
 		}

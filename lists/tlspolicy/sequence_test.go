@@ -181,15 +181,15 @@ func TestMTASTSSequences(t *testing.T) {
 				if !s.idle {
 					w.Check(t.Context())
 				}
-				got := w.State()
+				got := w.Report()
 				until := time.Time{}
 				if s.until != 0 {
 					until = base.Add(s.until)
 				}
 				d := got.Domains[0]
-				if w.Holds() != s.holds || got.Holds != s.holds || d.MTASTS.State != s.state || !d.MTASTS.Until.Equal(until) {
+				if w.Active() != s.holds || got.Active != s.holds || d.MTASTS.State != s.state || !d.MTASTS.Until.Equal(until) {
 					t.Fatalf("%s: holds %v, %s until %v; want %v, %s until %v\n%s\n%s", s.name,
-						got.Holds, d.MTASTS.State, d.MTASTS.Until, s.holds, s.state, until, got.Why, d.Error)
+						got.Active, d.MTASTS.State, d.MTASTS.Until, s.holds, s.state, until, got.Why, d.Error)
 				}
 			}
 		})
@@ -204,7 +204,7 @@ func TestUntilIsAskedOfTheClock(t *testing.T) {
 	w.publish("", "")
 	w.domain()
 	w.clock.add(8 * day)
-	if d := w.State().Domains[0]; d.Promise != Free {
+	if d := w.Report().Domains[0]; d.Commitment != Free {
 		t.Errorf("%+v", d)
 	}
 }
@@ -217,12 +217,12 @@ func TestManyDomains(t *testing.T) {
 	w.start()
 	w.dns.fail("b.example MX")
 	w.Check(t.Context())
-	s := w.State()
-	if len(s.Domains) != 3 || !s.Holds {
+	s := w.Report()
+	if len(s.Domains) != 3 || !s.Active {
 		t.Fatalf("%+v", s)
 	}
-	for i, want := range []Verdict{Free, Promised, Assumed} {
-		if s.Domains[i].Promise != want {
+	for i, want := range []Commitment{Free, Promised, Assumed} {
+		if s.Domains[i].Commitment != want {
 			t.Errorf("%+v", s.Domains[i])
 		}
 	}
@@ -231,7 +231,7 @@ func TestManyDomains(t *testing.T) {
 	}
 	w.cfg.Domains = nil
 	w.start()
-	if w.Check(t.Context()); w.Holds() {
+	if w.Check(t.Context()); w.Active() {
 		t.Error("no domain promises STARTTLS")
 	}
 }

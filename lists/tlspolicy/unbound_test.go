@@ -38,16 +38,16 @@ none            MX    10 other
 	served := dnstest.StartServer(t, signed, plain)
 	unbound := dnstest.StartUnbound(t, served.Upstreams()...)
 	c := &clock{now: base}
-	by := func(server netip.AddrPort, cfg Config) *Guard {
+	by := func(server netip.AddrPort, cfg Options) *Monitor {
 		log, _ := newLog()
-		return New(cfg, dnsclient.New(dnsclient.Config{Servers: []netip.AddrPort{server}, Timeout: 10 * time.Second}), c.time, log)
+		return New(cfg, dnsclient.New(dnsclient.Options{Servers: []netip.AddrPort{server}, Timeout: 10 * time.Second}), c.time, log)
 	}
-	check := func(g *Guard, want ...DANE) {
+	check := func(g *Monitor, want ...DANE) {
 		t.Helper()
 		g.Check(t.Context())
-		for i, d := range g.State().Domains {
+		for i, d := range g.Report().Domains {
 			free := want[i] == DANENone
-			if d.DANE.State != want[i] || (d.Promise == Free) != free || want[i] != DANEUnknown && d.Error != "" {
+			if d.DANE.State != want[i] || (d.Commitment == Free) != free || want[i] != DANEUnknown && d.Error != "" {
 				t.Errorf("%+v; want %s", d, want[i])
 			}
 		}
@@ -55,19 +55,19 @@ none            MX    10 other
 	all := []string{"signed.test", "alias.signed.test", "bare.signed.test", "null.signed.test", "none.signed.test", "missing.signed.test",
 		"plain.test", "host.plain.test", "none.plain.test", "missing.plain.test"}
 	none := DANENone
-	g := by(unbound.Addr, Config{Domains: all, Local: true, Signed: "signed.test"})
+	g := by(unbound.Addr, Options{Domains: all, Local: true, Signed: "signed.test"})
 	check(g, DANESecured, DANESecured, DANESecured, none, none, none, none, DANESecured, none, none)
-	if !g.Holds() {
+	if !g.Active() {
 		t.Error("nothing holds")
 	}
-	if d := g.State().Domains[1].DANE; d.Host != "mail.signed.test" || !d.Until.Equal(base.Add(7*day)) {
+	if d := g.Report().Domains[1].DANE; d.Host != "mail.signed.test" || !d.Until.Equal(base.Add(7*day)) {
 		t.Errorf("%+v", d)
 	}
 	// Nothing is certain if it cannot be seen that the resolver validates, or on the way to it.
-	check(by(unbound.Addr, Config{Domains: all, Local: true, Signed: "plain.test"}),
+	check(by(unbound.Addr, Options{Domains: all, Local: true, Signed: "plain.test"}),
 		DANESecured, DANESecured, DANESecured, none, none, none, DANEUnsure, DANESecured, none, none)
 	signed.Vouch(true)
-	check(by(served.Addr, Config{Domains: all}),
+	check(by(served.Addr, Options{Domains: all}),
 		DANEUnsure, DANEUnsure, DANEUnsure, none, none, none, DANEUnsure, DANEUnsure, none, none)
 	signed.Vouch(false)
 
@@ -76,14 +76,14 @@ none            MX    10 other
 	served.Fail(mail, dnstest.Fault{Kind: dnstest.Tamper})
 	unbound.Flush(t)
 	g.Check(t.Context())
-	if d := g.State().Domains[0]; d.DANE.State != DANESecured || !strings.Contains(d.Error, mail+" TLSA: servfail") {
+	if d := g.Report().Domains[0]; d.DANE.State != DANESecured || !strings.Contains(d.Error, mail+" TLSA: servfail") {
 		t.Errorf("%+v", d)
 	}
-	fresh := by(unbound.Addr, Config{Domains: []string{"signed.test", "none.signed.test"}, Local: true})
+	fresh := by(unbound.Addr, Options{Domains: []string{"signed.test", "none.signed.test"}, Local: true})
 	check(fresh, DANEUnknown, none)
 	unbound.Stop(t)
 	g.Check(t.Context())
-	if d := g.State().Domains[8]; d.Promise != Free || !strings.Contains(d.Error, "unreachable") {
+	if d := g.Report().Domains[8]; d.Commitment != Free || !strings.Contains(d.Error, "unreachable") {
 		t.Errorf("%+v", d)
 	}
 
@@ -93,12 +93,12 @@ none            MX    10 other
 	signed.Remove(t, "_25._tcp.bare", dns.TypeTLSA)
 	unbound.Start(t)
 	g.Check(t.Context())
-	if d := g.State().Domains[0]; d.DANE.State != none || d.Promise != Promised || d.Error != "" {
+	if d := g.Report().Domains[0]; d.DANE.State != none || d.Commitment != Promised || d.Error != "" {
 		t.Errorf("%+v", d)
 	}
 	c.add(7 * day)
-	if g.Check(t.Context()); g.Holds() {
-		t.Errorf("%+v", g.State())
+	if g.Check(t.Context()); g.Active() {
+		t.Errorf("%+v", g.Report())
 	}
 }
 
@@ -119,23 +119,23 @@ web        A     192.0.2.1
 	unbound := dnstest.StartUnbound(t, served.Upstreams()...)
 	w := newWorld(t)
 	w.publish("", enforce(7*day))
-	client := dnsclient.New(dnsclient.Config{Servers: []netip.AddrPort{unbound.Addr}, Timeout: 10 * time.Second})
+	client := dnsclient.New(dnsclient.Options{Servers: []netip.AddrPort{unbound.Addr}, Timeout: 10 * time.Second})
 	var dialled string
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		dialled = address
 		return w.dial(ctx, network, address)
 	}
 	g := New(w.cfg, client, w.clock.time, w.log, WithRoots(w.roots), WithDial(dial))
-	check := func(state MTASTS, v Verdict) {
+	check := func(state MTASTS, v Commitment) {
 		t.Helper()
 		unbound.Flush(t)
 		g.Check(t.Context())
-		if d := g.State().Domains[0]; d.MTASTS.State != state || d.Promise != v {
+		if d := g.Report().Domains[0]; d.MTASTS.State != state || d.Commitment != v {
 			t.Errorf("%+v; want %s, %s", d, state, v)
 		}
 	}
 	check(MTASTSEnforce, Promised)
-	if d := g.State().Domains[0]; d.MTASTS.ID != "20160831085700Z" || dialled != "192.0.2.1:443" || d.Error != "" {
+	if d := g.Report().Domains[0]; d.MTASTS.ID != "20160831085700Z" || dialled != "192.0.2.1:443" || d.Error != "" {
 		t.Errorf("%+v by way of %s", d, dialled)
 	}
 	served.Fail(".", dnstest.Fault{Kind: dnstest.ServFail})

@@ -77,7 +77,7 @@ func (c *conn) action(ctx context.Context, r *request, out []byte) []byte {
 	if full == lists.Require && len(r.name)+len(r.helo) > 0 {
 		full = c.Decider.Decide(policyd.NoWait, r.client()).Action
 	}
-	o := lists.OutcomeOf(lists.Session{AtEHLO: atEHLO.Action, Full: full, Encrypted: r.encrypted, Mail: r.inMail(),
+	o := lists.JudgeSession(lists.Session{AtEHLO: atEHLO.Action, Full: full, Encrypted: r.encrypted, Mail: r.inMail(),
 		Submission: r.submission(), Login: r.login})
 	actions := c.Actions(atEHLO)
 	text := ""

@@ -126,7 +126,7 @@ func (r *request) set(a attribute, value []byte) {
 
 // client is all that is known of the client.
 func (r *request) client() lists.Client {
-	return lists.Client{Addr: r.addr, Name: lists.NormalName(string(r.name)), HELO: lists.NormalName(string(r.helo))}
+	return lists.Client{Addr: r.addr, Name: lists.NormalizeName(string(r.name)), HELO: lists.NormalizeName(string(r.helo))}
 }
 
 // inMail reports whether the request is about mail. VRFY and ETRN carry none,

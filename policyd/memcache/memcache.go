@@ -78,14 +78,14 @@ func (s *Server) get(ctx context.Context, key, out []byte) []byte {
 	switch string(name) {
 	case "starttls":
 		var d lists.Decision
-		if c, rest, ok := policyd.ClientOf(about); ok && rest == nil && len(key) <= maxKey {
+		if c, rest, ok := policyd.ParseClientKey(about); ok && rest == nil && len(key) <= maxKey {
 			d = s.Decider.Decide(ctx, c)
 		} else {
 			s.Fault(policyd.FaultKey, key)
 		}
-		value := s.Words(d).Offer
+		value := s.Keywords(d).Offer
 		if d.Action == lists.Suppress {
-			value = s.Words(d).Suppress
+			value = s.Keywords(d).Suppress
 		}
 		if value == "" {
 			return out
@@ -97,7 +97,7 @@ func (s *Server) get(ctx context.Context, key, out []byte) []byte {
 			s.Fault(policyd.FaultKey, key)
 			return out
 		}
-		d := s.Decider.Decide(ctx, lists.Client{HELO: lists.NormalName(string(about))})
+		d := s.Decider.Decide(ctx, lists.Client{HELO: lists.NormalizeName(string(about))})
 		if d.Action != lists.Suppress {
 			return out
 		}

@@ -17,7 +17,7 @@ func TestOneWait(t *testing.T) {
 			waits = append(waits, ctx.Err() == nil)
 			return lists.Decision{}
 		}),
-		Words: func(lists.Decision) *policyd.Words { return policyd.NewWords(nil, false) },
+		Keywords: func(lists.Decision) *policyd.Keywords { return policyd.NewKeywords(nil, false) },
 	}}
 	_, _, err := s.Answer(t.Context(), []byte("get starttls:192.0.2.1 starttls:192.0.2.2 starttls:192.0.2.3\r\n"), nil)
 	if want := []bool{true, false, false}; err != nil || !slices.Equal(waits, want) {

@@ -56,13 +56,13 @@ func (s *Server) lookup(ctx context.Context, data []byte) string {
 		s.Fault(policyd.FaultMap, data)
 		return ""
 	}
-	c, host, ok := policyd.ClientOf(key)
+	c, host, ok := policyd.ParseClientKey(key)
 	if !ok || host != nil && !isFlags {
 		s.Fault(policyd.FaultKey, data)
 		return ""
 	}
 	if len(host) > 0 {
-		c.Name = lists.NormalName(string(host))
+		c.Name = lists.NormalizeName(string(host))
 	}
 	d := s.Decider.Decide(ctx, c)
 	switch {
@@ -71,7 +71,7 @@ func (s *Server) lookup(ctx context.Context, data []byte) string {
 	case isFlags:
 		return noSTARTTLS
 	}
-	return s.Words(d).Suppress
+	return s.Keywords(d).Suppress
 }
 
 // netstring takes the first netstring off in: its data, and the length of the

@@ -40,7 +40,7 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 		return n, append(out, "500 only get ADDR is served\n"...), nil
 	}
 	key, ok := unquote(quoted)
-	c, helo, isAddr := policyd.ClientOf(key)
+	c, helo, isAddr := policyd.ParseClientKey(key)
 	if !ok || !isAddr {
 		if !ok {
 			key = quoted // what is left of it
@@ -49,10 +49,10 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 		return n, append(out, "500 not an address\n"...), nil
 	}
 	if len(helo) > 0 {
-		c.HELO = lists.NormalName(string(helo))
+		c.HELO = lists.NormalizeName(string(helo))
 	}
 	if d := s.Decider.Decide(ctx, c); d.Action == lists.Suppress {
-		out = quote(append(out, "200 "...), s.Words(d).Suppress)
+		out = quote(append(out, "200 "...), s.Keywords(d).Suppress)
 		return n, append(out, '\n'), nil
 	}
 	return n, append(out, "500 offer\n"...), nil

@@ -21,8 +21,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // the kind of the error, how many seconds it holds, and "AD" if that is set.
 func ask(t *testing.T, server netip.AddrPort, timeout time.Duration, name string, qtype uint16) string {
 	t.Helper()
-	c := dnsclient.New(dnsclient.Config{Servers: []netip.AddrPort{server}, Timeout: timeout, Tries: 1})
-	a, err := c.Ask(context.Background(), name, qtype)
+	c := dnsclient.New(dnsclient.Options{Servers: []netip.AddrPort{server}, Timeout: timeout, Tries: 1})
+	a, err := c.Query(context.Background(), name, qtype)
 	if err != nil {
 		return dnsclient.KindOf(err).String()
 	}
@@ -139,10 +139,10 @@ func TestChain(t *testing.T) {
 		line{".", dns.TypeNS, "none"},
 	)
 
-	c := dnsclient.New(dnsclient.Config{Servers: []netip.AddrPort{u.Addr}})
+	c := dnsclient.New(dnsclient.Options{Servers: []netip.AddrPort{u.Addr}})
 	u.Flush(t)
 	for name, want := range map[string]time.Duration{"3.2.0.192.bl.test": 77, "9.9.9.9.bl.test": 33, "none.plain.test": 30} {
-		if a, err := c.Ask(t.Context(), name, dns.TypeA); err != nil || a.TTL != want*time.Second {
+		if a, err := c.Query(t.Context(), name, dns.TypeA); err != nil || a.TTL != want*time.Second {
 			t.Errorf("%s holds for %s, want %ds; %v", name, a.TTL, want, err)
 		}
 	}

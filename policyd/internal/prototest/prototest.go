@@ -16,7 +16,7 @@ import (
 var Denied = lists.Client{Addr: netip.MustParseAddr("192.0.2.1"), Name: "bad.example", HELO: "ylmf-pc"}
 
 // Backend suppresses Denied, by any part of it, and notes faults in *faults.
-func Backend(words *policyd.Words, faults *[]string) policyd.Backend {
+func Backend(words *policyd.Keywords, faults *[]string) policyd.Backend {
 	return policyd.Backend{
 		Decider: policyd.DeciderFunc(func(_ context.Context, c lists.Client) lists.Decision {
 			var d lists.Decision
@@ -25,8 +25,8 @@ func Backend(words *policyd.Words, faults *[]string) policyd.Backend {
 			}
 			return d
 		}),
-		Words: func(lists.Decision) *policyd.Words { return words },
-		Fault: func(reason string, _ []byte) { *faults = append(*faults, reason) },
+		Keywords: func(lists.Decision) *policyd.Keywords { return words },
+		Fault:    func(reason string, _ []byte) { *faults = append(*faults, reason) },
 	}
 }
 

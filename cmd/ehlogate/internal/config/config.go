@@ -29,8 +29,8 @@ const DefaultFile = "/etc/ehlogate/ehlogate.toml"
 type Config struct {
 	File          string // empty: the built-in defaults
 	Mode          lists.Mode
-	Default       lists.Action      // Offer if there is Shed
-	Shed          *ratelimit.Config // of default = "shed"; nil: another default
+	Default       lists.Action    // Offer if there is Shed
+	Limit         *ratelimit.Rate // of default = "limit"; nil: another default
 	AlwaysHide    []string
 	ExplicitOffer bool
 	RequireReply  string // to MAIL without TLS from a client that must use it
@@ -50,7 +50,7 @@ type DNS struct {
 	Wait        time.Duration    // for what is not in memory, in all of a question
 	Timeout     time.Duration    // of one attempt
 	VerifyNames bool             // find out clients' names where a list has any
-	Cache       dnsbl.Config
+	Cache       dnsbl.Options
 }
 
 // Guard is [guard].
@@ -80,8 +80,8 @@ type Listen struct {
 // Protocols are the names of what is spoken, as they stand in [listen].
 var Protocols = []string{"memcache", "socketmap", "tcp_table", "policy", "milter", "http"}
 
-// Of gives the addresses for one of Protocols.
-func (l *Listen) Of(protocol string) []string {
+// Addresses gives the addresses for one of Protocols.
+func (l *Listen) Addresses(protocol string) []string {
 	switch protocol {
 	case "memcache":
 		return l.Memcache
@@ -99,9 +99,9 @@ func (l *Listen) Of(protocol string) []string {
 	return nil
 }
 
-// HeldDir is where the package has systemd hold unix sockets, each named after
+// InheritedDir is where the package has systemd hold unix sockets, each named after
 // its protocol.
-const HeldDir = "/var/spool/postfix/ehlogate"
+const InheritedDir = "/var/spool/postfix/ehlogate"
 
 // Milter is [milter].
 type Milter struct {
@@ -123,36 +123,36 @@ type List struct {
 	Zones  dnsbl.Spec    // of a list by DNS
 }
 
-// ByDNS says that the list is one by DNS, and not of files.
-func (l *List) ByDNS() bool { return len(l.Zones.Zones) > 0 }
+// IsDNSList says that the list is one by DNS, and not of files.
+func (l *List) IsDNSList() bool { return len(l.Zones.Zones) > 0 }
 
-// Foreign says that the operator of this server does not write what is in the
+// IsExternal says that the operator of this server does not write what is in the
 // list, which [guard] may hold back.
-func (l *List) Foreign() bool { return l.ByDNS() || l.Spec.Format != nil }
+func (l *List) IsExternal() bool { return l.IsDNSList() || l.Spec.Format != nil }
 
 // NeedsGuard says that clients are suppressed for being unknown, or on the word
 // of others.
 func (c *Config) NeedsGuard() bool {
-	return c.Mode == lists.Enforce && (c.suppressesUnknown() || slices.ContainsFunc(c.Lists, func(l List) bool { return l.suppressesForeign() }))
+	return c.Mode == lists.Enforce && (c.suppressesUnknown() || slices.ContainsFunc(c.Lists, func(l List) bool { return l.suppressesExternal() }))
 }
 
-func (c *Config) suppressesUnknown() bool { return c.Default == lists.Suppress || c.Shed != nil }
+func (c *Config) suppressesUnknown() bool { return c.Default == lists.Suppress || c.Limit != nil }
 
-func (l *List) suppressesForeign() bool {
-	return l.Foreign() && l.Action == lists.Suppress && l.Mode == lists.Enforce
+func (l *List) suppressesExternal() bool {
+	return l.IsExternal() && l.Action == lists.Suppress && l.Mode == lists.Enforce
 }
 
 // DefaultWord is the default as it stands in the file.
 func (c *Config) DefaultWord() string {
-	if c.Shed != nil {
-		return "shed"
+	if c.Limit != nil {
+		return "limit"
 	}
 	return c.Default.String()
 }
 
-// Asks says that something is asked by DNS: a list, or the names of clients.
-func (c *Config) Asks() bool {
-	return c.DNS.VerifyNames || slices.ContainsFunc(c.Lists, func(l List) bool { return l.ByDNS() })
+// UsesDNS says that something is asked by DNS: a list, or the names of clients.
+func (c *Config) UsesDNS() bool {
+	return c.DNS.VerifyNames || slices.ContainsFunc(c.Lists, func(l List) bool { return l.IsDNSList() })
 }
 
 // Defaults is the config without a file: everything offered, listening on

@@ -110,14 +110,14 @@ allow_wide = true
 
 func TestReputation(t *testing.T) {
 	c, err := parse("x.toml", "/etc/ehlogate", []byte(`
-default = "shed"
+default = "limit"
 dns = { resolvers = ["127.0.0.1", "[::1]:5353"], wait = "0s", timeout = "2s", verify_names = true, max_lookups = 9, cache_entries = 1000, min_ttl = "1s", max_ttl = "1m", stale = "2d" }
-shed = { offers_per_second = 0.5, keep = "1m30s" }
+limit = { offers_per_second = 0.5, keep = "1m30s" }
 guard = { domains = ["Example.org."], state = "" }
 [[list]]
 name = "dns"
 action = "suppress"
-zones = [{zone = "List.Example.", answer = "127.0.0.[2;4]", weight = 2}, {zone = "names.example", by = "name", self_test = false}]
+zones = [{zone = "List.Example.", answer = "127.0.0.[2;4]", weight = 2}, {zone = "names.example", by = "name", health_check = false}]
 threshold = 3
 [[list]]
 name = "feed"
@@ -125,17 +125,17 @@ action = "suppress"
 files = ["drop.json"]
 format = "drop"
 min_entries = 500
-stale_after = "1.5d"
+expire_after = "1.5d"
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Defaults()
 	want.File = "x.toml"
-	want.Shed = &ratelimit.Config{OffersPerSecond: 0.5, Keep: 90 * time.Second}
+	want.Limit = &ratelimit.Rate{OffersPerSecond: 0.5, Keep: 90 * time.Second}
 	want.DNS = DNS{Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53"), netip.MustParseAddrPort("[::1]:5353")},
 		Timeout: 2 * time.Second, VerifyNames: true,
-		Cache: dnsbl.Config{MaxLookups: 9, CacheEntries: 1000, MinTTL: time.Second, MaxTTL: time.Minute, Stale: 48 * time.Hour}}
+		Cache: dnsbl.Options{MaxLookups: 9, CacheEntries: 1000, MinTTL: time.Second, MaxTTL: time.Minute, Stale: 48 * time.Hour}}
 	want.Guard = Guard{Domains: []string{"example.org"}}
 	two4, err := dnsbl.ParseFilter("127.0.0.[2;4]")
 	if err != nil {
@@ -143,14 +143,14 @@ stale_after = "1.5d"
 	}
 	want.Lists = []List{
 		{Name: "dns", Action: lists.Suppress, Spec: listfile.Spec{MaxEntries: want.MaxEntries}, Zones: dnsbl.Spec{Threshold: 3, Zones: []dnsbl.Zone{
-			{Name: "list.example", Answer: two4, Weight: 2}, {Name: "names.example", ByName: true, Weight: 1, Untested: true}}}},
+			{Name: "list.example", Answer: two4, Weight: 2}, {Name: "names.example", ByName: true, Weight: 1, NoHealthCheck: true}}}},
 		{Name: "feed", Action: lists.Suppress, Spec: listfile.Spec{Patterns: []string{"/etc/ehlogate/drop.json"}, Rules: listfile.Rules{Action: lists.Suppress},
-			MaxEntries: want.MaxEntries, Format: feed.Drop, MinEntries: 500, StaleAfter: 36 * time.Hour}},
+			MaxEntries: want.MaxEntries, Format: feed.Drop, MinEntries: 500, ExpireAfter: 36 * time.Hour}},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
-	if !c.Asks() || !c.Lists[0].ByDNS() || !c.Lists[0].Foreign() || c.Lists[1].ByDNS() || !c.Lists[1].Foreign() {
+	if !c.UsesDNS() || !c.Lists[0].IsDNSList() || !c.Lists[0].IsExternal() || c.Lists[1].IsDNSList() || !c.Lists[1].IsExternal() {
 		t.Error("taken for something else")
 	}
 }

@@ -33,7 +33,7 @@ type raw struct {
 	Listen        *rawListen `toml:"listen"`
 	Log           rawLog     `toml:"log"`
 	DNS           rawDNS     `toml:"dns"`
-	Shed          *rawShed   `toml:"shed"`
+	Limit         *rawLimit  `toml:"limit"`
 	Guard         rawGuard   `toml:"guard"`
 	List          []rawList  `toml:"list"`
 }
@@ -72,9 +72,9 @@ type rawList struct {
 	Files     []string `toml:"files"`
 	AllowWide bool     `toml:"allow_wide"`
 
-	Format     *string `toml:"format"`
-	MinEntries *int    `toml:"min_entries"`
-	StaleAfter *string `toml:"stale_after"`
+	Format      *string `toml:"format"`
+	MinEntries  *int    `toml:"min_entries"`
+	ExpireAfter *string `toml:"expire_after"`
 
 	Zones     []rawZone `toml:"zones"`
 	Threshold *int      `toml:"threshold"`
@@ -276,7 +276,7 @@ func (p *parser) listenAt(r *rawListen, l *Listen) {
 func (p *parser) addrs(addrs []string, path string) []string {
 	for i, a := range addrs {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if err := server.Check(a); err != nil {
+		if err := server.CheckAddress(a); err != nil {
 			p.fail(at, fmt.Sprintf("%q: %v", a, err), "")
 			continue
 		}
@@ -333,7 +333,7 @@ func (p *parser) files(r *rawList, path string, l *List) {
 			p.fail(fmt.Sprintf("%s.files[%d]", path, i), fmt.Sprintf("%q is no file name and no pattern", f), "a [ in a name is written \\\\[")
 		}
 		if !filepath.IsAbs(f) {
-			f = filepath.Join(listfile.Literal(p.dir), f)
+			f = filepath.Join(listfile.EscapeGlob(p.dir), f)
 		}
 		l.Spec.Patterns = append(l.Spec.Patterns, f)
 	}

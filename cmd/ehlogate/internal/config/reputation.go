@@ -27,7 +27,7 @@ type rawDNS struct {
 	Stale        *string  `toml:"stale"`
 }
 
-type rawShed struct {
+type rawLimit struct {
 	OffersPerSecond *float64 `toml:"offers_per_second"`
 	Keep            *string  `toml:"keep"`
 }
@@ -39,40 +39,40 @@ type rawGuard struct {
 }
 
 type rawZone struct {
-	Zone     *string `toml:"zone"`
-	By       *string `toml:"by"`
-	Answer   *string `toml:"answer"`
-	Weight   *int    `toml:"weight"`
-	SelfTest *bool   `toml:"self_test"`
+	Zone        *string `toml:"zone"`
+	By          *string `toml:"by"`
+	Answer      *string `toml:"answer"`
+	Weight      *int    `toml:"weight"`
+	HealthCheck *bool   `toml:"health_check"`
 }
 
-// theDefault reads default and [shed].
+// theDefault reads default and [limit].
 func (p *parser) theDefault(r *raw, c *Config) {
-	isShed := r.Default != nil && *r.Default == "shed"
+	isShed := r.Default != nil && *r.Default == "limit"
 	switch {
 	case isShed:
-		c.Shed = &ratelimit.Config{Keep: 5 * time.Minute}
+		c.Limit = &ratelimit.Rate{Keep: 5 * time.Minute}
 	case r.Default != nil:
 		if *r.Default == "require" || c.Default.UnmarshalText([]byte(*r.Default)) != nil {
-			p.fail("default", fmt.Sprintf("%q is no default", *r.Default), `write "offer", "suppress" or "shed"`)
+			p.fail("default", fmt.Sprintf("%q is no default", *r.Default), `write "offer", "suppress" or "limit"`)
 		}
 	}
-	if r.Shed == nil {
+	if r.Limit == nil {
 		if isShed {
-			p.fail("default", `default = "shed" without a rate`, "write [shed] with offers_per_second = N: the handshakes with unknown clients that the server can afford")
+			p.fail("default", `default = "limit" without a rate`, "write [limit] with offers_per_second = N: the handshakes with unknown clients that the server can afford")
 		}
 		return
 	}
-	s := c.Shed
+	s := c.Limit
 	if s == nil {
-		s = new(ratelimit.Config) // what is wrong is wrong also while it is not in use
+		s = new(ratelimit.Rate) // what is wrong is wrong also while it is not in use
 	}
-	if n := r.Shed.OffersPerSecond; n == nil {
-		p.fail("shed", "[shed] without offers_per_second", "write the number of handshakes with unknown clients that the server can afford in a second")
+	if n := r.Limit.OffersPerSecond; n == nil {
+		p.fail("limit", "[limit] without offers_per_second", "write the number of handshakes with unknown clients that the server can afford in a second")
 	} else if s.OffersPerSecond = *n; !(*n >= 0.001 && *n <= 1e6) {
-		p.fail("shed.offers_per_second", fmt.Sprintf("%v offers a second", *n), `write a number from 0.001 to 1000000; for none at all write default = "suppress"`)
+		p.fail("limit.offers_per_second", fmt.Sprintf("%v offers a second", *n), `write a number from 0.001 to 1000000; for none at all write default = "suppress"`)
 	}
-	p.duration(r.Shed.Keep, "shed.keep", time.Second, 24*time.Hour, &s.Keep)
+	p.duration(r.Limit.Keep, "limit.keep", time.Second, 24*time.Hour, &s.Keep)
 }
 
 // duration reads a time such as "300ms", "2h" or "7d", if there is one.
@@ -152,7 +152,7 @@ func (p *parser) guard(r *rawGuard, c *Config) {
 			p.fail(fmt.Sprintf("guard.domains[%d]", i), err.Error(), "name the domains for which this server receives mail")
 			continue
 		}
-		c.Guard.Domains = append(c.Guard.Domains, lists.NormalName(d))
+		c.Guard.Domains = append(c.Guard.Domains, lists.NormalizeName(d))
 	}
 	if r.State != nil {
 		if c.Guard.State = *r.State; c.Guard.State != "" && !filepath.IsAbs(c.Guard.State) {
@@ -179,7 +179,7 @@ func (p *parser) unguarded(c *Config) {
 		p.fail("default", "this default needs [guard]", hint)
 	}
 	for i := range c.Lists {
-		if l := &c.Lists[i]; l.suppressesForeign() {
+		if l := &c.Lists[i]; l.suppressesExternal() {
 			p.fail(fmt.Sprintf("list[%d].action", i), fmt.Sprintf("list %q suppresses on the word of others, which needs [guard]", l.Name), hint)
 		}
 	}
@@ -188,14 +188,14 @@ func (p *parser) unguarded(c *Config) {
 // feed reads what a list of another format says of itself.
 func (p *parser) feed(r *rawList, path string, l *List) {
 	if s := r.Format; s != nil && *s != "list" {
-		f, err := feed.Lookup(*s)
+		f, err := feed.ParseFormat(*s)
 		if err != nil {
 			p.fail(path+".format", fmt.Sprintf("%q is no format", *s), `write "list" or one of `+strings.Join(feed.Formats(), ", "))
 		}
 		l.Spec.Format = f
 	}
 	p.count(r.MinEntries, path+".min_entries", 1, &l.Spec.MinEntries)
-	p.duration(r.StaleAfter, path+".stale_after", time.Minute, 366*24*time.Hour, &l.Spec.StaleAfter)
+	p.duration(r.ExpireAfter, path+".expire_after", time.Minute, 366*24*time.Hour, &l.Spec.ExpireAfter)
 }
 
 // zones reads what a list by DNS is made of.
@@ -203,7 +203,7 @@ func (p *parser) zones(r *rawList, path string, l *List) {
 	for _, k := range []struct {
 		key   string
 		there bool
-	}{{"files", len(r.Files) > 0}, {"allow_wide", r.AllowWide}, {"format", r.Format != nil}, {"min_entries", r.MinEntries != nil}, {"stale_after", r.StaleAfter != nil}} {
+	}{{"files", len(r.Files) > 0}, {"allow_wide", r.AllowWide}, {"format", r.Format != nil}, {"min_entries", r.MinEntries != nil}, {"expire_after", r.ExpireAfter != nil}} {
 		if k.there {
 			p.fail(path+"."+k.key, k.key+" in a list by DNS", "a list has either zones or files; make two lists of it")
 		}
@@ -227,7 +227,7 @@ func (p *parser) zone(r *rawZone, path string, l *List) dnsbl.Zone {
 	z := dnsbl.Zone{Weight: 1}
 	if r.Zone == nil {
 		p.fail(path, "a zone without its name", `write {zone = "DOMAIN"}`)
-	} else if z.Name = lists.NormalName(*r.Zone); tlspolicy.CheckDomain(z.Name) != nil {
+	} else if z.Name = lists.NormalizeName(*r.Zone); tlspolicy.CheckDomain(z.Name) != nil {
 		p.fail(path+".zone", fmt.Sprintf("%q is no domain", *r.Zone), `write the domain of the list, as in "list.dnswl.org"`)
 	}
 	if r.By != nil {
@@ -252,6 +252,6 @@ func (p *parser) zone(r *rawZone, path string, l *List) dnsbl.Zone {
 			p.fail(path+".weight", fmt.Sprintf("a weight of %d", z.Weight), "write a number from -1000 to 1000 that is not 0")
 		}
 	}
-	z.Untested = r.SelfTest != nil && !*r.SelfTest
+	z.NoHealthCheck = r.HealthCheck != nil && !*r.HealthCheck
 	return z
 }

@@ -56,7 +56,7 @@ const (
 )
 
 // listeners gives what ehlogate listens on for a protocol.
-func (g *Gate) listeners(proto string) []string {
+func (g *Daemon) listeners(proto string) []string {
 	switch proto {
 	case memcacheProto:
 		return g.Memcache
@@ -82,7 +82,7 @@ func orDefault(addrs []string, def string) []string {
 }
 
 // protocolAt tells which protocol ehlogate speaks at an address, or "".
-func (g *Gate) protocolAt(p endpoint) string {
+func (g *Daemon) protocolAt(p endpoint) string {
 	for _, proto := range []string{memcacheProto, socketmapProto, tcpTableProto, policyProto, milterProto, "http"} {
 		if slices.ContainsFunc(g.listeners(proto), func(l string) bool { return reaches(p, l) }) {
 			return proto

@@ -17,7 +17,7 @@ import (
 func (e *exam) asking(ctx context.Context) {
 	c := e.gate.config
 	e.unguarded()
-	if !c.Asks() && len(c.Guard.Domains) == 0 {
+	if !c.UsesDNS() && len(c.Guard.Domains) == 0 {
 		return
 	}
 	servers, at := e.resolvers()
@@ -42,7 +42,7 @@ func (e *exam) late(client, timeout string, at Place, severity Severity, then st
 	const way = 100 * time.Millisecond // what an answer needs beside the wait
 	c := e.gate.config
 	limit, ok := duration(timeout)
-	if !c.Asks() || !ok || limit == 0 || c.DNS.Wait+way <= limit {
+	if !c.UsesDNS() || !ok || limit == 0 || c.DNS.Wait+way <= limit {
 		return
 	}
 	e.add(Finding{
@@ -79,7 +79,7 @@ func (e *exam) names(server, how string) {
 }
 
 func (e *exam) usesNames(l config.List) bool {
-	if l.ByDNS() {
+	if l.IsDNSList() {
 		return slices.ContainsFunc(l.Zones.Zones, byName)
 	}
 	spec := l.Spec
@@ -87,9 +87,9 @@ func (e *exam) usesNames(l config.List) bool {
 	for _, p := range l.Spec.Patterns {
 		spec.Patterns = append(spec.Patterns, e.host.List(p))
 	}
-	spec.MinEntries, spec.StaleAfter = 0, 0 // they would hide what it holds
+	spec.MinEntries, spec.ExpireAfter = 0, 0 // they would hide what it holds
 	s, err := listfile.New(spec, time.Now).Load()
-	if err == nil && len(s.State().Files) == 0 {
+	if err == nil && len(s.Status().Files) == 0 {
 		err = errNotCopied // to wherever the pattern looks for it
 	}
 	if err != nil {
@@ -145,7 +145,7 @@ func address(s netip.AddrPort) string {
 // distant looks for resolvers that are not on this machine.
 func (e *exam) distant(servers []netip.AddrPort, at Place) {
 	c := e.gate.config
-	byDNS := slices.ContainsFunc(c.Lists, func(l config.List) bool { return l.ByDNS() })
+	byDNS := slices.ContainsFunc(c.Lists, func(l config.List) bool { return l.IsDNSList() })
 	var away, plain []netip.AddrPort
 	for _, s := range servers {
 		if s.Addr().IsLoopback() {
@@ -177,7 +177,7 @@ func (e *exam) distant(servers []netip.AddrPort, at Place) {
 			Write: e.in("dns", ownResolver),
 		})
 	}
-	if c.Asks() && len(plain) > 0 {
+	if c.UsesDNS() && len(plain) > 0 {
 		e.add(Finding{
 			ID: "distant-resolver", Severity: Note, Place: at,
 			What: fmt.Sprintf("%s is not on this machine", addresses(plain)),

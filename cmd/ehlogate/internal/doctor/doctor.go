@@ -121,8 +121,8 @@ func (r *Report) sort() {
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return cmp.Compare(b.Severity, a.Severity) })
 }
 
-// Gate is what ehlogate itself is configured to do.
-type Gate struct {
+// Daemon is what ehlogate itself is configured to do.
+type Daemon struct {
 	File          string   // its config, for messages
 	AlwaysHide    []string // keywords that a denied client loses besides STARTTLS
 	ExplicitOffer bool
@@ -133,16 +133,16 @@ type Gate struct {
 	config *config.Config // for what it asks others
 }
 
-// GateOf takes it from the config. Where that leaves it to systemd where to listen, the sockets of the package count too.
-func GateOf(cfg *config.Config) Gate {
+// DaemonFrom takes it from the config. Where that leaves it to systemd where to listen, the sockets of the package count too.
+func DaemonFrom(cfg *config.Config) Daemon {
 	listen := func(protocol string) []string {
-		addrs := cfg.Listen.Of(protocol)
+		addrs := cfg.Listen.Addresses(protocol)
 		if !cfg.Listen.Explicit {
-			addrs = append(slices.Clip(addrs), path.Join(config.HeldDir, protocol))
+			addrs = append(slices.Clip(addrs), path.Join(config.InheritedDir, protocol))
 		}
 		return addrs
 	}
-	return Gate{
+	return Daemon{
 		File:          cmp.Or(cfg.File, config.DefaultFile),
 		AlwaysHide:    cfg.AlwaysHide,
 		ExplicitOffer: cfg.ExplicitOffer,
@@ -161,7 +161,7 @@ type exam struct {
 	Report
 	ctx  context.Context // until when daemons are asked
 	host *Host
-	gate Gate
+	gate Daemon
 	pf   *Postfix
 
 	probed   map[endpoint]bool // what was connected to
@@ -171,7 +171,7 @@ type exam struct {
 
 // Examine looks over what was read. Each of the configurations may be absent.
 // Resolvers are asked until ctx ends, and for a few seconds at most.
-func Examine(ctx context.Context, host *Host, gate Gate, pf *Postfix, exim *Exim, sendmail *Sendmail) *Report {
+func Examine(ctx context.Context, host *Host, gate Daemon, pf *Postfix, exim *Exim, sendmail *Sendmail) *Report {
 	e := &exam{ctx: ctx, host: host, gate: gate, pf: pf, probed: make(map[endpoint]bool)}
 	e.Findings = []Finding{} // JSON: a list, if an empty one
 	if pf != nil {

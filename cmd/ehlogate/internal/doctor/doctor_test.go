@@ -76,7 +76,7 @@ func examine(t *testing.T, a *txtar.Archive) *Report {
 			t.Fatal(err)
 		}
 	}
-	return Examine(t.Context(), SavedHost(dir), GateOf(cfg), pf, x, s)
+	return Examine(t.Context(), SavedHost(dir), DaemonFrom(cfg), pf, x, s)
 }
 
 // ids gives a report as one line a finding: severity, id and place.

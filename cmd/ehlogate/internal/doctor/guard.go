@@ -42,21 +42,21 @@ func (e *exam) promises(ctx context.Context, servers []netip.AddrPort) {
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
 	local := !slices.ContainsFunc(servers, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
-	g := tlspolicy.New(tlspolicy.Config{Domains: c.Guard.Domains, State: c.Guard.State, Local: local},
-		e.host.Ask(dnsclient.Config{Servers: servers, Timeout: c.DNS.Timeout, Tries: 3}), time.Now, quiet)
+	g := tlspolicy.New(tlspolicy.Options{Domains: c.Guard.Domains, State: c.Guard.State, Local: local},
+		e.host.Ask(dnsclient.Options{Servers: servers, Timeout: c.DNS.Timeout, Tries: 3}), time.Now, quiet)
 	g.Check(ctx)
-	for _, d := range g.State().Domains {
-		if d.Promise == tlspolicy.Free {
+	for _, d := range g.Report().Domains {
+		if d.Commitment == tlspolicy.Free {
 			continue
 		}
 		what := fmt.Sprintf("STARTTLS is promised to all senders for %s: %s", d.Name, d.Why)
-		if d.Promise == tlspolicy.Assumed {
+		if d.Commitment == tlspolicy.Assumed {
 			what = fmt.Sprintf("for %s a promise of STARTTLS is assumed: %s", d.Name, d.Why)
 		}
 		e.add(Finding{
 			ID: "guard-holds", Severity: Note, Place: e.setting("guard.domains", "["+quoted(c.Guard.Domains)+"]"), What: what,
 			Why: "While that stands, STARTTLS is hidden by the lines of your own list files alone: what the default, feeds and " +
-				"lists by DNS would hide is held back (ehlogate_held_back_total counts it).",
+				"lists by DNS would hide is held back (ehlogate_overridden_total counts it).",
 		})
 	}
 }
@@ -72,7 +72,7 @@ func (e *exam) served() {
 	for _, param := range []string{"mydestination", "relay_domains", "virtual_mailbox_domains", "virtual_alias_domains"} {
 		before := len(missing)
 		for _, w := range words(v.get(param)) {
-			domain := lists.NormalName(w)
+			domain := lists.NormalizeName(w)
 			switch {
 			case strings.ContainsAny(w, ":/"):
 				if !slices.Contains(unseen, w) {
@@ -108,7 +108,7 @@ func (e *exam) served() {
 // serves, and not just possible: as a rule, there are no addresses at the name of
 // the host, mail.example.org. If that is example.org, there are.
 func (e *exam) takesMail(domain string) bool {
-	host := lists.NormalName(view{e.pf, nil}.get("myhostname"))
+	host := lists.NormalizeName(view{e.pf, nil}.get("myhostname"))
 	private := []string{"localhost", "localdomain", "local", "internal", "lan"} // not reachable from outside
 	first, rest, _ := strings.Cut(domain, ".")
 	top := domain[strings.LastIndexByte(domain, '.')+1:]

@@ -22,7 +22,7 @@ func examineHere(t *testing.T, host *Host, n, p, m string) *Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Examine(t.Context(), host, GateOf(config.Defaults()), pf, nil, nil)
+	return Examine(t.Context(), host, DaemonFrom(config.Defaults()), pf, nil, nil)
 }
 
 // settingsWith are those of the cases, with more.

@@ -64,7 +64,7 @@ func TestExamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r := Examine(t.Context(), ThisHost(false), GateOf(config.Defaults()), pf, nil, nil); len(r.Findings) > 0 { // as in the package: no [listen]
+		if r := Examine(t.Context(), ThisHost(false), DaemonFrom(config.Defaults()), pf, nil, nil); len(r.Findings) > 0 { // as in the package: no [listen]
 			t.Errorf("%s:\n%s", name, ids(r))
 		}
 	}
@@ -74,7 +74,7 @@ func TestExamples(t *testing.T) {
 func TestOtherExamples(t *testing.T) {
 	x := ParseExim("ehlogate.conf", example(t, "exim/ehlogate.conf"))
 	s := ParseSendmail("ehlogate.mc", example(t, "sendmail/ehlogate.mc"))
-	if r := Examine(t.Context(), ThisHost(false), GateOf(config.Defaults()), nil, x, s); len(r.Findings) > 0 {
+	if r := Examine(t.Context(), ThisHost(false), DaemonFrom(config.Defaults()), nil, x, s); len(r.Findings) > 0 {
 		t.Error(ids(r))
 	}
 }
@@ -177,7 +177,7 @@ virtual_alias_domains = alias.example,
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := Examine(t.Context(), host, GateOf(cfg), pf, nil, nil)
+			r := Examine(t.Context(), host, DaemonFrom(cfg), pf, nil, nil)
 			got := texts(r)
 			want := []string{
 				"guard-misses: Postfix serves domains of which [guard] does not know: example.org (mydestination), relay.example (relay_domains), alias.example, example.net (virtual_alias_domains)",
@@ -258,7 +258,7 @@ func FuzzPostconf(f *testing.F) {
 		}
 		cfg := config.Defaults()
 		cfg.Default, cfg.Guard.Domains, cfg.DNS.VerifyNames, cfg.DNS.Wait = lists.Suppress, []string{"example.org"}, true, time.Second
-		r := Examine(t.Context(), SavedHost(t.TempDir()), GateOf(cfg), pf, ParseExim("e", n), ParseSendmail("s", m))
+		r := Examine(t.Context(), SavedHost(t.TempDir()), DaemonFrom(cfg), pf, ParseExim("e", n), ParseSendmail("s", m))
 		for _, finding := range r.Findings {
 			if err == nil && finding.Service != "" && !slices.Contains(services, finding.Service) {
 				t.Errorf("a finding about %q, which is not there", finding.Service)
@@ -284,7 +284,7 @@ func follow(t *testing.T, dir string) (pf *Postfix, said []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := Examine(t.Context(), ThisHost(false), GateOf(config.Defaults()), pf, nil, nil)
+		r := Examine(t.Context(), ThisHost(false), DaemonFrom(config.Defaults()), pf, nil, nil)
 		if len(r.Findings) == 0 {
 			return pf, said
 		}

@@ -24,7 +24,7 @@ func (e *exam) postscreen(v view, asked bool) {
 			Why:   "It is one process. While ehlogate hangs, its watchdog kills it, with all sessions; through socketmap it dies as soon as ehlogate is away. It can use an exported table.",
 			Write: v.place(screenMaps).set(e.without(v, screenMaps)),
 		}
-		if c := e.gate.config; c.Asks() {
+		if c := e.gate.config; c.UsesDNS() {
 			f.Why += fmt.Sprintf(" And while ehlogate waits for DNS, up to %v for each client that it does not know yet, all clients wait.", c.DNS.Wait)
 		}
 		if _, _, set := v.raw(screenMaps); !set {

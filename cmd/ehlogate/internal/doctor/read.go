@@ -34,7 +34,7 @@ type Host struct {
 	// Resolvers are those of the system (resolv.conf).
 	Resolvers func() ([]netip.AddrPort, error)
 	// Ask makes a client of resolvers; nil: no resolver is asked.
-	Ask func(dnsclient.Config) dnsclient.Asker
+	Ask func(dnsclient.Options) dnsclient.Resolver
 	// Saved tells that the files are copies, which are not as old as those that they were made of.
 	Saved bool
 	// Unit gives the properties of the service, as "systemctl show" writes them; empty if systemd does not have it.
@@ -66,7 +66,7 @@ func ThisHost(connect bool) *Host {
 		},
 	}
 	if connect {
-		h.Ask = func(c dnsclient.Config) dnsclient.Asker { return dnsclient.New(c) }
+		h.Ask = func(c dnsclient.Options) dnsclient.Resolver { return dnsclient.New(c) }
 		h.Dial = func(network, addr string) (net.Conn, error) { return net.DialTimeout(network, addr, dialLimit) }
 	}
 	return h
@@ -93,7 +93,7 @@ func SavedHost(dir string) *Host {
 	return &Host{
 		Saved:    true,
 		ReadFile: read,
-		List:     func(pattern string) string { return filepath.Join(listfile.Literal(dir), filepath.Base(pattern)) },
+		List:     func(pattern string) string { return filepath.Join(listfile.EscapeGlob(dir), filepath.Base(pattern)) },
 		Resolvers: func() ([]netip.AddrPort, error) {
 			text, err := read(resolvConf)
 			if err != nil {

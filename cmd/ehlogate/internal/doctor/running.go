@@ -72,7 +72,7 @@ func (e *exam) differs(ctx context.Context, d dialect, conn net.Conn, r *bufio.R
 	cfg := e.gate.config
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
-	live := reload.New(cfg, nil, time.Now, quiet).Live()
+	live := reload.New(cfg, nil, time.Now, quiet).Snapshot()
 	if len(live.Unavailable()) > 0 { // the daemon keeps what it had
 		return nil, written, false
 	}
@@ -80,7 +80,7 @@ func (e *exam) differs(ctx context.Context, d dialect, conn net.Conn, r *bufio.R
 		if s.File == nil {
 			continue
 		}
-		for _, name := range s.File.State().Files {
+		for _, name := range s.File.Status().Files {
 			if info, err := os.Stat(name); err == nil && info.ModTime().After(written) {
 				written = info.ModTime()
 			}
@@ -88,7 +88,7 @@ func (e *exam) differs(ctx context.Context, d dialect, conn net.Conn, r *bufio.R
 	}
 	p, whole := local(cfg, live)
 	server := d.server(policyd.Backend{Decider: policyd.DeciderFunc(p.Review),
-		Words: func(lists.Decision) *policyd.Words { return live.Words }, Fault: func(string, []byte) {}})
+		Keywords: func(lists.Decision) *policyd.Keywords { return live.Keywords }, Fault: func(string, []byte) {}})
 	for _, a := range sample(ctx, live, p, whole) {
 		question := d.question(a.String())
 		_, reply, _ := server.Answer(ctx, []byte(question), nil)
@@ -110,10 +110,10 @@ func (e *exam) differs(ctx context.Context, d dialect, conn net.Conn, r *bufio.R
 
 // local returns the policy as far as files alone decide: up to the first list that depends on DNS or on a promise. whole reports
 // whether that is all, so that the default counts.
-func local(cfg *config.Config, live *reload.Live) (p *lists.Policy, whole bool) {
+func local(cfg *config.Config, live *reload.Snapshot) (p *lists.Policy, whole bool) {
 	policy := *live.Policy
 	n := slices.IndexFunc(cfg.Lists, func(l config.List) bool { // a feed is overridden while a promise stands
-		return l.ByDNS() || policy.Guard != nil && l.Foreign()
+		return l.IsDNSList() || policy.Guard != nil && l.IsExternal()
 	})
 	if cfg.DNS.VerifyNames {
 		for i, l := range policy.Lists {
@@ -122,16 +122,16 @@ func local(cfg *config.Config, live *reload.Live) (p *lists.Policy, whole bool) 
 			}
 		}
 	}
-	whole = n < 0 && policy.Shed == nil && policy.Guard == nil
+	whole = n < 0 && policy.Limit == nil && policy.Guard == nil
 	if n >= 0 {
 		policy.Lists = policy.Lists[:n]
 	}
-	policy.Guard, policy.Shed, policy.Offers, policy.Names, policy.Wait = nil, nil, nil, nil, 0
+	policy.Guard, policy.Limit, policy.FailOpen, policy.Names, policy.Wait = nil, nil, nil, nil, 0
 	return &policy, whole
 }
 
 // sample picks addresses about which the decision is certain: some of each list, and one that is on no list of a careful operator.
-func sample(ctx context.Context, live *reload.Live, p *lists.Policy, whole bool) (out []netip.Addr) {
+func sample(ctx context.Context, live *reload.Snapshot, p *lists.Policy, whole bool) (out []netip.Addr) {
 	certain := func(a netip.Addr) bool {
 		d := p.Review(ctx, lists.Client{Addr: a})
 		return d.Reason == lists.ReasonListed || whole

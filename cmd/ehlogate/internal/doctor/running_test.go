@@ -35,8 +35,8 @@ func TestSample(t *testing.T) {
 		"mode = \"observe\"\n" + deny: "[192.0.2.7 192.0.2.8 192.0.2.1]",
 		deny + zone:                   "[192.0.2.7]",
 		zone + deny:                   "[]",
-		"default = \"shed\"\nshed.offers_per_second = 10\n" + off + deny: "[192.0.2.7]",
-		"dns.verify_names = true\n" + names + deny:                       "[]",
+		"default = \"limit\"\nlimit.offers_per_second = 10\n" + off + deny: "[192.0.2.7]",
+		"dns.verify_names = true\n" + names + deny:                         "[]",
 		names + deny: "[198.51.100.1 198.51.100.2 192.0.2.7 192.0.2.8 192.0.2.1]",
 		"guard.domains = [\"example.org\"]\n" + feed:        "[]",
 		"guard.domains = [\"example.org\"]\n" + deny + feed: "[192.0.2.7]",
@@ -51,7 +51,7 @@ func TestSample(t *testing.T) {
 		}
 		quiet := logrus.New()
 		quiet.SetOutput(io.Discard)
-		live := reload.New(cfg, nil, time.Now, quiet).Live()
+		live := reload.New(cfg, nil, time.Now, quiet).Snapshot()
 		p, whole := local(cfg, live)
 		if got := fmt.Sprint(sample(t.Context(), live, p, whole)); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)

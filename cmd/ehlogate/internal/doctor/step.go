@@ -176,7 +176,7 @@ func (e *exam) exported() (*export.Policy, error) {
 			spec.Patterns[j] = e.host.List(p)
 		}
 		if e.host.Saved {
-			spec.StaleAfter = 0 // a copy is younger
+			spec.ExpireAfter = 0 // a copy is younger
 		}
 	}
 	p, errs := export.Load(&cfg, time.Now())

@@ -27,8 +27,8 @@ func (e *exam) askDNS(ctx context.Context, servers []netip.AddrPort, at Place) {
 	}
 	limited, cancel := context.WithTimeout(ctx, dnsLimit)
 	defer cancel()
-	client := func(to ...netip.AddrPort) dnsclient.Asker {
-		return e.host.Ask(dnsclient.Config{Servers: to, Timeout: e.gate.config.DNS.Timeout, Tries: 3})
+	client := func(to ...netip.AddrPort) dnsclient.Resolver {
+		return e.host.Ask(dnsclient.Options{Servers: to, Timeout: e.gate.config.DNS.Timeout, Tries: 3})
 	}
 	zones := e.zones()
 	silent, faults := make([]error, len(servers)), make([]*Finding, len(zones))
@@ -67,7 +67,9 @@ func (e *exam) askDNS(ctx context.Context, servers []netip.AddrPort, at Place) {
 func (e *exam) zones() (out []dnsbl.Zone) {
 	for _, l := range e.gate.config.Lists {
 		for _, z := range l.Zones.Zones {
-			same := func(o dnsbl.Zone) bool { return o.Name == z.Name && o.ByName == z.ByName && o.Untested == z.Untested }
+			same := func(o dnsbl.Zone) bool {
+				return o.Name == z.Name && o.ByName == z.ByName && o.NoHealthCheck == z.NoHealthCheck
+			}
 			if !slices.ContainsFunc(out, same) {
 				out = append(out, z)
 			}
@@ -80,8 +82,8 @@ func byName(z dnsbl.Zone) bool { return z.ByName }
 
 // reachable asks what every resolver knows by itself (RFC 6303). Any answer
 // will do.
-func reachable(ctx context.Context, ask dnsclient.Asker) error {
-	_, err := ask.Ask(ctx, "1.0.0.127.in-addr.arpa.", mdns.TypePTR)
+func reachable(ctx context.Context, ask dnsclient.Resolver) error {
+	_, err := ask.Query(ctx, "1.0.0.127.in-addr.arpa.", mdns.TypePTR)
 	if k := dnsclient.KindOf(err); err != nil && (k == dnsclient.Timeout || k == dnsclient.Unreachable) {
 		return err
 	}
@@ -94,7 +96,7 @@ const notBelieved = " Until that changes, it is not asked, and its list counts a
 // judge finds what is wrong with a zone; nil if nothing is. The entries that it
 // needs, and must not have, are those of RFC 5782 section 5; an address of no host,
 // or a made-up name, is in no cache of the resolver.
-func judge(ctx context.Context, ask dnsclient.Asker, z dnsbl.Zone) *Finding {
+func judge(ctx context.Context, ask dnsclient.Resolver, z dnsbl.Zone) *Finding {
 	has, hasNot, madeUp := "127.0.0.2", "127.0.0.1", "an address of no host"
 	names := [...]string{"2.0.0.127.", "1.0.0.127.", fmt.Sprintf("%d.%d.%d.127.", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))}
 	if z.ByName {
@@ -107,7 +109,7 @@ func judge(ctx context.Context, ask dnsclient.Asker, z dnsbl.Zone) *Finding {
 	for i, name := range names {
 		wg.Go(func() {
 			var a dnsclient.Answer
-			if a, failed[i] = ask.Ask(ctx, name+z.Name, mdns.TypeA); failed[i] == nil {
+			if a, failed[i] = ask.Query(ctx, name+z.Name, mdns.TypeA); failed[i] == nil {
 				said[i] = answers(a)
 			}
 		})
@@ -119,7 +121,7 @@ func judge(ctx context.Context, ask dnsclient.Asker, z dnsbl.Zone) *Finding {
 		}
 	}
 	for i, s := range said[1:] {
-		if s != "" && !z.Untested {
+		if s != "" && !z.NoHealthCheck {
 			what := []string{hasNot, madeUp}[i]
 			return &Finding{
 				ID: "zone-lists-all", Severity: Warning,
@@ -137,12 +139,12 @@ func judge(ctx context.Context, ask dnsclient.Asker, z dnsbl.Zone) *Finding {
 			}
 		}
 	}
-	if said[0] == "" && !z.Untested {
+	if said[0] == "" && !z.NoHealthCheck {
 		return &Finding{
 			ID: "zone-lists-nothing", Severity: Warning,
 			What: fmt.Sprintf("%s does not list %s, as every list does (RFC 5782 section 5)", z.Name, has),
 			Why: "Its name may be misspelt, the list may be given up, or it tells this resolver nothing." + notBelieved +
-				" A list that is known to have no such entry is believed with self_test = false.",
+				" A list that is known to have no such entry is believed with health_check = false.",
 		}
 	}
 	return nil

@@ -149,15 +149,15 @@ func TestZones(t *testing.T) {
 		"names":          {`, by = "name"`, listing("test"), ""},
 		"no names":       {`, by = "name"`, listing("2.0.0.127"), "zone-lists-nothing: z.example does not list TEST"},
 		"all names":      {`, by = "name"`, listing("test", "invalid"), "zone-lists-all: z.example lists INVALID"},
-		"untested":       {`, self_test = false`, listing(), ""},
-		"untested, all":  {`, self_test = false`, always("127.0.0.2", 0), ""},
-		"untested, code": {`, self_test = false`, always("127.255.255.254", 0), "zone-refuses: "},
-		"untested, down": {`, self_test = false`, always("", mdns.RcodeServerFailure), "zone-silent: "},
+		"untested":       {`, health_check = false`, listing(), ""},
+		"untested, all":  {`, health_check = false`, always("127.0.0.2", 0), ""},
+		"untested, code": {`, health_check = false`, always("127.255.255.254", 0), "zone-refuses: "},
+		"untested, down": {`, health_check = false`, always("", mdns.RcodeServerFailure), "zone-silent: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serveDNS(t, map[string]zone{"z.example": tc.zone, "good.example": listing("2.0.0.127", "test")})
 			cfg := asks(t, []netip.AddrPort{s.addr}, list1(`"z.example"`+tc.config, `"good.example"`, `"good.example", by = "name"`))
-			got := texts(Examine(t.Context(), askingHost(), GateOf(cfg), nil, nil, nil))
+			got := texts(Examine(t.Context(), askingHost(), DaemonFrom(cfg), nil, nil, nil))
 			if tc.want == "" && len(got) > 0 || tc.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], tc.want)) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
@@ -192,12 +192,12 @@ func TestResolvers(t *testing.T) {
 		"resolver-silent: the resolver " + at(gone).String() + " does not answer: unreachable",
 		"zone-lists-nothing: z.example does not list 127.0.0.2, as every list does (RFC 5782 section 5)",
 	}
-	if got := texts(Examine(t.Context(), askingHost(), GateOf(cfg), nil, nil, nil)); !slices.Equal(got, want) {
+	if got := texts(Examine(t.Context(), askingHost(), DaemonFrom(cfg), nil, nil, nil)); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	// If none answers, that is all that there is to say.
 	cfg.DNS.Resolvers = []netip.AddrPort{at(mute), at(gone)}
-	if got := texts(Examine(t.Context(), askingHost(), GateOf(cfg), nil, nil, nil)); !slices.Equal(got, want[:2]) {
+	if got := texts(Examine(t.Context(), askingHost(), DaemonFrom(cfg), nil, nil, nil)); !slices.Equal(got, want[:2]) {
 		t.Errorf("got %q, want %q", got, want[:2])
 	}
 }
@@ -216,7 +216,7 @@ func TestAsksNobody(t *testing.T) {
 		"needless":   {askingHost(), "", 0},
 	} {
 		before := s.asked.Load()
-		Examine(t.Context(), tc.host, GateOf(asks(t, []netip.AddrPort{s.addr}, tc.list)), nil, nil, nil)
+		Examine(t.Context(), tc.host, DaemonFrom(asks(t, []netip.AddrPort{s.addr}, tc.list)), nil, nil, nil)
 		if got := int(s.asked.Load() - before); got != tc.want {
 			t.Errorf("%s: %d questions, want %d", name, got, tc.want)
 		}
@@ -225,7 +225,7 @@ func TestAsksNobody(t *testing.T) {
 
 type stuck struct{}
 
-func (stuck) Ask(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
+func (stuck) Query(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
 	<-ctx.Done()
 	return dnsclient.Answer{}, &dnsclient.Error{Kind: dnsclient.Timeout, Name: name, Type: qtype, Err: ctx.Err()}
 }
@@ -240,16 +240,16 @@ func TestAskingEnds(t *testing.T) {
 	cfg := asks(t, []netip.AddrPort{local, local, local}, list1(zones...))
 	synctest.Test(t, func(t *testing.T) {
 		host := askingHost()
-		host.Ask = func(dnsclient.Config) dnsclient.Asker { return stuck{} }
+		host.Ask = func(dnsclient.Options) dnsclient.Resolver { return stuck{} }
 		start := time.Now()
-		r := Examine(t.Context(), host, GateOf(cfg), nil, nil, nil)
+		r := Examine(t.Context(), host, DaemonFrom(cfg), nil, nil, nil)
 		if took := time.Since(start); took != dnsLimit || len(r.Findings) != 1 || r.Findings[0].ID != "resolver-silent" {
 			t.Errorf("it took %v: %q", took, texts(r))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		start = time.Now()
-		if Examine(ctx, host, GateOf(cfg), nil, nil, nil); time.Since(start) != 0 {
+		if Examine(ctx, host, DaemonFrom(cfg), nil, nil, nil); time.Since(start) != 0 {
 			t.Error("it does not end with its context")
 		}
 	})

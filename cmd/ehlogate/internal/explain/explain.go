@@ -21,15 +21,15 @@ import (
 
 // Report is a decision as people and programs read it.
 type Report struct {
-	Client   Client    `json:"client"`
-	Decision Verdict   `json:"decision"`
-	Would    *Verdict  `json:"would,omitempty"`     // what takes effect once mode is no longer "observe"
-	Observed []Verdict `json:"observed,omitempty"`  // what observing lists would have done
-	HeldBack []Verdict `json:"held_back,omitempty"` // what the guard keeps from taking effect
-	Excepted []Verdict `json:"excepted,omitempty"`  // the lists that would hold it but for a hole
-	Asked    []Asked   `json:"asked,omitempty"`     // what was asked by DNS
-	Guard    *Guard    `json:"guard,omitempty"`     // absent: the config has none
-	Answers  []Answer  `json:"answers,omitempty"`
+	Client     Client        `json:"client"`
+	Decision   VerdictText   `json:"decision"`
+	Would      *VerdictText  `json:"would,omitempty"`      // what takes effect once mode is no longer "observe"
+	Observed   []VerdictText `json:"observed,omitempty"`   // what observing lists would have done
+	Overridden []VerdictText `json:"overridden,omitempty"` // what the guard keeps from taking effect
+	Excepted   []VerdictText `json:"excepted,omitempty"`   // the lists that would hold it but for a hole
+	Queries    []Queries     `json:"queries,omitempty"`    // what was asked by DNS
+	Guard      *GuardStatus  `json:"guard,omitempty"`      // absent: the config has none
+	Answers    []Answer      `json:"answers,omitempty"`
 }
 
 // Client is lists.Client in words.
@@ -39,8 +39,8 @@ type Client struct {
 	HELO string `json:"helo,omitempty"`
 }
 
-// Verdict is lists.Verdict in words.
-type Verdict struct {
+// VerdictText is lists.Verdict in words.
+type VerdictText struct {
 	Action lists.Action `json:"action"`
 	Reason lists.Reason `json:"reason"`
 	List   string       `json:"list,omitempty"`
@@ -51,16 +51,16 @@ type Verdict struct {
 	Note   string       `json:"note,omitempty"`
 }
 
-// Asked is what was found out by DNS: for a list, or for the client's name.
-type Asked struct {
-	List  string       `json:"list,omitempty"`
-	Steps []lists.Step `json:"steps"`
+// Queries is what was found out by DNS: for a list, or for the client's name.
+type Queries struct {
+	List  string            `json:"list,omitempty"`
+	Steps []lists.TraceStep `json:"steps"`
 }
 
-// Guard is what it does.
-type Guard struct {
-	Holds bool   `json:"holds"`
-	Why   string `json:"why"`
+// GuardStatus is what it does.
+type GuardStatus struct {
+	Active bool   `json:"active"`
+	Why    string `json:"why"`
 }
 
 // Answer is what a mail server is told.
@@ -71,20 +71,20 @@ type Answer struct {
 	Means    string `json:"means"` // in the mail server
 }
 
-// Decision puts d into words.
-func Decision(c lists.Client, d lists.Decision) Report {
+// DecisionReport puts d into words.
+func DecisionReport(c lists.Client, d lists.Decision) Report {
 	r := Report{Client: Client{Name: c.Name, HELO: c.HELO}, Decision: verdict(d.Verdict)}
 	if c.Addr.IsValid() {
 		r.Client.Addr = c.Addr.String()
 	}
-	would, observing := d.Would()
+	would, observing := d.WithoutObserve()
 	if d.Reason == lists.ReasonObserve {
 		w := verdict(would)
 		r.Would = &w
 	}
 	for _, v := range observing {
-		if v.HeldBack {
-			r.HeldBack = append(r.HeldBack, verdict(v))
+		if v.Overridden {
+			r.Overridden = append(r.Overridden, verdict(v))
 		} else {
 			r.Observed = append(r.Observed, verdict(v))
 		}
@@ -92,12 +92,12 @@ func Decision(c lists.Client, d lists.Decision) Report {
 	return r
 }
 
-// asked gives what was found out beside the files, from memory.
-func asked(c lists.Client, p *lists.Policy) (out []Asked) {
+// dnsQueries gives what was found out beside the files, from memory.
+func dnsQueries(c lists.Client, p *lists.Policy) (out []Queries) {
 	add := func(list string, from any) {
 		if t, ok := from.(lists.Tracer); ok {
 			if steps := t.Trace(c); len(steps) > 0 {
-				out = append(out, Asked{list, steps})
+				out = append(out, Queries{list, steps})
 			}
 		}
 	}
@@ -107,9 +107,9 @@ func asked(c lists.Client, p *lists.Policy) (out []Asked) {
 	})
 	if c.Name == "" && p.Names != nil && wanted {
 		add("", p.Names)
-		if name, status := p.Names.Verify(memory, c.Addr); status == lists.Held {
+		if name, status := p.Names.Verify(memory, c.Addr); status == lists.Matched {
 			c.Name = name
-		} else if status != lists.Absent {
+		} else if status != lists.NoMatch {
 			c.NameStatus = status
 		}
 	}
@@ -136,26 +136,26 @@ func ParseClient(addr, name, helo string) (c lists.Client, err error) {
 			return c, fmt.Errorf("%q is no name that a mail server would pass on: it has blanks or characters beyond ASCII", s)
 		}
 	}
-	c.Name, c.HELO = lists.NormalName(name), lists.NormalName(helo)
+	c.Name, c.HELO = lists.NormalizeName(name), lists.NormalizeName(helo)
 	return c, nil
 }
 
-func verdict(v lists.Verdict) Verdict {
-	out := Verdict{Action: v.Action, Reason: v.Reason, List: v.ListName()}
+func verdict(v lists.Verdict) VerdictText {
+	out := VerdictText{Action: v.Action, Reason: v.Reason, List: v.ListName()}
 	out.entry(v.Entry())
 	return out
 }
 
-func (v *Verdict) entry(e lists.Entry) {
+func (v *VerdictText) entry(e lists.Entry) {
 	v.Entry, v.File, v.Line, v.Note = e.Text, e.File, e.Line, e.Note
 	if !e.Until.IsZero() {
 		v.Until = &e.Until
 	}
 }
 
-// Ask makes the report for a client whose address is known, with the answers
+// NewReport makes the report for a client whose address is known, with the answers
 // of all protocols.
-func Ask(ctx context.Context, c lists.Client, p *lists.Policy, words *policyd.Words) Report {
+func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, words *policyd.Keywords) Report {
 	known := make(map[lists.Client]lists.Decision) // each waits once
 	review := func(ctx context.Context, c lists.Client) lists.Decision {
 		d, ok := known[c]
@@ -165,23 +165,23 @@ func Ask(ctx context.Context, c lists.Client, p *lists.Policy, words *policyd.Wo
 		}
 		return d
 	}
-	r := Decision(c, review(ctx, c))
-	r.Asked = asked(c, p)
-	if g, ok := p.Guard.(*tlspolicy.Guard); ok {
-		st := g.State()
-		r.Guard = &Guard{st.Holds, st.Why}
+	r := DecisionReport(c, review(ctx, c))
+	r.Queries = dnsQueries(c, p)
+	if g, ok := p.Guard.(*tlspolicy.Monitor); ok {
+		st := g.Report()
+		r.Guard = &GuardStatus{st.Active, st.Why}
 	}
 	for _, l := range p.Lists {
 		if _, asks := l.Source.(lists.Tracer); asks {
 			continue // has no holes, and is not to be asked for nothing
 		}
-		if found := l.Source.Lookup(memory, c); found.Status == lists.Excepted {
-			v := Verdict{Action: l.Action, Reason: lists.ReasonListed, List: l.Name}
+		if found := l.Source.Lookup(memory, c); found.Status == lists.Exception {
+			v := VerdictText{Action: l.Action, Reason: lists.ReasonListed, List: l.Name}
 			v.entry(found.Entry(c.Addr))
 			r.Excepted = append(r.Excepted, v)
 		}
 	}
-	b := policyd.Backend{Decider: policyd.DeciderFunc(review), Words: func(lists.Decision) *policyd.Words { return words }, Fault: func(string, []byte) {}}
+	b := policyd.Backend{Decider: policyd.DeciderFunc(review), Keywords: func(lists.Decision) *policyd.Keywords { return words }, Fault: func(string, []byte) {}}
 	add := func(name string, p policyd.Protocol, frame, question, hidden, shown string) {
 		_, out, _ := p.Answer(ctx, []byte(frame), nil)
 		reply, means := string(out), shown
@@ -243,7 +243,7 @@ func (r Report) Text() string {
 		fmt.Fprintf(&b, "  observed  %s, if list %q did not merely observe: %s\n", v.Action, v.List, because(v))
 		details(&b, v)
 	}
-	for _, v := range r.HeldBack {
+	for _, v := range r.Overridden {
 		fmt.Fprintf(&b, "  held back %s: a domain that is served here promised STARTTLS, or may have: %s\n", v.Action, because(v))
 		details(&b, v)
 	}
@@ -251,18 +251,18 @@ func (r Report) Text() string {
 		fmt.Fprintf(&b, "  not       %s in list %q: the hole %s, %s:%d\n", v.Action, v.List, v.Entry, v.File, v.Line)
 		details(&b, v)
 	}
-	if g := r.Guard; g != nil && g.Holds {
+	if g := r.Guard; g != nil && g.Active {
 		fmt.Fprintf(&b, "  guard     holds: %s\n", g.Why)
 	}
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, a := range r.Asked {
+	for _, a := range r.Queries {
 		what := "its name"
 		if a.List != "" {
 			what = fmt.Sprintf("list %q", a.List)
 		}
 		fmt.Fprintf(table, "  asked for %s\n", what)
 		for _, s := range a.Steps {
-			fmt.Fprintln(table, strings.TrimRight(fmt.Sprintf("    %s\t%s\t%s\t%s", s.Asked, s.Answer, s.Means, from(s)), "\t"))
+			fmt.Fprintln(table, strings.TrimRight(fmt.Sprintf("    %s\t%s\t%s\t%s", s.Query, s.Answer, s.Means, from(s)), "\t"))
 		}
 		table.Flush()
 	}
@@ -277,7 +277,7 @@ func (r Report) Text() string {
 }
 
 // from says where a step is from, and how old it is.
-func from(s lists.Step) string {
+func from(s lists.TraceStep) string {
 	if s.From == "" || s.Age == 0 && s.TTL == 0 {
 		return s.From
 	}
@@ -300,7 +300,7 @@ func value(a Answer) string {
 	return fmt.Sprintf("%q", a.Reply)
 }
 
-func details(b *strings.Builder, v Verdict) {
+func details(b *strings.Builder, v VerdictText) {
 	if v.Note != "" {
 		fmt.Fprintf(b, "  note      %s\n", v.Note)
 	}
@@ -309,7 +309,7 @@ func details(b *strings.Builder, v Verdict) {
 	}
 }
 
-func because(v Verdict) string {
+func because(v VerdictText) string {
 	switch v.Reason {
 	case lists.ReasonListed:
 		if v.File == "" {
@@ -318,18 +318,18 @@ func because(v Verdict) string {
 		return fmt.Sprintf("%s in list %q, %s:%d", v.Entry, v.List, v.File, v.Line)
 	case lists.ReasonDefault:
 		return "no list holds it, and this is the default"
-	case lists.ReasonUnloaded:
+	case lists.ReasonUnavailable:
 		if v.List == "" {
 			return "what decides was not known when its last session began, so STARTTLS was offered then"
 		}
 		return fmt.Sprintf("list %q cannot say whether it holds it", v.List)
 	case lists.ReasonNoAddress:
 		return "no list holds it, and the default is for addresses"
-	case lists.ReasonShed:
+	case lists.ReasonLimit:
 		if v.Action == lists.Offer {
-			return "no list holds it, and there are few enough such clients ([shed])"
+			return "no list holds it, and there are few enough such clients ([limit])"
 		}
-		return "no list holds it, and offers to such clients are limited ([shed])"
+		return "no list holds it, and offers to such clients are limited ([limit])"
 	case lists.ReasonGuard:
 		return "no list holds it, and a domain that is served here promised STARTTLS to everybody, or may have"
 	case lists.ReasonObserve:

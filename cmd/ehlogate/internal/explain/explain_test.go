@@ -18,7 +18,7 @@ func TestMeans(t *testing.T) {
 	for _, hide := range [][]string{nil, {"chunking"}, {"silent-discard", "dsn"}} {
 		for _, explicit := range []bool{false, true} {
 			for def, verb := range map[lists.Action]string{lists.Offer: "offer", lists.Suppress: "hide"} {
-				r := Ask(t.Context(), c, &lists.Policy{Default: def}, policyd.NewWords(hide, explicit))
+				r := NewReport(t.Context(), c, &lists.Policy{Default: def}, policyd.NewKeywords(hide, explicit))
 				for _, a := range r.Answers {
 					if !strings.HasPrefix(a.Question, "helo:") && !strings.Contains(a.Means, verb) {
 						t.Errorf("hide %q, explicit %v, default %s: %+v", hide, explicit, def, a)

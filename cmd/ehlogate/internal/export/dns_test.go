@@ -26,12 +26,12 @@ import (
 // nothing is a resolver that does not answer.
 type nothing struct{}
 
-func (nothing) Ask(context.Context, string, uint16) (dnsclient.Answer, error) {
+func (nothing) Query(context.Context, string, uint16) (dnsclient.Answer, error) {
 	return dnsclient.Answer{}, &dnsclient.Error{Kind: dnsclient.Unreachable}
 }
 
 // away is DNS that runs, as in the daemon, and gets no answer.
-func away(t *testing.T) *dnsbl.Service {
+func away(t *testing.T) *dnsbl.Client {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	s := dnsbl.New(dnsbl.Defaults(), nothing{}, time.Now, log)
@@ -47,7 +47,7 @@ func away(t *testing.T) *dnsbl.Service {
 func randomZones(r *rand.Rand) dnsbl.Spec {
 	spec := dnsbl.Spec{Threshold: []int{1, 1, 2, -1}[r.IntN(4)]}
 	for i := range 1 + r.IntN(3) {
-		spec.Zones = append(spec.Zones, dnsbl.Zone{Name: fmt.Sprintf("z%d.example", i), ByName: r.IntN(4) == 0, Untested: r.IntN(3) == 0, Weight: []int{1, 1, 3, -2}[r.IntN(4)]})
+		spec.Zones = append(spec.Zones, dnsbl.Zone{Name: fmt.Sprintf("z%d.example", i), ByName: r.IntN(4) == 0, NoHealthCheck: r.IntN(3) == 0, Weight: []int{1, 1, 3, -2}[r.IntN(4)]})
 	}
 	return spec
 }
@@ -81,7 +81,7 @@ func special(t *testing.T) (all []netip.Addr) {
 }
 
 // randomDNS makes a policy with lists by DNS, and addresses to ask about.
-func randomDNS(t *testing.T, s *dnsbl.Service, seed uint64) (*Policy, []netip.Addr) {
+func randomDNS(t *testing.T, s *dnsbl.Client, seed uint64) (*Policy, []netip.Addr) {
 	r := rand.New(rand.NewPCG(seed, 11))
 	clients := special(t)
 	var ls []list
@@ -105,7 +105,7 @@ func randomDNS(t *testing.T, s *dnsbl.Service, seed uint64) (*Policy, []netip.Ad
 	}
 	for range 1 + r.IntN(3) {
 		at := r.IntN(len(p.Sources) + 1)
-		l := &lists.List{Name: fmt.Sprintf("dns%d", at), Action: lists.Action(r.IntN(3)), Mode: lists.Mode(r.IntN(6) / 5), Foreign: true, Source: s.Source(randomZones(r))}
+		l := &lists.List{Name: fmt.Sprintf("dns%d", at), Action: lists.Action(r.IntN(3)), Mode: lists.Mode(r.IntN(6) / 5), External: true, Source: s.List(randomZones(r))}
 		p.Sources = slices.Insert(p.Sources, at, nil)
 		p.Policy.Lists = slices.Insert(p.Policy.Lists, at, l)
 	}

@@ -25,22 +25,22 @@ import (
 type Policy struct {
 	Config  *config.Config
 	Policy  *lists.Policy
-	Sources []*listfile.Source // by list; nil for one by DNS
-	Now     time.Time          // at which entries that expire are looked at
+	Sources []*listfile.List // by list; nil for one by DNS
+	Now     time.Time        // at which entries that expire are looked at
 	// WithoutNames leaves out what is about host and HELO names instead of
 	// refusing. A table that is asked by address cannot hold them.
 	WithoutNames bool
 	// WithoutDNS decides as the daemon does while no DNS server answers, and
-	// offers STARTTLS to clients that [shed] would choose from.
+	// offers STARTTLS to clients that [limit] would choose from.
 	WithoutDNS bool
 }
 
 // check refuses what a table of addresses cannot express.
 func (p *Policy) check() error {
-	var unloaded []string
+	var unavailable []string
 	var named listfile.Problems
-	if p.Policy.Shed != nil && !p.WithoutDNS {
-		return errors.New(`default = "shed" depends on the load, which no table can hold: --without-dns offers STARTTLS to these clients`)
+	if p.Policy.Limit != nil && !p.WithoutDNS {
+		return errors.New(`default = "limit" depends on the load, which no table can hold: --without-dns offers STARTTLS to these clients`)
 	}
 	for i, s := range p.Sources {
 		l := p.Policy.Lists[i]
@@ -51,11 +51,11 @@ func (p *Policy) check() error {
 			continue
 		}
 		t := s.Table()
-		if t == nil || s.State().Stale {
-			unloaded = append(unloaded, l.Name)
+		if t == nil || s.Status().Expired {
+			unavailable = append(unavailable, l.Name)
 			continue
 		}
-		if l.Mode == lists.Enforce && len(s.State().Files) == 0 { // a directory that is not mounted looks like this
+		if l.Mode == lists.Enforce && len(s.Status().Files) == 0 { // a directory that is not mounted looks like this
 			return fmt.Errorf("no file matches files = [...] of list %q: for one that is to be empty, have a file of comments", l.Name)
 		}
 		if l.Mode == lists.Observe || p.WithoutNames {
@@ -66,8 +66,8 @@ func (p *Policy) check() error {
 				Hint: "--without-names leaves such entries out"})
 		}
 	}
-	if len(unloaded) > 0 {
-		return fmt.Errorf("not loaded: list %s; a table without it would decide otherwise", strings.Join(unloaded, ", "))
+	if len(unavailable) > 0 {
+		return fmt.Errorf("not loaded: list %s; a table without it would decide otherwise", strings.Join(unavailable, ", "))
 	}
 	return named.Err()
 }
@@ -78,18 +78,18 @@ func (p *Policy) check() error {
 func (p *Policy) static() *Policy {
 	out := *p
 	policy := *p.Policy
-	policy.Shed, policy.Offers, policy.Wait = nil, nil, 0
-	if n, ok := policy.Names.(*dnsbl.Names); ok {
-		policy.Names = n.Unanswered()
+	policy.Limit, policy.FailOpen, policy.Wait = nil, nil, 0
+	if n, ok := policy.Names.(*dnsbl.ReverseDNS); ok {
+		policy.Names = n.Offline()
 	}
 	if policy.Guard != nil {
 		policy.Guard = promised{}
 	}
 	policy.Lists = slices.Clone(policy.Lists)
 	for i, l := range policy.Lists {
-		if s, ok := l.Source.(*dnsbl.Source); ok {
+		if s, ok := l.Source.(*dnsbl.List); ok {
 			list := *l
-			list.Source = s.Unanswered()
+			list.Source = s.Offline()
 			policy.Lists[i] = &list
 		}
 	}
@@ -101,7 +101,7 @@ func (p *Policy) static() *Policy {
 // promise has been made.
 type promised struct{}
 
-func (promised) Holds() bool { return true }
+func (promised) Active() bool { return true }
 
 // nextExpiry is when the table stops being exact.
 func (p *Policy) nextExpiry() (next time.Time, ok bool) {

@@ -261,7 +261,7 @@ func TestRefusals(t *testing.T) {
 	p.Sources[0] = listfile.New(p.Sources[0].Spec(), time.Now)
 	p.Policy.Lists[0].Source = p.Sources[0]
 	if err := p.PostfixCIDR(t.Context(), &b); err == nil || !strings.Contains(err.Error(), "not loaded") || b.Len() > 0 {
-		t.Errorf("unloaded: %v, wrote %q", err, &b)
+		t.Errorf("unavailable: %v, wrote %q", err, &b)
 	}
 }
 
@@ -297,8 +297,8 @@ func TestEmptySet(t *testing.T) {
 func TestSetBehindDNS(t *testing.T) {
 	for action, good := range map[lists.Action]bool{lists.Suppress: true, lists.Offer: false, lists.Require: false} {
 		p := policy(t, lists.Offer, lists.Enforce, list{action: lists.Offer, text: "192.0.2.1\n"})
-		zone := &lists.List{Name: "zone", Action: action, Foreign: true, Source: away(t).Source(dnsbl.Spec{Zones: []dnsbl.Zone{{Name: "list.example", Weight: 1}}, Threshold: 1})}
-		p.Sources = append([]*listfile.Source{nil}, p.Sources...)
+		zone := &lists.List{Name: "zone", Action: action, External: true, Source: away(t).List(dnsbl.Spec{Zones: []dnsbl.Zone{{Name: "list.example", Weight: 1}}, Threshold: 1})}
+		p.Sources = append([]*listfile.List{nil}, p.Sources...)
 		p.Policy.Lists = append([]*lists.List{zone}, p.Policy.Lists...)
 		p.WithoutDNS = true
 		ranges, err := p.Set(t.Context(), lists.Offer)

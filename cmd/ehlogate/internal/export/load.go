@@ -20,7 +20,7 @@ func Load(cfg *config.Config, now time.Time) (p *Policy, errs []error) {
 	}
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
-	live := reload.New(cfg, nil, func() time.Time { return now }, quiet).Live()
+	live := reload.New(cfg, nil, func() time.Time { return now }, quiet).Snapshot()
 	p = &Policy{Config: live.Config, Policy: live.Policy, Now: now}
 	for _, s := range live.Sources {
 		p.Sources = append(p.Sources, s.File)
@@ -33,7 +33,7 @@ func (p *Policy) Written() (last time.Time) {
 	names := []string{p.Config.File}
 	for _, s := range p.Sources {
 		if s != nil {
-			names = append(names, s.State().Files...)
+			names = append(names, s.Status().Files...)
 		}
 	}
 	for _, name := range names {

@@ -19,7 +19,7 @@ func (p *Policy) PostfixCIDR(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	p = p.static()
-	words := policyd.NewWords(p.Config.AlwaysHide, true)
+	words := policyd.NewKeywords(p.Config.AlwaysHide, true)
 	value, others := words.Suppress, ""
 	if p.suppressesByDefault() {
 		value, others = words.Offer, words.Suppress

@@ -60,11 +60,11 @@ func (p *Policy) ranges(ctx context.Context, so func(lists.Decision) bool) []net
 	for i, l := range p.Policy.Lists {
 		if s := p.Sources[i]; s != nil {
 			starts = slices.AppendSeq(starts, s.Table().Boundaries())
-		} else if s, ok := l.Source.(*dnsbl.Source); ok {
+		} else if s, ok := l.Source.(*dnsbl.List); ok {
 			starts = slices.AppendSeq(starts, s.Boundaries())
 		}
 	}
-	if n, ok := p.Policy.Names.(*dnsbl.Names); ok {
+	if n, ok := p.Policy.Names.(*dnsbl.ReverseDNS); ok {
 		starts = slices.AppendSeq(starts, n.Boundaries())
 	}
 	slices.SortFunc(starts, netip.Addr.Compare) // IPv4 is less than IPv6

@@ -28,7 +28,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func newEngine(t testing.TB, conf string, files map[string]string) *reload.Engine {
+func newEngine(t testing.TB, conf string, files map[string]string) *reload.Manager {
 	t.Helper()
 	dir := t.TempDir()
 	files["c.toml"] = conf
@@ -96,7 +96,7 @@ func TestAPI(t *testing.T) {
 	files := map[string]string{"trial.list": "192.0.2.0/24\n", "deny.list": "192.0.2.1 # why\n"}
 	e := newEngine(t, conf, files)
 	m := NewMetrics(e)
-	api := &API{Engine: e, Metrics: m, Watch: NewWatch(m, logrus.New())}
+	api := &API{Engine: e, Metrics: m, Watch: NewRecorder(m, logrus.New())}
 	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"ok"`) {
 		t.Errorf("healthz: %d %s", code, body)
 	}
@@ -123,18 +123,18 @@ func TestAPI(t *testing.T) {
 func TestHealth(t *testing.T) {
 	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "bad line\n"})
 	m := NewMetrics(e)
-	api := &API{Engine: e, Metrics: m, Watch: NewWatch(m, logrus.New())}
-	if code, body := get(t, api, "/healthz"); code != 503 || !strings.Contains(body, `"unloaded"`) || !strings.Contains(body, "deny.list:1:5") {
-		t.Errorf("unloaded: %d %s", code, body)
+	api := &API{Engine: e, Metrics: m, Watch: NewRecorder(m, logrus.New())}
+	if code, body := get(t, api, "/healthz"); code != 503 || !strings.Contains(body, `"unavailable"`) || !strings.Contains(body, "deny.list:1:5") {
+		t.Errorf("unavailable: %d %s", code, body)
 	}
-	dir := filepath.Dir(e.Live().Config.File)
+	dir := filepath.Dir(e.Snapshot().Config.File)
 	for _, text := range []string{"192.0.2.1\n", "192.0.2.1/33\n"} {
 		if err := os.WriteFile(filepath.Join(dir, "deny.list"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		_ = e.Reload(t.Context())
 	}
-	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"stale"`) || !strings.Contains(body, "too long") {
+	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"degraded"`) || !strings.Contains(body, "too long") {
 		t.Errorf("stale: %d %s", code, body)
 	}
 	_, body := get(t, api, "/metrics")
@@ -154,8 +154,8 @@ func TestWatchCountsAndLogs(t *testing.T) {
 	var out bytes.Buffer
 	log := logrus.New()
 	log.SetOutput(&out)
-	w := NewWatch(m, log)
-	d := w.Decider("memcache", e)
+	w := NewRecorder(m, log)
+	d := w.LoggedDecider("memcache", e)
 	for _, addr := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.2", "203.0.113.1"} {
 		d.Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr(addr)})
 	}
@@ -193,8 +193,8 @@ func TestWatchCountsAndLogs(t *testing.T) {
 func TestDecisionsAreTimed(t *testing.T) {
 	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "#\n"})
 	m := NewMetrics(e)
-	w := NewWatch(m, logrus.New())
-	d := w.Decider("memcache", e)
+	w := NewRecorder(m, logrus.New())
+	d := w.LoggedDecider("memcache", e)
 	const n = 100 * timedShare
 	for range n {
 		d.Decide(t.Context(), lists.Client{})
@@ -215,8 +215,8 @@ func TestPanicOffers(t *testing.T) {
 	var out bytes.Buffer
 	log := logrus.New()
 	log.SetOutput(&out)
-	w := NewWatch(NewMetrics(e), log)
-	got := w.Decider("memcache", policyd.DeciderFunc(func(context.Context, lists.Client) lists.Decision { panic("boom") })).
+	w := NewRecorder(NewMetrics(e), log)
+	got := w.LoggedDecider("memcache", policyd.DeciderFunc(func(context.Context, lists.Client) lists.Decision { panic("boom") })).
 		Decide(t.Context(), lists.Client{})
 	if got.Action != lists.Offer || got.Reason != lists.ReasonFault || !strings.Contains(out.String(), "boom") || !strings.Contains(out.String(), "TestPanicOffers") {
 		t.Errorf("got %+v, log %s", got, &out)
@@ -229,7 +229,7 @@ func TestPanicOverHTTP(t *testing.T) {
 	var out bytes.Buffer
 	log := logrus.New()
 	log.SetOutput(&out)
-	a := &API{Engine: e, Watch: NewWatch(NewMetrics(e), log)}
+	a := &API{Engine: e, Watch: NewRecorder(NewMetrics(e), log)}
 	server := httptest.NewServer(a.guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") })))
 	if resp, err := server.Client().Get(server.URL); err == nil {
 		resp.Body.Close()
@@ -268,8 +268,8 @@ func TestLogIsBounded(t *testing.T) {
 		var out bytes.Buffer
 		log := logrus.New()
 		log.SetOutput(&out)
-		w := NewWatch(NewMetrics(e), log)
-		d := w.Decider("memcache", e)
+		w := NewRecorder(NewMetrics(e), log)
+		d := w.LoggedDecider("memcache", e)
 		for range 3000 {
 			d.Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr("192.0.2.1")})
 			w.Fault("memcache", policyd.FaultKey, []byte("x"))
@@ -297,8 +297,8 @@ func TestDecisionsAllocateNothing(t *testing.T) {
 	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	w := NewWatch(NewMetrics(e), log)
-	d := w.Decider("memcache", e)
+	w := NewRecorder(NewMetrics(e), log)
+	d := w.LoggedDecider("memcache", e)
 	for _, addr := range []string{"192.0.2.1", "203.0.113.1"} {
 		c := lists.Client{Addr: netip.MustParseAddr(addr)}
 		for range decisionLines {
@@ -316,7 +316,7 @@ func BenchmarkDecisionLine(b *testing.B) {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})
-	w := NewWatch(NewMetrics(e), log)
+	w := NewRecorder(NewMetrics(e), log)
 	c := lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}
 	d := e.Decide(b.Context(), c)
 	b.ReportAllocs()

@@ -23,9 +23,9 @@ func TestReputation(t *testing.T) {
 	server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test.", "2.0.0.127 60 IN A 127.0.0.2\n8.8.8.8 60 IN A 127.0.0.2\n"))
 	server.Fail("bl.test.", dnstest.Fault{Kind: dnstest.ServFail})
 	eng := newEngine(t, strings.ReplaceAll(`
-default = "shed"
+default = "limit"
 dns = { resolvers = ["SERVER"], wait = "10s" }
-shed = { offers_per_second = 0.001 }
+limit = { offers_per_second = 0.001 }
 guard = { domains = ["example.org"], state = "" }
 [[list]]
 name = "bots"
@@ -35,13 +35,13 @@ zones = [{zone = "bl.test"}]
 name = "old"
 action = "suppress"
 files = ["old.list"]
-stale_after = "1m"
+expire_after = "1m"
 `, "SERVER", server.Addr.String()), map[string]string{"old.list": "192.0.2.1\n"})
 	var log bytes.Buffer
 	logger := logrus.New()
 	logger.SetOutput(&log)
 	metrics := NewMetrics(eng)
-	watch := NewWatch(metrics, logger)
+	watch := NewRecorder(metrics, logger)
 	h := (&API{Engine: eng, Metrics: metrics, Watch: watch}).Handler()
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()
@@ -77,39 +77,39 @@ stale_after = "1m"
 			time.Sleep(time.Millisecond) // polls a condition
 		}
 	}
-	await("/healthz", 503, `"unloaded"`, "zone bl.test is not asked (open)", `"holds": true`)
-	await("/metrics", 200, `ehlogate_dns_zone_trusted{by="address",zone="bl.test"} 0`, `ehlogate_guard_holds 1`,
-		`ehlogate_guard_promised{dane="unknown",domain="example.org",mta_sts="unknown"} 1`, `ehlogate_list_stale{list="old"} 0`, "ehlogate_shedding 0")
-	await("/api/v1/reputation", 200, `"state": "open"`, `"promise": "assumed"`, `"shedding": false`)
+	await("/healthz", 503, `"unavailable"`, "zone bl.test is not asked (open)", `"active": true`)
+	await("/metrics", 200, `ehlogate_dns_zone_enabled{by="address",zone="bl.test"} 0`, `ehlogate_guard_active 1`,
+		`ehlogate_guard_committed{dane="unknown",domain="example.org",mta_sts="unknown"} 1`, `ehlogate_list_expired{list="old"} 0`, "ehlogate_limit_exhausted 0")
+	await("/api/v1/reputation", 200, `"state": "open"`, `"commitment": "assumed"`, `"exhausted": false`)
 	server.Heal()
-	await("/healthz", 200, `"ok"`, `"holds": true`) // the test of the zone is repeated after a second
-	await("/api/v1/lists", 200, `"state": "trusted"`)
+	await("/healthz", 200, `"ok"`, `"active": true`) // the test of the zone is repeated after a second
+	await("/api/v1/lists", 200, `"state": "closed"`)
 
 	// The bot is held back, which is logged and counted, and shown with its cause.
-	d := watch.Decider("memcache", eng).Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr("8.8.8.8")})
-	if d.Action != lists.Offer || d.Reason != lists.ReasonShed || len(d.Observed) != 1 {
+	d := watch.LoggedDecider("memcache", eng).Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr("8.8.8.8")})
+	if d.Action != lists.Offer || d.Reason != lists.ReasonLimit || len(d.Observed) != 1 {
 		t.Errorf("%s by %s, %+v", d.Action, d.Reason, d.Observed)
 	}
 	if !strings.Contains(log.String(), "held back") || !strings.Contains(log.String(), "list=bots") {
 		t.Errorf("the log says %s", log.String())
 	}
-	await("/metrics", 200, `ehlogate_held_back_total{list="bots",protocol="memcache"} 1`,
-		`ehlogate_dns_questions_total{by="address",result="answered",zone="bl.test"} 1`)
-	await("/api/v1/reputation", 200, `"held_back": 1`)
+	await("/metrics", 200, `ehlogate_overridden_total{list="bots",protocol="memcache"} 1`,
+		`ehlogate_dns_queries_total{by="address",result="answered",zone="bl.test"} 1`)
+	await("/api/v1/reputation", 200, `"overridden": 1`)
 	_, body := get("/api/v1/decision?addr=8.8.8.8")
 	var report struct {
-		HeldBack []struct{ List, Entry string } `json:"held_back"`
-		Asked    []struct {
+		Overridden []struct{ List, Entry string } `json:"overridden"`
+		Queries    []struct {
 			List  string
-			Steps []lists.Step
+			Steps []lists.TraceStep
 		}
-		Guard struct{ Holds bool }
+		Guard struct{ Active bool }
 	}
 	if err := json.Unmarshal([]byte(body), &report); err != nil {
 		t.Fatal(err)
 	}
-	if len(report.HeldBack) != 1 || report.HeldBack[0].List != "bots" || !strings.Contains(report.HeldBack[0].Entry, "127.0.0.2") || !report.Guard.Holds ||
-		len(report.Asked) != 1 || report.Asked[0].List != "bots" || len(report.Asked[0].Steps) != 1 || report.Asked[0].Steps[0].Asked != "8.8.8.8.bl.test A" {
+	if len(report.Overridden) != 1 || report.Overridden[0].List != "bots" || !strings.Contains(report.Overridden[0].Entry, "127.0.0.2") || !report.Guard.Active ||
+		len(report.Queries) != 1 || report.Queries[0].List != "bots" || len(report.Queries[0].Steps) != 1 || report.Queries[0].Steps[0].Query != "8.8.8.8.bl.test A" {
 		t.Errorf("%s", body)
 	}
 	if n := server.Asked("8.8.8.8.bl.test."); n != 1 {

@@ -22,7 +22,7 @@ const timedShare = 16
 // it is told to. It allocates nothing but for a decision that is logged, and
 // shares no lock with the other protocols.
 type decider struct {
-	w        *Watch
+	w        *Recorder
 	protocol string
 	next     policyd.Decider
 	logs     bool
@@ -37,14 +37,14 @@ type counter struct {
 	prometheus.Counter
 }
 
-// Counted is next, with its decisions counted.
-func (w *Watch) Counted(protocol string, next policyd.Decider) policyd.Decider {
+// Instrumented is next, with its decisions counted.
+func (w *Recorder) Instrumented(protocol string, next policyd.Decider) policyd.Decider {
 	return &decider{w: w, protocol: protocol, next: next}
 }
 
-// Decider is next, with its decisions counted and logged: for the protocols
+// LoggedDecider is next, with its decisions counted and logged: for the protocols
 // that decide over EHLO.
-func (w *Watch) Decider(protocol string, next policyd.Decider) policyd.Decider {
+func (w *Recorder) LoggedDecider(protocol string, next policyd.Decider) policyd.Decider {
 	return &decider{w: w, protocol: protocol, next: next, logs: true}
 }
 
@@ -66,7 +66,7 @@ func (d *decider) Decide(ctx context.Context, c lists.Client) (out lists.Decisio
 	}
 	d.counter(&out.Verdict).Inc()
 	for _, v := range out.Observed {
-		if v.HeldBack {
+		if v.Overridden {
 			d.w.heldBack.Add(1)
 			d.w.metrics.heldBack.WithLabelValues(d.protocol, v.ListName()).Inc()
 			continue

@@ -28,9 +28,9 @@ import (
 
 // API is the read-only HTTP interface.
 type API struct {
-	Engine  *reload.Engine
+	Engine  *reload.Manager
 	Metrics *Metrics
-	Watch   *Watch
+	Watch   *Recorder
 	// Missing tells of addresses that are configured and not served.
 	Missing []string
 }
@@ -67,51 +67,51 @@ type List struct {
 	Loaded  *time.Time   `json:"loaded"` // of what answers now; null: never
 	Entries int          `json:"entries"`
 	Files   []string     `json:"files"`
-	Error   string       `json:"error,omitempty"` // of the last load, or why it counts as unloaded
+	Error   string       `json:"error,omitempty"` // of the last load, or why it counts as unavailable
 	// Problems are the first of those in Error, each with its place.
 	Problems []string `json:"problems,omitempty"`
 	// Zones are those of a list by DNS.
-	Zones []dnsbl.OriginState `json:"zones,omitempty"`
+	Zones []dnsbl.UpstreamStats `json:"zones,omitempty"`
 
-	unloaded bool
+	unavailable bool
 }
 
-func (a *API) state() (out []List, unloaded, broken int) {
-	live := a.Engine.Live()
-	var asked dnsbl.State
+func (a *API) state() (out []List, unavailable, broken int) {
+	live := a.Engine.Snapshot()
+	var asked dnsbl.Stats
 	if live.DNS() != nil {
-		asked = live.DNS().State()
+		asked = live.DNS().Stats()
 	}
 	out = []List{}
 	for i, s := range live.Sources {
 		conf := live.Config.Lists[i]
 		l := List{Name: conf.Name, Action: conf.Action, Mode: conf.Mode, Files: []string{}}
 		if s.File != nil {
-			l.ofFiles(s.File.State())
-			if n := asked.Names; n != nil && n.State != "trusted" && s.File.UsesNames() {
-				l.unloaded, l.Error = true, "it has names, and reverse DNS is not asked: "+n.Error
+			l.ofFiles(s.File.Status())
+			if n := asked.Names; n != nil && n.State != "closed" && s.File.UsesNames() {
+				l.unavailable, l.Error = true, "it has names, and reverse DNS is not asked: "+n.Error
 			}
 		} else {
 			l.ofZones(conf.Zones, asked.Zones)
 		}
 		switch {
-		case l.unloaded:
-			unloaded++
+		case l.unavailable:
+			unavailable++
 		case l.Error != "":
 			broken++
 		}
 		out = append(out, l)
 	}
-	return out, unloaded, broken
+	return out, unavailable, broken
 }
 
-func (l *List) ofFiles(state listfile.State) {
+func (l *List) ofFiles(state listfile.Status) {
 	l.Entries, l.Files = state.Entries, append(l.Files, state.Files...)
-	l.unloaded = state.Loaded.IsZero() || state.Stale
+	l.unavailable = state.Loaded.IsZero() || state.Expired
 	if !state.Loaded.IsZero() {
 		l.Loaded = &state.Loaded
 	}
-	if state.Stale {
+	if state.Expired {
 		l.Error = "its files are too old, since " + state.StaleAt.Format(time.RFC3339)
 	}
 	if err := state.Fault(); err != nil {
@@ -125,22 +125,22 @@ func (l *List) ofFiles(state listfile.State) {
 	}
 }
 
-// ofZones tells of a list by DNS, which is unloaded while one of its zones is
+// ofZones tells of a list by DNS, which is unavailable while one of its zones is
 // not asked: it may still be decided by the others, and by what is in memory.
-func (l *List) ofZones(spec dnsbl.Spec, all []dnsbl.OriginState) {
+func (l *List) ofZones(spec dnsbl.Spec, all []dnsbl.UpstreamStats) {
 	for _, z := range spec.Zones {
-		i := slices.IndexFunc(all, func(o dnsbl.OriginState) bool {
-			return o.Zone == z.Name && o.ByName == z.ByName && o.Untested == z.Untested
+		i := slices.IndexFunc(all, func(o dnsbl.UpstreamStats) bool {
+			return o.Zone == z.Name && o.ByName == z.ByName && o.NoHealthCheck == z.NoHealthCheck
 		})
 		if i < 0 {
 			continue
 		}
 		l.Zones = append(l.Zones, all[i])
-		if all[i].IPv6 != "trusted" && !all[i].ByName {
+		if all[i].IPv6 != "closed" && !all[i].ByName {
 			l.Error = fmt.Sprintf("zone %s is not asked about IPv6 addresses (%s) %s", z.Name, all[i].IPv6, all[i].Error6)
 		}
-		if all[i].State != "trusted" {
-			l.unloaded = true
+		if all[i].State != "closed" {
+			l.unavailable = true
 			l.Error = fmt.Sprintf("zone %s is not asked (%s)", z.Name, all[i].State)
 			if all[i].Error != "" {
 				l.Error += ": " + all[i].Error
@@ -149,11 +149,11 @@ func (l *List) ofZones(spec dnsbl.Spec, all []dnsbl.OriginState) {
 	}
 }
 
-// health is 503 as long as a list is unloaded, or an address is not served. A list or a config whose
+// health is 503 as long as a list is unavailable, or an address is not served. A list or a config whose
 // last edit was refused stays as before; that shows, but is no reason to page
 // anybody.
 func (a *API) health(w http.ResponseWriter, _ *http.Request) {
-	all, unloaded, broken := a.state()
+	all, unavailable, broken := a.state()
 	status, code := "ok", http.StatusOK
 	body := map[string]any{}
 	err := a.Engine.ReloadError()
@@ -166,19 +166,19 @@ func (a *API) health(w http.ResponseWriter, _ *http.Request) {
 	switch {
 	case len(a.Missing) > 0:
 		status, code = "not-served", http.StatusServiceUnavailable
-	case unloaded > 0:
-		status, code = "unloaded", http.StatusServiceUnavailable
+	case unavailable > 0:
+		status, code = "unavailable", http.StatusServiceUnavailable
 	case broken > 0 || err != nil:
-		status = "stale"
+		status = "degraded"
 	}
 	faulty := []List{}
 	for _, l := range all {
-		if l.Error != "" || l.unloaded {
+		if l.Error != "" || l.unavailable {
 			faulty = append(faulty, l)
 		}
 	}
-	if g := a.Engine.Live().Guard(); g != nil {
-		body["guard"] = g.State()
+	if g := a.Engine.Snapshot().Guard(); g != nil {
+		body["guard"] = g.Report()
 	}
 	if e := a.Watch.Exposed(); e.Sessions > 0 {
 		body["submission_without_tls"] = e
@@ -195,24 +195,24 @@ func (a *API) lists(w http.ResponseWriter, _ *http.Request) {
 // reputation shows what is asked beside the lists of files: null where the
 // config has no use for it.
 func (a *API) reputation(w http.ResponseWriter, _ *http.Request) {
-	live := a.Engine.Live()
+	live := a.Engine.Snapshot()
 	var body struct {
-		DNS      *dnsbl.State     `json:"dns"`
-		Guard    *tlspolicy.State `json:"guard"`
-		HeldBack uint64           `json:"held_back"` // suppressions, by the guard
-		Shed     *ratelimit.State `json:"shed"`
+		DNS      *dnsbl.Stats      `json:"dns"`
+		Guard    *tlspolicy.Report `json:"guard"`
+		HeldBack uint64            `json:"overridden"` // suppressions, by the guard
+		Shed     *ratelimit.Stats  `json:"limit"`
 	}
-	body.HeldBack = a.Watch.HeldBack()
+	body.HeldBack = a.Watch.Overridden()
 	if s := live.DNS(); s != nil {
-		st := s.State()
+		st := s.Stats()
 		body.DNS = &st
 	}
 	if g := live.Guard(); g != nil {
-		st := g.State()
+		st := g.Report()
 		body.Guard = &st
 	}
-	if s := live.Shed(); s != nil {
-		st := s.State()
+	if s := live.Limiter(); s != nil {
+		st := s.Stats()
 		body.Shed = &st
 	}
 	reply(w, http.StatusOK, body)
@@ -236,8 +236,8 @@ func (a *API) decision(w http.ResponseWriter, r *http.Request) {
 		refuse(err.Error())
 		return
 	}
-	live := a.Engine.Live()
-	reply(w, http.StatusOK, explain.Ask(r.Context(), c, live.Policy, live.Words))
+	live := a.Engine.Snapshot()
+	reply(w, http.StatusOK, explain.NewReport(r.Context(), c, live.Policy, live.Keywords))
 }
 
 func reply(w http.ResponseWriter, code int, v any) {

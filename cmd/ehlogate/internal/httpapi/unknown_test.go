@@ -15,12 +15,12 @@ import (
 	"ehlogate/lists/test/dnstest"
 )
 
-func asking(t *testing.T, conf string, files map[string]string, server *dnstest.Server) (*reload.Engine, func(string) (int, string)) {
+func asking(t *testing.T, conf string, files map[string]string, server *dnstest.Server) (*reload.Manager, func(string) (int, string)) {
 	eng := newEngine(t, strings.ReplaceAll(conf, "SERVER", server.Addr.String()), files)
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
 	metrics := NewMetrics(eng)
-	h := (&API{Engine: eng, Metrics: metrics, Watch: NewWatch(metrics, logger)}).Handler()
+	h := (&API{Engine: eng, Metrics: metrics, Watch: NewRecorder(metrics, logger)}).Handler()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	var wg sync.WaitGroup
 	wg.Go(func() { eng.Run(ctx, nil) })
@@ -56,7 +56,7 @@ zones = [{zone = "bl.test"}]
 [[list]]
 name = "b"
 action = "offer"
-zones = [{zone = "bl.test", self_test = false}]
+zones = [{zone = "bl.test", health_check = false}]
 `, map[string]string{}, server)
 	if code, body := get("/metrics"); code != 200 {
 		t.Errorf("%d: %.600s", code, body)
@@ -80,10 +80,10 @@ files = ["own.list"]
 	until(t, "reverse DNS is open", func() bool {
 		n++
 		get("/api/v1/decision?addr=8.8.4." + string("0123456789"[n%10]))
-		return eng.Live().DNS().State().Names.State == "open"
+		return eng.Snapshot().DNS().Stats().Names.State == "open"
 	})
 	_, decision := get("/api/v1/decision?addr=8.8.1.1")
-	if !strings.Contains(decision, `"reason": "unloaded"`) {
+	if !strings.Contains(decision, `"reason": "unavailable"`) {
 		t.Fatal(decision)
 	}
 	if code, body := get("/healthz"); code == 200 {
@@ -109,9 +109,9 @@ name = "slow"
 action = "offer"
 zones = [{zone = "slow.test"}]
 `, map[string]string{"own.list": "8.8.8.0/24\n"}, server)
-	until(t, "trusted", func() bool {
-		z := eng.Live().DNS().State().Zones
-		return z[0].State == "trusted" && z[1].State == "trusted"
+	until(t, "closed", func() bool {
+		z := eng.Snapshot().DNS().Stats().Zones
+		return z[0].State == "closed" && z[1].State == "closed"
 	})
 	server.Forget()
 	server.Fail("slow.test.", dnstest.Fault{Kind: dnstest.Drop})

@@ -25,8 +25,8 @@ const (
 // faultPanic is the reason of a fault that is ours.
 const faultPanic = "panic"
 
-// Watch counts and logs what a protocol does.
-type Watch struct {
+// Recorder counts and logs what a protocol does.
+type Recorder struct {
 	metrics  *Metrics
 	log      *logrus.Logger
 	lines    atomic.Int64  // that may still be written in this second; less than none: those left out
@@ -50,16 +50,16 @@ type faultState struct {
 	left int       // faults without a line
 }
 
-// NewWatch makes a watch for all protocols.
-func NewWatch(m *Metrics, log *logrus.Logger) *Watch {
-	w := &Watch{metrics: m, log: log, faults: make(map[[2]string]*faultState)}
+// NewRecorder makes a watch for all protocols.
+func NewRecorder(m *Metrics, log *logrus.Logger) *Recorder {
+	w := &Recorder{metrics: m, log: log, faults: make(map[[2]string]*faultState)}
 	w.lines.Store(decisionLines)
 	return w
 }
 
 // Run lets decisions be logged in the next second, and reports how many were
 // left out in the last, until ctx ends.
-func (w *Watch) Run(ctx context.Context) {
+func (w *Recorder) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -73,23 +73,23 @@ func (w *Watch) Run(ctx context.Context) {
 	}
 }
 
-func (w *Watch) nextSecond() {
+func (w *Recorder) nextSecond() {
 	if n := -w.lines.Swap(decisionLines); n > 0 {
 		w.log.WithField("decisions", n).Infof("more than %d decisions a second: some are not logged", decisionLines)
 	}
 }
 
-// HeldBack is how many suppressions the guard has held back, by all protocols.
-func (w *Watch) HeldBack() uint64 { return w.heldBack.Load() }
+// Overridden is how many suppressions the guard has held back, by all protocols.
+func (w *Recorder) Overridden() uint64 { return w.heldBack.Load() }
 
 // mayLog takes one of the lines that may be written in this second. It looks
 // at no clock: Run gives out new ones.
-func (w *Watch) mayLog() bool {
+func (w *Recorder) mayLog() bool {
 	return w.log.IsLevelEnabled(logrus.InfoLevel) && w.lines.Add(-1) >= 0
 }
 
 // logDecision logs what was, or would have been, done to a client.
-func (w *Watch) logDecision(protocol string, c lists.Client, d lists.Decision) {
+func (w *Recorder) logDecision(protocol string, c lists.Client, d lists.Decision) {
 	f := logrus.Fields{"protocol": protocol}
 	if c.Addr.IsValid() {
 		f["addr"] = c.Addr.String()
@@ -101,7 +101,7 @@ func (w *Watch) logDecision(protocol string, c lists.Client, d lists.Decision) {
 		f["helo"] = cut(c.HELO)
 	}
 	msg := "STARTTLS suppressed"
-	v, observing := d.Would()
+	v, observing := d.WithoutObserve()
 	if d.Action != lists.Suppress {
 		if d.Reason != lists.ReasonObserve { // the first that observes would have decided
 			v, observing = observing[0], observing[1:]
@@ -111,7 +111,7 @@ func (w *Watch) logDecision(protocol string, c lists.Client, d lists.Decision) {
 			lists.Offer:    "observed: STARTTLS would be offered, as it is",
 			lists.Require:  "observed: TLS would be required",
 		}[v.Action]
-		if v.HeldBack {
+		if v.Overridden {
 			msg = "held back, since a domain that is served here promised STARTTLS, or may have: it would be suppressed"
 		}
 	}
@@ -136,7 +136,7 @@ func cut(name string) string { return name[:min(len(name), maxAbout)] }
 
 // Outcomes counts and logs what policy or milter found, each outcome of a
 // session once: they see to that.
-func (w *Watch) Outcomes(protocol string) func(o lists.Outcome, c lists.Client, d lists.Decision) {
+func (w *Recorder) Outcomes(protocol string) func(o lists.Outcome, c lists.Client, d lists.Decision) {
 	var counters [lists.OutcomeCount]prometheus.Counter
 	for o := range counters {
 		if lists.Outcome(o) != lists.OutcomeOffered {
@@ -162,7 +162,7 @@ func (w *Watch) Outcomes(protocol string) func(o lists.Outcome, c lists.Client, 
 }
 
 // Exposed tells of clients whose passwords go in the clear.
-func (w *Watch) Exposed() Exposed {
+func (w *Recorder) Exposed() Exposed {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.exposed
@@ -170,7 +170,7 @@ func (w *Watch) Exposed() Exposed {
 
 // Fault counts a fault of a protocol, and logs it if that was not done for a
 // while. about is what it was about, as far as known.
-func (w *Watch) Fault(protocol, reason string, about []byte) {
+func (w *Recorder) Fault(protocol, reason string, about []byte) {
 	w.metrics.faults.WithLabelValues(protocol, reason).Inc()
 	w.mu.Lock()
 	defer w.mu.Unlock()

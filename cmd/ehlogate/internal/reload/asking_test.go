@@ -21,7 +21,7 @@ const zone = `
 // live is an engine that runs, and a DNS server that it asks.
 type live struct {
 	*dir
-	*Engine
+	*Manager
 	server *dnstest.Server
 	reload chan func()
 	stop   func()
@@ -30,7 +30,7 @@ type live struct {
 func newRunning(t *testing.T, conf string) *live {
 	r := &live{server: dnstest.StartServer(t, dnstest.NewZone(t, "bl.test.", zone)), reload: make(chan func())}
 	r.dir = newDir(t, r.fill(conf))
-	r.Engine = r.engine()
+	r.Manager = r.engine()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	var wg sync.WaitGroup
 	wg.Go(func() { r.Run(ctx, r.reload) })
@@ -43,8 +43,8 @@ func newRunning(t *testing.T, conf string) *live {
 func (r *live) tested() {
 	r.t.Helper()
 	for begun := time.Now(); ; time.Sleep(time.Millisecond) { // polls a condition
-		zones := r.Live().DNS().State().Zones
-		if len(zones) > 0 && !slices.ContainsFunc(zones, func(z dnsbl.OriginState) bool { return z.State != "trusted" }) {
+		zones := r.Snapshot().DNS().Stats().Zones
+		if len(zones) > 0 && !slices.ContainsFunc(zones, func(z dnsbl.UpstreamStats) bool { return z.State != "closed" }) {
 			return
 		}
 		if time.Since(begun) > time.Minute {
@@ -68,7 +68,7 @@ func (r *live) hup(conf string) {
 
 func (r *live) expect(what, addr, want string) {
 	r.t.Helper()
-	if got := action(r.Engine, addr); got != want {
+	if got := action(r.Manager, addr); got != want {
 		r.t.Errorf("%s: %s is %q, want %q\n%s", what, addr, got, want, r.dir.log.String())
 	}
 }
@@ -96,25 +96,25 @@ func TestReloadKeepsWhatWasAsked(t *testing.T) {
 	if n := r.server.Asked(name); n != 1 {
 		t.Fatalf("asked %d times", n)
 	}
-	before := r.Live().DNS()
+	before := r.Snapshot().DNS()
 	r.hup(askingConf + "threshold = 2\n")
 	if r.ReloadError() == nil {
 		t.Error("a threshold that is never reached was taken")
 	}
 	r.hup(strings.Replace(askingConf, `"good"`, `"renamed"`, 1))
 	r.expect("after a reload", "8.8.8.8", "offer listed")
-	if n := r.server.Asked(name); n != 1 || r.Live().DNS() != before {
+	if n := r.server.Asked(name); n != 1 || r.Snapshot().DNS() != before {
 		t.Errorf("asked %d times", n)
 	}
 	r.hup(strings.Replace(askingConf, "wait", "max_ttl = \"1m\"\nwait", 1))
 	r.tested()
 	r.expect("with another [dns]", "8.8.8.8", "offer listed")
-	if n := r.server.Asked(name); n != 2 || r.Live().DNS() == before {
+	if n := r.server.Asked(name); n != 2 || r.Snapshot().DNS() == before {
 		t.Errorf("asked %d times", n)
 	}
 	r.hup("default = \"suppress\"\nguard.off = true\n")
 	r.expect("without lists", "8.8.8.8", "suppress default")
-	if r.Live().DNS() != nil {
+	if r.Snapshot().DNS() != nil {
 		t.Error("DNS is still asked")
 	}
 	r.stop() // goleak looks for what is left
@@ -138,7 +138,7 @@ files = ["missing.list"]
 	if r.ReloadError() == nil {
 		t.Fatal("a new list that cannot be loaded was taken")
 	}
-	if zones := r.Live().DNS().State().Zones; len(zones) != 1 || zones[0].Zone != "bl.test" {
+	if zones := r.Snapshot().DNS().Stats().Zones; len(zones) != 1 || zones[0].Zone != "bl.test" {
 		t.Errorf("zones %+v", zones)
 	}
 	r.expect("after it", "8.8.8.8", "offer listed")
@@ -146,14 +146,14 @@ files = ["missing.list"]
 
 // The outcome of shedding outlives a reload, too.
 func TestReloadKeepsShed(t *testing.T) {
-	const conf = "default = \"shed\"\nguard.off = true\nshed = { offers_per_second = 0.01, keep = \"1h\" }\n"
+	const conf = "default = \"limit\"\nguard.off = true\nlimit = { offers_per_second = 0.01, keep = \"1h\" }\n"
 	r := newRunning(t, conf)
-	r.expect("the first", "192.0.2.1", "offer shed")
-	r.expect("the second", "192.0.2.2", "suppress shed")
+	r.expect("the first", "192.0.2.1", "offer limit")
+	r.expect("the second", "192.0.2.2", "suppress limit")
 	r.hup(conf + "always_hide = [\"dsn\"]\n")
-	r.expect("after a reload", "192.0.2.3", "suppress shed")
+	r.expect("after a reload", "192.0.2.3", "suppress limit")
 	r.hup(strings.Replace(conf, "0.01", "0.02", 1))
-	r.expect("with another rate", "192.0.2.4", "offer shed")
+	r.expect("with another rate", "192.0.2.4", "offer limit")
 }
 
 // While nobody knows what was promised, nothing is suppressed but by the
@@ -168,24 +168,24 @@ guard = { domains = ["example.org"], state = "" }
 	server.Fail(".", dnstest.Fault{Kind: dnstest.ServFail})
 	d := newDir(t, strings.ReplaceAll(conf, "SERVER", server.Addr.String()))
 	d.write("deny.list", "192.0.2.1\n")
-	r := &live{dir: d, Engine: d.engine(), server: server}
+	r := &live{dir: d, Manager: d.engine(), server: server}
 	r.expect("own line", "192.0.2.1", "suppress listed")
 	r.expect("default", "192.0.2.2", "offer guard")
-	before := r.Live().Guard()
+	before := r.Snapshot().Guard()
 	d.write("deny.list", "192.0.2.3\n")
-	if err := r.Engine.Reload(t.Context()); err != nil || r.Live().Guard() != before {
+	if err := r.Manager.Reload(t.Context()); err != nil || r.Snapshot().Guard() != before {
 		t.Errorf("another guard after a reload, %v", err)
 	}
-	stop := r.Ask(t.Context(), 10*time.Second)
+	stop := r.RunOnce(t.Context(), 10*time.Second)
 	defer stop()
-	if st := r.Live().Guard().State(); !st.Holds || !strings.Contains(fmt.Sprint(st), "SERVFAIL") && !strings.Contains(fmt.Sprint(st), "servfail") {
+	if st := r.Snapshot().Guard().Report(); !st.Active || !strings.Contains(fmt.Sprint(st), "SERVFAIL") && !strings.Contains(fmt.Sprint(st), "servfail") {
 		t.Errorf("%+v", st)
 	}
 }
 
-// A list whose files grow too old is unloaded until they are new again.
+// A list whose files grow too old is unavailable until they are new again.
 func TestStaleList(t *testing.T) {
-	d := newDir(t, deny+"stale_after = \"1m\"\n")
+	d := newDir(t, deny+"expire_after = \"1m\"\n")
 	d.write("deny.list", "192.0.2.1\n")
 	now := time.Now()
 	var mu sync.Mutex

@@ -56,7 +56,7 @@ func (d *dir) write(name, text string) {
 	}
 }
 
-func (d *dir) engine() *Engine {
+func (d *dir) engine() *Manager {
 	d.t.Helper()
 	load := func() (*config.Config, error) { return config.Load(filepath.Join(d.path, "c.toml")) }
 	cfg, err := load()
@@ -76,7 +76,7 @@ func newDir(t *testing.T, conf string) *dir {
 	return d
 }
 
-func action(e *Engine, addr string) string {
+func action(e *Manager, addr string) string {
 	d := e.Decide(context.Background(), lists.Client{Addr: netip.MustParseAddr(addr)})
 	return d.Action.String() + " " + d.Reason.String()
 }
@@ -125,8 +125,8 @@ func TestReload(t *testing.T) {
 	}
 	expect("with a broken list", "192.0.2.1", "suppress listed")
 	expect("a new default", "192.0.2.9", "suppress default")
-	if e.Live().Words.Suppress != "dsn, starttls" {
-		t.Errorf("words are %+v", e.Live().Words)
+	if e.Snapshot().Keywords.Suppress != "dsn, starttls" {
+		t.Errorf("words are %+v", e.Snapshot().Keywords)
 	}
 	d.write("deny.list", "192.0.2.2\n")
 	if err := e.Reload(t.Context()); err != nil {
@@ -138,11 +138,11 @@ func TestReload(t *testing.T) {
 
 // A list that was never loaded does not stop the start.
 func TestUnloadedAtStart(t *testing.T) {
-	for act, want := range map[string]string{"suppress": "suppress default", "offer": "offer unloaded", "require": "offer unloaded"} {
+	for act, want := range map[string]string{"suppress": "suppress default", "offer": "offer unavailable", "require": "offer unavailable"} {
 		d := newDir(t, "default = \"suppress\"\nguard.off = true\n"+strings.Replace(deny, "suppress", act, 1))
 		e := d.engine()
 		if got := action(e, "192.0.2.1"); got != want {
-			t.Errorf("an unloaded %s list: %q, want %q", act, got, want)
+			t.Errorf("an unavailable %s list: %q, want %q", act, got, want)
 		}
 		if log := d.log.String(); !strings.Contains(log, "deny.list") || !strings.Contains(log, "never was") {
 			t.Errorf("the log does not tell: %s", log)
@@ -195,7 +195,7 @@ func TestRun(t *testing.T) {
 	await("the refusal", func() bool { return e.ReloadFailures() == 1 && strings.Contains(d.log.String(), "reload refused") })
 	d.write("c.toml", "always_hide = [\"etrn\"]\n"+deny)
 	reload <- func() {}
-	await("the reload", func() bool { return e.Live().Words.Suppress == "etrn, starttls" })
+	await("the reload", func() bool { return e.Snapshot().Keywords.Suppress == "etrn, starttls" })
 	close(stopReaders)
 	cancel()
 	wg.Wait()

@@ -73,7 +73,7 @@ type configLoad struct {
 
 // follow looks at the files of all lists, and brings what is in force up to
 // date. It returns after how long it is to do so again.
-func (e *Engine) follow(ctx context.Context) (pause time.Duration) {
+func (e *Manager) follow(ctx context.Context) (pause time.Duration) {
 	all := slices.Clone(e.lists)
 	if e.reload == nil && !e.retry.IsZero() && !time.Now().Before(e.retry) {
 		e.beginReload()
@@ -104,9 +104,9 @@ func (e *Engine) follow(ctx context.Context) (pause time.Duration) {
 }
 
 // pause is the time until the next look, if one takes so long.
-func (e *Engine) pause(took time.Duration) time.Duration {
+func (e *Manager) pause(took time.Duration) time.Duration {
 	changing := func(t *tracked) bool {
-		return t.blocked == nil && t.source.State().Unread == nil && !(t.settling.Still() && t.settling.Changed().IsZero())
+		return t.blocked == nil && t.source.Status().Unread == nil && !(t.settling.Still() && t.settling.Changed().IsZero())
 	}
 	if e.reload != nil || slices.ContainsFunc(e.lists, changing) {
 		return max(e.times.busy, min(busyShare*took, longestPause))
@@ -116,7 +116,7 @@ func (e *Engine) pause(took time.Duration) time.Duration {
 
 // lookAt looks at the files of all lists at once, each of which may hang for
 // itself. Every look begins after those before have ended.
-func (e *Engine) lookAt(ctx context.Context, all []*tracked, patience time.Duration) (took time.Duration) {
+func (e *Manager) lookAt(ctx context.Context, all []*tracked, patience time.Duration) (took time.Duration) {
 	e.looks++
 	now := time.Now()
 	for _, t := range all {
@@ -129,7 +129,7 @@ func (e *Engine) lookAt(ctx context.Context, all []*tracked, patience time.Durat
 }
 
 // age lets lists become too old, and notes lists that cannot be followed.
-func (e *Engine) age() {
+func (e *Manager) age() {
 	var changed []*tracked
 	now := e.clock()
 	for _, t := range e.lists {
@@ -139,13 +139,13 @@ func (e *Engine) age() {
 		}
 	}
 	if len(changed) > 0 {
-		e.publish(e.Live().with(e.lists))
+		e.publish(e.Snapshot().with(e.lists))
 		e.tell(changed)
 	}
 }
 
 // update reads the lists that have changed, if the change is complete.
-func (e *Engine) update(ctx context.Context) {
+func (e *Manager) update(ctx context.Context) {
 	now := time.Now()
 	ready, waiting := e.sort(e.lists, now, (*tracked).due)
 	if len(ready) == 0 || e.holds(ready, waiting, 0, now, now) {
@@ -157,13 +157,13 @@ func (e *Engine) update(ctx context.Context) {
 	for _, t := range ready {
 		t.adopt()
 	}
-	e.publish(e.Live().with(e.lists))
+	e.publish(e.Snapshot().with(e.lists))
 	e.tell(ready)
 }
 
 // sort returns the lists among all that are to be read and can be, and those with
 // a state that is not certain yet.
-func (e *Engine) sort(all []*tracked, now time.Time, wanted func(*tracked, time.Time) bool) (ready, waiting []*tracked) {
+func (e *Manager) sort(all []*tracked, now time.Time, wanted func(*tracked, time.Time) bool) (ready, waiting []*tracked) {
 	for _, t := range all {
 		switch {
 		case t.blocked != nil:
@@ -179,7 +179,7 @@ func (e *Engine) sort(all []*tracked, now time.Time, wanted func(*tracked, time.
 // holds reports whether the lists that are ready wait for others: for those that
 // may have changed before the last change of a ready one, or before the end of look
 // from. since is when that wait began, if it was before the changes.
-func (e *Engine) holds(ready, waiting []*tracked, from int, since, now time.Time) bool {
+func (e *Manager) holds(ready, waiting []*tracked, from int, since, now time.Time) bool {
 	last := from
 	for _, t := range ready {
 		last = max(last, t.settling.ChangedAt())
@@ -199,7 +199,7 @@ func (e *Engine) holds(ready, waiting []*tracked, from int, since, now time.Time
 }
 
 // tryReload reads all lists of the new config, when they are complete.
-func (e *Engine) tryReload(ctx context.Context) {
+func (e *Manager) tryReload(ctx context.Context) {
 	r, now := e.reload, time.Now()
 	if r.first == 0 {
 		r.first, r.since = e.looks, now
@@ -224,7 +224,7 @@ func (e *Engine) tryReload(ctx context.Context) {
 
 // loadAll reads lists, one after another, into their next sources. complete is
 // false if one of them was not as at the last look.
-func (e *Engine) loadAll(ctx context.Context, ts []*tracked) (complete bool) {
+func (e *Manager) loadAll(ctx context.Context, ts []*tracked) (complete bool) {
 	complete = true
 	for _, t := range ts {
 		e.large = e.large || t.large()
@@ -235,7 +235,7 @@ func (e *Engine) loadAll(ctx context.Context, ts []*tracked) (complete bool) {
 }
 
 // loadNow is for the start, when there is nothing that could answer meanwhile.
-func (e *Engine) loadNow(ctx context.Context, ts []*tracked) {
+func (e *Manager) loadNow(ctx context.Context, ts []*tracked) {
 	const tries = 3
 	for try := 1; try <= tries; try++ {
 		e.lookAt(ctx, ts, startPatience)

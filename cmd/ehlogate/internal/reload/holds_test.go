@@ -21,8 +21,8 @@ func looked(t *testing.T, looks int, changedBefore ...int) *tracked {
 	}
 	text := "# none\n"
 	write(text)
-	tr := &tracked{source: listfile.New(spec, time.Now), settling: listfile.Settling{Quiet: time.Hour, Restless: 24 * time.Hour}}
-	taken, begin := listfile.Look(spec.Patterns, nil), time.Now()
+	tr := &tracked{source: listfile.New(spec, time.Now), settling: listfile.Settler{Quiet: time.Hour, Restless: 24 * time.Hour}}
+	taken, begin := listfile.StatFiles(spec.Patterns, nil), time.Now()
 	for n := 1; n <= looks; n++ {
 		for _, c := range changedBefore {
 			if c == n {
@@ -30,7 +30,7 @@ func looked(t *testing.T, looks int, changedBefore ...int) *tracked {
 				write(text)
 			}
 		}
-		tr.settling.Look(listfile.Look(spec.Patterns, nil), taken, begin.Add(time.Duration(n)*time.Second), n)
+		tr.settling.Look(listfile.StatFiles(spec.Patterns, nil), taken, begin.Add(time.Duration(n)*time.Second), n)
 	}
 	return tr
 }
@@ -53,7 +53,7 @@ func TestHolds(t *testing.T) {
 		"goes on changing for long":             {[]int{4, 6, 7, 8}, time.Hour, false},
 		"goes on changing, and did not before":  {[]int{7, 8}, 0, false},
 	} {
-		e := &Engine{times: defaultTimes}
+		e := &Manager{times: defaultTimes}
 		ready, waiting := looked(t, 8, seen), looked(t, 8, tc.changed...)
 		now := ready.settling.Changed().Add(tc.after)
 		if got := e.holds([]*tracked{ready}, []*tracked{waiting}, 0, now, now); got != tc.want {

@@ -15,7 +15,7 @@ import (
 )
 
 // run lets an engine run until the test ends.
-func (d *dir) run(e *Engine) (reload chan func()) {
+func (d *dir) run(e *Manager) (reload chan func()) {
 	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
 	var wg sync.WaitGroup
 	reload = make(chan func())
@@ -25,7 +25,7 @@ func (d *dir) run(e *Engine) (reload chan func()) {
 }
 
 // await waits for an answer.
-func (d *dir) await(e *Engine, what, addr, want string) {
+func (d *dir) await(e *Manager, what, addr, want string) {
 	d.t.Helper()
 	for begun := time.Now(); action(e, addr) != want; time.Sleep(time.Millisecond) { // polls a condition
 		if time.Since(begun) > 30*time.Second {

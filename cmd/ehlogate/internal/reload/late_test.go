@@ -20,15 +20,15 @@ func TestPolicyAfterLateAnswer(t *testing.T) {
 	r.server.Fail("bl.test.", dnstest.Fault{Delay: 200 * time.Millisecond})
 	c := lists.Client{Addr: netip.MustParseAddr("8.8.4.4")} // on no list
 	ehlo := r.Decide(t.Context(), c)
-	if ehlo.Action != lists.Offer || ehlo.Reason != lists.ReasonUnloaded {
+	if ehlo.Action != lists.Offer || ehlo.Reason != lists.ReasonUnavailable {
 		t.Fatalf("%s %s", ehlo.Action, ehlo.Reason)
 	}
-	for r.Live().DNS().State().InFlight > 0 { // the client uses what it was offered, and comes to MAIL
+	for r.Snapshot().DNS().Stats().InFlight > 0 { // the client uses what it was offered, and comes to MAIL
 		time.Sleep(time.Millisecond)
 	}
 	var outcome lists.Outcome
 	p := &delegation.Server{
-		Backend: policyd.Backend{Decider: policyd.DeciderFunc(r.Review), Words: r.Words, Fault: func(string, []byte) {}},
+		Backend: policyd.Backend{Decider: policyd.DeciderFunc(r.Review), Keywords: r.Keywords, Fault: func(string, []byte) {}},
 		Actions: func(lists.Decision) *delegation.Actions {
 			a := *delegation.DefaultActions()
 			a.SuppressedEncrypted = "REJECT"
@@ -57,10 +57,10 @@ func TestReloadOfWaitKeepsMemory(t *testing.T) {
 // What the guard holds back is what would have been done, and not more.
 func TestGuardHoldsNothingInvented(t *testing.T) {
 	conf := `
-default = "shed"
+default = "limit"
 dns = { resolvers = ["SERVER"], timeout = "50ms" }
 guard = { domains = ["example.org"], state = "" }
-shed = { offers_per_second = 1000 }
+limit = { offers_per_second = 1000 }
 `
 	server := dnstest.StartServer(t)
 	d := newDir(t, strings.ReplaceAll(conf, "SERVER", server.Addr.String()))

@@ -72,7 +72,7 @@ func (d *disk) answers() (out string) {
 }
 
 // answers is what a state in force says, by addresses.
-func (l *Live) answers() (out string) {
+func (l *Snapshot) answers() (out string) {
 	for a := range 8 {
 		c := lists.Client{Addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(a)})}
 		out += l.Policy.Decide(context.Background(), c).Action.String()[:1]
@@ -125,7 +125,7 @@ func testNoMix(t *testing.T, random *rand.Rand) {
 	wg.Go(func() {
 		at := 0
 		for ctx.Err() == nil {
-			got := e.Live().answers()
+			got := e.Snapshot().answers()
 			mu.Lock()
 			next := slices.Index(states[at:], got)
 			if next < 0 {
@@ -173,10 +173,10 @@ func testNoMix(t *testing.T, random *rand.Rand) {
 		time.Sleep(time.Duration(random.IntN(30)) * time.Millisecond) // so that looks fall between edits, too
 	}
 	want := now.answers()
-	for e.Live().answers() != want && ctx.Err() == nil {
+	for e.Snapshot().answers() != want && ctx.Err() == nil {
 		time.Sleep(time.Millisecond) // polls a condition
 	}
-	if got := e.Live().answers(); got != want {
+	if got := e.Snapshot().answers(); got != want {
 		t.Errorf("the last state never came in force: %s, want %s\n%s", got, want, d.log.String())
 	}
 	cancel()

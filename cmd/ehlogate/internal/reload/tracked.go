@@ -18,8 +18,8 @@ import (
 // with their file system, so each runs in a goroutine of its own, one at a time.
 type tracked struct {
 	name     string
-	source   *listfile.Source // in force
-	settling listfile.Settling
+	source   *listfile.List // in force
+	settling listfile.Settler
 
 	looks    chan look         // nil: no look is under way
 	loads    chan loaded       // nil: no load is under way
@@ -29,35 +29,35 @@ type tracked struct {
 	blocked  error             // why the list cannot be followed at present
 	restless bool              // it goes on changing, and is to be read all the same
 
-	next   *listfile.Source // that was read and is not in force yet
-	nextOf listfile.Files   // from which state
+	next   *listfile.List    // that was read and is not in force yet
+	nextOf listfile.Snapshot // from which state
 	took   time.Duration
 
 	retry   time.Time // when a list that could not be read is read again
 	backoff time.Duration
 
-	told listfile.State // what the log was told last
+	told listfile.Status // what the log was told last
 }
 
 type look struct {
-	files listfile.Files
+	files listfile.Snapshot
 	took  time.Duration
 }
 
 type loaded struct {
-	source *listfile.Source
+	source *listfile.List
 	err    error
 }
 
 // track gives the lists of cfg that are made of files, with those in have that
 // are made of the same files.
-func (e *Engine) track(cfg *config.Config, have []*tracked) (out []*tracked) {
+func (e *Manager) track(cfg *config.Config, have []*tracked) (out []*tracked) {
 	for _, l := range cfg.Lists {
-		if l.ByDNS() {
+		if l.IsDNSList() {
 			continue
 		}
 		t := &tracked{name: l.Name, source: listfile.New(l.Spec, e.clock),
-			settling: listfile.Settling{Quiet: e.times.quiet, Restless: 10 * e.times.quiet}}
+			settling: listfile.Settler{Quiet: e.times.quiet, Restless: 10 * e.times.quiet}}
 		for _, h := range have {
 			if h.name == l.Name && reflect.DeepEqual(h.source.Spec(), l.Spec) {
 				t = h
@@ -77,7 +77,7 @@ func (t *tracked) beginLook() {
 	t.looks = result
 	go func() {
 		start := time.Now()
-		files := listfile.Look(patterns, &t.lookIO)
+		files := listfile.StatFiles(patterns, &t.lookIO)
 		result <- look{files, time.Since(start)}
 	}()
 }
@@ -145,8 +145,8 @@ func errHung(name string) error {
 
 // present is the source in force, with what is known of whether its files can
 // be read. It is t.source itself if that is nothing new.
-func (t *tracked) present() *listfile.Source {
-	had := t.source.State().Unread
+func (t *tracked) present() *listfile.List {
+	had := t.source.Status().Unread
 	switch {
 	case t.blocked != nil && (had == nil || had.Error() != t.blocked.Error()):
 		return t.source.WithUnread(t.blocked)
@@ -158,14 +158,14 @@ func (t *tracked) present() *listfile.Source {
 
 // due reports whether the files are to be read.
 func (t *tracked) due(now time.Time) bool {
-	return !t.settling.Files().Equal(t.source.Files()) && (t.source.State().Unread == nil || !now.Before(t.retry))
+	return !t.settling.Files().Equal(t.source.Files()) && (t.source.Status().Unread == nil || !now.Before(t.retry))
 }
 
 // settled reports whether what has changed is complete.
 func (t *tracked) settled(now time.Time) bool { return t.settling.Settled(t.source.Files(), now) }
 
 func (t *tracked) large() bool {
-	return t.source.State().Entries >= largeList || t.settling.Files().Size() >= largeFile
+	return t.source.Status().Entries >= largeList || t.settling.Files().Size() >= largeFile
 }
 
 // load reads the files as they were at the last look into t.next, which stays
@@ -209,7 +209,7 @@ func (t *tracked) adopt() {
 		return
 	}
 	t.source, t.next = t.next, nil
-	if t.source.State().Unread == nil {
+	if t.source.Status().Unread == nil {
 		t.backoff = 0
 		return
 	}
@@ -226,13 +226,13 @@ func (t *tracked) refusal() error {
 	case t.next == nil:
 		return errors.New("its files change while they are read: write a new file and rename it over the old one")
 	}
-	return t.next.State().Fault()
+	return t.next.Status().Fault()
 }
 
 // tell tells the log what has become of lists that were read.
-func (e *Engine) tell(ts []*tracked) {
-	at := make(map[*listfile.Source]config.List)
-	for l, s := range e.Live().Files() {
+func (e *Manager) tell(ts []*tracked) {
+	at := make(map[*listfile.List]config.List)
+	for l, s := range e.Snapshot().Files() {
 		at[s] = l
 	}
 	for _, t := range ts {
@@ -240,8 +240,8 @@ func (e *Engine) tell(ts []*tracked) {
 	}
 }
 
-func (e *Engine) tellList(l config.List, t *tracked) {
-	log, now, before := e.log.WithField("list", l.Name), t.source.State(), t.told
+func (e *Manager) tellList(l config.List, t *tracked) {
+	log, now, before := e.log.WithField("list", l.Name), t.source.Status(), t.told
 	t.told = now
 	if now.Loaded != before.Loaded {
 		log.WithFields(logrus.Fields{"action": l.Action.String(), "entries": now.Entries, "files": len(now.Files),
@@ -260,9 +260,9 @@ func (e *Engine) tellList(l config.List, t *tracked) {
 		log.Info("the files of the list can be read again")
 	}
 	switch {
-	case now.Stale && (!before.Stale || now.StaleAt != before.StaleAt):
-		log.WithField("stale_after", fmt.Sprint(l.Spec.StaleAfter)).Error("the files of the list are too old, so that it counts as not loaded: " + withoutList(l))
-	case before.Stale && !now.Stale:
+	case now.Expired && (!before.Expired || now.StaleAt != before.StaleAt):
+		log.WithField("expire_after", fmt.Sprint(l.Spec.ExpireAfter)).Error("the files of the list are too old, so that it counts as not loaded: " + withoutList(l))
+	case before.Expired && !now.Expired:
 		log.Info("the files of the list are new again")
 	}
 }

@@ -40,7 +40,7 @@ func (s *Server) acceptAll(ctx context.Context, ln net.Listener, wg *sync.WaitGr
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 			// Whoever leaves gives up a file descriptor. Accept needs one even to find that nobody is waiting, so this
 			// keeps one in reserve.
-			s.relieve()
+			s.evictIdle()
 		}
 		select {
 		case <-ctx.Done():
@@ -61,14 +61,14 @@ func (s *Server) start(ctx context.Context, nc net.Conn, wg *sync.WaitGroup) {
 	wg.Go(func() { s.handle(c) })
 }
 
-// sparse lets one log line through in a while and counts those it holds back.
-type sparse struct {
+// limitedLog lets one log line through in a while and counts those it holds back.
+type limitedLog struct {
 	mu   sync.Mutex
 	next time.Time
 	held int
 }
 
-func (l *sparse) log(e *logrus.Entry, msg string) {
+func (l *limitedLog) log(e *logrus.Entry, msg string) {
 	l.mu.Lock()
 	now := time.Now()
 	if now.Before(l.next) {

@@ -106,7 +106,7 @@ const crowd = 20
 func shortageChild() {
 	s := &Server{Log: quiet(), Handler: echo, Grace: time.Minute}
 	s.once.Do(s.setUp) // we look inside before Serve gets to run
-	ln, err := Open("127.0.0.1:0", SocketOptions{})
+	ln, err := Listen("127.0.0.1:0", SocketOptions{})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -83,8 +83,8 @@ func (c *conn) clamp(t time.Time) error {
 	return c.Conn.SetReadDeadline(*until)
 }
 
-// leave lets every Read fail from until on, now and in future. A request that has been read can still be answered.
-func (c *conn) leave(until time.Time) {
+// startDrain lets every Read fail from until on, now and in future. A request that has been read can still be answered.
+func (c *conn) startDrain(until time.Time) {
 	c.until.Store(&until)
 	_ = c.Conn.SetReadDeadline(until) // fails only if the connection is closed already
 }

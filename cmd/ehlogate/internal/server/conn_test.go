@@ -15,7 +15,7 @@ import (
 
 // pair returns both ends of a connection, the server's one wrapped.
 func pair(t testing.TB, addr string) (client net.Conn, c *conn) {
-	ln, err := Open(addr, SocketOptions{})
+	ln, err := Listen(addr, SocketOptions{})
 	must(t, err)
 	defer ln.Close()
 	client, err = net.Dial(ln.Addr().Network(), ln.Addr().String())
@@ -90,7 +90,7 @@ func TestConnLeaveRace(t *testing.T) {
 			c.until.Store(nil)
 			must(t, c.Conn.SetReadDeadline(time.Time{}))
 			var leaving sync.WaitGroup
-			leaving.Go(func() { c.leave(time.Now()) })
+			leaving.Go(func() { c.startDrain(time.Now()) })
 			must(t, set(time.Now().Add(time.Hour)))
 			must(t, set(time.Time{}))
 			_, err := c.Read(make([]byte, 1))
@@ -104,7 +104,7 @@ func TestConnLeaveRace(t *testing.T) {
 
 func TestConnKeepsShorterDeadline(t *testing.T) {
 	_, c := pair(t, "127.0.0.1:0")
-	c.leave(time.Now().Add(time.Hour))
+	c.startDrain(time.Now().Add(time.Hour))
 	must(t, c.SetReadDeadline(time.Now().Add(time.Millisecond)))
 	if _, err := c.Read(make([]byte, 1)); err == nil {
 		t.Error("read something")

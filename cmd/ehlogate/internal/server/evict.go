@@ -16,10 +16,10 @@ type idle struct {
 // make a flood of new ones expensive.
 const lookAhead = 64
 
-// settled is how long a connection must have been idle to give up its file descriptor for another: a client that has just
+// minIdle is how long a connection must have been idle to give up its file descriptor for another: a client that has just
 // been answered may be about to ask again, and would find its connection closed with the question on its way. At the cap
 // there is no such mercy: somebody has to go.
-const settled = 100 * time.Millisecond
+const minIdle = 100 * time.Millisecond
 
 // oldest returns, of the connections that wait in Read, the one whose client was heard of the longest ago; nil if none
 // waits. Those that have to leave do not count. The lock must be held.
@@ -61,16 +61,16 @@ func (s *Server) longestBusy() (busy *conn) {
 	return busy
 }
 
-// relieve makes the connection leave that has been idle for the longest, if there is one that does nothing else.
-func (s *Server) relieve() {
+// evictIdle makes the connection leave that has been idle for the longest, if there is one that does nothing else.
+func (s *Server) evictIdle() {
 	s.mu.Lock()
 	c := s.oldest()
 	if c != nil {
 		// Since it was found idle its client may have asked: then this is negative.
-		if at := c.heard.Load(); at < 0 || time.Since(s.zero)-time.Duration(at) < settled {
+		if at := c.heard.Load(); at < 0 || time.Since(s.zero)-time.Duration(at) < minIdle {
 			c = nil
 		} else {
-			s.dismiss(c, time.Now())
+			s.drain(c, time.Now())
 		}
 	}
 	s.mu.Unlock()

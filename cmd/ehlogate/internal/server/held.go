@@ -12,9 +12,9 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 )
 
-// Held is a listening socket that somebody else opened and keeps open: systemd (systemd.socket(5)), or whoever passes
+// InheritedSocket is a listening socket that somebody else opened and keeps open: systemd (systemd.socket(5)), or whoever passes
 // sockets as it does (sd_listen_fds(3)). Connections to it wait while we are replaced. Closing it closes our end alone.
-type Held struct {
+type InheritedSocket struct {
 	net.Listener
 	// Name is FileDescriptorName= of the socket unit; by default the name of the unit.
 	Name string
@@ -22,15 +22,15 @@ type Held struct {
 
 // Inherited returns the sockets that were passed to this process. They can be taken once; programs that we start do not get
 // them. An error tells of one that we cannot accept connections from.
-func Inherited() ([]Held, error) {
-	var held []Held
+func Inherited() ([]InheritedSocket, error) {
+	var held []InheritedSocket
 	var errs []error
 	for _, f := range activation.Files(true) {
 		ln, err := listener(f)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%q: %w", f.Name(), err))
 		} else {
-			held = append(held, Held{ln, f.Name()})
+			held = append(held, InheritedSocket{ln, f.Name()})
 		}
 		f.Close() // the listener has a descriptor of its own
 	}
@@ -48,8 +48,8 @@ func listener(f *os.File) (net.Listener, error) {
 	return net.FileListener(f)
 }
 
-// At tells whether the socket is what [Open] would make of addr, or is in the way of it.
-func (h Held) At(addr string) bool {
+// Matches tells whether the socket is what [Open] would make of addr, or is in the way of it.
+func (h InheritedSocket) Matches(addr string) bool {
 	switch at := h.Addr().(type) {
 	case *net.UnixAddr:
 		return at.Name == filepath.Clean(addr) || sameFile(at.Name, addr)
@@ -73,8 +73,8 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(fa, fb)
 }
 
-// File is the last part of the path of a unix socket, and empty for others.
-func (h Held) File() string {
+// BaseName is the last part of the path of a unix socket, and empty for others.
+func (h InheritedSocket) BaseName() string {
 	if at, ok := h.Addr().(*net.UnixAddr); ok {
 		return filepath.Base(at.Name)
 	}

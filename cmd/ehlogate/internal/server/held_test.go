@@ -23,7 +23,7 @@ func TestHeldAt(t *testing.T) {
 		ln, err := net.Listen(tc.network, tc.addr)
 		must(t, err)
 		defer ln.Close()
-		h := Held{Listener: ln}
+		h := InheritedSocket{Listener: ln}
 		port := "0"
 		if tc.network != "unix" {
 			_, port, err = net.SplitHostPort(ln.Addr().String())
@@ -34,13 +34,13 @@ func TestHeldAt(t *testing.T) {
 				if addr[len(addr)-1] == '%' {
 					addr = addr[:len(addr)-1] + port
 				}
-				if h.At(addr) != want {
+				if h.Matches(addr) != want {
 					t.Errorf("%v at %s: want %v", ln.Addr(), addr, want)
 				}
 			}
 		}
-		if file := filepath.Base(tc.addr); tc.network == "unix" && h.File() != file || tc.network != "unix" && h.File() != "" {
-			t.Errorf("%v: file %q", ln.Addr(), h.File())
+		if file := filepath.Base(tc.addr); tc.network == "unix" && h.BaseName() != file || tc.network != "unix" && h.BaseName() != "" {
+			t.Errorf("%v: file %q", ln.Addr(), h.BaseName())
 		}
 	}
 }

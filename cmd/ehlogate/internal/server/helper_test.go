@@ -165,7 +165,7 @@ func await(t *testing.T, what string, cond func() bool) {
 
 func local(t *testing.T) net.Listener {
 	t.Helper()
-	ln, err := Open("127.0.0.1:0", SocketOptions{})
+	ln, err := Listen("127.0.0.1:0", SocketOptions{})
 	must(t, err)
 	return ln
 }

@@ -23,7 +23,7 @@ type SocketOptions struct {
 	Mode  os.FileMode // permission bits; zero means 0660
 }
 
-// Open listens on addr: IP:PORT, [IPv6]:PORT, :PORT for every address of both families, or the absolute path of a unix socket.
+// Listen listens on addr: IP:PORT, [IPv6]:PORT, :PORT for every address of both families, or the absolute path of a unix socket.
 //
 // 0.0.0.0 is IPv4 only and [::] is IPv6 only, so that both can be listed. Host names are refused: localhost stands for two
 // addresses, and a client that tries the other one finds nobody.
@@ -31,7 +31,7 @@ type SocketOptions struct {
 // A unix socket appears at its path complete, with its group and mode, in one step. What a dead process left there is
 // replaced, as is a socket of this very process; another live process is an error, and so is anything that is not a socket.
 // Closing the listener leaves the file: a client that finds a dead socket fails faster and clearer than one that finds none.
-func Open(addr string, opt SocketOptions) (net.Listener, error) {
+func Listen(addr string, opt SocketOptions) (net.Listener, error) {
 	open := openTCP
 	if strings.Contains(addr, "/") {
 		open = func(path string) (net.Listener, error) { return openUnix(path, opt) }
@@ -43,8 +43,8 @@ func Open(addr string, opt SocketOptions) (net.Listener, error) {
 	return ln, nil
 }
 
-// Check says what is wrong with the form of addr, without opening anything.
-func Check(addr string) error {
+// CheckAddress says what is wrong with the form of addr, without opening anything.
+func CheckAddress(addr string) error {
 	if strings.Contains(addr, "/") {
 		return checkPath(addr)
 	}

@@ -17,7 +17,7 @@ func TestOpenTCP(t *testing.T) {
 		{":0", "::1"},
 	} {
 		t.Run(tc.addr+" by "+tc.reach, func(t *testing.T) {
-			ln, err := Open(tc.addr, SocketOptions{})
+			ln, err := Listen(tc.addr, SocketOptions{})
 			must(t, err)
 			defer ln.Close()
 			_, port, err := net.SplitHostPort(ln.Addr().String())
@@ -30,12 +30,12 @@ func TestOpenTCP(t *testing.T) {
 }
 
 func TestOpenTCPBothWildcards(t *testing.T) {
-	four, err := Open("0.0.0.0:0", SocketOptions{})
+	four, err := Listen("0.0.0.0:0", SocketOptions{})
 	must(t, err)
 	defer four.Close()
 	_, port, err := net.SplitHostPort(four.Addr().String())
 	must(t, err)
-	six, err := Open("[::]:"+port, SocketOptions{})
+	six, err := Listen("[::]:"+port, SocketOptions{})
 	must(t, err)
 	six.Close()
 }
@@ -54,7 +54,7 @@ func TestOpenTCPErrors(t *testing.T) {
 		{"192.0.2.1:10046", "this machine has no such address"},
 		{taken.Addr().String(), "another process is listening there"},
 	} {
-		ln, err := Open(tc.addr, SocketOptions{})
+		ln, err := Listen(tc.addr, SocketOptions{})
 		if err == nil {
 			ln.Close()
 			t.Errorf("%q: no error", tc.addr)

@@ -62,7 +62,7 @@ func TestReplace(t *testing.T) {
 	})
 
 	for range 50 {
-		ln, err := Open(path, SocketOptions{Mode: 0o606}) // not what any umask would make of it
+		ln, err := Listen(path, SocketOptions{Mode: 0o606}) // not what any umask would make of it
 		must(t, err)
 		alive.Store(true)
 		serve(t, &Server{Handler: echo}, ln)
@@ -77,7 +77,7 @@ func TestOpenAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			ln, err := Open(path, SocketOptions{})
+			ln, err := Listen(path, SocketOptions{})
 			if err != nil {
 				t.Error(err)
 				return

@@ -12,9 +12,9 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// drain is how long a connection that has to leave, but is not known to be idle, still reads: what is half here gets its
+// drainTime is how long a connection that has to leave, but is not known to be idle, still reads: what is half here gets its
 // answer. At the stop that goes for all of them, since what was on its way then cannot know that we were about to end.
-const drain = 20 * time.Millisecond
+const drainTime = 20 * time.Millisecond
 
 // Server serves one protocol, on any number of listeners. Set the fields before the first Serve; all but Handler may be left
 // out. The hooks are called from many goroutines.
@@ -48,7 +48,7 @@ type Server struct {
 
 	once    sync.Once
 	zero    time.Time
-	trouble struct{ accept, full, panic sparse }
+	trouble struct{ accept, full, panic limitedLog }
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
@@ -85,7 +85,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	})
 	err := s.acceptAll(ctx, ln, &wg)
 	closeNow()
-	s.dismissAll(&wg)
+	s.drainAll(&wg)
 	wg.Wait()
 	if ctx.Err() != nil {
 		return nil
@@ -125,9 +125,9 @@ func (s *Server) admit(c *conn) bool {
 	refused := full && s.leaving >= s.MaxConns
 	if full && !refused {
 		if c := s.oldest(); c != nil {
-			s.dismiss(c, time.Now())
+			s.drain(c, time.Now())
 		} else {
-			s.dismiss(s.longestBusy(), time.Now().Add(drain))
+			s.drain(s.longestBusy(), time.Now().Add(drainTime))
 		}
 	}
 	if !refused {
@@ -149,23 +149,23 @@ func (s *Server) admit(c *conn) bool {
 	return !refused
 }
 
-// dismiss makes c leave: it reads no request after until and is cut after Grace. The lock must be held.
-func (s *Server) dismiss(c *conn, until time.Time) {
+// drain makes c leave: it reads no request after until and is cut after Grace. The lock must be held.
+func (s *Server) drain(c *conn, until time.Time) {
 	if c.cutter == nil {
 		s.leaving++
-		c.leave(until)
+		c.startDrain(until)
 		c.cutter = time.AfterFunc(s.Grace, c.cut)
 	}
 }
 
-// dismissAll makes all connections of one Serve leave.
-func (s *Server) dismissAll(owner *sync.WaitGroup) {
+// drainAll makes all connections of one Serve leave.
+func (s *Server) drainAll(owner *sync.WaitGroup) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	until := time.Now().Add(drain)
+	until := time.Now().Add(drainTime)
 	for c := range s.conns {
 		if c.owner == owner {
-			s.dismiss(c, until)
+			s.drain(c, until)
 		}
 	}
 }

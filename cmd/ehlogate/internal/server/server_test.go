@@ -18,7 +18,7 @@ import (
 
 func TestServe(t *testing.T) {
 	tcp := local(t)
-	unix, err := Open(filepath.Join(t.TempDir(), "s"), SocketOptions{})
+	unix, err := Listen(filepath.Join(t.TempDir(), "s"), SocketOptions{})
 	must(t, err)
 	r := serve(t, &Server{Handler: echo}, tcp, unix)
 	var wg sync.WaitGroup
@@ -81,7 +81,7 @@ func TestPanic(t *testing.T) {
 
 func TestCap(t *testing.T) {
 	tcp := local(t)
-	unix, err := Open(filepath.Join(t.TempDir(), "s"), SocketOptions{})
+	unix, err := Listen(filepath.Join(t.TempDir(), "s"), SocketOptions{})
 	must(t, err)
 	r := serve(t, &Server{MaxConns: 3, Grace: time.Minute, Handler: echo}, tcp, unix)
 	var clients []net.Conn
@@ -146,7 +146,7 @@ func TestSettled(t *testing.T) {
 		ln.errs <- syscall.EMFILE
 		synctest.Wait()
 		must(t, ask(c, "hello"))
-		time.Sleep(settled + time.Millisecond)
+		time.Sleep(minIdle + time.Millisecond)
 		ln.errs <- syscall.EMFILE
 		expectEnd(t, c)
 		if r.fault("evicted") != 1 {

@@ -13,7 +13,7 @@ import (
 // TestStop stops a server on real sockets with one connection idle and one request in flight.
 func TestStop(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", filepath.Join(t.TempDir(), "s")} {
-		ln, err := Open(addr, SocketOptions{})
+		ln, err := Listen(addr, SocketOptions{})
 		must(t, err)
 		answer := make(chan bool)
 		r := serve(t, &Server{Grace: time.Minute, Handler: slow(answer)}, ln)
@@ -56,7 +56,7 @@ func TestStopTimes(t *testing.T) {
 			}
 		})
 	}
-	t.Run("idle", func(t *testing.T) { stop(t, slow(nil), "", drain) })
+	t.Run("idle", func(t *testing.T) { stop(t, slow(nil), "", drainTime) })
 	t.Run("hung", func(t *testing.T) { stop(t, slow(nil), "hang", time.Minute) })
 	t.Run("hung in Write", func(t *testing.T) { stop(t, echo, "nobody reads this", time.Minute) })
 	t.Run("wants more time", func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestStopHalfHere(t *testing.T) {
 		synctest.Wait()
 		r.stop()
 		synctest.Wait()
-		time.Sleep(drain / 2)
+		time.Sleep(drainTime / 2)
 		io.WriteString(half, "-way")
 		if _, err := io.ReadFull(half, make([]byte, 8)); err != nil {
 			t.Error(err)

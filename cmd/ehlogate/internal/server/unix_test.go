@@ -41,7 +41,7 @@ func deadSocket(t *testing.T, path string) {
 func TestOpenUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "memcache")
 	gid := someGroup(t)
-	ln, err := Open(path, SocketOptions{Group: strconv.Itoa(gid), Mode: 0o620})
+	ln, err := Listen(path, SocketOptions{Group: strconv.Itoa(gid), Mode: 0o620})
 	must(t, err)
 	if got := ln.Addr().String(); got != path {
 		t.Errorf("the listener says it is at %s", got)
@@ -69,7 +69,7 @@ func TestOpenUnixDefaults(t *testing.T) {
 	path := filepath.Join(dir, strings.Repeat("s", maxPath-len(dir)-1))
 	deadSocket(t, path)
 	deadSocket(t, path+draft)
-	ln, err := Open(path, SocketOptions{})
+	ln, err := Listen(path, SocketOptions{})
 	must(t, err)
 	defer ln.Close()
 	fi, err := os.Lstat(path)
@@ -78,7 +78,7 @@ func TestOpenUnixDefaults(t *testing.T) {
 		t.Errorf("mode %v", fi.Mode())
 	}
 	dial(t, ln.Addr())
-	if _, err := Open(path+"s", SocketOptions{}); err == nil || !strings.Contains(err.Error(), "choose a shorter one") {
+	if _, err := Listen(path+"s", SocketOptions{}); err == nil || !strings.Contains(err.Error(), "choose a shorter one") {
 		t.Errorf("one byte longer: %v", err)
 	}
 }
@@ -110,7 +110,7 @@ func TestOpenUnixErrors(t *testing.T) {
 		{in("s"), SocketOptions{Group: "no such group"}, `no group "no such group" on this machine: create it`},
 		{taken, SocketOptions{}, "another process is answering on " + taken + " (pid "},
 	} {
-		ln, err := Open(tc.path, tc.opt)
+		ln, err := Listen(tc.path, tc.opt)
 		if err == nil {
 			ln.Close()
 			t.Errorf("%s: no error", tc.path)
@@ -128,7 +128,7 @@ func TestOpenUnixErrors(t *testing.T) {
 
 // ownerChild answers on a path until its standard input ends.
 func ownerChild() {
-	ln, err := Open(os.Args[1], SocketOptions{})
+	ln, err := Listen(os.Args[1], SocketOptions{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -151,7 +151,7 @@ func TestOpenUnixPermission(t *testing.T) {
 	closed, shared := filepath.Join(dir, "closed"), filepath.Join(dir, "shared")
 	must(t, os.Mkdir(closed, 0o700))
 	must(t, os.Mkdir(shared, 0o700))
-	private, err := Open(shared+"/private", SocketOptions{Mode: 0o600})
+	private, err := Listen(shared+"/private", SocketOptions{Mode: 0o600})
 	must(t, err)
 	defer private.Close()
 	// Not by the umask.
@@ -171,7 +171,7 @@ func TestOpenUnixPermission(t *testing.T) {
 		{shared + "/s", SocketOptions{Group: "4242"}, "must be a member"},
 	} {
 		var err error
-		unprivileged(func() { _, err = Open(tc.path, tc.opt) })
+		unprivileged(func() { _, err = Listen(tc.path, tc.opt) })
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: got %v, want %q in it", tc.path, err, tc.want)
 		}
@@ -206,7 +206,7 @@ func TestOpenUnixQueueFull(t *testing.T) {
 	must(t, syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}))
 	must(t, syscall.Listen(fd, 0))
 	dial(t, &net.UnixAddr{Name: path, Net: "unix"})
-	if _, err := Open(path, SocketOptions{}); err == nil || !strings.Contains(err.Error(), "its queue is full") {
+	if _, err := Listen(path, SocketOptions{}); err == nil || !strings.Contains(err.Error(), "its queue is full") {
 		t.Error(err)
 	}
 }

@@ -44,7 +44,7 @@ zones = [{zone = "a.test"}, {zone = "b.test"}]
 	if err := newLoad(t, byDNS.socket("memcache"), 64, all).run(len(all)); err != nil {
 		t.Fatalf("filling the memory: %v", err)
 	}
-	const misses = `ehlogate_dns_lookups_total{by="address",result="miss"`
+	const misses = `ehlogate_dns_cache_lookups_total{by="address",result="miss"`
 	missed := counted(t, byDNS, misses)
 	if missed != float64(2*len(clients)) {
 		t.Errorf("%v answers were not in memory when it was empty, expected two for each of %d clients", missed, len(clients))

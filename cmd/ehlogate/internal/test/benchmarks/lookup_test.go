@@ -49,7 +49,7 @@ func compareLookups(t *testing.T, group string, entries []listtest.Entry, exact 
 	for _, a := range all {
 		_, status := ours.Lookup(lists.Client{Addr: a}, time.Now)
 		id, ok := trie.Lookup(a)
-		if want := status == lists.Held; want != (ok && id != hole) || want != set.Contains(a) {
+		if want := status == lists.Matched; want != (ok && id != hole) || want != set.Contains(a) {
 			differ++
 			continue
 		}
@@ -115,7 +115,7 @@ func lookupTime(t testing.TB, n, held int, count func() int) float64 {
 
 func countTable(table *listfile.Table, qs []netip.Addr) (held int) {
 	for _, a := range qs {
-		if _, status := table.Lookup(lists.Client{Addr: a}, time.Now); status == lists.Held {
+		if _, status := table.Lookup(lists.Client{Addr: a}, time.Now); status == lists.Matched {
 			held++
 		}
 	}

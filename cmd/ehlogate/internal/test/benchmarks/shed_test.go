@@ -34,8 +34,8 @@ func TestShed(t *testing.T) {
 	}
 	list := filepath.Join(tempDir(t), "allow.list")
 	write(t, list, allow.String())
-	g := startGate(t, fmt.Sprintf(`default = "shed"
-[shed]
+	g := startGate(t, fmt.Sprintf(`default = "limit"
+[limit]
 offers_per_second = %d
 [guard]
 off = true
@@ -73,7 +73,7 @@ files = [%q]
 		sum.late = max(sum.late, v.late)
 	}
 	for action, n := range map[string]int{"offer": sum.unknownOffered, "suppress": sum.unknown - sum.unknownOffered} {
-		if got := counted(t, g, fmt.Sprintf("ehlogate_shed_sessions_total{action=%q}", action)); got != float64(n) {
+		if got := counted(t, g, fmt.Sprintf("ehlogate_limit_sessions_total{action=%q}", action)); got != float64(n) {
 			t.Errorf("ehlogate counted %v sessions with %s, and there were %d", got, action, n)
 		}
 	}
@@ -81,7 +81,7 @@ files = [%q]
 		t.Errorf("%d of %d sessions of known-good clients were not offered STARTTLS", sum.known-sum.knownOffered, sum.known)
 	}
 
-	const group = "shed"
+	const group = "limit"
 	seconds := length.Seconds()
 	whole := sum.offers[:len(sum.offers)-1]
 	offered := float64(sum.unknownOffered) / seconds

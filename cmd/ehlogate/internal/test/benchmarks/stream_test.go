@@ -60,7 +60,7 @@ const (
 // that they are 2 modulo 4, which 127.0.0.2 does.
 type farList struct{ ttl time.Duration }
 
-func (l farList) Ask(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
+func (l farList) Query(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
 	delay := time.NewTimer(aDelay())
 	defer delay.Stop()
 	select {
@@ -118,9 +118,9 @@ func (s *stream) play(t *testing.T) *streamed {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	service := dnsbl.New(dnsbl.Defaults(), farList{s.ttl}, time.Now, log)
-	source := service.Source(dnsbl.Spec{Zones: []dnsbl.Zone{{Name: "far.test", Weight: 1}}, Threshold: 1})
+	source := service.List(dnsbl.Spec{Zones: []dnsbl.Zone{{Name: "far.test", Weight: 1}}, Threshold: 1})
 	policy := &lists.Policy{
-		Lists:   []*lists.List{{Name: "far", Action: lists.Offer, Source: source, Foreign: true}},
+		Lists:   []*lists.List{{Name: "far", Action: lists.Offer, Source: source, External: true}},
 		Default: lists.Suppress, Wait: streamWait,
 	}
 	var running sync.WaitGroup
@@ -156,7 +156,7 @@ func (s *stream) play(t *testing.T) *streamed {
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
-			case d.Reason == lists.ReasonUnloaded:
+			case d.Reason == lists.ReasonUnavailable:
 				out.late++
 			case (d.Reason == lists.ReasonListed) != isFarListed(addr):
 				t.Errorf("%v: %v, %v", addr, d.Action, d.Reason)
@@ -166,8 +166,8 @@ func (s *stream) play(t *testing.T) *streamed {
 		})
 	}
 	sessions.Wait()
-	counts := service.State().Zones[0].Counts
-	out.questions, out.renewals = counts.Asked, counts.Prefetched
+	counts := service.Stats().Zones[0].Counts
+	out.questions, out.renewals = counts.Queries, counts.Prefetched
 	return out
 }
 

@@ -159,12 +159,12 @@ func TestReputation(t *testing.T) {
 	t.Parallel()
 	resolver := newReputation(t)
 	t.Run("STARTTLS for those who earned it", func(t *testing.T) { earned(t, resolver.Addr) })
-	t.Run("shed", func(t *testing.T) { shedding(t, resolver.Addr) })
+	t.Run("limit", func(t *testing.T) { shedding(t, resolver.Addr) })
 }
 
 func earned(t *testing.T, resolver netip.AddrPort) {
 	r := newReporting(t, resolver, "default = \"suppress\"\n", reputationLists)
-	r.awaitZones(t, patience, "trusted", "deny.test", "allow.test", "score.test", "spam.test")
+	r.awaitZones(t, patience, "closed", "deny.test", "allow.test", "score.test", "spam.test")
 	for _, tc := range []struct {
 		who, client string
 		offered     bool
@@ -203,8 +203,8 @@ func earned(t *testing.T, resolver netip.AddrPort) {
 // shedding has more unknown clients come than are offered STARTTLS. Each keeps its answer, and is reported on by that.
 func shedding(t *testing.T, resolver netip.AddrPort) {
 	const crowd, atATime = 48, 8
-	r := newReporting(t, resolver, "default = \"shed\"\n", "\n[shed]\noffers_per_second = 10\n"+reputationLists)
-	r.awaitZones(t, patience, "trusted", "deny.test", "allow.test", "score.test", "spam.test")
+	r := newReporting(t, resolver, "default = \"limit\"\n", "\n[limit]\noffers_per_second = 10\n"+reputationLists)
+	r.awaitZones(t, patience, "closed", "deny.test", "allow.test", "score.test", "spam.test")
 	listed, denied := netip.MustParseAddr("11.0.1.1"), netip.MustParseAddr("11.0.2.1")
 	known := func(when string) {
 		t.Helper()

@@ -192,7 +192,7 @@ zones = [{zone = %q}]
 `, resolver, bounds, hereList, denyZone, allowZone)
 	g := newGate(t, "dns", "explicit_offer = true\ndefault = \"suppress\"\n", nil, lists, map[string]string{"here.list": hereFile})
 	r.wires[i].lead(g.memcache)
-	g.awaitZones(t, patience, "trusted", denyZone, allowZone)
+	g.awaitZones(t, patience, "closed", denyZone, allowZone)
 	return g
 }
 
@@ -234,7 +234,7 @@ func (r *dnsRig) row(t *testing.T, i int, f dnsFault) {
 	f.end(t, s)
 	start = time.Now()
 	if d.noticed {
-		g.awaitZones(t, pick(5*time.Minute, time.Minute), "trusted", f.opens...)
+		g.awaitZones(t, pick(5*time.Minute, time.Minute), "closed", f.opens...)
 		d.closed = time.Since(start)
 	}
 	g.seesBreaker(t, true, denyZone, allowZone)

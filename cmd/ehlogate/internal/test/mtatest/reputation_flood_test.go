@@ -55,8 +55,8 @@ func (r *dnsRig) flood(t *testing.T, i int, hang bool) {
 	during := stop()
 	rep := g.reputation(t)
 	t.Logf("%s: %d were told what the zones say, at least; at most %d questions in flight of %d, %d refused; %d entries in memory",
-		name, f.byZones.Load(), most, rep.DNS.MaxLookups, rep.DNS.Refused, rep.DNS.Entries)
-	if most > rep.DNS.MaxLookups || rep.DNS.Entries > rep.DNS.MaxEntries || hang && rep.DNS.Refused == 0 {
+		name, f.byZones.Load(), most, rep.DNS.MaxLookups, rep.DNS.Rejected, rep.DNS.Entries)
+	if most > rep.DNS.MaxLookups || rep.DNS.Entries > rep.DNS.MaxEntries || hang && rep.DNS.Rejected == 0 {
 		t.Errorf("no bounds: at most %d in flight, %+v", most, rep.DNS)
 	}
 	r.done(t, g, during, before, delay{fault: name, took: f.took, stale: rep.stale()})
@@ -64,7 +64,7 @@ func (r *dnsRig) flood(t *testing.T, i int, hang bool) {
 		s.resolver.Resume(t)
 	}
 	g.awaitReputation(t, patience, "nothing in flight", func(r *reputation) bool { return r.DNS.InFlight == 0 })
-	g.awaitZones(t, time.Minute, "trusted", denyZone, allowZone)
+	g.awaitZones(t, time.Minute, "closed", denyZone, allowZone)
 }
 
 // flooded: who is new is answered by the zones, or is unknown.

@@ -93,16 +93,16 @@ func greetListed(ctx context.Context, addr string, client netip.Addr) (g greeted
 
 // reputation is what /api/v1/reputation tells.
 type reputation struct {
-	DNS   dnsbl.State
-	Guard tlspolicy.State
-	Shed  ratelimit.State
+	DNS   dnsbl.Stats
+	Guard tlspolicy.Report
+	Shed  ratelimit.Stats
 }
 
 // zone is the state of a zone that is asked by address.
-func (r *reputation) zone(name string) dnsbl.OriginState {
-	i := slices.IndexFunc(r.DNS.Zones, func(z dnsbl.OriginState) bool { return z.Zone == name && !z.ByName })
+func (r *reputation) zone(name string) dnsbl.UpstreamStats {
+	i := slices.IndexFunc(r.DNS.Zones, func(z dnsbl.UpstreamStats) bool { return z.Zone == name && !z.ByName })
 	if i < 0 {
-		return dnsbl.OriginState{State: "there is no zone " + name}
+		return dnsbl.UpstreamStats{State: "there is no zone " + name}
 	}
 	return r.DNS.Zones[i]
 }
@@ -148,7 +148,7 @@ type explained struct {
 	Decision struct{ Action, Reason, List, Entry string }
 	Asked    []struct {
 		List  string
-		Steps []lists.Step
+		Steps []lists.TraceStep
 	}
 }
 
@@ -173,7 +173,7 @@ func (g *gate) learn(t *testing.T, client netip.Addr) {
 		e := g.explain(t, client)
 		unknown := map[string]bool{}
 		for _, a := range e.Asked {
-			unknown[a.List] = slices.ContainsFunc(a.Steps, func(s lists.Step) bool { return strings.Contains(s.Means, "not known") })
+			unknown[a.List] = slices.ContainsFunc(a.Steps, func(s lists.TraceStep) bool { return strings.Contains(s.Means, "not known") })
 		}
 		last := slices.IndexFunc(order, func(l listState) bool { return l.Name == e.Decision.List })
 		if last < 0 { // the default
@@ -219,12 +219,12 @@ func (g *gate) seesBreaker(t *testing.T, asked bool, zones ...string) {
 		if asked {
 			trusted = 1
 		}
-		unloaded := code == http.StatusServiceUnavailable && strings.Contains(health, `"status": "unloaded"`)
-		if unloaded == asked || strings.Contains(health, line) == asked {
+		unavailable := code == http.StatusServiceUnavailable && strings.Contains(health, `"status": "unavailable"`)
+		if unavailable == asked || strings.Contains(health, line) == asked {
 			t.Errorf("/healthz, zone %s asked: %v: %d, %s", zone, asked, code, health)
 		}
-		want := fmt.Sprintf("ehlogate_dns_zone_trusted{by=\"address\",zone=%q} %d\n", zone, trusted)
-		if got := g.metrics(t, "ehlogate_dns_zone_trusted.*\n"); !slices.Contains(got, want) {
+		want := fmt.Sprintf("ehlogate_dns_zone_enabled{by=\"address\",zone=%q} %d\n", zone, trusted)
+		if got := g.metrics(t, "ehlogate_dns_zone_enabled.*\n"); !slices.Contains(got, want) {
 			t.Errorf("metrics: no %q among %q", want, got)
 		}
 	}

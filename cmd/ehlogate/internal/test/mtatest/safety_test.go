@@ -28,7 +28,7 @@ type stance struct {
 var stances = []stance{
 	{name: "offer"},
 	{name: "suppress", settings: "default = \"suppress\"\n"},
-	{name: "shed", settings: "default = \"shed\"\n", lists: "[shed]\noffers_per_second = 0.001\n"},
+	{name: "limit", settings: "default = \"limit\"\n", lists: "[limit]\noffers_per_second = 0.001\n"},
 	{name: "DNS deny", lists: "[[list]]\nname = \"blocked\"\naction = \"suppress\"\nzones = [{zone = \"deny.test\"}]\n"},
 }
 
@@ -134,7 +134,7 @@ func (s sender) relies(p promise) bool { return s.mtasts && p.mode == "enforce" 
 func (s sender) wants(at stance, p promise) outcome {
 	hidden := s.own // by the operator, whatever was promised
 	switch at.name {
-	case "suppress", "shed":
+	case "suppress", "limit":
 		hidden = hidden || !p.made()
 	case "DNS deny":
 		hidden = hidden || s.listed && !p.made()
@@ -306,15 +306,15 @@ func (g *gate) prepare(t *testing.T, at stance, p promise, smtpd string) {
 	}
 	switch at.name {
 	case "DNS deny":
-		g.awaitZones(t, patience, "trusted", "deny.test")
+		g.awaitZones(t, patience, "closed", "deny.test")
 		for _, s := range senders {
 			g.learn(t, netip.MustParseAddr(s.addr))
 		}
-	case "shed":
+	case "limit":
 		if want != tlspolicy.Free {
 			break // nothing is shed
 		}
-		for n := byte(1); !g.reputation(t).Shed.Shedding; n++ {
+		for n := byte(1); !g.reputation(t).Shed.Exhausted; n++ {
 			c, err := greet(soon(t), smtpd, netip.AddrFrom4([4]byte{11, 0, 9, n}))
 			if err != nil {
 				t.Fatal(err)
@@ -325,11 +325,11 @@ func (g *gate) prepare(t *testing.T, at stance, p promise, smtpd string) {
 }
 
 // awaitPromise waits until the gate has looked at a domain, and checks what it makes of it.
-func (g *gate) awaitPromise(t *testing.T, p promise, want tlspolicy.Verdict) tlspolicy.Domain {
+func (g *gate) awaitPromise(t *testing.T, p promise, want tlspolicy.Commitment) tlspolicy.Domain {
 	t.Helper()
 	r := g.awaitReputation(t, patience, "a check of the promise", func(r *reputation) bool { return !r.Guard.Domains[0].Checked.IsZero() })
 	d := r.Guard.Domains[0]
-	if d.Promise != want || r.Guard.Holds != (want != tlspolicy.Free) {
+	if d.Commitment != want || r.Guard.Active != (want != tlspolicy.Free) {
 		t.Fatalf("%s: the guard says %+v, not %s", p.name, r.Guard, want)
 	}
 	return d

@@ -111,8 +111,8 @@ func (s *sending) edits(t *testing.T) {
 	s.is(t, trustedMachine, isUnknown)
 }
 
-// unloaded: a list that cannot be read leaves the set as it is, and says so.
-func (s *sending) unloaded(t *testing.T) {
+// unavailable: a list that cannot be read leaves the set as it is, and says so.
+func (s *sending) unavailable(t *testing.T) {
 	set := func() string { return s.must(t, "nft", "list", "set", "inet", "ehlogate", "trusted4") }
 	before := set()
 	line := s.unit(t, "ehlogate-trusted.service", "ExecStart")[0]

@@ -205,7 +205,7 @@ func TestSending(t *testing.T) {
 	t.Run("too many connections", func(t *testing.T) { s.tooMany(t) })
 	t.Run("DANE", func(t *testing.T) { s.dane(t) })
 	t.Run("edits", func(t *testing.T) { s.edits(t) })
-	t.Run("nothing is emptied", func(t *testing.T) { s.unloaded(t) })
+	t.Run("nothing is emptied", func(t *testing.T) { s.unavailable(t) })
 	t.Run("a loop", func(t *testing.T) { s.loop(t) })
 	t.Run("no open relay", func(t *testing.T) { s.relay(t) })
 	t.Run("only the denied", func(t *testing.T) { s.onlyDenied(t) })

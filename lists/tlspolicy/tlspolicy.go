@@ -24,8 +24,8 @@ import (
 	"ehlogate/lists/dnsclient"
 )
 
-// Config says what is guarded.
-type Config struct {
+// Options says what is guarded.
+type Options struct {
 	// Domains for which this server receives mail; see CheckDomain. What was
 	// promised for a domain is forgotten when it is taken out: that is how an
 	// operator ends a promise on his own responsibility.
@@ -49,38 +49,38 @@ type Config struct {
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Option changes how policies are fetched.
-type Option func(*Guard)
+type Option func(*Monitor)
 
 // WithRoots sets the authorities that vouch for policy hosts, in place of those
 // of the system.
-func WithRoots(roots *x509.CertPool) Option { return func(g *Guard) { g.roots = roots } }
+func WithRoots(roots *x509.CertPool) Option { return func(g *Monitor) { g.roots = roots } }
 
 // WithDial sets how policy hosts are connected to.
-func WithDial(dial Dial) Option { return func(g *Guard) { g.dial = dial } }
+func WithDial(dial Dial) Option { return func(g *Monitor) { g.dial = dial } }
 
-// After gives what another guard knows, which this one replaces: a change of the
+// Continue gives what another guard knows, which this one replaces: a change of the
 // config is no reason to forget a promise.
-func After(other *Guard) Option {
-	return func(g *Guard) {
+func Continue(other *Monitor) Option {
+	return func(g *Monitor) {
 		other.mu.Lock()
 		defer other.mu.Unlock()
-		g.before = make(map[string]memory)
+		g.before = make(map[string]savedDomain)
 		for _, d := range other.all {
-			g.before[d.name] = d.memory
+			g.before[d.name] = d.savedDomain
 		}
 	}
 }
 
-// Guard knows what is promised. It is safe for concurrent use.
-type Guard struct {
-	config Config
-	ask    dnsclient.Asker
+// Monitor knows what is promised. It is safe for concurrent use.
+type Monitor struct {
+	config Options
+	ask    dnsclient.Resolver
 	now    func() time.Time // without a monotonic clock: promises end at a date
 	log    logrus.FieldLogger
 	roots  *x509.CertPool // nil: those of the system
 	dial   Dial
 	file   file
-	before map[string]memory // counts more than the file
+	before map[string]savedDomain // counts more than the file
 
 	holds  atomic.Bool
 	busy   chan struct{} // has an element during a round
@@ -89,18 +89,18 @@ type Guard struct {
 	judged bool          // holds was logged
 }
 
-var _ lists.Guard = (*Guard)(nil)
+var _ lists.Guard = (*Monitor)(nil)
 
 // New makes a guard that knows what the state file remembers, and asks nobody
 // yet. Until a domain has been checked, a promise is assumed.
-func New(cfg Config, ask dnsclient.Asker, clock func() time.Time, log logrus.FieldLogger, opts ...Option) *Guard {
+func New(cfg Options, ask dnsclient.Resolver, clock func() time.Time, log logrus.FieldLogger, opts ...Option) *Monitor {
 	if cfg.Interval <= 0 {
 		cfg.Interval = time.Hour
 	}
 	if cfg.Signed == "" {
 		cfg.Signed = "."
 	}
-	g := &Guard{
+	g := &Monitor{
 		config: cfg, ask: ask, log: log,
 		now:  func() time.Time { return clock().UTC().Round(0) },
 		dial: new(net.Dialer).DialContext,
@@ -112,13 +112,13 @@ func New(cfg Config, ask dnsclient.Asker, clock func() time.Time, log logrus.Fie
 	}
 	now, remembered := g.now(), g.file.read()
 	for _, name := range cfg.Domains {
-		name = lists.NormalName(name)
+		name = lists.NormalizeName(name)
 		if slices.ContainsFunc(g.all, func(d *domain) bool { return d.name == name }) {
 			continue
 		}
-		d := &domain{name: name, memory: remembered[name]}
+		d := &domain{name: name, savedDomain: remembered[name]}
 		if m, ok := g.before[name]; ok {
-			d.memory = m
+			d.savedDomain = m
 		}
 		d.STS.recall(now)
 		d.DANE.recall(now)
@@ -129,5 +129,5 @@ func New(cfg Config, ask dnsclient.Asker, clock func() time.Time, log logrus.Fie
 	return g
 }
 
-// Holds implements lists.Guard.
-func (g *Guard) Holds() bool { return g.holds.Load() }
+// Active implements lists.Guard.
+func (g *Monitor) Active() bool { return g.holds.Load() }

@@ -22,29 +22,29 @@ import (
 	"ehlogate/lists"
 )
 
-// Config is [shed].
-type Config struct {
+// Rate is [limit].
+type Rate struct {
 	OffersPerSecond float64       // to clients that no list holds; more than 0
 	Keep            time.Duration // for which a client keeps its answer, or up to a second longer; a second at least
 }
 
-// State is what was decided so far.
-type State struct {
+// Stats is what was decided so far.
+type Stats struct {
 	Offered    uint64 `json:"offered"`    // sessions
 	Suppressed uint64 `json:"suppressed"` // sessions
 	// Turned are those of them that were suppressed though the client was
 	// offered STARTTLS shortly before: such clients alone came too often.
 	Turned uint64 `json:"turned"`
-	// Unloaded are further sessions that were offered STARTTLS because an allow
+	// Unavailable are further sessions that were offered STARTTLS because an allow
 	// list could not be asked. They use up offers to others.
-	Unloaded uint64 `json:"unloaded"`
-	// Shedding: a client that comes now is not offered STARTTLS.
-	Shedding bool `json:"shedding"`
+	FailOpen uint64 `json:"fail_open"`
+	// Exhausted: a client that comes now is not offered STARTTLS.
+	Exhausted bool `json:"exhausted"`
 }
 
-// Shed decides. It allocates and locks nothing.
-type Shed struct {
-	config Config
+// Limiter decides. It allocates and locks nothing.
+type Limiter struct {
+	config Rate
 	gap    int64 // ns between two offers
 	burst  int64 // ns of offers that may come at once
 	more   int64 // the same, for clients that have been offered STARTTLS
@@ -53,12 +53,12 @@ type Shed struct {
 	// the clock. It never goes back, and every offer moves it on by gap.
 	due    atomic.Int64
 	clock  clock
-	memory memory
+	memory recentDecisions
 
-	offered, suppressed, turned, unloaded atomic.Uint64
+	offered, suppressed, turned, unavailable atomic.Uint64
 }
 
-var _ lists.Default = (*Shed)(nil)
+var _ lists.Limiter = (*Limiter)(nil)
 
 const (
 	// burst and more are in seconds: a quarter of the offers of a second may
@@ -73,23 +73,23 @@ const (
 
 // New returns a Shed that has made no offer yet. The time may go back, in which
 // case it stands still for the Shed.
-func New(c Config, now func() time.Time) *Shed {
+func New(c Rate, now func() time.Time) *Limiter {
 	gap := max(int64(float64(time.Second)/c.OffersPerSecond), 1)
-	s := &Shed{
+	s := &Limiter{
 		config: c, gap: gap,
 		burst:  max(int64(burst*float64(time.Second)), gap),
 		more:   max(int64(more*float64(time.Second)), gap),
-		memory: memory{seed: maphash.MakeSeed()},
+		memory: recentDecisions{seed: maphash.MakeSeed()},
 	}
 	s.clock.begin(now)
 	return s
 }
 
-// Config returns what it was made with.
-func (s *Shed) Config() Config { return s.config }
+// Rate returns what it was made with.
+func (s *Limiter) Rate() Rate { return s.config }
 
-// Ask implements lists.Default: each call is a session.
-func (s *Shed) Ask(addr netip.Addr) lists.Action {
+// Decide implements lists.Default: each call is a session.
+func (s *Limiter) Decide(addr netip.Addr) lists.Action {
 	id := s.memory.id(addr)
 	charged := false
 	for {
@@ -108,7 +108,7 @@ func (s *Shed) Ask(addr netip.Addr) lists.Action {
 		if charged = charged || s.take(due, now, tolerance); charged {
 			is = lists.Offer
 		}
-		if !(known && is == lists.Offer) && !s.memory.replace(id, was, newAnswer(id, is, now), now) {
+		if !(known && is == lists.Offer) && !s.memory.replace(id, was, newRecord(id, is, now), now) {
 			continue // another session of the client was answered meanwhile, and that answer counts
 		}
 		if is == lists.Offer {
@@ -123,11 +123,11 @@ func (s *Shed) Ask(addr netip.Addr) lists.Action {
 	}
 }
 
-// Offered implements lists.Default. Such a client cannot be refused, but
+// Charge implements lists.Default. Such a client cannot be refused, but
 // while they come, others are offered less; for at most as long as after a burst,
 // once they no longer do.
-func (s *Shed) Offered(netip.Addr) {
-	s.unloaded.Add(1)
+func (s *Limiter) Charge(netip.Addr) {
+	s.unavailable.Add(1)
 	for {
 		due, now := s.read()
 		next := max(due, min(max(due, now)+s.gap, now+s.burst+s.more))
@@ -137,8 +137,8 @@ func (s *Shed) Offered(netip.Addr) {
 	}
 }
 
-// Told implements lists.Default.
-func (s *Shed) Told(addr netip.Addr) lists.Action {
+// LastDecision implements lists.Default.
+func (s *Limiter) LastDecision(addr netip.Addr) lists.Action {
 	due, now := s.read()
 	if was := s.memory.find(s.memory.id(addr)); was.within(s.config.Keep+report, now) {
 		return was.action()
@@ -149,27 +149,27 @@ func (s *Shed) Told(addr netip.Addr) lists.Action {
 	return lists.Offer
 }
 
-// State returns what was decided so far.
-func (s *Shed) State() State {
+// Stats returns what was decided so far.
+func (s *Limiter) Stats() Stats {
 	due, now := s.read()
-	return State{Offered: s.offered.Load(), Suppressed: s.suppressed.Load(), Turned: s.turned.Load(), Unloaded: s.unloaded.Load(),
-		Shedding: s.next(due, now) > now+s.burst}
+	return Stats{Offered: s.offered.Load(), Suppressed: s.suppressed.Load(), Turned: s.turned.Load(), FailOpen: s.unavailable.Load(),
+		Exhausted: s.next(due, now) > now+s.burst}
 }
 
 // read returns due, and a time that is no earlier than the one by which due was
 // set. So a goroutine that was held up between the two cannot take the debt
 // for less, nor for more, than it is.
-func (s *Shed) read() (due, now int64) {
+func (s *Limiter) read() (due, now int64) {
 	due = s.due.Load()
 	return due, s.clock.now()
 }
 
 // next returns what another offer would set due to.
-func (s *Shed) next(due, now int64) int64 { return max(due, now) + s.gap }
+func (s *Limiter) next(due, now int64) int64 { return max(due, now) + s.gap }
 
 // take makes an offer, if that puts offers ahead of the rate by no more than
 // tolerance. due and now are from read.
-func (s *Shed) take(due, now, tolerance int64) bool {
+func (s *Limiter) take(due, now, tolerance int64) bool {
 	for {
 		next := s.next(due, now)
 		if next > now+tolerance {

@@ -31,8 +31,8 @@ import (
 	"ehlogate/lists/dnsclient"
 )
 
-// Config bounds what a Service does.
-type Config struct {
+// Options bounds what a Service does.
+type Options struct {
 	// MaxLookups is how many questions about clients are in flight at most. A
 	// zone that is slow gets no more of them than it leaves to all others.
 	MaxLookups int
@@ -50,12 +50,12 @@ type Config struct {
 // Defaults bounds 1000 lookups, which is more than a resolver with a cold cache
 // likes, 100,000 entries (30 MB), TTLs from 30 s to an hour (a client that was
 // taken off a list is not held much longer), and keeps what is stale for a day.
-func Defaults() Config {
-	return Config{MaxLookups: 1000, CacheEntries: 100_000, MinTTL: 30 * time.Second, MaxTTL: time.Hour, Stale: 24 * time.Hour}
+func Defaults() Options {
+	return Options{MaxLookups: 1000, CacheEntries: 100_000, MinTTL: 30 * time.Second, MaxTTL: time.Hour, Stale: 24 * time.Hour}
 }
 
 // usable fills in what is missing.
-func (c Config) usable() Config {
+func (c Options) usable() Options {
 	d := Defaults()
 	if c.MaxLookups <= 0 {
 		c.MaxLookups = d.MaxLookups
@@ -72,15 +72,15 @@ func (c Config) usable() Config {
 	return c
 }
 
-// Service asks zones and reverse DNS for all sources, and remembers what they
+// Client asks zones and reverse DNS for all sources, and remembers what they
 // said. It is safe for concurrent use.
-type Service struct {
-	config Config
-	asker  dnsclient.Asker
+type Client struct {
+	config Options
+	asker  dnsclient.Resolver
 	clock  func() time.Time
 	start  time.Time
 	log    logrus.FieldLogger
-	memory *memory
+	memory *cache
 
 	inFlight  atomic.Int64
 	refused   atomic.Uint64 // questions, because of MaxLookups
@@ -91,33 +91,33 @@ type Service struct {
 	mu     sync.RWMutex
 	ctx    context.Context // of Run; nil: does not run
 	zones  map[zoneID]*zone
-	names  *Names
+	names  *ReverseDNS
 	lastID uint32
 }
 
 // New makes a service that asks through ask once it runs. clock says how old
 // answers are; it is time.Now as a rule.
-func New(cfg Config, ask dnsclient.Asker, clock func() time.Time, log logrus.FieldLogger) *Service {
+func New(cfg Options, ask dnsclient.Resolver, clock func() time.Time, log logrus.FieldLogger) *Client {
 	cfg = cfg.usable()
-	return &Service{
+	return &Client{
 		config: cfg, asker: ask, clock: clock, start: clock(), log: log,
-		memory: newMemory(cfg.CacheEntries), zones: make(map[zoneID]*zone),
+		memory: newCache(cfg.CacheEntries), zones: make(map[zoneID]*zone),
 	}
 }
 
 // now is in ns since start.
-func (s *Service) now() int64 { return int64(s.clock().Sub(s.start)) }
+func (s *Client) now() int64 { return int64(s.clock().Sub(s.start)) }
 
 // Run tests zones and lets questions be asked until ctx ends. It returns when
 // all that it began has ended, too. Without it answers come from memory only.
-func (s *Service) Run(ctx context.Context) {
+func (s *Client) Run(ctx context.Context) {
 	s.mu.Lock()
 	s.ctx = ctx
 	for _, z := range s.zones {
-		s.watch(&z.origin)
+		s.watch(&z.upstream)
 	}
 	if s.names != nil {
-		s.watch(&s.names.origin)
+		s.watch(&s.names.upstream)
 	}
 	s.mu.Unlock()
 	<-ctx.Done()
@@ -127,15 +127,15 @@ func (s *Service) Run(ctx context.Context) {
 	s.goroutine.Wait()
 }
 
-// Source makes a source of spec. Sources that name the same zone share what it
+// List makes a source of spec. Sources that name the same zone share what it
 // said and whether it is believed; zones differ if one is asked by name and one
 // by address, or one is Untested. Zones stay until the next Retain.
-func (s *Service) Source(spec Spec) *Source {
+func (s *Client) List(spec Spec) *List {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	src := &Source{service: s, spec: spec}
+	src := &List{service: s, spec: spec}
 	for _, z := range spec.Zones {
-		id := zoneID{lists.NormalName(z.Name), z.ByName, z.Untested}
+		id := zoneID{lists.NormalizeName(z.Name), z.ByName, z.NoHealthCheck}
 		if s.zones[id] == nil {
 			s.add(newZone(s, id))
 		}
@@ -149,20 +149,20 @@ func (s *Service) Source(spec Spec) *Source {
 }
 
 // add is called with mu held, for a zone that is new, or was forgotten.
-func (s *Service) add(z *zone) {
+func (s *Client) add(z *zone) {
 	s.zones[z.zoneID] = z
 	if z.every > 0 {
-		z.trust.Store(uint32(untested))
+		z.trust.Store(uint32(halfOpen))
 	}
 	s.origins.Add(1)
 	if s.ctx != nil {
-		s.watch(&z.origin)
+		s.watch(&z.upstream)
 	}
 }
 
 // Retain forgets all zones that none of sources uses. A source that is left out
 // is not to be asked again, unless a later Retain names it.
-func (s *Service) Retain(sources []*Source) {
+func (s *Client) Retain(sources []*List) {
 	used, listing := make(map[zoneID]*zone), make(map[zoneID]bool)
 	for _, src := range sources {
 		for _, m := range src.members {
@@ -194,21 +194,21 @@ func (s *Service) Retain(sources []*Source) {
 }
 
 // Names are the verified host names of clients, as the service finds them out.
-func (s *Service) Names() *Names {
+func (s *Client) Names() *ReverseDNS {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.names == nil {
 		s.names = newNames(s)
 		s.origins.Add(1)
 		if s.ctx != nil {
-			s.watch(&s.names.origin)
+			s.watch(&s.names.upstream)
 		}
 	}
 	return s.names
 }
 
 // all gives the zones in the order of their names.
-func (s *Service) all() ([]*zone, *Names) {
+func (s *Client) all() ([]*zone, *ReverseDNS) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return slices.SortedFunc(maps.Values(s.zones), func(a, b *zone) int { return a.zoneID.compare(b.zoneID) }), s.names

@@ -27,25 +27,25 @@ import (
 	"ehlogate/policyd"
 )
 
-// Live is one state of config, policy and lists. It is immutable, but for what
+// Snapshot is one state of config, policy and lists. It is immutable, but for what
 // DNS lists learn.
-type Live struct {
-	Config  *config.Config
-	Policy  *lists.Policy
-	Words   *policyd.Words
-	Sources []Source // by list, in the order of the config
-	asking           // what is asked beside, by all lists together
+type Snapshot struct {
+	Config     *config.Config
+	Policy     *lists.Policy
+	Keywords   *policyd.Keywords
+	Sources    []ListSource // by list, in the order of the config
+	background              // what is asked beside, by all lists together
 }
 
-// Source is that of a list, of one kind.
-type Source struct {
-	File *listfile.Source
-	DNS  *dnsbl.Source
+// ListSource is that of a list, of one kind.
+type ListSource struct {
+	File *listfile.List
+	DNS  *dnsbl.List
 }
 
 // Files gives the lists that are made of files.
-func (l *Live) Files() iter.Seq2[config.List, *listfile.Source] {
-	return func(yield func(config.List, *listfile.Source) bool) {
+func (l *Snapshot) Files() iter.Seq2[config.List, *listfile.List] {
+	return func(yield func(config.List, *listfile.List) bool) {
 		for i, s := range l.Sources {
 			if s.File != nil && !yield(l.Config.Lists[i], s.File) {
 				return
@@ -54,23 +54,23 @@ func (l *Live) Files() iter.Seq2[config.List, *listfile.Source] {
 	}
 }
 
-// Engine answers from the present Live, and replaces it.
-type Engine struct {
+// Manager answers from the present Live, and replaces it.
+type Manager struct {
 	load  func() (*config.Config, error)
 	clock func() time.Time
 	log   *logrus.Logger
 	times times
-	live  atomic.Pointer[Live]
+	live  atomic.Pointer[Snapshot]
 
 	// What follows belongs to the goroutine of Run.
-	lists  []*tracked        // the lists of live that are made of files
-	reload *pendingReload    // nil: none is under way
-	again  []func()          // reloads that were asked for meanwhile
-	looks  int               // so far
-	retry  time.Time         // when a reload is tried again that failed for an error of reading; zero: never
-	looked time.Duration     // what the last look took
-	large  bool              // a large list was read since the last publish
-	offers *ratelimit.Offers // nil: nothing was ever asked by DNS
+	lists  []*tracked             // the lists of live that are made of files
+	reload *pendingReload         // nil: none is under way
+	again  []func()               // reloads that were asked for meanwhile
+	looks  int                    // so far
+	retry  time.Time              // when a reload is tried again that failed for an error of reading; zero: never
+	looked time.Duration          // what the last look took
+	large  bool                   // a large list was read since the last publish
+	offers *ratelimit.FailOpenLog // nil: nothing was ever asked by DNS
 
 	started *config.Config // whose sockets and log are in use
 
@@ -78,13 +78,13 @@ type Engine struct {
 	reloadError    atomic.Pointer[error] // of the last reload; nil if it was good
 }
 
-var _ policyd.Decider = (*Engine)(nil)
+var _ policyd.Decider = (*Manager)(nil)
 
 // New makes the first Live of cfg. Lists that cannot be loaded are logged and
-// stay unloaded; they never stop the start. load reads the config again when
+// stay unavailable; they never stop the start. load reads the config again when
 // a reload is asked for.
-func New(cfg *config.Config, load func() (*config.Config, error), clock func() time.Time, log *logrus.Logger) *Engine {
-	e := &Engine{load: load, clock: clock, log: log, started: cfg, times: defaultTimes}
+func New(cfg *config.Config, load func() (*config.Config, error), clock func() time.Time, log *logrus.Logger) *Manager {
+	e := &Manager{load: load, clock: clock, log: log, started: cfg, times: defaultTimes}
 	e.lists = e.track(cfg, nil)
 	e.loadNow(context.Background(), e.lists)
 	e.publish(e.build(cfg, nil, e.lists))
@@ -92,36 +92,36 @@ func New(cfg *config.Config, load func() (*config.Config, error), clock func() t
 	return e
 }
 
-// Live is the present state.
-func (e *Engine) Live() *Live { return e.live.Load() }
+// Snapshot is the present state.
+func (e *Manager) Snapshot() *Snapshot { return e.live.Load() }
 
 // Decide answers from the present policy, about a new session.
-func (e *Engine) Decide(ctx context.Context, c lists.Client) lists.Decision {
+func (e *Manager) Decide(ctx context.Context, c lists.Client) lists.Decision {
 	return e.live.Load().Policy.Decide(ctx, c)
 }
 
 // Review answers from the present policy, for who reports on a session.
-func (e *Engine) Review(ctx context.Context, c lists.Client) lists.Decision {
+func (e *Manager) Review(ctx context.Context, c lists.Client) lists.Decision {
 	return e.live.Load().Policy.Review(ctx, c)
 }
 
-// Of is the state that a decision was made from; the present one if the decision
+// SnapshotOf is the state that a decision was made from; the present one if the decision
 // was not made by a policy.
-func (e *Engine) Of(d lists.Decision) *Live {
-	if l, ok := d.Settings.(*Live); ok {
+func (e *Manager) SnapshotOf(d lists.Decision) *Snapshot {
+	if l, ok := d.Settings.(*Snapshot); ok {
 		return l
 	}
-	return e.Live()
+	return e.Snapshot()
 }
 
-// Words are those for a decision.
-func (e *Engine) Words(d lists.Decision) *policyd.Words { return e.Of(d).Words }
+// Keywords are those for a decision.
+func (e *Manager) Keywords(d lists.Decision) *policyd.Keywords { return e.SnapshotOf(d).Keywords }
 
 // ReloadFailures counts the reloads of the config that were refused.
-func (e *Engine) ReloadFailures() uint64 { return e.reloadFailures.Load() }
+func (e *Manager) ReloadFailures() uint64 { return e.reloadFailures.Load() }
 
 // ReloadError is why the last reload was refused; nil if it was not.
-func (e *Engine) ReloadError() error {
+func (e *Manager) ReloadError() error {
 	if err := e.reloadError.Load(); err != nil {
 		return *err
 	}
@@ -132,13 +132,13 @@ func (e *Engine) ReloadError() error {
 // ends, and reads config and lists again for each function on reload, which it
 // calls when that is done. Nothing else replaces the policy, so there is one
 // order in which things change.
-func (e *Engine) Run(ctx context.Context, reload <-chan func()) {
-	var beside runner
+func (e *Manager) Run(ctx context.Context, reload <-chan func()) {
+	var beside services
 	defer beside.stop()
 	next := time.NewTimer(0)
 	defer next.Stop()
 	for {
-		beside.run(ctx, e.Live().asking)
+		beside.run(ctx, e.Snapshot().background)
 		select {
 		case <-ctx.Done():
 			return
@@ -152,15 +152,15 @@ func (e *Engine) Run(ctx context.Context, reload <-chan func()) {
 }
 
 // build makes a Live of cfg and of lists that were loaded for it.
-func (e *Engine) build(cfg *config.Config, old *Live, files []*tracked) *Live {
-	live := &Live{Config: cfg, Words: policyd.NewWords(cfg.AlwaysHide, cfg.ExplicitOffer),
+func (e *Manager) build(cfg *config.Config, old *Snapshot, files []*tracked) *Snapshot {
+	live := &Snapshot{Config: cfg, Keywords: policyd.NewKeywords(cfg.AlwaysHide, cfg.ExplicitOffer),
 		Policy: &lists.Policy{Default: cfg.Default, Mode: cfg.Mode}}
 	live.Policy.Settings = live
 	e.ask(live, old)
 	for _, l := range cfg.Lists {
-		var s Source
-		if l.ByDNS() {
-			s.DNS = live.dns.Source(l.Zones)
+		var s ListSource
+		if l.IsDNSList() {
+			s.DNS = live.dns.List(l.Zones)
 		} else {
 			s.File, files = files[0].source, files[1:]
 		}
@@ -170,8 +170,8 @@ func (e *Engine) build(cfg *config.Config, old *Live, files []*tracked) *Live {
 }
 
 // add adds a list to the policy.
-func (l *Live) add(c config.List, s Source) {
-	list := &lists.List{Name: c.Name, Action: c.Action, Mode: c.Mode, Source: s.File, Foreign: c.Foreign()}
+func (l *Snapshot) add(c config.List, s ListSource) {
+	list := &lists.List{Name: c.Name, Action: c.Action, Mode: c.Mode, Source: s.File, External: c.IsExternal()}
 	if s.DNS != nil {
 		list.Source = s.DNS
 	}
@@ -180,7 +180,7 @@ func (l *Live) add(c config.List, s Source) {
 }
 
 // with returns a Live that differs in the sources of files alone.
-func (l *Live) with(files []*tracked) *Live {
+func (l *Snapshot) with(files []*tracked) *Snapshot {
 	next, policy := *l, *l.Policy
 	next.Policy, next.Sources, policy.Lists, policy.Settings = &policy, nil, nil, &next
 	for i, c := range l.Config.Lists {
@@ -194,7 +194,7 @@ func (l *Live) with(files []*tracked) *Live {
 }
 
 // publish puts a state in force.
-func (e *Engine) publish(live *Live) {
+func (e *Manager) publish(live *Snapshot) {
 	e.live.Store(live)
 	if e.large {
 		e.large = false
@@ -205,7 +205,7 @@ func (e *Engine) publish(live *Live) {
 // beginReload begins to read the config, in a goroutine of its own since its file
 // system may hang. follow does the rest: lists must be complete before they are
 // read. A reload that is under way ends first.
-func (e *Engine) beginReload(done ...func()) {
+func (e *Manager) beginReload(done ...func()) {
 	if e.reload != nil {
 		e.again = append(e.again, done...)
 		return
@@ -219,7 +219,7 @@ func (e *Engine) beginReload(done ...func()) {
 }
 
 // awaitConfig takes the config of a reload when it has been read.
-func (e *Engine) awaitConfig() {
+func (e *Manager) awaitConfig() {
 	r := e.reload
 	if r.config != nil {
 		return
@@ -230,16 +230,16 @@ func (e *Engine) awaitConfig() {
 	case <-time.After(e.times.busy):
 		if !r.hung && time.Since(r.begun) > e.times.hung {
 			r.hung = true
-			e.refused(errHung(e.Live().Config.File))
+			e.refused(errHung(e.Snapshot().Config.File))
 		}
 		return
 	}
-	old, err := e.Live().Config, got.err
+	old, err := e.Snapshot().Config, got.err
 	if err == nil && got.config.File == "" && old.File != "" {
 		err = fmt.Errorf("%s is gone", old.File)
 	}
 	if path := new(fs.PathError); errors.As(err, &path) && !listfile.IsContent(err) {
-		err = listfile.Unread(path.Path, path)
+		err = listfile.NewUnreadError(path.Path, path)
 	}
 	if err != nil {
 		e.endReload(err)
@@ -249,17 +249,17 @@ func (e *Engine) awaitConfig() {
 }
 
 // refused counts and tells that a reload does not take place, if that is news.
-func (e *Engine) refused(err error) {
+func (e *Manager) refused(err error) {
 	if before := e.ReloadError(); before != nil && before.Error() == err.Error() && errors.As(err, new(listfile.UnreadError)) {
 		return
 	}
 	e.reloadFailures.Add(1)
 	e.reloadError.Store(&err)
-	e.logProblems(e.log.WithField("config", e.Live().Config.File), err, "reload refused, the old config stays")
+	e.logProblems(e.log.WithField("config", e.Snapshot().Config.File), err, "reload refused, the old config stays")
 }
 
 // Reload reads config and lists again, as Run does, for a caller without Run.
-func (e *Engine) Reload(ctx context.Context) error {
+func (e *Manager) Reload(ctx context.Context) error {
 	ended := false
 	e.beginReload(func() { ended = true })
 	for !ended {
@@ -273,7 +273,7 @@ func (e *Engine) Reload(ctx context.Context) error {
 }
 
 // endReload puts the new config in force, or refuses it, which changes nothing.
-func (e *Engine) endReload(err error) {
+func (e *Manager) endReload(err error) {
 	r := e.reload
 	e.reload, e.retry = nil, time.Time{}
 	defer func() {
@@ -298,7 +298,7 @@ func (e *Engine) endReload(err error) {
 	for _, t := range r.lists {
 		t.adopt()
 	}
-	live := e.build(r.config, e.Live(), r.lists)
+	live := e.build(r.config, e.Snapshot(), r.lists)
 	e.lists = r.lists
 	e.publish(live)
 	e.reloadError.Store(nil)
@@ -311,7 +311,7 @@ func (e *Engine) endReload(err error) {
 	e.log.WithFields(logrus.Fields{"config": r.config.File, "lists": len(r.config.Lists)}).Info("config reloaded")
 }
 
-// withoutList says what follows from a list that is unloaded.
+// withoutList says what follows from a list that is unavailable.
 func withoutList(l config.List) string {
 	if l.Action == lists.Suppress || l.Mode == lists.Observe {
 		return "it is skipped"
@@ -320,7 +320,7 @@ func withoutList(l config.List) string {
 }
 
 // logProblems logs each of the problems in err on a line of its own.
-func (e *Engine) logProblems(log *logrus.Entry, err error, what string) {
+func (e *Manager) logProblems(log *logrus.Entry, err error, what string) {
 	var ps *listfile.Problems
 	if !errors.As(err, &ps) {
 		log.WithError(err).Error(what)

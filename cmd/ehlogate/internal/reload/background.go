@@ -18,32 +18,32 @@ import (
 	"ehlogate/lists/tlspolicy"
 )
 
-// asking is what is found out beside the answers. Each part outlives a reload of
+// background is what is found out beside the answers. Each part outlives a reload of
 // the config that does not change it, with all that it knows. A part that the
 // config has no use for is nil.
-type asking struct {
+type background struct {
 	servers []netip.AddrPort // that are asked
 
-	dns   *dnsbl.Service
-	guard *tlspolicy.Guard
-	shed  *ratelimit.Shed
+	dns   *dnsbl.Client
+	guard *tlspolicy.Monitor
+	shed  *ratelimit.Limiter
 }
 
 // DNS is what lists by DNS and names of clients are asked through; nil if
 // nothing is.
-func (l *Live) DNS() *dnsbl.Service { return l.dns }
+func (l *Snapshot) DNS() *dnsbl.Client { return l.dns }
 
 // Guard knows what was promised; nil if the config names no domains.
-func (l *Live) Guard() *tlspolicy.Guard { return l.guard }
+func (l *Snapshot) Guard() *tlspolicy.Monitor { return l.guard }
 
-// Shed decides about unknown clients; nil if the default is one word.
-func (l *Live) Shed() *ratelimit.Shed { return l.shed }
+// Limiter decides about unknown clients; nil if the default is one word.
+func (l *Snapshot) Limiter() *ratelimit.Limiter { return l.shed }
 
 // ask makes what live asks, or finds it in old.
-func (e *Engine) ask(live, old *Live) {
+func (e *Manager) ask(live, old *Snapshot) {
 	c := live.Config
-	var to dnsclient.Config
-	if c.Asks() || len(c.Guard.Domains) > 0 {
+	var to dnsclient.Options
+	if c.UsesDNS() || len(c.Guard.Domains) > 0 {
 		to = e.resolvers(c, old)
 		live.servers = to.Servers
 	}
@@ -53,7 +53,7 @@ func (e *Engine) ask(live, old *Live) {
 		was.Wait, was.VerifyNames = c.DNS.Wait, c.DNS.VerifyNames // which change nothing about what is known
 		sameDNS = reflect.DeepEqual(was, c.DNS)
 	}
-	if c.Asks() {
+	if c.UsesDNS() {
 		if sameDNS && old.dns != nil {
 			live.dns = old.dns
 		} else {
@@ -61,9 +61,9 @@ func (e *Engine) ask(live, old *Live) {
 		}
 		live.Policy.Wait = c.DNS.Wait
 		if e.offers == nil {
-			e.offers = ratelimit.NewOffers(e.clock)
+			e.offers = ratelimit.NewFailOpenLog(e.clock)
 		}
-		live.Policy.Offers = e.offers
+		live.Policy.FailOpen = e.offers
 		if c.DNS.VerifyNames {
 			live.Policy.Names = live.dns.Names()
 		}
@@ -75,28 +75,28 @@ func (e *Engine) ask(live, old *Live) {
 			local := !slices.ContainsFunc(to.Servers, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
 			var opts []tlspolicy.Option
 			if old != nil && old.guard != nil {
-				opts = append(opts, tlspolicy.After(old.guard))
+				opts = append(opts, tlspolicy.Continue(old.guard))
 			}
-			live.guard = tlspolicy.New(tlspolicy.Config{Domains: c.Guard.Domains, State: c.Guard.State, Local: local}, dnsclient.New(to), e.clock, e.log, opts...)
+			live.guard = tlspolicy.New(tlspolicy.Options{Domains: c.Guard.Domains, State: c.Guard.State, Local: local}, dnsclient.New(to), e.clock, e.log, opts...)
 		}
 		live.Policy.Guard = live.guard
 	}
-	if c.Shed != nil {
-		if old != nil && old.shed != nil && old.shed.Config() == *c.Shed {
+	if c.Limit != nil {
+		if old != nil && old.shed != nil && old.shed.Rate() == *c.Limit {
 			live.shed = old.shed
 		} else {
-			live.shed = ratelimit.New(*c.Shed, e.clock)
+			live.shed = ratelimit.New(*c.Limit, e.clock)
 		}
-		live.Policy.Shed = live.shed
+		live.Policy.Limit = live.shed
 	}
 }
 
 // retain forgets zones that are no longer asked.
-func (l *Live) retain() {
+func (l *Snapshot) retain() {
 	if l.dns == nil {
 		return
 	}
-	var in []*dnsbl.Source
+	var in []*dnsbl.List
 	for _, s := range l.Sources {
 		if s.DNS != nil {
 			in = append(in, s.DNS)
@@ -110,8 +110,8 @@ const tries = 3
 
 // resolvers are those of the config, else of the system, else on this host, as
 // with resolver(3).
-func (e *Engine) resolvers(c *config.Config, old *Live) dnsclient.Config {
-	out := dnsclient.Config{Servers: c.DNS.Resolvers, Timeout: c.DNS.Timeout, Tries: tries}
+func (e *Manager) resolvers(c *config.Config, old *Snapshot) dnsclient.Options {
+	out := dnsclient.Options{Servers: c.DNS.Resolvers, Timeout: c.DNS.Timeout, Tries: tries}
 	if len(out.Servers) == 0 {
 		var err error
 		out.Servers, err = dnsclient.SystemServers()
@@ -128,8 +128,8 @@ func (e *Engine) resolvers(c *config.Config, old *Live) dnsclient.Config {
 	return out
 }
 
-// runner keeps what is asked beside running: the parts of one state at a time.
-type runner struct {
+// services keeps what is asked beside running: the parts of one state at a time.
+type services struct {
 	dns, guard running
 }
 
@@ -140,7 +140,7 @@ type running struct {
 
 // run lets the parts of a run, and ends those of the one before that it does
 // not have.
-func (r *runner) run(ctx context.Context, a asking) {
+func (r *services) run(ctx context.Context, a background) {
 	if a.dns != nil {
 		r.dns.replace(ctx, a.dns, a.dns.Run)
 	} else {
@@ -153,7 +153,7 @@ func (r *runner) run(ctx context.Context, a asking) {
 	}
 }
 
-func (r *runner) stop() { r.run(context.Background(), asking{}) }
+func (r *services) stop() { r.run(context.Background(), background{}) }
 
 func (r *running) replace(ctx context.Context, what any, run func(context.Context)) {
 	if r.what == what {
@@ -173,12 +173,12 @@ func (r *running) end() {
 	}
 }
 
-// Ask is for a command that asks once, in place of Run: it lets questions be
+// RunOnce is for a command that asks once, in place of Run: it lets questions be
 // asked until the function it returns is called, each for no longer than
 // patience, and returns when zones were tested and promises looked for.
-func (e *Engine) Ask(ctx context.Context, patience time.Duration) (stop func()) {
+func (e *Manager) RunOnce(ctx context.Context, patience time.Duration) (stop func()) {
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
-	live := e.Live()
+	live := e.Snapshot()
 	var running sync.WaitGroup
 	if live.dns != nil {
 		live.Policy.Wait = patience
@@ -194,11 +194,11 @@ func (e *Engine) Ask(ctx context.Context, patience time.Duration) (stop func()) 
 }
 
 // awaitTests returns when every zone has been tested once.
-func awaitTests(ctx context.Context, s *dnsbl.Service) {
+func awaitTests(ctx context.Context, s *dnsbl.Client) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	untested := func(z dnsbl.OriginState) bool { return z.State == "untested" }
-	for slices.ContainsFunc(s.State().Zones, untested) {
+	untested := func(z dnsbl.UpstreamStats) bool { return z.State == "half-open" }
+	for slices.ContainsFunc(s.Stats().Zones, untested) {
 		select {
 		case <-ctx.Done():
 			return

@@ -16,8 +16,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Config says whom a Client asks, and how long.
-type Config struct {
+// Options says whom a Client asks, and how long.
+type Options struct {
 	Servers []netip.AddrPort // asked in this order; those that do not answer come last for a while
 	Timeout time.Duration    // of one attempt, its TCP included; 0: two seconds
 	Tries   int              // attempts in all, by turns; 0: three
@@ -37,12 +37,12 @@ type Answer struct {
 	Server    netip.AddrPort // that said so
 }
 
-// Asker asks one question. Client is one; so is what tests put in its place.
-type Asker interface {
-	// Ask asks for the records of a type (dns.TypeA and so on) at name, a
+// Resolver asks one question. Client is one; so is what tests put in its place.
+type Resolver interface {
+	// Query asks for the records of a type (dns.TypeA and so on) at name, a
 	// domain name from the root, with or without the last dot. It returns when
 	// ctx ends. An error is *Error.
-	Ask(ctx context.Context, name string, qtype uint16) (Answer, error)
+	Query(ctx context.Context, name string, qtype uint16) (Answer, error)
 }
 
 // Kind is why there is no answer.
