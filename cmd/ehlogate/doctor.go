@@ -4,24 +4,20 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"ehlogate/cmd/ehlogate/internal/doctor"
-	"ehlogate/cmd/ehlogate/internal/rehearse"
 )
 
 // postconfLimit is how long all calls of postconf may take together.
 const postconfLimit = 20 * time.Second
 
 func newDoctor(o *options) *cobra.Command {
-	var postfix, saved, exim, sendmail, rules string
-	var relays []string
+	var postfix, saved, exim, sendmail string
 	var noConnect, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -54,36 +50,12 @@ lets the service out. Within five seconds each resolver is asked whether it is
 there, and each zone what every list has to say: 127.0.0.2 is on it, 127.0.0.1
 is not.
 
-With --nft the rules of a gateway that intercepts mail are tried out, before they
-are loaded: in a network namespace with the interfaces, addresses and rules of
-this machine, where connections are made and it is seen which of them arrive: of
-the gateway itself, of a neighbour in each network, and of some members of each
-set. A hazard is mail of the gateway itself that comes back to it (a loop; --relay
-names another machine that sends it on), submission (465, 587) that is
-intercepted, mail from outside that is, and mail that is intercepted and does not
-get to the port that it is redirected to. That takes root, and nothing else is
-looked at unless it is named, too.
-
 Exit code 1 if there is a hazard, 0 otherwise.`,
 		Example: `  ehlogate doctor
   ehlogate doctor --saved copies-of-mx1 -c mx1.toml
-  ehlogate doctor --exim /etc/exim4/exim4.conf
-  ehlogate doctor --nft /etc/ehlogate/port25.nft && nft -f /etc/ehlogate/port25.nft`,
+  ehlogate doctor --exim /etc/exim4/exim4.conf`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var report doctor.Report
-			if rules != "" {
-				relays, err := parseAddrs(relays)
-				if err != nil {
-					return fmt.Errorf("--relay: %w", err)
-				}
-				if err := rehearseRules(cmd.Context(), rules, relays, &report); err != nil {
-					return exitError{exitWrong, err}
-				}
-			}
-			if rules != "" && exim == "" && sendmail == "" && postfix == "" && saved == "" {
-				return show(cmd.OutOrStdout(), &report, asJSON)
-			}
 			cfg, err := o.load()
 			if err != nil {
 				return exitError{exitWrong, err}
@@ -106,8 +78,8 @@ Exit code 1 if there is a hazard, 0 otherwise.`,
 			if err != nil {
 				return exitError{exitWrong, err}
 			}
-			report.Join(doctor.Examine(cmd.Context(), host, doctor.DaemonFrom(cfg), pf, x, s))
-			return show(cmd.OutOrStdout(), &report, asJSON)
+			report := doctor.Examine(cmd.Context(), host, doctor.DaemonFrom(cfg), pf, x, s)
+			return show(cmd.OutOrStdout(), report, asJSON)
 		},
 	}
 	f := cmd.Flags()
@@ -115,43 +87,10 @@ Exit code 1 if there is a hazard, 0 otherwise.`,
 	f.StringVar(&saved, "saved", "", "a Postfix of which `DIR` has copies")
 	f.StringVar(&exim, "exim", "", "the Exim with the configuration `FILE`")
 	f.StringVar(&sendmail, "sendmail", "", "the Sendmail with the configuration `FILE` (.mc or .cf)")
-	f.StringVar(&rules, "nft", "", "the rules of nftables in `FILE`, which nft -f would load")
-	f.StringArrayVar(&relays, "relay", nil, "nft: a neighbour, by its `ADDRESS`, that sends the gateway's mail on (repeatable)")
 	f.BoolVar(&noConnect, "no-connect", false, "do not connect to the addresses that ehlogate is asked at, and ask no resolver")
 	f.BoolVar(&asJSON, "json", false, "write JSON")
 	cmd.MarkFlagsMutuallyExclusive("postfix-config", "saved")
 	return cmd
-}
-
-// rehearsalLimit is how long it may take to try out rules.
-const rehearsalLimit = time.Minute
-
-func parseAddrs(texts []string) (addrs []netip.Addr, err error) {
-	for _, text := range texts {
-		addr, err := netip.ParseAddr(text)
-		if err != nil {
-			return nil, err
-		}
-		addrs = append(addrs, addr)
-	}
-	return addrs, nil
-}
-
-// rehearseRules tries out rules for this machine.
-func rehearseRules(ctx context.Context, file string, relays []netip.Addr, report *doctor.Report) error {
-	ctx, cancel := context.WithTimeout(ctx, rehearsalLimit)
-	defer cancel()
-	machine, err := rehearse.ThisMachine(ctx)
-	if err != nil {
-		return err
-	}
-	machine.Relays = relays
-	tried, err := rehearse.Try(ctx, machine, file)
-	if err != nil {
-		return fmt.Errorf("trying out %s: %w", file, err)
-	}
-	report.Join(doctor.Rules(file, tried))
-	return nil
 }
 
 // show writes the report; a hazard in it is an error.

@@ -107,15 +107,6 @@ func (r *Report) add(f Finding) {
 	}
 }
 
-// Join adds what another examination found.
-func (r *Report) Join(o *Report) {
-	r.Findings = append(r.Findings, o.Findings...)
-	if r.Findings == nil {
-		r.Findings = []Finding{} // JSON: a list, if an empty one
-	}
-	r.sort()
-}
-
 // sort puts the worst first, and otherwise keeps the order of the files.
 func (r *Report) sort() {
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return cmp.Compare(b.Severity, a.Severity) })

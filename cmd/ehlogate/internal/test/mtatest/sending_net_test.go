@@ -182,7 +182,7 @@ func (s *sending) write(t *testing.T, name, text string) { (&gate{dir: s.dir}).w
 func (s *sending) unit(t *testing.T, unit, key string) (lines [][]string) {
 	t.Helper()
 	for _, m := range regexp.MustCompile(`(?m)^`+key+`=-?(.*)$`).FindAllStringSubmatch(example(t, "sending-network/systemd/"+unit), -1) {
-		line := strings.NewReplacer("/usr/bin/ehlogate", s.gate.Path, "/etc/ehlogate", s.dir, "/run/ehlogate-port25", s.dir).Replace(m[1])
+		line := strings.NewReplacer("/usr/bin/ehlogate", s.gate.Path, "/usr/local/sbin/check-rules", checkRules(t), "/etc/ehlogate", s.dir, "/run/ehlogate-port25", s.dir).Replace(m[1])
 		lines = append(lines, strings.Fields(line))
 	}
 	if len(lines) == 0 {

@@ -145,7 +145,7 @@ func (s *sending) loop(t *testing.T) {
 		if err == nil {
 			continue
 		}
-		if !strings.Contains(out, "comes back to it: a loop [nft-loop]") || !strings.Contains(out, "ehlogate intercept: rule ip saddr 192.0.2.0/24 tcp dport 25 redirect to :10025") {
+		if !strings.Contains(out, "hazard: a loop: mail that 192.0.2.1 delivers to 192.31.196.25:25 is intercepted") || !strings.Contains(out, "ehlogate intercept: ip saddr 192.0.2.0/24 tcp dport 25 redirect to :10025") {
 			t.Errorf("%v\n%s", err, out)
 		}
 		if after := s.must(t, "nft", "list", "ruleset"); after != before {

@@ -49,6 +49,7 @@ func TestSendingUnits(t *testing.T) {
 	m.run(t, "mount --bind /proc/sys/net /proc/sys/net")
 	m.run(t, "mount -o remount,bind,rw /proc/sys/net")
 	m.write(t, sendingFiles(t))
+	m.copy(t, "usr/local/sbin/check-rules", checkRules(t))
 	m.write(t, map[string]string{"etc/systemd/system/ehlogate-trusted.timer.d/often.conf": "[Timer]\nOnActiveSec=\nOnUnitInactiveSec=\nOnActiveSec=1s\nOnUnitInactiveSec=1s\n"})
 	m.run(t, "systemctl daemon-reload")
 	m.run(t, "systemctl reload ehlogate.service")
@@ -113,7 +114,7 @@ func TestSendingUnits(t *testing.T) {
 		if out, err := m.Run(soon(t), "systemctl", "reload", unit); err == nil {
 			t.Errorf("it is loaded: %s", out)
 		}
-		journal(unit, "comes back to it: a loop [nft-loop]")
+		journal(unit, "hazard: a loop: mail that 192.0.2.1 delivers to 192.31.196.25:25 is intercepted")
 		if after := m.run(t, "nft list ruleset"); after != before {
 			t.Errorf("the rules were\n%s, and are\n%s", before, after)
 		}
@@ -166,7 +167,7 @@ func TestSendingUnitFiles(t *testing.T) {
 	for name, text := range sendingFiles(t) {
 		if filepath.Dir(name) == "etc/systemd/system" {
 			file := filepath.Join(dir, filepath.Base(name))
-			if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "/usr/bin/ehlogate", path)), 0o644); err != nil {
+			if err := os.WriteFile(file, []byte(strings.NewReplacer("/usr/bin/ehlogate", path, "/usr/local/sbin/check-rules", checkRules(t)).Replace(text)), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			args = append(args, file)

@@ -68,7 +68,7 @@ func (m machine) shell(text string) (string, error) {
 		return "", err
 	}
 	where := strings.Fields(string(out))
-	env = append(env, "GOMODCACHE="+where[1], "PATH="+where[0]+"/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "sh", "-euc", text)
+	env = append(env, "GOMODCACHE="+where[1], "PATH="+where[0]+"/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "sh", "-euc", text)
 	return m.Run(ctx, "env", env...)
 }
 

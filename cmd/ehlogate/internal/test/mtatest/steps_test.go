@@ -51,6 +51,8 @@ var notRun = map[string]struct{ instead, why string }{
 
 	"ehlogate export": {"", "names the command"},
 
+	"check-rules FILE [RELAY...]": {"", "names the arguments"},
+
 	"ehlogate doctor --exim /etc/exim4/exim4.conf":                     {"ehlogate doctor --exim /usr/share/doc/ehlogate/examples/exim/ehlogate.conf", "Debian has Postfix or Exim"},
 	"ehlogate export --format exim-hosts -o /etc/exim4/ehlogate.hosts": {"mkdir -p /etc/exim4 && ehlogate export --format exim-hosts -o /etc/exim4/ehlogate.hosts", "Debian has Postfix or Exim"},
 	"ehlogate check --list broken-tls /tmp/new.list":                   {"", "the files of a deployment tool"},
@@ -69,7 +71,7 @@ var synopses = []string{"## Commands"}
 // isStep reports whether a text begins with a command: a program of this machine, or one of the words of a shell.
 func isStep(text string) bool {
 	word, _, _ := strings.Cut(text, " ")
-	if slices.Contains([]string{"ehlogate", "for", "cd", "conntrack", "go", ".ci/test"}, word) {
+	if slices.Contains([]string{"ehlogate", "for", "cd", "check-rules", "conntrack", "go", ".ci/test"}, word) {
 		return true
 	}
 	if strings.Contains(word, "/") && !filepath.IsAbs(word) || strings.HasPrefix(text, "ip saddr") { // a path; a rule of nftables
