@@ -10,14 +10,15 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"go4.org/netipx"
 
 	"ehlogate/cmd/ehlogate/internal/export"
 	"ehlogate/cmd/ehlogate/internal/nft"
 	"ehlogate/lists"
 )
 
-// exporting is what the flags of export say.
-type exporting struct {
+// exportFlags are the flags of export.
+type exportFlags struct {
 	format, output           string
 	action, set              string
 	apply, dryRun            bool
@@ -26,59 +27,66 @@ type exporting struct {
 	withoutNames, withoutDNS bool
 }
 
-// tables are what --format takes.
-var tables = []string{"postfix-cidr", "sendmail-access", "exim-hosts", "nft"}
+// exportFormats are the values of --format.
+var exportFormats = []string{"postfix-cidr", "sendmail-access", "exim-hosts", "nft"}
 
 func newExport(o *options) *cobra.Command {
-	var e exporting
+	var e exportFlags
 	cmd := &cobra.Command{
 		Use:   "export --format FORMAT",
 		Short: "Write the policy as a static table",
-		Long: `Writes the whole policy (holes, order of the lists, default) as a static table
-with identical decisions, for what cannot or should not ask the daemon:
+		Long: `Writes the whole policy (exceptions, order of the lists, default) as a static
+table that decides as the daemon does, for programs that cannot or should not ask
+the daemon:
 
     postfix-cidr     for smtpd_discard_ehlo_keyword_address_maps: the backup
                      behind a memcache map, and postscreen (cidr_table(5))
     sendmail-access  lines for the access map, by the tag Srv_Features
     exim-hosts       the host list that tls_advertise_hosts names
     nft              the clients of one --action as two sets of nftables, such as
-                     inet ehlogate trusted4 and trusted6; for "offer" those that
-                     a list offers STARTTLS to, not those of the default
+                     inet ehlogate trusted4 and trusted6. For "offer" these are
+                     the clients on lists that offer STARTTLS; the default adds
+                     no client
 
-The head of each table says how it is used. A running smtpd does not notice a
-changed table: end with "postfix reload".
+The head of each table says how to use it. A running smtpd does not notice a
+changed table: run "postfix reload" afterwards.
 
---if-changed is for a timer, which keeps a table in step (ehlogate-export.timer):
+A timer keeps a table up to date with --if-changed (ehlogate-export.timer):
 
     ehlogate export --format postfix-cidr -o FILE --if-changed --then "postfix reload"
 
-If COMMAND fails, the next run runs it again; until then FILE has the time
-1970-01-01. --if-changed and --apply wait for a list that is being written to.
+If COMMAND fails, the next run repeats it; until then FILE has the time
+1970-01-01. --if-changed and --apply wait while a list is being written to.
 
-With --apply the sets are not written but brought in step, in the kernel of this
-machine: elements that are missing are added, others removed, in one transaction;
-what stays is not touched, and nothing is said if there is nothing to do. The
-rules that have the sets must be loaded; root, or CAP_NET_ADMIN, is needed.
+--apply replaces the elements of the sets in the kernel of this machine, in one
+transaction, which resets comments and counters of elements. If the sets hold the
+right elements already, nothing is changed and nothing is printed. --dry-run only
+prints how many elements would be added and removed, and the first of them. The
+rules that have the sets must be loaded. Both need root or CAP_NET_ADMIN.
 
-A table that the policy cannot be put into is refused, with what is in the way,
-and what was exported before stays: a list that is not loaded, or whose pattern
-matches no file; entries about host or HELO names (--without-names leaves those
-out); lists by DNS and default = "limit" (--without-dns decides as the daemon does
-while no list by DNS answers: if an allow list is one by DNS, every client that no
-earlier list holds is offered STARTTLS, except private and multicast addresses). A
-table does not learn of a promise that a domain makes later, so with [guard]
-domains it suppresses by your own list files only. Entries with until=
-are looked at as of now; the table says until when it is exact.`,
+If a table cannot hold the policy, export fails, says why, and leaves the table
+that was exported before as it is. That is so for
+
+  - a list that is unavailable, or whose pattern matches no file;
+  - entries about host or HELO names, unless --without-names leaves them out;
+  - DNS lists and default = "limit", unless --without-dns decides as the daemon does
+    while no DNS list answers. If an allow list is a DNS list, every client that no
+    earlier list matches is then offered STARTTLS, except private and multicast
+    addresses.
+
+A table does not see later that a domain publishes MTA-STS or DANE, so with
+[guard] domains it suppresses by your own list files only. It takes entries with
+until= as they are now, and says until when it is exact.`,
 		Example: `  ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr && postfix reload
   ehlogate export --format exim-hosts -o /etc/exim4/ehlogate.hosts
   ehlogate export --format nft --action offer --apply
   ehlogate export --format nft --action suppress --set 'inet filter bots' --apply --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := e.usage(); err != nil {
+			if err := e.validate(); err != nil {
 				return err
 			}
-			if err := e.run(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
+			if err := e.export(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
 				if exit := (exitError{}); errors.As(err, &exit) {
 					return err
 				}
@@ -88,31 +96,31 @@ are looked at as of now; the table says until when it is exact.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&e.format, "format", "", "`FORMAT` of the table: "+strings.Join(tables, ", "))
-	f.StringVarP(&e.output, "output", "o", "", "write to `FILE`, replacing it in one step, instead of standard output")
-	f.BoolVar(&e.ifChanged, "if-changed", false, "leave FILE as it is, and run nothing, if it holds the table already")
-	f.StringVar(&e.then, "then", "", "run `COMMAND` by sh when FILE was written, such as \"postfix reload\"")
-	f.StringVar(&e.action, "action", "", "nft: the `ACTION` whose clients are meant: offer, suppress, require")
+	f.StringVar(&e.format, "format", "", "`FORMAT` of the table: "+strings.Join(exportFormats, ", "))
+	f.StringVarP(&e.output, "output", "o", "", "write to `FILE`, which is replaced atomically, instead of standard output")
+	f.BoolVar(&e.ifChanged, "if-changed", false, "do nothing if FILE holds the table already")
+	f.StringVar(&e.then, "then", "", "run `COMMAND` by sh after FILE was written, such as \"postfix reload\"")
+	f.StringVar(&e.action, "action", "", "nft: export the clients of this `ACTION`: offer, suppress, require")
 	f.StringVar(&e.set, "set", "", "nft: `\"FAMILY TABLE NAME\"` of the sets NAME4 and NAME6 (default \"inet ehlogate\" and trusted, denied or required)")
-	f.BoolVar(&e.apply, "apply", false, "nft: bring the sets in step instead of writing them")
-	f.BoolVar(&e.dryRun, "dry-run", false, "nft: only write what --apply would do")
+	f.BoolVar(&e.apply, "apply", false, "nft: replace the sets in the kernel instead of writing a table")
+	f.BoolVar(&e.dryRun, "dry-run", false, "nft: print what --apply would change, and change nothing")
 	f.BoolVar(&e.withoutNames, "without-names", false, "leave out entries about host and HELO names")
-	f.BoolVar(&e.withoutDNS, "without-dns", false, "decide as the daemon does while no list by DNS answers")
+	f.BoolVar(&e.withoutDNS, "without-dns", false, "decide as the daemon does while no DNS list answers")
 	cmd.MarkFlagsMutuallyExclusive("output", "apply")
 	return cmd
 }
 
-// setNames are those of the sets if none are named, by action.
-var setNames = map[lists.Action]string{lists.Offer: "trusted", lists.Suppress: "denied", lists.Require: "required"}
+// defaultSetNames are the names of the sets without --set, by action.
+var defaultSetNames = map[lists.Action]string{lists.Offer: "trusted", lists.Suppress: "denied", lists.Require: "required"}
 
-// usage refuses flags that make no sense together.
-func (e *exporting) usage() error {
+// validate refuses flags that make no sense together.
+func (e *exportFlags) validate() error {
 	isNFT := e.format == "nft"
 	switch {
-	case !slices.Contains(tables, e.format):
-		return fmt.Errorf("--format %q is not known: write one of %s", e.format, strings.Join(tables, ", "))
+	case !slices.Contains(exportFormats, e.format):
+		return fmt.Errorf("--format %q is not known: write one of %s", e.format, strings.Join(exportFormats, ", "))
 	case !isNFT && (e.action != "" || e.set != "" || e.apply || e.dryRun):
-		return fmt.Errorf("--action, --set, --apply and --dry-run are about sets: they need --format nft")
+		return errors.New("--action, --set, --apply and --dry-run are about sets: they need --format nft")
 	case isNFT && e.action == "":
 		return errors.New("--format nft needs --action: write --action offer for the clients that a list offers STARTTLS to, or suppress, or require")
 	case (e.ifChanged || e.then != "") && e.output == "":
@@ -123,8 +131,8 @@ func (e *exporting) usage() error {
 	return nil
 }
 
-func (e *exporting) run(ctx context.Context, o *options, stdout, stderr io.Writer) error {
-	action, set, err := e.sets()
+func (e *exportFlags) export(ctx context.Context, o *options, stdout, stderr io.Writer) error {
+	action, set, err := e.parseSet()
 	if err != nil {
 		return exitError{exitUsage, err}
 	}
@@ -133,10 +141,14 @@ func (e *exporting) run(ctx context.Context, o *options, stdout, stderr io.Write
 		return err
 	}
 	if p == nil {
-		return errors.New("nothing is exported, since a list could not be loaded; " + e.stays(set))
+		unchanged := "what was exported before stays as it is"
+		if e.apply {
+			unchanged = fmt.Sprintf("the sets %s4 and %s6 stay as they are", set, set.Name)
+		}
+		return errors.New("nothing is exported, since a list could not be loaded; " + unchanged)
 	}
 	if e.apply {
-		return e.bring(ctx, p, action, set, stdout)
+		return e.fillSets(ctx, p, action, set, stdout)
 	}
 	var table bytes.Buffer
 	switch e.format {
@@ -153,14 +165,14 @@ func (e *exporting) run(ctx context.Context, o *options, stdout, stderr io.Write
 		return err
 	}
 	if e.output != "" {
-		return e.replace(ctx, table.Bytes(), stdout, stderr)
+		return e.writeTable(ctx, table.Bytes(), stdout, stderr)
 	}
 	_, err = table.WriteTo(stdout)
 	return err
 }
 
-// sets are those that are meant, if it is about sets.
-func (e *exporting) sets() (action lists.Action, set nft.Set, err error) {
+// parseSet reads --action and --set. It returns zero values for formats that have no sets.
+func (e *exportFlags) parseSet() (action lists.Action, set nft.Set, err error) {
 	if e.format != "nft" {
 		return action, set, nil
 	}
@@ -168,42 +180,48 @@ func (e *exporting) sets() (action lists.Action, set nft.Set, err error) {
 		return action, set, fmt.Errorf("--action: %w", err)
 	}
 	if e.set == "" {
-		return action, nft.Set{Family: "inet", Table: "ehlogate", Name: setNames[action]}, nil
+		return action, nft.Set{Family: "inet", Table: "ehlogate", Name: defaultSetNames[action]}, nil
 	}
-	set, err = nft.ParseSet(e.set)
-	if err != nil {
+	if set, err = nft.ParseSet(e.set); err != nil {
 		return action, set, fmt.Errorf("--set: %w", err)
 	}
 	return action, set, nil
 }
 
-// stays says what a failed export leaves.
-func (e *exporting) stays(set nft.Set) string {
-	if e.apply {
-		return fmt.Sprintf("the sets %s4 and %s6 stay as they are", set, set.Name)
-	}
-	return "what was exported before stays as it is"
-}
-
-// bring brings the sets in step.
-func (e *exporting) bring(ctx context.Context, p *export.Policy, action lists.Action, set nft.Set, stdout io.Writer) error {
+// fillSets replaces the elements of the sets in the kernel if they differ from the policy.
+func (e *exportFlags) fillSets(ctx context.Context, p *export.Policy, action lists.Action, set nft.Set, stdout io.Writer) error {
 	want, err := p.Set(ctx, action)
 	if err != nil {
 		return err
 	}
-	change, err := set.Difference(ctx, want)
+	missing, surplus, err := set.Compare(ctx, want)
 	if err != nil {
 		return err
 	}
 	if e.dryRun {
-		_, err = io.WriteString(stdout, change.Script)
+		fmt.Fprintf(stdout, "%s: %d to add, %d to remove, %d then\n", set, len(missing), len(surplus), len(want))
+		showRanges(stdout, "add", missing)
+		showRanges(stdout, "remove", surplus)
+		return nil
+	}
+	if len(missing)+len(surplus) == 0 {
+		return nil
+	}
+	if err := set.Replace(ctx, want); err != nil {
 		return err
 	}
-	if err := change.Apply(ctx); err != nil {
-		return err
-	}
-	if change.Script != "" {
-		_, err = fmt.Fprintf(stdout, "%s: %d added, %d removed, %d now\n", set, change.Added, change.Removed, len(want))
-	}
+	_, err = fmt.Fprintf(stdout, "%s: %d added, %d removed, %d now\n", set, len(missing), len(surplus), len(want))
 	return err
+}
+
+// maxShownRanges is how many elements --dry-run shows of those to add, and of those to remove.
+const maxShownRanges = 10
+
+func showRanges(out io.Writer, verb string, ranges []netipx.IPRange) {
+	for _, r := range ranges[:min(len(ranges), maxShownRanges)] {
+		fmt.Fprintf(out, "%s %s\n", verb, nft.FormatRange(r))
+	}
+	if more := len(ranges) - maxShownRanges; more > 0 {
+		fmt.Fprintf(out, "%s %d more\n", verb, more)
+	}
 }

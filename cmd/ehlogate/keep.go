@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// quiet is how long no list was written to when a timer takes it (--if-changed, --apply): a file that is written to in
-	// place may not be whole yet.
-	quiet = time.Second
-	// quietLimit is how long that is waited for.
-	quietLimit = 10 * time.Second
+	// settleTime is how long no list may have been written to before a timer exports it (--if-changed, --apply): a file
+	// that an editor writes in place may be incomplete.
+	settleTime = time.Second
+	// settleTimeout is how long export waits for that.
+	settleTimeout = 10 * time.Second
 )
 
-// load returns the policy that is exported; nil if a list is unavailable, which was reported.
-func (e *exporting) load(ctx context.Context, o *options, stderr io.Writer) (*export.Policy, error) {
+// load returns the policy to export. It returns nil, after reporting why, if a list is unavailable.
+func (e *exportFlags) load(ctx context.Context, o *options, stderr io.Writer) (*export.Policy, error) {
 	for start := time.Now(); ; {
 		cfg, err := o.load()
 		if err != nil {
@@ -37,29 +37,30 @@ func (e *exporting) load(ctx context.Context, o *options, stderr io.Writer) (*ex
 		}
 		p.WithoutNames, p.WithoutDNS = e.withoutNames, e.withoutDNS
 		age := time.Since(p.Written())
-		if !e.ifChanged && !e.apply || age >= quiet || age < -quiet { // a time in the future says nothing
+		if !e.ifChanged && !e.apply || age >= settleTime || age < -settleTime { // the clock was set back
 			return p, nil
 		}
-		if time.Since(start) > quietLimit {
-			return nil, fmt.Errorf("a list has been written to for %v: nothing is exported before it is at rest", quietLimit)
+		if time.Since(start) > settleTimeout {
+			return nil, fmt.Errorf("a list has been written to for %v: nothing is exported until that stops", settleTimeout)
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(quiet - age):
+		case <-time.After(settleTime - age):
 		}
 	}
 }
 
-// pending is the time of a table whose --then has not succeeded yet: the process may end before it does.
-var pending = time.Unix(0, 0)
+// pendingTime is the modification time of a table whose --then has not succeeded yet. A run that is killed before COMMAND
+// ends leaves it, so the next run repeats COMMAND.
+var pendingTime = time.Unix(0, 0)
 
-// replace writes the table, and runs --then.
-func (e *exporting) replace(ctx context.Context, table []byte, stdout, stderr io.Writer) error {
+// writeTable replaces the file and runs --then.
+func (e *exportFlags) writeTable(ctx context.Context, table []byte, stdout, stderr io.Writer) error {
 	info, err := os.Stat(e.output)
 	switch {
 	case err == nil && !info.Mode().IsRegular() && (e.ifChanged || e.then != ""):
-		return fmt.Errorf("%s is no regular file, which --if-changed and --then need", e.output)
+		return fmt.Errorf("%s is no regular file: --if-changed and --then need one", e.output)
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return err
 	}
@@ -68,11 +69,11 @@ func (e *exporting) replace(ctx context.Context, table []byte, stdout, stderr io
 		if err != nil {
 			return err
 		}
-		if bytes.Equal(before, table) && (e.then == "" || !info.ModTime().Equal(pending)) {
+		if bytes.Equal(before, table) && (e.then == "" || !info.ModTime().Equal(pendingTime)) {
 			return nil
 		}
 	}
-	written := pending
+	written := pendingTime
 	if e.then == "" {
 		written = time.Time{}
 	}
@@ -80,12 +81,12 @@ func (e *exporting) replace(ctx context.Context, table []byte, stdout, stderr io
 		return err
 	}
 	if e.ifChanged {
-		fmt.Fprintf(stdout, "%s: brought in step with the lists\n", e.output)
+		fmt.Fprintf(stdout, "%s: updated from the lists\n", e.output)
 	}
 	if e.then == "" {
 		return nil
 	}
-	now := time.Now() // what COMMAND makes of the table is not older than it
+	now := time.Now() // before COMMAND runs: what COMMAND makes of the table must not look older than the table
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", e.then)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	if err := cmd.Run(); err != nil {

@@ -20,6 +20,6 @@ func (p *Policy) NFT(ctx context.Context, w io.Writer, action lists.Action, set 
 	}
 	out := bufio.NewWriter(w)
 	p.header(out, "nft --action "+action.String(), fmt.Sprintf("for nft -f: replaces what the sets %s4 and %s6 hold", set, set.Name))
-	out.WriteString(set.Replace(ranges))
+	out.WriteString(set.Script(ranges))
 	return out.Flush()
 }

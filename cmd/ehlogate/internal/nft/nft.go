@@ -1,213 +1,204 @@
-// Package nft keeps sets of addresses in nftables (nft(8)) as they should be.
+// Package nft fills sets of addresses in nftables.
 //
-// The program nft is asked and told, and not the kernel: what is done can be
-// read, done by hand, and looked up in its manual. Whatever changes does so in
-// one transaction, so a packet meets the sets as they were or as they are to be.
+// It runs nft(8), so an operator can read and repeat every step. All elements are replaced in one transaction: a packet
+// meets the sets as they were or as they are to be, and they stay as they were if nft refuses one element. That takes
+// less time than adding and removing single elements, for which nft reads the whole table first. Since it resets
+// comments and counters of elements, callers compare first, and replace only sets that differ.
 package nft
 
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net/netip"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"go4.org/netipx"
 )
 
-// limit is how long nft may take for one thing.
-const limit = time.Minute
+// commandTimeout is how long one run of nft may take.
+const commandTimeout = time.Minute
 
-// Command is nft with arguments. It fails if there is none.
-func Command(ctx context.Context, args ...string) (*exec.Cmd, error) {
-	for _, name := range []string{"nft", "/usr/sbin/nft"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return exec.CommandContext(ctx, path, args...), nil
-		}
-	}
-	return nil, errors.New("nft is needed (Debian: apt-get install nftables)")
-}
+const loadRulesFirst = "load the rules that have it first"
 
-// Run gives arguments, and a script for its standard input, to nft, and returns
-// what it wrote. An error has what nft said about it.
-func Run(ctx context.Context, script string, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	cmd, err := Command(ctx, args...)
+// runNFT passes a script to the standard input of nft and returns what nft wrote.
+func runNFT(ctx context.Context, script string, args ...string) ([]byte, error) {
+	path, err := exec.LookPath("nft")
 	if err != nil {
-		return nil, err
+		path = "/usr/sbin/nft" // not in the PATH of every user
 	}
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
 	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(script), &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return nil, &Error{Args: args, Said: strings.TrimSpace(stderr.String()), Err: err}
+		message, hint := strings.TrimSpace(stderr.String()), ""
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			hint = "install nftables (Debian: apt-get install nftables)"
+		case strings.Contains(message, "Operation not permitted"):
+			hint = "\nnftables takes root, or CAP_NET_ADMIN"
+		case strings.Contains(message, "No such file or directory"):
+			hint = "\n" + loadRulesFirst
+		}
+		return nil, fmt.Errorf("nft %s: %w\n%s%s", strings.Join(args, " "), err, message, hint)
 	}
 	return stdout.Bytes(), nil
 }
 
-// Error is a refusal of nft.
-type Error struct {
-	Args []string
-	Said string
-	Err  error
-}
-
-func (e *Error) Error() string {
-	return fmt.Sprintf("nft %s: %v\n%s", strings.Join(e.Args, " "), e.Err, e.Said)
-}
-
-func (e *Error) Unwrap() error { return e.Err }
-
-// Set names a pair of sets, since a set holds addresses of one family: those of
-// NAME4 and NAME6 in a table.
+// Set names a pair of sets in a table, NAME4 and NAME6: a set of nftables holds addresses of one family.
 type Set struct{ Family, Table, Name string }
 
-var word = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]{0,62}$`) // an identifier of nft(8), with room for 4 or 6
+// setName takes identifiers of nft(8), with room for 4 or 6.
+var setName = regexp.MustCompile(`^\s*(inet|ip|ip6|netdev|bridge)\s+([A-Za-z_][\w./-]{0,62})\s+([A-Za-z_][\w./-]{0,62})\s*$`)
 
 // ParseSet reads "FAMILY TABLE NAME".
 func ParseSet(text string) (Set, error) {
-	f := strings.Fields(text)
-	if len(f) != 3 || f[0] != "inet" && f[0] != "ip" && f[0] != "ip6" && f[0] != "netdev" && f[0] != "bridge" ||
-		!word.MatchString(f[1]) || !word.MatchString(f[2]) {
+	f := setName.FindStringSubmatch(text)
+	if f == nil {
 		return Set{}, fmt.Errorf(`%q names no set: write "FAMILY TABLE NAME", such as "inet ehlogate trusted" for the sets trusted4 and trusted6`, text)
 	}
-	return Set{f[0], f[1], f[2]}, nil
+	return Set{f[1], f[2], f[3]}, nil
 }
 
-// families are the parts of a pair: what is behind the name, and the type of
-// what they hold.
-var families = [...]struct {
+// String returns the name as ParseSet reads it.
+func (s Set) String() string { return s.Family + " " + s.Table + " " + s.Name }
+
+// members are the two sets of a pair: the end of the name, and the type of the elements.
+var members = []struct {
 	suffix, typ string
 	is4         bool
 }{{"4", "ipv4_addr", true}, {"6", "ipv6_addr", false}}
 
-// String is what ParseSet reads.
-func (s Set) String() string { return s.Family + " " + s.Table + " " + s.Name }
+// perCommand is how many elements one command has: nft parses long commands slowly.
+const perCommand = 1000
 
-// Replace is a script that has the sets hold these ranges, whatever they held.
-// No two of the ranges may overlap or touch.
-func (s Set) Replace(ranges []netipx.IPRange) string {
+// Script returns a script for "nft -f" that replaces the elements of both sets by these ranges in one transaction. No
+// two of the ranges may overlap or touch.
+func (s Set) Script(ranges []netipx.IPRange) string {
 	var b strings.Builder
-	for _, f := range families {
-		fmt.Fprintf(&b, "flush set %s%s\n", s, f.suffix)
-		s.elements(&b, "add", f.suffix, of(ranges, f.is4))
+	for _, m := range members {
+		fmt.Fprintf(&b, "flush set %s%s\n", s, m.suffix)
+		family := slices.DeleteFunc(slices.Clone(ranges), func(r netipx.IPRange) bool { return r.From().Is4() != m.is4 })
+		for chunk := range slices.Chunk(family, perCommand) {
+			fmt.Fprintf(&b, "add element %s%s {\n", s, m.suffix)
+			for _, r := range chunk {
+				fmt.Fprintf(&b, "\t%s,\n", FormatRange(r))
+			}
+			b.WriteString("}\n")
+		}
 	}
 	return b.String()
 }
 
-// of gives the ranges of one family.
-func of(ranges []netipx.IPRange, is4 bool) (out []netipx.IPRange) {
-	for _, r := range ranges {
-		if r.From().Is4() == is4 {
-			out = append(out, r)
-		}
-	}
-	return out
+// Replace replaces the elements of both sets in the kernel, all of them or none.
+func (s Set) Replace(ctx context.Context, ranges []netipx.IPRange) error {
+	_, err := runNFT(ctx, s.Script(ranges), "-f", "-")
+	return err
 }
 
-// perCommand is how many elements stand in one command; nft takes a long time to
-// parse long ones.
-const perCommand = 1000
-
-func (s Set) elements(b *strings.Builder, verb, suffix string, ranges []netipx.IPRange) {
-	for len(ranges) > 0 {
-		n := min(perCommand, len(ranges))
-		fmt.Fprintf(b, "%s element %s%s {\n", verb, s, suffix)
-		for _, r := range ranges[:n] {
-			fmt.Fprintf(b, "\t%s,\n", Text(r))
-		}
-		b.WriteString("}\n")
-		ranges = ranges[n:]
-	}
-}
-
-// Text is a range as nft writes it: an address, a prefix, or FROM-TO.
-func Text(r netipx.IPRange) string {
-	if r.From() == r.To() {
+// FormatRange returns a range as nft writes it: an address, a prefix, or FROM-TO.
+func FormatRange(r netipx.IPRange) string {
+	switch p, ok := r.Prefix(); {
+	case r.From() == r.To():
 		return r.From().String()
-	}
-	if p, ok := r.Prefix(); ok {
+	case ok:
 		return p.String()
 	}
-	return r.From().String() + "-" + r.To().String()
+	return r.String()
 }
 
-// Change is what is to be done to have the sets hold what they should.
-type Change struct {
-	Set            Set
-	Script         string // for nft -f; empty if nothing is to be done
-	Added, Removed int    // elements
-	Held           int    // elements before
-}
-
-// Difference looks at the sets, and says what is to be done to have them hold
-// these ranges, no two of which may overlap or touch: elements that stay are not
-// touched. It fails if the sets are not there, or cannot hold them.
-func (s Set) Difference(ctx context.Context, want []netipx.IPRange) (Change, error) {
-	c := Change{Set: s}
-	held, err := s.read(ctx)
+// Compare returns the ranges that both sets together lack and those that they have too many. It fails if a set does not
+// exist or cannot hold ranges.
+func (s Set) Compare(ctx context.Context, want []netipx.IPRange) (missing, surplus []netipx.IPRange, err error) {
+	out, err := runNFT(ctx, "", "-j", "list", "table", s.Family, s.Table) // nft reads the whole table in any case
 	if err != nil {
-		return Change{}, err
+		return nil, nil, err
 	}
-	var remove, add strings.Builder
-	for i, f := range families {
-		gone, fresh := difference(held[i], of(want, f.is4))
-		s.elements(&remove, "delete", f.suffix, gone)
-		s.elements(&add, "add", f.suffix, fresh)
-		c.Held += len(held[i])
-		c.Removed += len(gone)
-		c.Added += len(fresh)
+	var have []netipx.IPRange
+	for _, m := range members {
+		ranges, err := parseElements(out, s.Name+m.suffix, m.typ)
+		if err != nil {
+			return nil, nil, fmt.Errorf("the set %s%s: %w", s, m.suffix, err)
+		}
+		have = append(have, ranges...)
 	}
-	c.Script = remove.String() + add.String()
-	return c, nil
+	return subtract(want, have), subtract(have, want), nil
 }
 
-// difference compares two sets, each in order and without overlaps.
-func difference(have, want []netipx.IPRange) (gone, fresh []netipx.IPRange) {
-	for len(have) > 0 || len(want) > 0 {
-		switch {
-		case len(want) == 0 || len(have) > 0 && less(have[0], want[0]):
-			gone, have = append(gone, have[0]), have[1:]
-		case len(have) == 0 || less(want[0], have[0]):
-			fresh, want = append(fresh, want[0]), want[1:]
-		default:
-			have, want = have[1:], want[1:]
+// subtract returns the ranges of a that are not in b.
+func subtract(a, b []netipx.IPRange) []netipx.IPRange {
+	in := make(map[netipx.IPRange]bool, len(b))
+	for _, r := range b {
+		in[r] = true
+	}
+	return slices.DeleteFunc(slices.Clone(a), func(r netipx.IPRange) bool { return in[r] })
+}
+
+// parseElements returns the elements of a set in what "nft -j list table" wrote (libnftables-json(5)). The set must
+// have this type.
+func parseElements(text []byte, name, typ string) (ranges []netipx.IPRange, err error) {
+	var listing struct {
+		Nftables []struct {
+			Set *struct {
+				Name  string
+				Type  any
+				Flags []string
+				Elem  []json.RawMessage
+			}
 		}
 	}
-	return gone, fresh
-}
-
-func less(a, b netipx.IPRange) bool {
-	if c := a.From().Compare(b.From()); c != 0 {
-		return c < 0
+	if err := json.Unmarshal(text, &listing); err != nil {
+		return nil, fmt.Errorf("unreadable output of nft -j: %w", err)
 	}
-	return a.To().Less(b.To())
-}
-
-// Apply does it, as a whole or not at all.
-func (c Change) Apply(ctx context.Context) error {
-	if c.Script == "" {
-		return nil
+	for _, n := range listing.Nftables {
+		if n.Set == nil || n.Set.Name != name {
+			continue
+		}
+		if n.Set.Type != typ || !slices.Contains(n.Set.Flags, "interval") {
+			return nil, fmt.Errorf(`it cannot hold ranges of addresses: declare it with "type %s; flags interval;"`, typ)
+		}
+		for _, raw := range n.Set.Elem {
+			r := parseElement(raw)
+			if !r.IsValid() {
+				return nil, fmt.Errorf("unreadable output of nft -j: element %s is no address", raw)
+			}
+			ranges = append(ranges, r)
+		}
+		return ranges, nil
 	}
-	_, err := Run(ctx, c.Script, "-f", "-")
-	return c.Set.explain(err)
+	return nil, errors.New("there is no such set: " + loadRulesFirst)
 }
 
-const loadFirst = "load the rules that have it first"
-
-// explain adds what to do about a refusal.
-func (s Set) explain(err error) error {
-	var refused *Error
+// parseElement reads an address, a prefix, a range, or one of these with a comment or counter beside it. For anything
+// else it returns an invalid range.
+func parseElement(raw json.RawMessage) netipx.IPRange {
+	var addr netip.Addr
+	var e struct {
+		Prefix struct {
+			Addr netip.Addr
+			Len  int
+		}
+		Range []netip.Addr
+		Elem  struct{ Val json.RawMessage }
+	}
 	switch {
-	case !errors.As(err, &refused):
-		return err
-	case strings.Contains(refused.Said, "Operation not permitted"):
-		return fmt.Errorf("%w\nnftables takes root, or CAP_NET_ADMIN", err)
-	case strings.Contains(refused.Said, "No such file or directory"):
-		return fmt.Errorf("%w\n%s", err, loadFirst)
+	case json.Unmarshal(raw, &addr) == nil:
+		return netipx.IPRangeFrom(addr, addr)
+	case json.Unmarshal(raw, &e) != nil:
+		return netipx.IPRange{}
+	case e.Elem.Val != nil:
+		return parseElement(e.Elem.Val)
+	case len(e.Range) == 2:
+		return netipx.IPRangeFrom(e.Range[0], e.Range[1])
 	}
-	return err
+	return netipx.RangeOfPrefix(netip.PrefixFrom(e.Prefix.Addr, e.Prefix.Len))
 }

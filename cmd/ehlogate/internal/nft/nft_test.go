@@ -2,7 +2,6 @@ package nft
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -15,19 +14,22 @@ import (
 	"ehlogate/cmd/ehlogate/internal/test/netns"
 )
 
-// kernel is a network with the rules, of which nothing is seen outside. The function runs what it is given there.
-func kernel(t *testing.T, rules string) func(func(context.Context) error) error {
+// newKernel makes a network namespace with these rules and returns a function that runs another one in it.
+func newKernel(t *testing.T, rules string) func(func(context.Context) error) {
 	t.Helper()
 	n, err := netns.New()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.Close() })
-	do := func(fn func(context.Context) error) error { return n.Do(func() error { return fn(t.Context()) }) }
-	if err := do(func(ctx context.Context) error { _, err := Run(ctx, rules, "-f", "-"); return err }); err != nil {
-		t.Fatal(err)
+	within := func(fn func(context.Context) error) {
+		t.Helper()
+		if err := n.Do(func() error { return fn(t.Context()) }); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return do
+	within(func(ctx context.Context) error { _, err := runNFT(ctx, rules, "-f", "-"); return err })
+	return within
 }
 
 const sets = `table inet ehlogate {
@@ -40,8 +42,8 @@ const sets = `table inet ehlogate {
 
 var trusted = Set{"inet", "ehlogate", "trusted"}
 
-// random gives ranges in order that do not touch, with the ends of both families among them now and then.
-func random(r *rand.Rand) []netipx.IPRange {
+// randomRanges returns ranges in order that do not touch. Some of them hold the first or last address of a family.
+func randomRanges(r *rand.Rand) []netipx.IPRange {
 	var b netipx.IPSetBuilder
 	for range r.IntN(40) {
 		addr := netip.AddrFrom4([4]byte{byte(255 * r.IntN(2)), 0, 2, byte(r.IntN(256))})
@@ -72,111 +74,110 @@ func random(r *rand.Rand) []netipx.IPRange {
 	return s.Ranges()
 }
 
-// Whatever the sets held, they hold what they should after the difference was applied, and nothing is left to do.
-func TestDifference(t *testing.T) {
-	do := kernel(t, sets)
+// Whatever the sets held before, they hold the new ranges afterwards, and Compare finds nothing left to do.
+func TestReplace(t *testing.T) {
+	within := newKernel(t, sets)
+	var before []netipx.IPRange
 	for seed := range uint64(40) {
-		want := random(rand.New(rand.NewPCG(seed, 1)))
-		err := do(func(ctx context.Context) error {
-			c, err := trusted.Difference(ctx, want)
+		want := randomRanges(rand.New(rand.NewPCG(seed, 1)))
+		within(func(ctx context.Context) error {
+			missing, surplus, err := trusted.Compare(ctx, want)
 			if err != nil {
 				return err
 			}
-			if seed%5 == 4 { // as a whole, as a file that is included does it
-				_, err = Run(ctx, trusted.Replace(want), "-f", "-")
-			} else if err = c.Apply(ctx); err == nil && c.Held-c.Removed+c.Added != len(want) {
-				err = fmt.Errorf("%d held, %d removed, %d added: not %d", c.Held, c.Removed, c.Added, len(want))
+			if len(before)-len(surplus)+len(missing) != len(want) {
+				t.Errorf("seed %d: %d elements, %d missing, %d surplus; want %d", seed, len(before), len(missing), len(surplus), len(want))
 			}
-			if err != nil {
-				return fmt.Errorf("%w\n%s", err, c.Script)
+			if err := trusted.Replace(ctx, want); err != nil {
+				return fmt.Errorf("seed %d: %w\n%s", seed, err, trusted.Script(want))
 			}
-			if c, err = trusted.Difference(ctx, want); err == nil && c.Script != "" {
-				err = fmt.Errorf("not done:\n%s", c.Script)
+			if missing, surplus, err = trusted.Compare(ctx, want); err != nil || len(missing)+len(surplus) > 0 {
+				t.Errorf("seed %d: missing %v, surplus %v, %v", seed, missing, surplus, err)
 			}
-			if err != nil {
-				return err
-			}
-			// The kernel itself is asked, too, on both sides of each border.
-			for _, r := range want[:min(len(want), 8)] {
-				for addr, in := range map[netip.Addr]bool{r.From(): true, r.To(): true, r.From().Prev(): false, r.To().Next(): false} {
-					name := "trusted6"
-					if r.From().Is4() {
-						name = "trusted4"
-					}
-					if !addr.IsValid() {
-						continue
-					}
-					_, err := Run(ctx, "", "get", "element", "inet", "ehlogate", name, "{", addr.String(), "}")
-					if (err == nil) != in {
-						return fmt.Errorf("%s in %s: want %v, %v", addr, name, in, err)
-					}
-				}
-			}
-			return nil
+			before = want
+			return checkBorders(ctx, want)
 		})
-		if err != nil {
-			t.Fatalf("seed %d, %v: %v", seed, want, err)
-		}
 	}
 }
 
-// Elements that stay are not touched: one that somebody annotated keeps its comment.
-func TestDifferenceLeavesAlone(t *testing.T) {
-	do := kernel(t, sets+"add element inet ehlogate trusted4 { 192.0.2.0/24 comment \"by hand\", 198.51.100.1, 203.0.113.5-203.0.113.9 }\n")
-	want := []netipx.IPRange{netipx.MustParseIPRange("192.0.2.0-192.0.2.255"), netipx.MustParseIPRange("203.0.113.5-203.0.113.10")}
-	err := do(func(ctx context.Context) error {
-		c, err := trusted.Difference(ctx, want)
-		if err != nil {
+// checkBorders asks the kernel itself about the addresses on both sides of each border.
+func checkBorders(ctx context.Context, ranges []netipx.IPRange) error {
+	for _, r := range ranges[:min(len(ranges), 8)] {
+		name := "trusted6"
+		if r.From().Is4() {
+			name = "trusted4"
+		}
+		for addr, want := range map[netip.Addr]bool{r.From(): true, r.To(): true, r.From().Prev(): false, r.To().Next(): false} {
+			if !addr.IsValid() {
+				continue
+			}
+			if _, err := runNFT(ctx, "", "get", "element", "inet", "ehlogate", name, "{", addr.String(), "}"); (err == nil) != want {
+				return fmt.Errorf("%s in %s: got %v, want %v: %v", addr, name, err == nil, want, err)
+			}
+		}
+	}
+	return nil
+}
+
+// An element with a comment is compared like any other, so a set with comments that differs in nothing is left alone.
+func TestCompareComments(t *testing.T) {
+	within := newKernel(t, sets+"add element inet ehlogate trusted4 { 192.0.2.0/24 comment \"by hand\", 198.51.100.1, 203.0.113.5-203.0.113.9 }\n")
+	for text, want := range map[string][2]string{
+		"192.0.2.0-192.0.2.255 198.51.100.1-198.51.100.1 203.0.113.5-203.0.113.9": {},
+		"192.0.2.0-192.0.2.255 203.0.113.5-203.0.113.10":                          {"203.0.113.5-203.0.113.10 ", "198.51.100.1 203.0.113.5-203.0.113.9 "},
+	} {
+		var ranges []netipx.IPRange
+		for _, r := range strings.Fields(text) {
+			ranges = append(ranges, netipx.MustParseIPRange(r))
+		}
+		within(func(ctx context.Context) error {
+			missing, surplus, err := trusted.Compare(ctx, ranges)
+			if got := [2]string{formatRanges(missing), formatRanges(surplus)}; got != want {
+				t.Errorf("%s: got %q, want %q", text, got, want)
+			}
 			return err
-		}
-		if c.Held != 3 || c.Removed != 2 || c.Added != 1 || strings.Contains(c.Script, "192.0.2.") {
-			t.Errorf("%+v", c)
-		}
-		if err := c.Apply(ctx); err != nil {
-			return err
-		}
-		out, err := Run(ctx, "", "list", "set", "inet", "ehlogate", "trusted4")
-		if !strings.Contains(string(out), `192.0.2.0/24 comment "by hand"`) {
-			t.Errorf("%s", out)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+		})
 	}
 }
 
-// What cannot be done says what to do, and changes nothing.
+func formatRanges(ranges []netipx.IPRange) (text string) {
+	for _, r := range ranges {
+		text += FormatRange(r) + " "
+	}
+	return text
+}
+
+// A refusal says what to do, and leaves the sets as they were.
 func TestRefusals(t *testing.T) {
-	do := kernel(t, sets)
+	within := newKernel(t, sets+"add element inet ehlogate trusted4 { 192.0.2.1 }\n")
 	for set, want := range map[Set]string{
 		{"inet", "ehlogate", "absent"}: "load the rules that have it first",
 		{"inet", "absent", "trusted"}:  "load the rules that have it first",
 		{"inet", "ehlogate", "single"}: `set inet ehlogate single4: it cannot hold ranges of addresses: declare it with "type ipv4_addr; flags interval;"`,
 	} {
-		err := do(func(ctx context.Context) error { _, err := set.Difference(ctx, nil); return err })
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %q", set, err, want)
+		within(func(ctx context.Context) error {
+			if _, _, err := set.Compare(ctx, nil); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %v, want %q", set, err, want)
+			}
+			return nil
+		})
+	}
+	// An overlap in the last of several commands: the elements before it are not added, nor are the old ones gone.
+	var ranges []netipx.IPRange
+	for addr := netip.MustParseAddr("10.0.0.0"); len(ranges) < 2*perCommand; addr = addr.Next().Next() {
+		ranges = append(ranges, netipx.IPRangeFrom(addr, addr))
+	}
+	ranges = append(ranges, netipx.MustParseIPRange("10.0.0.0-10.0.0.255"))
+	within(func(ctx context.Context) error {
+		if err := trusted.Replace(ctx, ranges); err == nil {
+			t.Error("overlapping ranges are taken")
 		}
-	}
-	// One element that cannot be removed keeps the others from being added.
-	err := do(func(ctx context.Context) error {
-		return Change{Set: trusted, Script: "add element inet ehlogate trusted4 { 192.0.2.1 }\ndelete element inet ehlogate trusted4 { 192.0.2.2 }\n"}.Apply(ctx)
-	})
-	var refused *Error
-	if !errors.As(err, &refused) {
-		t.Errorf("%v", err)
-	}
-	err = do(func(ctx context.Context) error {
-		c, err := trusted.Difference(ctx, nil)
-		if c.Held != 0 {
-			t.Errorf("%d elements are held", c.Held)
+		missing, surplus, err := trusted.Compare(ctx, nil)
+		if got := formatRanges(surplus); len(missing) > 0 || got != "192.0.2.1 " {
+			t.Errorf("the sets hold %q", got)
 		}
 		return err
 	})
-	if err != nil {
-		t.Error(err)
-	}
 }
 
 func TestParseSetName(t *testing.T) {
@@ -195,7 +196,7 @@ func FuzzParseElements(f *testing.F) {
 	f.Add([]byte(`{"nftables": [{"set": {"name": "t", "type": ["ipv4_addr", "mark"], "flags": ["interval"]}}]}`))
 	f.Add([]byte(`{"nftables": [{"set": {"name": "t", "type": "ipv4_addr", "flags": ["interval"], "elem": [{"prefix": {"addr": "192.0.2.8", "len": 99}}, {"elem": {"val": {"elem": {"val": "::"}}}}]}}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		ranges, err := parseSet(text, "t", "ipv4_addr")
+		ranges, err := parseElements(text, "t", "ipv4_addr")
 		if err != nil {
 			return
 		}
