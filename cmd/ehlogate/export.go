@@ -153,13 +153,13 @@ func (e *exportFlags) export(ctx context.Context, o *options, stdout, stderr io.
 	var table bytes.Buffer
 	switch e.format {
 	case "postfix-cidr":
-		err = p.PostfixCIDR(ctx, &table)
+		err = p.WritePostfixCIDR(ctx, &table)
 	case "sendmail-access":
-		err = p.SendmailAccess(ctx, &table)
+		err = p.WriteSendmailAccess(ctx, &table)
 	case "exim-hosts":
-		err = p.EximHosts(ctx, &table)
+		err = p.WriteEximHosts(ctx, &table)
 	case "nft":
-		err = p.NFT(ctx, &table, action, set)
+		err = p.WriteNFT(ctx, &table, action, set)
 	}
 	if err != nil {
 		return err
@@ -190,7 +190,7 @@ func (e *exportFlags) parseSet() (action lists.Action, set nft.Set, err error) {
 
 // fillSets replaces the elements of the sets in the kernel if they differ from the policy.
 func (e *exportFlags) fillSets(ctx context.Context, p *export.Policy, action lists.Action, set nft.Set, stdout io.Writer) error {
-	want, err := p.Set(ctx, action)
+	want, err := p.Addresses(ctx, action)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func (e *exportFlags) load(ctx context.Context, o *options, stderr io.Writer) (*
 			return nil, nil
 		}
 		p.WithoutNames, p.WithoutDNS = e.withoutNames, e.withoutDNS
-		age := time.Since(p.Written())
+		age := time.Since(p.LastWritten())
 		if !e.ifChanged && !e.apply || age >= settleTime || age < -settleTime { // the clock was set back
 			return p, nil
 		}

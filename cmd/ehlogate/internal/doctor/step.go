@@ -13,14 +13,14 @@ import (
 
 // inStep looks whether a table is what ehlogate would export now. ok is false if it was not exported in this format.
 func (e *exam) inStep(format, name string, data []byte, at Place) (ok bool) {
-	made, flags, ok := export.Made(data)
+	made, flags, ok := export.ParseHeader(data)
 	if !ok || made != format {
 		return false // the operator's own
 	}
 	p, err := e.exported()
 	var needed []string
 	if err == nil {
-		needed, err = p.Needed()
+		needed, err = p.NeededFlags()
 	}
 	lacks := missing(flags, needed)
 	write := Write{shell, []string{e.exportCommand(format, append(flags, lacks...), name)}}
@@ -57,7 +57,7 @@ func (e *exam) inStep(format, name string, data []byte, at Place) (ok bool) {
 	if len(lacks) > 0 {
 		return true
 	}
-	first, err := p.Difference(context.Background(), data)
+	first, err := p.FirstDifference(context.Background(), data)
 	switch {
 	case err != nil:
 		e.unread(at, "what "+name+" should be", err)

@@ -24,17 +24,17 @@ import (
 )
 
 // nothing is a resolver that does not answer.
-type nothing struct{}
+type unreachable struct{}
 
-func (nothing) Query(context.Context, string, uint16) (dnsclient.Answer, error) {
+func (unreachable) Query(context.Context, string, uint16) (dnsclient.Answer, error) {
 	return dnsclient.Answer{}, &dnsclient.Error{Kind: dnsclient.Unreachable}
 }
 
 // away is DNS that runs, as in the daemon, and gets no answer.
-func away(t *testing.T) *dnsbl.Client {
+func unreachableDNS(t *testing.T) *dnsbl.Client {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	s := dnsbl.New(dnsbl.Defaults(), nothing{}, time.Now, log)
+	s := dnsbl.New(dnsbl.Defaults(), unreachable{}, time.Now, log)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); s.Run(ctx) }()
@@ -54,7 +54,7 @@ func randomZones(r *rand.Rand) dnsbl.Spec {
 
 // special are the first and the last address of each special-purpose block (IANA
 // registries of RFC 6890), with what is beside it, and some others.
-func special(t *testing.T) (all []netip.Addr) {
+func specialAddresses(t *testing.T) (all []netip.Addr) {
 	for _, s := range strings.Fields(`0.0.0.0/8 0.0.0.0/32 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.0.0/29
 		192.0.0.8/32 192.0.0.9/32 192.0.0.10/32 192.0.0.170/31 192.0.2.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24
 		198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 239.0.0.0/8 240.0.0.0/4 255.255.255.255/32
@@ -83,8 +83,8 @@ func special(t *testing.T) (all []netip.Addr) {
 // randomDNS makes a policy with lists by DNS, and addresses to ask about.
 func randomDNS(t *testing.T, s *dnsbl.Client, seed uint64) (*Policy, []netip.Addr) {
 	r := rand.New(rand.NewPCG(seed, 11))
-	clients := special(t)
-	var ls []list
+	clients := specialAddresses(t)
+	var ls []testList
 	for range 1 + r.IntN(4) {
 		text := randomList(r)
 		for range r.IntN(10) { // where the borders of the special blocks are
@@ -96,9 +96,9 @@ func randomDNS(t *testing.T, s *dnsbl.Client, seed uint64) (*Policy, []netip.Add
 		if r.IntN(3) == 0 && action != lists.Require {
 			text += ".example.net\n!x.example.net\n"
 		}
-		ls = append(ls, list{action, lists.Mode(r.IntN(6) / 5), text})
+		ls = append(ls, testList{action, lists.Mode(r.IntN(6) / 5), text})
 	}
-	p := policy(t, lists.Action(r.IntN(2)), lists.Enforce, ls...)
+	p := newTestPolicy(t, lists.Action(r.IntN(2)), lists.Enforce, ls...)
 	p.WithoutDNS, p.WithoutNames, p.Policy.Wait = true, true, 10*time.Second
 	if r.IntN(2) == 0 {
 		p.Policy.Names = s.Names()
@@ -118,28 +118,28 @@ func randomDNS(t *testing.T, s *dnsbl.Client, seed uint64) (*Policy, []netip.Add
 // With lists by DNS that do not answer, every table decides as the daemon does, for
 // every address.
 func TestIdenticalWithoutDNS(t *testing.T) {
-	s := away(t)
+	s := unreachableDNS(t)
 	differ, asked := 0, 0
 	for seed := range uint64(60) {
 		p, clients := randomDNS(t, s, seed)
 		var postfix, exim, sendmail bytes.Buffer
-		for _, err := range []error{p.PostfixCIDR(t.Context(), &postfix), p.EximHosts(t.Context(), &exim), p.SendmailAccess(t.Context(), &sendmail)} {
+		for _, err := range []error{p.WritePostfixCIDR(t.Context(), &postfix), p.WriteEximHosts(t.Context(), &exim), p.WriteSendmailAccess(t.Context(), &sendmail)} {
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
 		accessMap := parseAccess(t, sendmail.String())
-		set, setErr := p.Set(t.Context(), lists.Suppress)
+		set, setErr := p.Addresses(t.Context(), lists.Suppress)
 		for _, a := range clients {
 			d := p.Policy.Decide(t.Context(), lists.Client{Addr: a})
 			suppressed := d.Action == lists.Suppress
 			asked++
-			got := lookup(t, postfix.String(), a)
+			got := lookupCIDR(t, postfix.String(), a)
 			inSet := slices.ContainsFunc(set, func(r netipx.IPRange) bool { return r.Contains(a) })
-			if suppressed != (got == "chunking, starttls") || hosts(t, exim.String(), a) == suppressed || accessMap.offered(a) == suppressed || setErr == nil && inSet != suppressed {
+			if suppressed != (got == "chunking, starttls") || offeredByHosts(t, exim.String(), a) == suppressed || accessMap.offered(a) == suppressed || setErr == nil && inSet != suppressed {
 				differ++
 				t.Errorf("seed %d, %s: the daemon says %v (%v); postfix-cidr %q, exim-hosts offers %v, sendmail-access %v, in the set %v",
-					seed, a, d.Action, d.Reason, got, hosts(t, exim.String(), a), accessMap.offered(a), inSet)
+					seed, a, d.Action, d.Reason, got, offeredByHosts(t, exim.String(), a), accessMap.offered(a), inSet)
 			}
 			if differ > 20 {
 				t.FailNow()
@@ -153,7 +153,7 @@ func TestIdenticalWithoutDNS(t *testing.T) {
 
 // Postfix itself reads the tables so.
 func TestPostmapWithoutDNS(t *testing.T) {
-	s := away(t)
+	s := unreachableDNS(t)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "main.cf"), []byte("compatibility_level = 3.6\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -161,7 +161,7 @@ func TestPostmapWithoutDNS(t *testing.T) {
 	for seed := range uint64(8) {
 		p, clients := randomDNS(t, s, 1000+seed)
 		var table bytes.Buffer
-		if err := p.PostfixCIDR(t.Context(), &table); err != nil {
+		if err := p.WritePostfixCIDR(t.Context(), &table); err != nil {
 			t.Fatal(err)
 		}
 		file := filepath.Join(dir, "table.cidr")

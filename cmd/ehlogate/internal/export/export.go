@@ -1,10 +1,9 @@
-// Package export writes the policy as a static table, with identical
-// decisions, for what cannot or should not ask the daemon: the backup behind
-// a memcache map, postscreen, a firewall, a Sendmail or Exim without a socket.
-// What a format cannot express is an error, and nothing is written then.
+// Package export writes the policy as a static table that decides as the daemon does, for programs that cannot or
+// should not ask the daemon: the backup of a memcache map, postscreen, a firewall, Sendmail or Exim without a socket. If
+// a format cannot express the policy, export fails and writes nothing.
 //
-// Each stretch of addresses between two boundaries of any list is decided by
-// the policy itself, so there is no second implementation of its rules.
+// The policy itself decides each range of addresses between two boundaries of its lists. So there is no second
+// implementation of its rules.
 package export
 
 import (
@@ -21,32 +20,32 @@ import (
 	"ehlogate/lists/listfile"
 )
 
-// Policy is what can be exported.
+// Policy is a policy to export, with its lists as they are at one time.
 type Policy struct {
 	Config  *config.Config
 	Policy  *lists.Policy
-	Sources []*listfile.List // by list; nil for one by DNS
-	Now     time.Time        // at which entries that expire are looked at
-	// WithoutNames leaves out what is about host and HELO names instead of
-	// refusing. A table that is asked by address cannot hold them.
+	Sources []*listfile.List // by list; nil for a DNS list
+	Now     time.Time        // for entries that expire
+	// WithoutNames leaves out entries about host and HELO names, which a table of addresses cannot hold. Without it,
+	// they are an error.
 	WithoutNames bool
-	// WithoutDNS decides as the daemon does while no DNS server answers, and
-	// offers STARTTLS to clients that [limit] would choose from.
+	// WithoutDNS decides as the daemon does while no DNS server answers, and offers STARTTLS to all clients that are
+	// subject to [limit].
 	WithoutDNS bool
 }
 
-// check refuses what a table of addresses cannot express.
-func (p *Policy) check() error {
+// checkExportable refuses a policy that a table of addresses cannot express.
+func (p *Policy) checkExportable() error {
 	var unavailable []string
 	var named listfile.Problems
 	if p.Policy.Limit != nil && !p.WithoutDNS {
-		return errors.New(`default = "limit" depends on the load, which no table can hold: --without-dns offers STARTTLS to these clients`)
+		return errors.New(`default = "limit" depends on the load, which no table can express: --without-dns offers STARTTLS to these clients`)
 	}
 	for i, s := range p.Sources {
 		l := p.Policy.Lists[i]
 		if s == nil {
 			if l.Mode == lists.Enforce && !p.WithoutDNS {
-				return fmt.Errorf("list %q is asked by DNS, which no table can hold: --without-dns decides as if nobody answered", l.Name)
+				return fmt.Errorf("list %q is a DNS list, which no table can express: --without-dns decides as if no DNS server answered", l.Name)
 			}
 			continue
 		}
@@ -55,27 +54,26 @@ func (p *Policy) check() error {
 			unavailable = append(unavailable, l.Name)
 			continue
 		}
-		if l.Mode == lists.Enforce && len(s.Status().Files) == 0 { // a directory that is not mounted looks like this
-			return fmt.Errorf("no file matches files = [...] of list %q: for one that is to be empty, have a file of comments", l.Name)
+		if l.Mode == lists.Enforce && len(s.Status().Files) == 0 { // as while its directory is not mounted
+			return fmt.Errorf("no file matches files = [...] of list %q: if it is meant to be empty, add a file that holds only a comment", l.Name)
 		}
 		if l.Mode == lists.Observe || p.WithoutNames {
 			continue
 		}
 		for e := range t.Named() {
-			named.Add(listfile.Problem{File: e.File, Line: e.Line, Msg: e.Text + " is about a name, and this table is asked by address",
+			named.Add(listfile.Problem{File: e.File, Line: e.Line, Msg: e.Text + " is about a name, and this table holds only addresses",
 				Hint: "--without-names leaves such entries out"})
 		}
 	}
 	if len(unavailable) > 0 {
-		return fmt.Errorf("not loaded: list %s; a table without it would decide otherwise", strings.Join(unavailable, ", "))
+		return fmt.Errorf("unavailable: list %s; a table without it would decide differently", strings.Join(unavailable, ", "))
 	}
 	return named.Err()
 }
 
-// static is p with what a table can hold. What is asked by DNS is there as it is for the
-// daemon while no server answers, so that clients about which nothing is asked
-// are decided in the same way.
-func (p *Policy) static() *Policy {
+// withoutDNSAnswers returns the policy that a table can express. DNS lists stay in it as they are for the daemon while no
+// DNS server answers, so that addresses that are never looked up are decided as the daemon decides them.
+func (p *Policy) withoutDNSAnswers() *Policy {
 	out := *p
 	policy := *p.Policy
 	policy.Limit, policy.FailOpen, policy.Wait = nil, nil, 0
@@ -83,7 +81,7 @@ func (p *Policy) static() *Policy {
 		policy.Names = n.Offline()
 	}
 	if policy.Guard != nil {
-		policy.Guard = promised{}
+		policy.Guard = unknownPromises{}
 	}
 	policy.Lists = slices.Clone(policy.Lists)
 	for i, l := range policy.Lists {
@@ -97,13 +95,12 @@ func (p *Policy) static() *Policy {
 	return &out
 }
 
-// promised is a guard that has no say later: the table may be asked when a
-// promise has been made.
-type promised struct{}
+// unknownPromises is a guard that is always active: a domain may publish MTA-STS or DANE after the table was exported.
+type unknownPromises struct{}
 
-func (promised) Active() bool { return true }
+func (unknownPromises) Active() bool { return true }
 
-// nextExpiry is when the table stops being exact.
+// nextExpiry returns when the first entry expires, from which on the table is no longer exact.
 func (p *Policy) nextExpiry() (next time.Time, ok bool) {
 	for i, s := range p.Sources {
 		if s == nil || p.Policy.Lists[i].Mode == lists.Observe {
@@ -118,8 +115,8 @@ func (p *Policy) nextExpiry() (next time.Time, ok bool) {
 	return next, ok
 }
 
-// header says, in comments, where a table comes from and what it leaves out.
-func (p *Policy) header(out io.Writer, format string, use ...string) {
+// writeHeader writes comments that say how the table was made, how to use it, and what it leaves out.
+func (p *Policy) writeHeader(out io.Writer, format string, use ...string) {
 	fmt.Fprint(out, madeBy, format)
 	if p.WithoutNames {
 		fmt.Fprint(out, " ", withoutNames)
@@ -132,10 +129,10 @@ func (p *Policy) header(out io.Writer, format string, use ...string) {
 		fmt.Fprintf(out, "# %s\n", line)
 	}
 	if p.Policy.Guard != nil {
-		fmt.Fprintf(out, "# a table does not learn of a promise of STARTTLS ([guard]): nothing is suppressed but by own lists\n")
+		fmt.Fprintf(out, "# a table does not see MTA-STS or DANE that a domain publishes later ([guard]): only own lists suppress\n")
 	}
 	if p.WithoutDNS {
-		fmt.Fprintf(out, "# as if no list by DNS answered\n")
+		fmt.Fprintf(out, "# as if no DNS list answered\n")
 	}
 	if t, ok := p.nextExpiry(); ok {
 		fmt.Fprintf(out, "# exact until %s, when an entry expires: export again then\n", t.Format(time.RFC3339))

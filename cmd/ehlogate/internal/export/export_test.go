@@ -23,13 +23,13 @@ import (
 
 var now = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-type list struct {
+type testList struct {
 	action lists.Action
 	mode   lists.Mode
 	text   string
 }
 
-func policy(t *testing.T, def lists.Action, mode lists.Mode, ls ...list) *Policy {
+func newTestPolicy(t *testing.T, def lists.Action, mode lists.Mode, ls ...testList) *Policy {
 	t.Helper()
 	p := &Policy{Config: config.Defaults(), Policy: &lists.Policy{Default: def, Mode: mode}, Now: now}
 	p.Config.AlwaysHide = []string{"chunking"}
@@ -50,7 +50,7 @@ func policy(t *testing.T, def lists.Action, mode lists.Mode, ls ...list) *Policy
 }
 
 // lookup reads a cidr table as Postfix does: the first match counts.
-func lookup(t *testing.T, table string, a netip.Addr) string {
+func lookupCIDR(t *testing.T, table string, a netip.Addr) string {
 	t.Helper()
 	for line := range strings.Lines(table) {
 		if strings.HasPrefix(line, "#") {
@@ -113,7 +113,7 @@ func randomAddr(r *rand.Rand) netip.Addr {
 }
 
 // hosts reads a list of Exim: the first item that matches counts, and one that begins with ! says no.
-func hosts(t *testing.T, table string, a netip.Addr) (offered bool) {
+func offeredByHosts(t *testing.T, table string, a netip.Addr) (offered bool) {
 	t.Helper()
 	for line := range strings.Lines(table) {
 		item, no := strings.CutPrefix(strings.TrimSpace(line), "!")
@@ -173,13 +173,13 @@ func (values access) offered(a netip.Addr) bool {
 func TestIdenticalDecisions(t *testing.T) {
 	for seed := range uint64(150) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		var ls []list
+		var ls []testList
 		for range r.IntN(4) {
-			ls = append(ls, list{lists.Action(r.IntN(3)), lists.Mode(r.IntN(5) / 4), randomList(r)})
+			ls = append(ls, testList{lists.Action(r.IntN(3)), lists.Mode(r.IntN(5) / 4), randomList(r)})
 		}
-		p := policy(t, lists.Action(r.IntN(2)), lists.Mode(r.IntN(8)/7), ls...)
+		p := newTestPolicy(t, lists.Action(r.IntN(2)), lists.Mode(r.IntN(8)/7), ls...)
 		var postfix, exim, sendmail bytes.Buffer
-		for _, err := range []error{p.PostfixCIDR(t.Context(), &postfix), p.EximHosts(t.Context(), &exim), p.SendmailAccess(t.Context(), &sendmail)} {
+		for _, err := range []error{p.WritePostfixCIDR(t.Context(), &postfix), p.WriteEximHosts(t.Context(), &exim), p.WriteSendmailAccess(t.Context(), &sendmail)} {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -187,8 +187,8 @@ func TestIdenticalDecisions(t *testing.T) {
 		accessMap := parseAccess(t, sendmail.String())
 		var sets [3]*netipx.IPSet // by action
 		for action := range sets {
-			ranges, err := p.Set(t.Context(), lists.Action(action))
-			fed := slices.ContainsFunc(ls, func(l list) bool { return l.action == lists.Action(action) && l.mode == lists.Enforce })
+			ranges, err := p.Addresses(t.Context(), lists.Action(action))
+			fed := slices.ContainsFunc(ls, func(l testList) bool { return l.action == lists.Action(action) && l.mode == lists.Enforce })
 			if !fed && action != int(p.Policy.Default) && err != nil || !fed && action == int(lists.Offer) && err != nil {
 				continue // a set that nothing fills
 			}
@@ -207,11 +207,11 @@ func TestIdenticalDecisions(t *testing.T) {
 			a := randomAddr(r)
 			d := p.Policy.Decide(t.Context(), lists.Client{Addr: a})
 			suppressed := d.Action == lists.Suppress
-			got := lookup(t, postfix.String(), a)
+			got := lookupCIDR(t, postfix.String(), a)
 			if suppressed != (got == "chunking, starttls") || !suppressed && got != "" && got != "chunking, silent-discard" {
 				t.Fatalf("seed %d, %s: table %q, suppressed %v\n%s", seed, a, got, suppressed, &postfix)
 			}
-			if hosts(t, exim.String(), a) == suppressed {
+			if offeredByHosts(t, exim.String(), a) == suppressed {
 				t.Fatalf("seed %d, %s: suppressed %v\n%s", seed, a, suppressed, &exim)
 			}
 			if accessMap.offered(a) == suppressed {
@@ -231,9 +231,9 @@ func TestIdenticalDecisions(t *testing.T) {
 }
 
 func TestHeader(t *testing.T) {
-	p := policy(t, lists.Offer, lists.Enforce, list{action: lists.Suppress, text: "192.0.2.1 until=2026-01-05\n192.0.2.2 until=2026-01-03\n192.0.2.3 until=2025-01-01\n"})
+	p := newTestPolicy(t, lists.Offer, lists.Enforce, testList{action: lists.Suppress, text: "192.0.2.1 until=2026-01-05\n192.0.2.2 until=2026-01-03\n192.0.2.3 until=2025-01-01\n"})
 	var b bytes.Buffer
-	if err := p.PostfixCIDR(t.Context(), &b); err != nil {
+	if err := p.WritePostfixCIDR(t.Context(), &b); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(b.String(), "# exact until 2026-01-04T00:00:00Z") || !strings.Contains(b.String(), "192.0.2.1/32\tchunking, starttls\n192.0.2.2/32\t") || strings.Contains(b.String(), "192.0.2.3") {
@@ -242,44 +242,44 @@ func TestHeader(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	named := list{action: lists.Suppress, text: "192.0.2.1\n.example.net\nhelo:x\n"}
-	p := policy(t, lists.Offer, lists.Enforce, named)
+	named := testList{action: lists.Suppress, text: "192.0.2.1\n.example.net\nhelo:x\n"}
+	p := newTestPolicy(t, lists.Offer, lists.Enforce, named)
 	var b bytes.Buffer
 	var ps *listfile.Problems
-	if err := p.PostfixCIDR(t.Context(), &b); !errors.As(err, &ps) || ps.Total != 2 || ps.First[0].Line != 3 || b.Len() > 0 {
+	if err := p.WritePostfixCIDR(t.Context(), &b); !errors.As(err, &ps) || ps.Total != 2 || ps.First[0].Line != 3 || b.Len() > 0 {
 		t.Errorf("names: %v, wrote %q", err, &b)
 	}
 	p.WithoutNames = true
-	if err := p.PostfixCIDR(t.Context(), &b); err != nil || !strings.Contains(b.String(), "192.0.2.1/32") {
+	if err := p.WritePostfixCIDR(t.Context(), &b); err != nil || !strings.Contains(b.String(), "192.0.2.1/32") {
 		t.Errorf("without names: %v, wrote %q", err, &b)
 	}
 	named.mode = lists.Observe // has no effect, so is not in the way
-	if err := policy(t, lists.Offer, lists.Enforce, named).PostfixCIDR(t.Context(), &b); err != nil {
+	if err := newTestPolicy(t, lists.Offer, lists.Enforce, named).WritePostfixCIDR(t.Context(), &b); err != nil {
 		t.Error(err)
 	}
 	b.Reset()
 	p.Sources[0] = listfile.New(p.Sources[0].Spec(), time.Now)
 	p.Policy.Lists[0].Source = p.Sources[0]
-	if err := p.PostfixCIDR(t.Context(), &b); err == nil || !strings.Contains(err.Error(), "not loaded") || b.Len() > 0 {
+	if err := p.WritePostfixCIDR(t.Context(), &b); err == nil || !strings.Contains(err.Error(), "unavailable: list 0") || b.Len() > 0 {
 		t.Errorf("unavailable: %v, wrote %q", err, &b)
 	}
 }
 
 // A set that would be empty by mistake is refused; a list of comments makes an empty one.
 func TestEmptySet(t *testing.T) {
-	trusted := list{action: lists.Offer, text: "192.0.2.1\n"}
+	trusted := testList{action: lists.Offer, text: "192.0.2.1\n"}
 	for name, tc := range map[string]struct {
-		list    list
+		list    testList
 		pattern string
 		want    string
 	}{
 		"full":       {list: trusted},
-		"comments":   {list: list{action: lists.Offer, text: "# nobody\n"}},
-		"observes":   {list: list{action: lists.Offer, mode: lists.Observe, text: "192.0.2.1\n"}, want: `no list that is enforced has action = "offer"`},
-		"another":    {list: list{action: lists.Suppress, text: "192.0.2.1\n"}, want: `no list that is enforced has action = "offer"`},
+		"comments":   {list: testList{action: lists.Offer, text: "# nobody\n"}},
+		"observes":   {list: testList{action: lists.Offer, mode: lists.Observe, text: "192.0.2.1\n"}, want: `no list that is enforced has action = "offer"`},
+		"another":    {list: testList{action: lists.Suppress, text: "192.0.2.1\n"}, want: `no list that is enforced has action = "offer"`},
 		"files gone": {list: trusted, pattern: "*.nothing", want: `no file matches files = [...] of list "0"`},
 	} {
-		p := policy(t, lists.Offer, lists.Enforce, tc.list)
+		p := newTestPolicy(t, lists.Offer, lists.Enforce, tc.list)
 		if tc.pattern != "" {
 			s, err := listfile.New(listfile.Spec{Patterns: []string{filepath.Join(t.TempDir(), tc.pattern)}}, time.Now).Load()
 			if err != nil {
@@ -287,7 +287,7 @@ func TestEmptySet(t *testing.T) {
 			}
 			p.Sources[0], p.Policy.Lists[0].Source = s, s
 		}
-		if _, err := p.Set(t.Context(), lists.Offer); (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+		if _, err := p.Addresses(t.Context(), lists.Offer); (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q", name, err, tc.want)
 		}
 	}
@@ -296,18 +296,18 @@ func TestEmptySet(t *testing.T) {
 // A set that would lack what a list holds, since nobody gets past a list by DNS, is refused.
 func TestSetBehindDNS(t *testing.T) {
 	for action, good := range map[lists.Action]bool{lists.Suppress: true, lists.Offer: false, lists.Require: false} {
-		p := policy(t, lists.Offer, lists.Enforce, list{action: lists.Offer, text: "192.0.2.1\n"})
-		zone := &lists.List{Name: "zone", Action: action, External: true, Source: away(t).List(dnsbl.Spec{Zones: []dnsbl.Zone{{Name: "list.example", Weight: 1}}, Threshold: 1})}
+		p := newTestPolicy(t, lists.Offer, lists.Enforce, testList{action: lists.Offer, text: "192.0.2.1\n"})
+		zone := &lists.List{Name: "zone", Action: action, External: true, Source: unreachableDNS(t).List(dnsbl.Spec{Zones: []dnsbl.Zone{{Name: "list.example", Weight: 1}}, Threshold: 1})}
 		p.Sources = append([]*listfile.List{nil}, p.Sources...)
 		p.Policy.Lists = append([]*lists.List{zone}, p.Policy.Lists...)
 		p.WithoutDNS = true
-		ranges, err := p.Set(t.Context(), lists.Offer)
+		ranges, err := p.Addresses(t.Context(), lists.Offer)
 		if (err == nil) != good || good && len(ranges) != 1 || !good && !strings.Contains(err.Error(), `put "0" before it`) {
 			t.Errorf("behind a list by DNS that says %v: %v, %v", action, ranges, err)
 		}
 		// Nor is one that would be empty for want of it.
 		p.Policy.Lists, p.Sources = p.Policy.Lists[:1], p.Sources[:1]
-		if ranges, err := p.Set(t.Context(), action); err == nil || !strings.Contains(err.Error(), "the set would be empty") {
+		if ranges, err := p.Addresses(t.Context(), action); err == nil || !strings.Contains(err.Error(), "the set would be empty") {
 			t.Errorf("with nothing but a list by DNS that says %v: %v, %v", action, ranges, err)
 		}
 	}
@@ -320,9 +320,9 @@ func TestSendmailBorders(t *testing.T) {
 		"2001:db8::/32\n!2001:db8::1\n": "Srv_Features:IPv6:2001:db8\tS\nSrv_Features:IPv6:2001:db8:0:0:0:0:0:1\ts\n",
 		"192.0.2.0-192.0.2.253\n":       "Srv_Features:192.0.2\tS\nSrv_Features:192.0.2.254\ts\nSrv_Features:192.0.2.255\ts\n",
 	} {
-		p := policy(t, lists.Offer, lists.Enforce, list{action: lists.Suppress, text: text})
+		p := newTestPolicy(t, lists.Offer, lists.Enforce, testList{action: lists.Suppress, text: text})
 		var out bytes.Buffer
-		if err := p.SendmailAccess(t.Context(), &out); err != nil {
+		if err := p.WriteSendmailAccess(t.Context(), &out); err != nil {
 			t.Fatal(err)
 		}
 		_, table, _ := strings.Cut(out.String()[strings.LastIndex(out.String(), "\n#")+1:], "\n")
@@ -335,7 +335,7 @@ func TestSendmailBorders(t *testing.T) {
 		fmt.Fprintf(&wide, "2001:db8:%x::/49\n", i)
 	}
 	var out bytes.Buffer
-	err := policy(t, lists.Offer, lists.Enforce, list{action: lists.Suppress, text: wide.String()}).SendmailAccess(t.Context(), &out)
+	err := newTestPolicy(t, lists.Offer, lists.Enforce, testList{action: lists.Suppress, text: wide.String()}).WriteSendmailAccess(t.Context(), &out)
 	if err == nil || !strings.Contains(err.Error(), "1310720 lines") || out.Len() > 0 {
 		t.Errorf("%v, wrote %d bytes", err, out.Len())
 	}

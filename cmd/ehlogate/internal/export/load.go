@@ -12,8 +12,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/reload"
 )
 
-// Load returns the policy of a config, with its lists as they are on disk. Without an error of a list, all of them are
-// available.
+// Load returns the policy of a config, with its lists as they are on disk. Lists that are unavailable are errors.
 func Load(cfg *config.Config, now time.Time) (p *Policy, errs []error) {
 	if cfg.File == "" {
 		return nil, []error{errors.New("there is no config file: name one with -c (the built-in defaults have no lists)")}
@@ -28,8 +27,8 @@ func Load(cfg *config.Config, now time.Time) (p *Policy, errs []error) {
 	return p, live.Unavailable()
 }
 
-// Written returns when the config or a file of a list was written to last, as far as that is known.
-func (p *Policy) Written() (last time.Time) {
+// LastWritten returns the latest modification time of the config and of all list files. It skips files that are gone.
+func (p *Policy) LastWritten() (last time.Time) {
 	names := []string{p.Config.File}
 	for _, s := range p.Sources {
 		if s != nil {

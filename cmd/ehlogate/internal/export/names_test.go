@@ -11,15 +11,15 @@ import (
 // The daemon finds out names (verify_names) and may offer STARTTLS to this client; the
 // exported backup must not hide it.
 func TestWithoutNamesThatAreFoundOut(t *testing.T) {
-	p := policy(t, lists.Suppress, lists.Enforce, list{lists.Offer, lists.Enforce, ".google.com\n192.0.2.1\n"})
-	p.Policy.Names = away(t).Names()
+	p := newTestPolicy(t, lists.Suppress, lists.Enforce, testList{lists.Offer, lists.Enforce, ".google.com\n192.0.2.1\n"})
+	p.Policy.Names = unreachableDNS(t).Names()
 	p.WithoutNames = true
 	var out bytes.Buffer
-	if err := p.PostfixCIDR(t.Context(), &out); err != nil {
+	if err := p.WritePostfixCIDR(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}
 	for client, hidden := range map[string]bool{"8.8.8.8": false, "192.0.2.1": false, "10.0.0.1": false, "127.0.0.2": true, "fe80::1": true} {
-		if got := lookup(t, out.String(), netip.MustParseAddr(client)); (got == "chunking, starttls") != hidden {
+		if got := lookupCIDR(t, out.String(), netip.MustParseAddr(client)); (got == "chunking, starttls") != hidden {
 			t.Errorf("for %s the table says %q:\n%s", client, got, out.String())
 		}
 	}

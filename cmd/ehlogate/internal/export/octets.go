@@ -9,34 +9,31 @@ import (
 	"go4.org/netipx"
 )
 
-// octets is a network as a table sees it that knows addresses by whole octets,
-// or groups of 16 bits in IPv6: what stands for the longest part of an address
-// decides. There are two values, and what is in no line has that of the network
-// around it.
-type octets struct {
+// octetTree is a network in a table with keys of whole octets, in IPv6 groups of 16 bits, of which the longest key that
+// matches decides. There are two values. A network without a line has the value of the network around it.
+type octetTree struct {
 	prefix netip.Prefix
-	parts  []octetPart
-	// cost is how many lines it takes where false, or true, is what the network
-	// around it has; flips tells whether the first of them is about itself.
+	parts  []treePart
+	// cost is how many lines the network takes if the network around it has the value false, or true. flips reports
+	// whether the first of these lines is about the network itself.
 	cost  [2]int
 	flips [2]bool
 }
 
-// octetPart is a run of networks on the next level: with one value, or one that
-// is divided further.
-type octetPart struct {
+// treePart is a run of networks on the next level that have one value, or one network that is divided further.
+type treePart struct {
 	first   netip.Prefix
 	count   int
 	value   bool
-	divided *octets
+	divided *octetTree
 }
 
-// octetTrees makes the trees of IPv4 and IPv6, true being the value of what lies
-// in the ranges. These are in order, and no two of them touch.
-func octetTrees(ranges []netipx.IPRange) []*octets {
-	var trees []*octets
+// buildOctetTrees returns the trees of IPv4 and IPv6. Addresses in the ranges have the value true. The ranges must be in
+// order, and no two of them may touch.
+func buildOctetTrees(ranges []netipx.IPRange) []*octetTree {
+	var trees []*octetTree
 	for _, zero := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-		e := edges{}
+		e := valueChanges{}
 		for _, r := range ranges {
 			if r.From().Is4() != zero.Is4() {
 				continue
@@ -48,22 +45,22 @@ func octetTrees(ranges []netipx.IPRange) []*octets {
 				e.at = append(e.at, next)
 			}
 		}
-		t := e.tree(netip.PrefixFrom(zero, 0))
-		// Nothing can be said about all of a family, but by what holds for both.
-		t.cost, t.flips = t.lines(), [2]bool{}
+		t := e.buildTree(netip.PrefixFrom(zero, 0))
+		// No line is about all of a family: the default, of both families, is.
+		t.cost, t.flips = t.countLines(), [2]bool{}
 		trees = append(trees, t)
 	}
 	return trees
 }
 
-// edges is where the value changes, in order.
-type edges struct {
+// valueChanges are the addresses at which the value changes, in order.
+type valueChanges struct {
 	first bool // the value of the lowest address
 	at    []netip.Addr
 }
 
-// value is that of an address.
-func (e edges) value(a netip.Addr) bool {
+// valueAt returns the value of an address.
+func (e valueChanges) valueAt(a netip.Addr) bool {
 	n, found := slices.BinarySearchFunc(e.at, a, netip.Addr.Compare)
 	if found {
 		n++
@@ -71,30 +68,30 @@ func (e edges) value(a netip.Addr) bool {
 	return e.first != (n%2 == 1)
 }
 
-// step is how many bits a level takes.
-func step(a netip.Addr) int {
+// groupBits returns how many bits a level has.
+func groupBits(a netip.Addr) int {
 	if a.Is4() {
 		return 8
 	}
 	return 16
 }
 
-// tree looks at the network p, and at all in it that has more than one value.
-func (e edges) tree(p netip.Prefix) *octets {
-	n := &octets{prefix: p}
+// buildTree returns the tree of a network, divided as far as its parts have more than one value.
+func (e valueChanges) buildTree(p netip.Prefix) *octetTree {
+	n := &octetTree{prefix: p}
 	from, _ := slices.BinarySearchFunc(e.at, p.Addr(), netip.Addr.Compare)
 	to, last := slices.BinarySearchFunc(e.at, netipx.PrefixLastIP(p), netip.Addr.Compare)
 	if last {
 		to++
 	}
-	// Between two cuts lie networks with one value, or one that is divided.
+	// Between two cuts are networks with one value, or one network that is divided.
 	var cuts []int
-	size := step(p.Addr())
+	size := groupBits(p.Addr())
 	divided := map[int]bool{}
 	for _, at := range e.at[from:to] {
-		i := group(at, p.Bits()/size)
+		i := groupAt(at, p.Bits()/size)
 		cuts = append(cuts, i)
-		if at != child(p, i).Addr() {
+		if at != childNetwork(p, i).Addr() {
 			divided[i] = true
 			cuts = append(cuts, i+1)
 		}
@@ -103,64 +100,62 @@ func (e edges) tree(p netip.Prefix) *octets {
 	slices.Sort(cuts)
 	cuts = slices.Compact(cuts)
 	for k, i := range cuts[:len(cuts)-1] {
-		part := octetPart{first: child(p, i), count: cuts[k+1] - i}
+		part := treePart{first: childNetwork(p, i), count: cuts[k+1] - i}
 		if divided[i] {
-			part.divided = e.tree(part.first)
+			part.divided = e.buildTree(part.first)
 		} else {
-			part.value = e.value(part.first.Addr())
+			part.value = e.valueAt(part.first.Addr())
 		}
 		n.parts = append(n.parts, part)
 	}
-	n.cost = n.lines()
+	n.cost = n.countLines()
 	for around := range n.cost {
-		if other := n.lines()[1-around] + 1; other < n.cost[around] {
+		if other := n.countLines()[1-around] + 1; other < n.cost[around] {
 			n.cost[around], n.flips[around] = other, true
 		}
 	}
 	return n
 }
 
-// lines counts those of all parts, if the network itself has the value false, or
-// true.
-func (n *octets) lines() (lines [2]int) {
+// countLines returns how many lines the parts take if the network itself has the value false, or true.
+func (n *octetTree) countLines() (lines [2]int) {
 	for _, p := range n.parts {
 		switch {
 		case p.divided != nil:
 			lines[0] += p.divided.cost[0]
 			lines[1] += p.divided.cost[1]
 		default:
-			lines[index(!p.value)] += p.count
+			lines[boolIndex(!p.value)] += p.count
 		}
 	}
 	return lines
 }
 
-// walk calls line for each line that is needed where around is the value of the
-// network around it.
-func (n *octets) walk(around bool, line func(key string, value bool)) {
-	if n.flips[index(around)] {
+// visitLines calls line for each line that the network takes, if the network around it has the value around.
+func (n *octetTree) visitLines(around bool, line func(key string, value bool)) {
+	if n.flips[boolIndex(around)] {
 		around = !around
-		line(octetKey(n.prefix), around)
+		line(formatKey(n.prefix), around)
 	}
 	for _, p := range n.parts {
 		if p.divided != nil {
-			p.divided.walk(around, line)
+			p.divided.visitLines(around, line)
 			continue
 		}
 		if p.value == around {
 			continue
 		}
-		size := step(p.first.Addr())
+		size := groupBits(p.first.Addr())
 		level := p.first.Bits()/size - 1
 		around := netip.PrefixFrom(p.first.Addr(), p.first.Bits()-size).Masked()
 		for i := range p.count {
-			line(octetKey(child(around, group(p.first.Addr(), level)+i)), p.value)
+			line(formatKey(childNetwork(around, groupAt(p.first.Addr(), level)+i)), p.value)
 		}
 	}
 }
 
-// group is the octet, or group of 16 bits, of an address on a level, from 0.
-func group(a netip.Addr, level int) int {
+// groupAt returns the octet, or group of 16 bits, of an address at a level, from 0.
+func groupAt(a netip.Addr, level int) int {
 	b := a.AsSlice()
 	if a.Is4() {
 		return int(b[level])
@@ -168,9 +163,9 @@ func group(a netip.Addr, level int) int {
 	return int(b[2*level])<<8 | int(b[2*level+1])
 }
 
-// child is network i on the level below p.
-func child(p netip.Prefix, i int) netip.Prefix {
-	size := step(p.Addr())
+// childNetwork returns network i on the level below p.
+func childNetwork(p netip.Prefix, i int) netip.Prefix {
+	size := groupBits(p.Addr())
 	b := p.Addr().AsSlice()
 	if level := p.Bits() / size; size == 8 {
 		b[level] = byte(i)
@@ -181,12 +176,12 @@ func child(p netip.Prefix, i int) netip.Prefix {
 	return netip.PrefixFrom(a, p.Bits()+size)
 }
 
-// octetKey spells a network as Sendmail does: 192.0.2, IPv6:2001:db8:0.
-func octetKey(p netip.Prefix) string {
+// formatKey returns a network as Sendmail spells it: 192.0.2, IPv6:2001:db8:0.
+func formatKey(p netip.Prefix) string {
 	var groups []string
-	size := step(p.Addr())
+	size := groupBits(p.Addr())
 	for level := range p.Bits() / size {
-		groups = append(groups, strconv.FormatInt(int64(group(p.Addr(), level)), map[int]int{8: 10, 16: 16}[size]))
+		groups = append(groups, strconv.FormatInt(int64(groupAt(p.Addr(), level)), map[int]int{8: 10, 16: 16}[size]))
 	}
 	if size == 8 {
 		return strings.Join(groups, ".")

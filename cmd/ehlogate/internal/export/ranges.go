@@ -12,50 +12,50 @@ import (
 	"ehlogate/lists/dnsbl"
 )
 
-// Set gives the addresses of one class: for Offer, those that a list offers
-// STARTTLS to, which the default does not make anybody one of; for Suppress and
-// Require, all for whom that is decided, by a list or by default. The ranges are
-// in order, and no two of them touch. It fails as the tables do, and if a list
-// by DNS keeps others with this action from being reached: the set would lack
-// what they hold.
-func (p *Policy) Set(ctx context.Context, action lists.Action) ([]netipx.IPRange, error) {
-	if err := p.check(); err != nil {
+// Addresses returns the addresses with an action. For Offer these are the addresses that a list offers STARTTLS to; the
+// default adds none. For Suppress and Require these are all addresses with this decision, by a list or by default. The
+// ranges are in order, and no two of them touch.
+//
+// It fails if a table cannot express the policy, if no list could fill the set, and if a DNS list comes before a list
+// with this action: the set would lack the entries of that list.
+func (p *Policy) Addresses(ctx context.Context, action lists.Action) ([]netipx.IPRange, error) {
+	if err := p.checkExportable(); err != nil {
 		return nil, err
 	}
 	var ends *lists.List
-	fed := false
+	filled := false
 	for i, l := range p.Policy.Lists {
-		fed = fed || l.Mode == lists.Enforce && l.Action == action
+		filled = filled || l.Mode == lists.Enforce && l.Action == action
 		switch {
 		case l.Mode == lists.Observe:
 		case p.Sources[i] == nil && l.Action != lists.Suppress && ends == nil:
-			ends = l // what would not answer ends the walk
+			ends = l // unavailable, it ends the walk
 		case p.Sources[i] != nil && l.Action == action && ends != nil:
-			return nil, fmt.Errorf("list %q is asked by DNS, and without it nobody is known to get as far as list %q: put %[2]q before it in the config",
+			return nil, fmt.Errorf("list %q is a DNS list: without it no client is known to get as far as list %q: put %[2]q before it in the config",
 				ends.Name, l.Name)
 		}
 	}
-	if !fed && (action == lists.Offer || p.Policy.Default != action) {
-		return nil, fmt.Errorf("no list that is enforced has action = %q, so the set would be empty: for one that is to be empty, have a list of comments", action)
+	if !filled && (action == lists.Offer || p.Policy.Default != action) {
+		return nil, fmt.Errorf("no list that is enforced has action = %q, so the set would be empty: if it is meant to be empty, add a list that holds only a comment", action)
 	}
-	ranges := p.static().ranges(ctx, func(d lists.Decision) bool {
+	ranges := p.withoutDNSAnswers().decidedRanges(ctx, func(d lists.Decision) bool {
 		return d.Action == action && (action != lists.Offer || d.Reason == lists.ReasonListed)
 	})
 	if len(ranges) == 0 {
 		for i, l := range p.Policy.Lists {
 			if p.Sources[i] == nil && l.Mode == lists.Enforce && l.Action == action {
-				return nil, fmt.Errorf("list %q is asked by DNS, and without it the set would be empty", l.Name)
+				return nil, fmt.Errorf("list %q is a DNS list, and without it the set would be empty", l.Name)
 			}
 		}
 	}
 	return ranges, nil
 }
 
-func suppressed(d lists.Decision) bool { return d.Action == lists.Suppress }
+func isSuppressed(d lists.Decision) bool { return d.Action == lists.Suppress }
 
-// ranges returns the addresses about which is decided so. Each source, and what finds
-// out names, tells at which addresses its answers may change.
-func (p *Policy) ranges(ctx context.Context, so func(lists.Decision) bool) []netipx.IPRange {
+// decidedRanges returns the addresses with a decision that satisfies a condition. It decides once for each range between
+// two boundaries: addresses at which the answer of a list, or of the lookup of names, may change.
+func (p *Policy) decidedRanges(ctx context.Context, matches func(lists.Decision) bool) []netipx.IPRange {
 	starts := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 	for i, l := range p.Policy.Lists {
 		if s := p.Sources[i]; s != nil {
@@ -72,10 +72,10 @@ func (p *Policy) ranges(ctx context.Context, so func(lists.Decision) bool) []net
 
 	var out []netipx.IPRange
 	for i, from := range starts {
-		if !so(p.Policy.Decide(ctx, lists.Client{Addr: from})) {
+		if !matches(p.Policy.Decide(ctx, lists.Client{Addr: from})) {
 			continue
 		}
-		to := lastAddr(from)
+		to := lastAddress(from)
 		if i+1 < len(starts) && starts[i+1].Is4() == from.Is4() {
 			to = starts[i+1].Prev()
 		}
@@ -88,7 +88,7 @@ func (p *Policy) ranges(ctx context.Context, so func(lists.Decision) bool) []net
 	return out
 }
 
-// lastAddr is the last address of a's family.
-func lastAddr(a netip.Addr) netip.Addr {
+// lastAddress returns the last address of the family of a.
+func lastAddress(a netip.Addr) netip.Addr {
 	return netipx.PrefixLastIP(netip.PrefixFrom(a, 0))
 }

@@ -11,14 +11,15 @@ import (
 
 const madeBy = "# made by: ehlogate export --format "
 
-// The flags that a table is made with, as they stand in its head.
+// Flags, as the header of a table has them.
 const (
 	withoutNames = "--without-names"
 	withoutDNS   = "--without-dns"
 )
 
-// Made returns what a table was exported with: its format, and the flags besides. ok is false if the text is no exported table.
-func Made(table []byte) (format string, flags []string, ok bool) {
+// ParseHeader returns the format and the flags that a table was exported with. ok is false if the text is no exported
+// table.
+func ParseHeader(table []byte) (format string, flags []string, ok bool) {
 	head, _, _ := bytes.Cut(table, []byte("\n"))
 	rest, ok := strings.CutPrefix(string(head), madeBy)
 	words := strings.Fields(rest)
@@ -28,35 +29,35 @@ func Made(table []byte) (format string, flags []string, ok bool) {
 	return words[0], words[1:], true
 }
 
-// Needed returns the flags without which no table can be made of the policy. It fails if none can be made with them either.
-func (p *Policy) Needed() (flags []string, err error) {
+// NeededFlags returns the flags that an export of the policy needs. It fails if no flags help.
+func (p *Policy) NeededFlags() (flags []string, err error) {
 	q := *p
 	for _, try := range [][]string{nil, {withoutNames}, {withoutDNS}, {withoutNames, withoutDNS}} {
-		q.with(try)
-		if err = q.check(); err == nil {
+		q.setFlags(try)
+		if err = q.checkExportable(); err == nil {
 			return try, nil
 		}
 	}
 	return nil, err
 }
 
-// with sets what flags say.
-func (p *Policy) with(flags []string) {
+// setFlags sets the fields that the flags stand for.
+func (p *Policy) setFlags(flags []string) {
 	p.WithoutNames, p.WithoutDNS = slices.Contains(flags, withoutNames), slices.Contains(flags, withoutDNS)
 }
 
-// Difference compares a table for Postfix or Exim that was exported before with what is exported now, with the same flags,
-// and returns the first line that is in one of them alone; empty if they decide the same. Comments do not count.
-func (p *Policy) Difference(ctx context.Context, table []byte) (first string, err error) {
-	format, flags, _ := Made(table)
+// FirstDifference exports again, with the format and flags of a table for Postfix or Exim that was exported before, and
+// returns the first line that only one of the two tables has. It returns "" if they differ in comments at most.
+func (p *Policy) FirstDifference(ctx context.Context, table []byte) (first string, err error) {
+	format, flags, _ := ParseHeader(table)
 	q := *p
-	q.with(flags)
+	q.setFlags(flags)
 	var now bytes.Buffer
 	switch format {
 	case "postfix-cidr":
-		err = q.PostfixCIDR(ctx, &now)
+		err = q.WritePostfixCIDR(ctx, &now)
 	case "exim-hosts":
-		err = q.EximHosts(ctx, &now)
+		err = q.WriteEximHosts(ctx, &now)
 	default:
 		err = fmt.Errorf("a table in the format %q cannot be compared", format)
 	}
@@ -78,7 +79,7 @@ func (p *Policy) Difference(ctx context.Context, table []byte) (first string, er
 	}
 }
 
-// nextLine returns the next line that is no comment; empty at the end.
+// nextLine returns the next line that is no comment, and "" at the end.
 func nextLine(s *bufio.Scanner) string {
 	for s.Scan() {
 		if line := strings.TrimSpace(s.Text()); line != "" && line[0] != '#' {
