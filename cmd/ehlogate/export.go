@@ -36,17 +36,17 @@ func newExport(o *options) *cobra.Command {
 		Use:   "export --format FORMAT",
 		Short: "Write the policy as a static table",
 		Long: `Writes the whole policy (exceptions, order of the lists, default) as a static
-table that decides as the daemon does, for programs that cannot or should not ask
-the daemon:
+table that decides as the daemon does, for programs that cannot or should not
+ask the daemon:
 
     postfix-cidr     for smtpd_discard_ehlo_keyword_address_maps: the backup
                      behind a memcache map, and postscreen (cidr_table(5))
     sendmail-access  lines for the access map, by the tag Srv_Features
     exim-hosts       the host list that tls_advertise_hosts names
-    nft              the clients of one --action as two sets of nftables, such as
-                     inet ehlogate trusted4 and trusted6. For "offer" these are
-                     the clients on lists that offer STARTTLS; the default adds
-                     no client
+    nft              the clients of one --action as two sets of nftables, such
+                     as inet ehlogate trusted4 and trusted6. For "offer" these
+                     are the clients on lists that offer STARTTLS; the default
+                     adds no client
 
 The head of each table says how to use it. A running smtpd does not notice a
 changed table: run "postfix reload" afterwards.
@@ -59,22 +59,22 @@ If COMMAND fails, the next run repeats it; until then FILE has the time
 1970-01-01. --if-changed and --apply wait while a list is being written to.
 
 --apply replaces the elements of the sets in the kernel of this machine, in one
-transaction, which resets comments and counters of elements. If the sets hold the
-right elements already, nothing is changed and nothing is printed. --dry-run only
-prints how many elements would be added and removed, and the first of them. The
-rules that have the sets must be loaded. Both need root or CAP_NET_ADMIN.
+transaction, which resets comments and counters of elements. If the sets hold
+the right elements already, nothing is changed and nothing is printed. --dry-run
+only prints how many elements would be added and removed, and the first of them.
+The rules that have the sets must be loaded. Both need root or CAP_NET_ADMIN.
 
-If a table cannot hold the policy, export fails, says why, and leaves the table
-that was exported before as it is. That is so for
+If a table cannot express the policy, export fails, says why, and leaves the
+table that was exported before as it is. That is so for
 
-  - a list that is unavailable, or whose pattern matches no file;
+  - a list that is unavailable, or has a pattern that matches no file;
   - entries about host or HELO names, unless --without-names leaves them out;
-  - DNS lists and default = "limit", unless --without-dns decides as the daemon does
-    while no DNS list answers. If an allow list is a DNS list, every client that no
-    earlier list matches is then offered STARTTLS, except private and multicast
-    addresses.
+  - DNS lists and default = "limit", unless --without-dns decides as the daemon
+    does while no DNS list answers. If an allow list is a DNS list, every client
+    that no earlier list matches is then offered STARTTLS, except private and
+    multicast addresses.
 
-A table does not see later that a domain publishes MTA-STS or DANE, so with
+A table does not see MTA-STS or DANE that a domain publishes later, so with
 [guard] domains it suppresses by your own list files only. It takes entries with
 until= as they are now, and says until when it is exact.`,
 		Example: `  ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr && postfix reload

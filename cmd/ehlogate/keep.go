@@ -51,8 +51,8 @@ func (e *exportFlags) load(ctx context.Context, o *options, stderr io.Writer) (*
 	}
 }
 
-// pendingTime is the modification time of a table whose --then has not succeeded yet. A run that is killed before COMMAND
-// ends leaves it, so the next run repeats COMMAND.
+// pendingTime is the modification time of a table until its --then has succeeded. A run that is killed before COMMAND ends
+// leaves it, so the next run repeats COMMAND.
 var pendingTime = time.Unix(0, 0)
 
 // writeTable replaces the file and runs --then.

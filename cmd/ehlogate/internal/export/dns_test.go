@@ -23,14 +23,14 @@ import (
 	"ehlogate/lists/dnsclient"
 )
 
-// nothing is a resolver that does not answer.
+// unreachable is a resolver that does not answer.
 type unreachable struct{}
 
 func (unreachable) Query(context.Context, string, uint16) (dnsclient.Answer, error) {
 	return dnsclient.Answer{}, &dnsclient.Error{Kind: dnsclient.Unreachable}
 }
 
-// away is DNS that runs, as in the daemon, and gets no answer.
+// unreachableDNS returns the DNS lists of a daemon that gets no answer.
 func unreachableDNS(t *testing.T) *dnsbl.Client {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
@@ -42,8 +42,7 @@ func unreachableDNS(t *testing.T) *dnsbl.Client {
 	return s
 }
 
-// randomZones makes a list by DNS. Some cannot hold a client however they answer, or
-// hold only names.
+// randomZones returns a DNS list. Some cannot match a client whatever the zones answer, or match only names.
 func randomZones(r *rand.Rand) dnsbl.Spec {
 	spec := dnsbl.Spec{Threshold: []int{1, 1, 2, -1}[r.IntN(4)]}
 	for i := range 1 + r.IntN(3) {
@@ -52,8 +51,8 @@ func randomZones(r *rand.Rand) dnsbl.Spec {
 	return spec
 }
 
-// special are the first and the last address of each special-purpose block (IANA
-// registries of RFC 6890), with what is beside it, and some others.
+// specialAddresses returns the first and the last address of each special-purpose block (IANA registries of RFC 6890), with
+// the addresses beside them, and some others.
 func specialAddresses(t *testing.T) (all []netip.Addr) {
 	for _, s := range strings.Fields(`0.0.0.0/8 0.0.0.0/32 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.0.0/29
 		192.0.0.8/32 192.0.0.9/32 192.0.0.10/32 192.0.0.170/31 192.0.2.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24
@@ -80,7 +79,7 @@ func specialAddresses(t *testing.T) (all []netip.Addr) {
 	return slices.Compact(all)
 }
 
-// randomDNS makes a policy with lists by DNS, and addresses to ask about.
+// randomDNS returns a policy with DNS lists, and addresses to decide.
 func randomDNS(t *testing.T, s *dnsbl.Client, seed uint64) (*Policy, []netip.Addr) {
 	r := rand.New(rand.NewPCG(seed, 11))
 	clients := specialAddresses(t)
@@ -115,8 +114,7 @@ func randomDNS(t *testing.T, s *dnsbl.Client, seed uint64) (*Policy, []netip.Add
 	return p, clients
 }
 
-// With lists by DNS that do not answer, every table decides as the daemon does, for
-// every address.
+// With DNS lists that do not answer, every table decides as the daemon does, for every address.
 func TestIdenticalWithoutDNS(t *testing.T) {
 	s := unreachableDNS(t)
 	differ, asked := 0, 0
@@ -147,7 +145,7 @@ func TestIdenticalWithoutDNS(t *testing.T) {
 		}
 	}
 	if asked < 10000 {
-		t.Errorf("asked about %d addresses", asked)
+		t.Errorf("only %d addresses were decided", asked)
 	}
 }
 

@@ -49,7 +49,7 @@ func newTestPolicy(t *testing.T, def lists.Action, mode lists.Mode, ls ...testLi
 	return p
 }
 
-// lookup reads a cidr table as Postfix does: the first match counts.
+// lookupCIDR reads a cidr table as Postfix does: the first match counts.
 func lookupCIDR(t *testing.T, table string, a netip.Addr) string {
 	t.Helper()
 	for line := range strings.Lines(table) {
@@ -112,7 +112,7 @@ func randomAddr(r *rand.Rand) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
-// hosts reads a list of Exim: the first item that matches counts, and one that begins with ! says no.
+// offeredByHosts reads a host list of Exim: the first item that matches counts, and one that begins with ! says no.
 func offeredByHosts(t *testing.T, table string, a netip.Addr) (offered bool) {
 	t.Helper()
 	for line := range strings.Lines(table) {
@@ -265,7 +265,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A set that would be empty by mistake is refused; a list of comments makes an empty one.
+// A set that would be empty by mistake is refused. A list that holds only a comment makes an empty set.
 func TestEmptySet(t *testing.T) {
 	trusted := testList{action: lists.Offer, text: "192.0.2.1\n"}
 	for name, tc := range map[string]struct {
@@ -274,7 +274,7 @@ func TestEmptySet(t *testing.T) {
 		want    string
 	}{
 		"full":       {list: trusted},
-		"comments":   {list: testList{action: lists.Offer, text: "# nobody\n"}},
+		"comments":   {list: testList{action: lists.Offer, text: "# none\n"}},
 		"observes":   {list: testList{action: lists.Offer, mode: lists.Observe, text: "192.0.2.1\n"}, want: `no list that is enforced has action = "offer"`},
 		"another":    {list: testList{action: lists.Suppress, text: "192.0.2.1\n"}, want: `no list that is enforced has action = "offer"`},
 		"files gone": {list: trusted, pattern: "*.nothing", want: `no file matches files = [...] of list "0"`},
@@ -293,7 +293,7 @@ func TestEmptySet(t *testing.T) {
 	}
 }
 
-// A set that would lack what a list holds, since nobody gets past a list by DNS, is refused.
+// A set that would lack the entries of a list, because a DNS list before it ends the walk, is refused.
 func TestSetBehindDNS(t *testing.T) {
 	for action, good := range map[lists.Action]bool{lists.Suppress: true, lists.Offer: false, lists.Require: false} {
 		p := newTestPolicy(t, lists.Offer, lists.Enforce, testList{action: lists.Offer, text: "192.0.2.1\n"})
@@ -303,12 +303,12 @@ func TestSetBehindDNS(t *testing.T) {
 		p.WithoutDNS = true
 		ranges, err := p.Addresses(t.Context(), lists.Offer)
 		if (err == nil) != good || good && len(ranges) != 1 || !good && !strings.Contains(err.Error(), `put "0" before it`) {
-			t.Errorf("behind a list by DNS that says %v: %v, %v", action, ranges, err)
+			t.Errorf("behind a DNS list with action %v: %v, %v", action, ranges, err)
 		}
-		// Nor is one that would be empty for want of it.
+		// So is a set that would be empty without the DNS list.
 		p.Policy.Lists, p.Sources = p.Policy.Lists[:1], p.Sources[:1]
 		if ranges, err := p.Addresses(t.Context(), action); err == nil || !strings.Contains(err.Error(), "the set would be empty") {
-			t.Errorf("with nothing but a list by DNS that says %v: %v, %v", action, ranges, err)
+			t.Errorf("with only a DNS list with action %v: %v, %v", action, ranges, err)
 		}
 	}
 }

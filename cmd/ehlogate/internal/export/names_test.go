@@ -8,9 +8,8 @@ import (
 	"ehlogate/lists"
 )
 
-// The daemon finds out names (verify_names) and may offer STARTTLS to this client; the
-// exported backup must not hide it.
-func TestWithoutNamesThatAreFoundOut(t *testing.T) {
+// The daemon looks up names (verify_names) and may offer STARTTLS to this client; the exported backup must not hide it.
+func TestWithoutNamesButReverseDNS(t *testing.T) {
 	p := newTestPolicy(t, lists.Suppress, lists.Enforce, testList{lists.Offer, lists.Enforce, ".google.com\n192.0.2.1\n"})
 	p.Policy.Names = unreachableDNS(t).Names()
 	p.WithoutNames = true

@@ -63,7 +63,7 @@ func TestInStep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return strings.Count(journal, "brought in step with the lists")
+		return strings.Count(journal, "updated from the lists")
 	}
 	// ends waits until a run is over that ends so; while one is under way, the unit is activating.
 	ends := func(want string) {

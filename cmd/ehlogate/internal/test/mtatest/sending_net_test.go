@@ -22,7 +22,7 @@ import (
 	"ehlogate/lists/test/dnstest"
 )
 
-// The addresses of examples/sending-network: machines inside, the gateway, and a server outside. Nobody is customer40.
+// The addresses of examples/sending-network: machines inside, the gateway, and a server outside. No list has customer40.
 const (
 	bot, unknownMachine, trustedMachine, customer40 = "192.0.2.10", "192.0.2.20", "192.0.2.30", "192.0.2.40"
 	bot6, unknownMachine6, trustedMachine6          = "2001:db8:1::10", "2001:db8:1::20", "2001:db8:1::30"
@@ -32,13 +32,13 @@ const (
 	gatewayHost, outsideHost = "gateway.example.net", "mx.outside.test"
 )
 
-// sending is a network whose gateway is made of the files of examples/sending-network, and the world outside it.
+// sending is a network with a gateway made of the files of examples/sending-network, and a server outside.
 type sending struct {
 	inside, gateway, outside *netns.Namespace
 	postfix                  *mtatest.Postfix // the gateway's
 	mx                       *mtatest.Postfix
-	gate                     *mtatest.Daemon // ehlogate, at the gateway
-	dir                      string          // of its config, its lists, and the rules
+	daemon                   *mtatest.Daemon // ehlogate, at the gateway
+	dir                      string          // of its config, its lists and the rules
 	inspector                *inspector
 }
 
@@ -46,18 +46,18 @@ type sending struct {
 func newSending(t *testing.T) *sending {
 	t.Helper()
 	s := &sending{dir: tempDir(t), inspector: &inspector{}}
-	s.networks(t)
+	s.joinNetworks(t)
 	s.startMX(t)
 	s.startDNS(t)
 	s.startGateway(t)
-	for _, step := range s.unit(t, "ehlogate-port25.service", "ExecStart") {
-		s.must(t, step...)
+	for _, step := range s.unitCommands(t, "ehlogate-port25.service", "ExecStart") {
+		s.mustRun(t, step...)
 	}
 	return s
 }
 
-// networks joins the three networks, and gives everybody addresses.
-func (s *sending) networks(t *testing.T) {
+// joinNetworks joins the three networks and assigns all addresses.
+func (s *sending) joinNetworks(t *testing.T) {
 	t.Helper()
 	for _, n := range []**netns.Namespace{&s.inside, &s.gateway, &s.outside} {
 		ns, err := netns.New()
@@ -89,7 +89,7 @@ func (s *sending) networks(t *testing.T) {
 	}
 }
 
-// startMX starts the server outside, which has mail for you@ and nobody else, and a submission service.
+// startMX starts the server outside, which takes mail only for you@ and has a submission service.
 func (s *sending) startMX(t *testing.T) {
 	t.Helper()
 	s.mx = startPostfix(t, mtatest.PostfixConfig{
@@ -100,8 +100,8 @@ func (s *sending) startMX(t *testing.T) {
 	})
 }
 
-// startDNS starts the gateway's resolver, which validates: of outside.test it proves the key of the server, of forged.test one
-// that the server does not have, and plain.test is not signed.
+// startDNS starts the gateway's resolver, which validates. outside.test publishes the key of the server, forged.test another
+// key, and plain.test is not signed.
 func (s *sending) startDNS(t *testing.T) {
 	t.Helper()
 	key := sha256.Sum256(certificate(t, s.mx).RawSubjectPublicKeyInfo)
@@ -120,14 +120,14 @@ func (s *sending) startDNS(t *testing.T) {
 	}
 }
 
-// startGateway starts ehlogate, an inspector of content, and the gateway's Postfix.
+// startGateway starts ehlogate, a content filter and the gateway's Postfix.
 func (s *sending) startGateway(t *testing.T) {
 	t.Helper()
-	milter := s.inspector.start(t, s.gateway)
+	milter := s.inspector.listen(t, s.gateway)
 	layout := mtatest.LayoutOf(filepath.Join(s.dir, "postfix"))
 	main := s.localize(t, example(t, "sending-network/main.cf"), map[string]string{
 		"/etc/postfix/gateway-key.pem": layout.Config + "/key.pem", "/etc/postfix/gateway-cert.pem": layout.Config + "/cert.pem",
-		// A policy as a server for MTA-STS gives it, and who vouches for the server outside.
+		// A policy as an MTA-STS policy server answers it, and the authority that signed for the server outside.
 		"\n#smtp_tls_policy_maps = socketmap:inet:127.0.0.1:8461:postfix\n": "\nsmtp_tls_policy_maps = inline:{ { plain.test = secure match=" + outsideHost + " } }\n",
 		"/etc/ssl/certs/ca-certificates.crt":                                s.mx.Config + "/cert.pem",
 		"\nsmtpd_client_message_rate_limit = 100\n":                         "\nsmtpd_client_message_rate_limit = 10000\n", "\n#inspection = { inet:127.0.0.1:11332": "\ninspection = { inet:" + milter, "\ninspection =\n": "\n",
@@ -152,18 +152,18 @@ func (s *sending) startGateway(t *testing.T) {
 		s.write(t, list, example(t, "sending-network/"+list))
 	}
 	s.write(t, "port25.nft", s.localize(t, example(t, "sending-network/port25.nft"), map[string]string{"\ninclude \"/run/ehlogate-port25/": "\ninclude \"" + s.dir + "/"}))
-	s.gate = mtatest.NewDaemon(s.dir, "ehlogate.log", path, mtatest.ReadyDial(sockets+"/memcache", sockets+"/policy"), "serve", "-c", filepath.Join(s.dir, "ehlogate.toml"))
-	t.Cleanup(func() { (&gate{Daemon: s.gate}).finish(t) })
-	if err := s.startGate(t); err != nil {
+	s.daemon = mtatest.NewDaemon(s.dir, "ehlogate.log", path, mtatest.ReadyDial(sockets+"/memcache", sockets+"/policy"), "serve", "-c", filepath.Join(s.dir, "ehlogate.toml"))
+	t.Cleanup(func() { (&gate{Daemon: s.daemon}).finish(t) })
+	if err := s.startDaemon(t); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (s *sending) startGate(t *testing.T) error {
-	return s.gateway.Do(func() error { return s.gate.Start(soon(t)) })
+func (s *sending) startDaemon(t *testing.T) error {
+	return s.gateway.Do(func() error { return s.daemon.Start(soon(t)) })
 }
 
-// localize puts other paths and ports into an example. Each of those that are replaced must stand there, once.
+// localize replaces paths and ports in an example. The example must have each of them once.
 func (s *sending) localize(t *testing.T, text string, others map[string]string) string {
 	t.Helper()
 	for documented, other := range others {
@@ -178,11 +178,11 @@ func (s *sending) localize(t *testing.T, text string, others map[string]string) 
 // write replaces a file as an editor does.
 func (s *sending) write(t *testing.T, name, text string) { (&gate{dir: s.dir}).write(t, name, text) }
 
-// unit gives the command lines of a unit for systemd, with the paths of the stage.
-func (s *sending) unit(t *testing.T, unit, key string) (lines [][]string) {
+// unitCommands returns the command lines of a systemd unit, with the paths of this network.
+func (s *sending) unitCommands(t *testing.T, unit, key string) (lines [][]string) {
 	t.Helper()
 	for _, m := range regexp.MustCompile(`(?m)^`+key+`=-?(.*)$`).FindAllStringSubmatch(example(t, "sending-network/systemd/"+unit), -1) {
-		line := strings.NewReplacer("/usr/bin/ehlogate", s.gate.Path, "/usr/local/sbin/check-rules", checkRules(t), "/etc/ehlogate", s.dir, "/run/ehlogate-port25", s.dir).Replace(m[1])
+		line := strings.NewReplacer("/usr/bin/ehlogate", s.daemon.Path, "/usr/local/sbin/check-rules", checkRules(t), "/etc/ehlogate", s.dir, "/run/ehlogate-port25", s.dir).Replace(m[1])
 		lines = append(lines, strings.Fields(line))
 	}
 	if len(lines) == 0 {
@@ -191,16 +191,16 @@ func (s *sending) unit(t *testing.T, unit, key string) (lines [][]string) {
 	return lines
 }
 
-// sync does what the timer does.
-func (s *sending) sync(t *testing.T) {
+// updateSets does what the timer does.
+func (s *sending) updateSets(t *testing.T) {
 	t.Helper()
-	for _, line := range s.unit(t, "ehlogate-trusted.service", "ExecStart") {
-		s.must(t, line...)
+	for _, line := range s.unitCommands(t, "ehlogate-trusted.service", "ExecStart") {
+		s.mustRun(t, line...)
 	}
 }
 
-// must runs a program at the gateway, which must end with 0.
-func (s *sending) must(t *testing.T, line ...string) string {
+// mustRun runs a program at the gateway, which must succeed.
+func (s *sending) mustRun(t *testing.T, line ...string) string {
 	t.Helper()
 	out, err := s.gateway.Run(soon(t), line[0], line[1:]...)
 	if err != nil {
@@ -209,8 +209,8 @@ func (s *sending) must(t *testing.T, line ...string) string {
 	return out
 }
 
-// dial connects from an address in one of the networks.
-func (s *sending) dial(t *testing.T, from *netns.Namespace, source, addr string) (c *mtatest.SMTP, err error) {
+// connect connects from an address in one of the networks.
+func (s *sending) connect(t *testing.T, from *netns.Namespace, source, addr string) (c *mtatest.SMTP, err error) {
 	t.Helper()
 	err = from.Do(func() (err error) {
 		c, err = mtatest.Dial(soon(t), addr, source)
@@ -222,7 +222,7 @@ func (s *sending) dial(t *testing.T, from *netns.Namespace, source, addr string)
 	return c, err
 }
 
-// certificate is what a Postfix shows.
+// certificate returns the certificate that a Postfix shows.
 func certificate(t *testing.T, p *mtatest.Postfix) *x509.Certificate {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(p.Config, "cert.pem"))
@@ -237,17 +237,17 @@ func certificate(t *testing.T, p *mtatest.Postfix) *x509.Certificate {
 	return cert
 }
 
-// gtube is what filters of spam are tried with: they refuse every message that has it.
+// gtube is the test pattern of spam filters: they refuse every message that has it.
 const gtube = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 
-// inspector is a milter that reads all bodies, and refuses those with the mark.
+// inspector is a milter that reads all bodies and refuses those with the test pattern.
 type inspector struct {
 	mu   sync.Mutex
 	seen []string
 }
 
-// start has it listen in a network, and returns where.
-func (i *inspector) start(t *testing.T, n *netns.Namespace) string {
+// listen starts it in a network and returns its address.
+func (i *inspector) listen(t *testing.T, n *netns.Namespace) string {
 	t.Helper()
 	var l net.Listener
 	err := n.Do(func() (err error) {
@@ -264,14 +264,14 @@ func (i *inspector) start(t *testing.T, n *netns.Namespace) string {
 	return l.Addr().String()
 }
 
-// saw tells whether a text was in a body that it read.
-func (i *inspector) saw(text string) bool {
+// hasSeen reports whether a text was in a body that it read.
+func (i *inspector) hasSeen(text string) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return slices.ContainsFunc(i.seen, func(body string) bool { return strings.Contains(body, text) })
 }
 
-// inspection is that of one session.
+// inspection is one session of the inspector.
 type inspection struct {
 	gomilter.NoOpMilter
 	*inspector

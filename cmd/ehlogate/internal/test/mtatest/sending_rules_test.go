@@ -10,7 +10,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/test/netns"
 )
 
-// checkRules is the script of examples/sending-network, which tries rules before they are loaded.
+// checkRules returns the path of the script in examples/sending-network that tries rules before they are loaded.
 func checkRules(t *testing.T) string {
 	t.Helper()
 	path, err := filepath.Abs(filepath.Join(examples, "sending-network/check-rules"))
@@ -20,7 +20,7 @@ func checkRules(t *testing.T) string {
 	return path
 }
 
-// gatewayInterfaces make a machine between two networks. What is at the other end of its interfaces does not matter.
+// gatewayInterfaces makes a machine between two networks. The other ends of its interfaces are not used.
 const gatewayInterfaces = `link add name inside0 type veth peer name p1
 link add name outside0 type veth peer name p2
 link add name down0 type veth peer name p3
@@ -39,7 +39,7 @@ const (
 	bothFamilies = inside4 + inside6 + outside4 + outside6
 )
 
-// Rules that are tried on a machine, and what the script says about them.
+// Rules, and what the script prints about them.
 const (
 	intercepts  = "table inet e { chain p { type nat hook prerouting priority dstnat; iifname \"inside0\" tcp dport 25 redirect to :10025\n}\n}\n"
 	catchesOwn  = "table inet e { chain o { type nat hook output priority -100; ip daddr != 127.0.0.0/8 tcp dport 25 redirect to :10025\n}\n}\n"

@@ -13,27 +13,27 @@ import (
 	"testing"
 )
 
-// content: what the inspector refuses does not leave, nor does what the server outside would refuse.
-func (s *sending) content(t *testing.T) {
-	v := s.visit(t, bot, "you@outside.test", gtube)
+// testContent: mail that the inspector refuses does not leave, nor does mail that the server outside would refuse.
+func (s *sending) testContent(t *testing.T) {
+	v := s.sendMail(t, bot, "you@outside.test", gtube)
 	if v.reply.Code != 550 || !strings.Contains(v.reply.String(), "this is spam") {
 		t.Errorf("spam: %v", v.reply)
 	}
-	say(t, "\nSpam from %s: %v", bot, v.reply)
-	if v = s.visit(t, bot, "nobody@outside.test", ""); v.reply.Code != 550 || !strings.Contains(v.reply.String(), "User unknown") {
-		t.Errorf("to nobody: %v", v.reply)
+	narrate(t, "\nSpam from %s: %v", bot, v.reply)
+	if v = s.sendMail(t, bot, "unknown@outside.test", ""); v.reply.Code != 550 || !strings.Contains(v.reply.String(), "User unknown") {
+		t.Errorf("to an unknown recipient: %v", v.reply)
 	}
-	say(t, "To an address that does not exist: %v", v.reply)
-	// Nor does anything stay: root@ the gateway has no mailbox.
-	if v = s.visit(t, bot, "root@["+gatewayOutside+"]", ""); v.reply.Code != 550 || !strings.Contains(v.reply.String(), "no mailboxes here") {
+	narrate(t, "To an address that does not exist: %v", v.reply)
+	// The gateway keeps no mail either: root@ has no mailbox there.
+	if v = s.sendMail(t, bot, "root@["+gatewayOutside+"]", ""); v.reply.Code != 550 || !strings.Contains(v.reply.String(), "no mailboxes here") {
 		t.Errorf("to root: %v", v.reply)
 	}
 }
 
-// withoutHELO: a denied machine that says no HELO is in the log, too.
-func (s *sending) withoutHELO(t *testing.T) {
+// testWithoutHELO: a denied machine that sends no HELO is in the log, too.
+func (s *sending) testWithoutHELO(t *testing.T) {
 	mark := s.postfix.Maillog().Mark()
-	c, err := s.dial(t, s.inside, bot, net.JoinHostPort(outsideMX, "25"))
+	c, err := s.connect(t, s.inside, bot, net.JoinHostPort(outsideMX, "25"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,11 +48,11 @@ func (s *sending) withoutHELO(t *testing.T) {
 	}
 }
 
-// tooMany: one machine cannot take all of the gateway's processes.
-func (s *sending) tooMany(t *testing.T) {
+// testTooManyConnections: one machine cannot take all processes of the gateway.
+func (s *sending) testTooManyConnections(t *testing.T) {
 	const limit = 10 // in main.cf
 	for n := range limit + 1 {
-		c, err := s.dial(t, s.inside, customer40, net.JoinHostPort(outsideMX, "25"))
+		c, err := s.connect(t, s.inside, customer40, net.JoinHostPort(outsideMX, "25"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,14 +65,14 @@ func (s *sending) tooMany(t *testing.T) {
 			t.Errorf("connection %d: %v, %v; want %d", n+1, r, err, want)
 		}
 	}
-	s.is(t, unknownMachine, isUnknown) // others do not notice
+	s.checkStanding(t, unknownMachine, isUnknown) // other machines do not notice
 }
 
-// dane: where the key of the server outside is not the one that its domain published, the gateway keeps the message; where none
-// is published it goes by the policy, as of MTA-STS.
-func (s *sending) dane(t *testing.T) {
+// testDANE: the gateway keeps a message if the server outside has another key than the domain published. If the domain
+// published none, a policy decides, such as one of MTA-STS.
+func (s *sending) testDANE(t *testing.T) {
 	mark := s.postfix.Maillog().Mark()
-	v := s.visit(t, bot, "you@forged.test", "")
+	v := s.sendMail(t, bot, "you@forged.test", "")
 	if v.reply.Code != 250 {
 		t.Fatalf("%v", v.reply)
 	}
@@ -80,42 +80,42 @@ func (s *sending) dane(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	say(t, "\nTo a server that has not the key that its domain published (DANE), the gateway says:\n  %s", line)
-	outside, _ := s.arrived(t, s.visit(t, bot, "you@plain.test", ""))
+	narrate(t, "\nTo a server without the key that its domain published (DANE), the gateway does not deliver:\n  %s", line)
+	outside, _ := s.awaitMail(t, s.sendMail(t, bot, "you@plain.test", ""))
 	if !strings.Contains(outside, "using TLSv1.3") {
 		t.Errorf("without DANE: %q", outside)
 	}
 	if _, err := s.postfix.Maillog().Await(soon(t), regexp.MustCompile(`Verified TLS connection established to mx\.plain\.test`), mark); err != nil {
-		t.Errorf("what MTA-STS demands is not proven: %v", err)
+		t.Errorf("the certificate is not verified as MTA-STS demands: %v", err)
 	}
 	mails, err := s.mx.Mails()
 	if err != nil || strings.Contains(strings.Join(mails, ""), v.mark) {
-		t.Errorf("it was delivered all the same, or %v", err)
+		t.Errorf("want it not delivered, %v", err)
 	}
 }
 
-// edits move machines from one class to another, for their next connections.
-func (s *sending) edits(t *testing.T) {
-	mark := s.gate.Log.Mark()
+// testEdits: edits move machines from one class to another, for their next connections.
+func (s *sending) testEdits(t *testing.T) {
+	mark := s.daemon.Log.Mark()
 	s.write(t, "lists/denied.list", unknownMachine+"\n"+bot6+"\n")
-	if _, err := s.gate.Log.Await(soon(t), regexp.MustCompile(`list loaded.*list=denied`), mark); err != nil {
+	if _, err := s.daemon.Log.Await(soon(t), regexp.MustCompile(`list loaded.*list=denied`), mark); err != nil {
 		t.Fatal(err)
 	}
-	say(t, "\ndenied.list is edited: %s instead of %s", unknownMachine, bot)
-	s.is(t, unknownMachine, isDenied)
-	s.is(t, bot, isUnknown)
+	narrate(t, "\ndenied.list is edited: %s instead of %s", unknownMachine, bot)
+	s.checkStanding(t, unknownMachine, isDenied)
+	s.checkStanding(t, bot, isUnknown)
 	s.write(t, "lists/trusted.list", bot+"\n"+trustedMachine6+"\n")
-	s.sync(t)
-	say(t, "\ntrusted.list is edited: %s instead of %s; the timer brings the set in step", bot, trustedMachine)
-	s.is(t, bot, isTrusted)
-	s.is(t, trustedMachine, isUnknown)
+	s.updateSets(t)
+	narrate(t, "\ntrusted.list is edited: %s instead of %s; the timer updates the set", bot, trustedMachine)
+	s.checkStanding(t, bot, isTrusted)
+	s.checkStanding(t, trustedMachine, isUnknown)
 }
 
-// unavailable: a list that cannot be read leaves the set as it is, and says so.
-func (s *sending) unavailable(t *testing.T) {
-	set := func() string { return s.must(t, "nft", "list", "set", "inet", "ehlogate", "trusted4") }
+// testUnreadableList: while a list cannot be read the set stays as it is, and the export says so.
+func (s *sending) testUnreadableList(t *testing.T) {
+	set := func() string { return s.mustRun(t, "nft", "list", "set", "inet", "ehlogate", "trusted4") }
 	before := set()
-	line := s.unit(t, "ehlogate-trusted.service", "ExecStart")[0]
+	line := s.unitCommands(t, "ehlogate-trusted.service", "ExecStart")[0]
 	for name, text := range map[string]string{"broken": bot + "\n192.0.2.300\n", "empty": ""} {
 		s.write(t, "lists/trusted.list", text)
 		out, err := s.gateway.Run(soon(t), line[0], line[1:]...)
@@ -125,22 +125,22 @@ func (s *sending) unavailable(t *testing.T) {
 		if after := set(); after != before || !strings.Contains(after, bot) {
 			t.Errorf("%s: the set was\n%s, and is\n%s", name, before, after)
 		}
-		say(t, "\ntrusted.list is %s:\n%s", name, out)
+		narrate(t, "\ntrusted.list is %s:\n%s", name, out)
 	}
-	s.is(t, bot, isTrusted)
+	s.checkStanding(t, bot, isTrusted)
 	s.write(t, "lists/trusted.list", bot+"\n"+trustedMachine6+"\n")
 }
 
-// loop: rules that would catch the gateway's own mail are refused with the reason, and those that are loaded stay.
-func (s *sending) loop(t *testing.T) {
+// testLoop: rules that would intercept the gateway's own mail are refused, and those that are loaded stay.
+func (s *sending) testLoop(t *testing.T) {
 	rules, err := os.ReadFile(filepath.Join(s.dir, "port25.nft"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.write(t, "port25.nft", string(rules))
 	s.write(t, "port25.nft", strings.Replace(string(rules), "hook prerouting priority dstnat\n\t\tiifname != $inside return", "hook output priority -100", 1))
-	before := s.must(t, "nft", "list", "ruleset")
-	for _, line := range s.unit(t, "ehlogate-port25.service", "ExecReload") {
+	before := s.mustRun(t, "nft", "list", "ruleset")
+	for _, line := range s.unitCommands(t, "ehlogate-port25.service", "ExecReload") {
 		out, err := s.gateway.Run(soon(t), line[0], line[1:]...)
 		if err == nil {
 			continue
@@ -148,26 +148,26 @@ func (s *sending) loop(t *testing.T) {
 		if !strings.Contains(out, "hazard: a loop: mail that 192.0.2.1 delivers to 192.31.196.25:25 is intercepted") || !strings.Contains(out, "ehlogate intercept: ip saddr 192.0.2.0/24 tcp dport 25 redirect to :10025") {
 			t.Errorf("%v\n%s", err, out)
 		}
-		if after := s.must(t, "nft", "list", "ruleset"); after != before {
+		if after := s.mustRun(t, "nft", "list", "ruleset"); after != before {
 			t.Errorf("the rules were\n%s, and are\n%s", before, after)
 		}
-		say(t, "\nRules that would catch the gateway's own mail:\n%s", out)
+		narrate(t, "\nRules that would intercept the gateway's own mail:\n%s", out)
 		return
 	}
 	t.Error("a loop is not refused")
 }
 
-// relay: somebody outside does not get through the firewall; and if he did, Postfix would not relay for him.
-func (s *sending) relay(t *testing.T) {
+// testNoOpenRelay: a host outside does not get through the firewall, and without the firewall Postfix does not relay.
+func (s *sending) testNoOpenRelay(t *testing.T) {
 	for _, host := range []string{gatewayOutside, gatewayInside} {
-		if c, err := s.dial(t, s.outside, outsideMX, net.JoinHostPort(host, "10025")); err == nil {
+		if c, err := s.connect(t, s.outside, outsideMX, net.JoinHostPort(host, "10025")); err == nil {
 			r, err := c.Banner()
-			t.Errorf("%s: somebody outside gets %v, %v", host, r, err)
+			t.Errorf("%s: a host outside gets %v, %v", host, r, err)
 		}
 	}
-	s.must(t, "nft", "delete", "table", "inet", "ehlogate")
+	s.mustRun(t, "nft", "delete", "table", "inet", "ehlogate")
 	for _, host := range []string{gatewayOutside, gatewayInside} {
-		c, err := s.dial(t, s.outside, outsideMX, net.JoinHostPort(host, "10025"))
+		c, err := s.connect(t, s.outside, outsideMX, net.JoinHostPort(host, "10025"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,20 +179,20 @@ func (s *sending) relay(t *testing.T) {
 		}
 		r, err := c.Deliver("spammer@outside.example", "you@outside.test", "Subject: relayed\n\nx\n")
 		if err != nil || r.Code != 554 || !strings.Contains(r.String(), "Access denied") {
-			t.Errorf("%s: somebody outside gets %v, %v", host, r, err)
+			t.Errorf("%s: a host outside gets %v, %v", host, r, err)
 		}
-		say(t, "\nSomebody outside asks %s to relay, without a firewall: %v", host, r)
+		narrate(t, "\nA host outside asks %s to relay, without a firewall: %v", host, r)
 	}
-	// Without rules, nobody is intercepted; and with them again, as before.
-	s.is(t, trustedMachine, isTrusted)
-	for _, line := range s.unit(t, "ehlogate-port25.service", "ExecStart") {
-		s.must(t, line...)
+	// Without rules no machine is intercepted; with them again, as before.
+	s.checkStanding(t, trustedMachine, isTrusted)
+	for _, line := range s.unitCommands(t, "ehlogate-port25.service", "ExecStart") {
+		s.mustRun(t, line...)
 	}
-	s.is(t, trustedMachine, isUnknown)
+	s.checkStanding(t, trustedMachine, isUnknown)
 }
 
-// onlyDenied loads the other rules that the file describes: only the denied are intercepted.
-func (s *sending) onlyDenied(t *testing.T) {
+// testOnlyDenied loads the other rules that the file describes: only denied machines are intercepted.
+func (s *sending) testOnlyDenied(t *testing.T) {
 	rules, err := os.ReadFile(filepath.Join(s.dir, "port25.nft"))
 	if err != nil {
 		t.Fatal(err)
@@ -211,24 +211,25 @@ func (s *sending) onlyDenied(t *testing.T) {
 	text = strings.NewReplacer("trusted4", "denied4", "trusted6", "denied6", "trusted.nft", "denied.nft").Replace(text[:from] + lines + text[to:])
 	s.write(t, "port25.nft", text)
 	defer s.write(t, "port25.nft", string(rules))
-	for _, line := range s.unit(t, "ehlogate-port25.service", "ExecReload") {
-		s.must(t, strings.Fields(strings.NewReplacer("--action offer", "--action suppress", "trusted.nft", "denied.nft").Replace(strings.Join(line, " ")))...)
+	for _, line := range s.unitCommands(t, "ehlogate-port25.service", "ExecReload") {
+		s.mustRun(t, strings.Fields(strings.NewReplacer("--action offer", "--action suppress", "trusted.nft", "denied.nft").Replace(strings.Join(line, " ")))...)
 	}
-	say(t, "\nThe other rules: only the denied are intercepted")
-	s.is(t, unknownMachine, isDenied) // since the edit
-	s.is(t, trustedMachine, isTrusted)
-	s.is(t, unknownMachine6, isTrusted)
-	s.is(t, bot6, isDenied)
+	narrate(t, "\nThe other rules: only denied machines are intercepted")
+	s.checkStanding(t, unknownMachine, isDenied) // since the edit
+	s.checkStanding(t, trustedMachine, isTrusted)
+	s.checkStanding(t, unknownMachine6, isTrusted)
+	s.checkStanding(t, bot6, isDenied)
 	s.write(t, "port25.nft", string(rules))
-	for _, line := range s.unit(t, "ehlogate-port25.service", "ExecReload") {
-		s.must(t, line...)
+	for _, line := range s.unitCommands(t, "ehlogate-port25.service", "ExecReload") {
+		s.mustRun(t, line...)
 	}
 }
 
-// killed: ehlogate ends while machines send. Every message arrives, by TLS; the backup offers STARTTLS to the denied meanwhile.
-func (s *sending) killed(t *testing.T) {
-	sources := [...]string{unknownMachine, trustedMachine} // the one denied, the other unknown, since the edits
-	var visits [len(sources)][]visit
+// testKilled: ehlogate ends while machines send. Every message arrives over TLS; meanwhile the backup offers STARTTLS to
+// denied machines.
+func (s *sending) testKilled(t *testing.T) {
+	sources := [...]string{unknownMachine, trustedMachine} // since the edits the first is denied and the second unknown
+	var visits [len(sources)][]sentMail
 	var sent [len(sources)]atomic.Int32
 	var stop atomic.Bool
 	var senders sync.WaitGroup
@@ -237,7 +238,7 @@ func (s *sending) killed(t *testing.T) {
 		senders.Go(func() { // not t.Parallel, which would wait for other tests
 			t.Run(source, func(t *testing.T) {
 				for !stop.Load() {
-					visits[i] = append(visits[i], s.visit(t, source, "you@outside.test", ""))
+					visits[i] = append(visits[i], s.sendMail(t, source, "you@outside.test", ""))
 					sent[i].Add(1)
 				}
 			})
@@ -249,12 +250,12 @@ func (s *sending) killed(t *testing.T) {
 		until(t, "messages", func() bool { return t.Failed() || sent[0].Load() >= a && sent[1].Load() >= b })
 	}
 	some()
-	if err := s.gate.Kill(soon(t)); err != nil {
+	if err := s.daemon.Kill(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	say(t, "\nehlogate is killed while machines send")
+	narrate(t, "\nehlogate is killed while machines send")
 	some()
-	if err := s.startGate(t); err != nil {
+	if err := s.startDaemon(t); err != nil {
 		t.Fatal(err)
 	}
 	some()
@@ -263,7 +264,7 @@ func (s *sending) killed(t *testing.T) {
 	offered := map[bool]int{}
 	for i := range sources {
 		for _, v := range visits[i] {
-			if outside, inside := s.arrived(t, v); !strings.Contains(outside, "using TLSv1.3") || !strings.Contains(inside, gatewayHost) || !s.inspector.saw(v.mark) {
+			if outside, inside := s.awaitMail(t, v); !strings.Contains(outside, "using TLSv1.3") || !strings.Contains(inside, gatewayHost) || !s.inspector.hasSeen(v.mark) {
 				t.Errorf("%s: %q, %q", v.mark, outside, inside)
 			}
 			if i == 0 {
@@ -272,24 +273,24 @@ func (s *sending) killed(t *testing.T) {
 		}
 	}
 	if offered[true] == 0 || offered[false] < 5 {
-		t.Errorf("the denied machine was offered STARTTLS %v times: want it to be while ehlogate was away, and only then", offered)
+		t.Errorf("the denied machine was offered STARTTLS %v times: want that only while ehlogate was dead", offered)
 	}
-	say(t, "  of %d messages none was lost, and all were inspected and arrived over TLS; %s, which is denied, was offered STARTTLS by the backup in %d sessions of %d",
+	narrate(t, "  of %d messages none was lost, and all were inspected and arrived over TLS; the backup offered STARTTLS to %s, which is denied, in %d of %d sessions",
 		len(visits[0])+len(visits[1]), sources[0], offered[true], len(visits[0]))
-	s.is(t, unknownMachine, isDenied)
+	s.checkStanding(t, unknownMachine, isDenied)
 }
 
-// withoutPostfix: who is intercepted is refused, and keeps his mail; who is trusted does not notice.
-func (s *sending) withoutPostfix(t *testing.T) {
+// testWithoutPostfix: intercepted machines are refused and keep their mail; trusted machines do not notice.
+func (s *sending) testWithoutPostfix(t *testing.T) {
 	if err := s.postfix.Stop(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.dial(t, s.inside, unknownMachine, net.JoinHostPort(outsideMX, "25")); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := s.connect(t, s.inside, unknownMachine, net.JoinHostPort(outsideMX, "25")); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("while the gateway has no Postfix: %v", err)
 	}
-	s.is(t, bot, isTrusted) // since the edits
+	s.checkStanding(t, bot, isTrusted) // since the edits
 	if err := s.postfix.Start(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	s.is(t, unknownMachine, isDenied)
+	s.checkStanding(t, unknownMachine, isDenied)
 }

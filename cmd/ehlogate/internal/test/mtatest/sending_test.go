@@ -15,8 +15,8 @@ import (
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 )
 
-// say tells what is seen: to who runs "make demo-sending" at once, else into the log of the test.
-func say(t *testing.T, format string, args ...any) {
+// narrate prints what the test sees: to standard output for "make demo-sending", else to the log of the test.
+func narrate(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("STAGE_SAY") != "" {
 		fmt.Printf(format+"\n", args...)
@@ -25,24 +25,24 @@ func say(t *testing.T, format string, args ...any) {
 	t.Logf(format, args...)
 }
 
-// visit is what a machine inside sees of the server outside that it dialled.
-type visit struct {
-	banner   string // the name of who answers
+// sentMail is what a machine inside sees when it sends mail to a server outside.
+type sentMail struct {
+	banner   string // the name of the server that answers
 	offered  bool   // STARTTLS
 	starttls mtatest.Reply
-	cert     []byte // of who answers; nil without TLS
+	cert     []byte // of the server that answers; nil without TLS
 	reply    mtatest.Reply
 	mark     string // in the message
 }
 
-// visit dials the server outside from a machine inside, makes use of STARTTLS if it can, and hands over a message.
-func (s *sending) visit(t *testing.T, source, to, body string) (v visit) {
+// sendMail dials the server outside from a machine inside, uses STARTTLS if it can, and sends a message.
+func (s *sending) sendMail(t *testing.T, source, to, body string) (v sentMail) {
 	t.Helper()
 	addr := net.JoinHostPort(outsideMX, "25")
 	if strings.Contains(source, ":") {
 		addr = net.JoinHostPort(outsideMX6, "25")
 	}
-	c, err := s.dial(t, s.inside, source, addr)
+	c, err := s.connect(t, s.inside, source, addr)
 	if err != nil {
 		t.Fatalf("%s: %v", source, err)
 	}
@@ -73,9 +73,9 @@ func (s *sending) visit(t *testing.T, source, to, body string) (v visit) {
 	return v
 }
 
-// arrived waits for the message of a visit, and returns the first of its Received lines, which the server outside wrote, and
-// the next, of the gateway, if that had it.
-func (s *sending) arrived(t *testing.T, v visit) (outside, inside string) {
+// awaitMail waits until a message arrives. It returns its first Received line, by the server outside, and the rest of them,
+// by the gateway if that had it.
+func (s *sending) awaitMail(t *testing.T, v sentMail) (outside, inside string) {
 	t.Helper()
 	if v.reply.Code != 250 {
 		t.Fatalf("the message %s: %v", v.mark, v.reply)
@@ -91,7 +91,7 @@ func (s *sending) arrived(t *testing.T, v visit) (outside, inside string) {
 	return received[0], strings.Join(received[1:], "\n")
 }
 
-// standing is what is done about a machine.
+// standing is how the gateway treats a machine.
 type standing int
 
 const (
@@ -100,11 +100,11 @@ const (
 	isTrusted // not intercepted
 )
 
-// is checks all that a machine of a class sees, and what becomes of its message.
-func (s *sending) is(t *testing.T, source string, want standing) {
+// checkStanding checks all that a machine sees, and the way of its message.
+func (s *sending) checkStanding(t *testing.T, source string, want standing) {
 	t.Helper()
-	v := s.visit(t, source, "you@outside.test", "")
-	outside, inside := s.arrived(t, v)
+	v := s.sendMail(t, source, "you@outside.test", "")
+	outside, inside := s.awaitMail(t, v)
 	host, p := gatewayHost, s.postfix
 	if want == isTrusted {
 		host, p = outsideHost, s.mx
@@ -119,13 +119,13 @@ func (s *sending) is(t *testing.T, source string, want standing) {
 	} else if !v.offered || !bytes.Equal(v.cert, certificate(t, p).Raw) {
 		t.Errorf("%s: STARTTLS is offered: %v, with the certificate of %s: %v", source, v.offered, host, bytes.Equal(v.cert, certificate(t, p).Raw))
 	}
-	// On the way across the Internet it is encrypted, whoever sent it.
+	// Every message crosses the Internet over TLS.
 	if !strings.Contains(outside, "with ESMTPS id") || !strings.Contains(outside, "using TLSv1.3") {
 		t.Errorf("%s: the server outside says %q", source, outside)
 	}
-	// What the gateway had, it inspected, and it says from whom it is.
-	if s.inspector.saw(v.mark) != (want != isTrusted) {
-		t.Errorf("%s: inspected: %v", source, s.inspector.saw(v.mark))
+	// The gateway inspected the messages it had, and its Received line has the address of the machine.
+	if s.inspector.hasSeen(v.mark) != (want != isTrusted) {
+		t.Errorf("%s: inspected: %v", source, s.inspector.hasSeen(v.mark))
 	}
 	hop := map[standing]string{isDenied: " with ESMTP id ", isUnknown: " with ESMTPS id "}[want]
 	from := "[" + source + "]"
@@ -134,40 +134,40 @@ func (s *sending) is(t *testing.T, source string, want standing) {
 	}
 	if want == isTrusted {
 		if inside != "" || !strings.Contains(outside, from) {
-			t.Errorf("%s: came from another: %q, %q", source, outside, inside)
+			t.Errorf("%s: the message came another way: %q, %q", source, outside, inside)
 		}
 	} else if !strings.Contains(inside, from) || !strings.Contains(inside, "by "+gatewayHost) || !strings.Contains(inside, hop) {
 		t.Errorf("%s: the gateway says %q, want %q, %q", source, inside, from, hop)
 	}
-	say(t, "  %-15s dialled %s\n    answered by       %s", source, outsideHost, v.banner)
+	narrate(t, "  %-15s dialled %s\n    answered by       %s", source, outsideHost, v.banner)
 	switch {
 	case v.cert == nil:
-		say(t, "    STARTTLS          not offered; the command: %v", v.starttls)
+		narrate(t, "    STARTTLS          not offered; the command: %v", v.starttls)
 	case want == isTrusted:
-		say(t, "    STARTTLS          offered; the certificate is that of %s: TLS from end to end", host)
+		narrate(t, "    STARTTLS          offered; the certificate is that of %s: TLS from end to end", host)
 	default:
-		say(t, "    STARTTLS          offered; the certificate is that of %s", host)
+		narrate(t, "    STARTTLS          offered; the certificate is that of %s", host)
 	}
-	say(t, "    inspected         %v", s.inspector.saw(v.mark))
-	say(t, "    arrived           %s", hops.ReplaceAllString(outside, "$1, over $2"))
+	narrate(t, "    inspected         %v", s.inspector.hasSeen(v.mark))
+	narrate(t, "    arrived           %s", hops.ReplaceAllString(outside, "$1, over $2"))
 }
 
-// hops finds in a Received line of Postfix from whom it is, and over what.
+// hops finds the client and the TLS version in a Received line of Postfix.
 var hops = regexp.MustCompile(`^Received: (from \S+) .*\(using (\S+) .*`)
 
-// TestSending builds the network of examples/sending-network from its files, in namespaces, and plays its machines.
+// TestSending builds the network of examples/sending-network from its files, in namespaces, and sends mail from its machines.
 func TestSending(t *testing.T) {
 	t.Parallel()
 	s := newSending(t)
 
-	say(t, "\nThree machines inside, and what becomes of them:")
+	narrate(t, "\nThree machines inside, and how the gateway treats them:")
 	t.Run("three machines", func(t *testing.T) {
 		for want, source := range [...]string{isDenied: bot, isUnknown: unknownMachine, isTrusted: trustedMachine} {
-			s.is(t, source, standing(want))
+			s.checkStanding(t, source, standing(want))
 		}
-		say(t, "\nThe same over IPv6:")
+		narrate(t, "\nThe same over IPv6:")
 		for want, source := range [...]string{isDenied: bot6, isUnknown: unknownMachine6, isTrusted: trustedMachine6} {
-			s.is(t, source, standing(want))
+			s.checkStanding(t, source, standing(want))
 		}
 		if _, err := s.postfix.Maillog().Await(soon(t), regexp.MustCompile(`Verified TLS connection established to mx\.outside\.test`), 0); err != nil {
 			t.Error(err)
@@ -178,7 +178,7 @@ func TestSending(t *testing.T) {
 	})
 	t.Run("submission", func(t *testing.T) {
 		for _, port := range []string{"587", "465"} {
-			c, err := s.dial(t, s.inside, bot, net.JoinHostPort(outsideMX, port))
+			c, err := s.connect(t, s.inside, bot, net.JoinHostPort(outsideMX, port))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -188,29 +188,29 @@ func TestSending(t *testing.T) {
 		}
 	})
 	t.Run("doctor", func(t *testing.T) {
-		if out := s.must(t, s.gate.Path, "check", "-c", filepath.Join(s.dir, "ehlogate.toml")); strings.Contains(out, "warning") {
+		if out := s.mustRun(t, s.daemon.Path, "check", "-c", filepath.Join(s.dir, "ehlogate.toml")); strings.Contains(out, "warning") {
 			t.Errorf("check:\n%s", out)
 		}
-		out := s.must(t, s.gate.Path, "doctor", "-c", filepath.Join(s.dir, "ehlogate.toml"), "--postfix-config", s.postfix.Config)
+		out := s.mustRun(t, s.daemon.Path, "doctor", "-c", filepath.Join(s.dir, "ehlogate.toml"), "--postfix-config", s.postfix.Config)
 		t.Log(out)
 		if !strings.Contains(out, "nothing found") {
 			t.Errorf("about the gateway:\n%s", out)
 		}
-		if out := s.must(t, "sh", "-c", "postconf -c "+s.postfix.Config+" 2>&1 >/dev/null"); out != "" {
+		if out := s.mustRun(t, "sh", "-c", "postconf -c "+s.postfix.Config+" 2>&1 >/dev/null"); out != "" {
 			t.Errorf("postconf complains:\n%s", out)
 		}
 	})
-	t.Run("without HELO", func(t *testing.T) { s.withoutHELO(t) })
-	t.Run("content", func(t *testing.T) { s.content(t) })
-	t.Run("too many connections", func(t *testing.T) { s.tooMany(t) })
-	t.Run("DANE", func(t *testing.T) { s.dane(t) })
-	t.Run("edits", func(t *testing.T) { s.edits(t) })
-	t.Run("nothing is emptied", func(t *testing.T) { s.unavailable(t) })
-	t.Run("a loop", func(t *testing.T) { s.loop(t) })
-	t.Run("no open relay", func(t *testing.T) { s.relay(t) })
-	t.Run("only the denied", func(t *testing.T) { s.onlyDenied(t) })
-	t.Run("killed", func(t *testing.T) { s.killed(t) })
-	t.Run("without Postfix", func(t *testing.T) { s.withoutPostfix(t) })
+	t.Run("without HELO", func(t *testing.T) { s.testWithoutHELO(t) })
+	t.Run("content", func(t *testing.T) { s.testContent(t) })
+	t.Run("too many connections", func(t *testing.T) { s.testTooManyConnections(t) })
+	t.Run("DANE", func(t *testing.T) { s.testDANE(t) })
+	t.Run("edits", func(t *testing.T) { s.testEdits(t) })
+	t.Run("nothing is emptied", func(t *testing.T) { s.testUnreadableList(t) })
+	t.Run("a loop", func(t *testing.T) { s.testLoop(t) })
+	t.Run("no open relay", func(t *testing.T) { s.testNoOpenRelay(t) })
+	t.Run("only the denied", func(t *testing.T) { s.testOnlyDenied(t) })
+	t.Run("killed", func(t *testing.T) { s.testKilled(t) })
+	t.Run("without Postfix", func(t *testing.T) { s.testWithoutPostfix(t) })
 	if troubles, err := s.postfix.Maillog().Lines(regexp.MustCompile(`\b(panic|fatal|error): `), 0); err != nil || len(troubles) > 0 {
 		t.Errorf("the gateway's Postfix: %q, %v", troubles, err)
 	}

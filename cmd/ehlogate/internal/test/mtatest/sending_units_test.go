@@ -10,7 +10,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/test/netns"
 )
 
-// sendingFiles are the files of examples/sending-network where they belong on a gateway.
+// sendingFiles returns the files of examples/sending-network, by their path on a gateway.
 func sendingFiles(t *testing.T) map[string]string {
 	t.Helper()
 	files := map[string]string{
@@ -45,7 +45,7 @@ func TestSendingUnits(t *testing.T) {
 		m.run(t, "ip addr add "+addr+" dev "+name)
 	}
 	m.run(t, "ip route add default via 198.51.100.1")
-	// What belongs to networks may be set there, as on a machine with a kernel of its own: rules are tried out in one more.
+	// check-rules sets net.* in a namespace of its own, which a machine with its own kernel allows.
 	m.run(t, "mount --bind /proc/sys/net /proc/sys/net")
 	m.run(t, "mount -o remount,bind,rw /proc/sys/net")
 	m.write(t, sendingFiles(t))
@@ -71,14 +71,14 @@ func TestSendingUnits(t *testing.T) {
 	t.Run("a list that cannot be read: nothing is loaded", func(t *testing.T) {
 		trust("192.0.2.300\n")
 		if out, err := m.Run(soon(t), "systemctl", "start", unit); err == nil {
-			t.Errorf("it starts: %s", out)
+			t.Errorf("the unit starts: %s", out)
 		}
 		journal(unit, "nothing is exported, since a list could not be loaded")
 		if out := m.run(t, "nft list tables"); out != "" {
 			t.Errorf("loaded: %s", out)
 		}
 		m.run(t, "systemctl reset-failed "+unit)
-		m.run(t, "systemctl stop "+unit) // it would be tried again
+		m.run(t, "systemctl stop "+unit) // systemd would start it again
 	})
 	t.Run("start", func(t *testing.T) {
 		m.write(t, map[string]string{"etc/nftables.conf": "flush ruleset\ntable inet filter { }\n"})
@@ -94,7 +94,7 @@ func TestSendingUnits(t *testing.T) {
 	})
 	t.Run("edit", func(t *testing.T) {
 		trust("192.0.2.30\n192.0.2.31-192.0.2.33\n")
-		until(t, "the set is brought in step", func() bool { return strings.Contains(set(), "192.0.2.30-192.0.2.33") })
+		until(t, "the set is updated", func() bool { return strings.Contains(set(), "192.0.2.30-192.0.2.33") })
 		journal("ehlogate-trusted.service", "inet ehlogate trusted: 1 added, 1 removed, 1 now")
 		trust("192.0.2.300\n")
 		journal("ehlogate-trusted.service", "the sets inet ehlogate trusted4 and trusted6 stay as they are")
@@ -102,9 +102,9 @@ func TestSendingUnits(t *testing.T) {
 			t.Errorf("%s", got)
 		}
 		trust("192.0.2.30\n")
-		until(t, "the set is brought in step", func() bool { return strings.Contains(set(), "{ 192.0.2.30 }") })
+		until(t, "the set is updated", func() bool { return strings.Contains(set(), "{ 192.0.2.30 }") })
 		if said, err := m.Journal(soon(t), "ehlogate-trusted.service"); err != nil || strings.Contains(said, "Finished") {
-			t.Errorf("runs that do nothing stand in the journal: %v\n%s", err, said)
+			t.Errorf("the journal has runs that change nothing: %v\n%s", err, said)
 		}
 	})
 	t.Run("a loop is refused", func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestSendingUnits(t *testing.T) {
 		m.write(t, map[string]string{"etc/ehlogate/port25.nft": strings.Replace(rules, "hook prerouting priority dstnat\n\t\tiifname != $inside return", "hook output priority -100", 1)})
 		before := m.run(t, "nft list ruleset")
 		if out, err := m.Run(soon(t), "systemctl", "reload", unit); err == nil {
-			t.Errorf("it is loaded: %s", out)
+			t.Errorf("the rules are loaded: %s", out)
 		}
 		journal(unit, "hazard: a loop: mail that 192.0.2.1 delivers to 192.31.196.25:25 is intercepted")
 		if after := m.run(t, "nft list ruleset"); after != before {
@@ -138,7 +138,7 @@ func TestSendingUnits(t *testing.T) {
 		}
 		m.run(t, "nft flush ruleset")
 		back("flush")
-		trust("192.0.2.300\n") // the trusted stay those of before
+		trust("192.0.2.300\n") // the trusted machines stay those of before
 		m.run(t, "systemctl reload nftables.service")
 		back("reload with a broken list")
 		trust("192.0.2.30\n")
@@ -155,7 +155,7 @@ func TestSendingUnits(t *testing.T) {
 	})
 }
 
-// TestSendingUnitFiles has systemd look over the units.
+// TestSendingUnitFiles has systemd-analyze verify the units.
 func TestSendingUnitFiles(t *testing.T) {
 	t.Parallel()
 	path, err := binary()
