@@ -7,60 +7,63 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/google/renameio/v2"
 )
 
-// replaceFile writes a file that readers see whole, the old or the new. Mode
-// and owner are those of the file before; a new one is readable for all. A link
-// is followed, and what is no regular file, such as /dev/stdout, written to. written
-// is the time that the file gets; zero: now.
-func replaceFile(name string, data []byte, written time.Time) (err error) {
-	if real, err := filepath.EvalSymlinks(name); err == nil {
-		name = real
+// replaceFile writes a file so that readers see the whole old text or the whole new one. The new file keeps the mode
+// and owner of the old one; a file that did not exist is readable by all users. A symbolic link is followed. What is no
+// regular file, such as /dev/stdout, is written to in place. modTime is the modification time of the new file; the zero
+// time means now.
+func replaceFile(name string, data []byte, modTime time.Time) error {
+	if target, err := filepath.EvalSymlinks(name); err == nil {
+		name = target
 	}
-	mode, uid, gid := os.FileMode(0o644), -1, -1
-	if info, err := os.Stat(name); err == nil {
-		if info.IsDir() {
-			return fmt.Errorf("%s is a directory", name)
-		}
-		if !info.Mode().IsRegular() {
-			f, err := os.OpenFile(name, os.O_WRONLY, 0)
-			if err != nil {
-				return err
-			}
-			_, err = f.Write(data)
-			return errors.Join(err, f.Close())
-		}
-		mode = info.Mode().Perm()
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			uid, gid = int(st.Uid), int(st.Gid)
-		}
+	old, err := os.Stat(name)
+	switch {
+	case err != nil:
+		old = nil // the directory has the last word
+	case old.IsDir():
+		return fmt.Errorf("%s is a directory", name)
+	case !old.Mode().IsRegular():
+		return writeInPlace(name, data)
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	f, err := renameio.NewPendingFile(name, renameio.WithTempDir(filepath.Dir(name)),
+		renameio.WithPermissions(0o644), renameio.IgnoreUmask(), renameio.WithExistingPermissions())
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
-	defer func() {
-		f.Close()
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
+	defer func() { _ = f.Cleanup() }() // after an error; what went wrong was returned
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if err := f.Chown(uid, gid); err != nil {
+	if err := keepOwner(f.File, old); err != nil {
 		return err
 	}
-	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	if !written.IsZero() {
-		if err := os.Chtimes(f.Name(), written, written); err != nil {
+	if !modTime.IsZero() {
+		if err := os.Chtimes(f.Name(), modTime, modTime); err != nil {
 			return err
 		}
 	}
-	if err := f.Sync(); err != nil {
+	return f.CloseAtomicallyReplace() // which calls fsync first
+}
+
+// keepOwner gives f the owner and group of the file that it replaces, if there is one.
+func keepOwner(f *os.File, old os.FileInfo) error {
+	if old == nil {
+		return nil
+	}
+	if st, ok := old.Sys().(*syscall.Stat_t); ok {
+		return f.Chown(int(st.Uid), int(st.Gid))
+	}
+	return nil
+}
+
+func writeInPlace(name string, data []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), name)
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
 }

@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
+	"github.com/google/renameio/v2"
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/lists/strictjson"
@@ -128,36 +130,42 @@ func (f *file) write(text []byte) {
 	}
 }
 
-// replaceFile makes path hold text, for its owner only; whatever happens
-// meanwhile, it holds that or what it held before.
+// replaceFile replaces the file at path, for its owner only. Whatever happens meanwhile, the file holds text or what it
+// held before.
 func replaceFile(path string, text []byte) error {
 	if len(text) > maxFile {
 		return fmt.Errorf("%d bytes are more than the %d that would be read again: name fewer domains", len(text), maxFile)
 	}
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return errors.New("it is no regular file") // such as /dev/null, which others need
+		return errors.New("it is no regular file") // such as /dev/null, which other programs need
 	}
-	draft := path + ".new"
-	// One that was left behind may belong to somebody else.
-	if err := os.Remove(draft); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	out, err := os.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	removeDrafts(path)
+	f, err := renameio.TempFile(filepath.Dir(path), path) // mode 0600
 	if err != nil {
 		return err
 	}
-	_, err = out.Write(text)
-	err = errors.Join(err, out.Sync(), out.Close())
-	if err == nil {
-		err = os.Rename(draft, path)
-	}
-	if err != nil {
-		os.Remove(draft)
+	defer func() { _ = f.Cleanup() }() // after an error; what went wrong was returned
+	if _, err := f.Write(text); err != nil {
 		return err
 	}
-	if dir, err := os.Open(filepath.Dir(path)); err == nil {
+	if err := f.CloseAtomicallyReplace(); err != nil { // which calls fsync first
+		return err
+	}
+	if dir, err := os.Open(filepath.Dir(path)); err == nil { // renameio does not sync the directory
 		_ = dir.Sync() // not every file system can
 		dir.Close()
 	}
 	return nil
+}
+
+// removeDrafts removes what renameio leaves beside path when the daemon is killed while it writes. No other process
+// writes a state file.
+func removeDrafts(path string) {
+	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)
+	entries, _ := os.ReadDir(dir) // if it fails, so will what follows
+	for _, e := range entries {
+		if number, ok := strings.CutPrefix(e.Name(), prefix); ok && number != "" && strings.Trim(number, "0123456789") == "" {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
 }

@@ -103,7 +103,7 @@ func TestStateFileIsReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.json")
 	log, lines := newLog()
 	f := file{path: path, log: log}
-	must(t, os.Symlink("/dev/full", path+".new")) // left behind by somebody
+	must(t, os.Symlink("/dev/full", filepath.Join(filepath.Dir(path), ".state.json42"))) // left by a daemon that was killed
 	f.write([]byte("one"))
 	first, err := os.Lstat(path)
 	must(t, err)
