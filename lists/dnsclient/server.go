@@ -1,10 +1,12 @@
 package dnsclient
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"os"
-	"strings"
+
+	"github.com/miekg/dns"
 )
 
 const (
@@ -12,30 +14,35 @@ const (
 	maxServers = 3 // MAXNS of resolv.conf(5)
 )
 
-// SystemServers gives the resolvers of this machine, the nameserver lines of
-// resolv.conf(5): at most three, and an error if there is none.
+// SystemServers returns the resolvers of this machine, which /etc/resolv.conf names. It fails if the file cannot be read
+// or names no resolver: 127.0.0.1, which resolv.conf(5) has for that, may answer nothing, or for another network.
 func SystemServers() ([]netip.AddrPort, error) { return systemServers("/etc/resolv.conf") }
 
 func systemServers(file string) ([]netip.AddrPort, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("looking for the resolvers of this machine: %w", err)
+		return nil, fmt.Errorf("cannot find the resolvers of this machine: %w", err)
 	}
-	var servers []netip.AddrPort
-	for line := range strings.Lines(string(text)) {
-		words := strings.Fields(line)
-		if len(words) < 2 || words[0] != "nameserver" || len(servers) == maxServers {
-			continue
-		}
-		// The C library skips what it cannot read, too.
-		if a, err := netip.ParseAddr(words[1]); err == nil {
+	servers := ParseResolvConf(text)
+	if servers == nil {
+		return nil, fmt.Errorf(`%s has no line "nameserver ADDRESS": add one, or name the resolvers in the config`, file)
+	}
+	return servers, nil
+}
+
+// ParseResolvConf returns the resolvers that a resolv.conf(5) names, at most three. What is no address is skipped, as the
+// C library does.
+func ParseResolvConf(text []byte) (servers []netip.AddrPort) {
+	conf, err := dns.ClientConfigFromReader(bytes.NewReader(text))
+	if err != nil {
+		return nil // which reading from memory does not do
+	}
+	for _, name := range conf.Servers {
+		if a, err := netip.ParseAddr(name); err == nil && len(servers) < maxServers {
 			servers = append(servers, netip.AddrPortFrom(a.Unmap(), port))
 		}
 	}
-	if servers == nil {
-		return nil, fmt.Errorf(`%s has no line "nameserver ADDRESS": add one, or say whom to ask`, file)
-	}
-	return servers, nil
+	return servers
 }
 
 // ParseServer reads an IP address, with a port if it is not 53: 127.0.0.1,

@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/miekg/dns"
-
 	"ehlogate/lists/dnsclient"
 	"ehlogate/lists/listfile"
 )
@@ -99,7 +97,7 @@ func SavedHost(dir string) *Host {
 			if err != nil {
 				return nil, err
 			}
-			return nameservers(text)
+			return dnsclient.ParseResolvConf(text), nil
 		},
 		Unit: func() (string, error) {
 			text, err := read(savedUnit)
@@ -118,20 +116,6 @@ const (
 
 	savedExportUnit = "systemctl-cat" // the copy of what "systemctl cat" writes
 )
-
-// nameservers are those of a copy of resolv.conf.
-func nameservers(text []byte) (servers []netip.AddrPort, err error) {
-	c, err := dns.ClientConfigFromReader(bytes.NewReader(text))
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range c.Servers {
-		if a, err := dnsclient.ParseServer(s); err == nil { // what is none, the system skips, too
-			servers = append(servers, a)
-		}
-	}
-	return servers, nil
-}
 
 // liveUnit asks systemd, if that runs here.
 func liveUnit() (string, error) {

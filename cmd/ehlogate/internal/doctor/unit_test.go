@@ -10,6 +10,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/dnsclient"
 )
 
 // What a real systemd says of the unit, with what is shipped and with what we
@@ -115,10 +116,7 @@ func FuzzUnit(f *testing.F) {
 	f.Add("LoadState=loaded\nPrivateNetwork=yes\nRestrictAddressFamilies=~AF_INET\nIPAddressDeny=::/0 0.0.0.0/0\nIPAddressAllow=127.0.0.0/8 x\n", "nameserver 192.0.2.53\n", "192.0.2.53:53")
 	f.Add("PrivateNetwork=no\nIPAddressDeny=any\n=\n\x00", "nameserver fe80::1%eth0\nnameserver\n", "[fe80::1%eth0]:53")
 	f.Fuzz(func(t *testing.T, show, resolv, addr string) {
-		servers, err := nameservers([]byte(resolv))
-		if err != nil {
-			servers = nil
-		}
+		servers := dnsclient.ParseResolvConf([]byte(resolv))
 		for _, s := range servers {
 			if !s.IsValid() {
 				t.Errorf("%v is no server", s)
