@@ -12,13 +12,13 @@ type Client struct {
 	// Addr is unmapped and has no zone; the zero Addr is "not known".
 	Addr netip.Addr
 	// Name is the host name verified by forward-confirmed reverse DNS,
-	// in the spelling of NormalName; empty if not known or not verified.
+	// in the spelling of NormalizeName; empty if not known or not verified.
 	Name string
 	// NameStatus is Pending or Unavailable if it could not be found out, or not
 	// yet, whether the client has a verified name; else it is Absent.
 	NameStatus Status
 	// HELO is the argument of HELO or EHLO (RFC 5321 section 4.1.1.1), in the
-	// spelling of NormalName. The client claims it; nobody verified it.
+	// spelling of NormalizeName. The client claims it; nobody verified it.
 	HELO string
 }
 
@@ -55,10 +55,4 @@ func bareAddr(s string) string {
 	}
 	s, _, _ = strings.Cut(s, "%")
 	return s
-}
-
-// NormalizeName gives the spelling in which host and HELO names are compared:
-// lower case, without the dot of the root, however often it stands there.
-func NormalizeName(s string) string {
-	return strings.ToLower(strings.TrimRight(s, "."))
 }

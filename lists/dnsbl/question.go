@@ -36,30 +36,8 @@ func pointer(addr netip.Addr) string {
 	return reverse(addr) + ".ip6.arpa"
 }
 
-// hostName gives the normal form of a host name, and false for what is none:
-// wrong bytes, labels or length (RFC 1123 section 2.1; underscores do occur), or
-// a number as the last label, as in an IPv4 address (RFC 3696 section 2).
+// hostName returns the normal spelling of a host name, and false if s is none, or ends in a number as an IPv4 address does.
 func hostName(s string) (string, bool) {
 	s = lists.NormalizeName(s)
-	if s == "" || len(s) > maxName {
-		return "", false
-	}
-	label := 0
-	digits := true
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '.' && label > 0:
-			label, digits = 0, true
-			continue
-		case c-'0' < 10:
-		case c == '-', c == '_', c-'a' < 26:
-			digits = false
-		default:
-			return "", false
-		}
-		if label++; label > 63 {
-			return "", false
-		}
-	}
-	return s, label > 0 && !digits
+	return s, lists.CheckHostName(s) == nil && !lists.EndsInNumber(s)
 }

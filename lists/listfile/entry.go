@@ -2,6 +2,7 @@ package listfile
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -58,8 +59,14 @@ func ParseSpan(word string, bad func(msg, hint string)) (from, to netip.Addr, ok
 // ParseHostName reads a host name, or with a leading dot a domain, into its normal
 // spelling. bad is told what is wrong with which bytes, unless it is ok.
 func ParseHostName(word string, bad func(at, width int, msg, hint string)) (name string, ok bool) {
-	if at, msg := checkHostName(word); msg != "" {
-		bad(at, 1, msg, hostNameHint(word))
+	bare := strings.TrimPrefix(word, ".")
+	var fault *lists.HostNameError
+	if errors.As(lists.CheckHostName(bare), &fault) {
+		at := fault.Offset
+		if bare != "" && bare[0] != '.' { // else the first dot is what is wrong
+			at += len(word) - len(bare)
+		}
+		bad(at, 1, fault.Msg, hostNameHint(word))
 		return "", false
 	}
 	return strings.Clone(lists.NormalizeName(word)), true
@@ -223,40 +230,6 @@ func (p *parser) helo(name string, off int) {
 	case strings.Contains(name, "*"):
 		p.Fail(off+strings.Index(name, "*"), 1, "a * that is not the first label", "only helo:*.DOMAIN and helo:* are known")
 	}
-}
-
-// checkHostName gives the place and kind of the first fault of a host name,
-// which may begin with a dot (RFC 1123 section 2.1; underscores do occur).
-func checkHostName(s string) (at int, msg string) {
-	if len(s) > 254 {
-		return 0, "the name is longer than 253 bytes"
-	}
-	s = strings.TrimSuffix(s, ".")
-	for label := range strings.SplitSeq(strings.TrimPrefix(s, "."), ".") {
-		if len(label) > 63 {
-			return strings.Index(s, label), "a label is longer than 63 bytes"
-		}
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '.':
-			if i+1 == len(s) || s[i+1] == '.' {
-				return i, "a label is empty"
-			}
-		case c >= 0x80:
-			return i, "a host name is written in ASCII"
-		case !isLabelByte(c):
-			return i, fmt.Sprintf("%q stands in no host name", c)
-		}
-	}
-	if s == "" {
-		return 0, "a dot alone is no name"
-	}
-	return 0, ""
-}
-
-func isLabelByte(c byte) bool {
-	return c == '-' || c == '_' || c-'0' < 10 || c|0x20-'a' < 26
 }
 
 func hostNameHint(s string) string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"ehlogate/lists"
 )
@@ -21,7 +22,7 @@ func CheckDomain(s string) error {
 	switch {
 	case why == nil && len(name) > maxDomain:
 		why = fmt.Errorf("it has %d characters, and at most %d are possible", len(name), maxDomain)
-	case why == nil && strings.Trim(name[strings.LastIndexByte(name, '.')+1:], "0123456789") == "":
+	case why == nil && lists.EndsInNumber(name):
 		why = errors.New("it ends like an IP address; write the domain behind the @ of mail addresses")
 	}
 	if why != nil {
@@ -31,37 +32,32 @@ func CheckDomain(s string) error {
 }
 
 // hostNameError says what is wrong with a name in the spelling of
-// lists.NormalName.
+// lists.NormalizeName.
 func hostNameError(name string) error {
 	switch {
 	case name == "":
 		return errors.New("it is empty")
+	case strings.HasSuffix(name, "."):
+		return errors.New("it ends in a dot")
 	case strings.Contains(name, "@"):
 		return errors.New("write only what is behind the @")
 	case strings.HasPrefix(name, "*.") || strings.HasPrefix(name, "."):
 		return errors.New("write each domain by itself; there are no patterns here")
 	}
-	for _, c := range name {
-		switch {
-		case c > '~':
-			return errors.New("write it in ASCII, as it stands in DNS (xn--...)")
-		case c != '.' && !isLetterDigit(byte(c)) && c != '-':
-			return fmt.Errorf("%q cannot be in it", c)
+	if err := lists.CheckHostName(name); err != nil {
+		if strings.IndexFunc(name, func(c rune) bool { return c > unicode.MaxASCII }) >= 0 {
+			return fmt.Errorf("%w: write it in ASCII, as it stands in DNS (xn--...)", err)
 		}
+		return err
+	}
+	// What clients have in their names, no mail domain has.
+	if strings.Contains(name, "_") {
+		return errors.New("invalid character '_' in a domain")
 	}
 	for label := range strings.SplitSeq(name, ".") {
-		switch {
-		case label == "":
-			return errors.New("there is nothing between two of its dots")
-		case len(label) > 63:
-			return fmt.Errorf("%q has more than 63 characters", label)
-		case label[0] == '-' || label[len(label)-1] == '-':
-			return fmt.Errorf("%q begins or ends with a hyphen", label)
+		if label[0] == '-' || label[len(label)-1] == '-' {
+			return fmt.Errorf("label %q begins or ends with a hyphen", label)
 		}
 	}
 	return nil
-}
-
-func isLetterDigit(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }

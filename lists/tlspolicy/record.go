@@ -65,3 +65,7 @@ func isExtensionName(s string) bool {
 	}
 	return 1 <= len(s) && len(s) <= 32
 }
+
+func isLetterDigit(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
