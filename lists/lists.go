@@ -194,7 +194,7 @@ type NameUser interface {
 // NameVerifier finds out the verified host names of clients.
 type NameVerifier interface {
 	// Verify gives the name by forward-confirmed reverse DNS (RFC 8601
-	// section 2.7.3) in the spelling of NormalName, with Held; Absent if addr has
+	// section 2.7.3) in the spelling of NormalizeName, with Held; Absent if addr has
 	// none; Pending or Unavailable as a Source would, and with the same regard
 	// for ctx.
 	Verify(ctx context.Context, addr netip.Addr) (name string, status Status)

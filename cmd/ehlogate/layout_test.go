@@ -31,15 +31,16 @@ var rooms = map[string][]string{
 	"policyd/delegation": {"lists", "policyd"},
 	"milter":             {"lists"},
 
-	"cmd/ehlogate":       {"lists", "lists/", "policyd", "policyd/", "milter", internal},
-	internal + "server":  nil,
-	internal + "nft":     nil,
-	internal + "config":  {"lists", "lists/", "policyd/delegation", "milter", internal + "server"},
-	internal + "reload":  {"lists", "lists/", "policyd", internal + "config"},
-	internal + "explain": {"lists", "lists/tlspolicy", "policyd", "policyd/"},
-	internal + "export":  {"lists", "lists/", "policyd", internal + "config", internal + "nft", internal + "reload"},
-	internal + "doctor":  {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "reload"},
-	internal + "httpapi": {"lists", "lists/", "policyd", "milter", internal + "explain", internal + "reload"},
+	"cmd/ehlogate":        {"lists", "lists/", "policyd", "policyd/", "milter", internal},
+	internal + "loglimit": nil,
+	internal + "server":   {internal + "loglimit"},
+	internal + "nft":      nil,
+	internal + "config":   {"lists", "lists/", "policyd/delegation", "milter", internal + "server"},
+	internal + "reload":   {"lists", "lists/", "policyd", internal + "config"},
+	internal + "explain":  {"lists", "lists/tlspolicy", "policyd", "policyd/"},
+	internal + "export":   {"lists", "lists/", "policyd", internal + "config", internal + "nft", internal + "reload"},
+	internal + "doctor":   {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "reload"},
+	internal + "httpapi":  {"lists", "lists/", "policyd", "milter", internal + "explain", internal + "loglimit", internal + "reload"},
 }
 
 // isTest reports whether the package is there for tests alone.

@@ -24,7 +24,7 @@ const testEvery = 30 * time.Second
 // zoneID is what makes a zone another one: it is asked, or tested, in another
 // way.
 type zoneID struct {
-	name             string // as by lists.NormalName
+	name             string // as by lists.NormalizeName
 	byName, untested bool
 }
 

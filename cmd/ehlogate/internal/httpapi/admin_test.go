@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/loglimit"
 	"ehlogate/cmd/ehlogate/internal/reload"
 	"ehlogate/lists"
 	"ehlogate/policyd"
@@ -284,9 +285,9 @@ func TestLogIsBounded(t *testing.T) {
 		if n := strings.Count(out.String(), "reason=key"); n != 1 {
 			t.Errorf("%d lines about faults", n)
 		}
-		time.Sleep(faultPause)
+		time.Sleep(loglimit.Interval)
 		w.Fault("memcache", policyd.FaultKey, []byte("x"))
-		if !strings.Contains(out.String(), "since_last_line=2999") {
+		if !strings.Contains(out.String(), "not_logged=2999") {
 			t.Error("the faults in between are not counted")
 		}
 	})

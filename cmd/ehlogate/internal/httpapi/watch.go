@@ -10,16 +10,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 
+	"ehlogate/cmd/ehlogate/internal/loglimit"
 	"ehlogate/lists"
 	"ehlogate/milter"
 	"ehlogate/policyd"
 )
 
 const (
-	decisionLines = 200              // at most, a second
-	faultPause    = 10 * time.Second // between two lines about the same fault
-	maxAbout      = 120              // bytes of a broken request that are logged
-	maxStack      = 8 << 10          // bytes of a panic that are logged
+	decisionLines = 200     // at most, a second
+	maxAbout      = 120     // bytes of a broken request that are logged
+	maxStack      = 8 << 10 // bytes of a panic that are logged
 )
 
 // faultPanic is the reason of a fault that is ours.
@@ -33,7 +33,7 @@ type Recorder struct {
 	heldBack atomic.Uint64 // suppressions, by the guard
 
 	mu      sync.Mutex
-	faults  map[[2]string]*faultState
+	faults  map[[2]string]*loglimit.Limiter
 	exposed Exposed
 }
 
@@ -45,14 +45,9 @@ type Exposed struct {
 	Client   string    `json:"client"` // the last one
 }
 
-type faultState struct {
-	next time.Time // when the next line may be written
-	left int       // faults without a line
-}
-
-// NewRecorder makes a watch for all protocols.
+// NewRecorder makes a recorder for all protocols.
 func NewRecorder(m *Metrics, log *logrus.Logger) *Recorder {
-	w := &Recorder{metrics: m, log: log, faults: make(map[[2]string]*faultState)}
+	w := &Recorder{metrics: m, log: log, faults: make(map[[2]string]*loglimit.Limiter)}
 	w.lines.Store(decisionLines)
 	return w
 }
@@ -173,17 +168,12 @@ func (w *Recorder) Exposed() Exposed {
 func (w *Recorder) Fault(protocol, reason string, about []byte) {
 	w.metrics.faults.WithLabelValues(protocol, reason).Inc()
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	key, now := [2]string{protocol, reason}, time.Now()
-	st := w.faults[key]
-	if st == nil {
-		st = &faultState{}
-		w.faults[key] = st
+	limiter := w.faults[[2]string{protocol, reason}]
+	if limiter == nil {
+		limiter = new(loglimit.Limiter)
+		w.faults[[2]string{protocol, reason}] = limiter
 	}
-	if now.Before(st.next) {
-		st.left++
-		return
-	}
+	w.mu.Unlock()
 	f := logrus.Fields{"protocol": protocol, "reason": reason}
 	if len(about) > 0 {
 		limit := maxAbout
@@ -192,11 +182,7 @@ func (w *Recorder) Fault(protocol, reason string, about []byte) {
 		}
 		f["about"] = string(about[:min(len(about), limit)])
 	}
-	if st.left > 0 {
-		f["since_last_line"] = st.left
-	}
-	*st = faultState{next: now.Add(faultPause)}
-	w.log.WithFields(f).Warn(advice(reason))
+	limiter.Warn(w.log.WithFields(f), advice(reason))
 }
 
 // advice says what a fault means to who runs the mail server.

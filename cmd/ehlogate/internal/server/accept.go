@@ -7,8 +7,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/sirupsen/logrus"
 )
 
 // How long to wait after Accept failed: the first time, and at most. Postfix waits
@@ -17,9 +15,6 @@ const (
 	minPause = 5 * time.Millisecond
 	maxPause = 100 * time.Millisecond
 )
-
-// silence is how long nothing more is said of the same trouble.
-const silence = 10 * time.Second
 
 // acceptAll starts a handler for each connection until ln is closed. No other failure ends it: a shortage passes, and a
 // server that has given up answers nobody.
@@ -36,7 +31,7 @@ func (s *Server) acceptAll(ctx context.Context, ln net.Listener, wg *sync.WaitGr
 			return err
 		}
 		s.OnFault("accept")
-		s.trouble.accept.log(s.Log.WithError(err), "cannot accept connections, trying again")
+		s.trouble.accept.Warn(s.Log.WithError(err), "cannot accept connections, trying again")
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 			// Whoever leaves gives up a file descriptor. Accept needs one even to find that nobody is waiting, so this
 			// keeps one in reserve.
@@ -59,28 +54,4 @@ func (s *Server) start(ctx context.Context, nc net.Conn, wg *sync.WaitGroup) {
 		return
 	}
 	wg.Go(func() { s.handle(c) })
-}
-
-// limitedLog lets one log line through in a while and counts those it holds back.
-type limitedLog struct {
-	mu   sync.Mutex
-	next time.Time
-	held int
-}
-
-func (l *limitedLog) log(e *logrus.Entry, msg string) {
-	l.mu.Lock()
-	now := time.Now()
-	if now.Before(l.next) {
-		l.held++
-		l.mu.Unlock()
-		return
-	}
-	held := l.held
-	l.next, l.held = now.Add(silence), 0
-	l.mu.Unlock()
-	if held > 0 {
-		e = e.WithField("held_back", held)
-	}
-	e.Warn(msg)
 }

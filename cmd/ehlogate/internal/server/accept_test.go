@@ -15,6 +15,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"github.com/sirupsen/logrus/hooks/test"
+
+	"ehlogate/cmd/ehlogate/internal/loglimit"
 )
 
 func TestAcceptPauses(t *testing.T) {
@@ -38,7 +40,7 @@ func TestAcceptPauses(t *testing.T) {
 		if got := fail(); got != minPause {
 			t.Errorf("after a success it paused for %v", got)
 		}
-		time.Sleep(silence)
+		time.Sleep(loglimit.Interval)
 		fail()
 		synctest.Wait()
 		if n := r.fault("accept"); n != 14 {
@@ -49,7 +51,7 @@ func TestAcceptPauses(t *testing.T) {
 			if e.Data["protocol"] != "policy" || !errors.Is(e.Data[logrus.ErrorKey].(error), syscall.ENOBUFS) {
 				t.Errorf("logged %v", e.Data)
 			}
-			if n, ok := e.Data["held_back"]; ok {
+			if n, ok := e.Data["not_logged"]; ok {
 				held += n.(int)
 			}
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"ehlogate/cmd/ehlogate/internal/loglimit"
 )
 
 // drainTime is how long a connection that has to leave, but is not known to be idle, still reads: what is half here gets its
@@ -48,7 +50,7 @@ type Server struct {
 
 	once    sync.Once
 	zero    time.Time
-	trouble struct{ accept, full, panic limitedLog }
+	trouble struct{ accept, full, panic loglimit.Limiter }
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
@@ -111,7 +113,7 @@ func (s *Server) handle(c *conn) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.OnFault("panic")
-			s.trouble.panic.log(s.Log.WithFields(logrus.Fields{"panic": fmt.Sprint(v), "stack": string(debug.Stack())}),
+			s.trouble.panic.Warn(s.Log.WithFields(logrus.Fields{"panic": fmt.Sprint(v), "stack": string(debug.Stack())}),
 				"a connection was closed because its handler panicked")
 		}
 	}()
@@ -144,7 +146,7 @@ func (s *Server) admit(c *conn) bool {
 		runtime.Gosched()
 	}
 	if full {
-		s.trouble.full.log(s.Log.WithField("max_conns", s.MaxConns), "too many connections: the one idle for the longest is closed for each new one")
+		s.trouble.full.Warn(s.Log.WithField("max_conns", s.MaxConns), "too many connections: the one idle for the longest is closed for each new one")
 	}
 	return !refused
 }
