@@ -52,9 +52,9 @@ bench: ## what it costs, beside floors and peers: one table, and a plot in build
 	@test ! -e build/failed
 
 bench-quick: ## the parts of it that need no other servers, in small: that they work, and not how fast it is
-	go test -count=1 -v -run '^Test(Protocols|Noise|Latency|Milter|Reload|Idle|Lookup|Refusal|Shed|DNSStream|Sets)$$' ./cmd/ehlogate/internal/test/benchmarks
+	go test -count=1 -v -run '^Test(Protocols|Noise|Latency|Milter|Reload|ReloadPriority|Idle|Lookup|Refusal|Shed|DNSStream|Sets)$$' ./cmd/ehlogate/internal/test/benchmarks
 
-deb: ## build/ehlogate_VERSION_ARCH.deb, by debhelper; VERSION=... if not the one that git tells
+deb: ## build/ehlogate_VERSION_ARCH.deb, by debhelper; VERSION=... for another version
 	@examples/debian/build
 
 SOAK ?= 20000000

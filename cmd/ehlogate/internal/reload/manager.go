@@ -198,7 +198,7 @@ func (e *Manager) publish(live *Snapshot) {
 	e.live.Store(live)
 	if e.large {
 		e.large = false
-		giveBack()
+		releaseMemory()
 	}
 }
 

@@ -182,7 +182,7 @@ func (t *tracked) load(ctx context.Context, hung time.Duration) {
 		var l loaded
 		read := func() { l.source, l.err = source.Next(files, &t.loadIO, restless) }
 		if large {
-			aside(read)
+			loadAside(read)
 		} else {
 			read()
 		}

@@ -5,85 +5,181 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// What a reload of a large list does to those who ask meanwhile, and to the
-// memory.
+// TestReload measures what a reload of a large list does to the clients that query meanwhile, and to the memory.
 func TestReload(t *testing.T) {
 	list, clients := million()
+	r := newReloads(t, list, clients)
 	g := startGate(t, "", list+marks(0))
-	ours := exchanges("memcache", clients)
-	_, socket, theirs := startEcho(t, "memcache", ours)
-	const conns = 8
-	rate := openRate(t, socket, conns, theirs)
-	if !full {
-		rate = min(rate, 2000)
-	}
 	p99 := row{group: "reload", what: "p99 while a list is reloaded, memcache, 8 connections, open loop", unit: "µs", peer: "before", goal: 2}
 	peak := row{group: "reload", what: "largest RSS in a reload", unit: "MiB", peer: "before", goal: 2.2}
-	var requests, failed int
-	var times []float64
+	var times, after []float64
 	for i := range pick(10, 2) {
-		next := g.list + ".new"
-		write(t, next, list+marks(i+1))
-
-		ctx, stop := context.WithCancel(soon(t))
-		type result struct {
-			got      []timing
-			failures int
-			err      error
-		}
-		done := make(chan result, 1)
-		start := time.Now()
-		go func() {
-			got, failures, err := openLoop(ctx, g.socket("memcache"), conns, ours, rate, int(60*rate))
-			done <- result{got, failures, err}
-		}()
-		time.Sleep(pick(time.Second, 100*time.Millisecond)) // what is measured before
-		rssBefore, _ := rss(t, g.Pid())
-		resetPeak(t, g.Pid())
-		if err := os.Rename(next, g.list); err != nil {
-			t.Fatal(err)
-		}
-		from := time.Since(start)
-		awaitMark(t, g, i+1)
-		until := time.Since(start)
-		_, rssPeak := rss(t, g.Pid())
-		time.Sleep(200 * time.Millisecond) // what was due until then is asked, too, if the loop is late
-		stop()
-		r := <-done
-		requests, failed = requests+len(r.got), failed+r.failures
-		if r.err != nil || r.failures > 0 {
-			t.Errorf("%d failures in a reload: %v", r.failures, r.err)
-		}
-		var before, during []timing
-		for _, x := range r.got {
-			if x.due < from {
-				before = append(before, x)
-			} else if x.due < until {
-				during = append(during, x)
-			}
-		}
-		if len(before) == 0 || len(during) == 0 {
-			t.Fatalf("%d requests before the reload and %d in it", len(before), len(during))
-		}
+		m := r.measure(t, g, i+1)
 		if i == 0 {
 			continue // the first grows the heap to what it is from then on
 		}
-		a, b := quantile99(during), quantile99(before)
-		p99.ours, p99.theirs, p99.ratios = append(p99.ours, a), append(p99.theirs, b), append(p99.ratios, a/b)
-		peak.ours, peak.theirs, peak.ratios = append(peak.ours, rssPeak), append(peak.theirs, rssBefore), append(peak.ratios, rssPeak/rssBefore)
-		times = append(times, (until - from).Seconds())
+		p99.ours, p99.theirs, p99.ratios = append(p99.ours, m.p99), append(p99.theirs, m.p99Before), append(p99.ratios, m.p99/m.p99Before)
+		peak.ours, peak.theirs, peak.ratios = append(peak.ours, m.rssPeak), append(peak.theirs, m.rssBefore), append(peak.ratios, m.rssPeak/m.rssBefore)
+		times, after = append(times, m.seconds), append(after, m.rssAfter)
 	}
 	_, took, _ := quartiles(times)
-	p99.note = fmt.Sprintf("at %.0f requests/s; a reload takes %.2f s", rate, took)
+	_, rssAfter, _ := quartiles(after)
+	p99.note = fmt.Sprintf("at %.0f requests/s; a reload takes %.2f s", r.rate, took)
 	add(t, p99)
 	add(t, peak)
-	single(t, "reload", fmt.Sprintf("failed of %d requests", requests), "", float64(failed), 0, "one would fail the test")
+	single(t, "reload", "RSS after a reload", "MiB", rssAfter, 40, "65 without the return of memory to the system")
+	single(t, "reload", fmt.Sprintf("failed of %d requests", r.requests), "", float64(r.failed), 0, "one would fail the test")
 	faultless(t, g)
+}
+
+// TestReloadPriority measures what it is worth to load a large list in a thread of low priority, on one processor and on
+// all. A daemon with GOMAXPROCS in its environment does not do that.
+func TestReloadPriority(t *testing.T) {
+	list, clients := million()
+	r := newReloads(t, list, clients)
+	for _, processors := range []int{1, runtime.NumCPU()} {
+		var with, without *gate
+		start := func() {
+			with = startGate(t, "", list+marks(0))
+			t.Setenv("GOMAXPROCS", strconv.Itoa(processors))
+			without = startGate(t, "", list+marks(0))
+			os.Unsetenv("GOMAXPROCS")
+		}
+		what, goal, rate := "all processors", 0.0, r.rate
+		if processors == 1 {
+			what, goal, r.rate = "one processor", 1, min(rate, 2000) // it answers and loads
+			onOneProcessor(t, start)
+		} else {
+			start()
+		}
+		generation := map[*gate]int{}
+		p99 := func(g *gate) func() float64 {
+			return func() float64 {
+				generation[g]++
+				return r.measure(t, g, generation[g]).p99
+			}
+		}
+		compareNoted(t, "reload", "p99 while a list is reloaded by a thread of low priority, "+what, "µs", goal, pick(10, 1),
+			side{"low priority", p99(with)}, side{"without", p99(without)}, func() string { return fmt.Sprintf("at %.0f requests/s", r.rate) })
+		r.rate = rate
+		faultless(t, with)
+		faultless(t, without)
+	}
+}
+
+// onOneProcessor calls start so that the processes that it starts have one processor only.
+func onOneProcessor(t *testing.T, start func()) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	for cpu := range 1024 { // CPU_SETSIZE
+		if all.IsSet(cpu) {
+			one.Set(cpu)
+			break
+		}
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.SchedSetaffinity(0, &all); err != nil {
+			t.Error(err)
+		}
+	}()
+	start()
+}
+
+// reloads measures reloads of one list.
+type reloads struct {
+	list             string
+	asked            []exchange
+	rate             float64
+	requests, failed int
+}
+
+// reloadConns is the number of connections by which reloads are measured.
+const reloadConns = 8
+
+func newReloads(t *testing.T, list string, clients []client) *reloads {
+	t.Helper()
+	asked := exchanges("memcache", clients)
+	_, socket, echoed := startEcho(t, "memcache", asked)
+	r := &reloads{list: list, asked: asked, rate: openRate(t, socket, reloadConns, echoed)}
+	if !full {
+		r.rate = min(r.rate, 2000)
+	}
+	return r
+}
+
+// measured is what one reload did: p99 in microseconds, RSS in MiB.
+type measured struct {
+	p99, p99Before               float64
+	rssBefore, rssPeak, rssAfter float64
+	seconds                      float64
+}
+
+// measure replaces the list of g by the given generation of it while an open loop runs.
+func (r *reloads) measure(t *testing.T, g *gate, generation int) (m measured) {
+	t.Helper()
+	next := g.list + ".new"
+	write(t, next, r.list+marks(generation))
+
+	ctx, stop := context.WithCancel(soon(t))
+	type result struct {
+		got      []timing
+		failures int
+		err      error
+	}
+	done := make(chan result, 1)
+	start := time.Now()
+	go func() {
+		got, failures, err := openLoop(ctx, g.socket("memcache"), reloadConns, r.asked, r.rate, int(60*r.rate))
+		done <- result{got, failures, err}
+	}()
+	time.Sleep(pick(time.Second, 100*time.Millisecond)) // what is measured before
+	m.rssBefore, _ = rss(t, g.Pid())
+	resetPeak(t, g.Pid())
+	if err := os.Rename(next, g.list); err != nil {
+		t.Fatal(err)
+	}
+	from := time.Since(start)
+	awaitMark(t, g, generation)
+	until := time.Since(start)
+	_, m.rssPeak = rss(t, g.Pid())
+	time.Sleep(200 * time.Millisecond) // what was due until then is asked, too, if the loop is late
+	stop()
+	res := <-done
+	m.rssAfter, _ = rss(t, g.Pid())
+	r.requests, r.failed = r.requests+len(res.got), r.failed+res.failures
+	if res.err != nil || res.failures > 0 {
+		t.Errorf("%d failures in a reload: %v", res.failures, res.err)
+	}
+	var before, during []timing
+	for _, x := range res.got {
+		if x.due < from {
+			before = append(before, x)
+		} else if x.due < until {
+			during = append(during, x)
+		}
+	}
+	if len(before) == 0 || len(during) == 0 {
+		t.Fatalf("%d requests before the reload and %d in it", len(before), len(during))
+	}
+	m.p99, m.p99Before, m.seconds = quantile99(during), quantile99(before), (until - from).Seconds()
+	return m
 }
 
 // marks are lines by which one generation of a list is told from another.

@@ -1,0 +1,51 @@
+package reload
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+)
+
+// A list of a million entries is half a second of work, during which the daemon answers. TestReload and
+// TestReloadPriority of internal/test/benchmarks measure what is done about it here. Other settings of the garbage
+// collector (GOGC) changed neither latency nor memory.
+const (
+	// largeFile is the size in bytes, and largeList the number of entries, from which on a list is large.
+	largeFile = 1 << 18
+	largeList = 1 << 14
+	// niceLevel is the nice value (sched(7)) of the thread that loads a large list.
+	niceLevel = 10
+)
+
+// releaseMemory returns the memory to the system that loading a large list and the list before it took: half of what the
+// daemon has. Go would keep it for minutes.
+func releaseMemory() { debug.FreeOSMemory() }
+
+// loadAside calls load for a large list, and returns when it is done. load gets a thread of its own with a low priority, so
+// that queries come first: on a machine with one processor they would wait for up to ten times as long, and on a busy one
+// with two for twice as long. An operator who sets GOMAXPROCS gets what that says, and no such thread.
+func loadAside(load func()) {
+	if os.Getenv("GOMAXPROCS") != "" {
+		load()
+		return
+	}
+	// To Go the thread runs even while it waits for a processor, so there has to be one more that may run.
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	defer runtime.SetDefaultGOMAXPROCS() // and follow the limits of the system again
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		// Raising the priority again needs a privilege. A goroutine that ends without unlocking its thread ends the
+		// thread. The first thread cannot end, and ps shows its nice value for the process.
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			runtime.UnlockOSThread()
+		} else {
+			_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), niceLevel) // if it fails, the priority stays
+		}
+		load()
+	}()
+	<-done
+}
