@@ -1,7 +1,7 @@
-# Comments the section [listen] out, for systemd holds the sockets.
+# Comments the section [listen] out: systemd opens the sockets.
 /^\[listen\]/ {
 	inside = found = 1
-	print "# Here it is a comment, since the socket units of systemd say where it listens:"
+	print "# This section is a comment, since the socket units of systemd say where the daemon listens:"
 	print "# systemctl cat ehlogate.socket ehlogate-loopback.socket ehlogate-http.socket"
 	print "#" $0
 	next
