@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// spellings are those of two clients, by a mail server or by a program that asks in its place.
+// spellings has two addresses as mail servers, and programs that query for them, spell them.
 var spellings = map[string][]string{
 	"192.0.2.7": {
 		"192.0.2.7", "[192.0.2.7]", "::ffff:192.0.2.7", "::FFFF:192.0.2.7", "::ffff:c000:207", "0:0:0:0:0:ffff:192.0.2.7",
@@ -21,15 +21,15 @@ var spellings = map[string][]string{
 	},
 }
 
-// noAddresses are what a mail server may have in the place of an address.
+// noAddresses are words that a mail server may send in place of an address.
 var noAddresses = []string{
 	"unknown", "localhost", "[]", "[192.0.2.7", "192.0.2.7]", "192.0.2.7/32", "192.0.2", "192.0.2.007", "192.0.2.7.", "IPv6:", "IPv6", "2001:db8::1::", "[[192.0.2.7]]",
 	"3221225991", "0xc0000207", "/var/run/smtpd", "%",
 }
 
-// Every protocol reads every spelling of an address, and takes nothing else for one.
+// TestAddressSpellings checks that every protocol reads every spelling of an address, and nothing else as an address.
 func TestAddressSpellings(t *testing.T) {
-	d := start(t, denyList+"[[list]]\nname = \"strict\"\naction = \"require\"\nfiles = [\"strict.list\"]\n", map[string]string{
+	d := startDaemon(t, denyList+"[[list]]\nname = \"strict\"\naction = \"require\"\nfiles = [\"strict.list\"]\n", map[string]string{
 		"deny.list": "192.0.2.7\n2001:db8::1\n", "strict.list": "#\n",
 	})
 	suppressed := func(t *testing.T, spelled string) (by []string) {
@@ -46,7 +46,7 @@ func TestAddressSpellings(t *testing.T) {
 				return strings.Contains(d.exchange("policy", "request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address="+a+"\n\n", "\n\n"), "starttls=suppress")
 			},
 			"http": func(a string) bool {
-				_, body := d.get("/api/v1/decision?addr=" + url.QueryEscape(a))
+				_, body := d.getHTTP("/api/v1/decision?addr=" + url.QueryEscape(a))
 				return strings.Contains(body, `"suppress"`)
 			},
 		} {
@@ -70,10 +70,10 @@ func TestAddressSpellings(t *testing.T) {
 	}
 
 	// By the milter, what tells is a refusal.
-	d.write("deny.list", "#\n")
-	d.write("strict.list", "192.0.2.7\n2001:db8::1\n")
-	d.await("the edit", func() bool {
-		_, body := d.get("/api/v1/decision?addr=2001:db8::1")
+	d.writeFile("deny.list", "#\n")
+	d.writeFile("strict.list", "192.0.2.7\n2001:db8::1\n")
+	d.waitUntil("the edit", func() bool {
+		_, body := d.getHTTP("/api/v1/decision?addr=2001:db8::1")
 		return !d.suppressed("192.0.2.7") && strings.Contains(body, `"require"`)
 	})
 	for want, all := range spellings {
@@ -97,10 +97,10 @@ func TestAddressSpellings(t *testing.T) {
 	}
 }
 
-// exchange sends a request and returns the reply with what ends it.
+// exchange sends a request and returns the reply, up to and with end.
 func (d *daemon) exchange(name, request, end string) string {
 	d.t.Helper()
-	c := d.dial(name)
+	c := d.connect(name)
 	defer c.Close()
 	if _, err := io.WriteString(c, request); err != nil {
 		d.t.Fatal(err)
@@ -121,11 +121,11 @@ func (d *daemon) netstring(request string) string {
 	return d.exchange("socketmap", fmt.Sprintf("%d:%s,", len(request), request), ",")
 }
 
-// milterMail plays a mail server with the milter, for mail in the clear, and returns the reply to MAIL. It sends no macro
-// that tells of the address.
+// milterMail talks to the milter as a mail server does that receives mail in the clear, and returns the reply to MAIL. It
+// sends no macro with the address.
 func (d *daemon) milterMail(family, addr string) string {
 	d.t.Helper()
-	c := d.dial("milter")
+	c := d.connect("milter")
 	defer c.Close()
 	send := func(packet string) {
 		if _, err := c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(packet))), packet...)); err != nil {

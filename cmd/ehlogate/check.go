@@ -20,34 +20,30 @@ func newCheck(o *options) *cobra.Command {
 	var list, format string
 	cmd := &cobra.Command{
 		Use:   "check [FILE...]",
-		Short: "Look over config and lists",
-		Long: `Without arguments: reads the config and every list in it, and reports all errors
-at once, each with its line, a caret and what to write instead. Warnings, which
-do not make it fail, tell of entries that are correct and yet hardly meant: those
-that stand twice, expired, are covered by a wider one, or stand in two lists; and
-of lists whose files are older than their expire_after. Lists by DNS are asked by
-"ehlogate doctor" and "ehlogate explain", not here.
+		Short: "Check the config and the lists",
+		Long: `Checks the config and every list in it. Reports all errors at once, each with
+its line, a caret and what to write instead. Warnings do not change the exit
+status. They flag valid but suspicious entries: duplicates, entries that have
+expired, that a wider one covers, or that stand in two lists. DNS lists are not
+queried; use "ehlogate doctor" or "ehlogate explain" for that.
 
-With arguments: reads only these files, as the validate step of a deployment
-tool does before it puts a file in place. A name that ends in .toml is a config
-and is checked with its lists; anything else is a list file. Which entries a
-list file may hold, and in which format, depends on its list: it is found by the
-file's name in the config, or is named with --list. min_entries and expire_after
-are about all files of a list, where they lie in the end, and not looked at. The
-format of a file that is of no list is said by --format; see "ehlogate help
-lists" for what there is.
+With a FILE it checks only that file, as the validate step of a deployment tool
+does. A name that ends in .toml is a config and is checked with its lists. Any
+other file is a list file. The list in the config that has this file, or --list,
+determines its format and the entries that it may hold.
 
-Exit code 1 if there is an error, 0 otherwise.`,
+Exit status 1 if there is an error, 0 otherwise. See ehlogate(8) for more, and
+ehlogate.list(5) for the formats.`,
 		Example: "  ehlogate check\n  ehlogate check --list broken-tls /tmp/new.list\n  ehlogate check --format drop /tmp/drop_v4.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := checker{out: cmd.OutOrStdout(), lint: listfile.Lint{Now: time.Now()}}
 			switch {
 			case len(args) == 0 && list+format != "":
-				return errors.New("--list and --format say what a FILE is checked for: name one")
+				return errors.New("--list and --format need a FILE to check")
 			case len(args) == 0:
-				c.config(o.config)
+				c.checkConfig(o.config)
 			default:
-				if err := c.files(o, args, list, format); err != nil {
+				if err := c.checkFiles(o, args, list, format); err != nil {
 					return err
 				}
 			}
@@ -60,44 +56,44 @@ Exit code 1 if there is an error, 0 otherwise.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&list, "list", "", "check list files for the list `NAME` of the config")
-	cmd.Flags().StringVar(&format, "format", "", "the format `NAME` of list files that are of no list")
+	cmd.Flags().StringVar(&list, "list", "", "check the files as files of the list `NAME` of the config")
+	cmd.Flags().StringVar(&format, "format", "", "the format `NAME` of files that belong to no list: "+strings.Join(feed.Formats(), ", "))
 	cmd.MarkFlagsMutuallyExclusive("list", "format")
 	return cmd
 }
 
-// ownFormat is what the config calls that of list files.
+// ownFormat is the name of the format of ehlogate.list(5) in the config.
 const ownFormat = "list"
 
-// grammar is that of a format of the config; nil: that of list files.
-func grammar(format string) (listfile.Grammar, error) {
+// parseGrammar returns the grammar of a format of the config; nil is that of ehlogate.list(5).
+func parseGrammar(format string) (listfile.Grammar, error) {
 	if format == "" || format == ownFormat {
 		return nil, nil
 	}
 	f, err := feed.ParseFormat(format)
 	if err != nil {
-		return nil, fmt.Errorf("--format: %q is no format: write %q or one of %s", format, ownFormat, strings.Join(feed.Formats(), ", "))
+		return nil, fmt.Errorf("--format: unknown format %q: write %q or one of %s", format, ownFormat, strings.Join(feed.Formats(), ", "))
 	}
 	return f, nil
 }
 
-// checker reports as it goes along.
+// checker writes what it finds as it goes along.
 type checker struct {
 	out    io.Writer
 	lint   listfile.Lint
 	failed bool
 }
 
-func (c *checker) error(err error) {
+func (c *checker) addError(err error) {
 	c.failed = true
-	report(c.out, err)
+	reportError(c.out, err)
 }
 
-// config checks a config and every list in it.
-func (c *checker) config(name string) {
+// checkConfig checks a config and every list in it.
+func (c *checker) checkConfig(name string) {
 	cfg, err := config.Load(name)
 	if err != nil {
-		c.error(err)
+		c.addError(err)
 		return
 	}
 	if cfg.File == "" {
@@ -106,43 +102,43 @@ func (c *checker) config(name string) {
 	}
 	fmt.Fprintf(c.out, "%s: fine\n", cfg.File)
 	if d := cfg.Guard.Domains; len(d) > 0 {
-		fmt.Fprintf(c.out, "guard: what is promised for %s (not asked)\n", strings.Join(d, ", "))
+		fmt.Fprintf(c.out, "guard: policies of %s (not queried)\n", strings.Join(d, ", "))
 	}
 	for _, l := range cfg.Lists {
 		title := fmt.Sprintf("list %q", l.Name)
 		if l.IsDNSList() {
-			fmt.Fprintf(c.out, "%s: fine, %s by DNS (not asked)\n", title, count(len(l.Zones.Zones), "zone", "zones"))
+			fmt.Fprintf(c.out, "%s: fine, %s (not queried)\n", title, formatCount(len(l.Zones.Zones), "DNS zone", "DNS zones"))
 			continue
 		}
-		c.list(title, l.Name, l.Spec)
+		c.checkList(title, l.Name, l.Spec)
 	}
 }
 
-func (c *checker) list(title, name string, spec listfile.Spec) {
+func (c *checker) checkList(title, name string, spec listfile.Spec) {
 	t, err := c.lint.Check(name, spec)
 	if err != nil {
-		c.error(err)
+		c.addError(err)
 		return
 	}
 	in := ""
 	if spec.Format != nil {
 		in = fmt.Sprintf(" in format %v", spec.Format)
 	}
-	fmt.Fprintf(c.out, "%s: fine, %s%s\n", title, count(t.Len(), "entry", "entries"), in)
+	fmt.Fprintf(c.out, "%s: fine, %s%s\n", title, formatCount(t.Len(), "entry", "entries"), in)
 	if t.Files() == 0 {
 		fmt.Fprintf(c.out, "%s: warning: no file matches files = [...]\n", title)
 	}
-	c.age(name, spec)
+	c.warnIfExpired(name, spec)
 }
 
-// age warns of a list that is too old to count.
-func (c *checker) age(list string, spec listfile.Spec) {
+// warnIfExpired warns if the files of a list are older than its expire_after.
+func (c *checker) warnIfExpired(list string, spec listfile.Spec) {
 	if spec.ExpireAfter == 0 {
 		return
 	}
 	s, err := listfile.New(spec, func() time.Time { return c.lint.Now }).Load()
 	if err != nil || !s.Status().Expired {
-		return // what is wrong was said before
+		return // an error was reported before
 	}
 	name, oldest := "", c.lint.Now
 	for _, f := range s.Status().Files {
@@ -152,68 +148,67 @@ func (c *checker) age(list string, spec listfile.Spec) {
 	}
 	c.lint.Warnings.Add(listfile.Problem{
 		File: name,
-		Msg:  fmt.Sprintf("it is %s old, and expire_after is %s, so that list %q counts as not loaded", span(c.lint.Now.Sub(oldest)), span(spec.ExpireAfter), list),
-		Hint: "see why it is not fetched any more; if there was nothing new to fetch, touch it each time",
+		Msg:  fmt.Sprintf("it is %s old and expire_after is %s, so list %q is unavailable", formatAge(c.lint.Now.Sub(oldest)), formatAge(spec.ExpireAfter), list),
+		Hint: "see why it is no longer fetched; if there was nothing new to fetch, touch it each time",
 	})
 }
 
-// span is a time, rounded down.
-func span(d time.Duration) string {
+// formatAge returns d in words, rounded down.
+func formatAge(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d >= 2*day:
-		return count(int(d/day), "day", "days")
+		return formatCount(int(d/day), "day", "days")
 	case d >= 2*time.Hour:
-		return count(int(d/time.Hour), "hour", "hours")
+		return formatCount(int(d/time.Hour), "hour", "hours")
 	}
-	return count(int(d/time.Minute), "minute", "minutes")
+	return formatCount(int(d/time.Minute), "minute", "minutes")
 }
 
-func count(n int, one, many string) string {
+func formatCount(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// files checks single files, those of one list together. Those of no list are in
-// that format.
-func (c *checker) files(o *options, names []string, list, format string) error {
-	of, err := grammar(format)
+// checkFiles checks single files, those of one list together. Files that belong to no list are in the format.
+func (c *checker) checkFiles(o *options, names []string, list, format string) error {
+	grammar, err := parseGrammar(format)
 	if err != nil {
 		return err
 	}
-	cfg, err := o.load()
+	cfg, err := o.loadConfig()
 	if err != nil {
 		if list != "" || o.config != "" {
 			return exitError{exitWrong, err}
 		}
-		cfg = config.Defaults() // a broken config does not keep a list from being looked at
+		cfg = config.Defaults() // a broken config is no reason not to check a list
 	}
 	specs := make(map[string]*listfile.Spec)
 	var order []string
 	for _, name := range names {
 		if name == "" {
-			return errors.New("an empty file name")
+			return errors.New("empty file name")
 		}
 		if strings.HasSuffix(name, ".toml") {
-			c.config(name)
+			c.checkConfig(name)
 			continue
 		}
 		abs, err := filepath.Abs(name)
 		if err != nil {
 			return exitError{exitWrong, err}
 		}
-		lists, err := listsOf(cfg, abs, list)
+		lists, err := findLists(cfg, abs, list)
 		if err != nil {
 			return err
 		}
 		if len(lists) == 0 {
-			lists = []config.List{{Spec: listfile.Spec{Rules: listfile.Rules{AnyAction: true}, Format: of}}}
+			lists = []config.List{{Spec: listfile.Spec{Rules: listfile.Rules{AnyAction: true}, Format: grammar}}}
 		}
 		for _, l := range lists {
-			if format != "" && l.Spec.Format != of {
-				return exitError{exitWrong, fmt.Errorf("%s is of list %q, which has another format: leave out --format", name, l.Name)}
+			if format != "" && l.Spec.Format != grammar {
+				return exitError{exitWrong, fmt.Errorf("%s belongs to list %q, which has another format: leave out --format", name, l.Name)}
 			}
 			if specs[l.Name] == nil {
 				specs[l.Name] = &listfile.Spec{Rules: l.Spec.Rules, Format: l.Spec.Format, MaxEntries: cfg.MaxEntries}
@@ -225,34 +220,33 @@ func (c *checker) files(o *options, names []string, list, format string) error {
 	for _, name := range order {
 		title := fmt.Sprintf("list %q", name)
 		if name == "" {
-			title = "of no list in the config, so what depends on its action is not checked"
+			title = "file of no list in the config (rules that depend on an action are not checked)"
 		}
-		c.list(title, name, *specs[name])
+		c.checkList(title, name, *specs[name])
 	}
 	return nil
 }
 
-// listsOf finds the lists to which a file belongs, or is to belong; none, if it is
-// in no list of the config.
-func listsOf(cfg *config.Config, path, list string) (of []config.List, err error) {
+// findLists returns the lists that a file belongs to, or the list of that name; none if it belongs to no list.
+func findLists(cfg *config.Config, path, list string) (found []config.List, err error) {
 	var known []string
 	for _, l := range cfg.Lists {
 		known = append(known, l.Name)
 		if l.Name == list {
 			if l.IsDNSList() {
-				return nil, exitError{exitWrong, fmt.Errorf("list %q is one by DNS, and has no files", list)}
+				return nil, exitError{exitWrong, fmt.Errorf("list %q is a DNS list and has no files", list)}
 			}
 			return []config.List{l}, nil
 		}
 		for _, pattern := range l.Spec.Patterns {
 			if ok, _ := filepath.Match(pattern, path); ok {
-				of = append(of, l)
+				found = append(found, l)
 				break
 			}
 		}
 	}
 	if list != "" {
-		return nil, exitError{exitWrong, fmt.Errorf("there is no list %q in the config, only %q", list, known)}
+		return nil, exitError{exitWrong, fmt.Errorf("no list %q in the config, only %q", list, known)}
 	}
-	return of, nil
+	return found, nil
 }

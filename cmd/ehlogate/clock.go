@@ -4,6 +4,5 @@ package main
 
 import "time"
 
-// clock tells when an entry has expired. A build for tests has one that can be
-// set.
+// clock is the time by which entries expire. A build for tests has one that can be set.
 var clock = time.Now

@@ -3,52 +3,48 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"ehlogate/lists/feed"
-
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists"
+	"ehlogate/lists/feed"
 )
 
-// addCompletions tells shells what may stand where: most commands take no
-// files.
+// addCompletions tells shells which values the flags take. Most commands take no files.
 func addCompletions(root *cobra.Command) {
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	values := func(cmd *cobra.Command, flag string, f cobra.CompletionFunc) {
-		if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
-			panic(err) // a flag that is not there
+	values := func(words ...string) cobra.CompletionFunc {
+		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+	}
+	files := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
+	directories := cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
+	tomlFiles := cobra.FixedCompletions([]string{"toml"}, cobra.ShellCompDirectiveFilterFileExt)
+	unknown := values() // a shell cannot know them
+
+	for _, cmd := range append(root.Commands(), root) {
+		for flag, complete := range map[string]map[string]cobra.CompletionFunc{
+			"ehlogate": {"config": tomlFiles},
+			"check":    {"list": completeLists, "format": values(append([]string{ownFormat}, feed.Formats()...)...)},
+			"explain":  {"helo": unknown, "name": unknown},
+			"export": {"format": values(exportFormats...), "output": files, "set": unknown, "then": unknown,
+				"action": values(lists.Offer.String(), lists.Suppress.String(), lists.Require.String())},
+			"doctor": {"postfix-config": directories, "saved": directories, "exim": files, "sendmail": files},
+		}[cmd.Name()] {
+			if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
+				panic(err) // there is no such flag
+			}
 		}
-	}
-	files := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return nil, cobra.ShellCompDirectiveDefault
-	}
-	directories := func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		return nil, cobra.ShellCompDirectiveFilterDirs
-	}
-	values(root, "config", cobra.FixedCompletions([]string{"toml"}, cobra.ShellCompDirectiveFilterFileExt))
-	for _, cmd := range root.Commands() {
-		switch cmd.Name() {
-		case "check":
+		if cmd.Name() == "check" {
 			cmd.ValidArgsFunction = files
-			values(cmd, "list", listNames)
-			values(cmd, "format", cobra.FixedCompletions(feed.Formats(), cobra.ShellCompDirectiveNoFileComp))
-		case "export":
-			values(cmd, "format", cobra.FixedCompletions([]string{"postfix-cidr"}, cobra.ShellCompDirectiveNoFileComp))
-			values(cmd, "output", files)
-		case "doctor":
-			values(cmd, "postfix-config", directories)
-			values(cmd, "saved", directories)
-			values(cmd, "exim", files)
-			values(cmd, "sendmail", files)
 		}
 	}
 }
 
-// listNames are those of the config.
-func listNames(cmd *cobra.Command, _ []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
-	name, err := cmd.Flags().GetString("config")
+// completeLists returns the names of the lists in the config.
+func completeLists(cmd *cobra.Command, _ []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+	file, err := cmd.Flags().GetString("config")
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	cfg, err := config.Load(name)
+	cfg, err := config.Load(file)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}

@@ -53,7 +53,8 @@ changed table: run "postfix reload" afterwards.
 
 A timer keeps a table up to date with --if-changed (ehlogate-export.timer):
 
-    ehlogate export --format postfix-cidr -o FILE --if-changed --then "postfix reload"
+    ehlogate export --format postfix-cidr -o FILE --if-changed \
+        --then "postfix reload"
 
 If COMMAND fails, the next run repeats it; until then FILE has the time
 1970-01-01. --if-changed and --apply wait while a list is being written to.

@@ -24,13 +24,13 @@ const (
 // load returns the policy to export. It returns nil, after reporting why, if a list is unavailable.
 func (e *exportFlags) load(ctx context.Context, o *options, stderr io.Writer) (*export.Policy, error) {
 	for start := time.Now(); ; {
-		cfg, err := o.load()
+		cfg, err := o.loadConfig()
 		if err != nil {
 			return nil, err
 		}
 		p, errs := export.Load(cfg, time.Now())
 		for _, err := range errs {
-			report(stderr, err)
+			reportError(stderr, err)
 		}
 		if len(errs) > 0 {
 			return nil, nil

@@ -5,30 +5,45 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"ehlogate/cmd/ehlogate/internal/config"
 )
 
-// logWriter hands lines to whoever reads the log, and never waits for it: a
-// log reader that stops must not stop the answers. What there is no room for is
-// lost, and counted.
+func newLogger(c config.Log, w io.Writer) *logrus.Logger {
+	log := logrus.New()
+	log.SetOutput(w)
+	log.SetLevel(c.Level)
+	if c.JSON {
+		log.SetFormatter(&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano})
+	} else {
+		log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})
+	}
+	return log
+}
+
+// logWriter passes lines to the reader of the log and never waits for it: a reader that hangs must not delay answers. If
+// there is no room for a line, it is lost and counted.
 //
-// Lines that come together are written together: to wake somebody who writes
-// each as it comes costs more than the answer that it is about.
+// Lines that come together are written together: waking the reader for each line costs more than the answer that the line
+// is about.
 type logWriter struct {
 	out io.Writer
 
-	mu      sync.Mutex
-	waiting []byte // lines
-	count   int    // of them
-	lost    int
-	armed   bool // somebody will write what is waiting
+	mu        sync.Mutex
+	queue     []byte // lines
+	queued    int    // number of lines in queue
+	lost      int
+	scheduled bool // the queue will be written
 
 	writing sync.Mutex // held while out is written to
 }
 
 const (
-	queuedLines = 1000                  // a few seconds of a busy log
-	gather      = 20 * time.Millisecond // before lines are written
-	lastWords   = time.Second           // for the rest of the log at the end
+	maxQueuedLines = 1000                  // a few seconds of a busy log
+	gatherTime     = 20 * time.Millisecond // before lines are written
+	closeTimeout   = time.Second           // for the rest of the log at the end
 )
 
 func newLogWriter(out io.Writer) *logWriter { return &logWriter{out: out} }
@@ -37,26 +52,26 @@ func newLogWriter(out io.Writer) *logWriter { return &logWriter{out: out} }
 func (w *logWriter) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.count == queuedLines {
+	if w.queued == maxQueuedLines {
 		w.lost++
 		return len(line), nil
 	}
-	w.waiting = append(w.waiting, line...)
-	w.count++
-	if !w.armed {
-		w.armed = true
-		time.AfterFunc(gather, w.run)
+	w.queue = append(w.queue, line...)
+	w.queued++
+	if !w.scheduled {
+		w.scheduled = true
+		time.AfterFunc(gatherTime, w.writeQueue)
 	}
 	return len(line), nil
 }
 
-// run writes what is waiting, and comes again if more came meanwhile.
-func (w *logWriter) run() {
+// writeQueue writes the queue, and is scheduled again if more lines came meanwhile.
+func (w *logWriter) writeQueue() {
 	w.flush()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.armed = w.count > 0; w.armed {
-		time.AfterFunc(gather, w.run)
+	if w.scheduled = w.queued > 0; w.scheduled {
+		time.AfterFunc(gatherTime, w.writeQueue)
 	}
 }
 
@@ -64,18 +79,18 @@ func (w *logWriter) flush() {
 	w.writing.Lock()
 	defer w.writing.Unlock()
 	w.mu.Lock()
-	lines, lost := w.waiting, w.lost
-	w.waiting, w.count, w.lost = nil, 0, 0
+	lines, lost := w.queue, w.lost
+	w.queue, w.queued, w.lost = nil, 0, 0
 	w.mu.Unlock()
 	if lost > 0 {
-		lines = fmt.Appendf(lines, "%d log lines were lost, since nobody read them\n", lost)
+		lines = fmt.Appendf(lines, "%d log lines were lost: the reader of the log is too slow\n", lost)
 	}
 	if len(lines) > 0 {
-		_, _ = w.out.Write(lines) // to whom should it be told
+		_, _ = w.out.Write(lines) // there is no other place to report an error
 	}
 }
 
-// Close writes what is waiting, as long as somebody reads it.
+// Close writes the queue, and gives up after closeTimeout.
 func (w *logWriter) Close() error {
 	done := make(chan struct{})
 	go func() {
@@ -84,7 +99,7 @@ func (w *logWriter) Close() error {
 	}()
 	select {
 	case <-done:
-	case <-time.After(lastWords):
+	case <-time.After(closeTimeout):
 	}
 	return nil
 }

@@ -20,11 +20,11 @@ func TestLogWriter(t *testing.T) {
 	}
 }
 
-// A reader that stops loses lines and costs nobody anything.
+// TestLogWriterNeverWaits checks that a reader that hangs loses lines and delays nothing.
 func TestLogWriterNeverWaits(t *testing.T) {
-	r, out := io.Pipe() // nobody reads, as yet
+	r, out := io.Pipe() // not read yet
 	w := newLogWriter(out)
-	for i := range 3 * queuedLines {
+	for i := range 3 * maxQueuedLines {
 		fmt.Fprintf(w, "line %d\n", i)
 	}
 	read := make(chan string)
@@ -35,7 +35,7 @@ func TestLogWriterNeverWaits(t *testing.T) {
 	w.Close()
 	out.Close()
 	got := <-read
-	if n := strings.Count(got, "line "); n < queuedLines || n > 2*queuedLines || !strings.Contains(got, "log lines were lost") {
+	if n := strings.Count(got, "line "); n < maxQueuedLines || n > 2*maxQueuedLines || !strings.Contains(got, "log lines were lost") {
 		t.Errorf("%d lines, and %q", n, got[max(0, len(got)-80):])
 	}
 }

@@ -11,26 +11,24 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// notifyTimeout is how long the service manager may take to hear us. One that
-// does not listen must not stop us; so this is not left to the library, which
-// waits without end.
+// notifyTimeout is how long the service manager may take to read a notification. The library waits without end, and one
+// that hangs must not stop the daemon.
 const notifyTimeout = time.Second
 
-// notify tells the service manager how we are (sd_notify(3)), if there is one.
-// That it does not listen is told once.
-func notify(log *logrus.Logger, state string) {
+// notifyManager sends a notification to the service manager (sd_notify(3)), if there is one. A failure is logged once.
+func notifyManager(log *logrus.Logger, state string) {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
 		return
 	}
-	if err := tell(path, state); err != nil {
-		deaf.Do(func() { log.WithError(err).Warn("cannot tell the service manager how we are") })
+	if err := sendState(path, state); err != nil {
+		notifyFailed.Do(func() { log.WithError(err).Warn("sd_notify failed") })
 	}
 }
 
-var deaf sync.Once
+var notifyFailed sync.Once
 
-func tell(path, state string) error {
+func sendState(path, state string) error {
 	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		return err
@@ -43,14 +41,12 @@ func tell(path, state string) error {
 	return err
 }
 
-// watchdog tells the service manager again and again that we are alive, if it
-// wants to know (WatchdogSec=, systemd.service(5)), until ctx ends. check
-// returns if we are: should it wait for something that never comes, we are
-// started anew.
-func watchdog(ctx context.Context, log *logrus.Logger, check func(context.Context)) {
+// runWatchdog tells the service manager that the daemon is alive, if it wants to know (WatchdogSec=, systemd.service(5)),
+// until ctx ends. check returns if the daemon is alive: if it hangs, the service manager restarts the daemon.
+func runWatchdog(ctx context.Context, log *logrus.Logger, check func(context.Context)) {
 	interval, err := sd.SdWatchdogEnabled(false)
 	if err != nil {
-		log.WithError(err).Warn("cannot tell whether there is a watchdog")
+		log.WithError(err).Warn("invalid watchdog settings from the service manager")
 	}
 	if interval <= 0 {
 		return
@@ -59,7 +55,7 @@ func watchdog(ctx context.Context, log *logrus.Logger, check func(context.Contex
 	defer tick.Stop()
 	for {
 		check(ctx)
-		notify(log, sd.SdNotifyWatchdog)
+		notifyManager(log, sd.SdNotifyWatchdog)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -28,7 +28,7 @@ func TestScripts(t *testing.T) {
 		Dir:           "testdata/script",
 		UpdateScripts: os.Getenv("UPDATE") != "",
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			// answers PATH: waits until somebody answers on that socket.
+			// answers PATH: waits until that socket accepts a connection.
 			"answers": func(ts *testscript.TestScript, _ bool, args []string) {
 				for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) { // polls a condition
 					c, err := net.Dial("unix", ts.MkAbs(args[0]))
@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 						return
 					}
 					if time.Now().After(end) {
-						ts.Fatalf("nobody answers: %v", err)
+						ts.Fatalf("no answer: %v", err)
 					}
 				}
 			},

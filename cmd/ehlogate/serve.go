@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
-	stdlog "log"
-	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -23,20 +20,13 @@ import (
 	"ehlogate/cmd/ehlogate/internal/reload"
 	"ehlogate/cmd/ehlogate/internal/server"
 	"ehlogate/lists"
-	"ehlogate/milter"
-	"ehlogate/policyd"
-	"ehlogate/policyd/delegation"
-	"ehlogate/policyd/memcache"
-	"ehlogate/policyd/socketmap"
-	"ehlogate/policyd/tcptable"
 )
 
 const (
-	// grace is how long what is in flight may take when the daemon stops.
-	grace = 5 * time.Second
-	// unusable is how long a start with a config that cannot be used takes, if
-	// sockets are held; see hangUp.
-	unusable = time.Second
+	// stopTimeout is how long answers in flight may take when the daemon stops.
+	stopTimeout = 5 * time.Second
+	// hangUpTime is how long a start with a config that cannot be used takes, if sockets are inherited; see hangUp.
+	hangUpTime = time.Second
 	// writeTimeout is how long a reply may take to leave.
 	writeTimeout = 10 * time.Second
 )
@@ -44,30 +34,31 @@ const (
 func newServe(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
-		Short: "Answer mail servers until told to stop",
-		Long: `Answers mail servers on the sockets that systemd holds, and on those of [listen]
-in the config. Without either it listens on loopback:
+		Short: "Answer mail servers",
+		Long: `Answers mail servers, in the foreground, until it receives SIGTERM. It listens
+on the sockets that systemd passes and on the addresses in [listen] of the
+config. With neither it listens on loopback:
 
     memcache   127.0.0.1:10046   Postfix (recommended: it has a backup)
     socketmap  127.0.0.1:10041   Postfix, Sendmail
     tcp_table  127.0.0.1:10042   Postfix, Exim
-    policy     127.0.0.1:10043   Postfix, to see and enforce what was decided
-    milter     127.0.0.1:10044   Postfix, Sendmail, likewise
-    http       127.0.0.1:10045   /healthz /metrics /api/v1/{decision,lists,reputation}
+    policy     127.0.0.1:10043   Postfix: logs and enforces the decision
+    milter     127.0.0.1:10044   Postfix, Sendmail: the same
+    http       127.0.0.1:10045   /healthz, /metrics and /api/v1/
 
-For sockets passed by systemd, FileDescriptorName= of the unit selects the
-protocol; else the address in [listen], else the file name.
+For a socket passed by systemd, FileDescriptorName= of its unit selects the
+protocol; else the address in [listen], else the name of the socket file.
 
-Edits of list files take effect by themselves. SIGHUP reads config and lists
-again: a config with an error is refused as a whole, and a list with an error
-stays as it was. SIGTERM ends it.
+Edits of list files take effect by themselves. Edits of the config take effect
+on SIGHUP. A config with an error is refused as a whole, and the daemon goes on
+with the old one. A list with an error stays as it was.
 
-A list that cannot be loaded does not stop the start. A config that cannot be
-used does, with exit code 78; a socket that cannot be opened with 1, but if
-systemd holds others, those are served.`,
+A list that cannot be loaded does not prevent the start. A config that cannot be
+used does, with exit status 78; an address that cannot be opened with 1, unless
+systemd passes other sockets: then those are served.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			signal.Ignore(syscall.SIGPIPE) // a log reader that dies is not our end
+			signal.Ignore(syscall.SIGPIPE) // the daemon survives the reader of its log
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
 			hup := make(chan os.Signal, 1)
@@ -78,180 +69,135 @@ systemd holds others, those are served.`,
 	}
 }
 
+// serve runs the daemon until ctx ends.
 func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writer) error {
-	held, heldErr := server.Inherited()
-	cfg, err := o.load()
+	inherited, inheritedErr := server.Inherited()
+	cfg, err := o.loadConfig()
 	if err != nil {
-		hangUp(ctx, held, unusable)
+		hangUp(ctx, inherited, hangUpTime)
 		return exitError{exitConfig, err}
 	}
 	lines := newLogWriter(stderr)
 	defer lines.Close()
 	log := newLogger(cfg.Log, lines)
 	if cfg.File == "" {
-		log.Warnf("no config file: serving built-in defaults, every client is offered STARTTLS (write %s, or name a file with -c)", config.DefaultFile)
+		log.Warnf("no config file: using built-in defaults, all clients are offered STARTTLS (write %s, or name a file with -c)", config.DefaultFile)
 	}
-	if heldErr != nil {
-		log.WithError(heldErr).Error("no answer on a socket that was passed by the service manager")
+	if inheritedErr != nil {
+		log.WithError(inheritedErr).Error("cannot use a socket that the service manager passed")
 	}
-	// Before the lists, so that whoever asks waits for them instead of being refused.
-	sockets, missing, err := openSockets(held, &cfg.Listen, log)
+	// Sockets come before the lists: clients then wait for the lists, instead of being refused.
+	sockets, missing, err := openSockets(inherited, &cfg.Listen, log)
 	if err != nil {
 		return exitError{exitWrong, err}
 	}
-	eng := reload.New(cfg, o.load, clock, log)
-	metrics := httpapi.NewMetrics(eng)
-	watch := httpapi.NewRecorder(metrics, log)
-	httpConn, stopHTTP := httpapi.ServeConn((&httpapi.API{Engine: eng, Metrics: metrics, Watch: watch, Missing: missing}).Handler(), log)
+	manager := reload.New(cfg, o.loadConfig, clock, log)
+	metrics := httpapi.NewMetrics(manager)
+	recorder := httpapi.NewRecorder(metrics, log)
+	api := &httpapi.API{Engine: manager, Metrics: metrics, Watch: recorder, Missing: missing}
+	httpHandler, stopHTTP := httpapi.ServeConn(api.Handler(), log)
 	defer stopHTTP()
 
-	backend := func(name string, d policyd.Decider) policyd.Backend {
-		return policyd.Backend{Decider: d, Keywords: eng.Keywords, Fault: func(reason string, about []byte) { watch.Fault(name, reason, about) }}
-	}
-	lookup := func(name string, make func(policyd.Backend) policyd.Protocol) func(context.Context, net.Conn) {
-		b := backend(name, watch.LoggedDecider(name, eng))
-		p := make(b)
-		return func(ctx context.Context, c net.Conn) { policyd.Serve(ctx, c, p, b.Fault) }
-	}
-	policy := &delegation.Server{
-		Backend: backend("policy", watch.Instrumented("policy", policyd.DeciderFunc(eng.Review))), // what it decides over is logged by its outcome
-		Actions: func(d lists.Decision) *delegation.Actions { return &eng.SnapshotOf(d).Config.Policy },
-		Outcome: watch.Outcomes("policy"),
-	}
-	stdlog.SetFlags(0)
-	stdlog.SetOutput(milterLog{log, watch}) // where go-milter tells of broken peers, and of panics
-	filter := &milter.Server{
-		Decider: watch.Instrumented("milter", policyd.DeciderFunc(eng.Review)),
-		Options: func(d lists.Decision) milter.Options {
-			c := eng.SnapshotOf(d).Config
-			return milter.Options{RequireReply: c.RequireReply, AddHeader: c.Milter.AddHeader}
-		},
-		Outcome: watch.Outcomes("milter"),
-		Fault:   func(reason string) { watch.Fault("milter", reason, nil) },
-	}
-	handlers := map[string]func(context.Context, net.Conn){
-		"memcache":  lookup("memcache", func(b policyd.Backend) policyd.Protocol { return &memcache.Server{Backend: b} }),
-		"socketmap": lookup("socketmap", func(b policyd.Backend) policyd.Protocol { return &socketmap.Server{Backend: b} }),
-		"tcp_table": lookup("tcp_table", func(b policyd.Backend) policyd.Protocol { return &tcptable.Server{Backend: b} }),
-		"policy":    func(ctx context.Context, c net.Conn) { policyd.Serve(ctx, c, policy.Connection(), policy.Fault) },
-		"milter":    filter.Serve,
-		"http":      httpConn,
-		unknown:     func(context.Context, net.Conn) {}, // to be hung up on is better than to wait
-	}
-
-	// From here on, what is started ends with ctx.
+	// From here on, all that is started ends with ctx.
 	ctx, cancel := context.WithCancelCause(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel(nil) // before the wait
-	lookups := 0
-	if cfg.UsesDNS() {
-		lookups = cfg.DNS.Cache.MaxLookups // each has a socket
-	}
-	conns := fitFiles(cfg.Listen.MaxConnections, len(sockets), lookups, log)
-	var servers []*server.Server
-	for _, s := range sockets { // each for itself: a crowd at one takes no place from those at another
-		server := &server.Server{
-			Name: s.protocol, Handler: handlers[s.protocol], MaxConns: conns, WriteTimeout: writeTimeout, Grace: grace,
-			Log: logrus.NewEntry(log), OnConns: metrics.Conns(s.protocol),
-			OnFault: func(reason string) { watch.Fault(s.protocol, reason, nil) },
-		}
-		if s.protocol == "http" {
-			server.MaxConns, server.WriteTimeout = min(conns, maxHTTP), 0 // net/http has its own
-		}
-		servers = append(servers, server)
+	servers := newServers(cfg, sockets, newHandlers(manager, recorder, httpHandler, log), metrics, recorder, log)
+	for i, s := range servers {
 		running.Go(func() {
-			if err := server.Serve(ctx, s); err != nil {
+			if err := s.Serve(ctx, sockets[i]); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	reload := make(chan func())
-	running.Go(func() { eng.Run(ctx, reload) })
-	running.Go(func() { watch.Run(ctx) })
+	reloads := make(chan func())
+	running.Go(func() { manager.Run(ctx, reloads) })
+	running.Go(func() { recorder.Run(ctx) })
 	running.Go(func() {
-		watchdog(ctx, log, func(ctx context.Context) {
-			eng.Review(ctx, lists.Client{})
+		runWatchdog(ctx, log, func(ctx context.Context) {
+			manager.Review(ctx, lists.Client{})
 			for _, s := range servers {
 				s.Conns()
 			}
 		})
 	})
-	log.WithFields(logrus.Fields{"lists": len(cfg.Lists), "default": cfg.DefaultWord(), "mode": cfg.Mode.String(), "version": version()}).Info("serving")
-	notify(log, sd.SdNotifyReady)
+	log.WithFields(logrus.Fields{"lists": len(cfg.Lists), "default": cfg.DefaultWord(), "mode": cfg.Mode.String(), "version": version}).Info("serving")
+	notifyManager(log, sd.SdNotifyReady)
+	forwardReloads(ctx, hup, reloads, manager, log)
+	log.Info("stopping")
+	notifyManager(log, sd.SdNotifyStopping)
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return exitError{exitWrong, err}
+	}
+	return nil
+}
+
+// newServers returns a server for each socket. Each has its own connections: many clients at one socket take no place
+// from those at another.
+func newServers(cfg *config.Config, sockets []socket, handlers map[string]connHandler, metrics *httpapi.Metrics, recorder *httpapi.Recorder,
+	log *logrus.Logger) (servers []*server.Server) {
+	lookups := 0
+	if cfg.UsesDNS() {
+		lookups = cfg.DNS.Cache.MaxLookups // each has a socket
+	}
+	conns := fitOpenFiles(cfg.Listen.MaxConnections, len(sockets), lookups, log)
+	for _, s := range sockets {
+		server := &server.Server{
+			Name: s.protocol, Handler: handlers[s.protocol], MaxConns: conns, WriteTimeout: writeTimeout, Grace: stopTimeout,
+			Log: logrus.NewEntry(log), OnConns: metrics.Conns(s.protocol),
+			OnFault: func(reason string) { recorder.Fault(s.protocol, reason, nil) },
+		}
+		if s.protocol == "http" {
+			server.MaxConns, server.WriteTimeout = min(conns, maxHTTPConns), 0 // net/http has its own timeout
+		}
+		servers = append(servers, server)
+	}
+	return servers
+}
+
+// forwardReloads asks for a reload at each SIGHUP, until ctx ends, and tells the service manager about it.
+func forwardReloads(ctx context.Context, hup <-chan os.Signal, reloads chan<- func(), manager *reload.Manager, log *logrus.Logger) {
 	for {
 		select {
 		case <-hup:
-			notify(log, sd.SdNotifyReloading+"\n"+sd.SdNotifyMonotonicUsec())
+			notifyManager(log, sd.SdNotifyReloading+"\n"+sd.SdNotifyMonotonicUsec())
 			select {
-			case reload <- func() { notify(log, sd.SdNotifyReady+"\n"+status(eng)) }:
+			case reloads <- func() { notifyManager(log, sd.SdNotifyReady+"\n"+reloadStatus(manager)) }:
 			case <-ctx.Done():
 			}
 		case <-ctx.Done():
-			log.Info("stopping")
-			notify(log, sd.SdNotifyStopping)
-			if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-				return exitError{exitWrong, err}
-			}
-			return nil
+			return
 		}
 	}
 }
 
-// status is what the service manager shows about the last reload.
-func status(eng *reload.Manager) string {
-	if err := eng.ReloadError(); err != nil {
+// reloadStatus is what the service manager shows about the last reload.
+func reloadStatus(manager *reload.Manager) string {
+	if err := manager.ReloadError(); err != nil {
 		first, _, _ := strings.Cut(err.Error(), "\n")
 		return "STATUS=reload refused, the old config stays: " + first
 	}
 	return "STATUS="
 }
 
-// maxHTTP is how many connections the HTTP interface may have: it is for a few
-// who look, and must not starve those who are answered.
-const maxHTTP = 64
+// maxHTTPConns is the most connections of the HTTP interface. Few operators use it, and they must not starve the mail
+// servers.
+const maxHTTPConns = 64
 
-// fitFiles lowers the number of connections for each socket to what the limit
-// on open files allows, so that those of one never take the last descriptor
-// from another, nor from questions to DNS. Connections that are leaving count
-// too.
-func fitFiles(conns, sockets, lookups int, log *logrus.Logger) int {
+// fitOpenFiles lowers the number of connections for each socket to what the limit on open files allows, so that the
+// connections of one socket never take the last descriptor from another, or from a DNS lookup. It counts connections
+// that are being closed too.
+func fitOpenFiles(conns, sockets, lookups int, log *logrus.Logger) int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return conns
 	}
-	spare := 64 + 2*maxHTTP + min(lookups, int(min(limit.Cur, 1<<30))/2)
+	spare := 64 + 2*maxHTTPConns + min(lookups, int(min(limit.Cur, 1<<30))/2)
 	if fits := (int(min(limit.Cur, 1<<30)) - spare) / (2 * max(sockets, 1)); fits < conns {
 		fits = max(fits, 1)
-		log.Warnf("the limit of %d open files allows %d connections for each socket, not %d (systemd: LimitNOFILE=)", limit.Cur, fits, conns)
+		log.Warnf("the limit of %d open files allows %d connections for each socket, not %d: raise LimitNOFILE= in the systemd unit", limit.Cur, fits, conns)
 		return fits
 	}
 	return conns
-}
-
-// milterLog logs what go-milter does, at debug; a panic of ours, which it has
-// caught, is a fault as with every other protocol.
-type milterLog struct {
-	log   *logrus.Logger
-	watch *httpapi.Recorder
-}
-
-func (w milterLog) Write(p []byte) (int, error) {
-	if bytes.HasPrefix(p, []byte("panic ")) {
-		w.watch.Fault("milter", "panic", p)
-	}
-	w.log.Debug(strings.TrimSpace(string(p)))
-	return len(p), nil
-}
-
-func newLogger(c config.Log, w io.Writer) *logrus.Logger {
-	log := logrus.New()
-	log.SetOutput(w)
-	log.SetLevel(c.Level)
-	if c.JSON {
-		log.SetFormatter(&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano})
-	} else {
-		log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})
-	}
-	return log
 }

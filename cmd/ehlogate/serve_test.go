@@ -24,7 +24,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/reload"
 )
 
-// daemon is serve in this process, on unix sockets in a directory.
+// daemon is serve in this process, on Unix sockets in a directory.
 type daemon struct {
 	t    *testing.T
 	dir  string
@@ -35,7 +35,7 @@ type daemon struct {
 	log  syncBuffer
 }
 
-// syncBuffer may be written to and read at the same time.
+// syncBuffer can be written and read at the same time.
 type syncBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -53,16 +53,16 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// start serves conf, to which a [listen] with all protocols is added, with
-// the list files in lists, and waits until it answers.
-func start(t *testing.T, conf string, lists map[string]string) *daemon {
+// startDaemon serves conf, to which a [listen] with all protocols is added, with the list files in lists, and waits until
+// it answers.
+func startDaemon(t *testing.T, conf string, lists map[string]string) *daemon {
 	t.Helper()
 	d := &daemon{t: t, dir: t.TempDir(), hup: make(chan os.Signal), done: make(chan struct{})}
 	for name, text := range lists {
-		d.write(name, text)
+		d.writeFile(name, text)
 	}
-	d.write("c.toml", fmt.Sprintf("%s\n[listen]\nmemcache = [%q]\nsocketmap = [%q]\ntcp_table = [%q]\npolicy = [%q]\nmilter = [%q]\nhttp = [%q]\nmax_connections = 50\n",
-		conf, d.sock("memcache"), d.sock("socketmap"), d.sock("tcp_table"), d.sock("policy"), d.sock("milter"), d.sock("http")))
+	d.writeFile("c.toml", fmt.Sprintf("%s\n[listen]\nmemcache = [%q]\nsocketmap = [%q]\ntcp_table = [%q]\npolicy = [%q]\nmilter = [%q]\nhttp = [%q]\nmax_connections = 50\n",
+		conf, d.socketPath("memcache"), d.socketPath("socketmap"), d.socketPath("tcp_table"), d.socketPath("policy"), d.socketPath("milter"), d.socketPath("http")))
 	ctx, cancel := context.WithCancel(t.Context())
 	d.stop = cancel
 	go func() {
@@ -70,20 +70,20 @@ func start(t *testing.T, conf string, lists map[string]string) *daemon {
 		d.err = serve(ctx, &options{config: filepath.Join(d.dir, "c.toml")}, d.hup, &d.log)
 	}()
 	t.Cleanup(func() { cancel(); <-d.done })
-	d.await("serving", func() bool { return strings.Contains(d.log.String(), "msg=serving") })
+	d.waitUntil("serving", func() bool { return strings.Contains(d.log.String(), "msg=serving") })
 	return d
 }
 
-func (d *daemon) sock(name string) string { return filepath.Join(d.dir, name+".sock") }
+func (d *daemon) socketPath(name string) string { return filepath.Join(d.dir, name+".sock") }
 
-func (d *daemon) write(name, text string) {
+func (d *daemon) writeFile(name, text string) {
 	d.t.Helper()
 	if err := os.WriteFile(filepath.Join(d.dir, name), []byte(text), 0o644); err != nil {
 		d.t.Fatal(err)
 	}
 }
 
-func (d *daemon) await(what string, ok func() bool) {
+func (d *daemon) waitUntil(what string, ok func() bool) {
 	d.t.Helper()
 	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) { // polls a condition
 		select {
@@ -97,9 +97,9 @@ func (d *daemon) await(what string, ok func() bool) {
 	}
 }
 
-func (d *daemon) dial(name string) net.Conn {
+func (d *daemon) connect(name string) net.Conn {
 	d.t.Helper()
-	c, err := net.Dial("unix", d.sock(name))
+	c, err := net.Dial("unix", d.socketPath(name))
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -108,8 +108,8 @@ func (d *daemon) dial(name string) net.Conn {
 	return c
 }
 
-// ask sends a memcache question on c and gives the lines of the reply.
-func ask(c net.Conn, key string) (lines []string, err error) {
+// queryMemcache sends a memcache lookup on c and returns the lines of the reply.
+func queryMemcache(c net.Conn, key string) (lines []string, err error) {
 	if _, err := fmt.Fprintf(c, "get %s\r\n", key); err != nil {
 		return nil, err
 	}
@@ -127,19 +127,19 @@ func ask(c net.Conn, key string) (lines []string, err error) {
 
 func (d *daemon) suppressed(addr string) bool {
 	d.t.Helper()
-	c := d.dial("memcache")
+	c := d.connect("memcache")
 	defer c.Close()
-	lines, err := ask(c, "starttls:"+addr)
+	lines, err := queryMemcache(c, "starttls:"+addr)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	return len(lines) == 3
 }
 
-func (d *daemon) get(path string) (int, string) {
+func (d *daemon) getHTTP(path string) (int, string) {
 	d.t.Helper()
 	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
-		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", d.sock("http")) }}}
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", d.socketPath("http")) }}}
 	resp, err := client.Get("http://ehlogate" + path)
 	if err != nil {
 		d.t.Fatal(err)
@@ -156,7 +156,7 @@ const denyList = "[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"d
 
 func TestServe(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	d := start(t, denyList, map[string]string{"deny.list": "192.0.2.1\n"})
+	d := startDaemon(t, denyList, map[string]string{"deny.list": "192.0.2.1\n"})
 	if !d.suppressed("192.0.2.1") || d.suppressed("192.0.2.2") {
 		t.Error("wrong answers")
 	}
@@ -164,27 +164,27 @@ func TestServe(t *testing.T) {
 		"socketmap": {"18:starttls 192.0.2.1,22:srv_features 192.0.2.2,", "11:OK starttls,9:NOTFOUND ,"},
 		"tcp_table": {"get 192.0.2.1\nget 192.0.2.2\n", "200 starttls\n500 offer\n"},
 	} {
-		c := d.dial(name)
+		c := d.connect(name)
 		io.WriteString(c, qa[0])
-		c.(*net.UnixConn).CloseWrite() // they close when we do
+		c.(*net.UnixConn).CloseWrite() // the daemon then closes its side
 		if got, err := io.ReadAll(c); string(got) != qa[1] || err != nil {
 			t.Errorf("%s: got %q, %v, want %q", name, got, err, qa[1])
 		}
 	}
 	// An edit takes effect by itself, a broken one does not, and a connection
 	// that was open before sees the new state.
-	old := d.dial("memcache")
-	if lines, err := ask(old, "starttls:192.0.2.2"); len(lines) != 1 || err != nil {
+	old := d.connect("memcache")
+	if lines, err := queryMemcache(old, "starttls:192.0.2.2"); len(lines) != 1 || err != nil {
 		t.Fatalf("got %q, %v", lines, err)
 	}
-	d.write("deny.list", "192.0.2.2\n")
-	d.await("the edit", func() bool { return d.suppressed("192.0.2.2") })
-	if lines, err := ask(old, "starttls:192.0.2.2"); len(lines) != 3 || err != nil {
+	d.writeFile("deny.list", "192.0.2.2\n")
+	d.waitUntil("the edit", func() bool { return d.suppressed("192.0.2.2") })
+	if lines, err := queryMemcache(old, "starttls:192.0.2.2"); len(lines) != 3 || err != nil {
 		t.Errorf("on an open connection: %q, %v", lines, err)
 	}
-	d.write("deny.list", "192.0.2.3/33\n")
-	d.await("the report", func() bool { return strings.Contains(d.log.String(), "deny.list:1:1") })
-	if code, body := d.get("/healthz"); code != 200 || !strings.Contains(body, "too long") || !d.suppressed("192.0.2.2") {
+	d.writeFile("deny.list", "192.0.2.3/33\n")
+	d.waitUntil("the report", func() bool { return strings.Contains(d.log.String(), "deny.list:1:1") })
+	if code, body := d.getHTTP("/healthz"); code != 200 || !strings.Contains(body, "too long") || !d.suppressed("192.0.2.2") {
 		t.Errorf("healthz after a broken edit: %d %s", code, body)
 	}
 
@@ -193,12 +193,12 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.write("deny.list", "192.0.2.4\n")
-	d.write("c.toml", "default = \"suppress\"\nguard.off = true\n"+string(conf))
+	d.writeFile("deny.list", "192.0.2.4\n")
+	d.writeFile("c.toml", "default = \"suppress\"\nguard.off = true\n"+string(conf))
 	d.hup <- syscall.SIGHUP
-	d.await("the reload", func() bool { return d.suppressed("203.0.113.1") })
+	d.waitUntil("the reload", func() bool { return d.suppressed("203.0.113.1") })
 
-	if code, body := d.get("/metrics"); code != 200 || !strings.Contains(body, `ehlogate_decisions_total{action="suppress",list="deny",protocol="socketmap"} 1`) {
+	if code, body := d.getHTTP("/metrics"); code != 200 || !strings.Contains(body, `ehlogate_decisions_total{action="suppress",list="deny",protocol="socketmap"} 1`) {
 		t.Errorf("metrics: %d %s", code, body)
 	}
 
@@ -208,20 +208,20 @@ func TestServe(t *testing.T) {
 	if d.err != nil {
 		t.Errorf("stopped with %v", d.err)
 	}
-	if _, err := ask(old, "starttls:192.0.2.2"); err == nil {
+	if _, err := queryMemcache(old, "starttls:192.0.2.2"); err == nil {
 		t.Error("a connection outlived the daemon")
 	}
-	if _, err := os.Stat(d.sock("memcache")); err != nil {
+	if _, err := os.Stat(d.socketPath("memcache")); err != nil {
 		t.Errorf("the socket file is gone: %v", err)
 	}
 }
 
-// Broken, oversized and half requests, on more connections than are allowed,
-// cost other clients nothing, and no more memory than the caps allow.
+// TestHostileClients checks that broken, oversized and half requests, on more connections than are allowed, cost other
+// clients nothing, and no more memory than the limits allow.
 func TestHostileClients(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	d := start(t, denyList, map[string]string{"deny.list": "192.0.2.1\n"})
-	before := heap()
+	d := startDaemon(t, denyList, map[string]string{"deny.list": "192.0.2.1\n"})
+	before := heapBytes()
 	endless := strings.Repeat("a", 1<<16)
 	var wg sync.WaitGroup
 	for name, frames := range map[string][]string{
@@ -234,34 +234,34 @@ func TestHostileClients(t *testing.T) {
 	} {
 		for i := range 120 {
 			wg.Go(func() {
-				c, err := net.Dial("unix", d.sock(name))
+				c, err := net.Dial("unix", d.socketPath(name))
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				defer c.Close()
 				c.SetDeadline(time.Now().Add(20 * time.Second))
-				io.WriteString(c, frames[i%len(frames)]) // may fail: we are cut off
+				io.WriteString(c, frames[i%len(frames)]) // fails if the daemon closes the connection
 				io.Copy(io.Discard, io.LimitReader(c, 1<<20))
 			})
 		}
 	}
 	// Meanwhile a good client asks. It may lose its place to a newcomer while
 	// it pauses, as any idle client at the cap, and then comes back.
-	c := d.dial("memcache")
+	c := d.connect("memcache")
 	for range 300 {
-		lines, err := ask(c, "starttls:192.0.2.1")
+		lines, err := queryMemcache(c, "starttls:192.0.2.1")
 		if err != nil && len(lines) == 0 {
 			c.Close()
-			c = d.dial("memcache")
+			c = d.connect("memcache")
 			continue
 		}
 		if len(lines) != 3 || err != nil {
 			t.Fatalf("got %q, %v", lines, err)
 		}
 	}
-	d.await("all are counted", func() bool {
-		_, body := d.get("/metrics")
+	d.waitUntil("all are counted", func() bool {
+		_, body := d.getHTTP("/metrics")
 		for _, want := range []string{`protocol="memcache",reason="oversize"`, `protocol="memcache",reason="map"`, `protocol="socketmap",reason="oversize"`,
 			`protocol="socketmap",reason="malformed"`, `protocol="tcp_table",reason="key"`, `protocol="tcp_table",reason="command"`, `protocol="memcache",reason="evicted"`,
 			`protocol="policy",reason="malformed"`, `protocol="policy",reason="oversize"`, `protocol="milter",reason="malformed"`, `protocol="milter",reason="oversize"`} {
@@ -271,7 +271,7 @@ func TestHostileClients(t *testing.T) {
 		}
 		return true
 	})
-	if grown := heap() - before; grown > 32<<20 {
+	if grown := heapBytes() - before; grown > 32<<20 {
 		t.Errorf("the heap grew by %d bytes", grown)
 	}
 	d.stop()
@@ -282,30 +282,30 @@ func TestHostileClients(t *testing.T) {
 	}
 }
 
-func heap() int64 {
+func heapBytes() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
-// Nothing about lists stops the start.
+// TestStartWithBrokenList checks that a list that cannot be loaded does not prevent the start.
 func TestStartWithBrokenList(t *testing.T) {
-	d := start(t, denyList, map[string]string{"deny.list": "not an entry\n"})
-	if code, body := d.get("/healthz"); code != 503 || !strings.Contains(body, "deny.list:1:5") {
+	d := startDaemon(t, denyList, map[string]string{"deny.list": "not an entry\n"})
+	if code, body := d.getHTTP("/healthz"); code != 503 || !strings.Contains(body, "deny.list:1:5") {
 		t.Errorf("healthz: %d %s", code, body)
 	}
 	if d.suppressed("192.0.2.1") {
 		t.Error("an unavailable list suppresses")
 	}
-	d.write("deny.list", "192.0.2.1\n")
-	d.await("the repaired list", func() bool { return d.suppressed("192.0.2.1") })
-	if code, _ := d.get("/healthz"); code != 200 {
+	d.writeFile("deny.list", "192.0.2.1\n")
+	d.waitUntil("the repaired list", func() bool { return d.suppressed("192.0.2.1") })
+	if code, _ := d.getHTTP("/healthz"); code != 200 {
 		t.Errorf("healthz: %d", code)
 	}
 }
 
-// A socket that other machines can reach is warned of.
+// TestReachableFromElsewhere checks the warning about a socket that other machines can reach.
 func TestReachableFromElsewhere(t *testing.T) {
 	var out syncBuffer
 	lines := newLogWriter(&out)
@@ -323,7 +323,7 @@ func TestReachableFromElsewhere(t *testing.T) {
 	}
 }
 
-// A panic that go-milter caught is counted and told, like any other.
+// TestMilterPanicIsAFault checks that a panic that go-milter caught is counted and logged, like any other.
 func TestMilterPanicIsAFault(t *testing.T) {
 	var out syncBuffer
 	lines := newLogWriter(&out)

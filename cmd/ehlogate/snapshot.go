@@ -9,20 +9,19 @@ import (
 	"ehlogate/cmd/ehlogate/internal/reload"
 )
 
-// snapshot loads config and lists as they are on disk, for commands that
-// answer without the daemon. What is wrong in a list is reported to stderr;
-// broken says so.
-func (o *options) snapshot(stderr io.Writer, clock func() time.Time) (eng *reload.Manager, broken bool, err error) {
-	cfg, err := o.load()
+// loadSnapshot loads the config and the lists on disk, for commands that do without the daemon. Errors in lists are
+// written to stderr; unavailable reports whether there are any.
+func (o *options) loadSnapshot(stderr io.Writer, clock func() time.Time) (manager *reload.Manager, unavailable bool, err error) {
+	cfg, err := o.loadConfig()
 	if err != nil {
 		return nil, false, exitError{exitWrong, err}
 	}
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
-	eng = reload.New(cfg, nil, clock, quiet)
-	errs := eng.Snapshot().Unavailable()
+	manager = reload.New(cfg, nil, clock, quiet)
+	errs := manager.Snapshot().Unavailable()
 	for _, err := range errs {
-		report(stderr, err)
+		reportError(stderr, err)
 	}
-	return eng, len(errs) > 0, nil
+	return manager, len(errs) > 0, nil
 }

@@ -19,35 +19,33 @@ type socket struct {
 	net.Listener
 }
 
-// unknown is the protocol of a held socket of which we do not know what it is
-// for.
+// unknown is the protocol of an inherited socket whose protocol cannot be told.
 const unknown = "unknown"
 
-// openSockets takes the sockets that the service manager holds for us, and
-// opens what else [listen] names; defaults are not opened if there are held
-// ones. With held ones the rest is served even if an address cannot be opened:
-// missing tells of those.
-func openSockets(held []server.InheritedSocket, l *config.Listen, log *logrus.Logger) (sockets []socket, missing []string, err error) {
-	for _, h := range held {
-		s := socket{spokenOn(h, l), h}
+// openSockets returns the sockets that the service manager passed, and opens the other addresses of [listen]. The defaults
+// are not opened if there are inherited sockets. With inherited ones, an address that cannot be opened is no error, so that
+// the others are served; missing has these addresses.
+func openSockets(inherited []server.InheritedSocket, l *config.Listen, log *logrus.Logger) (sockets []socket, missing []string, err error) {
+	for _, h := range inherited {
+		s := socket{protocolOf(h, l), h}
 		sockets = append(sockets, s)
-		s.warn(log)
-		log := log.WithFields(logrus.Fields{"protocol": s.protocol, "addr": h.Addr().String(), "held": h.Name})
+		s.warnIfReachable(log)
+		log := log.WithFields(logrus.Fields{"protocol": s.protocol, "addr": h.Addr().String(), "inherited": h.Name})
 		if s.protocol == unknown {
-			log.Error("nobody is answered on this socket: give its unit FileDescriptorName= with what is to be spoken, or name its address in [listen]")
+			log.Error("unknown protocol for inherited socket; set FileDescriptorName= in its unit, or name its address in [listen]")
 		} else {
 			log.Info("listening")
 		}
 	}
-	if len(held) > 0 && !l.Explicit {
+	if len(inherited) > 0 && !l.Explicit {
 		return sockets, nil, nil
 	}
 	for _, protocol := range config.Protocols {
 		for _, addr := range l.Addresses(protocol) {
 			log := log.WithFields(logrus.Fields{"protocol": protocol, "addr": addr})
-			if i := slices.IndexFunc(held, func(h server.InheritedSocket) bool { return h.Matches(addr) }); i >= 0 {
-				if is := spokenOn(held[i], l); is != protocol {
-					log.Errorf("the unit of this socket says that %s is spoken there, [listen] says %s: the unit counts", is, protocol)
+			if i := slices.IndexFunc(inherited, func(h server.InheritedSocket) bool { return h.Matches(addr) }); i >= 0 {
+				if is := protocolOf(inherited[i], l); is != protocol {
+					log.Errorf("the systemd unit of this socket selects %s, [listen] selects %s: using that of the unit", is, protocol)
 					missing = append(missing, protocol+" on "+addr)
 				}
 				continue
@@ -57,10 +55,10 @@ func openSockets(held []server.InheritedSocket, l *config.Listen, log *logrus.Lo
 			case err == nil:
 				s := socket{protocol, ln}
 				sockets = append(sockets, s)
-				s.warn(log.Logger)
+				s.warnIfReachable(log.Logger)
 				log.Info("listening")
-			case len(held) > 0:
-				log.WithError(err).Error("this address is not served, others are")
+			case len(inherited) > 0:
+				log.WithError(err).Error("cannot listen on this address; the other sockets are served")
 				missing = append(missing, protocol+" on "+addr)
 			default:
 				for _, s := range sockets {
@@ -73,17 +71,17 @@ func openSockets(held []server.InheritedSocket, l *config.Listen, log *logrus.Lo
 	return sockets, missing, nil
 }
 
-// hangUp closes each connection to held sockets, for a time: to be hung up on
-// is better than to wait, and one that waits has us started again at once,
-// until systemd closes the sockets (TriggerLimitBurst=, systemd.socket(5)).
-func hangUp(ctx context.Context, held []server.InheritedSocket, long time.Duration) {
-	if len(held) == 0 {
+// hangUp closes each connection to inherited sockets for some time, and then the sockets. To a mail server a closed
+// connection does less harm than one that waits; and a connection that waits has systemd start the daemon again at once,
+// until it closes the sockets (TriggerLimitBurst=, systemd.socket(5)).
+func hangUp(ctx context.Context, inherited []server.InheritedSocket, duration time.Duration) {
+	if len(inherited) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, long)
+	ctx, cancel := context.WithTimeout(ctx, duration)
 	defer cancel()
 	var all sync.WaitGroup
-	for _, h := range held {
+	for _, h := range inherited {
 		context.AfterFunc(ctx, func() { h.Close() })
 		all.Go(func() {
 			for {
@@ -99,18 +97,17 @@ func hangUp(ctx context.Context, held []server.InheritedSocket, long time.Durati
 	<-ctx.Done()
 }
 
-// warn tells of a socket that others than this machine can reach: nobody has
-// to say there who he is.
-func (s socket) warn(log *logrus.Logger) {
+// warnIfReachable warns of a socket that other machines can reach: it has no authentication.
+func (s socket) warnIfReachable(log *logrus.Logger) {
 	if at, ok := s.Addr().(*net.TCPAddr); ok && !at.IP.IsLoopback() {
 		log.WithFields(logrus.Fields{"protocol": s.protocol, "addr": at.String()}).
-			Warn("other machines may reach this socket, and whoever does may ask: see that a firewall lets in only those who should")
+			Warn("other machines may reach this socket, and it has no authentication: let a firewall admit only mail servers")
 	}
 }
 
-// spokenOn tells the protocol of a held socket: its name says it, or its
-// address stands in [listen], or in the defaults, or its file is named so.
-func spokenOn(h server.InheritedSocket, l *config.Listen) string {
+// protocolOf returns the protocol of an inherited socket: its name, else that of its address in [listen] or in the
+// defaults, else the name of its file.
+func protocolOf(h server.InheritedSocket, l *config.Listen) string {
 	if slices.Contains(config.Protocols, h.Name) {
 		return h.Name
 	}

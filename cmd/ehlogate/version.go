@@ -4,52 +4,52 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
+
+// version is the version of these sources. CHANGELOG.md begins with it, and examples/debian/build reads it here.
+const version = "0.9.0"
+
+// packageVersion is the version of the Debian package, which its build sets (-X): the package has no git revision.
+var packageVersion string
 
 func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Long: `Prints the version of ehlogate, the Debian package or the git revision that it
+was built from, the version of Go, and the platform.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "ehlogate %s (%s, %s/%s)\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			details := append(buildSource(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "ehlogate %s (%s)\n", version, strings.Join(details, ", "))
 			return err
 		},
 	}
 }
 
-// packaged is the version of the package, told by its build (-X), which has no
-// repository to look into.
-var packaged string
-
-// version is that of the package, or what the build noted: the module's version
-// if there is one, else the commit.
-func version() string {
-	if packaged != "" {
-		return packaged
+// buildSource returns what the program was built from, if that is known: a package, or a git revision.
+func buildSource() []string {
+	if packageVersion != "" {
+		return []string{"package " + packageVersion}
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "unknown"
+		return nil
 	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	commit, modified := "", ""
+	revision, modified := "", ""
 	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			commit = s.Value[:min(len(s.Value), 12)]
-		case "vcs.modified":
-			if s.Value == "true" {
-				modified = "+modified"
-			}
+		switch {
+		case s.Key == "vcs.revision":
+			revision = s.Value[:min(len(s.Value), 12)]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			modified = "+modified"
 		}
 	}
-	if commit == "" {
-		return "devel"
+	if revision == "" {
+		return nil
 	}
-	return "devel-" + commit + modified
+	return []string{"revision " + revision + modified}
 }

@@ -39,23 +39,22 @@ const (
 
 var _ listfile.Grammar = Format("")
 
-// formats are all formats, in the order in which they are listed.
+// formats are all formats, in the order in which they are listed. ehlogate.list(5) describes them.
 var formats = []struct {
 	name Format
-	help string
 	read func(*listfile.Lines)
 }{
-	{Drop, "Spamhaus DROP, IPv4 and IPv6: one JSON object a line, metadata last", readDrop},
-	{DropText, "Spamhaus DROP as text: PREFIX ; SBL number", readDropText},
-	{Addresses, "an address, prefix or range FIRST-LAST a line; further columns are ignored", readAddresses},
-	{PostfixCIDR, "cidr_table(5) of Postfix; what does not say DUNNO is on the list", readCIDR},
-	{PostfixAccess, "access(5) of Postfix, by address and host name; \"domain\" is itself and all below", readAccess},
-	{PostfixExact, "the same where parent_domain_matches_subdomains lacks smtpd_access_maps: \".domain\" is all below", readAccessExact},
-	{RbldnsdIP4Set, "ip4set of rbldnsd(8)", readIP4Set},
-	{RbldnsdIP6, "ip6trie of rbldnsd(8)", readIP6Trie},
-	{RbldnsdDNSet, "dnset of rbldnsd(8): verified host names", readDNSet},
-	{IPSet, "what \"ipset save\" writes, of sets hash:ip, hash:net and bitmap:ip", readIPSet},
-	{NFT, "what \"nft list set\" writes, of sets of ipv4_addr and ipv6_addr", readNFT},
+	{Drop, readDrop},
+	{DropText, readDropText},
+	{Addresses, readAddresses},
+	{PostfixCIDR, readCIDR},
+	{PostfixAccess, readAccess},
+	{PostfixExact, readAccessExact},
+	{RbldnsdIP4Set, readIP4Set},
+	{RbldnsdIP6, readIP6Trie},
+	{RbldnsdDNSet, readDNSet},
+	{IPSet, readIPSet},
+	{NFT, readNFT},
 }
 
 // Parse implements file.Grammar.
@@ -88,13 +87,4 @@ func Formats() []string {
 		names = append(names, string(f.name))
 	}
 	return names
-}
-
-// FormatHelp gives a table of the formats, a line for each, with what it is.
-func FormatHelp() string {
-	var b strings.Builder
-	for _, f := range formats {
-		fmt.Fprintf(&b, "%-20s  %s\n", f.name, f.help)
-	}
-	return b.String()
 }

@@ -155,11 +155,11 @@ func TestDemands(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	names := Formats()
-	if len(names) != 11 || names[0] != "drop" || strings.Count(FormatHelp(), "\n") != len(names) {
-		t.Errorf("%q\n%s", names, FormatHelp())
+	if len(names) != 11 || names[0] != "drop" {
+		t.Errorf("got %q, want 11 formats, drop first", names)
 	}
 	for _, name := range names {
-		if f, err := ParseFormat(name); err != nil || string(f) != name || !strings.Contains(FormatHelp(), "\n"+name+" ") && name != names[0] {
+		if f, err := ParseFormat(name); err != nil || string(f) != name {
 			t.Errorf("%s: %q, %v", name, f, err)
 		}
 	}

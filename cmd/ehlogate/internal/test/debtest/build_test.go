@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -223,8 +224,13 @@ func TestContents(t *testing.T) {
 func TestBinary(t *testing.T) {
 	binary := filepath.Join(deb(t).files, "usr/bin/ehlogate")
 	version := strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "-f", deb(t).debs[0], "Version")))
-	if out := output(t, exec.CommandContext(t.Context(), binary, "version")); !strings.HasPrefix(out, "ehlogate "+version+" ") {
-		t.Errorf("%q, want the version of the package, %s", out, version)
+	// The version of the source, with the commit behind it: 0.9.0~git20261123.231512.abcdef0-1.
+	source := regexp.MustCompile(`(?m)^const version = "(\d+\.\d+\.\d+)"$`).FindStringSubmatch(read(t, filepath.Join(repository, "cmd/ehlogate/version.go")))
+	if source == nil || !strings.HasPrefix(version, source[1]) || strings.Trim(version[len(source[1]):][:1], "~+-") != "" {
+		t.Fatalf("the package has version %s, want that of the source, %q", version, source)
+	}
+	if out, want := output(t, exec.CommandContext(t.Context(), binary, "version")), fmt.Sprintf("ehlogate %s (package %s, go", source[1], version); !strings.HasPrefix(out, want) {
+		t.Errorf("got %q, want %q", out, want)
 	}
 	// Its stacks name functions and lines although it is stripped, and no path of the machine that built it is in it.
 	data := read(t, binary)

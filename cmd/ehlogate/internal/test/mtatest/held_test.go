@@ -119,7 +119,7 @@ func TestHeldSockets(t *testing.T) {
 		if got, err := bufio.NewReader(c).ReadString(','); got != "11:OK starttls," {
 			t.Errorf("socketmap: %q, %v", got, err)
 		}
-		for re, want := range map[string]int{"msg=listening": 3, "nobody is answered on this socket": 1, "not a listening stream socket": 1} {
+		for re, want := range map[string]int{"msg=listening": 3, "unknown protocol for inherited socket": 1, "not a listening stream socket": 1} {
 			if _, err := h.Log.Await(soon(t), regexp.MustCompile(re), 0); err != nil {
 				t.Error(err)
 			}

@@ -139,7 +139,7 @@ func TestSteps(t *testing.T) {
 	}
 	readme := markdown("README.md", string(text))
 	network := exampleSteps(t, "sending-network")
-	manual := append(manualSteps(t, "ehlogate"), manualSteps(t, "ehlogate.list")...)
+	manual := append(manualSteps(t, "ehlogate.8"), manualSteps(t, "ehlogate.list.5")...)
 	others := exampleSteps(t, ".", "debian", "sending-network") // debian: of the build
 	connect, byHand := below(readme, connectHeading), below(readme, handHeading)
 	if len(connect) < 8 || len(byHand) != 1 || len(network) < 8 || len(manual) < 8 || len(others) < 8 {

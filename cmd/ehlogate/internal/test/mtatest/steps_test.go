@@ -190,21 +190,19 @@ func comments(doc, text string) (steps []step) {
 	return steps
 }
 
-// manualSteps returns the steps in a page of the manual: each line of its examples.
+// manualSteps returns the steps in a man page: each line of its examples (.EX).
 func manualSteps(t *testing.T, page string) (steps []step) {
 	t.Helper()
-	path, err := binary()
+	text, err := os.ReadFile(filepath.Join(repository, "cmd/ehlogate/man", page))
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := exec.CommandContext(soon(t), path, "manual", page).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		line, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "        ")
-		word, rest, _ := strings.Cut(line, " ")
-		if ok && word != "" && rest != "" && rest[0] != ' ' && isStep(line) { // not a table, nor a term with its definition below
+	inExample := false
+	for line := range strings.Lines(strings.NewReplacer(`\-`, "-", `\&`, "").Replace(string(text))) {
+		switch line = strings.TrimSuffix(line, "\n"); {
+		case line == ".EX" || line == ".EE":
+			inExample = line == ".EX"
+		case inExample && strings.Contains(line, " ") && isStep(line):
 			steps = append(steps, step{doc: page + " in the manual", text: line})
 		}
 	}

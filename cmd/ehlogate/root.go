@@ -1,0 +1,52 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+)
+
+// options are the flags that all commands share.
+type options struct {
+	config string
+}
+
+func (o *options) loadConfig() (*config.Config, error) { return config.Load(o.config) }
+
+// newRoot returns the command line. A new command is added here.
+func newRoot() *cobra.Command {
+	var o options
+	root := &cobra.Command{
+		Use:   "ehlogate",
+		Short: "Decides which SMTP clients are offered STARTTLS",
+		Long: `At the start of every SMTP session a mail server asks ehlogate one question: may
+this client be offered STARTTLS? Clients on an allow list are offered it.
+Clients on a deny list do not see the keyword and send in the clear.
+
+The lists are plain files. The daemon follows them while it runs:
+
+    192.0.2.0/24                    # a network; the text behind # is a note
+    !192.0.2.13                     # an exception
+    mail.example.org                # a verified host name
+    198.51.100.4 until=2026-12-01   # expires by itself
+
+To begin, run "ehlogate serve". "ehlogate explain 192.0.2.7" shows a decision
+and its reason, and "ehlogate check" checks what you edited. The man pages have
+the rest: ehlogate(8), ehlogate.toml(5) and ehlogate.list(5).`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+	}
+	root.PersistentFlags().StringVarP(&o.config, "config", "c", "",
+		"config `FILE` (default "+config.DefaultFile+" if it exists, else built-in defaults)")
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages |", "FlagUsagesWrapped 80 |"))
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(newServe(&o), newCheck(&o), newExplain(&o), newExport(&o), newDoctor(&o), newVersion())
+	addCompletions(root)
+	return root
+}
