@@ -30,136 +30,136 @@ func TestDANE(t *testing.T) {
 	for name, tc := range map[string]struct {
 		set     func(*resolver)
 		remote  bool // resolvers are not on loopback
-		want    DANE
+		want    State
 		host    string
 		verdict Commitment
 		err     string
 	}{
-		"nothing": {func(r *resolver) {}, false, DANENone, "", Free, ""},
+		"nothing": {func(r *resolver) {}, false, None, "", NoCommitment, ""},
 		"no records": {func(r *resolver) { r.set(mx, "10 mail.example.org.") },
-			false, DANENone, "", Free, ""},
+			false, None, "", NoCommitment, ""},
 		"no records, says somebody": {func(r *resolver) { r.set(mx, "10 mail.example.org.") },
-			true, DANENone, "", Free, ""},
+			true, None, "", NoCommitment, ""},
 		"secured": {func(r *resolver) {
 			r.set(mx, "10 mail.example.org.")
 			r.set(mailTLSA, tlsa)
 			r.secure(mailTLSA)
-		}, false, DANESecured, "mail.example.org", Promised, ""},
+		}, false, Secure, "mail.example.org", Confirmed, ""},
 		"secured, though the MX are not": {func(r *resolver) {
 			r.set(mx, "5 first.example.net.", "10 MAIL.example.org.")
 			r.set(mailTLSA, tlsa)
 			r.secure(mailTLSA)
-		}, false, DANESecured, "mail.example.org", Promised, ""},
+		}, false, Secure, "mail.example.org", Confirmed, ""},
 		"the domain is the host": {func(r *resolver) {
 			r.set("_25._tcp.example.org TLSA", tlsa)
 			r.secure("_25._tcp.example.org TLSA")
-		}, false, DANESecured, "example.org", Promised, ""},
+		}, false, Secure, "example.org", Confirmed, ""},
 		"the domain is not the host": {func(r *resolver) {
 			r.set(mx, "10 mail.example.org.")
 			r.set("_25._tcp.example.org TLSA", tlsa)
 			r.secure("_25._tcp.example.org TLSA")
-		}, false, DANENone, "", Free, ""},
+		}, false, None, "", NoCommitment, ""},
 		"null MX": {func(r *resolver) {
 			r.set(mx, "0 .")
 			r.set("_25._tcp.example.org TLSA", tlsa)
 			r.secure("_25._tcp.example.org TLSA")
 			r.set("_25._tcp TLSA", tlsa)
 			r.secure("_25._tcp TLSA")
-		}, false, DANENone, "", Free, ""},
+		}, false, None, "", NoCommitment, ""},
 		"an alias": {func(r *resolver) {
 			r.set(mx, "10 alias.example.org.")
 			r.set("alias.example.org CNAME", "Mail.Example.org.")
 			r.set(mailTLSA, tlsa)
 			r.secure(mailTLSA)
-		}, false, DANESecured, "mail.example.org", Promised, ""},
+		}, false, Secure, "mail.example.org", Confirmed, ""},
 		"records of an alias": {func(r *resolver) {
 			r.set(mx, "10 mail.example.org.")
 			r.set("mail.example.org CNAME", "other.example.org.")
 			r.set(mailTLSA, tlsa)
 			r.secure(mailTLSA)
-		}, false, DANESecured, "mail.example.org", Promised, ""},
+		}, false, Secure, "mail.example.org", Confirmed, ""},
 		"a loop of aliases": {func(r *resolver) {
 			r.set(mx, "10 a.example.org.")
 			r.set("a.example.org CNAME", "b.example.org.")
 			r.set("b.example.org CNAME", "a.example.org.")
-		}, false, DANENone, "", Free, ""},
+		}, false, None, "", NoCommitment, ""},
 		"too many aliases": {func(r *resolver) {
 			r.set(mx, "10 a0.example.org.")
 			for i := range maxAliases {
 				r.set(fmt.Sprintf("a%d.example.org CNAME", i), fmt.Sprintf("a%d.example.org.", i+1))
 			}
-		}, false, DANEUnknown, "", Assumed, "more than 8 aliases"},
+		}, false, Unknown, "", Assumed, "more than 8 aliases"},
 		"too many hosts": {func(r *resolver) {
 			var hosts []string
 			for i := range maxHosts + 1 {
 				hosts = append(hosts, fmt.Sprintf("10 a%d.example.org.", i))
 			}
 			r.set(mx, hosts...)
-		}, false, DANEUnknown, "", Assumed, "more than 50 MX hosts"},
+		}, false, Unknown, "", Assumed, "more than 50 MX hosts"},
 		"a host with too long a name": {func(r *resolver) {
 			label := strings.Repeat("a", 60)
 			host := label + "." + label + "." + label + "." + label + ".example."
 			r.set(mx, "10 "+host)
 			r.fail("_25._tcp." + strings.TrimSuffix(host, ".") + " TLSA")
-		}, false, DANENone, "", Free, ""},
+		}, false, None, "", NoCommitment, ""},
 		"insecure": {func(r *resolver) {
 			r.set(mx, "10 mail.example.org.")
 			r.set(mailTLSA, tlsa)
 			r.validating()
-		}, false, DANENone, "", Free, ""},
+		}, false, None, "", NoCommitment, ""},
 		"the resolver does not validate": {func(r *resolver) {
 			r.set(mx, "10 mail.example.org.")
 			r.set(mailTLSA, tlsa)
 			r.set(root, "a.root-servers.net.")
-		}, false, DANEUnsure, "mail.example.org", Assumed, ""},
+		}, false, Indeterminate, "mail.example.org", Assumed, ""},
 		"another resolver validates": {func(r *resolver) {
 			r.set(mx, "10 mail.example.org.")
 			r.set(mailTLSA, tlsa)
 			r.validating()
 			another(r, root)
-		}, false, DANEUnsure, "mail.example.org", Assumed, ""},
+		}, false, Indeterminate, "mail.example.org", Assumed, ""},
 		"the AD bit from afar": {func(r *resolver) {
 			r.set(mx, "10 mail.example.org.")
 			r.set(mailTLSA, tlsa)
 			r.secure(mailTLSA)
 			r.validating()
-		}, true, DANEUnsure, "mail.example.org", Assumed, ""},
+		}, true, Indeterminate, "mail.example.org", Assumed, ""},
 		"no AD bit from afar": {func(r *resolver) {
 			r.set(mx, "10 mail.example.org.")
 			r.set(mailTLSA, tlsa)
 			r.validating()
-		}, true, DANEUnsure, "mail.example.org", Assumed, ""},
+		}, true, Indeterminate, "mail.example.org", Assumed, ""},
 		"one unsure, one secured": {func(r *resolver) {
 			r.set(mx, "10 mail.example.org.", "20 b.example.net.")
 			r.set(mailTLSA, tlsa)
 			r.set("_25._tcp.b.example.net TLSA", tlsa)
 			r.secure("_25._tcp.b.example.net TLSA")
-		}, false, DANESecured, "b.example.net", Promised, ""},
+		}, false, Secure, "b.example.net", Confirmed, ""},
 		"one secured, one insecure": {func(r *resolver) {
 			r.set(mx, "10 b.example.net.", "20 mail.example.org.")
 			r.set(mailTLSA, tlsa)
 			r.secure(mailTLSA)
 			r.set("_25._tcp.b.example.net TLSA", tlsa)
 			r.validating()
-		}, false, DANESecured, "mail.example.org", Promised, ""},
+		}, false, Secure, "mail.example.org", Confirmed, ""},
 		"one fails, one is secured": {func(r *resolver) {
 			r.set(mx, "10 b.example.net.", "20 mail.example.org.")
 			r.set(mailTLSA, tlsa)
 			r.secure(mailTLSA)
 			r.fail("_25._tcp.b.example.net TLSA")
-		}, false, DANESecured, "mail.example.org", Promised, ""},
+		}, false, Secure, "mail.example.org", Confirmed, ""},
 		"one fails, one has none": {func(r *resolver) {
 			r.set(mx, "10 mail.example.org.", "20 b.example.net.")
 			r.fail(mailTLSA)
-		}, false, DANEUnknown, "", Assumed, "TLSA: servfail"},
-		"the MX fail": {func(r *resolver) { r.fail(mx) }, false, DANEUnknown, "", Assumed, "example.org MX: servfail"},
+		}, false, Unknown, "", Assumed, "TLSA: servfail"},
+		"the MX fail": {func(r *resolver) { r.fail(mx) }, false, Unknown, "", Assumed, "example.org MX: servfail"},
 		"an alias fails": {func(r *resolver) { r.fail("example.org CNAME") },
-			false, DANEUnknown, "", Assumed, "CNAME: servfail"},
+			false, Unknown, "", Assumed, "CNAME: servfail"},
 		"the root fails": {func(r *resolver) {
 			r.set(mx, "10 mail.example.org.")
 			r.set(mailTLSA, tlsa)
 			r.fail(root)
-		}, false, DANEUnknown, "", Assumed, "finding out whether the resolver validates"},
+		}, false, Unknown, "", Assumed, "finding out whether the resolver validates"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -167,7 +167,7 @@ func TestDANE(t *testing.T) {
 			w.cfg.Local = !tc.remote
 			w.start()
 			d := w.domain()
-			if d.DANE.State != tc.want || d.DANE.Host != tc.host || d.Commitment != tc.verdict || w.Active() != (tc.verdict != Free) || !strings.Contains(d.Error, tc.err) || tc.err == "" && d.Error != "" {
+			if d.DANE.State != tc.want || d.DANE.Host != tc.host || d.Commitment != tc.verdict || w.Active() != (tc.verdict != NoCommitment) || !strings.Contains(d.Error, tc.err) || tc.err == "" && d.Error != "" {
 				t.Errorf("%+v", d)
 			}
 		})
@@ -191,54 +191,54 @@ func TestDANESequences(t *testing.T) {
 		restart bool
 		idle    bool
 		holds   bool
-		state   DANE
+		state   State
 		until   time.Duration
 	}
 	for name, steps := range map[string][]step{
 		"none": {
-			{name: "before the first check", idle: true, holds: true, state: DANEUnknown},
-			{name: "none", state: DANENone},
-			{name: "fails", after: day / 2, publish: func(w *world) { w.dns.fail(mx) }, state: DANENone},
-			{name: "restart", after: day / 2, restart: true, idle: true, state: DANENone},
-			{name: "restart long after", after: time.Second, restart: true, idle: true, holds: true, state: DANEUnknown},
+			{name: "before the first check", idle: true, holds: true, state: Unknown},
+			{name: "none", state: None},
+			{name: "fails", after: day / 2, publish: func(w *world) { w.dns.fail(mx) }, state: None},
+			{name: "restart", after: day / 2, restart: true, idle: true, state: None},
+			{name: "restart long after", after: time.Second, restart: true, idle: true, holds: true, state: Unknown},
 		},
 		"there and gone": {
-			{name: "there", publish: there(2*time.Hour, true), holds: true, state: DANESecured, until: 7 * day},
-			{name: "gone, perhaps just now", after: time.Hour, publish: gone, holds: true, state: DANENone, until: 7*day + time.Hour},
-			{name: "restart", after: day, restart: true, idle: true, holds: true, state: DANENone, until: 7*day + time.Hour},
-			{name: "nearly over", after: 6*day - time.Second, idle: true, holds: true, state: DANENone, until: 7*day + time.Hour},
-			{name: "over", after: time.Second, idle: true, state: DANENone},
+			{name: "there", publish: there(2*time.Hour, true), holds: true, state: Secure, until: 7 * day},
+			{name: "gone, perhaps just now", after: time.Hour, publish: gone, holds: true, state: None, until: 7*day + time.Hour},
+			{name: "restart", after: day, restart: true, idle: true, holds: true, state: None, until: 7*day + time.Hour},
+			{name: "nearly over", after: 6*day - time.Second, idle: true, holds: true, state: None, until: 7*day + time.Hour},
+			{name: "over", after: time.Second, idle: true, state: None},
 		},
 		// What is left of it in our resolver says nothing of the others.
 		"a short TTL": {
-			{name: "there", publish: there(time.Minute, true), holds: true, state: DANESecured, until: 7 * day},
-			{name: "at least until the next check", after: 8 * day, idle: true, holds: true, state: DANESecured, until: 7 * day},
-			{name: "a failed one", publish: down, holds: true, state: DANESecured, until: 7 * day},
-			{name: "restart", after: day, restart: true, idle: true, holds: true, state: DANESecured, until: 7 * day},
-			{name: "gone, perhaps just now", publish: gone, holds: true, state: DANENone, until: 16 * day},
-			{name: "over", after: 7 * day, state: DANENone},
+			{name: "there", publish: there(time.Minute, true), holds: true, state: Secure, until: 7 * day},
+			{name: "at least until the next check", after: 8 * day, idle: true, holds: true, state: Secure, until: 7 * day},
+			{name: "a failed one", publish: down, holds: true, state: Secure, until: 7 * day},
+			{name: "restart", after: day, restart: true, idle: true, holds: true, state: Secure, until: 7 * day},
+			{name: "gone, perhaps just now", publish: gone, holds: true, state: None, until: 16 * day},
+			{name: "over", after: 7 * day, state: None},
 		},
 		"a long TTL": {
-			{name: "there", publish: there(1000*day, true), holds: true, state: DANESecured, until: 7 * day},
-			{name: "gone", publish: gone, holds: true, state: DANENone, until: 7 * day},
-			{name: "over", after: 7 * day, state: DANENone},
+			{name: "there", publish: there(1000*day, true), holds: true, state: Secure, until: 7 * day},
+			{name: "gone", publish: gone, holds: true, state: None, until: 7 * day},
+			{name: "over", after: 7 * day, state: None},
 		},
 		"mail goes to another host": {
-			{name: "there", publish: there(time.Minute, true), holds: true, state: DANESecured, until: 7 * day},
+			{name: "there", publish: there(time.Minute, true), holds: true, state: Secure, until: 7 * day},
 			{name: "resolvers know the first, and its records stand", after: day, publish: func(w *world) { w.dns.set(mx, "10 other.example.org.") },
-				holds: true, state: DANENone, until: 8 * day},
-			{name: "over", after: 7 * day, state: DANENone},
+				holds: true, state: None, until: 8 * day},
+			{name: "over", after: 7 * day, state: None},
 		},
 		"DNSSEC goes": {
-			{name: "there", publish: there(time.Hour, true), holds: true, state: DANESecured, until: 7 * day},
-			{name: "insecure", after: day, publish: func(w *world) { there(time.Hour, false)(w); w.dns.validating() }, holds: true, state: DANENone, until: 8 * day},
-			{name: "over", after: 7 * day, state: DANENone},
+			{name: "there", publish: there(time.Hour, true), holds: true, state: Secure, until: 7 * day},
+			{name: "insecure", after: day, publish: func(w *world) { there(time.Hour, false)(w); w.dns.validating() }, holds: true, state: None, until: 8 * day},
+			{name: "over", after: 7 * day, state: None},
 		},
 		"the clock is set back": {
-			{name: "there", publish: there(day, true), holds: true, state: DANESecured, until: 7 * day},
-			{name: "by a month", after: -30 * day, restart: true, idle: true, holds: true, state: DANESecured, until: -23 * day},
-			{name: "gone", publish: gone, holds: true, state: DANENone, until: -23 * day},
-			{name: "over", after: 7 * day, state: DANENone},
+			{name: "there", publish: there(day, true), holds: true, state: Secure, until: 7 * day},
+			{name: "by a month", after: -30 * day, restart: true, idle: true, holds: true, state: Secure, until: -23 * day},
+			{name: "gone", publish: gone, holds: true, state: None, until: -23 * day},
+			{name: "over", after: 7 * day, state: None},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -247,17 +247,17 @@ func TestDANESequences(t *testing.T) {
 			w.publish("", "")
 			w.start()
 			w.Check(t.Context()) // of the rest nothing is to be assumed
-			for _, d := range w.all {
-				d.DANE = dane{State: DANEUnknown}
+			for _, d := range w.domains {
+				d.dane.record = record{State: Unknown}
 			}
-			w.judge(base, false)
+			w.updateActive(base, false)
 			for _, s := range steps {
 				w.clock.add(s.after)
 				if s.publish != nil {
 					s.publish(w)
 				}
 				if s.restart {
-					w.file.write(w.remember())
+					w.file.save(w.saved())
 					w.start()
 				}
 				if !s.idle {
@@ -267,7 +267,7 @@ func TestDANESequences(t *testing.T) {
 				if s.until != 0 {
 					until = base.Add(s.until)
 				}
-				if d := w.Report().Domains[0]; (d.Commitment != Free) != s.holds || d.DANE.State != s.state || !d.DANE.Until.Equal(until) {
+				if d := w.Report().Domains[0]; (d.Commitment != NoCommitment) != s.holds || d.DANE.State != s.state || !d.DANE.Until.Equal(until) {
 					t.Fatalf("%s: %s, %s until %v; want %v, %s until %v\n%+v", s.name, d.Commitment, d.DANE.State, d.DANE.Until, s.holds, s.state, until, d)
 				}
 			}

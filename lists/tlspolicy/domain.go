@@ -3,144 +3,241 @@ package tlspolicy
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
 
-// savedDomain is what is remembered of a domain.
-type savedDomain struct {
-	STS  sts  `json:"mta_sts"`
-	DANE dane `json:"dane"`
-}
-
-// domain is all that is known of one.
-type domain struct {
-	name string
-	savedDomain
-
-	begun, looked time.Time // the last check
-	next          time.Time
-	fails         int // checks that failed since a good one
-
-	said        standing // was logged last
-	stsTrouble  trouble
-	daneTrouble trouble
-	testing     trouble
-}
-
-// Commitment is whether STARTTLS was promised for a domain.
+// Commitment is whether a domain is committed to STARTTLS.
 type Commitment string
 
 const (
-	Free     Commitment = "none"     // no promise stands
-	Promised Commitment = "promised" // one does
-	Assumed  Commitment = "assumed"  // nobody knows; it is treated as one
+	// Confirmed: a check found a commitment, and it is published still, or may be in caches.
+	Confirmed Commitment = "confirmed"
+	// Assumed: it is not known whether there is one.
+	Assumed Commitment = "assumed"
+	// NoCommitment: there is none.
+	NoCommitment Commitment = "none"
 )
 
-func (d *domain) commitment(now time.Time) Commitment {
+// State is what a domain publishes by MTA-STS or by DANE, as of the last check that succeeded.
+type State string
+
+const (
+	Unknown State = "unknown" // no check has succeeded
+	None    State = "none"    // MTA-STS: no policy, or one in mode none; DANE: no TLSA records that DNSSEC secures
+
+	// Of MTA-STS alone: the mode of the policy (RFC 8461 section 5).
+	Testing State = "testing"
+	Enforce State = "enforce"
+
+	// Of DANE alone: an MX host has TLSA records, and DNSSEC secures them, or it cannot be told whether it does (RFC 4035
+	// section 4.3).
+	Secure        State = "secure"
+	Indeterminate State = "indeterminate"
+)
+
+// commits reports whether senders go by what is published.
+func (s State) commits() bool { return s == Enforce || s == Secure || s == Indeterminate }
+
+// record is what is known of one mechanism of a domain, as it stands in the state file.
+type record struct {
+	State     State       `json:"state"`
+	ID        string      `json:"id,omitempty"`       // the id of the MTA-STS policy, or the MX host with TLSA records; "": neither
+	Checked   time.Time   `json:"checked,omitzero"`   // the last check that succeeded
+	Published publication `json:"published,omitzero"` // the last commitment
+}
+
+// savedDomain is what is known of a domain, as it stands in the state file.
+type savedDomain struct {
+	MTASTS record `json:"mta_sts"`
+	DANE   record `json:"dane"`
+}
+
+// finding is the result of a check of one mechanism.
+type finding struct {
+	state   State
+	id      string        // as in record; if the check failed, of the policy that is announced
+	maxAge  time.Duration // for which senders cache it; 0 for TLSA records, which resolvers alone cache
+	renewed bool          // MTA-STS: there is no record, but senders that have the policy in a cache may renew it
+}
+
+// apply records the finding of a check that succeeded.
+func (r *record) apply(f finding, now time.Time) {
+	r.State, r.ID, r.Checked = f.state, f.id, now
+	id := f.id
+	if f.renewed {
+		id = r.Published.ID
+	}
+	r.Published.update(f.renewed || f.state.commits(), id, f.maxAge, now)
+}
+
+// doubt records that a policy of this id is announced, and could not be fetched: what was found before is out of date.
+func (r *record) doubt(id string) {
+	if id != "" && id != r.ID && r.State != Enforce {
+		r.State = Unknown
+	}
+}
+
+// maxSavedAge is for how long the state file is believed that there was no commitment.
+const maxSavedAge = 24 * time.Hour
+
+// restore takes over what an earlier process saved.
+func (r *record) restore(now time.Time) {
+	r.Published.restore(r.State.commits(), now)
+	age := now.Sub(r.Checked)
+	if r.State == "" || r.commitment(now) == NoCommitment && (age > maxSavedAge || age < -maxSavedAge) {
+		r.State, r.ID = Unknown, ""
+	}
+}
+
+// commitment returns whether senders require STARTTLS of the domain by this mechanism.
+//
+// Senders with an MTA-STS policy in mode enforce in their cache may go by it for its max_age, whatever is published meanwhile
+// (RFC 8461 section 8.3): whether they look for another id before is up to them, until a message would have to be bounced
+// (section 5.1). They defer it until then.
+func (r *record) commitment(now time.Time) Commitment {
+	inForce := r.Published.inForce(now)
 	switch {
-	case d.STS.State != MTASTSUnknown && d.STS.promised(now),
-		(d.DANE.State == DANESecured || d.DANE.State == DANENone) && d.DANE.promised(now):
-		return Promised
-	case d.STS.promised(now) || d.DANE.promised(now):
+	case r.State == Unknown || inForce && r.State == Indeterminate:
 		return Assumed
+	case inForce:
+		return Confirmed
 	}
-	return Free
+	return NoCommitment
 }
 
-// standing is a verdict and what it comes from; "" for what promises nothing.
-type standing struct {
-	verdict Commitment
-	sts     MTASTS
-	dane    DANE
+// mechanism is one way for a domain to be committed: MTA-STS or DANE.
+type mechanism struct {
+	name string
+	record
+	err     error // of the last check
+	failing alert
 }
 
-func (d *domain) standing(now time.Time) standing {
-	s := standing{verdict: d.commitment(now)}
-	if d.STS.promised(now) {
-		s.sts = d.STS.State
+// domain is what is known of a domain, and when it is checked.
+type domain struct {
+	name         string
+	mtasts, dane mechanism
+
+	begun, checked time.Time // the last check
+	next           time.Time // check
+	failures       int       // in a row
+
+	reported summary
+	testing  alert
+}
+
+func newDomain(name string, known savedDomain, now time.Time) *domain {
+	d := &domain{name: name, mtasts: mechanism{name: "MTA-STS", record: known.MTASTS}, dane: mechanism{name: "DANE", record: known.DANE}}
+	for _, m := range d.mechanisms() {
+		m.restore(now)
 	}
-	if d.DANE.promised(now) {
-		s.dane = d.DANE.State
+	d.reported = d.summarize(now)
+	return d
+}
+
+func (d *domain) mechanisms() [2]*mechanism { return [2]*mechanism{&d.mtasts, &d.dane} }
+
+func (d *domain) saved() savedDomain { return savedDomain{d.mtasts.record, d.dane.record} }
+
+// summary is the commitment of a domain and the states that it comes from, or "" for those that commit to nothing.
+type summary struct {
+	Commitment
+	mtasts, dane State
+}
+
+func (d *domain) summarize(now time.Time) summary {
+	s := summary{Commitment: NoCommitment}
+	for i, state := range [2]*State{&s.mtasts, &s.dane} {
+		m := d.mechanisms()[i]
+		switch c := m.commitment(now); {
+		case c == NoCommitment:
+			continue
+		case s.Commitment != Confirmed:
+			s.Commitment = c
+		}
+		*state = m.State
 	}
 	return s
 }
 
-// why puts the verdict into words.
-func (d *domain) why(now time.Time) string {
-	var all []string
-	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
-	if s := &d.STS; s.promised(now) {
-		until := s.Promise.until().Format(time.RFC3339)
+// explain returns the reasons for the commitment of d.
+func (d *domain) explain(now time.Time) string {
+	var reasons []string
+	for _, m := range d.mechanisms() {
 		switch {
-		case s.State == MTASTSUnknown:
-			add("%s", unknown("MTA-STS", d.stsTrouble))
-		case s.State == MTASTSEnforce && s.Promise.ended(now):
-			add("its MTA-STS policy is to be enforced")
-		case s.State == MTASTSEnforce:
-			add("its MTA-STS policy is to be enforced, and senders remember it until %s", until)
-		case s.Promise.Given != nil:
-			add("its MTA-STS record is gone, but the policy is still served and to be enforced, and senders that know it may renew it: take it out")
-		case s.ID == "":
-			add("its MTA-STS policy is gone, but senders remember until %s that it was to be enforced", until)
-		case s.ID != s.Promise.By:
-			add("its MTA-STS policy is no longer to be enforced, but senders may keep the one before until %s", until)
+		case m.commitment(now) == NoCommitment:
+		case m.State == Unknown && m.err == nil:
+			reasons = append(reasons, m.name+" has not been checked yet")
+		case m.State == Unknown:
+			reasons = append(reasons, "no check of "+m.name+" has succeeded yet")
+		case m == &d.mtasts:
+			reasons = append(reasons, m.explainMTASTS(now))
 		default:
-			add("its MTA-STS policy is no longer to be enforced, but has the same id, so that senders keep the one before until %s: change the id", until)
+			reasons = append(reasons, m.explainDANE())
 		}
 	}
-	if t := &d.DANE; t.promised(now) {
-		switch t.State {
-		case DANEUnknown:
-			add("%s", unknown("DANE", d.daneTrouble))
-		case DANESecured:
-			add("its MX host %s has TLSA records", t.Promise.By)
-		case DANEUnsure:
-			add("its MX host %s has TLSA records, and nobody can tell whether DNSSEC secures them: let a validating resolver on loopback be the only one asked", t.Promise.By)
-		case DANENone:
-			add("its MX host %s had TLSA records, and resolvers may remember that until %s", t.Promise.By, t.Promise.until().Format(time.RFC3339))
-		}
+	if reasons == nil {
+		return "neither MTA-STS nor DANE commits it to STARTTLS"
 	}
-	if all == nil {
-		return "it promises STARTTLS neither by MTA-STS nor by DANE"
-	}
-	return strings.Join(all, "; ")
+	return strings.Join(reasons, "; ")
 }
 
-func unknown(what string, t trouble) string {
-	if t.err == nil {
-		return "its " + what + " has not been checked yet"
+func (r *record) explainMTASTS(now time.Time) string {
+	until := r.Published.end().Format(time.RFC3339)
+	switch {
+	case r.State == Enforce && r.Published.expired(now):
+		return "its MTA-STS policy has mode enforce"
+	case r.State == Enforce:
+		return "its MTA-STS policy has mode enforce, and senders may have it in their caches until " + until
+	case r.Published.Current != nil:
+		return "its MTA-STS record is gone, but the policy is still served with mode enforce, and senders that have it in their caches may renew it: stop serving it"
+	case r.ID == "":
+		return "its MTA-STS policy is gone, but senders may have it in their caches until " + until + ", with mode enforce"
+	case r.ID != r.Published.ID:
+		return "its MTA-STS policy no longer has mode enforce, but senders may have the previous one in their caches until " + until
 	}
-	return "its " + what + " could not be checked so far"
+	return "its MTA-STS policy no longer has mode enforce, but has the same id, so that senders keep the previous one until " + until + ": change the id"
 }
 
-// end is when the verdict may change without a check; zero: never.
-func (d *domain) end(now time.Time) (first time.Time) {
-	for _, end := range []time.Time{d.STS.Promise.until(), d.DANE.Promise.until()} {
-		if end.After(now) && (first.IsZero() || end.Before(first)) {
-			first = end
-		}
+func (r *record) explainDANE() string {
+	switch host := r.Published.ID; r.State {
+	case Secure:
+		return fmt.Sprintf("its MX host %s has TLSA records", host)
+	case Indeterminate:
+		return fmt.Sprintf("its MX host %s has TLSA records, and it cannot be told whether DNSSEC secures them: name validating resolvers on loopback only", host)
+	default:
+		return fmt.Sprintf("its MX host %s had TLSA records, which resolvers may have in their caches until %s", host, r.Published.end().Format(time.RFC3339))
 	}
-	return first
 }
 
-// due says whether it is time for the next check, or the clock was set back.
-func (d *domain) due(now time.Time, interval time.Duration) bool {
+// nextEnd returns when the commitment may end without a check; zero: never.
+func (d *domain) nextEnd(now time.Time) time.Time {
+	ends := []time.Time{d.mtasts.Published.end(), d.dane.Published.end()}
+	ends = slices.DeleteFunc(ends, func(t time.Time) bool { return !t.After(now) })
+	if len(ends) == 0 {
+		return time.Time{}
+	}
+	return slices.MinFunc(ends, time.Time.Compare)
+}
+
+// isDue reports whether it is time for the next check, or the clock was set back.
+func (d *domain) isDue(now time.Time, interval time.Duration) bool {
 	return !now.Before(d.next) || d.next.Sub(now) > interval
 }
 
-// checked plans the next check.
-func (d *domain) checked(now time.Time, interval time.Duration, policyErr, tlsaErr error) {
-	const soon, most = time.Minute, 16 // doublings; no interval is that long
-	d.looked = now
+// scheduleNext plans the check after one that has just ended.
+func (d *domain) scheduleNext(now time.Time, interval time.Duration) {
+	const first, maxDoublings = time.Minute, 16 // no interval is that long
+	d.checked = now
 	wait := interval
-	if policyErr == nil && tlsaErr == nil {
-		d.fails = 0
+	if d.mtasts.err == nil && d.dane.err == nil {
+		d.failures = 0
 	} else {
-		wait = min(interval, soon<<min(d.fails, most))
-		d.fails++
+		wait = min(interval, first<<min(d.failures, maxDoublings))
+		d.failures++
 	}
-	// A little less each time, so that not all are checked at once for ever.
+	// A little less each time, so that domains do not stay in step.
 	d.next = now.Add(wait - rand.N(wait/10+1))
-	d.stsTrouble.err, d.daneTrouble.err = policyErr, tlsaErr
 }

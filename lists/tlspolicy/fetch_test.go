@@ -36,7 +36,7 @@ func TestFetch(t *testing.T) {
 		"good":     {handler: plain},
 		"wildcard": {handler: plain, cert: ca.certificate(t, base.AddDate(1, 0, 0), "*.example.org")},
 		"another media type": {handler: text("text/html"),
-			want: `has the media type "text/html" and not text/plain`},
+			want: `has the media type "text/html": must be text/plain`},
 		"no media type":     {handler: text(""), want: "media type"},
 		"a charset":         {handler: text("Text/Plain; charset=utf-8")},
 		"a broken charset":  {handler: text("text/plain; charset=")},
@@ -57,13 +57,13 @@ func TestFetch(t *testing.T) {
 				return
 			}
 			http.Redirect(out, in, "/policy", http.StatusMovedPermanently)
-		}, want: `301 Moved Permanently" and leads to "/policy", which senders must not follow`},
+		}, want: `301 Moved Permanently" and redirects to "/policy", which senders must not follow`},
 		"more than possible": {handler: func(out http.ResponseWriter, in *http.Request) {
 			plain(out, in)
-			out.Write(bytes.Repeat([]byte("a: 1\n"), maxPolicy))
+			out.Write(bytes.Repeat([]byte("a: 1\n"), maxPolicySize))
 		}, want: "more than 65536 bytes"},
 		"endless headers": {handler: func(out http.ResponseWriter, in *http.Request) {
-			out.Header().Set("X", strings.Repeat("x", 2*maxPolicy))
+			out.Header().Set("X", strings.Repeat("x", 2*maxPolicySize))
 			plain(out, in)
 		}, want: "server response headers exceeded"},
 		"cut short": {handler: func(out http.ResponseWriter, in *http.Request) {
@@ -90,10 +90,10 @@ func TestFetch(t *testing.T) {
 			w.start()
 			d := w.domain()
 			if tc.want == "" {
-				if d.MTASTS.State != MTASTSEnforce || d.Error != "" {
+				if d.MTASTS.State != Enforce || d.Error != "" {
 					t.Errorf("%+v", d)
 				}
-			} else if d.MTASTS.State != MTASTSUnknown || !strings.Contains(d.Error, tc.want) || d.Commitment != Assumed {
+			} else if d.MTASTS.State != Unknown || !strings.Contains(d.Error, tc.want) || d.Commitment != Assumed {
 				t.Errorf("%+v\nwant %s", d, tc.want)
 			}
 		})
@@ -104,8 +104,8 @@ func TestFetch(t *testing.T) {
 func TestLargestPolicy(t *testing.T) {
 	w := newWorld(t)
 	policy := enforce(day)
-	w.publish("a", policy+"x: "+strings.Repeat("x", maxPolicy-len(policy)-3))
-	if d := w.domain(); d.MTASTS.State != MTASTSEnforce {
+	w.publish("a", policy+"x: "+strings.Repeat("x", maxPolicySize-len(policy)-3))
+	if d := w.domain(); d.MTASTS.State != Enforce {
 		t.Errorf("%+v", d)
 	}
 }
@@ -128,7 +128,7 @@ func TestAddresses(t *testing.T) {
 		"nobody there": {func(r *resolver) { r.set(a, "192.0.2.2") }, "nobody is at 192.0.2.2:443"},
 		"only IPv6":    {func(r *resolver) { r.set(a); r.set(aaaa, "2001:db8::1") }, "nobody is at [2001:db8::1]:443"},
 		"too many of them": {func(r *resolver) {
-			r.set(a, append(strings.Fields(strings.Repeat("192.0.2.2 ", maxAddrs)), "192.0.2.1")...)
+			r.set(a, append(strings.Fields(strings.Repeat("192.0.2.2 ", maxAddresses)), "192.0.2.1")...)
 		}, "nobody is at"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestAddresses(t *testing.T) {
 			w.publish("a", enforce(day))
 			tc.set(w.dns)
 			d := w.domain()
-			if tc.want == "" && d.Error != "" || !strings.Contains(d.Error, tc.want) || (d.Error == "") != (d.MTASTS.State == MTASTSEnforce) {
+			if tc.want == "" && d.Error != "" || !strings.Contains(d.Error, tc.want) || (d.Error == "") != (d.MTASTS.State == Enforce) {
 				t.Errorf("%+v\nwant %q", d, tc.want)
 			}
 		})
@@ -184,18 +184,17 @@ func TestSlowHosts(t *testing.T) {
 		addrs []string
 		took  time.Duration
 	}{
-		"one black hole":   {hole, []string{"192.0.2.1"}, dialTime},
-		"nine black holes": {hole, []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6", "192.0.2.7", "192.0.2.8", "192.0.2.9"}, fetchTime},
-		"silence":          {silent, []string{"192.0.2.1"}, fetchTime},
-		"a slow body":      {slow, []string{"192.0.2.1"}, fetchTime},
+		"one black hole":   {hole, []string{"192.0.2.1"}, dialTimeout},
+		"nine black holes": {hole, []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5", "192.0.2.6", "192.0.2.7", "192.0.2.8", "192.0.2.9"}, fetchTimeout},
+		"silence":          {silent, []string{"192.0.2.1"}, fetchTimeout},
+		"a slow body":      {slow, []string{"192.0.2.1"}, fetchTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newResolver()
 				r.set("_mta-sts.example.org TXT", `"v=STSv1; id=a"`)
 				r.set(hostName+" A", tc.addrs...)
-				log, _ := newLog()
-				g := New(Options{Domains: []string{domainName}, Local: true}, r, func() time.Time { return base }, log, WithRoots(ca.pool()), WithDial(tc.dial))
+				g := New(Options{Domains: []string{domainName}, Local: true, Roots: ca.pool(), Dial: tc.dial}, r, func() time.Time { return base })
 				began := time.Now()
 				g.Check(t.Context())
 				if took := time.Since(began); took != tc.took {
@@ -216,9 +215,9 @@ func TestCancelledFetch(t *testing.T) {
 		r := newResolver()
 		r.set("_mta-sts.example.org TXT", `"v=STSv1; id=a"`)
 		r.set(hostName+" A", "192.0.2.1")
-		log, lines := newLog()
+		lines := new(recorder)
 		var open atomic.Int32
-		g := New(Options{Domains: []string{domainName}}, r, time.Now, log, WithDial(func(context.Context, string, string) (net.Conn, error) {
+		g := New(Options{Domains: []string{domainName}, Notify: lines.notify, Dial: func(context.Context, string, string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
 			open.Add(1)
 			go func() {
@@ -226,7 +225,7 @@ func TestCancelledFetch(t *testing.T) {
 				open.Add(-1)
 			}()
 			return ours, nil
-		}))
+		}}, r, time.Now)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -247,8 +246,8 @@ func TestCancelledFetch(t *testing.T) {
 		if d := g.Report().Domains[0]; d.Error != "" || !d.Checked.IsZero() {
 			t.Errorf("the end of the process is taken for a failed check: %+v", d)
 		}
-		if n := len(lines.AllEntries()); n != 0 {
-			t.Errorf("%d lines", n)
+		if n := len(lines.all()); n != 0 {
+			t.Errorf("%d events", n)
 		}
 	})
 }

@@ -42,13 +42,13 @@ func TestBootWithWrongClock(t *testing.T) {
 	w.publish("", "")
 	w.clock.add(time.Hour)
 	w.domain()
-	w.file.write(w.remember())
+	w.file.save(w.saved())
 	w.clock.add(-365 * day)
 	w.start()
 	if w.domain(); !w.Active() {
 		t.Error("free while the clock is behind")
 	}
-	w.file.write(w.remember())
+	w.file.save(w.saved())
 	w.clock.add(365*day + time.Hour)
 	if d := w.domain(); !w.Active() {
 		t.Errorf("free when the clock is right again: %+v", d)
@@ -91,13 +91,13 @@ func TestGoneWhileAway(t *testing.T) {
 	w.dns.set(mailTLSA, tlsa)
 	w.dns.secure(mailTLSA)
 	w.domain()
-	w.file.write(w.remember())
+	w.file.save(w.saved())
 	w.clock.add(60 * day)
 	w.publish("", "")
 	w.dns.set(mailTLSA)
 	w.start()
 	d := w.domain()
-	if want := base.Add(68 * day); d.Commitment != Promised || !d.MTASTS.Until.Equal(want) {
+	if want := base.Add(68 * day); d.Commitment != Confirmed || !d.MTASTS.Until.Equal(want) {
 		t.Errorf("want until %v: %+v", want, d)
 	}
 	if want := base.Add(67 * day); !d.DANE.Until.Equal(want) {
@@ -130,7 +130,7 @@ func TestAfter(t *testing.T) {
 	w.domain()
 	w.publish("", "")
 	w.domain()
-	next := New(w.cfg, w.dns, w.clock.time, w.log, Continue(w.Monitor))
+	next := New(Options{Domains: w.cfg.Domains, Local: true, Roots: w.roots, Dial: w.dial, Previous: w.Monitor}, w.dns, w.clock.time)
 	next.Check(t.Context())
 	if !next.Active() {
 		t.Errorf("free: %+v", next.Report())

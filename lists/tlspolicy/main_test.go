@@ -16,14 +16,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
-	"github.com/sirupsen/logrus"
-	logtest "github.com/sirupsen/logrus/hooks/test"
 	"go.uber.org/goleak"
 
 	"ehlogate/lists/dnsclient"
@@ -179,8 +178,7 @@ type world struct {
 	dns   *resolver
 	web   *httptest.Server
 	roots *x509.CertPool
-	log   *logrus.Logger
-	lines *logtest.Hook
+	lines recorder
 	cfg   Options
 	*Monitor
 
@@ -197,7 +195,6 @@ const (
 // 192.0.2.1, port 443, and under no other.
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, clock: &clock{now: base}, dns: newResolver()}
-	w.log, w.lines = newLog()
 	w.cfg = Options{Domains: []string{domainName}, Local: true}
 	ca := newAuthority(t)
 	w.roots = ca.pool()
@@ -213,7 +210,9 @@ func newWorld(t *testing.T) *world {
 
 // start is a start of the process.
 func (w *world) start() {
-	w.Monitor = New(w.cfg, w.dns, w.clock.time, w.log, WithRoots(w.roots), WithDial(w.dial))
+	cfg := w.cfg
+	cfg.Roots, cfg.Dial, cfg.Notify = w.roots, w.dial, w.lines.notify
+	w.Monitor = New(cfg, w.dns, w.clock.time)
 }
 
 func (w *world) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -253,13 +252,54 @@ func (w *world) domain() Domain {
 	return w.Report().Domains[0]
 }
 
-// logged gives the lines since the last call.
-func (w *world) logged() (lines []string) {
-	for _, e := range w.lines.AllEntries() {
-		lines = append(lines, e.Level.String()+": "+e.Message)
+// recorder keeps the events that it is notified of.
+type recorder struct {
+	mu     sync.Mutex
+	events []Event
+}
+
+func (r *recorder) notify(e Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+func (r *recorder) all() []Event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.events)
+}
+
+func (r *recorder) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = nil
+}
+
+// describe returns all that an event says but its error.
+func describe(e Event) string {
+	s := string(e.Kind) + ":"
+	for _, part := range []string{e.Domain, e.Mechanism, string(e.State), string(e.Commitment), e.File} {
+		if part != "" {
+			s += " " + part
+		}
 	}
-	w.lines.Reset()
-	return lines
+	if !e.Since.IsZero() {
+		s += " since " + e.Since.Format(time.RFC3339)
+	}
+	if e.Reason != "" {
+		s += ": " + e.Reason
+	}
+	return s
+}
+
+// reported returns the events since the last call.
+func (w *world) reported() (events []string) {
+	for _, e := range w.lines.all() {
+		events = append(events, describe(e))
+	}
+	w.lines.reset()
+	return events
 }
 
 // enforce is a policy in mode enforce.
@@ -268,5 +308,3 @@ func enforce(maxAge time.Duration) string { return aPolicy("enforce", maxAge) }
 func aPolicy(mode string, maxAge time.Duration) string {
 	return fmt.Sprintf("version: STSv1\r\nmode: %s\r\nmx: mail.example.org\r\nmax_age: %d\r\n", mode, int(maxAge/time.Second))
 }
-
-func newLog() (*logrus.Logger, *logtest.Hook) { return logtest.NewNullLogger() }

@@ -15,49 +15,50 @@ import (
 	"github.com/miekg/dns"
 )
 
-// findPolicy discovers the policy of a domain (RFC 8461 section 3). An error
-// means that it is not known whether there is one; with an id, there is one
-// that others may well get.
+// discoverPolicy looks for the MTA-STS policy of a domain (RFC 8461 section 3). An error means that it is not known whether
+// there is one; if the finding has an id, one is announced, and senders may well get it.
 //
-// cached: senders remember a policy that is to be enforced. They may renew it
-// without a look at the record (section 10.2), so it is looked for without.
-func (g *Monitor) findPolicy(ctx context.Context, domain string, cached bool) (policyFound, error) {
-	none := policyFound{state: MTASTSNone}
-	a, err := g.ask.Query(ctx, "_mta-sts."+domain, dns.TypeTXT)
+// cached: senders may have a policy in mode enforce in their caches. They may renew it without a look at the record (section
+// 10.2), so it is fetched even if there is no record.
+func (m *Monitor) discoverPolicy(ctx context.Context, domain string, cached bool) (finding, error) {
+	none := finding{state: None}
+	a, err := m.resolver.Query(ctx, "_mta-sts."+domain, dns.TypeTXT)
 	if err != nil {
 		return none, err
 	}
-	found := records(a.Records)
-	id, broken := "", error(nil)
-	if len(found) == 1 {
-		id, broken = parseRecord(found[0])
-	}
-	announced := len(found) == 1 && broken == nil
-	if len(found) != 1 && !cached {
+	records := policyRecords(a.Records)
+	var id string
+	var invalid error // that the only record is
+	if len(records) == 1 {
+		id, invalid = parseRecord(records[0])
+	} else if !cached {
 		return none, nil
 	}
-	p, err := g.fetchPolicy(ctx, domain)
+	p, err := m.fetchPolicy(ctx, domain)
 	switch {
-	case announced && err != nil:
-		return policyFound{id: id}, fmt.Errorf("the record _mta-sts.%s announces a policy that cannot be had: %w; serve it, or take out the record", domain, err)
-	case announced:
-		return policyFound{state: p.mode, id: id, maxAge: p.maxAge}, nil
-	case err != nil || p.mode != MTASTSEnforce:
+	case id != "" && err != nil:
+		return finding{id: id}, fmt.Errorf("the record _mta-sts.%s announces a policy that cannot be fetched: %w; serve it, or remove the record", domain, err)
+	case id != "":
+		return finding{state: p.mode, id: id, maxAge: p.maxAge}, nil
+	case err != nil || p.mode != Enforce:
 		return none, nil
-	case broken != nil:
-		// Senders must not take such a record for one; some are not so strict.
-		return policyFound{state: MTASTSEnforce, maxAge: p.maxAge}, nil
+	case invalid != nil:
+		// Senders must ignore such a record; some are not so strict.
+		return finding{state: Enforce, maxAge: p.maxAge}, nil
 	}
-	return policyFound{state: MTASTSNone, maxAge: p.maxAge, cached: true}, nil
+	return finding{state: None, maxAge: p.maxAge, renewed: true}, nil
 }
 
-// fetchTime is for all of a fetch (RFC 8461 section 3.3).
-const fetchTime = time.Minute
+const (
+	fetchTimeout = time.Minute // (RFC 8461 section 3.3)
+	dialTimeout  = 10 * time.Second
+	maxAddresses = 8 // of a policy host
+)
 
-// fetchPolicy gets the policy that the host of a domain serves (RFC 8461
-// section 3.3), on a connection of its own and without any proxy.
-func (g *Monitor) fetchPolicy(ctx context.Context, domain string) (policy, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+// fetchPolicy gets the policy of a domain from its policy host (RFC 8461 section 3.3), on a connection of its own and without
+// a proxy.
+func (m *Monitor) fetchPolicy(ctx context.Context, domain string) (policy, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	url := "https://mta-sts." + domain + "/.well-known/mta-sts.txt"
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -67,35 +68,35 @@ func (g *Monitor) fetchPolicy(ctx context.Context, domain string) (policy, error
 	request.Header.Set("User-Agent", "ehlogate")
 	transport := &http.Transport{
 		// Its own context would outlive this fetch.
-		DialContext:            func(_ context.Context, _, address string) (net.Conn, error) { return g.connect(ctx, address) },
-		TLSClientConfig:        &tls.Config{RootCAs: g.roots, MinVersion: tls.VersionTLS12, Time: g.now},
+		DialContext:            func(_ context.Context, _, address string) (net.Conn, error) { return m.connect(ctx, address) },
+		TLSClientConfig:        &tls.Config{RootCAs: m.options.Roots, MinVersion: tls.VersionTLS12, Time: m.now},
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxPolicy,
+		MaxResponseHeaderBytes: maxPolicySize,
 	}
 	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response, err := client.Do(request)
 	if err != nil {
-		return policy{}, inTime(ctx, err)
+		return policy{}, fetchError(ctx, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		to := ""
+		redirect := ""
 		if l := response.Header.Get("Location"); l != "" {
-			to = fmt.Sprintf(" and leads to %.200q, which senders must not follow", l)
+			redirect = fmt.Sprintf(" and redirects to %.200q, which senders must not follow", l)
 		}
-		return policy{}, fmt.Errorf("%s answers %.100q%s", url, response.Status, to)
+		return policy{}, fmt.Errorf("%s answers %.100q%s", url, response.Status, redirect)
 	}
-	of := response.Header.Get("Content-Type")
-	if media, _, _ := mime.ParseMediaType(of); media != "text/plain" { // parameters are ignored, wrong ones, too
-		return policy{}, fmt.Errorf("%s has the media type %.100q and not text/plain", url, of)
+	contentType := response.Header.Get("Content-Type")
+	if media, _, _ := mime.ParseMediaType(contentType); media != "text/plain" { // parameters are ignored, even invalid ones
+		return policy{}, fmt.Errorf("%s has the media type %.100q: must be text/plain", url, contentType)
 	}
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxPolicy+1))
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxPolicySize+1))
 	if err != nil {
-		return policy{}, fmt.Errorf("%s: %w", url, inTime(ctx, err))
+		return policy{}, fmt.Errorf("%s: %w", url, fetchError(ctx, err))
 	}
-	if len(text) > maxPolicy {
-		return policy{}, fmt.Errorf("%s has more than %d bytes", url, maxPolicy)
+	if len(text) > maxPolicySize {
+		return policy{}, fmt.Errorf("%s has more than %d bytes", url, maxPolicySize)
 	}
 	p, err := parsePolicy(text)
 	if err != nil {
@@ -104,33 +105,28 @@ func (g *Monitor) fetchPolicy(ctx context.Context, domain string) (policy, error
 	return p, nil
 }
 
-// inTime says so if err is merely what became of a time that was over.
-func inTime(ctx context.Context, err error) error {
+// fetchError returns err, or the timeout that caused it.
+func fetchError(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("it takes longer than %s: %w", fetchTime, ctx.Err())
+		return fmt.Errorf("timeout after %s: %w", fetchTimeout, ctx.Err())
 	}
 	return err
 }
 
-const (
-	dialTime = 10 * time.Second // of one address
-	maxAddrs = 8                // of a policy host
-)
-
-// connect opens a connection that ends with ctx to HOST:PORT.
-func (g *Monitor) connect(ctx context.Context, address string) (net.Conn, error) {
+// connect opens a connection to HOST:PORT that is closed when ctx ends.
+func (m *Monitor) connect(ctx context.Context, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
-	addrs, err := g.addresses(ctx, host)
+	addrs, err := m.lookupAddresses(ctx, host)
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range addrs[:min(len(addrs), maxAddrs)] {
+	for _, a := range addrs[:min(len(addrs), maxAddresses)] {
 		var conn net.Conn
-		once, cancel := context.WithTimeout(ctx, dialTime)
-		conn, err = g.dial(once, "tcp", net.JoinHostPort(a.String(), port))
+		limited, cancel := context.WithTimeout(ctx, dialTimeout)
+		conn, err = m.options.Dial(limited, "tcp", net.JoinHostPort(a.String(), port))
 		cancel()
 		if err == nil {
 			context.AfterFunc(ctx, func() { conn.Close() })
@@ -140,12 +136,12 @@ func (g *Monitor) connect(ctx context.Context, address string) (net.Conn, error)
 	return nil, err
 }
 
-// addresses gives those of a host, of either family: one of them is enough.
-func (g *Monitor) addresses(ctx context.Context, host string) (found []netip.Addr, err error) {
+// lookupAddresses returns the addresses of a host. It fails only if there is none of either family.
+func (m *Monitor) lookupAddresses(ctx context.Context, host string) (addrs []netip.Addr, err error) {
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-		a, askErr := g.ask.Query(ctx, host, qtype)
-		if askErr != nil {
-			err = askErr
+		a, queryErr := m.resolver.Query(ctx, host, qtype)
+		if queryErr != nil {
+			err = queryErr
 		}
 		for _, rr := range a.Records {
 			var ip net.IP
@@ -156,13 +152,13 @@ func (g *Monitor) addresses(ctx context.Context, host string) (found []netip.Add
 				ip = rr.AAAA
 			}
 			if addr, ok := netip.AddrFromSlice(ip); ok {
-				found = append(found, addr.Unmap())
+				addrs = append(addrs, addr.Unmap())
 			}
 		}
 	}
 	switch {
-	case len(found) > 0:
-		return found, nil
+	case len(addrs) > 0:
+		return addrs, nil
 	case err != nil:
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package tlspolicy
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +15,8 @@ func TestCheckDomain(t *testing.T) {
 		}
 	}
 	for s, want := range map[string]string{
-		"":                                   `"" is no domain: it is empty`,
-		".":                                  `"." is no domain: it is empty`,
+		"":                                   `"" is no domain: empty host name`,
+		".":                                  `"." is no domain: empty host name`,
 		"user@example.org":                   `"user@example.org" is no domain: write only what is behind the @`,
 		".example.org":                       "no patterns",
 		"*.example.org":                      "no patterns",
@@ -77,22 +78,22 @@ func TestParsePolicy(t *testing.T) {
 	long := strings.Repeat("x", 32)
 	for text, want := range map[string]policy{
 		// RFC 8461 section 3.2
-		"version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\nmx: *.example.net\r\nmx: backupmx.example.com\r\nmax_age: 604800\r\n": {MTASTSEnforce, 7 * day},
+		"version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\nmx: *.example.net\r\nmx: backupmx.example.com\r\nmax_age: 604800\r\n": {Enforce, 7 * day},
 		// Appendix A
-		"version: STSv1\nmode: enforce\nmx: mx1.example.com\nmx: mx2.example.com\nmx: mx.backup-example.com\nmax_age: 1296000": {MTASTSEnforce, 15 * day},
+		"version: STSv1\nmode: enforce\nmx: mx1.example.com\nmx: mx2.example.com\nmx: mx.backup-example.com\nmax_age: 1296000": {Enforce, 15 * day},
 
-		"max_age:0\nmode:none\nversion:STSv1":                                                             {MTASTSNone, 0},
-		"version:\tSTSv1 \t\nmode:   testing  \r\nmx:a\nmax_age: 31557600 \n":                             {MTASTSTesting, maxMaxAge * time.Second},
-		"version: STSv1\nmode: none\nmode: enforce\nmode: x\nmax_age: 1\nmax_age: x\nversion: 2\n":        {MTASTSNone, time.Second},
-		"version: STSv1\nmode: none\nmax_age: 0000000001\n" + long + ": ü b:c\nVersion: STSv2\nx_-.: 1\n": {MTASTSNone, time.Second},
-		"version: STSv1\nmode: none\nmx: MX.Example.org\nmax_age: 1":                                      {MTASTSNone, time.Second},
+		"max_age:0\nmode:none\nversion:STSv1":                                                             {None, 0},
+		"version:\tSTSv1 \t\nmode:   testing  \r\nmx:a\nmax_age: 31557600 \n":                             {Testing, maxMaxAge * time.Second},
+		"version: STSv1\nmode: none\nmode: enforce\nmode: x\nmax_age: 1\nmax_age: x\nversion: 2\n":        {None, time.Second},
+		"version: STSv1\nmode: none\nmax_age: 0000000001\n" + long + ": ü b:c\nVersion: STSv2\nx_-.: 1\n": {None, time.Second},
+		"version: STSv1\nmode: none\nmx: MX.Example.org\nmax_age: 1":                                      {None, time.Second},
 	} {
 		if got, err := parsePolicy([]byte(text)); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", text, got, err)
 		}
 	}
 	for text, want := range map[string]string{
-		"":                               `line 1 of the policy: "" is not of the form key: value`,
+		"":                               `line 1 of the policy: invalid line "": must be key: value`,
 		"\n":                             "line 1",
 		"version: STSv1\n\nmode: none\n": "line 2",
 		"\ufeffversion: STSv1\nmode: none\nmax_age: 1":                "line 1",
@@ -100,8 +101,8 @@ func TestParsePolicy(t *testing.T) {
 		" version: STSv1\nmode: none\nmax_age: 1":                     "line 1",
 		"version: STSv1\rmode: none\rmax_age: 1":                      "control characters",
 		"version: STSv1\r\r\nmode: none\nmax_age: 1":                  "control characters",
-		"version: STSv2\nmode: none\nmax_age: 1":                      `line 1 of the policy: version "STSv2", and only STSv1 is known`,
-		"version: STSv1\nmode: Enforce\nmx: a\nmax_age: 1":            `line 2 of the policy: mode "Enforce" is none of`,
+		"version: STSv2\nmode: none\nmax_age: 1":                      `line 1 of the policy: unknown version "STSv2": must be STSv1`,
+		"version: STSv1\nmode: Enforce\nmx: a\nmax_age: 1":            `line 2 of the policy: unknown mode "Enforce": must be`,
 		"version: STSv1\nmode: unknown\nmx: a\nmax_age: 1":            "line 2",
 		"version: STSv1\nmode:\nmx: a\nmax_age: 1":                    "mode has no value",
 		"version: STSv1\nmode: none\nmax_age: 31557601":               "line 3",
@@ -145,7 +146,7 @@ func FuzzPolicy(f *testing.F) {
 			}
 			return
 		}
-		if !p.mode.known() || p.mode == MTASTSUnknown || p.maxAge < 0 || p.maxAge > maxMaxAge*time.Second {
+		if !slices.Contains([]State{None, Testing, Enforce}, p.mode) || p.maxAge < 0 || p.maxAge > maxMaxAge*time.Second {
 			t.Errorf("%+v", p)
 		}
 		// What comes behind changes nothing, if it is not a line of its own.
@@ -162,7 +163,7 @@ func FuzzRecord(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		id, err := parseRecord("v=STSv1;" + s)
-		if (err == nil) != isID(id) || !strings.Contains(s, id) {
+		if (err == nil) != isPolicyID(id) || !strings.Contains(s, id) {
 			t.Errorf("%q: %q, %v", s, id, err)
 		}
 	})

@@ -1,12 +1,11 @@
-// Package guard finds out whether STARTTLS was promised to everybody for a
-// domain that is served here, by MTA-STS (RFC 8461) or by DANE (RFC 7672).
-// Senders that rely on such a promise defer, and in the end bounce, where
-// STARTTLS is hidden from them; so while one stands, only what an operator
-// wrote himself may suppress.
+// Package tlspolicy finds out whether the domains that a mail server receives mail for are committed to STARTTLS: by an
+// MTA-STS policy in mode enforce (RFC 8461), or by TLSA records of their MX hosts, which are DANE (RFC 7672). Sending
+// servers that check defer, and in the end bounce, where STARTTLS is hidden from them. So while one domain is committed,
+// only an operator's own lists may suppress.
 //
-// In doubt there is a promise: where nothing was ever found out, where a
-// published policy cannot be fetched, and where TLSA records are there and
-// nobody can tell whether they are secured.
+// A commitment lasts for as long as sending servers or their resolvers may have it in a cache. In doubt there is one: if no
+// check has succeeded yet, if a policy is announced and cannot be fetched, and if it cannot be told whether TLSA records are
+// secured by DNSSEC.
 package tlspolicy
 
 import (
@@ -18,116 +17,110 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"ehlogate/lists"
 	"ehlogate/lists/dnsclient"
 )
 
-// Options says what is guarded.
+// Options says which domains a Monitor checks, and how.
 type Options struct {
-	// Domains for which this server receives mail; see CheckDomain. What was
-	// promised for a domain is forgotten when it is taken out: that is how an
-	// operator ends a promise on his own responsibility.
+	// Domains that this server receives mail for; see [CheckDomain]. What is known of a domain is forgotten when it is
+	// taken out: that is how an operator overrules a commitment.
 	Domains []string
-	// State is the path of the file that remembers promises across restarts;
-	// "": nowhere.
+	// State is the path of the file that keeps what is known across restarts; "": there is none.
 	State string
-	// Local: every resolver is on loopback, so that nobody on the way to it can
-	// set the AD bit (RFC 6840 section 5.8, RFC 7672 section 2.2).
+	// Local: every resolver is on loopback, so that no attacker on the way to it can set the AD bit (RFC 6840 section 5.8,
+	// RFC 7672 section 2.2).
 	Local bool
-	// Interval is the time between two checks of a domain, a tenth less at
-	// times; 0: an hour. A check that failed is repeated after a minute, two
-	// minutes, four and so on until the interval is reached.
+	// Interval is the time between two checks of a domain, less up to a tenth; 0: an hour. A check that failed is repeated
+	// after a minute, two minutes, four and so on until the interval is reached.
 	Interval time.Duration
-	// Signed is a domain whose NS records are certainly secured by DNSSEC. A
-	// resolver that does not say so does not validate. "": the root.
+	// Signed is a domain whose NS records are secured by DNSSEC. A resolver that does not say so does not validate. "": the
+	// root.
 	Signed string
+	// Roots are the authorities that certify policy hosts; nil: those of the system.
+	Roots *x509.CertPool
+	// Dial connects to policy hosts; nil: a net.Dialer.
+	Dial Dial
+	// Notify is called for each event, one at a time; nil: events are dropped. It must not call the Monitor.
+	Notify func(Event)
+	// Previous is the Monitor that this one replaces, for example because the config changed; nil: there is none. What it
+	// knows counts more than the state file.
+	Previous *Monitor
 }
 
-// Dial opens a connection to address, an IP address and a port, until ctx ends.
+// Dial connects to address, an IP address and a port, before ctx ends.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Option changes how policies are fetched.
-type Option func(*Monitor)
-
-// WithRoots sets the authorities that vouch for policy hosts, in place of those
-// of the system.
-func WithRoots(roots *x509.CertPool) Option { return func(g *Monitor) { g.roots = roots } }
-
-// WithDial sets how policy hosts are connected to.
-func WithDial(dial Dial) Option { return func(g *Monitor) { g.dial = dial } }
-
-// Continue gives what another guard knows, which this one replaces: a change of the
-// config is no reason to forget a promise.
-func Continue(other *Monitor) Option {
-	return func(g *Monitor) {
-		other.mu.Lock()
-		defer other.mu.Unlock()
-		g.before = make(map[string]savedDomain)
-		for _, d := range other.all {
-			g.before[d.name] = d.savedDomain
-		}
-	}
-}
-
-// Monitor knows what is promised. It is safe for concurrent use.
+// Monitor checks domains, and knows whether one of them is committed to STARTTLS. It is safe for concurrent use.
 type Monitor struct {
-	config Options
-	ask    dnsclient.Resolver
-	now    func() time.Time // without a monotonic clock: promises end at a date
-	log    logrus.FieldLogger
-	roots  *x509.CertPool // nil: those of the system
-	dial   Dial
-	file   file
-	before map[string]savedDomain // counts more than the file
+	options  Options
+	resolver dnsclient.Resolver
+	now      func() time.Time // without a monotonic clock: cache times end at a date
+	file     stateFile
 
-	holds  atomic.Bool
-	busy   chan struct{} // has an element during a round
-	mu     sync.Mutex    // for what follows, and all that is in domains
-	all    []*domain     // in the order of the config
-	judged bool          // holds was logged
+	active   atomic.Bool
+	checking chan struct{} // has an element while due domains are checked
+	mu       sync.Mutex    // for what follows, and for all in domains
+	domains  []*domain     // in the order of Options.Domains
+	reported bool          // active was
 }
 
 var _ lists.Guard = (*Monitor)(nil)
 
-// New makes a guard that knows what the state file remembers, and asks nobody
-// yet. Until a domain has been checked, a promise is assumed.
-func New(cfg Options, ask dnsclient.Resolver, clock func() time.Time, log logrus.FieldLogger, opts ...Option) *Monitor {
-	if cfg.Interval <= 0 {
-		cfg.Interval = time.Hour
+// New returns a Monitor that knows what the state file has, and has sent no query yet. Until a domain has been checked, a
+// commitment is assumed.
+func New(o Options, resolver dnsclient.Resolver, clock func() time.Time) *Monitor {
+	if o.Interval <= 0 {
+		o.Interval = time.Hour
 	}
-	if cfg.Signed == "" {
-		cfg.Signed = "."
+	if o.Signed == "" {
+		o.Signed = "."
 	}
-	g := &Monitor{
-		config: cfg, ask: ask, log: log,
-		now:  func() time.Time { return clock().UTC().Round(0) },
-		dial: new(net.Dialer).DialContext,
-		file: file{path: cfg.State, log: log},
-		busy: make(chan struct{}, 1),
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
 	}
-	for _, o := range opts {
-		o(g)
+	if o.Notify == nil {
+		o.Notify = func(Event) {}
 	}
-	now, remembered := g.now(), g.file.read()
-	for _, name := range cfg.Domains {
+	m := &Monitor{
+		options:  o,
+		resolver: resolver,
+		now:      func() time.Time { return clock().UTC().Round(0) },
+		file:     stateFile{path: o.State, notify: o.Notify},
+		checking: make(chan struct{}, 1),
+	}
+	now, saved := m.now(), m.file.load()
+	previous := o.Previous.saved()
+	m.options.Previous = nil // which would keep all before it in memory, too
+	for _, name := range o.Domains {
 		name = lists.NormalizeName(name)
-		if slices.ContainsFunc(g.all, func(d *domain) bool { return d.name == name }) {
+		if slices.ContainsFunc(m.domains, func(d *domain) bool { return d.name == name }) {
 			continue
 		}
-		d := &domain{name: name, savedDomain: remembered[name]}
-		if m, ok := g.before[name]; ok {
-			d.savedDomain = m
+		known, ok := previous[name]
+		if !ok {
+			known = saved[name]
 		}
-		d.STS.recall(now)
-		d.DANE.recall(now)
-		d.said = d.standing(now)
-		g.all = append(g.all, d)
+		d := newDomain(name, known, now)
+		m.domains = append(m.domains, d)
 	}
-	g.holds.Store(g.holding(now) != nil)
-	return g
+	m.active.Store(m.committedDomain(now) != nil)
+	return m
 }
 
-// Active implements lists.Guard.
-func (g *Monitor) Active() bool { return g.holds.Load() }
+// saved returns what is known, by domain.
+func (m *Monitor) saved() map[string]savedDomain {
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make(map[string]savedDomain, len(m.domains))
+	for _, d := range m.domains {
+		all[d.name] = d.saved()
+	}
+	return all
+}
+
+// Active implements [lists.Guard].
+func (m *Monitor) Active() bool { return m.active.Load() }

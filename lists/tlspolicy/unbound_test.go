@@ -39,24 +39,23 @@ none            MX    10 other
 	unbound := dnstest.StartUnbound(t, served.Upstreams()...)
 	c := &clock{now: base}
 	by := func(server netip.AddrPort, cfg Options) *Monitor {
-		log, _ := newLog()
-		return New(cfg, dnsclient.New(dnsclient.Options{Servers: []netip.AddrPort{server}, Timeout: 10 * time.Second}), c.time, log)
+		return New(cfg, dnsclient.New(dnsclient.Options{Servers: []netip.AddrPort{server}, Timeout: 10 * time.Second}), c.time)
 	}
-	check := func(g *Monitor, want ...DANE) {
+	check := func(g *Monitor, want ...State) {
 		t.Helper()
 		g.Check(t.Context())
 		for i, d := range g.Report().Domains {
-			free := want[i] == DANENone
-			if d.DANE.State != want[i] || (d.Commitment == Free) != free || want[i] != DANEUnknown && d.Error != "" {
+			free := want[i] == None
+			if d.DANE.State != want[i] || (d.Commitment == NoCommitment) != free || want[i] != Unknown && d.Error != "" {
 				t.Errorf("%+v; want %s", d, want[i])
 			}
 		}
 	}
 	all := []string{"signed.test", "alias.signed.test", "bare.signed.test", "null.signed.test", "none.signed.test", "missing.signed.test",
 		"plain.test", "host.plain.test", "none.plain.test", "missing.plain.test"}
-	none := DANENone
+	none := None
 	g := by(unbound.Addr, Options{Domains: all, Local: true, Signed: "signed.test"})
-	check(g, DANESecured, DANESecured, DANESecured, none, none, none, none, DANESecured, none, none)
+	check(g, Secure, Secure, Secure, none, none, none, none, Secure, none, none)
 	if !g.Active() {
 		t.Error("nothing holds")
 	}
@@ -65,10 +64,10 @@ none            MX    10 other
 	}
 	// Nothing is certain if it cannot be seen that the resolver validates, or on the way to it.
 	check(by(unbound.Addr, Options{Domains: all, Local: true, Signed: "plain.test"}),
-		DANESecured, DANESecured, DANESecured, none, none, none, DANEUnsure, DANESecured, none, none)
+		Secure, Secure, Secure, none, none, none, Indeterminate, Secure, none, none)
 	signed.Vouch(true)
 	check(by(served.Addr, Options{Domains: all}),
-		DANEUnsure, DANEUnsure, DANEUnsure, none, none, none, DANEUnsure, DANEUnsure, none, none)
+		Indeterminate, Indeterminate, Indeterminate, none, none, none, Indeterminate, Indeterminate, none, none)
 	signed.Vouch(false)
 
 	// Forged answers are none, and what is known stays.
@@ -76,14 +75,14 @@ none            MX    10 other
 	served.Fail(mail, dnstest.Fault{Kind: dnstest.Tamper})
 	unbound.Flush(t)
 	g.Check(t.Context())
-	if d := g.Report().Domains[0]; d.DANE.State != DANESecured || !strings.Contains(d.Error, mail+" TLSA: servfail") {
+	if d := g.Report().Domains[0]; d.DANE.State != Secure || !strings.Contains(d.Error, mail+" TLSA: servfail") {
 		t.Errorf("%+v", d)
 	}
 	fresh := by(unbound.Addr, Options{Domains: []string{"signed.test", "none.signed.test"}, Local: true})
-	check(fresh, DANEUnknown, none)
+	check(fresh, Unknown, none)
 	unbound.Stop(t)
 	g.Check(t.Context())
-	if d := g.Report().Domains[8]; d.Commitment != Free || !strings.Contains(d.Error, "unreachable") {
+	if d := g.Report().Domains[8]; d.Commitment != NoCommitment || !strings.Contains(d.Error, "unreachable") {
 		t.Errorf("%+v", d)
 	}
 
@@ -93,7 +92,7 @@ none            MX    10 other
 	signed.Remove(t, "_25._tcp.bare", dns.TypeTLSA)
 	unbound.Start(t)
 	g.Check(t.Context())
-	if d := g.Report().Domains[0]; d.DANE.State != none || d.Commitment != Promised || d.Error != "" {
+	if d := g.Report().Domains[0]; d.DANE.State != none || d.Commitment != Confirmed || d.Error != "" {
 		t.Errorf("%+v", d)
 	}
 	c.add(7 * day)
@@ -125,8 +124,10 @@ web        A     192.0.2.1
 		dialled = address
 		return w.dial(ctx, network, address)
 	}
-	g := New(w.cfg, client, w.clock.time, w.log, WithRoots(w.roots), WithDial(dial))
-	check := func(state MTASTS, v Commitment) {
+	cfg := w.cfg
+	cfg.Roots, cfg.Dial = w.roots, dial
+	g := New(cfg, client, w.clock.time)
+	check := func(state State, v Commitment) {
 		t.Helper()
 		unbound.Flush(t)
 		g.Check(t.Context())
@@ -134,18 +135,18 @@ web        A     192.0.2.1
 			t.Errorf("%+v; want %s, %s", d, state, v)
 		}
 	}
-	check(MTASTSEnforce, Promised)
+	check(Enforce, Confirmed)
 	if d := g.Report().Domains[0]; d.MTASTS.ID != "20160831085700Z" || dialled != "192.0.2.1:443" || d.Error != "" {
 		t.Errorf("%+v by way of %s", d, dialled)
 	}
 	served.Fail(".", dnstest.Fault{Kind: dnstest.ServFail})
-	check(MTASTSEnforce, Promised)
+	check(Enforce, Confirmed)
 	served.Heal()
 	zone.Remove(t, "_mta-sts")
-	check(MTASTSNone, Promised)
+	check(None, Confirmed)
 	zone.Remove(t, "mta-sts")
 	w.clock.add(day)
-	check(MTASTSNone, Promised)
+	check(None, Confirmed)
 	w.clock.add(14 * day)
-	check(MTASTSNone, Free)
+	check(None, NoCommitment)
 }

@@ -3,13 +3,10 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/sirupsen/logrus"
 
 	"ehlogate/lists"
 	"ehlogate/lists/dnsclient"
@@ -39,14 +36,12 @@ func (e *exam) promises(ctx context.Context, servers []netip.AddrPort) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, dnsLimit)
 	defer cancel()
-	quiet := logrus.New()
-	quiet.SetOutput(io.Discard)
 	local := !slices.ContainsFunc(servers, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
 	g := tlspolicy.New(tlspolicy.Options{Domains: c.Guard.Domains, State: c.Guard.State, Local: local},
-		e.host.Ask(dnsclient.Options{Servers: servers, Timeout: c.DNS.Timeout, Tries: 3}), time.Now, quiet)
+		e.host.Ask(dnsclient.Options{Servers: servers, Timeout: c.DNS.Timeout, Tries: 3}), time.Now)
 	g.Check(ctx)
 	for _, d := range g.Report().Domains {
-		if d.Commitment == tlspolicy.Free {
+		if d.Commitment == tlspolicy.NoCommitment {
 			continue
 		}
 		what := fmt.Sprintf("STARTTLS is promised to all senders for %s: %s", d.Name, d.Why)

@@ -80,7 +80,7 @@ func (c backgroundCollector) Collect(ch chan<- prometheus.Metric) {
 		st := g.Report()
 		ch <- gauge(guardHolds, st.Active)
 		for _, d := range st.Domains {
-			ch <- gauge(guardDomain, d.Commitment != tlspolicy.Free, d.Name, string(d.MTASTS.State), string(d.DANE.State))
+			ch <- gauge(guardDomain, d.Commitment != tlspolicy.NoCommitment, d.Name, string(d.MTASTS.State), string(d.DANE.State))
 		}
 	}
 	if s := live.Limiter(); s != nil {

@@ -33,7 +33,7 @@ type background struct {
 // nothing is.
 func (l *Snapshot) DNS() *dnsbl.Client { return l.dns }
 
-// Guard knows what was promised; nil if the config names no domains.
+// Guard knows whether a domain is committed to STARTTLS; nil if the config names no domains.
 func (l *Snapshot) Guard() *tlspolicy.Monitor { return l.guard }
 
 // Limiter decides about unknown clients; nil if the default is one word.
@@ -73,11 +73,12 @@ func (e *Manager) ask(live, old *Snapshot) {
 			live.guard = old.guard
 		} else {
 			local := !slices.ContainsFunc(to.Servers, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
-			var opts []tlspolicy.Option
-			if old != nil && old.guard != nil {
-				opts = append(opts, tlspolicy.Continue(old.guard))
+			var previous *tlspolicy.Monitor
+			if old != nil {
+				previous = old.guard
 			}
-			live.guard = tlspolicy.New(tlspolicy.Options{Domains: c.Guard.Domains, State: c.Guard.State, Local: local}, dnsclient.New(to), e.clock, e.log, opts...)
+			live.guard = tlspolicy.New(tlspolicy.Options{Domains: c.Guard.Domains, State: c.Guard.State, Local: local, Previous: previous,
+				Notify: func(event tlspolicy.Event) { logGuardEvent(e.log, event) }}, dnsclient.New(to), e.clock)
 		}
 		live.Policy.Guard = live.guard
 	}

@@ -209,7 +209,7 @@ files = ["own.list"]
 			continue
 		}
 		for _, at := range stances {
-			gates[serviceOf(at, p)].awaitPromise(t, p, tlspolicy.Promised)
+			gates[serviceOf(at, p)].awaitPromise(t, p, tlspolicy.Confirmed)
 		}
 		p.withdraw(t, zone)
 		resolver.Flush(t)
@@ -293,15 +293,15 @@ func serviceOf(at stance, p promise) string {
 // prepare waits until the gate knows what it can, and puts it under load if that is its stance.
 func (g *gate) prepare(t *testing.T, at stance, p promise, smtpd string) {
 	t.Helper()
-	want := tlspolicy.Free
+	want := tlspolicy.NoCommitment
 	switch {
 	case p.fails:
 		want = tlspolicy.Assumed
 	case p.made():
-		want = tlspolicy.Promised
+		want = tlspolicy.Confirmed
 	}
 	d := g.awaitPromise(t, p, want)
-	if gone := d.MTASTS.State == tlspolicy.MTASTSNone && d.DANE.State == tlspolicy.DANENone; gone != (p.withdrawn || p.mode == "" && !p.tlsa) {
+	if gone := d.MTASTS.State == tlspolicy.None && d.DANE.State == tlspolicy.None; gone != (p.withdrawn || p.mode == "" && !p.tlsa) {
 		t.Fatalf("%s, %s: the guard finds %+v", at.name, p.name, d)
 	}
 	switch at.name {
@@ -311,7 +311,7 @@ func (g *gate) prepare(t *testing.T, at stance, p promise, smtpd string) {
 			g.learn(t, netip.MustParseAddr(s.addr))
 		}
 	case "limit":
-		if want != tlspolicy.Free {
+		if want != tlspolicy.NoCommitment {
 			break // nothing is shed
 		}
 		for n := byte(1); !g.reputation(t).Shed.Exhausted; n++ {
@@ -329,7 +329,7 @@ func (g *gate) awaitPromise(t *testing.T, p promise, want tlspolicy.Commitment) 
 	t.Helper()
 	r := g.awaitReputation(t, patience, "a check of the promise", func(r *reputation) bool { return !r.Guard.Domains[0].Checked.IsZero() })
 	d := r.Guard.Domains[0]
-	if d.Commitment != want || r.Guard.Active != (want != tlspolicy.Free) {
+	if d.Commitment != want || r.Guard.Active != (want != tlspolicy.NoCommitment) {
 		t.Fatalf("%s: the guard says %+v, not %s", p.name, r.Guard, want)
 	}
 	return d

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	logtest "github.com/sirupsen/logrus/hooks/test"
 
 	"ehlogate/lists/dnsclient"
 )
@@ -26,9 +25,10 @@ func running(t *testing.T, cfg Options, ask dnsclient.Resolver, clock func() tim
 	return g
 }
 
-func runningAndLogging(t *testing.T, cfg Options, ask dnsclient.Resolver, clock func() time.Time) (*Monitor, *logtest.Hook) {
-	log, lines := newLog()
-	g := New(cfg, ask, clock, log)
+func runningAndLogging(t *testing.T, cfg Options, ask dnsclient.Resolver, clock func() time.Time) (*Monitor, *recorder) {
+	lines := new(recorder)
+	cfg.Notify = lines.notify
+	g := New(cfg, ask, clock)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { g.Run(ctx) })
@@ -123,20 +123,20 @@ func TestEndsInTime(t *testing.T) {
 		}
 		time.Sleep(time.Until(until) - time.Second)
 		synctest.Wait()
-		if d := g.Report().Domains[0].DANE; !g.Active() || d.State != DANENone || !d.Until.Equal(until) {
+		if d := g.Report().Domains[0].DANE; !g.Active() || d.State != None || !d.Until.Equal(until) {
 			t.Errorf("over before its time: %+v", g.Report())
 		}
-		lines.Reset()
+		lines.reset()
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if g.Active() {
 			t.Errorf("not over: %+v", g.Report())
 		}
 		var got []string
-		for _, e := range lines.AllEntries() {
-			got = append(got, e.Level.String()+": "+e.Message)
+		for _, e := range lines.all() {
+			got = append(got, describe(e))
 		}
-		if !slices.Equal(got, []string{noneLine, freeLine}) {
+		if !slices.Equal(got, []string{noneEvent, inactiveEvent}) {
 			t.Errorf("%q", got)
 		}
 	})
@@ -193,12 +193,11 @@ func manyDomains(n int) (names []string) {
 func TestStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stuck{asked: make(map[string]int)}
-		log, _ := newLog()
 		const n = 100
-		g := New(Options{Domains: manyDomains(n)}, s, time.Now, log)
+		g := New(Options{Domains: manyDomains(n)}, s, time.Now)
 		began := time.Now()
 		g.Check(t.Context())
-		if took := time.Since(began); took != roundTime {
+		if took := time.Since(began); took != roundTimeout {
 			t.Errorf("a round takes %s", took)
 		}
 		if s.top != 2*parallel {
@@ -213,10 +212,10 @@ func TestStuck(t *testing.T) {
 				looked++
 			}
 		}
-		if want := parallel * (1 + int(roundTime/domainTime)); looked != want {
+		if want := parallel * (1 + int(roundTimeout/domainTimeout)); looked != want {
 			t.Errorf("%d domains were looked at, not %d", looked, want)
 		}
-		for range n * int(domainTime) / parallel / int(roundTime) {
+		for range n * int(domainTimeout) / parallel / int(roundTimeout) {
 			g.Check(t.Context())
 		}
 		if len(s.asked) != 2*n || slices.Max(slices.Collect(maps.Values(s.asked))) > 2 {
@@ -248,8 +247,7 @@ func TestBindsAtOnce(t *testing.T) {
 	r.set(mailTLSA, tlsa)
 	r.secure(mailTLSA)
 	synctest.Test(t, func(t *testing.T) {
-		log, _ := newLog()
-		g := New(cfg, half{r, &stuck{asked: make(map[string]int)}}, time.Now, log)
+		g := New(cfg, half{r, &stuck{asked: make(map[string]int)}}, time.Now)
 		if g.Active() {
 			t.Fatalf("%+v", g.Report())
 		}
@@ -274,7 +272,7 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 		if took := time.Since(began); took != time.Second || s.asked[mx] != 1 {
 			t.Errorf("it took %s, %v", took, s.asked)
 		}
-		time.Sleep(domainTime) // between two rounds
+		time.Sleep(domainTimeout) // between two rounds
 		synctest.Wait()
 		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -301,9 +299,10 @@ func TestRunRemembers(t *testing.T) {
 	before, err := os.ReadFile(path)
 	must(t, err)
 	synctest.Test(t, func(t *testing.T) {
-		log, lines := newLog()
-		g := New(cfg, &stuck{asked: make(map[string]int)}, time.Now, log)
-		for i, want := range []Commitment{Promised, Free} {
+		lines := new(recorder)
+		cfg.Notify = lines.notify
+		g := New(cfg, &stuck{asked: make(map[string]int)}, time.Now)
+		for i, want := range []Commitment{Confirmed, NoCommitment} {
 			if d := g.Report().Domains[i]; d.Commitment != want {
 				t.Errorf("%+v", d)
 			}
@@ -311,13 +310,13 @@ func TestRunRemembers(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		g.Run(ctx) // and every check fails
-		for i, want := range []Commitment{Promised, Free} {
+		for i, want := range []Commitment{Confirmed, NoCommitment} {
 			if d := g.Report().Domains[i]; d.Commitment != want || d.Error == "" {
 				t.Errorf("%+v", d)
 			}
 		}
-		if len(lines.AllEntries()) == 0 {
-			t.Error("nothing is logged")
+		if len(lines.all()) == 0 {
+			t.Error("nothing is reported")
 		}
 	})
 	after, err := os.ReadFile(path)
