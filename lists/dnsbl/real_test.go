@@ -171,7 +171,7 @@ func TestFaults(t *testing.T) {
 		{name: "truncated, directly", fault: dnstest.Fault{Kind: dnstest.Truncate}, raw: true},
 		{name: "truncated, also by TCP", fault: dnstest.Fault{Kind: dnstest.TruncateAll}, why: "servfail"},
 		{name: "truncated, also by TCP, directly", fault: dnstest.Fault{Kind: dnstest.TruncateAll}, why: "truncated (TC), also by TCP", raw: true},
-		{name: "cut, directly", fault: dnstest.Fault{Kind: dnstest.Cut}, why: "a broken reply", raw: true},
+		{name: "cut, directly", fault: dnstest.Fault{Kind: dnstest.Cut}, why: "invalid message", raw: true},
 		{name: "no EDNS, directly", fault: dnstest.Fault{Kind: dnstest.FormErr}, raw: true},
 		{name: "forged id, directly", fault: dnstest.Fault{Kind: dnstest.WrongID}, raw: true},
 		{name: "forged question, directly", fault: dnstest.Fault{Kind: dnstest.WrongQuestion}, raw: true},

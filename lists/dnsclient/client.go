@@ -1,9 +1,9 @@
 package dnsclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -12,12 +12,11 @@ import (
 
 var _ Resolver = (*Client)(nil)
 
-// aside is for how long a server that did not answer is asked last. After that
-// one question tries it, and the others go on without it until it has answered.
-const aside = 5 * time.Second
+// retryTime is for how long a server that did not answer is tried last. After that one query tries it first, and the others
+// go on without it until it has answered.
+const retryTime = 5 * time.Second
 
-// Client asks resolvers. It is safe for concurrent use, and runs nothing
-// between questions.
+// Client queries resolvers. It is safe for concurrent use, and runs nothing between queries.
 type Client struct {
 	servers []netip.AddrPort
 	timeout time.Duration
@@ -25,74 +24,65 @@ type Client struct {
 	now     func() time.Time
 
 	mu     sync.Mutex
-	failed []time.Time // when each server last did not answer, or was tried again; zero: it answered since
+	failed []time.Time // when each server last did not answer, or was tried again; zero: it has answered since
 }
 
-// New gives a client. Without servers every question fails as Unreachable.
-func New(cfg Options) *Client {
+// New returns a Client. Without servers every query fails as Unreachable.
+func New(o Options) *Client {
 	c := &Client{
-		servers: slices.Clone(cfg.Servers),
-		timeout: cfg.Timeout,
-		tries:   cfg.Tries,
+		servers: slices.Clone(o.Servers),
+		timeout: cmp.Or(max(o.Timeout, 0), 2*time.Second),
+		tries:   cmp.Or(max(o.Tries, 0), 3),
 		now:     time.Now,
-		failed:  make([]time.Time, len(cfg.Servers)),
-	}
-	if c.timeout <= 0 {
-		c.timeout = 2 * time.Second
-	}
-	if c.tries <= 0 {
-		c.tries = 3
+		failed:  make([]time.Time, len(o.Servers)),
 	}
 	return c
 }
 
-var errNoServer = errors.New("there is no server to ask")
+var errNoServer = errors.New("no resolver is configured")
 
-// Query implements [Asker]. A server that cannot be reached, or that says
-// something that is no answer, is not asked again for the same question.
+// Query implements [Resolver]. A server that cannot be reached, or whose reply is no answer, is not tried again for the same
+// query.
 func (c *Client) Query(ctx context.Context, name string, qtype uint16) (Answer, error) {
-	fail := func(f failure, server netip.AddrPort) (Answer, error) {
-		return Answer{}, &Error{Kind: f.kind, Name: name, Type: qtype, Server: server, Err: f.err}
+	fail := func(e *Error, server netip.AddrPort) (Answer, error) {
+		return Answer{}, &Error{Kind: e.Kind, Name: name, Type: qtype, Server: server, Err: e.Err}
 	}
-	q, err := newQuestion(name, qtype)
+	q, err := newQuery(name, qtype)
 	if err != nil {
-		return fail(failure{Malformed, err}, netip.AddrPort{})
+		return fail(&Error{Kind: Malformed, Err: err}, netip.AddrPort{})
 	}
-	var (
-		worst = failure{Unreachable, errNoServer}
-		by    netip.AddrPort
-	)
-	order := c.order()
+	worst := &Error{Kind: Unreachable, Err: errNoServer}
+	var from netip.AddrPort
+	order := c.serverOrder()
 	for try := 0; try < c.tries && len(order) > 0; try++ {
 		i := order[0]
 		order = order[1:]
 		if ctx.Err() != nil {
-			return fail(failure{Timeout, ctx.Err()}, by)
+			return fail(&Error{Kind: Timeout, Err: ctx.Err()}, from)
 		}
-		a, f := attempt(ctx, c.servers[i], c.timeout, q)
-		c.note(ctx, i, f)
-		if f == nil {
+		a, failed := queryServer(ctx, c.servers[i], c.timeout, q)
+		c.recordResult(ctx, i, failed)
+		if failed == nil {
 			a.Server = c.servers[i]
 			return a, nil
 		}
 		if ctx.Err() != nil {
-			return fail(failure{Timeout, ctx.Err()}, c.servers[i])
+			return fail(&Error{Kind: Timeout, Err: ctx.Err()}, c.servers[i])
 		}
-		if try == 0 || f.kind.tells() >= worst.kind.tells() {
-			worst, by = *f, c.servers[i]
+		if try == 0 || failed.Kind.severity() >= worst.Kind.severity() {
+			worst, from = failed, c.servers[i]
 		}
-		if f.kind == Timeout {
+		if failed.Kind == Timeout {
 			order = append(order, i) // a packet may have been lost
 		}
 	}
-	return fail(worst, by)
+	return fail(worst, from)
 }
 
-// order gives the indexes of the servers as one question is to ask them: those
-// that failed lately last, and of those first which failed longest ago. If the
-// first one failed before, the question is the one that tries it: until that has
-// shown something, the next ones take it for failed.
-func (c *Client) order() []int {
+// serverOrder returns the indexes of the servers in the order for one query: those that failed lately last, and of those
+// first the one that failed longest ago. If the first one failed before, the query is the one that tries it again: until that
+// has a result, the next queries take it for failed.
+func (c *Client) serverOrder() []int {
 	order := make([]int, len(c.servers))
 	for i := range order {
 		order[i] = i
@@ -103,29 +93,27 @@ func (c *Client) order() []int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	since := now.Add(-aside)
-	late := func(i int) time.Time {
-		if t := c.failed[i]; t.After(since) {
+	failedLately := func(i int) time.Time {
+		if t := c.failed[i]; t.After(now.Add(-retryTime)) {
 			return t
 		}
 		return time.Time{}
 	}
-	slices.SortStableFunc(order, func(i, j int) int { return late(i).Compare(late(j)) })
-	if first := order[0]; !c.failed[first].IsZero() && late(first).IsZero() {
+	slices.SortStableFunc(order, func(i, j int) int { return failedLately(i).Compare(failedLately(j)) })
+	if first := order[0]; !c.failed[first].IsZero() && failedLately(first).IsZero() {
 		c.failed[first] = now
 	}
 	return order
 }
 
-// note remembers whether a server answers. Who cancels proves nothing; a
-// deadline that ends during an attempt does, or a caller with little time would
-// ask the same dead server for ever.
-func (c *Client) note(ctx context.Context, i int, f *failure) {
+// recordResult notes whether a server answers. A query that the caller cancelled proves nothing; a deadline that ends during
+// an attempt does, or callers with little time would try the same dead server for ever.
+func (c *Client) recordResult(ctx context.Context, i int, e *Error) {
 	if len(c.servers) == 1 || errors.Is(ctx.Err(), context.Canceled) {
 		return
 	}
 	var when time.Time
-	if f != nil && (f.kind == Timeout || f.kind == Unreachable) {
+	if e != nil && (e.Kind == Timeout || e.Kind == Unreachable) {
 		when = c.now()
 	}
 	c.mu.Lock()
@@ -133,27 +121,7 @@ func (c *Client) note(ctx context.Context, i int, f *failure) {
 	c.mu.Unlock()
 }
 
-// failure is why an attempt gave no answer.
-type failure struct {
-	kind Kind
-	err  error
-}
-
-// broken is the failure of a socket.
-func broken(err error) *failure {
-	var late net.Error
-	if errors.As(err, &late) && late.Timeout() {
-		return &failure{Timeout, nil}
-	}
-	var op *net.OpError
-	if errors.As(err, &op) {
-		err = op.Err // Error names the server already
-	}
-	return &failure{Unreachable, err}
-}
-
-// tells ranks what a failure says about the question, and not about the way to
-// some server.
-func (k Kind) tells() int {
+// severity orders kinds by how much they say about the name, and not about the way to a server.
+func (k Kind) severity() int {
 	return [...]int{Unreachable: 0, Timeout: 1, Malformed: 2, Refused: 3, ServFail: 4}[k]
 }

@@ -59,7 +59,7 @@ func serve(t testing.TB, h dns.HandlerFunc) netip.AddrPort {
 	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// closed gives an address where nobody listens.
+// closed returns an address where no server listens.
 func closed(t *testing.T) netip.AddrPort {
 	t.Helper()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -76,8 +76,8 @@ func client(timeout time.Duration, tries int, servers ...netip.AddrPort) *Client
 
 func isTCP(w dns.ResponseWriter) bool { return w.LocalAddr().Network() == "tcp" }
 
-// send is a reply to r as change makes it.
-func send(w dns.ResponseWriter, r *dns.Msg, change func(*dns.Msg)) {
+// sendReply sends a reply to r as change makes it.
+func sendReply(w dns.ResponseWriter, r *dns.Msg, change func(*dns.Msg)) {
 	m := new(dns.Msg).SetReply(r)
 	m.RecursionAvailable = true
 	if change != nil {
@@ -86,7 +86,7 @@ func send(w dns.ResponseWriter, r *dns.Msg, change func(*dns.Msg)) {
 	w.WriteMsg(m)
 }
 
-func rr(s string) dns.RR {
+func parseRR(s string) dns.RR {
 	r, err := dns.NewRR(s)
 	if err != nil || r == nil {
 		panic(s)
@@ -96,15 +96,15 @@ func rr(s string) dns.RR {
 
 const held = "a.test. 300 IN A 127.0.0.2"
 
-func listed(m *dns.Msg) { m.Answer = append(m.Answer, rr(held)) }
+func listed(m *dns.Msg) { m.Answer = append(m.Answer, parseRR(held)) }
 
 func fails(code int) dns.HandlerFunc {
-	return func(w dns.ResponseWriter, r *dns.Msg) { send(w, r, func(m *dns.Msg) { m.Rcode = code }) }
+	return func(w dns.ResponseWriter, r *dns.Msg) { sendReply(w, r, func(m *dns.Msg) { m.Rcode = code }) }
 }
 
 func silent(dns.ResponseWriter, *dns.Msg) {}
 
-func lists(w dns.ResponseWriter, r *dns.Msg) { send(w, r, listed) }
+func lists(w dns.ResponseWriter, r *dns.Msg) { sendReply(w, r, listed) }
 
 func counted(n *atomic.Int32, h dns.HandlerFunc) dns.HandlerFunc {
 	return func(w dns.ResponseWriter, r *dns.Msg) { n.Add(1); h(w, r) }
@@ -122,15 +122,15 @@ func isHeld(t *testing.T, a Answer, err error) {
 }
 
 func TestQuestion(t *testing.T) {
-	type asked struct {
+	type received struct {
 		m     *dns.Msg
 		bytes int
 		from  string
 	}
-	got := make(chan asked, 1)
+	got := make(chan received, 1)
 	s := serve(t, func(w dns.ResponseWriter, r *dns.Msg) {
-		got <- asked{r, r.Len(), w.RemoteAddr().String()}
-		send(w, r, func(m *dns.Msg) { listed(m); m.AuthenticatedData = true })
+		got <- received{r, r.Len(), w.RemoteAddr().String()}
+		sendReply(w, r, func(m *dns.Msg) { listed(m); m.AuthenticatedData = true })
 	})
 	c := client(long, 1, s)
 	a, err := c.Query(context.Background(), "a.test", dns.TypeA)
@@ -144,7 +144,7 @@ func TestQuestion(t *testing.T) {
 		t.Errorf("EDNS: %v", e)
 	}
 	if !m.RecursionDesired || !m.AuthenticatedData || m.CheckingDisabled || m.Question[0].Name != "a.test." {
-		t.Errorf("asked %v", m)
+		t.Errorf("received %v", m)
 	}
 	if a, err = c.Query(context.Background(), "a.test.", dns.TypeA); err != nil {
 		t.Fatal(err)
@@ -176,7 +176,7 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
-// TestImpostors: what is no reply to our question does not end the wait.
+// TestImpostors: what is no reply to the query does not end the wait.
 func TestImpostors(t *testing.T) {
 	for name, change := range map[string]func(*dns.Msg){
 		"id":             func(m *dns.Msg) { m.Id++ },
@@ -192,16 +192,16 @@ func TestImpostors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, func(w dns.ResponseWriter, r *dns.Msg) {
-				send(w, r, func(m *dns.Msg) { m.Answer = append(m.Answer, rr("a.test. 1 IN A 192.0.2.1")); change(m) })
+				sendReply(w, r, func(m *dns.Msg) { m.Answer = append(m.Answer, parseRR("a.test. 1 IN A 192.0.2.1")); change(m) })
 				w.Write([]byte{byte(r.Id >> 8), byte(r.Id), 0x80})
-				send(w, r, listed)
+				sendReply(w, r, listed)
 			})
 			a, err := client(long, 1, s).Query(context.Background(), "a.test", dns.TypeA)
 			isHeld(t, a, err)
 		})
 	}
 	// Alone, it is as if nothing had come.
-	s := serve(t, func(w dns.ResponseWriter, r *dns.Msg) { send(w, r, func(m *dns.Msg) { listed(m); m.Id++ }) })
+	s := serve(t, func(w dns.ResponseWriter, r *dns.Msg) { sendReply(w, r, func(m *dns.Msg) { listed(m); m.Id++ }) })
 	if _, err := client(short, 1, s).Query(context.Background(), "a.test", dns.TypeA); KindOf(err) != Timeout {
 		t.Error(err)
 	}
@@ -209,9 +209,9 @@ func TestImpostors(t *testing.T) {
 
 func TestCase(t *testing.T) {
 	s := serve(t, func(w dns.ResponseWriter, r *dns.Msg) {
-		send(w, r, func(m *dns.Msg) {
+		sendReply(w, r, func(m *dns.Msg) {
 			m.Question[0].Name = "A.tEst."
-			m.Answer = []dns.RR{rr("a.TEST. 300 IN CNAME B.test."), rr("b.tesT. 400 IN A 127.0.0.2")}
+			m.Answer = []dns.RR{parseRR("a.TEST. 300 IN CNAME B.test."), parseRR("b.tesT. 400 IN A 127.0.0.2")}
 		})
 	})
 	a, err := client(long, 1, s).Query(context.Background(), "a.Test", dns.TypeA)
@@ -242,7 +242,7 @@ func TestContext(t *testing.T) {
 		"UDP": silent,
 		"TCP": func(w dns.ResponseWriter, r *dns.Msg) {
 			if !isTCP(w) {
-				send(w, r, func(m *dns.Msg) { m.Truncated = true })
+				sendReply(w, r, func(m *dns.Msg) { m.Truncated = true })
 			}
 		},
 	} {
@@ -271,7 +271,7 @@ func TestContext(t *testing.T) {
 		t.Errorf("%v after %d questions", err, n.Load())
 	}
 	if !c.failed[0].IsZero() {
-		t.Error("a server is put aside that was not asked")
+		t.Error("a server that was not queried counts as failed")
 	}
 }
 
@@ -282,7 +282,7 @@ func TestRefusedPort(t *testing.T) {
 		t.Errorf("%v after %s", err, time.Since(begun))
 	}
 	if !regexp.MustCompile(`^a\.test A: unreachable from 127\.0\.0\.1:\d+: read: connection refused$`).MatchString(err.Error()) {
-		t.Errorf("it says %q", err)
+		t.Errorf("got %q", err)
 	}
 	a, err := client(long, 2, closed(t), serve(t, lists)).Query(context.Background(), "a.test", dns.TypeA)
 	isHeld(t, a, err)

@@ -1,9 +1,8 @@
-// Package resolve asks DNS resolvers (RFC 1035) and says precisely what came
-// of it: an answer, the certainty that there is none, or why neither is known.
+// Package dnsclient sends queries to DNS resolvers (RFC 1035), and returns an answer, the certainty that there is none, or
+// why neither is known.
 //
-// It is a stub: it sends questions to recursive resolvers, by UDP with EDNS
-// (RFC 6891) and by TCP where a reply does not fit, and follows nothing itself. It
-// keeps no cache; whoever asks knows best what is worth keeping.
+// It is a stub: it sends queries to recursive resolvers, by UDP with EDNS (RFC 6891), and by TCP where a reply does not fit,
+// and follows referrals nowhere. It has no cache: callers know best what is worth keeping.
 package dnsclient
 
 import (
@@ -16,32 +15,31 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Options says whom a Client asks, and how long.
+// Options says which resolvers a Client queries, and for how long.
 type Options struct {
-	Servers []netip.AddrPort // asked in this order; those that do not answer come last for a while
+	Servers []netip.AddrPort // tried in this order; one that does not answer comes last for a while
 	Timeout time.Duration    // of one attempt, its TCP included; 0: two seconds
-	Tries   int              // attempts in all, by turns; 0: three
+	Tries   int              // attempts in all, at one server after the other; 0: three
 }
 
-// Answer is what a resolver said for certain.
+// Answer is what a resolver knows for certain.
 type Answer struct {
-	// Records are those of the type that was asked for, behind any CNAME (RFC
-	// 1034 section 3.6.2). None: the name does not exist or has none of them.
+	// Records are those of the type in the query, behind any CNAME (RFC 1034 section 3.6.2). None: the name does not exist,
+	// or has none of them.
 	Records []dns.RR
-	// TTL is how long that holds: the least of the records and aliases, or, of
-	// the absence, by the SOA record (RFC 2308 section 5); 0 if there was none.
+	// TTL is how long that is valid: the least of the records and aliases, or, if there are none, by the SOA record (RFC
+	// 2308 section 5); 0 if there was no SOA record.
 	TTL time.Duration
-	// Authentic: the resolver vouches for it by DNSSEC (the AD bit, RFC 6840
-	// section 5.8). That is worth as much as the way to the resolver.
+	// Authentic: the resolver has validated it by DNSSEC (the AD bit, RFC 6840 section 5.8). That is worth as much as the
+	// way to the resolver.
 	Authentic bool
-	Server    netip.AddrPort // that said so
+	Server    netip.AddrPort // the resolver
 }
 
-// Resolver asks one question. Client is one; so is what tests put in its place.
+// Resolver sends one query. [Client] is one; tests have others.
 type Resolver interface {
-	// Query asks for the records of a type (dns.TypeA and so on) at name, a
-	// domain name from the root, with or without the last dot. It returns when
-	// ctx ends. An error is *Error.
+	// Query looks up the records of a type (dns.TypeA and so on) at name, a domain name from the root, with or without the
+	// last dot. It returns when ctx ends. An error is *Error.
 	Query(ctx context.Context, name string, qtype uint16) (Answer, error)
 }
 
@@ -49,33 +47,30 @@ type Resolver interface {
 type Kind uint8
 
 const (
-	// Unreachable: no server could be spoken to.
+	// Unreachable: no server could be reached.
 	Unreachable Kind = iota
 	// Timeout: no server answered in time, or the context ended before.
 	Timeout
-	// ServFail: the server could not find out (SERVFAIL), as with a zone that
-	// is down or fails DNSSEC.
+	// ServFail: the server could not find out (SERVFAIL), as with a zone that is down or fails DNSSEC.
 	ServFail
-	// Refused: the server does not want to answer (REFUSED, NOTIMP), or does
-	// not ask others for us.
+	// Refused: the server refuses to answer (REFUSED, NOTIMP), or does not resolve for its clients.
 	Refused
-	// Malformed: what came back is no answer to the question, or not a whole
-	// one, or the question is none.
+	// Malformed: the reply is invalid, incomplete, or not about the query; or the name in the query is invalid.
 	Malformed
 )
 
-// String gives the word that stands in logs and metrics.
+// String returns the word that logs and metrics have.
 func (k Kind) String() string {
 	return [...]string{"unreachable", "timeout", "servfail", "refused", "malformed"}[k]
 }
 
-// Error is why a question was not answered. If several servers were asked it is
-// the failure that tells most: of SERVFAIL and a timeout, say, the former.
+// Error is why there is no answer. If several servers failed, it is the failure that says most about the name: of SERVFAIL
+// and a timeout, the former.
 type Error struct {
 	Kind   Kind
 	Name   string
 	Type   uint16
-	Server netip.AddrPort // that failed so; not valid if none was asked
+	Server netip.AddrPort // that failed; not valid if none was queried
 	Err    error          // may be nil
 }
 
@@ -92,7 +87,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// KindOf is the kind of an error of Ask.
+// KindOf returns the kind of an error of Query.
 func KindOf(err error) Kind {
 	var e *Error
 	if errors.As(err, &e) {

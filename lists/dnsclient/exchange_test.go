@@ -16,8 +16,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// huge is a TXT record set that no UDP packet holds.
-func huge() (records []dns.RR) {
+// hugeRecords returns a TXT record set that no UDP packet holds.
+func hugeRecords() (records []dns.RR) {
 	for i := range 200 {
 		records = append(records, &dns.TXT{
 			Hdr: dns.RR_Header{Name: "a.test.", Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: 60},
@@ -27,7 +27,7 @@ func huge() (records []dns.RR) {
 	return records
 }
 
-// TestTooLong: what does not fit, marked so or not, is asked for by TCP.
+// TestTooLong: a reply that does not fit, with the TC bit or without, is fetched by TCP.
 func TestTooLong(t *testing.T) {
 	for name, byUDP := range map[string]func(w dns.ResponseWriter, m *dns.Msg){
 		"TC":           func(w dns.ResponseWriter, m *dns.Msg) { m.Truncate(512); w.WriteMsg(m) },
@@ -46,7 +46,7 @@ func TestTooLong(t *testing.T) {
 			s := serve(t, func(w dns.ResponseWriter, r *dns.Msg) {
 				m := new(dns.Msg).SetReply(r)
 				m.Compress = true
-				m.Answer = huge()
+				m.Answer = hugeRecords()
 				if !isTCP(w) {
 					byUDP(w, m)
 					return
@@ -86,11 +86,11 @@ func TestBadTCP(t *testing.T) {
 	}{
 		"hangs up":    {func(w dns.ResponseWriter, r *dns.Msg) { w.Close() }, Unreachable},
 		"silent":      {func(w dns.ResponseWriter, r *dns.Msg) {}, Timeout},
-		"other id":    {func(w dns.ResponseWriter, r *dns.Msg) { send(w, r, func(m *dns.Msg) { listed(m); m.Id++ }) }, Malformed},
+		"other id":    {func(w dns.ResponseWriter, r *dns.Msg) { sendReply(w, r, func(m *dns.Msg) { listed(m); m.Id++ }) }, Malformed},
 		"empty frame": {func(w dns.ResponseWriter, r *dns.Msg) { w.Write(nil) }, Malformed},
 		"garbage":     {func(w dns.ResponseWriter, r *dns.Msg) { w.Write([]byte(strings.Repeat("x", 60_000))) }, Malformed},
 		"cut": {func(w dns.ResponseWriter, r *dns.Msg) {
-			send(w, r, func(m *dns.Msg) { m.Answer = huge(); cutTo(90)(w, m) })
+			sendReply(w, r, func(m *dns.Msg) { m.Answer = hugeRecords(); cutTo(90)(w, m) })
 		}, Malformed},
 		"truncated":            {tcpSays(func(m *dns.Msg) { m.Answer, m.Truncated = nil, true }), Malformed},
 		"truncated, NXDOMAIN":  {tcpSays(func(m *dns.Msg) { m.Answer, m.Truncated, m.Rcode = nil, true, dns.RcodeNameError }), Malformed},
@@ -105,7 +105,7 @@ func TestBadTCP(t *testing.T) {
 					test.h(w, r)
 					return
 				}
-				send(w, r, func(m *dns.Msg) { m.Truncated = true })
+				sendReply(w, r, func(m *dns.Msg) { m.Truncated = true })
 			})
 			c := client(long, 1, s)
 			if test.want == Timeout {
@@ -120,7 +120,7 @@ func TestBadTCP(t *testing.T) {
 
 // tcpSays makes something of the right answer.
 func tcpSays(change func(*dns.Msg)) func(dns.ResponseWriter, *dns.Msg) {
-	return func(w dns.ResponseWriter, r *dns.Msg) { send(w, r, func(m *dns.Msg) { listed(m); change(m) }) }
+	return func(w dns.ResponseWriter, r *dns.Msg) { sendReply(w, r, func(m *dns.Msg) { listed(m); change(m) }) }
 }
 
 // TestShortRead: a connection that ends at any byte of a reply by TCP, its length
@@ -182,7 +182,7 @@ func serveFrame(t *testing.T, frame *atomic.Pointer[[]byte]) netip.AddrPort {
 	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// TestNoTCP: what is garbage is so too if nobody listens for TCP.
+// TestNoTCP: garbage stays garbage if no server listens for TCP.
 func TestNoTCP(t *testing.T) {
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -210,7 +210,7 @@ func TestNoEDNS(t *testing.T) {
 		"FORMERR": fails(dns.RcodeFormatError),
 		"NOTIMP":  fails(dns.RcodeNotImplemented),
 		"BADVERS": func(w dns.ResponseWriter, r *dns.Msg) {
-			send(w, r, func(m *dns.Msg) { m.SetEdns0(512, false); m.Rcode = dns.RcodeBadVers })
+			sendReply(w, r, func(m *dns.Msg) { m.SetEdns0(512, false); m.Rcode = dns.RcodeBadVers })
 		},
 		"header only": func(w dns.ResponseWriter, r *dns.Msg) {
 			w.Write([]byte{byte(r.Id >> 8), byte(r.Id), 0x80, dns.RcodeFormatError, 0, 1, 0, 0, 0, 0, 0, 1})
@@ -228,7 +228,7 @@ func TestNoEDNS(t *testing.T) {
 			a, err := client(long, 1, s).Query(context.Background(), "a.test", dns.TypeA)
 			isHeld(t, a, err)
 			if n.Load() != 2 {
-				t.Errorf("asked %d times", n.Load())
+				t.Errorf("queried %d times", n.Load())
 			}
 		})
 	}
@@ -249,7 +249,7 @@ func BenchmarkAsk(b *testing.B) {
 	}
 	m := new(dns.Msg).SetQuestion("7.2.0.192.bl.test.", dns.TypeA)
 	m.Response = true
-	m.Answer = []dns.RR{rr("7.2.0.192.bl.test. 300 IN A 127.0.0.2")}
+	m.Answer = []dns.RR{parseRR("7.2.0.192.bl.test. 300 IN A 127.0.0.2")}
 	reply, err := m.Pack()
 	if err != nil {
 		b.Fatal(err)

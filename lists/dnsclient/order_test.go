@@ -13,21 +13,21 @@ import (
 )
 
 // TestNextServer: what one server does not say the next one may, and none is
-// asked twice that has said something.
+// queried twice that has replied.
 func TestNextServer(t *testing.T) {
 	for name, h := range map[string]dns.HandlerFunc{
 		"SERVFAIL": fails(dns.RcodeServerFailure),
 		"REFUSED":  fails(dns.RcodeRefused),
 		"NOTAUTH":  fails(dns.RcodeNotAuth),
 		"header only": func(w dns.ResponseWriter, r *dns.Msg) {
-			send(w, r, func(m *dns.Msg) { m.Question, m.Rcode = nil, dns.RcodeRefused })
+			sendReply(w, r, func(m *dns.Msg) { m.Question, m.Rcode = nil, dns.RcodeRefused })
 		},
 		"referral": func(w dns.ResponseWriter, r *dns.Msg) {
-			send(w, r, func(m *dns.Msg) { m.Ns = []dns.RR{rr(". 300 IN NS a.root.test.")} })
+			sendReply(w, r, func(m *dns.Msg) { m.Ns = []dns.RR{parseRR(". 300 IN NS a.root.test.")} })
 		},
 		"loop": func(w dns.ResponseWriter, r *dns.Msg) {
-			send(w, r, func(m *dns.Msg) {
-				m.Answer = []dns.RR{rr("a.test. 1 IN CNAME b.test."), rr("b.test. 1 IN CNAME a.test.")}
+			sendReply(w, r, func(m *dns.Msg) {
+				m.Answer = []dns.RR{parseRR("a.test. 1 IN CNAME b.test."), parseRR("b.test. 1 IN CNAME a.test.")}
 			})
 		},
 	} {
@@ -36,7 +36,7 @@ func TestNextServer(t *testing.T) {
 			a, err := client(long, 3, serve(t, counted(&first, h)), serve(t, counted(&second, lists))).Query(context.Background(), "a.test", dns.TypeA)
 			isHeld(t, a, err)
 			if first.Load() != 1 || second.Load() != 1 {
-				t.Errorf("asked %d and %d times", first.Load(), second.Load())
+				t.Errorf("queried %d and %d times", first.Load(), second.Load())
 			}
 		})
 	}
@@ -64,14 +64,14 @@ func TestMostTelling(t *testing.T) {
 	}
 }
 
-// TestAside: a server that did not answer is asked last, for some seconds.
-func TestAside(t *testing.T) {
+// TestRetryTime: a server that did not answer is tried last, for some seconds.
+func TestRetryTime(t *testing.T) {
 	for name, dead := range map[string]netip.AddrPort{"silent": serve(t, silent), "closed": closed(t)} {
 		t.Run(name, func(t *testing.T) {
 			c := client(short, 1, dead, serve(t, lists))
 			now := time.Now()
 			c.now = func() time.Time { return now }
-			ask := func(first int) { // the only one that is asked
+			query := func(first int) { // the only one that is queried
 				t.Helper()
 				a, err := c.Query(context.Background(), "a.test", dns.TypeA)
 				if first == 1 {
@@ -80,13 +80,13 @@ func TestAside(t *testing.T) {
 					t.Fatalf("%s answered", a.Server)
 				}
 			}
-			ask(0)
-			ask(1)
-			now = now.Add(aside - 1)
-			ask(1)
+			query(0)
+			query(1)
+			now = now.Add(retryTime - 1)
+			query(1)
 			now = now.Add(1)
-			ask(0)
-			ask(1)
+			query(0)
+			query(1)
 		})
 	}
 	t.Run("all", func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestAside(t *testing.T) {
 		now := time.Now()
 		c.now = func() time.Time { now = now.Add(1); return now }
 		c.Query(context.Background(), "a.test", dns.TypeA)
-		if got := c.order(); got[0] != 0 || got[1] != 1 || got[2] != 2 {
+		if got := c.serverOrder(); got[0] != 0 || got[1] != 1 || got[2] != 2 {
 			t.Errorf("order %v, want the one first that failed longest ago", got)
 		}
 	})
@@ -121,13 +121,13 @@ func TestAside(t *testing.T) {
 }
 
 // TestOneTries: of many questions at a time one waits for a server that was
-// down; once it has answered all ask it again.
+// down; once it has answered all query it again.
 func TestOneTries(t *testing.T) {
 	var up atomic.Bool
 	var first atomic.Int32
-	asked := make(chan struct{}, 100)
+	received := make(chan struct{}, 100)
 	c := client(long, 1, serve(t, counted(&first, func(w dns.ResponseWriter, r *dns.Msg) {
-		asked <- struct{}{}
+		received <- struct{}{}
 		if up.Load() {
 			lists(w, r)
 		}
@@ -135,9 +135,9 @@ func TestOneTries(t *testing.T) {
 	now := time.Now()
 	c.now = func() time.Time { return now }
 	c.failed[0] = now
-	now = now.Add(aside)
+	now = now.Add(retryTime)
 
-	// try asks what waits for the first server in vain, until it is given up.
+	// try sends a query that waits for the first server in vain, until it is cancelled.
 	try := func() (giveUp func()) {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error)
@@ -145,7 +145,7 @@ func TestOneTries(t *testing.T) {
 			_, err := c.Query(ctx, "a.test", dns.TypeA)
 			done <- err
 		}()
-		<-asked
+		<-received
 		return func() {
 			t.Helper()
 			if cancel(); KindOf(<-done) != Timeout {
@@ -153,7 +153,7 @@ func TestOneTries(t *testing.T) {
 			}
 		}
 	}
-	// many ask at a time, and are to be answered by a server.
+	// many sends queries at a time, which a server is to answer.
 	many := func(by int) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(context.Background(), long/4)
@@ -171,16 +171,16 @@ func TestOneTries(t *testing.T) {
 	giveUp := try()
 	many(1)
 	giveUp()
-	many(1) // who gave up has shown nothing
-	now = now.Add(aside)
+	many(1) // a cancelled query has shown nothing
+	now = now.Add(retryTime)
 	giveUp = try()
 	many(1)
 	giveUp()
 	if n := first.Load(); n != 2 {
-		t.Errorf("the first server was asked %d times", n)
+		t.Errorf("the first server got %d queries", n)
 	}
 	up.Store(true)
-	now = now.Add(aside)
+	now = now.Add(retryTime)
 	a, err := c.Query(context.Background(), "a.test", dns.TypeA)
 	isHeld(t, a, err)
 	many(0)

@@ -45,8 +45,8 @@ func ParseResolvConf(text []byte) (servers []netip.AddrPort) {
 	return servers
 }
 
-// ParseServer reads an IP address, with a port if it is not 53: 127.0.0.1,
-// 127.0.0.1:5353, ::1 or [::1]:5353. Names would have to be looked up first.
+// ParseServer parses the IP address of a resolver, with a port if that is not 53: 127.0.0.1, 127.0.0.1:5353, ::1 or
+// [::1]:5353. Names would have to be looked up first.
 func ParseServer(s string) (netip.AddrPort, error) {
 	if a, err := netip.ParseAddr(s); err == nil {
 		return netip.AddrPortFrom(a.Unmap(), port), nil

@@ -23,7 +23,7 @@ func message(code int, records ...string) *dns.Msg {
 			section = &m.Ns
 			continue
 		}
-		*section = append(*section, rr(s))
+		*section = append(*section, parseRR(s))
 	}
 	return m
 }
@@ -62,7 +62,7 @@ func TestAnswer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a, f := read(b)
+			a, f := parseReply(b)
 			if f != nil {
 				t.Fatal(*f)
 			}
@@ -117,23 +117,23 @@ func TestNoAnswer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if a, f := read(b); f == nil || f.kind != test.want {
+			if a, f := parseReply(b); f == nil || f.Kind != test.want {
 				t.Errorf("got %+v, %v", a, f)
 			}
 		})
 	}
 	b, _ := authoritative.Pack()
-	if a, f := read(b); f != nil || a.Records != nil {
-		t.Errorf("who has authority refers to nobody: %+v, %v", a, f)
+	if a, f := parseReply(b); f != nil || a.Records != nil {
+		t.Errorf("an authoritative server does not refer to others: %+v, %v", a, f)
 	}
 }
 
-// TestCNAME: an alias that was asked for is not followed.
+// TestCNAME: an alias that is the type of the query is not followed.
 func TestCNAME(t *testing.T) {
 	m := message(dns.RcodeSuccess, "a.test. 50 IN CNAME b.test.", "b.test. 40 IN CNAME c.test.")
 	m.Question[0].Qtype = dns.TypeCNAME
 	b, _ := m.Pack()
-	a, f := read(b)
+	a, f := parseReply(b)
 	if f != nil || len(a.Records) != 1 || a.Records[0].(*dns.CNAME).Target != "b.test." || a.TTL != 50*time.Second {
 		t.Errorf("got %+v, %v", a, f)
 	}
@@ -144,7 +144,7 @@ func TestAuthentic(t *testing.T) {
 		for _, ad := range []bool{false, true} {
 			m.AuthenticatedData = ad
 			b, _ := m.Pack()
-			if a, f := read(b); f != nil || a.Authentic != ad {
+			if a, f := parseReply(b); f != nil || a.Authentic != ad {
 				t.Errorf("AD %t: %+v, %v", ad, a, f)
 			}
 		}
@@ -175,22 +175,22 @@ func FuzzReply(f *testing.F) {
 			}
 		}
 	}
-	q, err := newQuestion("a.test", dns.TypeA)
+	q, err := newQuery("a.test", dns.TypeA)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		kept := slices.Clone(b)
-		a, failed := read(b)
+		a, failed := parseReply(b)
 		if !slices.Equal(kept, b) {
 			t.Fatal("the reply was changed")
 		}
-		if len(b) >= header {
-			q.replies(slices.Concat(b[:2], q.edns[2:]), b)
+		if len(b) >= headerSize {
+			q.isReply(slices.Concat(b[:2], q.edns[2:]), b)
 		}
 		if failed != nil {
-			if errors.Is(failed.err, errCut) && failed.kind != Malformed {
-				t.Fatalf("cut, and yet %s", failed.kind)
+			if errors.Is(failed.Err, errInvalid) && failed.Kind != Malformed {
+				t.Fatalf("cut, and yet %s", failed.Kind)
 			}
 			return
 		}
@@ -204,25 +204,25 @@ func FuzzReply(f *testing.F) {
 		// What is not whole proves nothing, neither that there are records nor
 		// that there are none.
 		for n := range b {
-			if a, failed := read(b[:n:n]); failed == nil {
+			if a, failed := parseReply(b[:n:n]); failed == nil {
 				t.Fatalf("%+v from %d bytes of %q", a, n, b)
 			}
 		}
 		changed := slices.Clone(b)
 		changed[2] |= 0x02 // TC
-		if a, failed := read(changed); failed == nil {
+		if a, failed := parseReply(changed); failed == nil {
 			t.Fatalf("%+v from %q, which is truncated", a, changed)
 		}
-		for at := 4; at < header; at += 2 { // the number of questions, and of records in each section
+		for at := 4; at < headerSize; at += 2 { // the number of questions, and of records in each section
 			for _, by := range []uint16{1, 0xffff} {
 				changed := slices.Clone(b)
 				binary.BigEndian.PutUint16(changed[at:], binary.BigEndian.Uint16(b[at:])+by)
-				if a, failed := read(changed); failed == nil {
+				if a, failed := parseReply(changed); failed == nil {
 					t.Fatalf("%+v from %q, which has another number of records at %d", a, changed, at)
 				}
 			}
 		}
-		if a, failed := read(append(slices.Clip(b), 0)); failed == nil {
+		if a, failed := parseReply(append(slices.Clip(b), 0)); failed == nil {
 			t.Fatalf("%+v from %q and a byte", a, b)
 		}
 		for _, rr := range a.Records {

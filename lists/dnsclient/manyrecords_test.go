@@ -7,8 +7,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Who asks does not choose how many records come; more than anybody needs are
-// not unpacked.
+// A client does not choose how many records its reverse zone returns; more than are useful are not unpacked.
 func TestManyRecords(t *testing.T) {
 	for n, want := range map[int]bool{maxRecords: true, maxRecords + 1: false} {
 		m := new(dns.Msg).SetReply(new(dns.Msg).SetQuestion("a.example.", dns.TypePTR))
@@ -23,7 +22,7 @@ func TestManyRecords(t *testing.T) {
 		if got := int(binary.BigEndian.Uint16(b[6:])); got != n {
 			t.Fatalf("%d records", got)
 		}
-		if a, f := read(b); (f == nil) != want || want && len(a.Records) != n {
+		if a, f := parseReply(b); (f == nil) != want || want && len(a.Records) != n {
 			t.Errorf("%d records: %d were taken, %+v", n, len(a.Records), f)
 		}
 	}
