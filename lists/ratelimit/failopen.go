@@ -8,44 +8,45 @@ import (
 	"ehlogate/lists"
 )
 
-// FailOpenLog remembers for an hour the clients that were offered STARTTLS because
-// something was not known then.
+// FailOpenLog keeps for an hour which clients were offered STARTTLS because a list was unavailable.
 type FailOpenLog struct {
 	clock  clock
-	memory recentDecisions
+	recent recentDecisions
 }
 
 var _ lists.FailOpenLog = (*FailOpenLog)(nil)
 
-// NewFailOpenLog returns an Offers that remembers no client yet.
+// NewFailOpenLog returns an empty log.
 func NewFailOpenLog(now func() time.Time) *FailOpenLog {
-	o := &FailOpenLog{memory: recentDecisions{seed: maphash.MakeSeed()}}
-	o.clock.begin(now)
-	return o
+	return &FailOpenLog{clock: clock{wall: now, start: now()}, recent: recentDecisions{seed: maphash.MakeSeed()}}
 }
 
-// Record implements lists.Offers.
-func (o *FailOpenLog) Record(addr netip.Addr, unsure bool) {
-	id := o.memory.id(addr)
+// Record implements [lists.FailOpenLog].
+func (l *FailOpenLog) Record(addr netip.Addr, failedOpen bool) {
+	id := l.recent.hashClient(addr)
 	for {
-		now := o.clock.now()
-		was := o.memory.find(id)
-		is := newRecord(id, lists.Offer, now)
-		if !unsure {
-			if !noted(was, now) {
+		now := l.clock.elapsed()
+		last := l.recent.lookup(id)
+		action := lists.Offer
+		if !failedOpen {
+			if !last.isFailOpen(now) {
 				return
 			}
-			is = newRecord(id, lists.Suppress, now)
+			action = lists.Suppress
 		}
-		if is == was || o.memory.replace(id, was, is, now) {
+		next := newRecord(id, action, now)
+		if next == last || l.recent.replace(id, last, next, now) {
 			return
 		}
 	}
 }
 
-// Recorded implements lists.Offers.
-func (o *FailOpenLog) Recorded(addr netip.Addr) bool {
-	return noted(o.memory.find(o.memory.id(addr)), o.clock.now())
+// Recorded implements [lists.FailOpenLog].
+func (l *FailOpenLog) Recorded(addr netip.Addr) bool {
+	return l.recent.lookup(l.recent.hashClient(addr)).isFailOpen(l.clock.elapsed())
 }
 
-func noted(w record, now int64) bool { return w.within(report, now) && w.action() == lists.Offer }
+// isFailOpen reports whether a record of a FailOpenLog stands for such an offer.
+func (r record) isFailOpen(now int64) bool {
+	return r.isWithin(reportTime, now) && r.action() == lists.Offer
+}

@@ -272,8 +272,8 @@ func shedding(t *testing.T, resolver netip.AddrPort) {
 		}
 	}
 	after := r.reputation(t).Shed
-	if turned := after.Turned - before.Turned; changed != turned {
-		t.Errorf("%d clients were told something else when they came again, and %d came too often", changed, turned)
+	if revoked := after.Revoked - before.Revoked; changed != revoked {
+		t.Errorf("%d clients were told something else when they came again, and %d came too often", changed, revoked)
 	}
 	if got := after.Offered + after.Suppressed - before.Offered - before.Suppressed; got != 2*crowd {
 		t.Errorf("%d sessions of unknown clients were counted, not %d: who reports on a session is not one", got, 2*crowd)

@@ -16,29 +16,29 @@ type settable struct {
 	now time.Time
 }
 
-func (c *settable) time() time.Time {
+func (c *settable) currentTime() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-func (c *settable) add(d time.Duration) {
+func (c *settable) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 }
 
-func newShed(rate float64, keep time.Duration) (*Limiter, *settable) {
+func newLimiter(rate float64, keep time.Duration) (*Limiter, *settable) {
 	c := &settable{now: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}
-	return New(Rate{OffersPerSecond: rate, Keep: keep}, c.time), c
+	return New(Rate{OffersPerSecond: rate, Keep: keep}, c.currentTime), c
 }
 
-func host(n int) netip.Addr {
+func hostAddr(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{100, byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
-// Whatever the load and whoever comes, offers stay at the rate: never above it
-// by more than 5 % in a minute, and not below it while there is demand.
+// Whatever the load and whatever clients come, offers stay at the rate: never above it by more than 5 % in a minute, and not
+// below it while there is demand.
 func TestRate(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
@@ -53,13 +53,13 @@ func TestRate(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			const rate, minutes = 50.0, 5
-			s, c := newShed(rate, tc.keep)
+			s, c := newLimiter(rate, tc.keep)
 			r := rand.New(rand.NewPCG(1, 2))
 			offers := 0
 			sessions := int(rate * tc.load * 60 * minutes)
 			for range sessions {
-				c.add(time.Duration(r.ExpFloat64() * float64(time.Second) / (rate * tc.load)))
-				if s.Decide(host(r.IntN(tc.clients))) == lists.Offer {
+				c.advance(time.Duration(r.ExpFloat64() * float64(time.Second) / (rate * tc.load)))
+				if s.Decide(hostAddr(r.IntN(tc.clients))) == lists.Offer {
 					offers++
 				}
 			}
@@ -76,10 +76,10 @@ func TestRate(t *testing.T) {
 }
 
 func TestBelowTheRateAllAreOffered(t *testing.T) {
-	s, c := newShed(50, time.Minute)
+	s, c := newLimiter(50, time.Minute)
 	for n := range 5000 {
-		c.add(time.Second / 49)
-		if s.Decide(host(n)) != lists.Offer {
+		c.advance(time.Second / 49)
+		if s.Decide(hostAddr(n)) != lists.Offer {
 			t.Fatalf("session %d is suppressed", n)
 		}
 	}
@@ -90,13 +90,13 @@ func TestBelowTheRateAllAreOffered(t *testing.T) {
 
 // A rate of less than one a second is one at a time.
 func TestSlow(t *testing.T) {
-	s, c := newShed(0.1, time.Second)
+	s, c := newLimiter(0.1, time.Second)
 	got := 0
 	for n := range 100 {
-		if s.Decide(host(n)) == lists.Offer {
+		if s.Decide(hostAddr(n)) == lists.Offer {
 			got++
 		}
-		c.add(time.Second)
+		c.advance(time.Second)
 	}
 	if got != 10 {
 		t.Errorf("%d offers in 100 seconds at one in ten", got)
@@ -104,68 +104,68 @@ func TestSlow(t *testing.T) {
 }
 
 func TestKeeps(t *testing.T) {
-	s, c := newShed(4, time.Minute)
-	if got := s.LastDecision(host(1)); got != lists.Offer {
-		t.Errorf("told before it came: %v", got)
+	s, c := newLimiter(4, time.Minute)
+	if got := s.LastDecision(hostAddr(1)); got != lists.Offer {
+		t.Errorf("decided before it came: %v", got)
 	}
-	lucky, unlucky := host(1), host(2)
-	if s.Decide(lucky) != lists.Offer || s.Decide(unlucky) != lists.Suppress {
+	first, second := hostAddr(1), hostAddr(2)
+	if s.Decide(first) != lists.Offer || s.Decide(second) != lists.Suppress {
 		t.Fatal("the first is to be offered STARTTLS, the second is not")
 	}
-	if !s.Stats().Exhausted || s.LastDecision(host(3)) != lists.Suppress {
+	if !s.Stats().Exhausted || s.LastDecision(hostAddr(3)) != lists.Suppress {
 		t.Error("an unknown client would be suppressed now")
 	}
 	for range 100 { // reports change nothing
-		if s.LastDecision(lucky) != lists.Offer || s.LastDecision(unlucky) != lists.Suppress {
-			t.Fatal("told otherwise")
+		if s.LastDecision(first) != lists.Offer || s.LastDecision(second) != lists.Suppress {
+			t.Fatal("another decision")
 		}
 	}
-	if s.Decide(lucky) != lists.Offer {
-		t.Error("the lucky one has to pay for the others")
+	if s.Decide(first) != lists.Offer {
+		t.Error("the first client pays for the others")
 	}
-	c.add(time.Minute)
-	if s.Decide(unlucky) != lists.Suppress {
-		t.Error("the unlucky one did not keep its answer")
+	c.advance(time.Minute)
+	if s.Decide(second) != lists.Suppress {
+		t.Error("the second client did not keep its decision")
 	}
-	c.add(time.Second)
-	if s.Decide(unlucky) != lists.Offer {
-		t.Error("the unlucky one keeps its answer for ever")
+	c.advance(time.Second)
+	if s.Decide(second) != lists.Offer {
+		t.Error("the second client keeps its decision for ever")
 	}
 	// No client keeps an offer by coming more often than the rate.
 	for range 20 {
-		s.Decide(unlucky)
+		s.Decide(second)
 	}
-	if got := s.LastDecision(unlucky); got != lists.Suppress || s.Stats().Turned != 1 {
-		t.Errorf("told %v, %+v", got, s.Stats())
+	if got := s.LastDecision(second); got != lists.Suppress || s.Stats().Revoked != 1 {
+		t.Errorf("got %v, %+v", got, s.Stats())
 	}
 }
 
 func TestIPv6IsA64(t *testing.T) {
-	s, _ := newShed(1, time.Minute)
-	s.Decide(host(1))
+	s, _ := newLimiter(1, time.Minute)
+	s.Decide(hostAddr(1))
 	s.Decide(netip.MustParseAddr("2001:db8:0:1::1"))
 	if s.LastDecision(netip.MustParseAddr("2001:db8:0:1::2")) != lists.Suppress {
-		t.Error("another address of the /64 was told otherwise")
+		t.Error("got another decision for another address of the /64")
 	}
-	if id := s.memory.id; id(netip.MustParseAddr("2001:db8:0:1::1")) == id(netip.MustParseAddr("2001:db8:0:2::1")) {
+	if id := s.recent.hashClient; id(netip.MustParseAddr("2001:db8:0:1::1")) == id(netip.MustParseAddr("2001:db8:0:2::1")) {
 		t.Error("another /64 is the same client")
 	}
 }
 
 func TestManyAtOnce(t *testing.T) {
-	s, c := newShed(1000, time.Minute)
+	s, c := newLimiter(1000, time.Minute)
 	var wg sync.WaitGroup
 	for g := range 4 {
 		wg.Go(func() {
 			for n := range 20000 {
-				s.Decide(host(g<<16 | n))
-				s.LastDecision(host(n))
+				s.Decide(hostAddr(g<<16 | n))
+				s.LastDecision(hostAddr(n))
 			}
 		})
 	}
 	wg.Go(func() {
 		for range 1000 {
-			c.add(time.Millisecond)
+			c.advance(time.Millisecond)
 		}
 	})
 	wg.Wait()
@@ -174,99 +174,99 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-// Policy and milter report what EHLO did, however long an answer is kept.
-func TestToldAsLongAsKept(t *testing.T) {
-	s, c := newShed(0.001, 24*time.Hour)
-	s.Decide(host(1)) // takes the offer
-	if s.Decide(host(2)) != lists.Suppress {
+// Policy and milter report what EHLO did, however long a decision is kept.
+func TestLastDecisionWhileKept(t *testing.T) {
+	s, c := newLimiter(0.001, 24*time.Hour)
+	s.Decide(hostAddr(1)) // takes the offer
+	if s.Decide(hostAddr(2)) != lists.Suppress {
 		t.Fatal("offered")
 	}
-	c.add(2 * time.Hour)
-	ehlo := s.Decide(host(2)) // keeps its answer
-	if told := s.LastDecision(host(2)); told != ehlo {
-		t.Errorf("EHLO was told %s, policy reports %s", ehlo, told)
+	c.advance(2 * time.Hour)
+	ehlo := s.Decide(hostAddr(2)) // keeps its decision
+	if last := s.LastDecision(hostAddr(2)); last != ehlo {
+		t.Errorf("EHLO: %s, policy reports %s", ehlo, last)
 	}
 }
 
-// A flood of new addresses makes no client forgotten that was offered STARTTLS.
-func TestFloodForgetsNobodyOffered(t *testing.T) {
-	s, c := newShed(20, 5*time.Minute)
+// A flood of new addresses evicts no client that was offered STARTTLS.
+func TestFloodEvictsNoOffer(t *testing.T) {
+	s, c := newLimiter(20, 5*time.Minute)
 	var offered []int
 	n := 0
 	for ; len(offered) < 100; n++ { // ten times the rate
-		c.add(time.Second / 200)
-		if s.Decide(host(n)) == lists.Offer {
+		c.advance(time.Second / 200)
+		if s.Decide(hostAddr(n)) == lists.Offer {
 			offered = append(offered, n)
 		}
 	}
 	for range 1_000_000 { // within 100 seconds
-		c.add(100 * time.Microsecond)
-		s.Decide(host(n))
+		c.advance(100 * time.Microsecond)
+		s.Decide(hostAddr(n))
 		n++
 	}
 	wrong := 0
 	for _, i := range offered {
-		if s.LastDecision(host(i)) != lists.Offer {
+		if s.LastDecision(hostAddr(i)) != lists.Offer {
 			wrong++
 		}
 	}
 	if wrong > 0 {
-		t.Errorf("of %d clients that EHLO offered STARTTLS, policy says of %d that it was hidden", len(offered), wrong)
+		t.Errorf("of %d clients that EHLO offered STARTTLS, policy reports of %d that it was hidden", len(offered), wrong)
 	}
 }
 
-// Offers are remembered until the client's next session is none of them.
-func TestOffers(t *testing.T) {
+// A client is recorded until its next session is no such offer.
+func TestFailOpenLog(t *testing.T) {
 	c := &settable{now: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}
-	o := NewFailOpenLog(c.time)
-	o.Record(host(1), false)
-	if o.Recorded(host(1)) {
-		t.Error("noted without an offer")
+	o := NewFailOpenLog(c.currentTime)
+	o.Record(hostAddr(1), false)
+	if o.Recorded(hostAddr(1)) {
+		t.Error("recorded without an offer")
 	}
-	o.Record(host(1), true)
-	if !o.Recorded(host(1)) || o.Recorded(host(2)) {
-		t.Error("not noted, or another client")
+	o.Record(hostAddr(1), true)
+	if !o.Recorded(hostAddr(1)) || o.Recorded(hostAddr(2)) {
+		t.Error("not recorded, or another client is")
 	}
-	c.add(59 * time.Minute)
-	if !o.Recorded(host(1)) {
+	c.advance(59 * time.Minute)
+	if !o.Recorded(hostAddr(1)) {
 		t.Error("forgotten")
 	}
-	c.add(2 * time.Minute)
-	if o.Recorded(host(1)) {
-		t.Error("remembered for ever")
+	c.advance(2 * time.Minute)
+	if o.Recorded(hostAddr(1)) {
+		t.Error("recorded for ever")
 	}
-	o.Record(host(1), true)
-	o.Record(host(1), false)
-	if o.Recorded(host(1)) {
+	o.Record(hostAddr(1), true)
+	o.Record(hostAddr(1), false)
+	if o.Recorded(hostAddr(1)) {
 		t.Error("the last session was no such offer")
 	}
 }
 
 func TestNoAllocation(t *testing.T) {
-	s, _ := newShed(10, time.Minute)
-	if n := testing.AllocsPerRun(100, func() { s.Decide(host(1)); s.LastDecision(host(2)) }); n != 0 {
+	s, _ := newLimiter(10, time.Minute)
+	if n := testing.AllocsPerRun(100, func() { s.Decide(hostAddr(1)); s.LastDecision(hostAddr(2)) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
-func BenchmarkAsk(b *testing.B) {
+func BenchmarkDecide(b *testing.B) {
 	s := New(Rate{OffersPerSecond: 100, Keep: time.Minute}, time.Now)
 	for n := 0; b.Loop(); n++ {
-		s.Decide(host(n & 0xfffff))
+		s.Decide(hostAddr(n & 0xfffff))
 	}
 }
 
 // Sessions that had to be offered STARTTLS use up offers to others, and when they no longer come, others are offered it again.
 func TestOffered(t *testing.T) {
 	const rate = 20
-	s, c := newShed(rate, time.Minute)
+	s, c := newLimiter(rate, time.Minute)
 	offers := func(seconds, forced, from int) (n int) {
 		for i := range seconds * 100 {
-			c.add(10 * time.Millisecond)
+			c.advance(10 * time.Millisecond)
 			if i%100 < forced {
-				s.Charge(host(i))
+				s.Charge(hostAddr(i))
 			}
-			if s.Decide(host(from+i)) == lists.Offer {
+			if s.Decide(hostAddr(from+i)) == lists.Offer {
 				n++
 			}
 		}
