@@ -262,7 +262,7 @@ func TestSlowZone(t *testing.T) {
 		}
 	}
 	r.until("it is known", func() bool { return p.Decide(t.Context(), at("11.1.1.1")).Action == lists.Suppress })
-	if n := server.Asked("1.1.1.11.bl.test"); n != 1 {
+	if n := server.QueryCount("1.1.1.11.bl.test"); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
 }

@@ -19,13 +19,13 @@ const (
 
 // validating makes the resolver one that validates.
 func (r *resolver) validating() {
-	r.set(root, "a.root-servers.net.")
+	r.setAnswer(root, "a.root-servers.net.")
 	r.secure(root)
 }
 
 func TestDANE(t *testing.T) {
 	another := func(r *resolver, q string) {
-		r.change(q, func(a *dnsclient.Answer) { a.Server = netip.MustParseAddrPort("127.0.0.2:53") })
+		r.changeAnswer(q, func(a *dnsclient.Answer) { a.Server = netip.MustParseAddrPort("127.0.0.2:53") })
 	}
 	for name, tc := range map[string]struct {
 		set     func(*resolver)
@@ -36,57 +36,57 @@ func TestDANE(t *testing.T) {
 		err     string
 	}{
 		"nothing": {func(r *resolver) {}, false, None, "", NoCommitment, ""},
-		"no records": {func(r *resolver) { r.set(mx, "10 mail.example.org.") },
+		"no records": {func(r *resolver) { r.setAnswer(mx, "10 mail.example.org.") },
 			false, None, "", NoCommitment, ""},
-		"no records, says somebody": {func(r *resolver) { r.set(mx, "10 mail.example.org.") },
+		"no records, by a remote resolver": {func(r *resolver) { r.setAnswer(mx, "10 mail.example.org.") },
 			true, None, "", NoCommitment, ""},
 		"secured": {func(r *resolver) {
-			r.set(mx, "10 mail.example.org.")
-			r.set(mailTLSA, tlsa)
+			r.setAnswer(mx, "10 mail.example.org.")
+			r.setAnswer(mailTLSA, tlsa)
 			r.secure(mailTLSA)
 		}, false, Secure, "mail.example.org", Confirmed, ""},
 		"secured, though the MX are not": {func(r *resolver) {
-			r.set(mx, "5 first.example.net.", "10 MAIL.example.org.")
-			r.set(mailTLSA, tlsa)
+			r.setAnswer(mx, "5 first.example.net.", "10 MAIL.example.org.")
+			r.setAnswer(mailTLSA, tlsa)
 			r.secure(mailTLSA)
 		}, false, Secure, "mail.example.org", Confirmed, ""},
 		"the domain is the host": {func(r *resolver) {
-			r.set("_25._tcp.example.org TLSA", tlsa)
+			r.setAnswer("_25._tcp.example.org TLSA", tlsa)
 			r.secure("_25._tcp.example.org TLSA")
 		}, false, Secure, "example.org", Confirmed, ""},
 		"the domain is not the host": {func(r *resolver) {
-			r.set(mx, "10 mail.example.org.")
-			r.set("_25._tcp.example.org TLSA", tlsa)
+			r.setAnswer(mx, "10 mail.example.org.")
+			r.setAnswer("_25._tcp.example.org TLSA", tlsa)
 			r.secure("_25._tcp.example.org TLSA")
 		}, false, None, "", NoCommitment, ""},
 		"null MX": {func(r *resolver) {
-			r.set(mx, "0 .")
-			r.set("_25._tcp.example.org TLSA", tlsa)
+			r.setAnswer(mx, "0 .")
+			r.setAnswer("_25._tcp.example.org TLSA", tlsa)
 			r.secure("_25._tcp.example.org TLSA")
-			r.set("_25._tcp TLSA", tlsa)
+			r.setAnswer("_25._tcp TLSA", tlsa)
 			r.secure("_25._tcp TLSA")
 		}, false, None, "", NoCommitment, ""},
 		"an alias": {func(r *resolver) {
-			r.set(mx, "10 alias.example.org.")
-			r.set("alias.example.org CNAME", "Mail.Example.org.")
-			r.set(mailTLSA, tlsa)
+			r.setAnswer(mx, "10 alias.example.org.")
+			r.setAnswer("alias.example.org CNAME", "Mail.Example.org.")
+			r.setAnswer(mailTLSA, tlsa)
 			r.secure(mailTLSA)
 		}, false, Secure, "mail.example.org", Confirmed, ""},
 		"records of an alias": {func(r *resolver) {
-			r.set(mx, "10 mail.example.org.")
-			r.set("mail.example.org CNAME", "other.example.org.")
-			r.set(mailTLSA, tlsa)
+			r.setAnswer(mx, "10 mail.example.org.")
+			r.setAnswer("mail.example.org CNAME", "other.example.org.")
+			r.setAnswer(mailTLSA, tlsa)
 			r.secure(mailTLSA)
 		}, false, Secure, "mail.example.org", Confirmed, ""},
 		"a loop of aliases": {func(r *resolver) {
-			r.set(mx, "10 a.example.org.")
-			r.set("a.example.org CNAME", "b.example.org.")
-			r.set("b.example.org CNAME", "a.example.org.")
+			r.setAnswer(mx, "10 a.example.org.")
+			r.setAnswer("a.example.org CNAME", "b.example.org.")
+			r.setAnswer("b.example.org CNAME", "a.example.org.")
 		}, false, None, "", NoCommitment, ""},
 		"too many aliases": {func(r *resolver) {
-			r.set(mx, "10 a0.example.org.")
+			r.setAnswer(mx, "10 a0.example.org.")
 			for i := range maxAliases {
-				r.set(fmt.Sprintf("a%d.example.org CNAME", i), fmt.Sprintf("a%d.example.org.", i+1))
+				r.setAnswer(fmt.Sprintf("a%d.example.org CNAME", i), fmt.Sprintf("a%d.example.org.", i+1))
 			}
 		}, false, Unknown, "", Assumed, "more than 8 aliases"},
 		"too many hosts": {func(r *resolver) {
@@ -94,71 +94,71 @@ func TestDANE(t *testing.T) {
 			for i := range maxHosts + 1 {
 				hosts = append(hosts, fmt.Sprintf("10 a%d.example.org.", i))
 			}
-			r.set(mx, hosts...)
+			r.setAnswer(mx, hosts...)
 		}, false, Unknown, "", Assumed, "more than 50 MX hosts"},
 		"a host with too long a name": {func(r *resolver) {
 			label := strings.Repeat("a", 60)
 			host := label + "." + label + "." + label + "." + label + ".example."
-			r.set(mx, "10 "+host)
-			r.fail("_25._tcp." + strings.TrimSuffix(host, ".") + " TLSA")
+			r.setAnswer(mx, "10 "+host)
+			r.failQueries("_25._tcp." + strings.TrimSuffix(host, ".") + " TLSA")
 		}, false, None, "", NoCommitment, ""},
 		"insecure": {func(r *resolver) {
-			r.set(mx, "10 mail.example.org.")
-			r.set(mailTLSA, tlsa)
+			r.setAnswer(mx, "10 mail.example.org.")
+			r.setAnswer(mailTLSA, tlsa)
 			r.validating()
 		}, false, None, "", NoCommitment, ""},
 		"the resolver does not validate": {func(r *resolver) {
-			r.set(mx, "10 mail.example.org.")
-			r.set(mailTLSA, tlsa)
-			r.set(root, "a.root-servers.net.")
+			r.setAnswer(mx, "10 mail.example.org.")
+			r.setAnswer(mailTLSA, tlsa)
+			r.setAnswer(root, "a.root-servers.net.")
 		}, false, Indeterminate, "mail.example.org", Assumed, ""},
 		"another resolver validates": {func(r *resolver) {
-			r.set(mx, "10 mail.example.org.")
-			r.set(mailTLSA, tlsa)
+			r.setAnswer(mx, "10 mail.example.org.")
+			r.setAnswer(mailTLSA, tlsa)
 			r.validating()
 			another(r, root)
 		}, false, Indeterminate, "mail.example.org", Assumed, ""},
-		"the AD bit from afar": {func(r *resolver) {
-			r.set(mx, "10 mail.example.org.")
-			r.set(mailTLSA, tlsa)
+		"the AD bit of a remote resolver": {func(r *resolver) {
+			r.setAnswer(mx, "10 mail.example.org.")
+			r.setAnswer(mailTLSA, tlsa)
 			r.secure(mailTLSA)
 			r.validating()
 		}, true, Indeterminate, "mail.example.org", Assumed, ""},
-		"no AD bit from afar": {func(r *resolver) {
-			r.set(mx, "10 mail.example.org.")
-			r.set(mailTLSA, tlsa)
+		"no AD bit of a remote resolver": {func(r *resolver) {
+			r.setAnswer(mx, "10 mail.example.org.")
+			r.setAnswer(mailTLSA, tlsa)
 			r.validating()
 		}, true, Indeterminate, "mail.example.org", Assumed, ""},
-		"one unsure, one secured": {func(r *resolver) {
-			r.set(mx, "10 mail.example.org.", "20 b.example.net.")
-			r.set(mailTLSA, tlsa)
-			r.set("_25._tcp.b.example.net TLSA", tlsa)
+		"one indeterminate, one secure": {func(r *resolver) {
+			r.setAnswer(mx, "10 mail.example.org.", "20 b.example.net.")
+			r.setAnswer(mailTLSA, tlsa)
+			r.setAnswer("_25._tcp.b.example.net TLSA", tlsa)
 			r.secure("_25._tcp.b.example.net TLSA")
 		}, false, Secure, "b.example.net", Confirmed, ""},
-		"one secured, one insecure": {func(r *resolver) {
-			r.set(mx, "10 b.example.net.", "20 mail.example.org.")
-			r.set(mailTLSA, tlsa)
+		"one secure, one insecure": {func(r *resolver) {
+			r.setAnswer(mx, "10 b.example.net.", "20 mail.example.org.")
+			r.setAnswer(mailTLSA, tlsa)
 			r.secure(mailTLSA)
-			r.set("_25._tcp.b.example.net TLSA", tlsa)
+			r.setAnswer("_25._tcp.b.example.net TLSA", tlsa)
 			r.validating()
 		}, false, Secure, "mail.example.org", Confirmed, ""},
-		"one fails, one is secured": {func(r *resolver) {
-			r.set(mx, "10 b.example.net.", "20 mail.example.org.")
-			r.set(mailTLSA, tlsa)
+		"one fails, one is secure": {func(r *resolver) {
+			r.setAnswer(mx, "10 b.example.net.", "20 mail.example.org.")
+			r.setAnswer(mailTLSA, tlsa)
 			r.secure(mailTLSA)
-			r.fail("_25._tcp.b.example.net TLSA")
+			r.failQueries("_25._tcp.b.example.net TLSA")
 		}, false, Secure, "mail.example.org", Confirmed, ""},
 		"one fails, one has none": {func(r *resolver) {
-			r.set(mx, "10 mail.example.org.", "20 b.example.net.")
-			r.fail(mailTLSA)
+			r.setAnswer(mx, "10 mail.example.org.", "20 b.example.net.")
+			r.failQueries(mailTLSA)
 		}, false, Unknown, "", Assumed, "TLSA: servfail"},
-		"the MX fail": {func(r *resolver) { r.fail(mx) }, false, Unknown, "", Assumed, "example.org MX: servfail"},
-		"an alias fails": {func(r *resolver) { r.fail("example.org CNAME") },
+		"the MX fail": {func(r *resolver) { r.failQueries(mx) }, false, Unknown, "", Assumed, "example.org MX: servfail"},
+		"an alias fails": {func(r *resolver) { r.failQueries("example.org CNAME") },
 			false, Unknown, "", Assumed, "CNAME: servfail"},
 		"the root fails": {func(r *resolver) {
-			r.set(mx, "10 mail.example.org.")
-			r.set(mailTLSA, tlsa)
-			r.fail(root)
+			r.setAnswer(mx, "10 mail.example.org.")
+			r.setAnswer(mailTLSA, tlsa)
+			r.failQueries(root)
 		}, false, Unknown, "", Assumed, "finding out whether the resolver validates"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -177,13 +177,13 @@ func TestDANE(t *testing.T) {
 func TestDANESequences(t *testing.T) {
 	there := func(ttl time.Duration, secured bool) func(*world) {
 		return func(w *world) {
-			w.dns.set(mx, "10 mail.example.org.")
-			w.dns.set(mailTLSA, tlsa)
-			w.dns.change(mailTLSA, func(a *dnsclient.Answer) { a.TTL, a.Authentic = ttl, secured })
+			w.dns.setAnswer(mx, "10 mail.example.org.")
+			w.dns.setAnswer(mailTLSA, tlsa)
+			w.dns.changeAnswer(mailTLSA, func(a *dnsclient.Answer) { a.TTL, a.Authentic = ttl, secured })
 		}
 	}
-	gone := func(w *world) { w.dns.set(mailTLSA) }
-	down := func(w *world) { w.dns.fail(mailTLSA) }
+	gone := func(w *world) { w.dns.setAnswer(mailTLSA) }
+	down := func(w *world) { w.dns.failQueries(mailTLSA) }
 	type step struct {
 		name    string
 		after   time.Duration
@@ -198,7 +198,7 @@ func TestDANESequences(t *testing.T) {
 		"none": {
 			{name: "before the first check", idle: true, holds: true, state: Unknown},
 			{name: "none", state: None},
-			{name: "fails", after: day / 2, publish: func(w *world) { w.dns.fail(mx) }, state: None},
+			{name: "fails", after: day / 2, publish: func(w *world) { w.dns.failQueries(mx) }, state: None},
 			{name: "restart", after: day / 2, restart: true, idle: true, state: None},
 			{name: "restart long after", after: time.Second, restart: true, idle: true, holds: true, state: Unknown},
 		},
@@ -209,7 +209,7 @@ func TestDANESequences(t *testing.T) {
 			{name: "nearly over", after: 6*day - time.Second, idle: true, holds: true, state: None, until: 7*day + time.Hour},
 			{name: "over", after: time.Second, idle: true, state: None},
 		},
-		// What is left of it in our resolver says nothing of the others.
+		// What is left of the TTL in this resolver shows nothing of others.
 		"a short TTL": {
 			{name: "there", publish: there(time.Minute, true), holds: true, state: Secure, until: 7 * day},
 			{name: "at least until the next check", after: 8 * day, idle: true, holds: true, state: Secure, until: 7 * day},
@@ -225,7 +225,7 @@ func TestDANESequences(t *testing.T) {
 		},
 		"mail goes to another host": {
 			{name: "there", publish: there(time.Minute, true), holds: true, state: Secure, until: 7 * day},
-			{name: "resolvers know the first, and its records stand", after: day, publish: func(w *world) { w.dns.set(mx, "10 other.example.org.") },
+			{name: "resolvers have the first in their caches, and its records stand", after: day, publish: func(w *world) { w.dns.setAnswer(mx, "10 other.example.org.") },
 				holds: true, state: None, until: 8 * day},
 			{name: "over", after: 7 * day, state: None},
 		},
@@ -252,12 +252,12 @@ func TestDANESequences(t *testing.T) {
 			}
 			w.updateActive(base, false)
 			for _, s := range steps {
-				w.clock.add(s.after)
+				w.clock.advance(s.after)
 				if s.publish != nil {
 					s.publish(w)
 				}
 				if s.restart {
-					w.file.save(w.saved())
+					w.file.writeState(w.saved())
 					w.start()
 				}
 				if !s.idle {

@@ -31,7 +31,7 @@ const (
 	Testing State = "testing"
 	Enforce State = "enforce"
 
-	// Of DANE alone: an MX host has TLSA records, and DNSSEC secures them, or it cannot be told whether it does (RFC 4035
+	// Of DANE alone: an MX host has TLSA records, and DNSSEC secures them, or it is unknown whether it does (RFC 4035
 	// section 4.3).
 	Secure        State = "secure"
 	Indeterminate State = "indeterminate"
@@ -185,7 +185,7 @@ func (d *domain) explain(now time.Time) string {
 }
 
 func (r *record) explainMTASTS(now time.Time) string {
-	until := r.Published.end().Format(time.RFC3339)
+	until := r.Published.endTime().Format(time.RFC3339)
 	switch {
 	case r.State == Enforce && r.Published.expired(now):
 		return "its MTA-STS policy has mode enforce"
@@ -206,15 +206,15 @@ func (r *record) explainDANE() string {
 	case Secure:
 		return fmt.Sprintf("its MX host %s has TLSA records", host)
 	case Indeterminate:
-		return fmt.Sprintf("its MX host %s has TLSA records, and it cannot be told whether DNSSEC secures them: name validating resolvers on loopback only", host)
+		return fmt.Sprintf("its MX host %s has TLSA records, and it is unknown whether DNSSEC secures them: name validating resolvers on loopback only", host)
 	default:
-		return fmt.Sprintf("its MX host %s had TLSA records, which resolvers may have in their caches until %s", host, r.Published.end().Format(time.RFC3339))
+		return fmt.Sprintf("its MX host %s had TLSA records, which resolvers may have in their caches until %s", host, r.Published.endTime().Format(time.RFC3339))
 	}
 }
 
 // nextEnd returns when the commitment may end without a check; zero: never.
 func (d *domain) nextEnd(now time.Time) time.Time {
-	ends := []time.Time{d.mtasts.Published.end(), d.dane.Published.end()}
+	ends := []time.Time{d.mtasts.Published.endTime(), d.dane.Published.endTime()}
 	ends = slices.DeleteFunc(ends, func(t time.Time) bool { return !t.After(now) })
 	if len(ends) == 0 {
 		return time.Time{}

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// What a policy host may do wrong. The policy itself is always a good one.
+// Faults of a policy host. The policy itself is always valid.
 func TestFetch(t *testing.T) {
 	policy := enforce(day)
 	ca, other := newAuthority(t), newAuthority(t)
@@ -58,7 +58,7 @@ func TestFetch(t *testing.T) {
 			}
 			http.Redirect(out, in, "/policy", http.StatusMovedPermanently)
 		}, want: `301 Moved Permanently" and redirects to "/policy", which senders must not follow`},
-		"more than possible": {handler: func(out http.ResponseWriter, in *http.Request) {
+		"too large": {handler: func(out http.ResponseWriter, in *http.Request) {
 			plain(out, in)
 			out.Write(bytes.Repeat([]byte("a: 1\n"), maxPolicySize))
 		}, want: "more than 65536 bytes"},
@@ -86,7 +86,7 @@ func TestFetch(t *testing.T) {
 			server.TLS = &tls.Config{Certificates: []tls.Certificate{tc.cert}, MinVersion: tls.VersionTLS10, MaxVersion: tc.most}
 			server.StartTLS()
 			defer server.Close()
-			w.web, w.roots = server, ca.pool()
+			w.web, w.roots = server, ca.certPool()
 			w.start()
 			d := w.domain()
 			if tc.want == "" {
@@ -100,7 +100,7 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-// The whole of what is possible is a policy.
+// A policy may have maxPolicySize.
 func TestLargestPolicy(t *testing.T) {
 	w := newWorld(t)
 	policy := enforce(day)
@@ -110,26 +110,26 @@ func TestLargestPolicy(t *testing.T) {
 	}
 }
 
-// The host is found by our resolvers, and any of its addresses will do.
+// The host is looked up at the configured resolvers, and any of its addresses will do.
 func TestAddresses(t *testing.T) {
 	a, aaaa := hostName+" A", hostName+" AAAA"
 	for name, tc := range map[string]struct {
 		set  func(*resolver)
 		want string
 	}{
-		"the second address": {func(r *resolver) { r.set(a, "192.0.2.2", "192.0.2.1") }, ""},
+		"the second address": {func(r *resolver) { r.setAnswer(a, "192.0.2.2", "192.0.2.1") }, ""},
 		"IPv6 is out of reach": {func(r *resolver) {
-			r.set(aaaa, "2001:db8::1")
-			r.set(a, "192.0.2.1")
+			r.setAnswer(aaaa, "2001:db8::1")
+			r.setAnswer(a, "192.0.2.1")
 		}, ""},
-		"IPv6 fails":   {func(r *resolver) { r.fail(aaaa) }, ""},
-		"IPv4 fails":   {func(r *resolver) { r.fail(a) }, "servfail"},
-		"no address":   {func(r *resolver) { r.set(a) }, "mta-sts.example.org has no address"},
-		"nobody there": {func(r *resolver) { r.set(a, "192.0.2.2") }, "nobody is at 192.0.2.2:443"},
-		"only IPv6":    {func(r *resolver) { r.set(a); r.set(aaaa, "2001:db8::1") }, "nobody is at [2001:db8::1]:443"},
+		"IPv6 fails":    {func(r *resolver) { r.failQueries(aaaa) }, ""},
+		"IPv4 fails":    {func(r *resolver) { r.failQueries(a) }, "servfail"},
+		"no address":    {func(r *resolver) { r.setAnswer(a) }, "mta-sts.example.org has no address"},
+		"no host there": {func(r *resolver) { r.setAnswer(a, "192.0.2.2") }, "no host at 192.0.2.2:443"},
+		"only IPv6":     {func(r *resolver) { r.setAnswer(a); r.setAnswer(aaaa, "2001:db8::1") }, "no host at [2001:db8::1]:443"},
 		"too many of them": {func(r *resolver) {
-			r.set(a, append(strings.Fields(strings.Repeat("192.0.2.2 ", maxAddresses)), "192.0.2.1")...)
-		}, "nobody is at"},
+			r.setAnswer(a, append(strings.Fields(strings.Repeat("192.0.2.2 ", maxAddresses)), "192.0.2.1")...)
+		}, "no host at"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -143,7 +143,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// Who does not answer takes a bounded time.
+// A host that does not answer takes a bounded time.
 func TestSlowHosts(t *testing.T) {
 	hole := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
@@ -151,21 +151,21 @@ func TestSlowHosts(t *testing.T) {
 	}
 	// What is written to a pipe is read, and that is all.
 	silent := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		ours, theirs := net.Pipe()
+		local, remote := net.Pipe()
 		go func() {
-			io.Copy(io.Discard, theirs)
-			theirs.Close()
+			io.Copy(io.Discard, remote)
+			remote.Close()
 		}()
-		return ours, nil
+		return local, nil
 	}
 	ca := newAuthority(t)
 	cert := ca.certificate(t, base.AddDate(10, 0, 0), hostName)
 	// The policy comes byte by byte.
 	slow := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		ours, theirs := net.Pipe()
+		local, remote := net.Pipe()
 		go func() {
-			conn := tls.Server(theirs, &tls.Config{Certificates: []tls.Certificate{cert}, Time: func() time.Time { return base }})
-			defer theirs.Close()
+			conn := tls.Server(remote, &tls.Config{Certificates: []tls.Certificate{cert}, Time: func() time.Time { return base }})
+			defer remote.Close()
 			if _, err := conn.Read(make([]byte, 4096)); err != nil {
 				return
 			}
@@ -177,7 +177,7 @@ func TestSlowHosts(t *testing.T) {
 				}
 			}
 		}()
-		return ours, nil
+		return local, nil
 	}
 	for name, tc := range map[string]struct {
 		dial  Dial
@@ -192,9 +192,9 @@ func TestSlowHosts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newResolver()
-				r.set("_mta-sts.example.org TXT", `"v=STSv1; id=a"`)
-				r.set(hostName+" A", tc.addrs...)
-				g := New(Options{Domains: []string{domainName}, Local: true, Roots: ca.pool(), Dial: tc.dial}, r, func() time.Time { return base })
+				r.setAnswer("_mta-sts.example.org TXT", `"v=STSv1; id=a"`)
+				r.setAnswer(hostName+" A", tc.addrs...)
+				g := New(Options{Domains: []string{domainName}, Local: true, Roots: ca.certPool(), Dial: tc.dial}, r, func() time.Time { return base })
 				began := time.Now()
 				g.Check(t.Context())
 				if took := time.Since(began); took != tc.took {
@@ -209,22 +209,22 @@ func TestSlowHosts(t *testing.T) {
 	}
 }
 
-// Who ends waits for nobody.
+// A Monitor that ends waits for no host.
 func TestCancelledFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newResolver()
-		r.set("_mta-sts.example.org TXT", `"v=STSv1; id=a"`)
-		r.set(hostName+" A", "192.0.2.1")
+		r.setAnswer("_mta-sts.example.org TXT", `"v=STSv1; id=a"`)
+		r.setAnswer(hostName+" A", "192.0.2.1")
 		lines := new(recorder)
 		var open atomic.Int32
 		g := New(Options{Domains: []string{domainName}, Notify: lines.notify, Dial: func(context.Context, string, string) (net.Conn, error) {
-			ours, theirs := net.Pipe()
+			local, remote := net.Pipe()
 			open.Add(1)
 			go func() {
-				io.Copy(io.Discard, theirs)
+				io.Copy(io.Discard, remote)
 				open.Add(-1)
 			}()
-			return ours, nil
+			return local, nil
 		}}, r, time.Now)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
@@ -246,7 +246,7 @@ func TestCancelledFetch(t *testing.T) {
 		if d := g.Report().Domains[0]; d.Error != "" || !d.Checked.IsZero() {
 			t.Errorf("the end of the process is taken for a failed check: %+v", d)
 		}
-		if n := len(lines.all()); n != 0 {
+		if n := len(lines.recorded()); n != 0 {
 			t.Errorf("%d events", n)
 		}
 	})

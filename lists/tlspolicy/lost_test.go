@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// A policy that is announced, and cannot be had from here, may be had by others:
-// what was known before is no longer so.
-func TestAnnouncedAndNotHad(t *testing.T) {
-	for _, before := range []string{"", aPolicy("testing", day)} {
+// A policy that is announced, and cannot be fetched from here, may be fetched by senders: what was known before is out of
+// date.
+func TestAnnouncedAndNotFetched(t *testing.T) {
+	for _, before := range []string{"", policyText("testing", day)} {
 		w := newWorld(t)
 		id := ""
 		if before != "" {
@@ -21,18 +21,18 @@ func TestAnnouncedAndNotHad(t *testing.T) {
 		}
 		w.publish("b", "") // the record is there, and no policy is served
 		w.domain()
-		w.clock.add(30 * day)
+		w.clock.advance(30 * day)
 		if d := w.domain(); !w.Active() {
-			t.Errorf("free: %+v", d)
+			t.Errorf("inactive: %+v", d)
 		}
-		w.publish("b", aPolicy("none", day))
+		w.publish("b", policyText("none", day))
 		if d := w.domain(); w.Active() {
-			t.Errorf("held by a policy that is none: %+v", d)
+			t.Errorf("active by a policy in mode none: %+v", d)
 		}
 	}
 }
 
-// A boot with a clock that is behind does not lose what was promised.
+// A boot with a clock that is behind loses no commitment.
 func TestBootWithWrongClock(t *testing.T) {
 	w := newWorld(t)
 	w.cfg.State = filepath.Join(t.TempDir(), "state.json")
@@ -40,44 +40,44 @@ func TestBootWithWrongClock(t *testing.T) {
 	w.publish("a", enforce(30*day))
 	w.domain()
 	w.publish("", "")
-	w.clock.add(time.Hour)
+	w.clock.advance(time.Hour)
 	w.domain()
-	w.file.save(w.saved())
-	w.clock.add(-365 * day)
+	w.file.writeState(w.saved())
+	w.clock.advance(-365 * day)
 	w.start()
 	if w.domain(); !w.Active() {
-		t.Error("free while the clock is behind")
+		t.Error("inactive while the clock is behind")
 	}
-	w.file.save(w.saved())
-	w.clock.add(365*day + time.Hour)
+	w.file.writeState(w.saved())
+	w.clock.advance(365*day + time.Hour)
 	if d := w.domain(); !w.Active() {
-		t.Errorf("free when the clock is right again: %+v", d)
+		t.Errorf("inactive when the clock is right again: %+v", d)
 	}
-	w.clock.add(37 * day)
+	w.clock.advance(37 * day)
 	if d := w.domain(); w.Active() {
-		t.Errorf("held for ever: %+v", d)
+		t.Errorf("active for ever: %+v", d)
 	}
 }
 
-// Nor does it if the promise stands then, and goes before the clock is right.
+// Nor does it if the commitment is published then, and withdrawn before the clock is right.
 func TestGoneWhileClockIsWrong(t *testing.T) {
 	w := newWorld(t)
 	w.publish("a", enforce(30*day))
 	w.domain()
-	w.clock.add(-365 * day)
+	w.clock.advance(-365 * day)
 	w.publish("b", enforce(day)) // and the longer one is not lost for it
 	w.domain()
-	w.clock.add(30 * day)
+	w.clock.advance(30 * day)
 	w.domain()
 	w.publish("", "")
 	w.domain()
-	w.clock.add((365-30+37)*day - time.Second)
+	w.clock.advance((365-30+37)*day - time.Second)
 	if d := w.domain(); !w.Active() {
-		t.Errorf("free when the clock is right again: %+v", d)
+		t.Errorf("inactive when the clock is right again: %+v", d)
 	}
-	w.clock.add(time.Second)
+	w.clock.advance(time.Second)
 	if d := w.domain(); w.Active() {
-		t.Errorf("held for ever: %+v", d)
+		t.Errorf("active for ever: %+v", d)
 	}
 }
 
@@ -87,14 +87,14 @@ func TestGoneWhileAway(t *testing.T) {
 	w.cfg.State = filepath.Join(t.TempDir(), "state.json")
 	w.start()
 	w.publish("a", enforce(day))
-	w.dns.set(mx, "10 mail.example.org.")
-	w.dns.set(mailTLSA, tlsa)
+	w.dns.setAnswer(mx, "10 mail.example.org.")
+	w.dns.setAnswer(mailTLSA, tlsa)
 	w.dns.secure(mailTLSA)
 	w.domain()
-	w.file.save(w.saved())
-	w.clock.add(60 * day)
+	w.file.writeState(w.saved())
+	w.clock.advance(60 * day)
 	w.publish("", "")
-	w.dns.set(mailTLSA)
+	w.dns.setAnswer(mailTLSA)
 	w.start()
 	d := w.domain()
 	if want := base.Add(68 * day); d.Commitment != Confirmed || !d.MTASTS.Until.Equal(want) {
@@ -105,49 +105,48 @@ func TestGoneWhileAway(t *testing.T) {
 	}
 }
 
-// A clock that was ahead when the promise was seen makes it no longer than
-// it could be from now on.
+// A clock that was ahead when the commitment was seen makes it no longer than it could be from now on.
 func TestSeenByWrongClock(t *testing.T) {
 	w := newWorld(t)
-	w.clock.add(3650 * day)
+	w.clock.advance(3650 * day)
 	w.publish("a", enforce(30*day))
 	w.domain()
-	w.clock.add(-3650 * day)
+	w.clock.advance(-3650 * day)
 	w.publish("", "")
 	if w.domain(); !w.Active() {
-		t.Error("free at once")
+		t.Error("inactive at once")
 	}
-	w.clock.add(37 * day)
+	w.clock.advance(37 * day)
 	if d := w.domain(); w.Active() {
-		t.Errorf("held for ever: %+v", d)
+		t.Errorf("active for ever: %+v", d)
 	}
 }
 
-// A guard that replaces another knows what that one knew.
-func TestAfter(t *testing.T) {
+// A Monitor that replaces another knows what that one knew.
+func TestPrevious(t *testing.T) {
 	w := newWorld(t)
 	w.publish("a", enforce(30*day))
 	w.domain()
 	w.publish("", "")
 	w.domain()
-	next := New(Options{Domains: w.cfg.Domains, Local: true, Roots: w.roots, Dial: w.dial, Previous: w.Monitor}, w.dns, w.clock.time)
+	next := New(Options{Domains: w.cfg.Domains, Local: true, Roots: w.roots, Dial: w.dialPolicyHost, Previous: w.Monitor}, w.dns, w.clock.currentTime)
 	next.Check(t.Context())
 	if !next.Active() {
-		t.Errorf("free: %+v", next.Report())
+		t.Errorf("inactive: %+v", next.Report())
 	}
 }
 
-// An MX host that cannot be asked about does not hide the records of another.
+// An MX host that cannot be looked up does not hide the records of another.
 func TestOneBadMX(t *testing.T) {
 	w := newWorld(t)
 	if w.domain(); w.Active() {
-		t.Fatal("held before")
+		t.Fatal("active before")
 	}
-	w.dns.set(mx, "10 mail.example.org.", "20 dead.example.net.")
-	w.dns.set(mailTLSA, tlsa)
+	w.dns.setAnswer(mx, "10 mail.example.org.", "20 dead.example.net.")
+	w.dns.setAnswer(mailTLSA, tlsa)
 	w.dns.secure(mailTLSA)
-	w.dns.fail("dead.example.net CNAME")
+	w.dns.failQueries("dead.example.net CNAME")
 	if d := w.domain(); !w.Active() {
-		t.Errorf("free: %+v", d)
+		t.Errorf("inactive: %+v", d)
 	}
 }

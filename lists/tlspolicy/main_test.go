@@ -30,7 +30,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func must(t testing.TB, err error) {
+func mustSucceed(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -46,30 +46,30 @@ type clock struct {
 	now time.Time
 }
 
-func (c *clock) time() time.Time {
+func (c *clock) currentTime() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-func (c *clock) add(d time.Duration) {
+func (c *clock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 }
 
-// resolver answers from memory, and that there is nothing to everything else.
+// resolver has answers, and no records of all other names.
 type resolver struct {
 	mu      sync.Mutex
 	answers map[string]dnsclient.Answer
 	broken  map[string]bool
-	asked   map[string]int
+	queries map[string]int
 }
 
 var _ dnsclient.Resolver = (*resolver)(nil)
 
 func newResolver() *resolver {
-	return &resolver{answers: make(map[string]dnsclient.Answer), broken: make(map[string]bool), asked: make(map[string]int)}
+	return &resolver{answers: make(map[string]dnsclient.Answer), broken: make(map[string]bool), queries: make(map[string]int)}
 }
 
 func question(name string, qtype uint16) string {
@@ -80,16 +80,15 @@ func (r *resolver) Query(ctx context.Context, name string, qtype uint16) (dnscli
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	q := question(name, qtype)
-	r.asked[q]++
+	r.queries[q]++
 	if r.broken[q] || ctx.Err() != nil {
 		return dnsclient.Answer{}, &dnsclient.Error{Kind: dnsclient.ServFail, Name: name, Type: qtype}
 	}
 	return r.answers[q], nil
 }
 
-// set makes the answer to a question, such as "example.org MX", the records
-// given, without their name, TTL and type, or nothing.
-func (r *resolver) set(q string, records ...string) {
+// setAnswer sets the answer to a query, such as "example.org MX": records without their name, TTL and type, or none.
+func (r *resolver) setAnswer(q string, records ...string) {
 	name, qtype, _ := strings.Cut(q, " ")
 	a := dnsclient.Answer{TTL: time.Hour, Server: netip.MustParseAddrPort("127.0.0.1:53")}
 	for _, record := range records {
@@ -99,11 +98,11 @@ func (r *resolver) set(q string, records ...string) {
 		}
 		a.Records = append(a.Records, rr)
 	}
-	r.change(q, func(old *dnsclient.Answer) { *old = a })
+	r.changeAnswer(q, func(old *dnsclient.Answer) { *old = a })
 }
 
-// change changes an answer, and mends the question.
-func (r *resolver) change(q string, f func(*dnsclient.Answer)) {
+// changeAnswer changes an answer, which is no failure then.
+func (r *resolver) changeAnswer(q string, f func(*dnsclient.Answer)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.answers[q]
@@ -114,11 +113,11 @@ func (r *resolver) change(q string, f func(*dnsclient.Answer)) {
 
 // secure sets the AD bit of an answer.
 func (r *resolver) secure(q string) {
-	r.change(q, func(a *dnsclient.Answer) { a.Authentic = true })
+	r.changeAnswer(q, func(a *dnsclient.Answer) { a.Authentic = true })
 }
 
-// fail makes questions fail until they are set again.
-func (r *resolver) fail(questions ...string) {
+// failQueries makes queries fail until they are set again.
+func (r *resolver) failQueries(questions ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, q := range questions {
@@ -129,10 +128,10 @@ func (r *resolver) fail(questions ...string) {
 func (r *resolver) times(q string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.asked[q]
+	return r.queries[q]
 }
 
-// quiet takes what servers say about clients that hang up.
+// quiet is for the log lines of servers about clients that hang up.
 var quiet = log.New(io.Discard, "", 0)
 
 const tlsa = "3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -145,17 +144,17 @@ type authority struct {
 
 func newAuthority(t testing.TB) *authority {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
+	mustSucceed(t, err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "an authority"},
 		NotBefore: base.AddDate(-20, 0, 0), NotAfter: base.AddDate(20, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	must(t, err)
+	mustSucceed(t, err)
 	cert, err := x509.ParseCertificate(der)
-	must(t, err)
+	mustSucceed(t, err)
 	return &authority{cert, key}
 }
 
-func (a *authority) pool() *x509.CertPool {
+func (a *authority) certPool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
 	return pool
@@ -163,15 +162,15 @@ func (a *authority) pool() *x509.CertPool {
 
 func (a *authority) certificate(t testing.TB, until time.Time, names ...string) tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
+	mustSucceed(t, err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: base.AddDate(-20, 0, 0), NotAfter: until, DNSNames: names,
 		Subject: pkix.Name{CommonName: names[0]}}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
-	must(t, err)
+	mustSucceed(t, err)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// world is a domain, example.org, and who serves and guards it.
+// world is a domain, example.org, its DNS and policy host, and a Monitor.
 type world struct {
 	t     *testing.T
 	clock *clock
@@ -191,19 +190,18 @@ const (
 	hostName   = "mta-sts.example.org"
 )
 
-// newWorld has a policy host on loopback that is to be had under the address
-// 192.0.2.1, port 443, and under no other.
+// newWorld returns a world with a policy host on loopback, which Dial finds at 192.0.2.1, port 443, alone.
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, clock: &clock{now: base}, dns: newResolver()}
 	w.cfg = Options{Domains: []string{domainName}, Local: true}
 	ca := newAuthority(t)
-	w.roots = ca.pool()
+	w.roots = ca.certPool()
 	w.web = httptest.NewUnstartedServer(http.HandlerFunc(w.serve))
 	w.web.Config.ErrorLog = quiet
 	w.web.TLS = &tls.Config{Certificates: []tls.Certificate{ca.certificate(t, base.AddDate(10, 0, 0), hostName)}}
 	w.web.StartTLS()
 	t.Cleanup(w.web.Close)
-	w.dns.set(hostName+" A", "192.0.2.1")
+	w.dns.setAnswer(hostName+" A", "192.0.2.1")
 	w.start()
 	return w
 }
@@ -211,13 +209,13 @@ func newWorld(t *testing.T) *world {
 // start is a start of the process.
 func (w *world) start() {
 	cfg := w.cfg
-	cfg.Roots, cfg.Dial, cfg.Notify = w.roots, w.dial, w.lines.notify
-	w.Monitor = New(cfg, w.dns, w.clock.time)
+	cfg.Roots, cfg.Dial, cfg.Notify = w.roots, w.dialPolicyHost, w.lines.notify
+	w.Monitor = New(cfg, w.dns, w.clock.currentTime)
 }
 
-func (w *world) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (w *world) dialPolicyHost(ctx context.Context, network, address string) (net.Conn, error) {
 	if address != "192.0.2.1:443" {
-		return nil, fmt.Errorf("nobody is at %s", address)
+		return nil, fmt.Errorf("no host at %s", address)
 	}
 	return new(net.Dialer).DialContext(ctx, network, w.web.Listener.Addr().String())
 }
@@ -236,16 +234,16 @@ func (w *world) serve(out http.ResponseWriter, in *http.Request) {
 // publish sets the record, with that id, and the policy; "": none.
 func (w *world) publish(id, policy string) {
 	if id == "" {
-		w.dns.set("_mta-sts." + domainName + " TXT")
+		w.dns.setAnswer("_mta-sts." + domainName + " TXT")
 	} else {
-		w.dns.set("_mta-sts."+domainName+" TXT", fmt.Sprintf(`"v=STSv1; id=%s;"`, id))
+		w.dns.setAnswer("_mta-sts."+domainName+" TXT", fmt.Sprintf(`"v=STSv1; id=%s;"`, id))
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.served = policy
 }
 
-// domain checks once and gives what is known then.
+// domain checks once and returns what is known then.
 func (w *world) domain() Domain {
 	w.t.Helper()
 	w.Check(w.t.Context())
@@ -264,7 +262,7 @@ func (r *recorder) notify(e Event) {
 	r.events = append(r.events, e)
 }
 
-func (r *recorder) all() []Event {
+func (r *recorder) recorded() []Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.events)
@@ -276,7 +274,7 @@ func (r *recorder) reset() {
 	r.events = nil
 }
 
-// describe returns all that an event says but its error.
+// describe returns all of an event but its error.
 func describe(e Event) string {
 	s := string(e.Kind) + ":"
 	for _, part := range []string{e.Domain, e.Mechanism, string(e.State), string(e.Commitment), e.File} {
@@ -295,7 +293,7 @@ func describe(e Event) string {
 
 // reported returns the events since the last call.
 func (w *world) reported() (events []string) {
-	for _, e := range w.lines.all() {
+	for _, e := range w.lines.recorded() {
 		events = append(events, describe(e))
 	}
 	w.lines.reset()
@@ -303,8 +301,8 @@ func (w *world) reported() (events []string) {
 }
 
 // enforce is a policy in mode enforce.
-func enforce(maxAge time.Duration) string { return aPolicy("enforce", maxAge) }
+func enforce(maxAge time.Duration) string { return policyText("enforce", maxAge) }
 
-func aPolicy(mode string, maxAge time.Duration) string {
+func policyText(mode string, maxAge time.Duration) string {
 	return fmt.Sprintf("version: STSv1\r\nmode: %s\r\nmx: mail.example.org\r\nmax_age: %d\r\n", mode, int(maxAge/time.Second))
 }

@@ -135,7 +135,7 @@ func TestParsePolicy(t *testing.T) {
 }
 
 func FuzzPolicy(f *testing.F) {
-	for _, s := range []string{"", enforce(day), aPolicy("none", 0), "version: STSv1\nmode: none\nmax_age: 31557600\nx: ü", "mx: *.a\r\n\r\n", "a:b\rc:d", ":", "\n"} {
+	for _, s := range []string{"", enforce(day), policyText("none", 0), "version: STSv1\nmode: none\nmax_age: 31557600\nx: ü", "mx: *.a\r\n\r\n", "a:b\rc:d", ":", "\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -20,9 +20,9 @@ type publication struct {
 	Current *int64 `json:"current_max_age,omitempty"`
 }
 
-// end returns when it is in no cache any more. Resolvers may lead senders to it for dnsCacheTime after it was taken out: by
+// endTime returns when it is in no cache any more. Resolvers may lead senders to it for dnsCacheTime after it was taken out: by
 // the TLSA records, by the MX record of a host that has them, or by the record and the address of a policy.
-func (p publication) end() time.Time {
+func (p publication) endTime() time.Time {
 	from := p.Seen
 	if !p.ClockBehind.IsZero() {
 		from = p.ClockBehind
@@ -51,7 +51,7 @@ func (p *publication) update(found bool, id string, maxAge time.Duration, now ti
 func (p *publication) extend(seconds int64, now time.Time) {
 	next := publication{Seen: now, MaxAge: seconds}
 	switch {
-	case next.end().Before(p.end()):
+	case next.endTime().Before(p.endTime()):
 	case p.Seen.After(now): // by a clock that may be right again
 		p.MaxAge, p.ClockBehind = max(p.MaxAge, seconds), now
 	default:
@@ -67,7 +67,7 @@ func (p *publication) adjustClock(now time.Time) {
 		p.ClockBehind = time.Time{}
 	case p.ClockBehind.IsZero() || p.ClockBehind.After(now):
 		p.ClockBehind = now
-	case !now.Before(p.end()):
+	case !now.Before(p.endTime()):
 		*p = publication{ID: p.ID, Current: p.Current}
 	}
 }
@@ -75,7 +75,7 @@ func (p *publication) adjustClock(now time.Time) {
 // expired reports whether it is in no cache any more, if it was taken out right after the last check that found it.
 func (p *publication) expired(now time.Time) bool {
 	p.adjustClock(now)
-	return !now.Before(p.end())
+	return !now.Before(p.endTime())
 }
 
 // inForce reports whether senders may get it, or have it in a cache.

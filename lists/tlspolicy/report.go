@@ -63,10 +63,10 @@ func (d *domain) report(now time.Time) Domain {
 		DANE:   Status{State: d.dane.State, Checked: d.dane.Checked},
 	}
 	if p := &d.mtasts.Published; !p.expired(now) {
-		out.MTASTS.Until = p.end()
+		out.MTASTS.Until = p.endTime()
 	}
 	if p := &d.dane.Published; d.dane.State != None || !p.expired(now) {
-		out.DANE.Host, out.DANE.Until = p.ID, p.end()
+		out.DANE.Host, out.DANE.Until = p.ID, p.endTime()
 	}
 	var errs []string
 	for _, of := range d.mechanisms() {

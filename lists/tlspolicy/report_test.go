@@ -28,7 +28,7 @@ func TestEvents(t *testing.T) {
 		confirmed     = "commitment changed: example.org confirmed: "
 		assumed       = "commitment changed: example.org assumed: "
 		enforced      = "its MTA-STS policy has mode enforce, and senders may have it in their caches until "
-		indeterminate = "its MX host mail.example.org has TLSA records, and it cannot be told whether DNSSEC secures them: name validating resolvers on loopback only"
+		indeterminate = "its MX host mail.example.org has TLSA records, and it is unknown whether DNSSEC secures them: name validating resolvers on loopback only"
 	)
 	for _, s := range []struct {
 		name  string
@@ -36,7 +36,7 @@ func TestEvents(t *testing.T) {
 		do    func()
 		want  []string
 	}{
-		{"fails from the beginning", 0, func() { w.dns.fail(record) }, []string{
+		{"fails from the beginning", 0, func() { w.dns.failQueries(record) }, []string{
 			"check failed: example.org MTA-STS unknown since 2026-12-01T00:00:00Z",
 			activeEvent + "no check of MTA-STS has succeeded yet"}},
 		{"goes on", 23 * time.Hour, nil, nil},
@@ -44,10 +44,10 @@ func TestEvents(t *testing.T) {
 		{"ends", time.Hour, func() { w.publish("", "") }, []string{
 			"check succeeded: example.org MTA-STS none", noneEvent, inactiveEvent}},
 		{"nothing", time.Hour, nil, nil},
-		{"fails again", 0, func() { w.dns.fail(record, mx) }, []string{
+		{"fails again", 0, func() { w.dns.failQueries(record, mx) }, []string{
 			"check failed: example.org MTA-STS none since 2026-12-02T02:00:00Z",
 			"check failed: example.org DANE none since 2026-12-02T02:00:00Z"}},
-		{"testing", 0, func() { w.publish("a", aPolicy("testing", day)); w.dns.set(mx) }, []string{
+		{"testing", 0, func() { w.publish("a", policyText("testing", day)); w.dns.setAnswer(mx) }, []string{
 			"check succeeded: example.org MTA-STS testing", "check succeeded: example.org DANE none", testingEvent}},
 		{"goes on", 22 * time.Hour, nil, nil},
 		{"daily", 2 * time.Hour, nil, []string{testingEvent}},
@@ -57,25 +57,28 @@ func TestEvents(t *testing.T) {
 		{"renewed", day, nil, nil},
 		{"without a record", 0, func() { w.publish("", enforce(2*day)) }, []string{
 			confirmed + "its MTA-STS record is gone, but the policy is still served with mode enforce, and senders that have it in their caches may renew it: stop serving it"}},
-		{"testing, with the same id", 0, func() { w.publish("b", aPolicy("testing", day)) }, []string{
+		{"testing, with the same id", 0, func() { w.publish("b", policyText("testing", day)) }, []string{
 			confirmed + "its MTA-STS policy no longer has mode enforce, but has the same id, so that senders keep the previous one until 2026-12-13T02:00:00Z: change the id"}},
-		{"none, with a new id", 0, func() { w.publish("c", aPolicy("none", day)) }, []string{
+		{"none, with a new id", 0, func() { w.publish("c", policyText("none", day)) }, []string{
 			confirmed + "its MTA-STS policy no longer has mode enforce, but senders may have the previous one in their caches until 2026-12-13T02:00:00Z"}},
 		{"gone", 0, func() { w.publish("", "") }, nil},
 		{"secured as well", 0, func() {
-			w.dns.set(mx, "10 mail.example.org.")
-			w.dns.set(mailTLSA, tlsa)
+			w.dns.setAnswer(mx, "10 mail.example.org.")
+			w.dns.setAnswer(mailTLSA, tlsa)
 			w.dns.secure(mailTLSA)
 		}, []string{confirmed + "its MTA-STS policy is gone, but senders may have it in their caches until 2026-12-13T02:00:00Z, with mode enforce; its MX host mail.example.org has TLSA records"}},
 		{"over, but secured", 9 * day, nil, []string{confirmed + "its MX host mail.example.org has TLSA records"}},
-		{"insecure", 0, func() { w.dns.validating(); w.dns.change(mailTLSA, func(a *dnsclient.Answer) { a.Authentic = false }) }, []string{
+		{"insecure", 0, func() {
+			w.dns.validating()
+			w.dns.changeAnswer(mailTLSA, func(a *dnsclient.Answer) { a.Authentic = false })
+		}, []string{
 			confirmed + "its MX host mail.example.org had TLSA records, which resolvers may have in their caches until 2026-12-20T02:00:00Z"}},
 		{"over", 7 * day, nil, []string{noneEvent, inactiveEvent}},
-		{"indeterminate", 0, func() { w.dns.set(root, "a.root-servers.net.") }, []string{
+		{"indeterminate", 0, func() { w.dns.setAnswer(root, "a.root-servers.net.") }, []string{
 			assumed + indeterminate, activeEvent + indeterminate}},
 		{"goes on", 3 * day, nil, nil},
 	} {
-		w.clock.add(s.after)
+		w.clock.advance(s.after)
 		if s.do != nil {
 			s.do()
 		}
@@ -96,13 +99,13 @@ func TestEventAtStart(t *testing.T) {
 	w := newWorld(t)
 	w.cfg.State = filepath.Join(t.TempDir(), "state.json")
 	for _, s := range []struct{ policy, want string }{
-		{aPolicy("none", day), inactiveEvent},
+		{policyText("none", day), inactiveEvent},
 		{enforce(day), activeEvent + "its MTA-STS policy has mode enforce, and senders may have it in their caches until 2026-12-09T00:00:00Z"},
 	} {
 		w.publish("a", s.policy)
 		w.start()
 		w.domain()
-		w.file.save(w.saved())
+		w.file.writeState(w.saved())
 		w.start()
 		w.reported()
 		for _, want := range [][]string{{s.want}, nil} {
@@ -118,12 +121,12 @@ func TestStateAsJSON(t *testing.T) {
 	w := newWorld(t)
 	w.publish("a", enforce(day))
 	w.cfg.Domains = []string{domainName, "example.net"}
-	w.dns.fail("example.net MX", "_mta-sts.example.net TXT")
+	w.dns.failQueries("example.net MX", "_mta-sts.example.net TXT")
 	w.start()
 	w.clock.now = base.In(time.FixedZone("", 3600)) // which is not shown
 	w.Check(t.Context())
 	got, err := json.MarshalIndent(w.Report(), "", " ")
-	must(t, err)
+	mustSucceed(t, err)
 	want := `{
  "active": true,
  "why": "example.org: its MTA-STS policy has mode enforce, and senders may have it in their caches until 2026-12-09T00:00:00Z (2 domains in all)",

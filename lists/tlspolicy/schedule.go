@@ -37,7 +37,7 @@ func (m *Monitor) Run(ctx context.Context) {
 		}
 		m.updateActive(now, ctx.Err() == nil)
 		m.mu.Unlock()
-		m.file.save(m.saved())
+		m.file.writeState(m.saved())
 		select {
 		case <-ctx.Done():
 			return

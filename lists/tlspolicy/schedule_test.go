@@ -19,16 +19,16 @@ import (
 	"ehlogate/lists/dnsclient"
 )
 
-// running runs a guard in a bubble until the test ends.
-func running(t *testing.T, cfg Options, ask dnsclient.Resolver, clock func() time.Time) *Monitor {
-	g, _ := runningAndLogging(t, cfg, ask, clock)
+// running runs a Monitor in a bubble until the test ends.
+func running(t *testing.T, cfg Options, r dnsclient.Resolver, clock func() time.Time) *Monitor {
+	g, _ := runningWithEvents(t, cfg, r, clock)
 	return g
 }
 
-func runningAndLogging(t *testing.T, cfg Options, ask dnsclient.Resolver, clock func() time.Time) (*Monitor, *recorder) {
+func runningWithEvents(t *testing.T, cfg Options, r dnsclient.Resolver, clock func() time.Time) (*Monitor, *recorder) {
 	lines := new(recorder)
 	cfg.Notify = lines.notify
-	g := New(cfg, ask, clock)
+	g := New(cfg, r, clock)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { g.Run(ctx) })
@@ -40,8 +40,8 @@ func runningAndLogging(t *testing.T, cfg Options, ask dnsclient.Resolver, clock 
 	return g, lines
 }
 
-// gaps gives the times between checks for so long.
-func gaps(g *Monitor, long time.Duration) (gaps []time.Duration) {
+// checkGaps returns the times between the checks within a while.
+func checkGaps(g *Monitor, long time.Duration) (gaps []time.Duration) {
 	last := g.Report().Domains[0].Checked
 	for end := time.Now().Add(long); time.Now().Before(end); {
 		time.Sleep(20 * time.Second)
@@ -63,14 +63,14 @@ func TestInterval(t *testing.T) {
 		if g.Active() || g.Report().Domains[0].Checked.IsZero() {
 			t.Fatalf("not checked at once: %+v", g.Report())
 		}
-		all := gaps(g, 100*time.Hour)
+		all := checkGaps(g, 100*time.Hour)
 		for _, gap := range all {
 			if !about(gap, time.Hour) {
 				t.Errorf("a check %s after another", gap)
 			}
 		}
 		if n := len(slices.Compact(all)); n < 50 {
-			t.Errorf("%d different times: all guards would ask at once for ever", n)
+			t.Errorf("%d different times: all Monitors would query at once for ever", n)
 		}
 	})
 }
@@ -79,27 +79,27 @@ func TestBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newResolver()
 		record := "_mta-sts." + domainName + " TXT"
-		r.fail(record)
+		r.failQueries(record)
 		g := running(t, Options{Domains: []string{domainName}}, r, time.Now)
 		for range 2 {
-			all := gaps(g, 6*time.Hour)
+			all := checkGaps(g, 6*time.Hour)
 			for i, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
 				if !about(all[i], want*time.Minute) {
 					t.Errorf("%s after %d failures", all[i], i+1)
 				}
 			}
-			r.set(record)
-			if all = gaps(g, 3*time.Hour); !about(all[1], time.Hour) || g.Active() {
+			r.setAnswer(record)
+			if all = checkGaps(g, 3*time.Hour); !about(all[1], time.Hour) || g.Active() {
 				t.Errorf("%s after a good check, %+v", all, g.Report())
 			}
-			r.fail(mx)
-			gaps(g, time.Second)
+			r.failQueries(mx)
+			checkGaps(g, time.Second)
 			for g.Report().Domains[0].Error == "" {
 				time.Sleep(time.Second)
 			}
-			r.set(mx)
-			gaps(g, 2*time.Minute)
-			r.fail(record)
+			r.setAnswer(mx)
+			checkGaps(g, 2*time.Minute)
+			r.failQueries(record)
 			for g.Report().Domains[0].Error == "" {
 				time.Sleep(time.Second)
 			}
@@ -107,16 +107,16 @@ func TestBackOff(t *testing.T) {
 	})
 }
 
-// A promise ends when it ends, and not when it is looked for the next time.
+// A commitment ends in time, and not with the next check.
 func TestEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newResolver()
-		r.set(mx, "10 mail.example.org.")
-		r.set(mailTLSA, tlsa)
+		r.setAnswer(mx, "10 mail.example.org.")
+		r.setAnswer(mailTLSA, tlsa)
 		r.secure(mailTLSA)
-		g, lines := runningAndLogging(t, Options{Domains: []string{domainName}, Local: true}, r, time.Now)
-		r.set(mailTLSA)
-		gaps(g, time.Hour) // it is seen to go
+		g, lines := runningWithEvents(t, Options{Domains: []string{domainName}, Local: true}, r, time.Now)
+		r.setAnswer(mailTLSA)
+		checkGaps(g, time.Hour) // it is seen to go
 		until := g.Report().Domains[0].DANE.Until
 		if !until.After(time.Now()) {
 			t.Fatalf("over at once: %+v", g.Report())
@@ -133,7 +133,7 @@ func TestEndsInTime(t *testing.T) {
 			t.Errorf("not over: %+v", g.Report())
 		}
 		var got []string
-		for _, e := range lines.all() {
+		for _, e := range lines.recorded() {
 			got = append(got, describe(e))
 		}
 		if !slices.Equal(got, []string{noneEvent, inactiveEvent}) {
@@ -152,56 +152,56 @@ func TestClockSetBackWhileRunning(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if n := r.times(mx); n != 2 {
-			t.Errorf("asked %d times", n)
+			t.Errorf("queried %d times", n)
 		}
 		time.Sleep(50 * time.Minute)
 		synctest.Wait()
 		if n := r.times(mx); n != 2 {
-			t.Errorf("asked %d times", n)
+			t.Errorf("queried %d times", n)
 		}
 	})
 }
 
 // stuck answers nothing until the context ends.
 type stuck struct {
-	mu         sync.Mutex
-	under, top int
-	asked      map[string]int
+	mu            sync.Mutex
+	running, most int
+	queries       map[string]int
 }
 
 func (s *stuck) Query(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
 	s.mu.Lock()
-	s.asked[question(name, qtype)]++
-	s.under++
-	s.top = max(s.top, s.under)
+	s.queries[question(name, qtype)]++
+	s.running++
+	s.most = max(s.most, s.running)
 	s.mu.Unlock()
 	<-ctx.Done()
 	s.mu.Lock()
-	s.under--
+	s.running--
 	s.mu.Unlock()
 	return dnsclient.Answer{}, &dnsclient.Error{Kind: dnsclient.Timeout, Name: name, Type: qtype, Err: ctx.Err()}
 }
 
-func manyDomains(n int) (names []string) {
+func manyDomainNames(n int) (names []string) {
 	for i := range n {
 		names = append(names, fmt.Sprintf("d%d.example", i))
 	}
 	return names
 }
 
-// Everything is bounded, and everybody's turn comes, when nobody answers.
+// Everything is bounded, and the turn of each domain comes, when no server answers.
 func TestStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &stuck{asked: make(map[string]int)}
+		s := &stuck{queries: make(map[string]int)}
 		const n = 100
-		g := New(Options{Domains: manyDomains(n)}, s, time.Now)
+		g := New(Options{Domains: manyDomainNames(n)}, s, time.Now)
 		began := time.Now()
 		g.Check(t.Context())
 		if took := time.Since(began); took != roundTimeout {
 			t.Errorf("a round takes %s", took)
 		}
-		if s.top != 2*parallel {
-			t.Errorf("%d questions at a time", s.top)
+		if s.most != 2*parallel {
+			t.Errorf("%d questions at a time", s.most)
 		}
 		looked := 0
 		for _, d := range g.Report().Domains {
@@ -218,8 +218,8 @@ func TestStuck(t *testing.T) {
 		for range n * int(domainTimeout) / parallel / int(roundTimeout) {
 			g.Check(t.Context())
 		}
-		if len(s.asked) != 2*n || slices.Max(slices.Collect(maps.Values(s.asked))) > 2 {
-			t.Errorf("not all had their turn: %v", s.asked)
+		if len(s.queries) != 2*n || slices.Max(slices.Collect(maps.Values(s.queries))) > 2 {
+			t.Errorf("not all had their turn: %v", s.queries)
 		}
 	})
 }
@@ -237,17 +237,17 @@ func (h half) Query(ctx context.Context, name string, qtype uint16) (dnsclient.A
 	return h.resolver.Query(ctx, name, qtype)
 }
 
-// What is found binds at once, whatever else is still looked for.
-func TestBindsAtOnce(t *testing.T) {
+// What is found takes effect at once, whatever else is still checked.
+func TestTakesEffectAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.json")
 	cfg := Options{Domains: []string{"stuck.example", domainName}, State: path, Local: true}
 	r := newResolver()
 	synctest.Test(t, func(t *testing.T) { running(t, cfg, r, time.Now) })
-	r.set(mx, "10 mail.example.org.")
-	r.set(mailTLSA, tlsa)
+	r.setAnswer(mx, "10 mail.example.org.")
+	r.setAnswer(mailTLSA, tlsa)
 	r.secure(mailTLSA)
 	synctest.Test(t, func(t *testing.T) {
-		g := New(cfg, half{r, &stuck{asked: make(map[string]int)}}, time.Now)
+		g := New(cfg, half{r, &stuck{queries: make(map[string]int)}}, time.Now)
 		if g.Active() {
 			t.Fatalf("%+v", g.Report())
 		}
@@ -263,14 +263,14 @@ func TestBindsAtOnce(t *testing.T) {
 
 func TestCheckEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &stuck{asked: make(map[string]int)}
+		s := &stuck{queries: make(map[string]int)}
 		g := running(t, Options{Domains: []string{domainName}}, s, time.Now)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
 		g.Check(ctx) // while the other one goes on
-		if took := time.Since(began); took != time.Second || s.asked[mx] != 1 {
-			t.Errorf("it took %s, %v", took, s.asked)
+		if took := time.Since(began); took != time.Second || s.queries[mx] != 1 {
+			t.Errorf("it took %s, %v", took, s.queries)
 		}
 		time.Sleep(domainTimeout) // between two rounds
 		synctest.Wait()
@@ -278,30 +278,30 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 		defer cancel()
 		began = time.Now()
 		g.Check(ctx)
-		if took := time.Since(began); took != time.Second || s.asked[mx] != 2 {
-			t.Errorf("it took %s, %v", took, s.asked)
+		if took := time.Since(began); took != time.Second || s.queries[mx] != 2 {
+			t.Errorf("it took %s, %v", took, s.queries)
 		}
 		if d := g.Report().Domains[0]; !strings.Contains(d.Error, dns.TypeToString[dns.TypeMX]) {
-			t.Errorf("a time that is over is no failure: %+v", d)
+			t.Errorf("a timeout is no failure: %+v", d)
 		}
 	})
 }
 
 // Run keeps the state file, for the next process.
-func TestRunRemembers(t *testing.T) {
+func TestRunSavesState(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.json")
 	cfg := Options{Domains: []string{domainName, "other.example"}, State: path, Local: true}
 	r := newResolver()
-	r.set(mx, "10 mail.example.org.")
-	r.set(mailTLSA, tlsa)
+	r.setAnswer(mx, "10 mail.example.org.")
+	r.setAnswer(mailTLSA, tlsa)
 	r.secure(mailTLSA)
 	synctest.Test(t, func(t *testing.T) { running(t, cfg, r, time.Now) })
 	before, err := os.ReadFile(path)
-	must(t, err)
+	mustSucceed(t, err)
 	synctest.Test(t, func(t *testing.T) {
 		lines := new(recorder)
 		cfg.Notify = lines.notify
-		g := New(cfg, &stuck{asked: make(map[string]int)}, time.Now)
+		g := New(cfg, &stuck{queries: make(map[string]int)}, time.Now)
 		for i, want := range []Commitment{Confirmed, NoCommitment} {
 			if d := g.Report().Domains[i]; d.Commitment != want {
 				t.Errorf("%+v", d)
@@ -315,12 +315,12 @@ func TestRunRemembers(t *testing.T) {
 				t.Errorf("%+v", d)
 			}
 		}
-		if len(lines.all()) == 0 {
+		if len(lines.recorded()) == 0 {
 			t.Error("nothing is reported")
 		}
 	})
 	after, err := os.ReadFile(path)
-	must(t, err)
+	mustSucceed(t, err)
 	if string(before) != string(after) {
 		t.Errorf("%s\n%s", before, after)
 	}

@@ -18,150 +18,150 @@ type step struct {
 	idle    bool // nothing is checked
 	holds   bool
 	state   State
-	until   time.Duration // since the beginning, with a week for resolvers; 0: nobody remembers a policy that is to be enforced
+	until   time.Duration // since the beginning, with a week for resolvers; 0: no cache has a policy in mode enforce
 }
 
 func TestMTASTSSequences(t *testing.T) {
-	says := func(id, policy string) func(*world) { return func(w *world) { w.publish(id, policy) } }
+	serves := func(id, policy string) func(*world) { return func(w *world) { w.publish(id, policy) } }
 	record := "_mta-sts." + domainName + " TXT"
-	down := func(w *world) { w.dns.fail(record) }
+	down := func(w *world) { w.dns.failQueries(record) }
 	week := enforce(7 * day)
 	for name, steps := range map[string][]step{
 		"never any": {
 			{name: "before the first check", idle: true, holds: true, state: Unknown},
-			{name: "checked", publish: says("", ""), state: None},
+			{name: "checked", publish: serves("", ""), state: None},
 			{name: "DNS fails", after: day / 2, publish: down, state: None},
 			{name: "restart", after: day / 2, restart: true, idle: true, state: None},
 			{name: "restart long after", after: 3 * day, restart: true, idle: true, holds: true, state: Unknown},
-			{name: "checked again", publish: says("", ""), state: None},
+			{name: "checked again", publish: serves("", ""), state: None},
 		},
 		"a served policy without a record": {
-			{name: "no sender looks for it", publish: says("", week), state: None},
+			{name: "no sender looks for it", publish: serves("", week), state: None},
 		},
 		"DNS fails from the beginning": {
 			{name: "assumed", publish: down, holds: true, state: Unknown},
 			{name: "still", after: 30 * day, holds: true, state: Unknown},
-			{name: "back", publish: says("", ""), state: None},
+			{name: "back", publish: serves("", ""), state: None},
 		},
 		"a record and no policy": {
-			{name: "assumed", publish: says("a", ""), holds: true, state: Unknown},
-			{name: "served", publish: says("a", aPolicy("none", day)), state: None},
-			{name: "gone: the last state is kept", after: 3 * day, publish: says("a", ""), state: None},
+			{name: "assumed", publish: serves("a", ""), holds: true, state: Unknown},
+			{name: "served", publish: serves("a", policyText("none", day)), state: None},
+			{name: "gone: the last state is kept", after: 3 * day, publish: serves("a", ""), state: None},
 		},
 		"enforce, and the record goes": {
-			{name: "enforce", publish: says("a", week), holds: true, state: Enforce, until: 14 * day},
+			{name: "enforce", publish: serves("a", week), holds: true, state: Enforce, until: 14 * day},
 			{name: "renewed", after: day, holds: true, state: Enforce, until: 15 * day},
-			{name: "gone, perhaps just now", after: day, publish: says("", ""), holds: true, state: None, until: 16 * day},
+			{name: "gone, perhaps just now", after: day, publish: serves("", ""), holds: true, state: None, until: 16 * day},
 			{name: "restart", after: day, restart: true, idle: true, holds: true, state: None, until: 16 * day},
 			{name: "nearly over", after: 13*day - time.Second, holds: true, state: None, until: 16 * day},
 			{name: "over", after: time.Second, state: None},
 		},
 		"enforce, and only the record goes": {
-			{name: "enforce", publish: says("a", week), holds: true, state: Enforce, until: 14 * day},
-			{name: "senders renew without it", after: day, publish: says("", week), holds: true, state: None, until: 15 * day},
-			{name: "they get none now, if they look", after: day, publish: says("", aPolicy("none", day)), holds: true, state: None, until: 16 * day},
-			{name: "over", after: 14 * day, publish: says("", week), state: None},
+			{name: "enforce", publish: serves("a", week), holds: true, state: Enforce, until: 14 * day},
+			{name: "senders renew without it", after: day, publish: serves("", week), holds: true, state: None, until: 15 * day},
+			{name: "they get none now, if they look", after: day, publish: serves("", policyText("none", day)), holds: true, state: None, until: 16 * day},
+			{name: "over", after: 14 * day, publish: serves("", week), state: None},
 		},
 		"only the record goes, and then everything fails": {
-			{name: "enforce", publish: says("a", week), holds: true, state: Enforce, until: 14 * day},
-			{name: "senders renew without it", publish: says("", week), holds: true, state: None, until: 14 * day},
+			{name: "enforce", publish: serves("a", week), holds: true, state: Enforce, until: 14 * day},
+			{name: "senders renew without it", publish: serves("", week), holds: true, state: None, until: 14 * day},
 			{name: "over, but senders may still renew", after: 30 * day, publish: down, holds: true, state: None},
-			{name: "they do", publish: says("", week), holds: true, state: None, until: 44 * day},
-			{name: "they did until now", after: day, publish: says("", ""), holds: true, state: None, until: 45 * day},
+			{name: "they do", publish: serves("", week), holds: true, state: None, until: 44 * day},
+			{name: "they did until now", after: day, publish: serves("", ""), holds: true, state: None, until: 45 * day},
 			{name: "over", after: 14 * day, state: None},
 		},
 		"enforce, and everything fails": {
-			{name: "enforce", publish: says("a", week), holds: true, state: Enforce, until: 14 * day},
-			{name: "no policy", after: day, publish: says("a", ""), holds: true, state: Enforce, until: 14 * day},
+			{name: "enforce", publish: serves("a", week), holds: true, state: Enforce, until: 14 * day},
+			{name: "no policy", after: day, publish: serves("a", ""), holds: true, state: Enforce, until: 14 * day},
 			{name: "no DNS", after: day, publish: down, holds: true, state: Enforce, until: 14 * day},
 			{name: "over, but what is served is not known", after: 30 * day, holds: true, state: Enforce},
 			{name: "restart", restart: true, idle: true, holds: true, state: Enforce},
-			{name: "back, and gone, perhaps just now", publish: says("", ""), holds: true, state: None, until: 46 * day},
+			{name: "back, and gone, perhaps just now", publish: serves("", ""), holds: true, state: None, until: 46 * day},
 			{name: "over", after: 14 * day, state: None},
 		},
 		"enforce, then testing": {
-			{name: "enforce", publish: says("a", week), holds: true, state: Enforce, until: 14 * day},
-			{name: "the id is the same", after: day, publish: says("a", aPolicy("testing", day)), holds: true, state: Testing, until: 15 * day},
-			{name: "a new id, for which nobody needs to look yet", publish: says("b", aPolicy("testing", day)), holds: true, state: Testing, until: 15 * day},
+			{name: "enforce", publish: serves("a", week), holds: true, state: Enforce, until: 14 * day},
+			{name: "the id is the same", after: day, publish: serves("a", policyText("testing", day)), holds: true, state: Testing, until: 15 * day},
+			{name: "a new id, for which no sender needs to look yet", publish: serves("b", policyText("testing", day)), holds: true, state: Testing, until: 15 * day},
 			{name: "restart", restart: true, idle: true, holds: true, state: Testing, until: 15 * day},
 			{name: "DNS fails", publish: down, holds: true, state: Testing, until: 15 * day},
-			{name: "over", after: 14 * day, publish: says("b", aPolicy("testing", day)), state: Testing},
+			{name: "over", after: 14 * day, publish: serves("b", policyText("testing", day)), state: Testing},
 		},
 		"enforce, then none": {
-			{name: "enforce", publish: says("a", week), holds: true, state: Enforce, until: 14 * day},
-			{name: "a new id, but no policy yet", publish: says("b", ""), holds: true, state: Enforce, until: 14 * day},
-			{name: "none", publish: says("b", aPolicy("none", day)), holds: true, state: None, until: 14 * day},
-			{name: "enforce again", after: day, publish: says("c", week), holds: true, state: Enforce, until: 15 * day},
-			{name: "the first id again", publish: says("b", aPolicy("none", day)), holds: true, state: None, until: 15 * day},
+			{name: "enforce", publish: serves("a", week), holds: true, state: Enforce, until: 14 * day},
+			{name: "a new id, but no policy yet", publish: serves("b", ""), holds: true, state: Enforce, until: 14 * day},
+			{name: "none", publish: serves("b", policyText("none", day)), holds: true, state: None, until: 14 * day},
+			{name: "enforce again", after: day, publish: serves("c", week), holds: true, state: Enforce, until: 15 * day},
+			{name: "the first id again", publish: serves("b", policyText("none", day)), holds: true, state: None, until: 15 * day},
 			{name: "over", after: 14 * day, state: None},
 		},
 		"a shorter max_age": {
-			{name: "long", publish: says("a", week), holds: true, state: Enforce, until: 14 * day},
-			{name: "short; some got the long one until now", after: day, publish: says("b", enforce(day)), holds: true, state: Enforce, until: 15 * day},
-			{name: "none", after: day, publish: says("b", aPolicy("none", day)), holds: true, state: None, until: 15 * day},
-			{name: "later than both", after: 13 * day, publish: says("", ""), state: None},
+			{name: "long", publish: serves("a", week), holds: true, state: Enforce, until: 14 * day},
+			{name: "short; some got the long one until now", after: day, publish: serves("b", enforce(day)), holds: true, state: Enforce, until: 15 * day},
+			{name: "none", after: day, publish: serves("b", policyText("none", day)), holds: true, state: None, until: 15 * day},
+			{name: "later than both", after: 13 * day, publish: serves("", ""), state: None},
 		},
 		"a shorter max_age, for long": {
-			{name: "long", publish: says("a", week), holds: true, state: Enforce, until: 14 * day},
-			{name: "short", publish: says("b", enforce(day)), holds: true, state: Enforce, until: 14 * day},
-			{name: "nobody remembers the long one", after: 14 * day, holds: true, state: Enforce, until: 22 * day},
-			{name: "gone", after: day, publish: says("", ""), holds: true, state: None, until: 23 * day},
+			{name: "long", publish: serves("a", week), holds: true, state: Enforce, until: 14 * day},
+			{name: "short", publish: serves("b", enforce(day)), holds: true, state: Enforce, until: 14 * day},
+			{name: "no cache has the long one", after: 14 * day, holds: true, state: Enforce, until: 22 * day},
+			{name: "gone", after: day, publish: serves("", ""), holds: true, state: None, until: 23 * day},
 			{name: "over", after: 8 * day, state: None},
 		},
 		"max_age 0": {
-			{name: "whoever comes now must encrypt", publish: says("a", enforce(0)), holds: true, state: Enforce, until: 7 * day},
+			{name: "senders that come now must encrypt", publish: serves("a", enforce(0)), holds: true, state: Enforce, until: 7 * day},
 			{name: "as long as it is served", after: 8 * day, idle: true, holds: true, state: Enforce},
-			{name: "gone, but DNS leads to where it was", publish: says("", ""), holds: true, state: None, until: 15 * day},
+			{name: "gone, but DNS leads to where it was", publish: serves("", ""), holds: true, state: None, until: 15 * day},
 			{name: "over", after: 7 * day, state: None},
 		},
 		"testing": {
-			{name: "testing", publish: says("a", aPolicy("testing", 7*day)), state: Testing},
-			{name: "enforce", publish: says("b", week), holds: true, state: Enforce, until: 14 * day},
+			{name: "testing", publish: serves("a", policyText("testing", 7*day)), state: Testing},
+			{name: "enforce", publish: serves("b", week), holds: true, state: Enforce, until: 14 * day},
 		},
 		"a broken record": {
-			{name: "is none", publish: says("not-an-id", ""), state: None},
-			{name: "with testing, too", publish: says("not-an-id", aPolicy("testing", day)), state: None},
-			{name: "with enforce some take it", publish: says("not-an-id", week), holds: true, state: Enforce, until: 14 * day},
-			{name: "none", after: day, publish: says("not-an-id", aPolicy("none", day)), holds: true, state: None, until: 15 * day},
+			{name: "is none", publish: serves("not-an-id", ""), state: None},
+			{name: "with testing, too", publish: serves("not-an-id", policyText("testing", day)), state: None},
+			{name: "with enforce some senders take it", publish: serves("not-an-id", week), holds: true, state: Enforce, until: 14 * day},
+			{name: "none", after: day, publish: serves("not-an-id", policyText("none", day)), holds: true, state: None, until: 15 * day},
 			{name: "over", after: 14 * day, state: None},
 		},
 		"two records": {
 			{name: "are none", publish: func(w *world) {
 				w.publish("a", week)
-				w.dns.set(record, `"v=STSv1; id=a;"`, `"v=STSv1; id=b;"`)
+				w.dns.setAnswer(record, `"v=STSv1; id=a;"`, `"v=STSv1; id=b;"`)
 			}, state: None},
 			{name: "but others do not matter", publish: func(w *world) {
-				w.dns.set(record, `"v=spf1 -all"`, `"v=STS" "v1; " "id=a;"`, `"V=STSv1; id=b"`, `"v=STSv1"`)
+				w.dns.setAnswer(record, `"v=spf1 -all"`, `"v=STS" "v1; " "id=a;"`, `"V=STSv1; id=b"`, `"v=STSv1"`)
 			}, holds: true, state: Enforce, until: 14 * day},
 		},
 		"the clock is set back": {
-			{name: "enforce", publish: says("a", week), holds: true, state: Enforce, until: 14 * day},
+			{name: "enforce", publish: serves("a", week), holds: true, state: Enforce, until: 14 * day},
 			{name: "by a year", after: -365 * day, restart: true, idle: true, holds: true, state: Enforce, until: -351 * day},
 			{name: "checked", holds: true, state: Enforce, until: -351 * day},
-			{name: "gone", after: day, publish: says("", ""), holds: true, state: None, until: -350 * day},
+			{name: "gone", after: day, publish: serves("", ""), holds: true, state: None, until: -350 * day},
 			{name: "over", after: 14 * day, state: None},
 		},
 		"the clock is set back, and everything fails": {
-			{name: "enforce", publish: says("a", week), holds: true, state: Enforce, until: 14 * day},
+			{name: "enforce", publish: serves("a", week), holds: true, state: Enforce, until: 14 * day},
 			{name: "by a year", after: -365 * day, publish: down, holds: true, state: Enforce, until: -351 * day},
 			{name: "over, but what is served is not known", after: 14 * day, holds: true, state: Enforce},
-			{name: "back, and gone, perhaps just now", publish: says("", ""), holds: true, state: None, until: -337 * day},
+			{name: "back, and gone, perhaps just now", publish: serves("", ""), holds: true, state: None, until: -337 * day},
 			{name: "over", after: 14 * day, state: None},
 		},
 		"the clock is set back while it runs": {
-			{name: "enforce", publish: says("a", week), holds: true, state: Enforce, until: 14 * day},
-			{name: "gone", after: -day, publish: says("", ""), holds: true, state: None, until: 13 * day},
+			{name: "enforce", publish: serves("a", week), holds: true, state: Enforce, until: 14 * day},
+			{name: "gone", after: -day, publish: serves("", ""), holds: true, state: None, until: 13 * day},
 			{name: "the clock is past that time again", after: 6 * day, holds: true, state: None, until: 14 * day},
 			{name: "over", after: 9 * day, state: None},
 		},
 		"the clock is set back, and there was none": {
-			{name: "none", publish: says("", ""), state: None},
+			{name: "none", publish: serves("", ""), state: None},
 			{name: "by two days", after: -2 * day, restart: true, idle: true, holds: true, state: Unknown},
 		},
 		"the clock is set forward": {
-			{name: "enforce", publish: says("a", week), holds: true, state: Enforce, until: 14 * day},
+			{name: "enforce", publish: serves("a", week), holds: true, state: Enforce, until: 14 * day},
 			{name: "by a year: served now", after: 365 * day, restart: true, idle: true, holds: true, state: Enforce},
-			{name: "gone, perhaps just now", publish: says("", ""), holds: true, state: None, until: 379 * day},
+			{name: "gone, perhaps just now", publish: serves("", ""), holds: true, state: None, until: 379 * day},
 			{name: "over", after: 14 * day, state: None},
 		},
 	} {
@@ -170,12 +170,12 @@ func TestMTASTSSequences(t *testing.T) {
 			w.cfg.State = filepath.Join(t.TempDir(), "state.json")
 			w.start()
 			for _, s := range steps {
-				w.clock.add(s.after)
+				w.clock.advance(s.after)
 				if s.publish != nil {
 					s.publish(w)
 				}
 				if s.restart {
-					w.file.save(w.saved())
+					w.file.writeState(w.saved())
 					w.start()
 				}
 				if !s.idle {
@@ -196,26 +196,26 @@ func TestMTASTSSequences(t *testing.T) {
 	}
 }
 
-// The end of a promise needs no check.
-func TestUntilIsAskedOfTheClock(t *testing.T) {
+// The end of a commitment needs no check.
+func TestEndWithoutCheck(t *testing.T) {
 	w := newWorld(t)
 	w.publish("a", enforce(day))
 	w.domain()
 	w.publish("", "")
 	w.domain()
-	w.clock.add(8 * day)
+	w.clock.advance(8 * day)
 	if d := w.Report().Domains[0]; d.Commitment != NoCommitment {
 		t.Errorf("%+v", d)
 	}
 }
 
-// One domain that promises binds all.
+// One committed domain is enough.
 func TestManyDomains(t *testing.T) {
 	w := newWorld(t)
 	w.cfg.Domains = []string{"a.example", "Example.ORG.", "b.example", "example.org"}
 	w.publish("a", enforce(day))
 	w.start()
-	w.dns.fail("b.example MX")
+	w.dns.failQueries("b.example MX")
 	w.Check(t.Context())
 	s := w.Report()
 	if len(s.Domains) != 3 || !s.Active {
@@ -232,6 +232,6 @@ func TestManyDomains(t *testing.T) {
 	w.cfg.Domains = nil
 	w.start()
 	if w.Check(t.Context()); w.Active() {
-		t.Error("no domain promises STARTTLS")
+		t.Error("active without a domain")
 	}
 }

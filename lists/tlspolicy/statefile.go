@@ -37,8 +37,8 @@ type stateFile struct {
 	failing bool   // the last write, which was reported
 }
 
-// load returns what the file has: nothing if it cannot be read.
-func (f *stateFile) load() map[string]savedDomain {
+// readState returns what the file has: nothing if it cannot be read.
+func (f *stateFile) readState() map[string]savedDomain {
 	if f.path == "" {
 		return nil
 	}
@@ -108,8 +108,8 @@ func formatState(domains map[string]savedDomain) []byte {
 	return append(text, '\n')
 }
 
-// save replaces the file, unless it has the same content.
-func (f *stateFile) save(domains map[string]savedDomain) {
+// writeState replaces the file, unless it has the same content.
+func (f *stateFile) writeState(domains map[string]savedDomain) {
 	text := formatState(domains)
 	if f.path == "" || bytes.Equal(text, f.content) {
 		return

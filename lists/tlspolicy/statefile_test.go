@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-const aState = `{"version":2,"domains":{"example.org":{
+const validState = `{"version":2,"domains":{"example.org":{
 	"mta_sts":{"state":"none","checked":"2026-12-01T00:00:00Z","published":{"id":"a","seen":"2026-11-30T00:00:00Z","max_age":604800}},
 	"dane":{"state":"none","checked":"2026-12-01T00:00:00Z"}}}}`
 
@@ -22,34 +22,34 @@ func TestStateFile(t *testing.T) {
 	path := filepath.Join(dir, "state.json")
 	for name, tc := range map[string]struct {
 		text string // "": there is no file
-		want string // in the log; "": nothing
+		want string // of the error; "": there is none
 	}{
-		"good":           {aState, ""},
-		"more keys":      {strings.Replace(aState, `"version"`, `"more":[],"version"`, 1), ""},
+		"good":           {validState, ""},
+		"more keys":      {strings.Replace(validState, `"version"`, `"more":[],"version"`, 1), ""},
 		"none":           {"", ""},
 		"empty":          {" ", "unexpected end"},
-		"half of it":     {aState[:len(aState)/2], "unexpected end"},
+		"half of it":     {validState[:len(validState)/2], "unexpected end"},
 		"binary":         {"\x00\x01", "invalid character"},
-		"another":        {strings.Replace(aState, `"version":2`, `"version":3`, 1), "unknown version 3: must be 2"},
-		"a word":         {strings.Replace(aState, `"none"`, `"maybe"`, 1), `impossible state of "example.org"`},
+		"another":        {strings.Replace(validState, `"version":2`, `"version":3`, 1), "unknown version 3: must be 2"},
+		"a word":         {strings.Replace(validState, `"none"`, `"maybe"`, 1), `impossible state of "example.org"`},
 		"no word":        {`{"version":2,"domains":{"example.org":{}}}`, "impossible state"},
-		"for ever":       {strings.Replace(aState, `604800`, `31557601`, 1), "impossible state"},
-		"given for ever": {strings.Replace(aState, `604800`, `604800,"current_max_age":31557601`, 1), "impossible state"},
-		"given before":   {strings.Replace(aState, `604800`, `604800,"current_max_age":-1`, 1), "impossible state"},
-		"before it was":  {strings.Replace(aState, `604800`, `-1`, 1), "impossible state"},
-		"another case":   {strings.Replace(aState, `"max_age"`, `"Max_age"`, 1), `the key "Max_age", which is spelled "max_age"`},
-		"both cases":     {strings.Replace(aState, `"version":2`, `"version":2,"DOMAINS":{}`, 1), `the key "DOMAINS"`},
-		"a key twice":    {strings.Replace(aState, `"version":2`, `"version":1,"version":2`, 1), `the key "version" twice`},
-		"too much":       {aState + strings.Repeat(" ", maxFileSize), "more than 1048576 bytes"},
+		"for ever":       {strings.Replace(validState, `604800`, `31557601`, 1), "impossible state"},
+		"given for ever": {strings.Replace(validState, `604800`, `604800,"current_max_age":31557601`, 1), "impossible state"},
+		"given before":   {strings.Replace(validState, `604800`, `604800,"current_max_age":-1`, 1), "impossible state"},
+		"before it was":  {strings.Replace(validState, `604800`, `-1`, 1), "impossible state"},
+		"another case":   {strings.Replace(validState, `"max_age"`, `"Max_age"`, 1), `the key "Max_age", which is spelled "max_age"`},
+		"both cases":     {strings.Replace(validState, `"version":2`, `"version":2,"DOMAINS":{}`, 1), `the key "DOMAINS"`},
+		"a key twice":    {strings.Replace(validState, `"version":2`, `"version":1,"version":2`, 1), `the key "version" twice`},
+		"too much":       {validState + strings.Repeat(" ", maxFileSize), "more than 1048576 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			os.RemoveAll(path)
 			if tc.text != "" {
-				must(t, os.WriteFile(path, []byte(tc.text), 0o600))
+				mustSucceed(t, os.WriteFile(path, []byte(tc.text), 0o600))
 			}
 			lines := new(recorder)
 			g := New(Options{Domains: []string{domainName}, State: path, Notify: lines.notify}, newResolver(), func() time.Time { return base })
-			entries := lines.all()
+			entries := lines.recorded()
 			if tc.want == "" {
 				if len(entries) != 0 {
 					t.Error(describe(entries[0]))
@@ -68,10 +68,10 @@ func TestStateFile(t *testing.T) {
 		"a pipe":      func() error { return syscall.Mkfifo(path, 0o600) },
 	} {
 		os.RemoveAll(path)
-		must(t, make())
+		mustSucceed(t, make())
 		lines := new(recorder)
 		New(Options{Domains: []string{domainName}, State: path, Notify: lines.notify}, newResolver(), time.Now)
-		if all := lines.all(); len(all) != 1 || !errors.Is(all[0].Err, errNotRegular) {
+		if all := lines.recorded(); len(all) != 1 || !errors.Is(all[0].Err, errNotRegular) {
 			t.Errorf("%s: %v", name, all)
 		}
 	}
@@ -80,7 +80,7 @@ func TestStateFile(t *testing.T) {
 // A file need not say how long senders cache what they get after the last check.
 func TestStateFileWithoutCurrentMaxAge(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.json")
-	must(t, os.WriteFile(path, []byte(`{"version":2,"domains":{"example.org":{
+	mustSucceed(t, os.WriteFile(path, []byte(`{"version":2,"domains":{"example.org":{
 		"mta_sts":{"state":"enforce","id":"a","checked":"2026-11-01T00:00:00Z","published":{"id":"a","seen":"2026-11-01T00:00:00Z","max_age":86400}},
 		"dane":{"state":"secure","checked":"2026-11-01T00:00:00Z","published":{"id":"mail.example.org","seen":"2026-11-01T00:00:00Z","max_age":3600}}}}}`), 0o600))
 	g := New(Options{Domains: []string{domainName}, State: path}, newResolver(), func() time.Time { return base })
@@ -102,18 +102,18 @@ func TestStateFileIsReplaced(t *testing.T) {
 	lines := new(recorder)
 	f := stateFile{path: path, notify: lines.notify}
 	one, two := map[string]savedDomain{"one.example": {}}, map[string]savedDomain{"two.example": {}}
-	must(t, os.Symlink("/dev/full", filepath.Join(filepath.Dir(path), ".state.json42"))) // left by a daemon that was killed
-	f.save(one)
+	mustSucceed(t, os.Symlink("/dev/full", filepath.Join(filepath.Dir(path), ".state.json42"))) // left by a daemon that was killed
+	f.writeState(one)
 	first, err := os.Lstat(path)
-	must(t, err)
+	mustSucceed(t, err)
 	if first.Mode() != 0o600 {
 		t.Errorf("the mode is %v", first.Mode())
 	}
-	f.save(one)
+	f.writeState(one)
 	if again, err := os.Stat(path); err != nil || !os.SameFile(first, again) {
 		t.Errorf("written without need: %v", err)
 	}
-	f.save(two)
+	f.writeState(two)
 	if now, err := os.Stat(path); err != nil || os.SameFile(first, now) {
 		t.Errorf("written in place: %v", err)
 	}
@@ -123,7 +123,7 @@ func TestStateFileIsReplaced(t *testing.T) {
 	if all, err := os.ReadDir(filepath.Dir(path)); err != nil || len(all) != 1 {
 		t.Errorf("%v, %v", all, err)
 	}
-	if n := len(lines.all()); n != 0 {
+	if n := len(lines.recorded()); n != 0 {
 		t.Errorf("%d events", n)
 	}
 }
@@ -139,15 +139,15 @@ func TestStateFileCannotBeWritten(t *testing.T) {
 		wg.Go(func() { g.Run(ctx) })
 		time.Sleep(3 * day)
 		n := 0
-		for _, e := range lines.all() {
+		for _, e := range lines.recorded() {
 			if e.Kind == FileNotWritten {
 				n++
 			}
 		}
 		if n != 1 || g.Active() || r.times(mx) < 24 {
-			t.Errorf("reported %d times, asked %d times", n, r.times(mx))
+			t.Errorf("reported %d times, queried %d times", n, r.times(mx))
 		}
-		must(t, os.Mkdir(dir, 0o700))
+		mustSucceed(t, os.Mkdir(dir, 0o700))
 		time.Sleep(time.Hour)
 		cancel()
 		wg.Wait()
@@ -157,7 +157,7 @@ func TestStateFileCannotBeWritten(t *testing.T) {
 	})
 }
 
-// Who takes a domain out ends its promise, also for later.
+// Taking a domain out ends its commitment, also for later.
 func TestDomainTakenOut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.json")
 	run := func(domain string) Report {
@@ -167,7 +167,7 @@ func TestDomainTakenOut(t *testing.T) {
 		g.Run(ctx)
 		return g.Report()
 	}
-	must(t, os.WriteFile(path, []byte(aState), 0o600))
+	mustSucceed(t, os.WriteFile(path, []byte(validState), 0o600))
 	if s := run(domainName); s.Domains[0].Commitment != Confirmed {
 		t.Errorf("%+v", s)
 	}
@@ -177,17 +177,17 @@ func TestDomainTakenOut(t *testing.T) {
 	}
 }
 
-// What the file could not hold again is not written.
+// A state that would not be read again is not written.
 func TestTooManyDomains(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.json")
-	must(t, os.WriteFile(path, []byte("old"), 0o600))
+	mustSucceed(t, os.WriteFile(path, []byte("old"), 0o600))
 	if err := replaceFile(path, make([]byte, maxFileSize+1)); err == nil || !strings.Contains(err.Error(), "name fewer domains") {
 		t.Error(err)
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != "old" {
 		t.Errorf("%q, %v", text, err)
 	}
-	g := New(Options{Domains: manyDomains(2000)}, newResolver(), func() time.Time { return base })
+	g := New(Options{Domains: manyDomainNames(2000)}, newResolver(), func() time.Time { return base })
 	g.Check(t.Context())
 	if n := len(formatState(g.saved())); n > maxFileSize {
 		t.Errorf("2000 domains are %d bytes", n)
@@ -195,10 +195,10 @@ func TestTooManyDomains(t *testing.T) {
 }
 
 func FuzzState(f *testing.F) {
-	for _, s := range []string{aState, "", "{}", `{"version":2}`, `{"version":2,"domains":null}`, `{"version":2,"domains":{"a":{"mta_sts":{"state":"enforce"},"dane":{"state":"secure"}}}}`} {
+	for _, s := range []string{validState, "", "{}", `{"version":2}`, `{"version":2,"domains":null}`, `{"version":2,"domains":{"a":{"mta_sts":{"state":"enforce"},"dane":{"state":"secure"}}}}`} {
 		f.Add([]byte(s))
 	}
-	f.Add([]byte(strings.Replace(aState, `604800`, `604800,"current_max_age":86400`, 1)))
+	f.Add([]byte(strings.Replace(validState, `604800`, `604800,"current_max_age":86400`, 1)))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := parseState(text)
 		if err != nil {
@@ -208,8 +208,8 @@ func FuzzState(f *testing.F) {
 		for name, m := range s.Domains {
 			d := newDomain(domainName, m, base)
 			g.domains[0] = d
-			if d.mtasts.Published.end().After(base.Add(maxMaxAge*time.Second + dnsCacheTime)) {
-				t.Errorf("%q is committed until %v", name, d.mtasts.Published.end())
+			if d.mtasts.Published.endTime().After(base.Add(maxMaxAge*time.Second + dnsCacheTime)) {
+				t.Errorf("%q is committed until %v", name, d.mtasts.Published.endTime())
 			}
 			g.updateActive(base, true)
 			if g.Report().Active != (d.summarize(base).Commitment != NoCommitment) {
@@ -224,23 +224,22 @@ func FuzzState(f *testing.F) {
 	})
 }
 
-// A state file that cannot be read, for a reason that is not its content, is not
-// replaced by one that knows less.
-func TestStateFileUnread(t *testing.T) {
+// A state file that cannot be read, for a reason that is not its content, is not replaced.
+func TestStateFileUnreadable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.json")
-	must(t, os.WriteFile(path, []byte(aState), 0o600))
+	mustSucceed(t, os.WriteFile(path, []byte(validState), 0o600))
 	lines := new(recorder)
 	f := stateFile{path: path, notify: lines.notify}
 	var old syscall.Rlimit
-	must(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old))
-	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 0, Max: old.Max}))
-	got := f.load()
-	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old))
-	if all := lines.all(); got != nil || len(all) != 1 || all[0].Kind != FileUnreadable || !errors.Is(all[0].Err, syscall.EMFILE) {
+	mustSucceed(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old))
+	mustSucceed(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 0, Max: old.Max}))
+	got := f.readState()
+	mustSucceed(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old))
+	if all := lines.recorded(); got != nil || len(all) != 1 || all[0].Kind != FileUnreadable || !errors.Is(all[0].Err, syscall.EMFILE) {
 		t.Fatalf("read %v, and reported %v", got, all)
 	}
-	f.save(nil)
-	if text, err := os.ReadFile(path); err != nil || string(text) != aState {
+	f.writeState(nil)
+	if text, err := os.ReadFile(path); err != nil || string(text) != validState {
 		t.Errorf("the file holds %q, %v", text, err)
 	}
 }

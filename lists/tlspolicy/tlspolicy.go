@@ -4,7 +4,7 @@
 // only an operator's own lists may suppress.
 //
 // A commitment lasts for as long as sending servers or their resolvers may have it in a cache. In doubt there is one: if no
-// check has succeeded yet, if a policy is announced and cannot be fetched, and if it cannot be told whether TLSA records are
+// check has succeeded yet, if a policy is announced and cannot be fetched, and if it is unknown whether TLSA records are
 // secured by DNSSEC.
 package tlspolicy
 
@@ -89,7 +89,7 @@ func New(o Options, resolver dnsclient.Resolver, clock func() time.Time) *Monito
 		file:     stateFile{path: o.State, notify: o.Notify},
 		checking: make(chan struct{}, 1),
 	}
-	now, saved := m.now(), m.file.load()
+	now, saved := m.now(), m.file.readState()
 	previous := o.Previous.saved()
 	m.options.Previous = nil // which would keep all before it in memory, too
 	for _, name := range o.Domains {

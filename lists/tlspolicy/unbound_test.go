@@ -39,7 +39,7 @@ none            MX    10 other
 	unbound := dnstest.StartUnbound(t, served.Upstreams()...)
 	c := &clock{now: base}
 	by := func(server netip.AddrPort, cfg Options) *Monitor {
-		return New(cfg, dnsclient.New(dnsclient.Options{Servers: []netip.AddrPort{server}, Timeout: 10 * time.Second}), c.time)
+		return New(cfg, dnsclient.New(dnsclient.Options{Servers: []netip.AddrPort{server}, Timeout: 10 * time.Second}), c.currentTime)
 	}
 	check := func(g *Monitor, want ...State) {
 		t.Helper()
@@ -57,20 +57,20 @@ none            MX    10 other
 	g := by(unbound.Addr, Options{Domains: all, Local: true, Signed: "signed.test"})
 	check(g, Secure, Secure, Secure, none, none, none, none, Secure, none, none)
 	if !g.Active() {
-		t.Error("nothing holds")
+		t.Error("inactive")
 	}
 	if d := g.Report().Domains[1].DANE; d.Host != "mail.signed.test" || !d.Until.Equal(base.Add(7*day)) {
 		t.Errorf("%+v", d)
 	}
-	// Nothing is certain if it cannot be seen that the resolver validates, or on the way to it.
+	// Nothing is certain if it cannot be seen that the resolver validates, nor on the way to a remote one.
 	check(by(unbound.Addr, Options{Domains: all, Local: true, Signed: "plain.test"}),
 		Secure, Secure, Secure, none, none, none, Indeterminate, Secure, none, none)
-	signed.Vouch(true)
+	signed.SetAuthentic(true)
 	check(by(served.Addr, Options{Domains: all}),
 		Indeterminate, Indeterminate, Indeterminate, none, none, none, Indeterminate, Indeterminate, none, none)
-	signed.Vouch(false)
+	signed.SetAuthentic(false)
 
-	// Forged answers are none, and what is known stays.
+	// Forged answers are failures, and what is known stays.
 	const mail = "_25._tcp.mail.signed.test"
 	served.Fail(mail, dnstest.Fault{Kind: dnstest.Tamper})
 	unbound.Flush(t)
@@ -86,7 +86,7 @@ none            MX    10 other
 		t.Errorf("%+v", d)
 	}
 
-	// The records go, and others may remember them.
+	// The records go, and may be in caches.
 	served.Heal()
 	signed.Remove(t, "_25._tcp.mail", dns.TypeTLSA)
 	signed.Remove(t, "_25._tcp.bare", dns.TypeTLSA)
@@ -95,7 +95,7 @@ none            MX    10 other
 	if d := g.Report().Domains[0]; d.DANE.State != none || d.Commitment != Confirmed || d.Error != "" {
 		t.Errorf("%+v", d)
 	}
-	c.add(7 * day)
+	c.advance(7 * day)
 	if g.Check(t.Context()); g.Active() {
 		t.Errorf("%+v", g.Report())
 	}
@@ -122,11 +122,11 @@ web        A     192.0.2.1
 	var dialled string
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		dialled = address
-		return w.dial(ctx, network, address)
+		return w.dialPolicyHost(ctx, network, address)
 	}
 	cfg := w.cfg
 	cfg.Roots, cfg.Dial = w.roots, dial
-	g := New(cfg, client, w.clock.time)
+	g := New(cfg, client, w.clock.currentTime)
 	check := func(state State, v Commitment) {
 		t.Helper()
 		unbound.Flush(t)
@@ -145,8 +145,8 @@ web        A     192.0.2.1
 	zone.Remove(t, "_mta-sts")
 	check(None, Confirmed)
 	zone.Remove(t, "mta-sts")
-	w.clock.add(day)
+	w.clock.advance(day)
 	check(None, Confirmed)
-	w.clock.add(14 * day)
+	w.clock.advance(14 * day)
 	check(None, NoCommitment)
 }

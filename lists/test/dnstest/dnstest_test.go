@@ -17,27 +17,27 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// ask asks a server once, and puts what it says in a line: the records' data or
+// queryText sends one query to a server, and returns the reply as a line: the records' data or
 // the kind of the error, how many seconds it holds, and "AD" if that is set.
-func ask(t *testing.T, server netip.AddrPort, timeout time.Duration, name string, qtype uint16) string {
+func queryText(t *testing.T, server netip.AddrPort, timeout time.Duration, name string, qtype uint16) string {
 	t.Helper()
 	c := dnsclient.New(dnsclient.Options{Servers: []netip.AddrPort{server}, Timeout: timeout, Tries: 1})
 	a, err := c.Query(context.Background(), name, qtype)
 	if err != nil {
 		return dnsclient.KindOf(err).String()
 	}
-	var said []string
+	var parts []string
 	for _, rr := range a.Records {
-		said = append(said, strings.TrimPrefix(rr.String(), rr.Header().String()))
+		parts = append(parts, strings.TrimPrefix(rr.String(), rr.Header().String()))
 	}
-	slices.Sort(said)
+	slices.Sort(parts)
 	if a.Authentic {
-		said = append(said, "AD")
+		parts = append(parts, "AD")
 	}
-	if said == nil {
+	if parts == nil {
 		return "none"
 	}
-	return strings.Join(said, " ")
+	return strings.Join(parts, " ")
 }
 
 type line struct {
@@ -49,7 +49,7 @@ type line struct {
 func check(t *testing.T, server netip.AddrPort, lines ...line) {
 	t.Helper()
 	for _, l := range lines {
-		if got := ask(t, server, patience, l.name, l.qtype); got != l.want {
+		if got := queryText(t, server, waitTimeout, l.name, l.qtype); got != l.want {
 			t.Errorf("%s %s: got %q, want %q", l.name, dns.TypeToString[l.qtype], got, l.want)
 		}
 	}
@@ -168,14 +168,14 @@ func TestTampered(t *testing.T) {
 	}
 	right := make(map[line]string)
 	for _, l := range names {
-		right[l] = ask(t, u.Addr, patience, l.name, l.qtype)
+		right[l] = queryText(t, u.Addr, waitTimeout, l.name, l.qtype)
 		if !strings.HasSuffix(right[l], "AD") {
 			t.Errorf("%v: %s", l, right[l])
 		}
 	}
 	for _, l := range names {
 		u.Flush(t)
-		check(t, u.Addr, line{"signed.test", dns.TypeDNSKEY, ask(t, u.Addr, patience, "signed.test", dns.TypeDNSKEY)}) // is known before
+		check(t, u.Addr, line{"signed.test", dns.TypeDNSKEY, queryText(t, u.Addr, waitTimeout, "signed.test", dns.TypeDNSKEY)}) // is known before
 		served.Fail(".", Fault{Kind: Tamper})
 		check(t, u.Addr, line{l.name, l.qtype, "servfail"}, line{"mail.plain.test", a, "192.0.2.1"})
 		served.Heal()
@@ -233,7 +233,7 @@ func TestPrograms(t *testing.T) {
 			pid, addr := p.Pid(), p.Addr
 			check(t, addr, line{name, a, "127.0.0.4"})
 			p.Pause(t)
-			if got := ask(t, addr, short, name, a); got != "timeout" {
+			if got := queryText(t, addr, short, name, a); got != "timeout" {
 				t.Errorf("paused: %s", got)
 			}
 			p.Resume(t)
@@ -241,7 +241,7 @@ func TestPrograms(t *testing.T) {
 			p.Pause(t)
 			p.Stop(t)
 			p.Stop(t)
-			if got := ask(t, addr, patience, name, a); got != "unreachable" || p.Pid() != 0 {
+			if got := queryText(t, addr, waitTimeout, name, a); got != "unreachable" || p.Pid() != 0 {
 				t.Errorf("stopped: %s", got)
 			}
 			p.Start(t)
@@ -252,24 +252,24 @@ func TestPrograms(t *testing.T) {
 		})
 	}
 	if s := u.Control(t, "status"); !strings.Contains(s, "is running") {
-		t.Errorf("unbound says %q", s)
+		t.Errorf("got %q", s)
 	}
 	lists.Stop(t)
 	u.Flush(t)
-	if got := ask(t, u.Addr, short, name, a); got != "timeout" {
-		t.Errorf("nobody upstream, and unbound says %q", got)
+	if got := queryText(t, u.Addr, short, name, a); got != "timeout" {
+		t.Errorf("without an upstream: got %q, want a timeout", got)
 	}
 	lists.Start(t)
 	u.Flush(t)
 	check(t, u.Addr, line{"6.2.0.192.bl.test", a, "127.0.0.4"}) // it may not be back at the other for a while
 }
 
-// TestOffline: unbound has nobody to ask but its upstreams.
+// TestOffline: unbound queries no server but its upstreams.
 func TestOffline(t *testing.T) {
 	u := StartUnboundWith(t, "verbosity: 4\nlocal-zone: open.test. transparent", Upstream{Zone: "bl.test", Addr: netip.MustParseAddrPort("127.0.0.1:9")})
 	// Has no upstream, so that it has to begin at the root.
 	check(t, u.Addr, line{"x.open.test", a, "servfail"})
-	log, err := os.ReadFile(u.file("log"))
+	log, err := os.ReadFile(u.filePath("log"))
 	if err != nil {
 		t.Fatal(err)
 	}

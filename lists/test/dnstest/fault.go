@@ -8,11 +8,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Fault is what is wrong with a zone, or with a server. The zero value is
-// nothing.
+// Fault is what is wrong with a zone, or with a server. The zero value is no fault.
 type Fault struct {
 	Kind  Kind
-	Delay time.Duration // before whatever is said, in addition
+	Delay time.Duration // of every reply, in addition
 }
 
 // Kind is a kind of fault.
@@ -21,51 +20,46 @@ type Kind uint8
 const (
 	// None: answers are right.
 	None Kind = iota
-	// Drop: nothing is said.
+	// Drop: there is no reply.
 	Drop
 	// ServFail: SERVFAIL, as of a zone that has expired.
 	ServFail
-	// Refused: REFUSED, as of a list that does not want to answer us.
+	// Refused: REFUSED, as of a list that does not serve this client.
 	Refused
-	// FormErr: FORMERR for what has EDNS; right answers else.
+	// FormErr: FORMERR for queries with EDNS; the others get right answers.
 	FormErr
-	// Truncate: by UDP only that the answer does not fit; by TCP it is right.
+	// Truncate: the TC bit alone by UDP, right answers by TCP.
 	Truncate
 	// Wildcard: every name has an A record, 127.0.0.2.
 	Wildcard
-	// Parked: every name has an A record outside 127/8, 192.0.2.1, as those of
-	// a domain that was sold.
+	// Parked: every name has an A record outside 127/8, 192.0.2.1, as in a domain that was sold.
 	Parked
-	// ErrorCode: every name has the A record 127.255.255.254, by which lists
-	// say that they were asked wrongly.
+	// ErrorCode: every name has the A record 127.255.255.254, which lists return for queries that they do not accept.
 	ErrorCode
-	// WrongID: a forged 127.0.0.2 with another id, and then what is right.
+	// WrongID: a forged 127.0.0.2 with another id, and then the right answer.
 	WrongID
-	// WrongQuestion: a forged 127.0.0.2 for another name, and then what is
-	// right.
+	// WrongQuestion: a forged 127.0.0.2 for another name, and then the right answer.
 	WrongQuestion
-	// TruncateAll: the answer does not fit, by UDP and by TCP, and there is
-	// nothing in it.
+	// TruncateAll: the TC bit and no records, by UDP and by TCP.
 	TruncateAll
 	// Cut: the answer ends in the middle, and is not marked as truncated.
 	Cut
 	// CutRecord: the answer ends in front of a record that it announces.
 	CutRecord
-	// LoneAlias: every name is an alias, and nothing is said about the name to
-	// which it leads.
+	// LoneAlias: every name is an alias, and there are no records of its target.
 	LoneAlias
-	// Tamper: records and proofs that are not what was signed.
+	// Tamper: records and proofs other than those that were signed.
 	Tamper
 )
 
-// everywhere are the addresses of faults that give one to every name.
-var everywhere = map[Kind]net.IP{
+// wildcardAddr has the faults that give every name an address.
+var wildcardAddr = map[Kind]net.IP{
 	Wildcard:  net.IPv4(127, 0, 0, 2),
 	Parked:    net.IPv4(192, 0, 2, 1),
 	ErrorCode: net.IPv4(127, 255, 255, 254),
 }
 
-// apply says to a question what the fault makes of the right answer.
+// apply replies to r with what the fault makes of the right answer.
 func (f Fault) apply(w dns.ResponseWriter, r, right *dns.Msg) {
 	q := r.Question[0]
 	switch f.Kind {
@@ -113,25 +107,24 @@ func (f Fault) apply(w dns.ResponseWriter, r, right *dns.Msg) {
 		m.Answer = []dns.RR{&dns.CNAME{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: 60}, Target: "elsewhere.test."}}
 		right = m
 	case Wildcard, Parked, ErrorCode:
-		right = address(r, q, everywhere[f.Kind])
+		right = addressReply(r, q, wildcardAddr[f.Kind])
 	case WrongID:
-		m := address(r, q, everywhere[Wildcard])
+		m := addressReply(r, q, wildcardAddr[Wildcard])
 		m.Id ^= 1
 		w.WriteMsg(m)
 	case WrongQuestion:
 		q.Name = "forged." + q.Name
-		m := address(r, q, everywhere[Wildcard])
+		m := addressReply(r, q, wildcardAddr[Wildcard])
 		m.Question = []dns.Question{q}
 		w.WriteMsg(m)
 	case Tamper:
-		right.Answer, right.Ns = tamper(right.Answer), tamper(right.Ns)
+		right.Answer, right.Ns = tamperWith(right.Answer), tamperWith(right.Ns)
 	}
 	w.WriteMsg(right)
 }
 
-// address replies to r with an A record for what q asks, and with nothing if it
-// asks for another type.
-func address(r *dns.Msg, q dns.Question, ip net.IP) *dns.Msg {
+// addressReply returns a reply to r with an A record of the name in q, and without records if q has another type.
+func addressReply(r *dns.Msg, q dns.Question, ip net.IP) *dns.Msg {
 	m := new(dns.Msg).SetReply(r)
 	m.Authoritative, m.RecursionAvailable = true, true
 	if q.Qtype == dns.TypeA {
@@ -140,12 +133,12 @@ func address(r *dns.Msg, q dns.Question, ip net.IP) *dns.Msg {
 	return m
 }
 
-// tamper gives the records with other content and the same signatures.
-func tamper(rrs []dns.RR) (changed []dns.RR) {
+// tamperWith returns the records with other content and the same signatures.
+func tamperWith(rrs []dns.RR) (changed []dns.RR) {
 	for _, rr := range rrs {
 		switch rr := rr.(type) {
 		case *dns.A:
-			rr.A = everywhere[Parked]
+			rr.A = wildcardAddr[Parked]
 		case *dns.AAAA:
 			rr.AAAA = net.ParseIP("2001:db8::bad")
 		case *dns.TXT:

@@ -18,30 +18,29 @@ import (
 )
 
 const (
-	unpacked = "/var/cache/ehlogate-test" // where .ci/deps puts programs
-	patience = 20 * time.Second           // for what takes a moment
-	every    = 5 * time.Millisecond       // while waiting
+	programDir   = "/var/cache/ehlogate-test" // where .ci/deps puts programs
+	waitTimeout  = 20 * time.Second           // for what takes a moment
+	pollInterval = 5 * time.Millisecond       // while waiting
 )
 
-// process is a DNS server that is a program. Its methods are for one goroutine
-// at a time.
+// process is a DNS server that is a program. Its methods are for one goroutine at a time.
 type process struct {
 	Addr netip.AddrPort // where it answers, by UDP; unbound by TCP too
 
 	name  string // below unpacked, and of the program
 	dir   string // its own, which every user may read
 	args  func() []string
-	ready func() error // nil: it is this very process that answers
+	ready func() error // returns nil if this very process answers
 
 	cmd  *exec.Cmd
 	done chan struct{} // closed when cmd has ended
 }
 
-// newProcess prepares a program that lasts no longer than the test.
+// newProcess prepares a program that ends with the test.
 func newProcess(t testing.TB, name string) *process {
 	t.Helper()
 	p := &process{name: name}
-	if _, err := os.Stat(p.path()); err != nil {
+	if _, err := os.Stat(p.programPath()); err != nil {
 		t.Fatalf("%s is needed (run .ci/deps): %v", name, err)
 	}
 	// Short, for a socket may lie in it; and not t.TempDir, which only its owner may enter.
@@ -56,7 +55,7 @@ func newProcess(t testing.TB, name string) *process {
 	t.Cleanup(func() {
 		p.Stop(t)
 		if t.Failed() {
-			t.Logf("%s said:\n%s", name, p.Log())
+			t.Logf("output of %s:\n%s", name, p.Log())
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
@@ -65,26 +64,26 @@ func newProcess(t testing.TB, name string) *process {
 	return p
 }
 
-func (p *process) path() string { return filepath.Join(unpacked, p.name, "usr/sbin", p.name) }
+func (p *process) programPath() string { return filepath.Join(programDir, p.name, "usr/sbin", p.name) }
 
-func (p *process) file(name string) string { return filepath.Join(p.dir, name) }
+func (p *process) filePath(name string) string { return filepath.Join(p.dir, name) }
 
-// write replaces a file whole.
-func (p *process) write(t testing.TB, name, text string) {
+// writeFile replaces a file as a whole.
+func (p *process) writeFile(t testing.TB, name, text string) {
 	t.Helper()
-	err := os.WriteFile(p.file(name+".new"), []byte(text), 0o644)
+	err := os.WriteFile(p.filePath(name+".new"), []byte(text), 0o644)
 	if err == nil {
-		err = os.Rename(p.file(name+".new"), p.file(name))
+		err = os.Rename(p.filePath(name+".new"), p.filePath(name))
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// first starts the program on a free port.
-func (p *process) first(t testing.TB) {
+// startOnFreePort starts the program on a free port.
+func (p *process) startOnFreePort(t testing.TB) {
 	t.Helper()
-	p.start(t, func() {
+	p.startOn(t, func() {
 		pc, l := listen(t)
 		p.Addr = pc.LocalAddr().(*net.UDPAddr).AddrPort()
 		pc.Close()
@@ -92,22 +91,21 @@ func (p *process) first(t testing.TB) {
 	})
 }
 
-// Start starts the program again, where it was before, after Stop. It returns
-// when the program answers.
+// Start starts the program again after Stop, on the same port. It returns when the program answers.
 func (p *process) Start(t testing.TB) {
 	t.Helper()
-	p.start(t, func() {})
+	p.startOn(t, func() {})
 }
 
-// start tries more than once, because somebody else may take the port.
-func (p *process) start(t testing.TB, place func()) {
+// startOn tries more than once, because another process may take the port.
+func (p *process) startOn(t testing.TB, place func()) {
 	t.Helper()
 	if p.cmd != nil {
 		t.Fatalf("%s runs already", p.name)
 	}
-	for end := time.Now().Add(patience); ; time.Sleep(every) {
+	for end := time.Now().Add(waitTimeout); ; time.Sleep(pollInterval) {
 		place()
-		err := p.try(end)
+		err := p.startOnce(end)
 		if err == nil {
 			return
 		}
@@ -117,17 +115,17 @@ func (p *process) start(t testing.TB, place func()) {
 	}
 }
 
-func (p *process) try(end time.Time) error {
-	log, err := os.OpenFile(p.file("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+func (p *process) startOnce(end time.Time) error {
+	log, err := os.OpenFile(p.filePath("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(p.path(), p.args()...)
+	cmd := exec.Command(p.programPath(), p.args()...)
 	cmd.Stdout, cmd.Stderr = log, log
 	// The libraries that were unpacked with it.
-	libs, _ := filepath.Glob(filepath.Join(unpacked, p.name, "usr/lib/*-linux-gnu"))
-	more, _ := filepath.Glob(filepath.Join(unpacked, p.name, "lib/*-linux-gnu"))
+	libs, _ := filepath.Glob(filepath.Join(programDir, p.name, "usr/lib/*-linux-gnu"))
+	more, _ := filepath.Glob(filepath.Join(programDir, p.name, "lib/*-linux-gnu"))
 	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(append(libs, more...), ":"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -141,31 +139,31 @@ func (p *process) try(end time.Time) error {
 		case <-done:
 			p.cmd = nil
 			return errors.New(cmd.ProcessState.String())
-		case <-time.After(every):
+		case <-time.After(pollInterval):
 		}
 		if time.Now().After(end) {
-			return errors.Join(err, p.stop(syscall.SIGKILL))
+			return errors.Join(err, p.terminate(syscall.SIGKILL))
 		}
 	}
 	return nil
 }
 
-// Stop ends the program; what is asked afterwards finds nobody there.
+// Stop ends the program; its port refuses connections then.
 func (p *process) Stop(t testing.TB) {
 	t.Helper()
-	if err := p.stop(syscall.SIGTERM); err != nil {
+	if err := p.terminate(syscall.SIGTERM); err != nil {
 		t.Errorf("stopping %s: %v", p.name, err)
 	}
 }
 
-func (p *process) stop(sig syscall.Signal) error {
+func (p *process) terminate(sig syscall.Signal) error {
 	if p.cmd == nil {
 		return nil
 	}
 	defer func() { p.cmd = nil }()
 	p.cmd.Process.Signal(syscall.SIGCONT) // it may have been paused
 	p.cmd.Process.Signal(sig)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitTimeout)
 	defer cancel()
 	select {
 	case <-p.done:
@@ -173,17 +171,17 @@ func (p *process) stop(sig syscall.Signal) error {
 	case <-ctx.Done():
 		p.cmd.Process.Kill()
 		<-p.done
-		return fmt.Errorf("it had to be killed %s after %v", patience, sig)
+		return fmt.Errorf("killed %s after %v", waitTimeout, sig)
 	}
 }
 
-// Pause makes the program hang: it keeps its port and says nothing.
-func (p *process) Pause(t testing.TB) { t.Helper(); p.signal(t, syscall.SIGSTOP) }
+// Pause makes the program hang: it keeps its port and does not reply.
+func (p *process) Pause(t testing.TB) { t.Helper(); p.sendSignal(t, syscall.SIGSTOP) }
 
-// Resume ends Pause. What was asked meanwhile may be answered late.
-func (p *process) Resume(t testing.TB) { t.Helper(); p.signal(t, syscall.SIGCONT) }
+// Resume ends Pause. Queries that came meanwhile may be answered late.
+func (p *process) Resume(t testing.TB) { t.Helper(); p.sendSignal(t, syscall.SIGCONT) }
 
-func (p *process) signal(t testing.TB, sig syscall.Signal) {
+func (p *process) sendSignal(t testing.TB, sig syscall.Signal) {
 	t.Helper()
 	if p.cmd == nil {
 		t.Fatalf("%s is not running", p.name)
@@ -193,7 +191,7 @@ func (p *process) signal(t testing.TB, sig syscall.Signal) {
 	}
 }
 
-// Pid is the process id, 0 if it is not running.
+// Pid returns the process id, 0 if the program is not running.
 func (p *process) Pid() int {
 	if p.cmd == nil {
 		return 0
@@ -201,15 +199,15 @@ func (p *process) Pid() int {
 	return p.cmd.Process.Pid
 }
 
-// Log is what the program said, and its end if it is long.
+// Log returns the output of the program, or the end of it.
 func (p *process) Log() string {
-	text, _ := os.ReadFile(p.file("log"))
+	text, _ := os.ReadFile(p.filePath("log"))
 	return string(text[max(0, len(text)-10_000):])
 }
 
-// says asks for a TXT record at once, and fails unless it says so. A program
-// that only we could have told what it says is the one that was started.
-func (p *process) says(name, want string) error {
+// checkMarker fails unless the program serves a TXT record with this text. A program with a text that only this process knows
+// is the one that it started.
+func (p *process) checkMarker(name, want string) error {
 	c := dns.Client{Timeout: 100 * time.Millisecond}
 	m, _, err := c.Exchange(new(dns.Msg).SetQuestion(name, dns.TypeTXT), p.Addr.String())
 	if err != nil {
@@ -223,11 +221,10 @@ func (p *process) says(name, want string) error {
 	return fmt.Errorf("no answer with %q yet, but %v", want, m)
 }
 
-// marker is a name that our programs answer for, so that it shows that it is
-// them.
-const marker = "marker.invalid."
+// markerName is the name of that record.
+const markerName = "marker.invalid."
 
-// Upstream is a zone and who answers for it.
+// Upstream is a zone and the server that answers for it.
 type Upstream struct {
 	Zone   string
 	Addr   netip.AddrPort
@@ -238,7 +235,7 @@ type Upstream struct {
 func listen(t testing.TB) (net.PacketConn, net.Listener) {
 	t.Helper()
 	var err error
-	for range 50 { // somebody may have the port for TCP only
+	for range 50 { // another process may have the port for TCP only
 		var pc net.PacketConn
 		if pc, err = net.ListenPacket("udp4", "127.0.0.1:0"); err != nil {
 			break

@@ -14,35 +14,34 @@ import (
 
 var _ dns.Handler = (*Server)(nil)
 
-// Server serves zones by UDP and TCP, and has their faults. It may be asked as
-// the server with authority, and as a resolver that knows nothing but them;
-// whatever is elsewhere is REFUSED. Its methods may be called by many at once.
+// Server serves zones by UDP and TCP, and simulates faults. It is the authoritative server of the zones, and a resolver that
+// knows no others: queries for other names are REFUSED. It is safe for concurrent use.
 type Server struct {
 	Addr netip.AddrPort // the same by UDP and TCP
 
 	zones []*Zone       // those below others first
 	ended chan struct{} // closed at the end
 
-	mu     sync.Mutex
-	faults map[string]Fault // by canonical zone
-	asked  map[dns.Question]int
-	total  int
-	byTCP  int
+	mu      sync.Mutex
+	faults  map[string]Fault // by canonical zone
+	queries map[dns.Question]int
+	total   int
+	byTCP   int
 }
 
 // StartServer serves zones until the test ends.
 func StartServer(t testing.TB, zones ...*Zone) *Server {
 	t.Helper()
 	s := &Server{
-		zones:  slices.Clone(zones),
-		ended:  make(chan struct{}),
-		faults: make(map[string]Fault),
-		asked:  make(map[dns.Question]int),
+		zones:   slices.Clone(zones),
+		ended:   make(chan struct{}),
+		faults:  make(map[string]Fault),
+		queries: make(map[dns.Question]int),
 	}
 	slices.SortStableFunc(s.zones, func(a, b *Zone) int { return dns.CountLabel(b.name) - dns.CountLabel(a.name) })
 	pc, l := listen(t)
 	s.Addr = pc.LocalAddr().(*net.UDPAddr).AddrPort()
-	pc.(*net.UDPConn).SetReadBuffer(4 << 20) // what is dropped is to be dropped on purpose
+	pc.(*net.UDPConn).SetReadBuffer(4 << 20) // so that queries are lost on purpose only
 	for _, d := range []*dns.Server{{PacketConn: pc, Handler: s}, {Listener: l, Handler: s}} {
 		started, done := make(chan struct{}), make(chan error, 1)
 		d.NotifyStartedFunc = func() { close(started) }
@@ -63,29 +62,27 @@ func StartServer(t testing.TB, zones ...*Zone) *Server {
 	return s
 }
 
-// Fail gives a fault to a domain and what is below it, in place of the one that
-// it has, and Fault{} takes it away. The one of the smallest domain counts; "."
-// is everything.
+// Fail sets the fault of a domain and of all names below it; Fault{} ends it. Of several domains the one with the longest name
+// counts; "." has all names.
 func (s *Server) Fail(domain string, f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults[dns.CanonicalName(domain)] = f
 }
 
-// Heal takes all faults away.
+// Heal ends all faults.
 func (s *Server) Heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.faults)
 }
 
-// Asked is how often a name was asked for, in all types or in these, whatever
-// came of it.
-func (s *Server) Asked(name string, types ...uint16) (n int) {
+// QueryCount returns the number of queries for a name, of all types or of these, whatever the reply was.
+func (s *Server) QueryCount(name string, types ...uint16) (n int) {
 	name = dns.CanonicalName(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for q, times := range s.asked {
+	for q, times := range s.queries {
 		if q.Name == name && (types == nil || slices.Contains(types, q.Qtype)) {
 			n += times
 		}
@@ -93,33 +90,33 @@ func (s *Server) Asked(name string, types ...uint16) (n int) {
 	return n
 }
 
-// Names are those that were asked for, in order.
+// Names returns the names in the queries so far, sorted.
 func (s *Server) Names() (names []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for q := range s.asked {
+	for q := range s.queries {
 		names = append(names, q.Name)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// Total is how many questions came, and how many of them by TCP.
+// Total returns the number of queries, and of those that came by TCP.
 func (s *Server) Total() (all, byTCP int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.total, s.byTCP
 }
 
-// Forget begins to count anew.
+// Forget sets the counts to 0.
 func (s *Server) Forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.asked)
+	clear(s.queries)
 	s.total, s.byTCP = 0, 0
 }
 
-// Upstreams are its zones.
+// Upstreams returns its zones.
 func (s *Server) Upstreams() (all []Upstream) {
 	for _, z := range s.zones {
 		all = append(all, Upstream{Zone: z.name, Addr: s.Addr, Anchor: z.Anchor()})
@@ -133,7 +130,7 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, r *dns.Msg) {
 		w.WriteMsg(new(dns.Msg).SetRcodeFormatError(r))
 		return
 	}
-	f := s.note(r.Question[0], isTCP(w))
+	f := s.countQuery(r.Question[0], isTCP(w))
 	if f.Delay > 0 {
 		wait := time.NewTimer(f.Delay)
 		defer wait.Stop()
@@ -143,15 +140,15 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, r *dns.Msg) {
 			return
 		}
 	}
-	f.apply(w, r, s.answer(r, isTCP(w)))
+	f.apply(w, r, s.correctReply(r, isTCP(w)))
 }
 
-// note counts a question, and gives the fault that it meets.
-func (s *Server) note(q dns.Question, tcp bool) Fault {
+// countQuery counts a query, and returns the fault that applies.
+func (s *Server) countQuery(q dns.Question, tcp bool) Fault {
 	q.Name = dns.CanonicalName(q.Name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked[q]++
+	s.queries[q]++
 	s.total++
 	if tcp {
 		s.byTCP++
@@ -168,8 +165,8 @@ func (s *Server) note(q dns.Question, tcp bool) Fault {
 	}
 }
 
-// answer gives the right one.
-func (s *Server) answer(r *dns.Msg, tcp bool) *dns.Msg {
+// correctReply returns the reply without a fault.
+func (s *Server) correctReply(r *dns.Msg, tcp bool) *dns.Msg {
 	q := r.Question[0]
 	m := new(dns.Msg).SetReply(r)
 	m.RecursionAvailable, m.Compress = true, true
@@ -181,8 +178,8 @@ func (s *Server) answer(r *dns.Msg, tcp bool) *dns.Msg {
 	} else {
 		z := s.zones[i]
 		m.Authoritative = true
-		m.AuthenticatedData = z.vouched.Load() && (signatures || r.AuthenticatedData)
-		m.Answer, m.Ns, m.Rcode = z.view.Load().find(q.Name, q.Qtype, signatures)
+		m.AuthenticatedData = z.authentic.Load() && (signatures || r.AuthenticatedData)
+		m.Answer, m.Ns, m.Rcode = z.view.Load().answerQuery(q.Name, q.Qtype, signatures)
 	}
 	size := dns.MinMsgSize
 	if opt != nil {

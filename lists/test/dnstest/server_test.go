@@ -43,11 +43,11 @@ func TestFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s.Forget()
 			s.Fail("bl.test", test.f)
-			timeout := patience
+			timeout := waitTimeout
 			if test.listed == "timeout" {
 				timeout = short
 			}
-			for i, got := range []string{ask(t, s.Addr, timeout, listed, a), ask(t, s.Addr, timeout, free, a), ask(t, s.Addr, timeout, listed, txt)} {
+			for i, got := range []string{queryText(t, s.Addr, timeout, listed, a), queryText(t, s.Addr, timeout, free, a), queryText(t, s.Addr, timeout, listed, txt)} {
 				if want := []string{test.listed, test.free, test.txt}[i]; got != want {
 					t.Errorf("got %q, want %q", got, want)
 				}
@@ -62,7 +62,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestForged: the lies are told, and would be believed by who does not look.
+// TestForged: forged replies come, and a client that does not compare would take them.
 func TestForged(t *testing.T) {
 	s := StartServer(t, NewZone(t, "bl.test", ""))
 	r := new(dns.Msg).SetQuestion("x.bl.test.", dns.TypeA)
@@ -76,7 +76,7 @@ func TestForged(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(patience))
+		c.SetDeadline(time.Now().Add(waitTimeout))
 		if err := c.WriteMsg(r); err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func TestCount(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			for j := range 20 {
-				got := ask(t, s.Addr, patience, fmt.Sprintf("N%d.bl.test", i), []uint16{a, txt}[j%2])
+				got := queryText(t, s.Addr, waitTimeout, fmt.Sprintf("N%d.bl.test", i), []uint16{a, txt}[j%2])
 				if got != "none" && got != "servfail" {
 					t.Errorf("got %q", got)
 				}
@@ -122,14 +122,14 @@ func TestCount(t *testing.T) {
 	}
 	all.Wait()
 	total, byTCP := s.Total()
-	if total != 160 || byTCP != 0 || s.Asked("n3.BL.test") != 20 || s.Asked("n3.bl.test.", a) != 10 || s.Asked("n3.bl.test", a, txt) != 20 || s.Asked("n9.bl.test") != 0 {
+	if total != 160 || byTCP != 0 || s.QueryCount("n3.BL.test") != 20 || s.QueryCount("n3.bl.test.", a) != 10 || s.QueryCount("n3.bl.test", a, txt) != 20 || s.QueryCount("n9.bl.test") != 0 {
 		t.Errorf("%d questions, %d by TCP; %v", total, byTCP, s.Names())
 	}
 	if names := s.Names(); len(names) != 8 || !slices.IsSorted(names) || names[0] != "n0.bl.test." {
 		t.Errorf("names %q", names)
 	}
 	s.Forget()
-	if total, _ := s.Total(); total != 0 || s.Asked("n3.bl.test") != 0 || s.Names() != nil {
+	if total, _ := s.Total(); total != 0 || s.QueryCount("n3.bl.test") != 0 || s.Names() != nil {
 		t.Error("it does not forget")
 	}
 }
@@ -148,21 +148,21 @@ func TestGone(t *testing.T) {
 	}
 }
 
-// TestVouch: what is said to be validated is so only for who wants to know.
-func TestVouch(t *testing.T) {
+// TestSetAuthentic: the AD bit is set only in replies to clients that request it.
+func TestSetAuthentic(t *testing.T) {
 	z := NewZone(t, "example.test", "@ MX 10 mail\nbig TXT "+strings.Repeat(`"`+strings.Repeat("x", 250)+`" `, 8))
 	s := StartServer(t, z)
 	for on, ad := range map[bool]string{true: " AD", false: ""} {
-		z.Vouch(on)
+		z.SetAuthentic(on)
 		check(t, s.Addr, line{"example.test", dns.TypeMX, "10 mail.example.test." + ad})
 	}
-	z.Vouch(true)
+	z.SetAuthentic(true)
 	m, err := dns.Exchange(new(dns.Msg).SetQuestion("example.test.", dns.TypeMX), s.Addr.String())
 	if err != nil || m.AuthenticatedData {
 		t.Errorf("%v, %v", m, err)
 	}
 	// Does not fit, without any fault.
-	if got := ask(t, s.Addr, patience, "big.example.test", txt); len(got) < 2000 {
+	if got := queryText(t, s.Addr, waitTimeout, "big.example.test", txt); len(got) < 2000 {
 		t.Errorf("got %q", got)
 	}
 	if _, byTCP := s.Total(); byTCP != 1 {

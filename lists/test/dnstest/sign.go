@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// NewSignedZone is like [NewZone], and signed by a key of its own: every set by
-// an RRSIG, and what is absent by NSEC records (RFC 4034, RFC 4035).
+// NewSignedZone is like [NewZone], and signs the zone by a key of its own: every set by an RRSIG, and what is absent by NSEC
+// records (RFC 4034, RFC 4035).
 func NewSignedZone(t testing.TB, name, text string) *Zone {
 	t.Helper()
 	z := &Zone{name: dns.CanonicalName(name), sets: make(map[string]sets)}
@@ -28,14 +28,14 @@ func NewSignedZone(t testing.TB, name, text string) *Zone {
 	return z
 }
 
-// signAll makes the zone's signatures and NSEC records.
+// signAll adds the zone's signatures and NSEC records.
 func (z *Zone) signAll(v *view) error {
 	v.nodes[z.name].sets[dns.TypeDNSKEY] = []dns.RR{z.key}
 	for _, n := range v.nodes {
-		n.place = place(n.name)
+		n.sortKey = sortKey(n.name)
 		v.order = append(v.order, n)
 	}
-	slices.SortFunc(v.order, func(a, b *node) int { return strings.Compare(a.place, b.place) })
+	slices.SortFunc(v.order, func(a, b *node) int { return strings.Compare(a.sortKey, b.sortKey) })
 	for i, n := range v.order {
 		n.nsec = &dns.NSEC{
 			Hdr:        dns.RR_Header{Name: n.name, Rrtype: dns.TypeNSEC, Class: dns.ClassINET, Ttl: min(v.soa.Hdr.Ttl, v.soa.Minttl)},
@@ -72,16 +72,16 @@ func (z *Zone) signature(rrs []dns.RR) (*dns.RRSIG, error) {
 	return sig, sig.Sign(z.sign, rrs)
 }
 
-// place is a name such that places sort as RFC 4034 section 6.1 wants names to.
-func place(name string) string {
+// sortKey returns a string that sorts as RFC 4034 section 6.1 sorts names.
+func sortKey(name string) string {
 	labels := dns.SplitDomainName(name)
 	slices.Reverse(labels)
 	return strings.Join(labels, "\x00")
 }
 
-// covering gives the node at a name, or the last one before it.
+// covering returns the node at a name, or the last one before it.
 func (v *view) covering(name string) *node {
-	i, found := slices.BinarySearchFunc(v.order, place(dns.CanonicalName(name)), func(n *node, p string) int { return strings.Compare(n.place, p) })
+	i, found := slices.BinarySearchFunc(v.order, sortKey(dns.CanonicalName(name)), func(n *node, p string) int { return strings.Compare(n.sortKey, p) })
 	if !found {
 		i += len(v.order) - 1
 	}

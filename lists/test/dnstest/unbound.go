@@ -9,16 +9,14 @@ import (
 	"time"
 )
 
-// Unbound is a running unbound: a validating resolver that asks the upstreams it
-// was given. Of all other names it says that they do not exist. If an upstream
-// does not answer, it tries for longer than its clients wait, and it is at a
-// question that it has begun for as long as that takes.
+// Unbound is a running unbound: a validating resolver of the zones of its upstreams. No other name exists. If an upstream does
+// not answer, it tries for longer than its clients wait.
 type Unbound struct {
 	*process
 }
 
-// StartUnbound starts a resolver for the zones of others. What has an anchor is
-// validated: right answers bear the AD bit, others are SERVFAIL.
+// StartUnbound starts a resolver for the zones of other servers. Zones with an anchor are validated: valid answers have the AD
+// bit, others are SERVFAIL.
 func StartUnbound(t testing.TB, upstreams ...Upstream) *Unbound {
 	t.Helper()
 	return StartUnboundWith(t, "", upstreams...)
@@ -29,17 +27,16 @@ func StartUnboundWith(t testing.TB, lines string, upstreams ...Upstream) *Unboun
 	t.Helper()
 	u := &Unbound{newProcess(t, "unbound")}
 	u.args = func() []string {
-		u.write(t, "unbound.conf", u.config(lines, upstreams)) // it has the port
-		return []string{"-d", "-p", "-c", u.file("unbound.conf")}
+		u.writeFile(t, "unbound.conf", u.config(lines, upstreams)) // which has the port
+		return []string{"-d", "-p", "-c", u.filePath("unbound.conf")}
 	}
-	u.ready = func() error { return u.says(marker, u.dir) }
-	u.first(t)
+	u.ready = func() error { return u.checkMarker(markerName, u.dir) }
+	u.startOnFreePort(t)
 	return u
 }
 
-// config takes care that nobody else is ever asked: it has no names but those of
-// the upstreams, and from the address that it asks from no packet leaves the
-// machine.
+// config sees to it that no other server gets a query: there are no names but those of the upstreams, and no packet from the
+// outgoing address leaves the machine.
 func (u *Unbound) config(lines string, upstreams []Upstream) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `server:
@@ -63,7 +60,7 @@ func (u *Unbound) config(lines string, upstreams []Upstream) string {
 	local-zone: . static
 	local-zone: %[4]s static
 	local-data: '%[4]s 1 IN TXT "%[1]s"'
-`, u.dir, u.Addr.Addr(), u.Addr.Port(), marker)
+`, u.dir, u.Addr.Addr(), u.Addr.Port(), markerName)
 	for _, up := range upstreams {
 		fmt.Fprintf(&b, "\tlocal-zone: %q transparent\n", up.Zone)
 		if up.Anchor != "" {
@@ -75,38 +72,38 @@ func (u *Unbound) config(lines string, upstreams []Upstream) string {
 	for line := range strings.Lines(lines) {
 		fmt.Fprintf(&b, "\t%s\n", strings.TrimSpace(line))
 	}
-	fmt.Fprintf(&b, "remote-control:\n\tcontrol-enable: yes\n\tcontrol-interface: %q\n\tcontrol-use-cert: no\n", u.file("control"))
+	fmt.Fprintf(&b, "remote-control:\n\tcontrol-enable: yes\n\tcontrol-interface: %q\n\tcontrol-use-cert: no\n", u.filePath("control"))
 	for _, up := range upstreams {
 		fmt.Fprintf(&b, "stub-zone:\n\tname: %q\n\tstub-addr: %s@%d\n", up.Zone, up.Addr.Addr(), up.Addr.Port())
 	}
 	return b.String()
 }
 
-// Flush makes it forget all answers, and who did not answer.
+// Flush empties the caches of answers, and of servers that did not answer.
 func (u *Unbound) Flush(t testing.TB) {
 	t.Helper()
 	u.Control(t, "flush_zone .")
 	u.Control(t, "flush_infra all")
 }
 
-// Control gives it a command of unbound-control(8), and returns what it says.
+// Control sends a command of unbound-control(8), and returns the output.
 func (u *Unbound) Control(t testing.TB, command string) string {
 	t.Helper()
-	c, err := net.DialTimeout("unix", u.file("control"), patience)
+	c, err := net.DialTimeout("unix", u.filePath("control"), waitTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(waitTimeout))
 	if _, err := fmt.Fprintf(c, "UBCT1 %s\n", command); err != nil {
 		t.Fatal(err)
 	}
-	said, err := io.ReadAll(io.LimitReader(c, 1<<20))
+	output, err := io.ReadAll(io.LimitReader(c, 1<<20))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.HasPrefix(string(said), "error") {
-		t.Fatalf("unbound-control %s: %s", command, said)
+	if strings.HasPrefix(string(output), "error") {
+		t.Fatalf("unbound-control %s: %s", command, output)
 	}
-	return string(said)
+	return string(output)
 }

@@ -12,25 +12,24 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Zone is what a [Server] answers below a name. It is written as a master file
-// (RFC 1035 section 5) and may change while it is served.
+// Zone has the records that a [Server] serves below a name. It is written as a master file (RFC 1035 section 5) and may change
+// while it is served.
 type Zone struct {
 	name string // canonical
 	key  *dns.DNSKEY
 	sign crypto.Signer
 
-	mu      sync.Mutex
-	sets    map[string]sets // by canonical owner
-	view    atomic.Pointer[view]
-	vouched atomic.Bool
+	mu        sync.Mutex
+	sets      map[string]sets // by canonical owner
+	view      atomic.Pointer[view]
+	authentic atomic.Bool
 }
 
 // sets are the records of an owner, by type.
 type sets map[uint16][]dns.RR
 
-// NewZone reads a zone. Names in text may be relative to it. Records without a
-// TTL have 60 seconds. If there is no SOA record it gets one, by which absence is
-// remembered for 30 seconds.
+// NewZone parses a zone. Names in text may be relative to it. Records without a TTL have 60 seconds. A zone without an SOA
+// record gets one, by which resolvers cache absence for 30 seconds.
 func NewZone(t testing.TB, name, text string) *Zone {
 	t.Helper()
 	z := &Zone{name: dns.CanonicalName(name), sets: make(map[string]sets)}
@@ -38,11 +37,10 @@ func NewZone(t testing.TB, name, text string) *Zone {
 	return z
 }
 
-// Name is the zone's, with the last dot.
+// Name returns the name of the zone, with the last dot.
 func (z *Zone) Name() string { return z.name }
 
-// Anchor is the DS record by which a validating resolver trusts the zone (RFC
-// 4034 section 5), empty if it is not signed.
+// Anchor returns the DS record by which a validating resolver trusts the zone (RFC 4034 section 5), empty if it is not signed.
 func (z *Zone) Anchor() string {
 	if z.key == nil {
 		return ""
@@ -50,9 +48,8 @@ func (z *Zone) Anchor() string {
 	return z.key.ToDS(dns.SHA256).String()
 }
 
-// Vouch makes answers from the zone bear the AD bit, as if the server were a
-// resolver that has validated them.
-func (z *Zone) Vouch(on bool) { z.vouched.Store(on) }
+// SetAuthentic sets the AD bit of answers from the zone, as if the server were a resolver that has validated them.
+func (z *Zone) SetAuthentic(on bool) { z.authentic.Store(on) }
 
 // Set adds records. They replace those of the same name and type.
 func (z *Zone) Set(t testing.TB, text string) {
@@ -83,8 +80,8 @@ func (z *Zone) Set(t testing.TB, text string) {
 	})
 }
 
-// Remove takes the records of these types, or all, from a name, which may be
-// relative to the zone. The name is gone with its last record.
+// Remove removes the records of these types, or all, from a name, which may be relative to the zone. The name goes with its
+// last record.
 func (z *Zone) Remove(t testing.TB, name string, types ...uint16) {
 	t.Helper()
 	if name == "@" {
@@ -103,7 +100,7 @@ func (z *Zone) Remove(t testing.TB, name string, types ...uint16) {
 	})
 }
 
-// change changes the records, and serves them when it is done.
+// change calls do, which changes the records, and then serves them.
 func (z *Zone) change(t testing.TB, do func()) {
 	t.Helper()
 	z.mu.Lock()
@@ -124,13 +121,13 @@ type view struct {
 	order []*node // as NSEC records go (RFC 4034 section 6.1), if the zone is signed
 }
 
-// node is a name and what it has.
+// node is a name and its records.
 type node struct {
-	name  string
-	place string // sorts as order does
-	sets  sets
-	sigs  map[uint16]*dns.RRSIG // if the zone is signed
-	nsec  *dns.NSEC
+	name    string
+	sortKey string // by which order is sorted
+	sets    sets
+	sigs    map[uint16]*dns.RRSIG // if the zone is signed
+	nsec    *dns.NSEC
 }
 
 func (z *Zone) build() (*view, error) {
@@ -164,9 +161,8 @@ func (z *Zone) build() (*view, error) {
 	return v, z.signAll(v)
 }
 
-// find gives the answer to a question, and what belongs into the authority
-// section: why there is no answer, and the proof of it.
-func (v *view) find(name string, qtype uint16, signatures bool) (answer, authority []dns.RR, rcode int) {
+// answerQuery returns the answer section and the authority section, which says why there is no answer and proves that.
+func (v *view) answerQuery(name string, qtype uint16, signatures bool) (answer, authority []dns.RR, rcode int) {
 	out := collector{view: v, signatures: signatures}
 	for range 8 {
 		name = dns.CanonicalName(name)
@@ -180,30 +176,30 @@ func (v *view) find(name string, qtype uint16, signatures bool) (answer, authori
 					break
 				}
 			}
-			out.proof(name)
+			out.addProof(name)
 			wild := "*." + strings.TrimPrefix(near, ".")
 			if n, as = v.nodes[wild], name; n == nil {
-				out.proof(wild)
-				out.absent()
+				out.addProof(wild)
+				out.addNegative()
 				return out.answer, out.authority, dns.RcodeNameError
 			}
 		}
 		switch {
 		case n != nil && n.sets[qtype] != nil:
-			out.add(n, qtype, as)
+			out.addSet(n, qtype, as)
 			return out.answer, out.authority, dns.RcodeSuccess
 		case n != nil && n.sets[dns.TypeCNAME] != nil:
-			out.add(n, dns.TypeCNAME, as)
+			out.addSet(n, dns.TypeCNAME, as)
 			if name = n.sets[dns.TypeCNAME][0].(*dns.CNAME).Target; !dns.IsSubDomain(v.soa.Hdr.Name, name) {
 				return out.answer, out.authority, dns.RcodeSuccess
 			}
 		default:
 			if n == nil {
-				out.proof(name)
+				out.addProof(name)
 			} else {
-				out.proof(n.name)
+				out.addProof(n.name)
 			}
-			out.absent()
+			out.addNegative()
 			return out.answer, out.authority, dns.RcodeSuccess
 		}
 	}
@@ -217,8 +213,8 @@ type collector struct {
 	answer, authority []dns.RR
 }
 
-// add answers with a set, under another name if it is a wildcard's.
-func (c *collector) add(n *node, qtype uint16, as string) {
+// addSet adds a set to the answer, under another name if it is that of a wildcard.
+func (c *collector) addSet(n *node, qtype uint16, as string) {
 	all := n.sets[qtype]
 	if sig := n.sigs[qtype]; c.signatures && sig != nil {
 		all = append(slices.Clip(all), sig)
@@ -231,8 +227,8 @@ func (c *collector) add(n *node, qtype uint16, as string) {
 	}
 }
 
-// absent says for how long it is absent.
-func (c *collector) absent() {
+// addNegative adds the SOA record, by which resolvers cache absence.
+func (c *collector) addNegative() {
 	apex := c.nodes[c.soa.Hdr.Name]
 	c.authority = append(c.authority, dns.Copy(c.soa))
 	if sig := apex.sigs[dns.TypeSOA]; c.signatures && sig != nil {
@@ -240,8 +236,8 @@ func (c *collector) absent() {
 	}
 }
 
-// proof says what is at a name, or that nothing is.
-func (c *collector) proof(name string) {
+// addProof adds the record that proves which types a name has, or that it does not exist.
+func (c *collector) addProof(name string) {
 	if !c.signatures || len(c.order) == 0 {
 		return
 	}

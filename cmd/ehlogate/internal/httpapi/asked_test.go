@@ -112,7 +112,7 @@ expire_after = "1m"
 		len(report.Queries) != 1 || report.Queries[0].List != "bots" || len(report.Queries[0].Steps) != 1 || report.Queries[0].Steps[0].Query != "8.8.8.8.bl.test A" {
 		t.Errorf("%s", body)
 	}
-	if n := server.Asked("8.8.8.8.bl.test."); n != 1 {
+	if n := server.QueryCount("8.8.8.8.bl.test."); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
 }

@@ -93,7 +93,7 @@ func TestReloadKeepsWhatWasAsked(t *testing.T) {
 	r.expect("at start", "8.8.8.8", "offer listed")
 	r.expect("at start", "8.8.4.4", "suppress default")
 	const name = "8.8.8.8.bl.test."
-	if n := r.server.Asked(name); n != 1 {
+	if n := r.server.QueryCount(name); n != 1 {
 		t.Fatalf("asked %d times", n)
 	}
 	before := r.Snapshot().DNS()
@@ -103,13 +103,13 @@ func TestReloadKeepsWhatWasAsked(t *testing.T) {
 	}
 	r.hup(strings.Replace(askingConf, `"good"`, `"renamed"`, 1))
 	r.expect("after a reload", "8.8.8.8", "offer listed")
-	if n := r.server.Asked(name); n != 1 || r.Snapshot().DNS() != before {
+	if n := r.server.QueryCount(name); n != 1 || r.Snapshot().DNS() != before {
 		t.Errorf("asked %d times", n)
 	}
 	r.hup(strings.Replace(askingConf, "wait", "max_ttl = \"1m\"\nwait", 1))
 	r.tested()
 	r.expect("with another [dns]", "8.8.8.8", "offer listed")
-	if n := r.server.Asked(name); n != 2 || r.Snapshot().DNS() == before {
+	if n := r.server.QueryCount(name); n != 2 || r.Snapshot().DNS() == before {
 		t.Errorf("asked %d times", n)
 	}
 	r.hup("default = \"suppress\"\nguard.off = true\n")
