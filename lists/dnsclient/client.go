@@ -12,8 +12,8 @@ import (
 
 var _ Resolver = (*Client)(nil)
 
-// retryTime is for how long a server that did not answer is tried last. After that one query tries it first, and the others
-// go on without it until it has answered.
+// retryTime is for how long a server that did not answer is tried last. After that one query tries it first, and the
+// others go on without it until it has answered.
 const retryTime = 5 * time.Second
 
 // Client queries resolvers. It is safe for concurrent use, and runs nothing between queries.
@@ -41,8 +41,8 @@ func New(o Options) *Client {
 
 var errNoServer = errors.New("no resolver is configured")
 
-// Query implements [Resolver]. A server that cannot be reached, or whose reply is no answer, is not tried again for the same
-// query.
+// Query implements [Resolver]. A server that cannot be reached, or whose reply is no answer, is not tried again for the
+// same query.
 func (c *Client) Query(ctx context.Context, name string, qtype uint16) (Answer, error) {
 	fail := func(e *Error, server netip.AddrPort) (Answer, error) {
 		return Answer{}, &Error{Kind: e.Kind, Name: name, Type: qtype, Server: server, Err: e.Err}
@@ -79,9 +79,9 @@ func (c *Client) Query(ctx context.Context, name string, qtype uint16) (Answer, 
 	return fail(worst, from)
 }
 
-// serverOrder returns the indexes of the servers in the order for one query: those that failed lately last, and of those
-// first the one that failed longest ago. If the first one failed before, the query is the one that tries it again: until that
-// has a result, the next queries take it for failed.
+// serverOrder returns the indexes of the servers in the order for one query: those that failed lately last, and of
+// those first the one that failed longest ago. If the first one failed before, the query is the one that tries it
+// again: until that has a result, the next queries take it for failed.
 func (c *Client) serverOrder() []int {
 	order := make([]int, len(c.servers))
 	for i := range order {
@@ -106,8 +106,8 @@ func (c *Client) serverOrder() []int {
 	return order
 }
 
-// recordResult notes whether a server answers. A query that the caller cancelled proves nothing; a deadline that ends during
-// an attempt does, or callers with little time would try the same dead server for ever.
+// recordResult notes whether a server answers. A query that the caller cancelled proves nothing; a deadline that ends
+// during an attempt does, or callers with little time would try the same dead server for ever.
 func (c *Client) recordResult(ctx context.Context, i int, e *Error) {
 	if len(c.servers) == 1 || errors.Is(ctx.Err(), context.Canceled) {
 		return

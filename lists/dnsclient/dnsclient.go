@@ -1,8 +1,8 @@
-// Package dnsclient sends queries to DNS resolvers (RFC 1035), and returns an answer, the certainty that there is none, or
-// why neither is known.
+// Package dnsclient sends queries to DNS resolvers (RFC 1035), and returns an answer, the certainty that there is none,
+// or why neither is known.
 //
-// It is a stub: it sends queries to recursive resolvers, by UDP with EDNS (RFC 6891), and by TCP where a reply does not fit,
-// and follows referrals nowhere. It has no cache: callers know best what is worth keeping.
+// It is a stub: it sends queries to recursive resolvers, by UDP with EDNS (RFC 6891), and by TCP where a reply does not
+// fit, and follows referrals nowhere. It has no cache: callers know best what is worth keeping.
 package dnsclient
 
 import (
@@ -24,22 +24,22 @@ type Options struct {
 
 // Answer is what a resolver knows for certain.
 type Answer struct {
-	// Records are those of the type in the query, behind any CNAME (RFC 1034 section 3.6.2). None: the name does not exist,
-	// or has none of them.
+	// Records are those of the type in the query, behind any CNAME (RFC 1034 section 3.6.2). None: the name does not
+	// exist, or has none of them.
 	Records []dns.RR
-	// TTL is how long that is valid: the least of the records and aliases, or, if there are none, by the SOA record (RFC
-	// 2308 section 5); 0 if there was no SOA record.
+	// TTL is how long that is valid: the least of the records and aliases, or, if there are none, by the SOA record
+	// (RFC 2308 section 5); 0 if there was no SOA record.
 	TTL time.Duration
-	// Authentic: the resolver has validated it by DNSSEC (the AD bit, RFC 6840 section 5.8). That is worth as much as the
-	// way to the resolver.
+	// Authentic: the resolver has validated it by DNSSEC (the AD bit, RFC 6840 section 5.8). That is worth as much as
+	// the way to the resolver.
 	Authentic bool
 	Server    netip.AddrPort // the resolver
 }
 
 // Resolver sends one query. [Client] is one; tests have others.
 type Resolver interface {
-	// Query looks up the records of a type (dns.TypeA and so on) at name, a domain name from the root, with or without the
-	// last dot. It returns when ctx ends. An error is *Error.
+	// Query looks up the records of a type (dns.TypeA and so on) at name, a domain name from the root, with or without
+	// the last dot. It returns when ctx ends. An error is *Error.
 	Query(ctx context.Context, name string, qtype uint16) (Answer, error)
 }
 
@@ -64,8 +64,8 @@ func (k Kind) String() string {
 	return [...]string{"unreachable", "timeout", "servfail", "refused", "malformed"}[k]
 }
 
-// Error is why there is no answer. If several servers failed, it is the failure that says most about the name: of SERVFAIL
-// and a timeout, the former.
+// Error is why there is no answer. If several servers failed, it is the failure that says most about the name: of
+// SERVFAIL and a timeout, the former.
 type Error struct {
 	Kind   Kind
 	Name   string

@@ -48,8 +48,8 @@ func newQuery(name string, qtype uint16) (q query, err error) {
 	return q, err
 }
 
-// isReply reports whether b is a reply to sent, which is q with an id: whether id and question are the same. An attacker that
-// has not seen the query must guess the id and the port.
+// isReply reports whether b is a reply to sent, which is q with an id: whether id and question are the same. An
+// attacker that has not seen the query must guess the id and the port.
 func (q query) isReply(sent, b []byte) bool {
 	const (
 		responseBit = 0x80
@@ -93,8 +93,8 @@ func responseCode(b []byte) int { return int(b[3] & 0xf) }
 
 func isTruncated(b []byte) bool { return b[2]&0x02 != 0 }
 
-// queryServer queries one server, in all for no longer than timeout: by UDP, by TCP if the reply does not fit, and without
-// EDNS if the server does not know it.
+// queryServer queries one server, in all for no longer than timeout: by UDP, by TCP if the reply does not fit, and
+// without EDNS if the server does not know it.
 func queryServer(ctx context.Context, server netip.AddrPort, timeout time.Duration, q query) (Answer, *Error) {
 	deadline := time.Now().Add(timeout)
 	a, failed := exchange(ctx, server, deadline, q, q.edns)
@@ -126,8 +126,8 @@ func exchange(ctx context.Context, server netip.AddrPort, deadline time.Time, q 
 	return parseReply(reply)
 }
 
-// exchangeOn sends a query by "udp" or "tcp" (RFC 7766), and waits for a reply. The socket, and so the port, is new each time. By
-// UDP it ignores messages that are no reply.
+// exchangeOn sends a query by "udp" or "tcp" (RFC 7766), and waits for a reply. The socket, and so the port, is new
+// each time. By UDP it ignores messages that are no reply.
 func exchangeOn(ctx context.Context, network string, server netip.AddrPort, deadline time.Time, q query, sent []byte) ([]byte, *Error) {
 	d := net.Dialer{Deadline: deadline}
 	conn, err := d.DialContext(ctx, network, server.String())

@@ -23,8 +23,8 @@ const maxRecords = 512
 // maxAliases is how many CNAME records are followed, as in resolvers.
 const maxAliases = 16
 
-// parseReply returns the answer in a reply. An incomplete reply has no answer, however much of it is there: what is missing
-// may be the records of the query.
+// parseReply returns the answer in a reply. An incomplete reply has no answer, however much of it is there: what is
+// missing may be the records of the query.
 func parseReply(b []byte) (Answer, *Error) {
 	fail := func(kind Kind, err error) (Answer, *Error) { return Answer{}, &Error{Kind: kind, Err: err} }
 	if len(b) < headerSize {
@@ -63,8 +63,8 @@ func parseReply(b []byte) (Answer, *Error) {
 // recordCount returns how many records the header of b announces for a section: 0 is the question, 1 the answer.
 func recordCount(b []byte, section int) int { return int(binary.BigEndian.Uint16(b[4+2*section:])) }
 
-// checkComplete returns what is missing from m, which was unpacked from b. Unpack accepts fewer records than were announced,
-// among which may be the OPT record that has a part of the response code, and bytes behind them.
+// checkComplete returns what is missing from m, which was unpacked from b. Unpack accepts fewer records than were
+// announced, among which may be the OPT record that has a part of the response code, and bytes behind them.
 func checkComplete(b []byte, m *dns.Msg) error {
 	switch {
 	case m.Truncated:
@@ -136,8 +136,8 @@ func findAnswer(m *dns.Msg) (Answer, *Error) {
 }
 
 // negativeTTL returns for how many seconds m proves that name, to which its aliases lead, has no such records (RFC 2308
-// section 2). The proof is the response code, an SOA record, or a reply with nothing in it. There is none if m refers to
-// other servers, or has records of another type instead.
+// section 2). The proof is the response code, an SOA record, or a reply with nothing in it. There is none if m refers
+// to other servers, or has records of another type instead.
 func negativeTTL(m *dns.Msg, name string) (seconds uint32, _ *Error) {
 	refers := false
 	for _, rr := range m.Ns {

@@ -14,8 +14,8 @@ const (
 	maxServers = 3 // MAXNS of resolv.conf(5)
 )
 
-// SystemServers returns the resolvers of this machine, which /etc/resolv.conf names. It fails if the file cannot be read
-// or names no resolver: 127.0.0.1, which resolv.conf(5) has for that, may answer nothing, or for another network.
+// SystemServers returns the resolvers of this machine, which /etc/resolv.conf names. It fails if the file cannot be
+// read or names no resolver: 127.0.0.1, which resolv.conf(5) has for that, may answer nothing, or for another network.
 func SystemServers() ([]netip.AddrPort, error) { return systemServers("/etc/resolv.conf") }
 
 func systemServers(file string) ([]netip.AddrPort, error) {
@@ -30,8 +30,8 @@ func systemServers(file string) ([]netip.AddrPort, error) {
 	return servers, nil
 }
 
-// ParseResolvConf returns the resolvers that a resolv.conf(5) names, at most three. What is no address is skipped, as the
-// C library does.
+// ParseResolvConf returns the resolvers that a resolv.conf(5) names, at most three. What is no address is skipped, as
+// the C library does.
 func ParseResolvConf(text []byte) (servers []netip.AddrPort) {
 	conf, err := dns.ClientConfigFromReader(bytes.NewReader(text))
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// clock counts the time since start, and never runs backwards: a reading is never earlier than one that any goroutine got
-// before, whatever the wall clock does. It ends after 292 years.
+// clock counts the time since start, and never runs backwards: a reading is never earlier than one that any goroutine
+// got before, whatever the wall clock does. It ends after 292 years.
 type clock struct {
 	wall  func() time.Time
 	start time.Time

@@ -1,12 +1,12 @@
-// Package ratelimit limits how often unknown clients are offered STARTTLS: clients on no list, when there are more of them
-// than the server wants handshakes for.
+// Package ratelimit limits how often unknown clients are offered STARTTLS: clients on no list, when there are more of
+// them than the server wants handshakes for.
 //
-// The limit is the generic cell rate algorithm (GCRA, ITU-T I.371): there are no windows, each with a burst of offers at its
-// start, and when load falls, offers are made again as they fall due. A client keeps its decision for a while, counted from
-// when it was made, so that a client that comes again gets the same answer, and policy and milter, which are queried later in
-// a session, report what EHLO said. There is one exception, since the rate comes first: each session of a client that was
-// offered STARTTLS counts as an offer, and when such sessions alone exceed the rate by more than a second's worth, the next
-// such client is suppressed, and keeps that.
+// The limit is the generic cell rate algorithm (GCRA, ITU-T I.371): there are no windows, each with a burst of offers
+// at its start, and when load falls, offers are made again as they fall due. A client keeps its decision for a while,
+// counted from when it was made, so that a client that comes again gets the same answer, and policy and milter, which
+// are queried later in a session, report what EHLO said. There is one exception, since the rate comes first: each
+// session of a client that was offered STARTTLS counts as an offer, and when such sessions alone exceed the rate by
+// more than a second's worth, the next such client is suppressed, and keeps that.
 package ratelimit
 
 import (
@@ -31,8 +31,8 @@ type Stats struct {
 	// Revoked are those of the suppressed sessions whose client was offered STARTTLS shortly before: such clients alone
 	// exceeded the rate.
 	Revoked uint64 `json:"revoked"`
-	// FailOpen are further sessions that were offered STARTTLS because an offer list was unavailable. They use up offers to
-	// others.
+	// FailOpen are further sessions that were offered STARTTLS because an offer list was unavailable. They use up
+	// offers to others.
 	FailOpen uint64 `json:"fail_open"`
 	// Exhausted: a new client would be suppressed now.
 	Exhausted bool `json:"exhausted"`
@@ -45,8 +45,8 @@ type Limiter struct {
 	burst       int64 // ns of offers that may be made at once (its tolerance)
 	repeatBurst int64 // the same for clients that have been offered STARTTLS, in addition
 
-	// nextDue is when the next offer is due if all so far are made one by one, in ns of the clock (the theoretical arrival
-	// time of GCRA). It never decreases, and each offer adds interval.
+	// nextDue is when the next offer is due if all so far are made one by one, in ns of the clock (the theoretical
+	// arrival time of GCRA). It never decreases, and each offer adds interval.
 	nextDue atomic.Int64
 	clock   clock
 	recent  recentDecisions
@@ -115,8 +115,8 @@ func (l *Limiter) Decide(addr netip.Addr) lists.Action {
 	}
 }
 
-// Charge implements [lists.Limiter]. Such a client cannot be refused, but while they come, others are offered less; once they
-// no longer come, for at most as long as after a burst.
+// Charge implements [lists.Limiter]. Such a client cannot be refused, but while they come, others are offered less;
+// once they no longer come, for at most as long as after a burst.
 func (l *Limiter) Charge(netip.Addr) {
 	l.failOpen.Add(1)
 	for {
@@ -147,14 +147,15 @@ func (l *Limiter) Stats() Stats {
 		Exhausted: l.isExhausted(due, now, l.burst)}
 }
 
-// readState returns nextDue, and a time that is no earlier than the one by which that was set. So a goroutine that is suspended
-// between the two reads never takes the debt for less than it is.
+// readState returns nextDue, and a time that is no earlier than the one by which that was set. So a goroutine that is
+// suspended between the two reads never takes the debt for less than it is.
 func (l *Limiter) readState() (due, now int64) {
 	due = l.nextDue.Load()
 	return due, l.clock.elapsed()
 }
 
-// isExhausted reports whether another offer would be ahead of the rate by more than tolerance. due and now are from readState.
+// isExhausted reports whether another offer would be ahead of the rate by more than tolerance. due and now are from
+// readState.
 func (l *Limiter) isExhausted(due, now, tolerance int64) bool {
 	return max(due, now)+l.interval > now+tolerance
 }

@@ -37,8 +37,8 @@ func hostAddr(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{100, byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
-// Whatever the load and whatever clients come, offers stay at the rate: never above it by more than 5 % in a minute, and not
-// below it while there is demand.
+// Whatever the load and whatever clients come, offers stay at the rate: never above it by more than 5 % in a minute,
+// and not below it while there is demand.
 func TestRate(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
@@ -256,7 +256,8 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// Sessions that had to be offered STARTTLS use up offers to others, and when they no longer come, others are offered it again.
+// Sessions that had to be offered STARTTLS use up offers to others, and when they no longer come, others are offered it
+// again.
 func TestOffered(t *testing.T) {
 	const rate = 20
 	s, c := newLimiter(rate, time.Minute)

@@ -14,8 +14,8 @@ const (
 	ways = 8       // clients of a set: 64 bytes, a cache line
 )
 
-// recentDecisions has the last decisions about a quarter of a million clients, in two megabytes: a set-associative cache. The
-// seed keeps attackers from choosing addresses that evict a certain one.
+// recentDecisions has the last decisions about a quarter of a million clients, in two megabytes: a set-associative
+// cache. The seed keeps attackers from choosing addresses that evict a certain one.
 type recentDecisions struct {
 	seed maphash.Seed
 	sets [sets][ways]atomic.Uint64
@@ -55,8 +55,8 @@ func (r record) action() lists.Action {
 // matches reports whether r is about the client with this hash.
 func (r record) matches(id uint64) bool { return r != 0 && uint64(r)>>hashShift == id>>hashShift }
 
-// isWithin reports whether there is a decision, no older than d. Seconds are compared, so it may be up to a second older, and
-// is never taken for older than it is.
+// isWithin reports whether there is a decision, no older than d. Seconds are compared, so it may be up to a second
+// older, and is never taken for older than it is.
 func (r record) isWithin(d time.Duration, now int64) bool {
 	return r != 0 && r.seconds(now) <= toSeconds(int64(d+time.Second-1))
 }
@@ -88,13 +88,13 @@ func (c *recentDecisions) lookup(id uint64) record {
 	return 0
 }
 
-// replace stores the next decision about a client in place of the last one. It reports false, and stores nothing, if last is
-// no longer the last one.
+// replace stores the next decision about a client in place of the last one. It reports false, and stores nothing, if
+// last is no longer the last one.
 func (c *recentDecisions) replace(id uint64, last, next record, now int64) bool {
 	set := &c.sets[id%sets]
 	for {
-		// Every caller that sees the same set chooses the same word, and all decisions that are added later are newer. So two
-		// callers never add the same client in two places.
+		// Every caller that sees the same set chooses the same word, and all decisions that are added later are newer.
+		// So two callers never add the same client in two places.
 		var found, victim record
 		at, oldest := 0, int64(-1)<<62
 		for i := range set {

@@ -11,8 +11,8 @@ import (
 	"ehlogate/lists"
 )
 
-// A decision is kept for Keep from when it was made, however often the client comes, and no longer, however long the client
-// was away. Seconds in 22 bits would wrap after 48.5 days.
+// A decision is kept for Keep from when it was made, however often the client comes, and no longer, however long the
+// client was away. Seconds in 22 bits would wrap after 48.5 days.
 func TestKeepFromDecision(t *testing.T) {
 	for _, away := range []time.Duration{0, 49 * 24 * time.Hour, 100 * 24 * time.Hour, 1<<22*time.Second - time.Minute, 1 << 22 * time.Second, 200 * 365 * 24 * time.Hour} {
 		for _, keep := range []time.Duration{time.Second, 1500 * time.Millisecond, 5 * time.Minute, 24 * time.Hour} {
@@ -166,9 +166,9 @@ func TestOracle(t *testing.T) {
 	}
 }
 
-// A goroutine may be suspended for seconds between reading the clock and making an offer, and the clock may be set back and
-// forth. In no window of time are there more offers than the rate allows in it, those that may be made at once, and the one
-// that was suspended.
+// A goroutine may be suspended for seconds between reading the clock and making an offer, and the clock may be set back
+// and forth. In no window of time are there more offers than the rate allows in it, those that may be made at once, and
+// the one that was suspended.
 func TestStaleReadings(t *testing.T) {
 	const rate, sessions, workers = 200.0, 40000, 8
 	var shows, high atomic.Int64 // ns: what the clock shows, and the most that it did

@@ -16,8 +16,8 @@ const (
 	maxAliases = 8  // CNAME records in a row
 )
 
-// discoverTLSA looks for TLSA records of the MX hosts of a domain (RFC 7672 section 2.2). An error means that it is not known
-// whether there are any.
+// discoverTLSA looks for TLSA records of the MX hosts of a domain (RFC 7672 section 2.2). An error means that it is not
+// known whether there are any.
 //
 // Senders may look for them even if the MX records themselves are not secured by DNSSEC (section 2.2.1), so that is not
 // checked.
@@ -39,8 +39,8 @@ func (m *Monitor) discoverTLSA(ctx context.Context, domain string) (finding, err
 	return best, nil
 }
 
-// mailHosts returns the hosts that senders may connect to (RFC 5321 section 5.1), and the names that these are aliases of
-// (RFC 7672 section 2.2.2). With an error, it returns those that were found.
+// mailHosts returns the hosts that senders may connect to (RFC 5321 section 5.1), and the names that these are aliases
+// of (RFC 7672 section 2.2.2). With an error, it returns those that were found.
 func (m *Monitor) mailHosts(ctx context.Context, domain string) (hosts []string, err error) {
 	a, err := m.resolver.Query(ctx, domain, dns.TypeMX)
 	if err != nil {
@@ -86,8 +86,8 @@ func (m *Monitor) appendAliases(ctx context.Context, hosts []string, host string
 	return hosts, fmt.Errorf("%s is behind more than %d aliases", host, maxAliases)
 }
 
-// lookupTLSA returns whether a host has TLSA records. Records without the AD bit are insecure only if the same resolver sets
-// it for a domain that is secured for certain.
+// lookupTLSA returns whether a host has TLSA records. Records without the AD bit are insecure only if the same resolver
+// sets it for a domain that is secured for certain.
 func (m *Monitor) lookupTLSA(ctx context.Context, host string) (State, error) {
 	name := "_25._tcp." + host
 	if _, ok := dns.IsDomainName(name); !ok {

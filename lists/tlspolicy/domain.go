@@ -93,9 +93,9 @@ func (r *record) restore(now time.Time) {
 
 // commitment returns whether senders require STARTTLS of the domain by this mechanism.
 //
-// Senders with an MTA-STS policy in mode enforce in their cache may go by it for its max_age, whatever is published meanwhile
-// (RFC 8461 section 8.3): whether they look for another id before is up to them, until a message would have to be bounced
-// (section 5.1). They defer it until then.
+// Senders with an MTA-STS policy in mode enforce in their cache may go by it for its max_age, whatever is published
+// meanwhile (RFC 8461 section 8.3): whether they look for another id before is up to them, until a message would have
+// to be bounced (section 5.1). They defer it until then.
 func (r *record) commitment(now time.Time) Commitment {
 	inForce := r.Published.inForce(now)
 	switch {

@@ -9,12 +9,12 @@ import (
 	"ehlogate/lists"
 )
 
-// maxDomain leaves room for the longest name that is looked up below a domain, _mta-sts.DOMAIN, in the 253 octets of a name
-// (RFC 1035 section 2.3.4).
+// maxDomain leaves room for the longest name that is looked up below a domain, _mta-sts.DOMAIN, in the 253 octets of a
+// name (RFC 1035 section 2.3.4).
 const maxDomain = 253 - len("_mta-sts.")
 
-// CheckDomain returns what is wrong with s as the name of a mail domain (RFC 5321 section 4.1.2), in any case and with or
-// without the last dot. IDN are written as A-labels (RFC 5890).
+// CheckDomain returns what is wrong with s as the name of a mail domain (RFC 5321 section 4.1.2), in any case and with
+// or without the last dot. IDN are written as A-labels (RFC 5890).
 func CheckDomain(s string) error {
 	name := lists.NormalizeName(s)
 	err := lists.CheckHostName(name)

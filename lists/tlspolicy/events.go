@@ -19,7 +19,8 @@ type Event struct {
 type EventKind string
 
 const (
-	// CheckFailed: a Mechanism of a Domain could not be checked Since then, because of Err. State is kept. Repeated daily.
+	// CheckFailed: a Mechanism of a Domain could not be checked Since then, because of Err. State is kept. Repeated
+	// daily.
 	CheckFailed EventKind = "check failed"
 	// CheckSucceeded: it could, after a failure, and has this State.
 	CheckSucceeded EventKind = "check succeeded"
@@ -27,8 +28,8 @@ const (
 	PolicyTesting EventKind = "policy testing"
 	// CommitmentChanged: a Domain has this Commitment now, or has it for another Reason.
 	CommitmentChanged EventKind = "commitment changed"
-	// Activated: the Monitor became active because of the Commitment of a Domain, for that Reason, or was active after the
-	// first round of checks.
+	// Activated: the Monitor became active because of the Commitment of a Domain, for that Reason, or was active after
+	// the first round of checks.
 	Activated EventKind = "activated"
 	// Deactivated: the Monitor is not active any more, or was not after the first round of checks.
 	Deactivated EventKind = "deactivated"
@@ -95,8 +96,8 @@ func (m *Monitor) reportCommitment(d *domain, now time.Time) {
 	m.options.Notify(Event{Kind: CommitmentChanged, Domain: d.name, Commitment: s.Commitment, Reason: d.explain(now)})
 }
 
-// updateActive finds out whether a domain is committed, and reports it if that has changed; after a round of checks also
-// if it never was reported. The caller locks.
+// updateActive finds out whether a domain is committed, and reports it if that has changed; after a round of checks
+// also if it never was reported. The caller locks.
 func (m *Monitor) updateActive(now time.Time, round bool) {
 	committed := m.committedDomain(now)
 	active := committed != nil
@@ -112,8 +113,8 @@ func (m *Monitor) updateActive(now time.Time, round bool) {
 	m.options.Notify(e)
 }
 
-// committedDomain returns the first domain with a confirmed commitment, else the first with an assumed one, else nil. The
-// caller locks.
+// committedDomain returns the first domain with a confirmed commitment, else the first with an assumed one, else nil.
+// The caller locks.
 func (m *Monitor) committedDomain(now time.Time) (first *domain) {
 	for _, d := range m.domains {
 		switch d.summarize(now).Commitment {

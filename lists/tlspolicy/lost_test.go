@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A policy that is announced, and cannot be fetched from here, may be fetched by senders: what was known before is out of
-// date.
+// A policy that is announced, and cannot be fetched from here, may be fetched by senders: what was known before is out
+// of date.
 func TestAnnouncedAndNotFetched(t *testing.T) {
 	for _, before := range []string{"", policyText("testing", day)} {
 		w := newWorld(t)

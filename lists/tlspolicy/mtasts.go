@@ -15,11 +15,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// discoverPolicy looks for the MTA-STS policy of a domain (RFC 8461 section 3). An error means that it is not known whether
-// there is one; if the finding has an id, one is announced, and senders may well get it.
+// discoverPolicy looks for the MTA-STS policy of a domain (RFC 8461 section 3). An error means that it is not known
+// whether there is one; if the finding has an id, one is announced, and senders may well get it.
 //
-// cached: senders may have a policy in mode enforce in their caches. They may renew it without a look at the record (section
-// 10.2), so it is fetched even if there is no record.
+// cached: senders may have a policy in mode enforce in their caches. They may renew it without a look at the record
+// (section 10.2), so it is fetched even if there is no record.
 func (m *Monitor) discoverPolicy(ctx context.Context, domain string, cached bool) (finding, error) {
 	none := finding{state: None}
 	a, err := m.resolver.Query(ctx, "_mta-sts."+domain, dns.TypeTXT)
@@ -55,8 +55,8 @@ const (
 	maxAddresses = 8 // of a policy host
 )
 
-// fetchPolicy gets the policy of a domain from its policy host (RFC 8461 section 3.3), on a connection of its own and without
-// a proxy.
+// fetchPolicy gets the policy of a domain from its policy host (RFC 8461 section 3.3), on a connection of its own and
+// without a proxy.
 func (m *Monitor) fetchPolicy(ctx context.Context, domain string) (policy, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Check checks all domains once, for commands that do not stay. It takes no longer than ctx allows, nor than ten minutes. It
-// does not write the state file: only the one process that calls Run does.
+// Check checks all domains once, for commands that do not stay. It takes no longer than ctx allows, nor than ten
+// minutes. It does not write the state file: only the one process that calls Run does.
 func (m *Monitor) Check(ctx context.Context) {
 	m.checkDue(ctx, func(*domain, time.Time) bool { return true })
 	m.mu.Lock()
@@ -19,8 +19,8 @@ func (m *Monitor) Check(ctx context.Context) {
 	m.updateActive(m.now(), true)
 }
 
-// Run checks all domains at once, then each of them every interval, and writes the state file, until ctx ends. It is called
-// once.
+// Run checks all domains at once, then each of them every interval, and writes the state file, until ctx ends. It is
+// called once.
 func (m *Monitor) Run(ctx context.Context) {
 	const maxWait = time.Minute // clocks are set, and nothing announces that
 	for first := true; ; first = false {
@@ -52,8 +52,8 @@ const (
 	domainTimeout = 90 * time.Second // of one domain
 )
 
-// checkDue checks the domains that are due, those first that were checked longest ago: the time may end before it came to all
-// of them.
+// checkDue checks the domains that are due, those first that were checked longest ago: the time may end before it came
+// to all of them.
 func (m *Monitor) checkDue(ctx context.Context, isDue func(*domain, time.Time) bool) {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()

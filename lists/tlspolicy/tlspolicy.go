@@ -1,11 +1,11 @@
 // Package tlspolicy finds out whether the domains that a mail server receives mail for are committed to STARTTLS: by an
 // MTA-STS policy in mode enforce (RFC 8461), or by TLSA records of their MX hosts, which are DANE (RFC 7672). Sending
-// servers that check defer, and in the end bounce, where STARTTLS is hidden from them. So while one domain is committed,
-// only an operator's own lists may suppress.
+// servers that check defer, and in the end bounce, where STARTTLS is hidden from them. So while one domain is
+// committed, only an operator's own lists may suppress.
 //
-// A commitment lasts for as long as sending servers or their resolvers may have it in a cache. In doubt there is one: if no
-// check has succeeded yet, if a policy is announced and cannot be fetched, and if it is unknown whether TLSA records are
-// secured by DNSSEC.
+// A commitment lasts for as long as sending servers or their resolvers may have it in a cache. In doubt there is one:
+// if no check has succeeded yet, if a policy is announced and cannot be fetched, and if it is unknown whether TLSA
+// records are secured by DNSSEC.
 package tlspolicy
 
 import (
@@ -28,14 +28,14 @@ type Options struct {
 	Domains []string
 	// State is the path of the file that keeps what is known across restarts; "": there is none.
 	State string
-	// Local: every resolver is on loopback, so that no attacker on the way to it can set the AD bit (RFC 6840 section 5.8,
-	// RFC 7672 section 2.2).
+	// Local: every resolver is on loopback, so that no attacker on the way to it can set the AD bit (RFC 6840 section
+	// 5.8, RFC 7672 section 2.2).
 	Local bool
-	// Interval is the time between two checks of a domain, less up to a tenth; 0: an hour. A check that failed is repeated
-	// after a minute, two minutes, four and so on until the interval is reached.
+	// Interval is the time between two checks of a domain, less up to a tenth; 0: an hour. A check that failed is
+	// repeated after a minute, two minutes, four and so on until the interval is reached.
 	Interval time.Duration
-	// Signed is a domain whose NS records are secured by DNSSEC. A resolver that does not say so does not validate. "": the
-	// root.
+	// Signed is a domain whose NS records are secured by DNSSEC. A resolver that does not say so does not validate. "":
+	// the root.
 	Signed string
 	// Roots are the authorities that certify policy hosts; nil: those of the system.
 	Roots *x509.CertPool
@@ -43,8 +43,8 @@ type Options struct {
 	Dial Dial
 	// Notify is called for each event, one at a time; nil: events are dropped. It must not call the Monitor.
 	Notify func(Event)
-	// Previous is the Monitor that this one replaces, for example because the config changed; nil: there is none. What it
-	// knows counts more than the state file.
+	// Previous is the Monitor that this one replaces, for example because the config changed; nil: there is none. What
+	// it knows counts more than the state file.
 	Previous *Monitor
 }
 
@@ -67,8 +67,8 @@ type Monitor struct {
 
 var _ lists.Guard = (*Monitor)(nil)
 
-// New returns a Monitor that knows what the state file has, and has sent no query yet. Until a domain has been checked, a
-// commitment is assumed.
+// New returns a Monitor that knows what the state file has, and has sent no query yet. Until a domain has been checked,
+// a commitment is assumed.
 func New(o Options, resolver dnsclient.Resolver, clock func() time.Time) *Monitor {
 	if o.Interval <= 0 {
 		o.Interval = time.Hour

@@ -205,8 +205,8 @@ func (p *process) Log() string {
 	return string(text[max(0, len(text)-10_000):])
 }
 
-// checkMarker fails unless the program serves a TXT record with this text. A program with a text that only this process knows
-// is the one that it started.
+// checkMarker fails unless the program serves a TXT record with this text. A program with a text that only this process
+// knows is the one that it started.
 func (p *process) checkMarker(name, want string) error {
 	c := dns.Client{Timeout: 100 * time.Millisecond}
 	m, _, err := c.Exchange(new(dns.Msg).SetQuestion(name, dns.TypeTXT), p.Addr.String())

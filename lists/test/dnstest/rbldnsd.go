@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Dataset is what rbldnsd serves in a zone, as in rbldnsd(8). Its text may have $TTL, and $SOA, without which resolvers do
-// not cache that a name is not listed.
+// Dataset is what rbldnsd serves in a zone, as in rbldnsd(8). Its text may have $TTL, and $SOA, without which resolvers
+// do not cache that a name is not listed.
 type Dataset struct {
 	Zone string // bl.test
 	Type string // ip4set, ip6trie, dnset, generic and so on
@@ -81,8 +81,8 @@ func (r *Rbldnsd) Set(t testing.TB, sets ...Dataset) {
 	r.Reload(t)
 }
 
-// Reload makes rbldnsd look at its files, and at the clock, which ends a dataset with $TIMESTAMP, and its zone. It returns
-// when that is done.
+// Reload makes rbldnsd look at its files, and at the clock, which ends a dataset with $TIMESTAMP, and its zone. It
+// returns when that is done.
 func (r *Rbldnsd) Reload(t testing.TB) {
 	t.Helper()
 	r.writeStamped(t, "marker", r.markerZone)

@@ -14,8 +14,8 @@ import (
 
 var _ dns.Handler = (*Server)(nil)
 
-// Server serves zones by UDP and TCP, and simulates faults. It is the authoritative server of the zones, and a resolver that
-// knows no others: queries for other names are REFUSED. It is safe for concurrent use.
+// Server serves zones by UDP and TCP, and simulates faults. It is the authoritative server of the zones, and a resolver
+// that knows no others: queries for other names are REFUSED. It is safe for concurrent use.
 type Server struct {
 	Addr netip.AddrPort // the same by UDP and TCP
 
@@ -62,8 +62,8 @@ func StartServer(t testing.TB, zones ...*Zone) *Server {
 	return s
 }
 
-// Fail sets the fault of a domain and of all names below it; Fault{} ends it. Of several domains the one with the longest name
-// counts; "." has all names.
+// Fail sets the fault of a domain and of all names below it; Fault{} ends it. Of several domains the one with the
+// longest name counts; "." has all names.
 func (s *Server) Fail(domain string, f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

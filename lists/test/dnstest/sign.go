@@ -10,8 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// NewSignedZone is like [NewZone], and signs the zone by a key of its own: every set by an RRSIG, and what is absent by NSEC
-// records (RFC 4034, RFC 4035).
+// NewSignedZone is like [NewZone], and signs the zone by a key of its own: every set by an RRSIG, and what is absent by
+// NSEC records (RFC 4034, RFC 4035).
 func NewSignedZone(t testing.TB, name, text string) *Zone {
 	t.Helper()
 	z := &Zone{name: dns.CanonicalName(name), sets: make(map[string]sets)}

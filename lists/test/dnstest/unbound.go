@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// Unbound is a running unbound: a validating resolver of the zones of its upstreams. No other name exists. If an upstream does
-// not answer, it tries for longer than its clients wait.
+// Unbound is a running unbound: a validating resolver of the zones of its upstreams. No other name exists. If an
+// upstream does not answer, it tries for longer than its clients wait.
 type Unbound struct {
 	*process
 }
 
-// StartUnbound starts a resolver for the zones of other servers. Zones with an anchor are validated: valid answers have the AD
-// bit, others are SERVFAIL.
+// StartUnbound starts a resolver for the zones of other servers. Zones with an anchor are validated: valid answers have
+// the AD bit, others are SERVFAIL.
 func StartUnbound(t testing.TB, upstreams ...Upstream) *Unbound {
 	t.Helper()
 	return StartUnboundWith(t, "", upstreams...)
@@ -35,8 +35,8 @@ func StartUnboundWith(t testing.TB, lines string, upstreams ...Upstream) *Unboun
 	return u
 }
 
-// config sees to it that no other server gets a query: there are no names but those of the upstreams, and no packet from the
-// outgoing address leaves the machine.
+// config sees to it that no other server gets a query: there are no names but those of the upstreams, and no packet
+// from the outgoing address leaves the machine.
 func (u *Unbound) config(lines string, upstreams []Upstream) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `server:

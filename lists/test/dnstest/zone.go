@@ -12,8 +12,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Zone has the records that a [Server] serves below a name. It is written as a master file (RFC 1035 section 5) and may change
-// while it is served.
+// Zone has the records that a [Server] serves below a name. It is written as a master file (RFC 1035 section 5) and may
+// change while it is served.
 type Zone struct {
 	name string // canonical
 	key  *dns.DNSKEY
@@ -28,8 +28,8 @@ type Zone struct {
 // sets are the records of an owner, by type.
 type sets map[uint16][]dns.RR
 
-// NewZone parses a zone. Names in text may be relative to it. Records without a TTL have 60 seconds. A zone without an SOA
-// record gets one, by which resolvers cache absence for 30 seconds.
+// NewZone parses a zone. Names in text may be relative to it. Records without a TTL have 60 seconds. A zone without an
+// SOA record gets one, by which resolvers cache absence for 30 seconds.
 func NewZone(t testing.TB, name, text string) *Zone {
 	t.Helper()
 	z := &Zone{name: dns.CanonicalName(name), sets: make(map[string]sets)}
@@ -40,7 +40,8 @@ func NewZone(t testing.TB, name, text string) *Zone {
 // Name returns the name of the zone, with the last dot.
 func (z *Zone) Name() string { return z.name }
 
-// Anchor returns the DS record by which a validating resolver trusts the zone (RFC 4034 section 5), empty if it is not signed.
+// Anchor returns the DS record by which a validating resolver trusts the zone (RFC 4034 section 5), empty if it is not
+// signed.
 func (z *Zone) Anchor() string {
 	if z.key == nil {
 		return ""
@@ -80,8 +81,8 @@ func (z *Zone) Set(t testing.TB, text string) {
 	})
 }
 
-// Remove removes the records of these types, or all, from a name, which may be relative to the zone. The name goes with its
-// last record.
+// Remove removes the records of these types, or all, from a name, which may be relative to the zone. The name goes with
+// its last record.
 func (z *Zone) Remove(t testing.TB, name string, types ...uint16) {
 	t.Helper()
 	if name == "@" {
