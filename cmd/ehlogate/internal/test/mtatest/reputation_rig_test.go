@@ -95,7 +95,7 @@ func greetListed(ctx context.Context, addr string, client netip.Addr) (g greeted
 type reputation struct {
 	DNS   dnsbl.Stats
 	Guard tlspolicy.Report
-	Shed  ratelimit.Stats
+	Shed  ratelimit.Stats `json:"limit"`
 }
 
 // zone is the state of a zone that is asked by address.
