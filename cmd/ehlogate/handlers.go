@@ -9,8 +9,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"ehlogate/cmd/ehlogate/internal/httpapi"
 	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists"
 	"ehlogate/milter"
 	"ehlogate/policyd"
@@ -24,7 +24,7 @@ import (
 type connHandler = func(context.Context, net.Conn)
 
 // newHandlers returns what serves the connections of each protocol. A new protocol is added here.
-func newHandlers(manager *reload.Manager, recorder *httpapi.Recorder, http connHandler, log *logrus.Logger) map[string]connHandler {
+func newHandlers(manager *reload.Manager, recorder *telemetry.Recorder, http connHandler, log *logrus.Logger) map[string]connHandler {
 	backend := func(protocol string, d policyd.Decider) policyd.Backend {
 		return policyd.Backend{Decider: d, Keywords: manager.Keywords,
 			Fault: func(reason string, about []byte) { recorder.Fault(protocol, reason, about) }}
@@ -67,7 +67,7 @@ func newHandlers(manager *reload.Manager, recorder *httpapi.Recorder, http connH
 // other protocol.
 type milterLog struct {
 	log      *logrus.Logger
-	recorder *httpapi.Recorder
+	recorder *telemetry.Recorder
 }
 
 func (w milterLog) Write(p []byte) (int, error) {

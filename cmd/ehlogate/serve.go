@@ -19,6 +19,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/httpapi"
 	"ehlogate/cmd/ehlogate/internal/reload"
 	"ehlogate/cmd/ehlogate/internal/server"
+	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists"
 )
 
@@ -92,8 +93,8 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 		return exitError{exitWrong, err}
 	}
 	manager := reload.New(cfg, o.loadConfig, clock, log)
-	metrics := httpapi.NewMetrics(manager)
-	recorder := httpapi.NewRecorder(metrics, log)
+	metrics := telemetry.NewMetrics(manager)
+	recorder := telemetry.NewRecorder(metrics, log)
 	api := &httpapi.API{Engine: manager, Metrics: metrics, Watch: recorder, Missing: missing}
 	httpHandler, stopHTTP := httpapi.ServeConn(api.Handler(), log)
 	defer stopHTTP()
@@ -135,7 +136,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 
 // newServers returns a server for each socket. Each has its own connections: many clients at one socket take no place
 // from those at another.
-func newServers(cfg *config.Config, sockets []socket, handlers map[string]connHandler, metrics *httpapi.Metrics, recorder *httpapi.Recorder,
+func newServers(cfg *config.Config, sockets []socket, handlers map[string]connHandler, metrics *telemetry.Metrics, recorder *telemetry.Recorder,
 	log *logrus.Logger) (servers []*server.Server) {
 	lookups := 0
 	if cfg.UsesDNS() {

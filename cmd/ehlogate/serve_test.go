@@ -20,8 +20,8 @@ import (
 	"go.uber.org/goleak"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/cmd/ehlogate/internal/httpapi"
 	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/telemetry"
 )
 
 // daemon is serve in this process, on Unix sockets in a directory.
@@ -329,7 +329,7 @@ func TestMilterPanicIsAFault(t *testing.T) {
 	lines := newLogWriter(&out)
 	log := newLogger(config.Defaults().Log, lines)
 	eng := reload.New(config.Defaults(), nil, clock, log)
-	w := milterLog{log, httpapi.NewRecorder(httpapi.NewMetrics(eng), log)}
+	w := milterLog{log, telemetry.NewRecorder(telemetry.NewMetrics(eng), log)}
 	fmt.Fprintf(w, "Error reading milter command: %v\n", io.ErrUnexpectedEOF)
 	fmt.Fprintf(w, "panic handling command: %v\n%s", "boom", "stack")
 	lines.Close()

@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists/test/dnstest"
 )
 
@@ -19,8 +20,8 @@ func asking(t *testing.T, conf string, files map[string]string, server *dnstest.
 	eng := newEngine(t, strings.ReplaceAll(conf, "SERVER", server.Addr.String()), files)
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
-	metrics := NewMetrics(eng)
-	h := (&API{Engine: eng, Metrics: metrics, Watch: NewRecorder(metrics, logger)}).Handler()
+	metrics := telemetry.NewMetrics(eng)
+	h := (&API{Engine: eng, Metrics: metrics, Watch: telemetry.NewRecorder(metrics, logger)}).Handler()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	var wg sync.WaitGroup
 	wg.Go(func() { eng.Run(ctx, nil) })

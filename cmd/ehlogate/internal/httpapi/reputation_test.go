@@ -14,6 +14,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists"
 	"ehlogate/lists/test/dnstest"
 )
@@ -40,8 +41,8 @@ expire_after = "1m"
 	var log bytes.Buffer
 	logger := logrus.New()
 	logger.SetOutput(&log)
-	metrics := NewMetrics(eng)
-	watch := NewRecorder(metrics, logger)
+	metrics := telemetry.NewMetrics(eng)
+	watch := telemetry.NewRecorder(metrics, logger)
 	h := (&API{Engine: eng, Metrics: metrics, Watch: watch}).Handler()
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,17 +13,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/cmd/ehlogate/internal/loglimit"
 	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists"
-	"ehlogate/policyd"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -96,8 +93,8 @@ func get(t *testing.T, api *API, path string) (code int, body string) {
 func TestAPI(t *testing.T) {
 	files := map[string]string{"trial.list": "192.0.2.0/24\n", "deny.list": "192.0.2.1 # why\n"}
 	e := newEngine(t, conf, files)
-	m := NewMetrics(e)
-	api := &API{Engine: e, Metrics: m, Watch: NewRecorder(m, logrus.New())}
+	m := telemetry.NewMetrics(e)
+	api := &API{Engine: e, Metrics: m, Watch: telemetry.NewRecorder(m, logrus.New())}
 	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"ok"`) {
 		t.Errorf("healthz: %d %s", code, body)
 	}
@@ -123,8 +120,8 @@ func TestAPI(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "bad line\n"})
-	m := NewMetrics(e)
-	api := &API{Engine: e, Metrics: m, Watch: NewRecorder(m, logrus.New())}
+	m := telemetry.NewMetrics(e)
+	api := &API{Engine: e, Metrics: m, Watch: telemetry.NewRecorder(m, logrus.New())}
 	if code, body := get(t, api, "/healthz"); code != 503 || !strings.Contains(body, `"unavailable"`) || !strings.Contains(body, "deny.list:1:5") {
 		t.Errorf("unavailable: %d %s", code, body)
 	}
@@ -149,13 +146,14 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-func TestWatchCountsAndLogs(t *testing.T) {
+// Decisions and outcomes are counted, logged, and shown.
+func TestDecisionsAndOutcomes(t *testing.T) {
 	e := newEngine(t, conf, map[string]string{"trial.list": "192.0.2.0/24\n", "deny.list": "192.0.2.1\n"})
-	m := NewMetrics(e)
+	m := telemetry.NewMetrics(e)
 	var out bytes.Buffer
 	log := logrus.New()
 	log.SetOutput(&out)
-	w := NewRecorder(m, log)
+	w := telemetry.NewRecorder(m, log)
 	d := w.LoggedDecider("memcache", e)
 	for _, addr := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.2", "203.0.113.1"} {
 		d.Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr(addr)})
@@ -190,47 +188,13 @@ func TestWatchCountsAndLogs(t *testing.T) {
 	}
 }
 
-// The time of some decisions is taken, and none is forgotten.
-func TestDecisionsAreTimed(t *testing.T) {
-	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "#\n"})
-	m := NewMetrics(e)
-	w := NewRecorder(m, logrus.New())
-	d := w.LoggedDecider("memcache", e)
-	const n = 100 * timedShare
-	for range n {
-		d.Decide(t.Context(), lists.Client{})
-	}
-	_, body := get(t, &API{Engine: e, Metrics: m, Watch: w}, "/metrics")
-	timed := 0
-	for line := range strings.Lines(body) {
-		fmt.Sscanf(line, "ehlogate_decision_seconds_count %d", &timed)
-	}
-	if timed < 20 || timed > 500 || !strings.Contains(body, fmt.Sprintf(`ehlogate_decisions_total{action="offer",list="",protocol="memcache"} %d`, n)) {
-		t.Errorf("%d of %d decisions are timed\n%s", timed, n, body)
-	}
-}
-
-// A panic while deciding offers, is counted and is logged.
-func TestPanicOffers(t *testing.T) {
-	e := newEngine(t, "# nothing\n", map[string]string{})
-	var out bytes.Buffer
-	log := logrus.New()
-	log.SetOutput(&out)
-	w := NewRecorder(NewMetrics(e), log)
-	got := w.LoggedDecider("memcache", policyd.DeciderFunc(func(context.Context, lists.Client) lists.Decision { panic("boom") })).
-		Decide(t.Context(), lists.Client{})
-	if got.Action != lists.Offer || got.Reason != lists.ReasonFault || !strings.Contains(out.String(), "boom") || !strings.Contains(out.String(), "TestPanicOffers") {
-		t.Errorf("got %+v, log %s", got, &out)
-	}
-}
-
 // A panic in an answer over HTTP is counted and logged, and ends that connection alone.
 func TestPanicOverHTTP(t *testing.T) {
 	e := newEngine(t, "# nothing\n", map[string]string{})
 	var out bytes.Buffer
 	log := logrus.New()
 	log.SetOutput(&out)
-	a := &API{Engine: e, Watch: NewRecorder(NewMetrics(e), log)}
+	a := &API{Engine: e, Watch: telemetry.NewRecorder(telemetry.NewMetrics(e), log)}
 	server := httptest.NewServer(a.guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") })))
 	if resp, err := server.Client().Get(server.URL); err == nil {
 		resp.Body.Close()
@@ -261,67 +225,3 @@ func TestHTTPGivesWay(t *testing.T) {
 type gone struct{ net.Conn }
 
 func (gone) Read([]byte) (int, error) { return 0, net.ErrClosed }
-
-// Floods of suppressed sessions and of faults do not flood the log.
-func TestLogIsBounded(t *testing.T) {
-	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})
-	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		log := logrus.New()
-		log.SetOutput(&out)
-		w := NewRecorder(NewMetrics(e), log)
-		d := w.LoggedDecider("memcache", e)
-		for range 3000 {
-			d.Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr("192.0.2.1")})
-			w.Fault("memcache", policyd.FaultKey, []byte("x"))
-		}
-		w.nextSecond()
-		if n := strings.Count(out.String(), "STARTTLS suppressed"); n != decisionLines {
-			t.Errorf("%d lines about decisions", n)
-		}
-		if !strings.Contains(out.String(), fmt.Sprintf("decisions=%d", 3000-decisionLines)) {
-			t.Errorf("the rest is not counted")
-		}
-		if n := strings.Count(out.String(), "reason=key"); n != 1 {
-			t.Errorf("%d lines about faults", n)
-		}
-		time.Sleep(loglimit.Interval)
-		w.Fault("memcache", policyd.FaultKey, []byte("x"))
-		if !strings.Contains(out.String(), "not_logged=2999") {
-			t.Error("the faults in between are not counted")
-		}
-	})
-}
-
-// Counting and timing allocate nothing, nor does a line that is left out.
-func TestDecisionsAllocateNothing(t *testing.T) {
-	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	w := NewRecorder(NewMetrics(e), log)
-	d := w.LoggedDecider("memcache", e)
-	for _, addr := range []string{"192.0.2.1", "203.0.113.1"} {
-		c := lists.Client{Addr: netip.MustParseAddr(addr)}
-		for range decisionLines {
-			d.Decide(t.Context(), c)
-		}
-		if n := testing.AllocsPerRun(1000, func() { d.Decide(t.Context(), c) }); n != 0 {
-			t.Errorf("%s: %v allocations", addr, n)
-		}
-	}
-}
-
-// What a line costs, beside the decision.
-func BenchmarkDecisionLine(b *testing.B) {
-	e := newEngine(b, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})
-	w := NewRecorder(NewMetrics(e), log)
-	c := lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}
-	d := e.Decide(b.Context(), c)
-	b.ReportAllocs()
-	for b.Loop() {
-		w.logDecision("memcache", c, d)
-	}
-}

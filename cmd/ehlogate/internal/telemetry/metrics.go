@@ -1,6 +1,6 @@
-// Package admin is how operators look in from outside: metrics, the log of
-// decisions and faults, and the read-only HTTP interface.
-package httpapi
+// Package telemetry counts and logs what the daemon decides: Prometheus metrics, and a log of decisions, outcomes and
+// faults that no client can flood.
+package telemetry
 
 import (
 	"net/http"

@@ -1,4 +1,4 @@
-package httpapi
+package telemetry
 
 import (
 	"context"
@@ -53,7 +53,7 @@ func (d *decider) Decide(ctx context.Context, c lists.Client) (out lists.Decisio
 	defer func() {
 		if p := recover(); p != nil {
 			out = lists.Decision{Verdict: lists.Verdict{Action: lists.Offer, Reason: lists.ReasonFault}}
-			d.w.Fault(d.protocol, faultPanic, fmt.Appendf(nil, "%v\n%s", p, debug.Stack()))
+			d.w.Fault(d.protocol, FaultPanic, fmt.Appendf(nil, "%v\n%s", p, debug.Stack()))
 			d.counter(&out.Verdict).Inc()
 		}
 	}()

@@ -1,3 +1,5 @@
+// Package httpapi is the read-only HTTP interface: /healthz for monitoring, /metrics for Prometheus, and /api/v1 for
+// operators who ask what is decided for a client, and why.
 package httpapi
 
 import (
@@ -19,6 +21,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/explain"
 	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/listfile"
@@ -29,8 +32,8 @@ import (
 // API is the read-only HTTP interface.
 type API struct {
 	Engine  *reload.Manager
-	Metrics *Metrics
-	Watch   *Recorder
+	Metrics *telemetry.Metrics
+	Watch   *telemetry.Recorder
 	// Missing tells of addresses that are configured and not served.
 	Missing []string
 }
@@ -51,7 +54,7 @@ func (a *API) guarded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if v := recover(); v != nil {
-				a.Watch.Fault("http", faultPanic, fmt.Appendf(nil, "%v\n%s", v, debug.Stack()))
+				a.Watch.Fault("http", telemetry.FaultPanic, fmt.Appendf(nil, "%v\n%s", v, debug.Stack()))
 				panic(http.ErrAbortHandler) // ends the connection without a word
 			}
 		}()

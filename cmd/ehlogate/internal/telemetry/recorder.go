@@ -1,4 +1,4 @@
-package httpapi
+package telemetry
 
 import (
 	"context"
@@ -22,8 +22,8 @@ const (
 	maxStack      = 8 << 10 // bytes of a panic that are logged
 )
 
-// faultPanic is the reason of a fault that is ours.
-const faultPanic = "panic"
+// FaultPanic is the reason of a fault that is ours.
+const FaultPanic = "panic"
 
 // Recorder counts and logs what a protocol does.
 type Recorder struct {
@@ -177,7 +177,7 @@ func (w *Recorder) Fault(protocol, reason string, about []byte) {
 	f := logrus.Fields{"protocol": protocol, "reason": reason}
 	if len(about) > 0 {
 		limit := maxAbout
-		if reason == faultPanic { // our own words, and all that there is to find out why
+		if reason == FaultPanic { // our own words, and all that there is to find out why
 			limit = maxStack
 		}
 		f["about"] = string(about[:min(len(about), limit)])
