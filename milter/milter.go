@@ -84,8 +84,8 @@ const maxVersion = 6
 
 // Serve answers on one connection until it ends. conn is closed then.
 func (s *Server) Serve(ctx context.Context, conn net.Conn) {
-	f := &frames{Conn: conn, fault: s.Fault}
-	sess := &session{server: s, ctx: ctx, frames: f, cfg: s.Options(lists.Decision{})}
+	f := &packetConn{Conn: conn, fault: s.Fault}
+	sess := &session{server: s, ctx: ctx, packets: f, cfg: s.Options(lists.Decision{})}
 	if err := sess.negotiate(); err != nil {
 		conn.Close()
 		return
@@ -103,7 +103,7 @@ const headerActions = milter.OptAddHeader | milter.OptChangeHeader
 // negotiate asks the mail server for what it offers, and no more: it hangs up on
 // a milter that asks for anything else.
 func (s *session) negotiate() error {
-	version, offered, skips, err := s.frames.offered()
+	version, offered, skips, err := s.packets.peekOffer()
 	if err != nil || version == 0 {
 		return err
 	}
@@ -118,7 +118,7 @@ func (s *session) negotiate() error {
 	if s.listed = actions&milter.OptSetSymList != 0; s.listed {
 		lists = macros
 	}
-	s.frames.negotiate(min(version, maxVersion), actions, skip&skips, lists)
+	s.packets.replaceOffer(min(version, maxVersion), actions, skip&skips, lists)
 	return nil
 }
 
@@ -127,14 +127,14 @@ type session struct {
 	milter.NoOpMilter
 	server *Server
 	ctx    context.Context
-	frames *frames
+	packets *packetConn
 	cfg    Options
 	listed bool // the mail server takes a list of macros
 
 	known    facts
 	client   lists.Client
 	atEHLO   lists.Decision
-	own      int // headers named Header in the message
+	ownHeaders      int // headers named Header in the message
 	reported [lists.OutcomeCount]bool
 }
 
@@ -143,13 +143,13 @@ type session struct {
 type facts struct {
 	verified   bool // the name belongs to the address
 	encrypted  bool
-	heeded     bool // the mail server follows the list of macros
+	macrosListed     bool // the mail server follows the list of macros
 	login      bool
 	submission bool // by the port
 }
 
 // note reads the macros of a stage.
-func (f *facts) note(m *milter.Modifier) {
+func (f *facts) readMacros(m *milter.Modifier) {
 	for name, value := range m.Macros {
 		if n := len(name); n > 2 && name[0] == '{' && name[n-1] == '}' { // or without, if it is one letter
 			name = name[1 : n-1]
@@ -160,7 +160,7 @@ func (f *facts) note(m *milter.Modifier) {
 		case "daemon_port":
 			f.submission = value == "587" || value == "465"
 		case "client_port":
-			f.heeded = is
+			f.macrosListed = is
 		case "tls_version":
 			f.encrypted = f.encrypted || is
 		case "auth_type", "auth_authen":
@@ -174,7 +174,7 @@ const maxName = 255
 
 // nameOf is a name to keep. One that is too long loses its begin, since lists
 // have names below others.
-func nameOf(s string) string {
+func boundName(s string) string {
 	s = lists.NormalizeName(s)
 	return strings.Clone(s[max(0, len(s)-maxName):])
 }
@@ -182,12 +182,12 @@ func nameOf(s string) string {
 // Connect takes the address and the name of the client. go-milter does not parse
 // IPv6 addresses as Sendmail spells them, so the address is read from the packet.
 func (s *session) Connect(host, _ string, _ uint16, _ net.IP, m *milter.Modifier) (milter.Response, error) {
-	s.known, s.reported, s.own = facts{}, [lists.OutcomeCount]bool{}, 0
-	s.known.note(m)
-	s.client = lists.Client{Addr: s.frames.client()}
+	s.known, s.reported, s.ownHeaders = facts{}, [lists.OutcomeCount]bool{}, 0
+	s.known.readMacros(m)
+	s.client = lists.Client{Addr: s.packets.clientAddr()}
 	// Postfix passes a verified name or an address in brackets. Sendmail passes
 	// any name that reverse DNS has.
-	if name := nameOf(host); s.known.verified && !strings.HasPrefix(name, "[") {
+	if name := boundName(host); s.known.verified && !strings.HasPrefix(name, "[") {
 		s.client.Name = name
 	}
 	s.atEHLO = s.server.Decider.Decide(s.ctx, lists.Client{Addr: s.client.Addr})
@@ -196,19 +196,19 @@ func (s *session) Connect(host, _ string, _ uint16, _ net.IP, m *milter.Modifier
 
 // Helo may come again, above all after STARTTLS.
 func (s *session) Helo(name string, m *milter.Modifier) (milter.Response, error) {
-	s.known.note(m)
-	s.client.HELO = nameOf(name)
-	s.outcome(false)
+	s.known.readMacros(m)
+	s.client.HELO = boundName(name)
+	s.judge(false)
 	return milter.RespContinue, nil
 }
 
 // MailFrom refuses mail without TLS from clients that must use it.
 func (s *session) MailFrom(_ string, m *milter.Modifier) (milter.Response, error) {
-	s.known.heeded = false // also if it stood at an earlier stage
-	s.known.note(m)
-	s.own = 0
-	if s.outcome(true) == lists.OutcomeRequireUnmet {
-		return reply(s.server.Options(s.atEHLO).RequireReply), nil
+	s.known.macrosListed = false // also if it stood at an earlier stage
+	s.known.readMacros(m)
+	s.ownHeaders = 0
+	if s.judge(true) == lists.OutcomeRequireUnmet {
+		return newReply(s.server.Options(s.atEHLO).RequireReply), nil
 	}
 	return milter.RespContinue, nil
 }
@@ -217,7 +217,7 @@ func (s *session) MailFrom(_ string, m *milter.Modifier) (milter.Response, error
 func (s *session) Header(name, _ string, m *milter.Modifier) (milter.Response, error) {
 	clear(m.Headers) // go-milter gathers them, of one message after the other, for a reply that we do not give
 	if strings.EqualFold(name, Header) {
-		s.own++
+		s.ownHeaders++
 	}
 	return milter.RespContinue, nil
 }
@@ -228,7 +228,7 @@ func (s *session) Body(m *milter.Modifier) (milter.Response, error) {
 		return milter.RespContinue, nil
 	}
 	// From the last to the first: each that goes renumbers those behind it.
-	for i := s.own; i > 0; i-- {
+	for i := s.ownHeaders; i > 0; i-- {
 		if err := m.ChangeHeader(i, Header, ""); err != nil {
 			return nil, err
 		}
@@ -241,17 +241,17 @@ func (s *session) Body(m *milter.Modifier) (milter.Response, error) {
 
 // Abort ends a message and not the session.
 func (s *session) Abort(*milter.Modifier) error {
-	s.own = 0
+	s.ownHeaders = 0
 	return nil
 }
 
 // outcome judges the session, and reports each outcome once.
-func (s *session) outcome(mail bool) lists.Outcome {
+func (s *session) judge(mail bool) lists.Outcome {
 	full := s.atEHLO
 	if full.Action == lists.Require {
 		full = s.server.Decider.Decide(s.ctx, s.client)
 	}
-	sure := s.known.encrypted || s.listed && s.known.heeded
+	sure := s.known.encrypted || s.listed && s.known.macrosListed
 	if mail && full.Action == lists.Require && !sure {
 		s.server.Fault(FaultMacros)
 	}
@@ -278,7 +278,7 @@ func (s *session) headerValue() string {
 }
 
 // reply makes an SMTP reply of its text.
-func reply(text string) milter.Response {
+func newReply(text string) milter.Response {
 	// A bare % would be read by Sendmail as the begin of a format.
 	return milter.NewResponseStr('y', strings.ReplaceAll(text, "%", "%%"))
 }

@@ -88,15 +88,15 @@ type Keywords struct {
 // NewKeywords makes the words for alwaysHide, the keywords of
 // smtpd_discard_ehlo_keywords, which an answer replaces and has to repeat.
 func NewKeywords(alwaysHide []string, explicitOffer bool) *Keywords {
-	w := &Keywords{Suppress: join(alwaysHide, "starttls")}
+	w := &Keywords{Suppress: joinKeywords(alwaysHide, "starttls")}
 	if explicitOffer {
-		w.Offer = join(alwaysHide, "silent-discard")
+		w.Offer = joinKeywords(alwaysHide, "silent-discard")
 	}
 	return w
 }
 
 // join lists keywords, with last, each once.
-func join(keywords []string, last string) string {
+func joinKeywords(keywords []string, last string) string {
 	var out []string
 	for _, k := range append(slices.Clip(keywords), last) {
 		if !slices.ContainsFunc(out, func(o string) bool { return strings.EqualFold(o, k) }) {

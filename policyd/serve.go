@@ -43,7 +43,7 @@ const (
 func Serve(ctx context.Context, conn net.Conn, p Protocol, fault func(reason string, about []byte)) {
 	s := session{ctx: ctx, conn: conn, proto: p, in: make([]byte, 0, firstBuffer)}
 	for {
-		if err := s.step(); err != nil {
+		if err := s.readAndAnswer(); err != nil {
 			var frame FrameError
 			if errors.As(err, &frame) {
 				fault(string(frame), s.in)
@@ -64,7 +64,7 @@ type session struct {
 }
 
 // step reads once and answers what is complete then.
-func (s *session) step() error {
+func (s *session) readAndAnswer() error {
 	if len(s.in) == 0 && s.ctx.Err() != nil {
 		return s.ctx.Err()
 	}
@@ -74,9 +74,9 @@ func (s *session) step() error {
 		// until we are preempted, ten milliseconds.
 		runtime.Gosched()
 	}
-	rest, err := s.answer(s.in)
+	rest, err := s.answerAll(s.in)
 	if len(s.out) > 0 {
-		if err := s.write(); err != nil {
+		if err := s.writeReplies(); err != nil {
 			return err
 		}
 	}
@@ -101,11 +101,11 @@ func (s *session) step() error {
 	if len(s.in) == cap(s.in) {
 		s.in = append(make([]byte, 0, min(2*cap(s.in), s.proto.MaxRequest())), s.in...)
 	}
-	return s.arm(moved)
+	return s.setDeadline(moved)
 }
 
 // answer answers all complete requests in in and gives what is left.
-func (s *session) answer(in []byte) (rest []byte, err error) {
+func (s *session) answerAll(in []byte) (rest []byte, err error) {
 	for len(in) > 0 {
 		var n int
 		n, s.out, err = s.proto.Answer(s.ctx, in, s.out)
@@ -114,7 +114,7 @@ func (s *session) answer(in []byte) (rest []byte, err error) {
 		}
 		in = in[n:]
 		if len(s.out) >= keepReplies { // short requests may have long replies
-			if err = s.write(); err != nil {
+			if err = s.writeReplies(); err != nil {
 				break
 			}
 		}
@@ -124,7 +124,7 @@ func (s *session) answer(in []byte) (rest []byte, err error) {
 
 // arm sets the deadline of a request that has begun, once, and takes it away
 // when none has. The ordinary request arrives whole and costs neither.
-func (s *session) arm(moved bool) error {
+func (s *session) setDeadline(moved bool) error {
 	var by time.Time
 	switch begun := len(s.in) > 0; {
 	case begun && (moved || !s.armed):
@@ -145,7 +145,7 @@ func (s *session) arm(moved bool) error {
 }
 
 // write sends the replies.
-func (s *session) write() error {
+func (s *session) writeReplies() error {
 	_, err := s.conn.Write(s.out)
 	if s.out = s.out[:0]; cap(s.out) > keepReplies {
 		s.out = nil

@@ -95,7 +95,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	manager := reload.New(cfg, o.loadConfig, clock, log)
 	metrics := telemetry.NewMetrics(manager)
 	recorder := telemetry.NewRecorder(metrics, log)
-	api := &httpapi.API{Engine: manager, Metrics: metrics, Watch: recorder, Missing: missing}
+	api := &httpapi.API{Manager: manager, Metrics: metrics, Recorder: recorder, NotServed: missing}
 	httpHandler, stopHTTP := httpapi.ServeConn(api.Handler(), log)
 	defer stopHTTP()
 
@@ -177,7 +177,7 @@ func forwardReloads(ctx context.Context, hup <-chan os.Signal, reloads chan<- fu
 func reloadStatus(manager *reload.Manager) string {
 	if err := manager.ReloadError(); err != nil {
 		first, _, _ := strings.Cut(err.Error(), "\n")
-		return "STATUS=reload refused, the old config stays: " + first
+		return "STATUS=reload failed; previous config stays in use: " + first
 	}
 	return "STATUS="
 }

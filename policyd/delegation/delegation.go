@@ -71,14 +71,14 @@ type Server struct {
 func (s *Server) MaxRequest() int { return maxRequest }
 
 // action appends what is to be done.
-func (c *conn) action(ctx context.Context, r *request, out []byte) []byte {
+func (c *conn) appendAction(ctx context.Context, r *request, out []byte) []byte {
 	atEHLO := c.Decider.Decide(ctx, lists.Client{Addr: r.addr})
 	full := atEHLO.Action
 	if full == lists.Require && len(r.name)+len(r.helo) > 0 {
 		full = c.Decider.Decide(policyd.NoWait, r.client()).Action
 	}
-	o := lists.JudgeSession(lists.Session{AtEHLO: atEHLO.Action, Full: full, Encrypted: r.encrypted, Mail: r.inMail(),
-		Submission: r.submission(), Login: r.login})
+	o := lists.JudgeSession(lists.Session{AtEHLO: atEHLO.Action, Full: full, Encrypted: r.encrypted, Mail: r.isMail(),
+		Submission: r.isSubmission(), Login: r.login})
 	actions := c.Actions(atEHLO)
 	text := ""
 	switch o {
@@ -91,15 +91,15 @@ func (c *conn) action(ctx context.Context, r *request, out []byte) []byte {
 	case lists.OutcomeRequireUnmet:
 		text = actions.RequireUnmet
 	}
-	c.report(o, r.client(), atEHLO)
+	c.reportOutcome(o, r.client(), atEHLO)
 	if text == "" {
 		return append(out, "DUNNO"...)
 	}
-	return fill(out, text, &atEHLO)
+	return expandAction(out, text, &atEHLO)
 }
 
 // fill appends an action with a decision in place of the words in braces.
-func fill(out []byte, text string, d *lists.Decision) []byte {
+func expandAction(out []byte, text string, d *lists.Decision) []byte {
 	for {
 		before, rest, ok := strings.Cut(text, "{")
 		out = append(out, before...)

@@ -34,7 +34,7 @@ type request struct {
 // ones that are not known are allowed (SMTPD_POLICY_README); of one that is
 // sent twice, which does not happen, the first counts, so that nothing appended
 // can change it.
-func parse(in []byte) (r request, n int, err error) {
+func parseRequest(in []byte) (r request, n int, err error) {
 	var seen [attributes]bool
 	for {
 		i := bytes.IndexByte(in[n:], '\n')
@@ -52,7 +52,7 @@ func parse(in []byte) (r request, n int, err error) {
 		for _, a := range byLetter[line[0]] {
 			if name := names[a]; bytes.HasPrefix(line, name) && !seen[a] {
 				seen[a] = true
-				r.set(a, line[len(name):])
+				r.setAttribute(a, line[len(name):])
 				break
 			}
 		}
@@ -96,7 +96,7 @@ var byLetter = func() (by [256][]attribute) {
 	return by
 }()
 
-func (r *request) set(a attribute, value []byte) {
+func (r *request) setAttribute(a attribute, value []byte) {
 	switch a {
 	case attrRequest:
 		r.isPolicy = string(value) == "smtpd_access_policy"
@@ -131,7 +131,7 @@ func (r *request) client() lists.Client {
 
 // inMail reports whether the request is about mail. VRFY and ETRN carry none,
 // and what an unknown state is about cannot be known.
-func (r *request) inMail() bool {
+func (r *request) isMail() bool {
 	switch string(r.state) {
 	case "MAIL", "RCPT", "DATA", "BDAT", "END-OF-MESSAGE":
 		return true
@@ -139,6 +139,6 @@ func (r *request) inMail() bool {
 	return false
 }
 
-func (r *request) submission() bool {
+func (r *request) isSubmission() bool {
 	return r.login || string(r.port) == "587" || string(r.port) == "465"
 }

@@ -17,7 +17,7 @@ import (
 // soon its client's port is used again.
 type conn struct {
 	*Server
-	now   session
+	current   session
 	begun bool
 }
 
@@ -26,7 +26,7 @@ func (s *Server) Connection() policyd.Protocol { return &conn{Server: s} }
 
 // Answer implements policyd.Protocol.
 func (c *conn) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
-	r, n, err := parse(in)
+	r, n, err := parseRequest(in)
 	if n == 0 || err != nil {
 		// Postfix asks to hang up in trouble, and then does what its
 		// default_action says.
@@ -35,8 +35,8 @@ func (c *conn) Answer(ctx context.Context, in, out []byte) (int, []byte, error) 
 	if !r.addr.IsValid() && r.hasAddr {
 		c.Fault(policyd.FaultKey, in[:n])
 	}
-	c.follow(&r)
-	out = c.action(ctx, &r, append(out, "action="...))
+	c.trackSession(&r)
+	out = c.appendAction(ctx, &r, append(out, "action="...))
 	return n, append(out, "\n\n"...), nil
 }
 
@@ -77,14 +77,14 @@ func parseInstance(text []byte) (i instance) {
 }
 
 // port reads the number of a port; 0 is "unknown", which a proxy may leave.
-func port(text []byte) uint16 {
+func parsePort(text []byte) uint16 {
 	n, _ := strconv.ParseUint(string(text), 10, 16)
 	return uint16(n)
 }
 
 // begins reports whether r, which has the same key, cannot belong to the session
 // any more.
-func (s *session) begins(r *request, message instance) bool {
+func (s *session) endsBefore(r *request, message instance) bool {
 	switch {
 	case s.greeted && string(r.state) == "CONNECT", s.encrypted && !r.encrypted:
 		return true
@@ -95,34 +95,34 @@ func (s *session) begins(r *request, message instance) bool {
 }
 
 // follow finds out which session r belongs to.
-func (c *conn) follow(r *request) {
-	k, message := key{r.addr, port(r.from), port(r.port)}, parseInstance(r.instance)
+func (c *conn) trackSession(r *request) {
+	k, message := key{r.addr, parsePort(r.from), parsePort(r.port)}, parseInstance(r.instance)
 	if !c.begun {
 		// The connection before may have broken in the middle of a session.
-		c.now, c.begun = c.recall(k), true
+		c.current, c.begun = c.recall(k), true
 	}
-	if c.now.key != k || c.now.begins(r, message) {
-		c.forget(&c.now)
-		c.now = session{key: k}
+	if c.current.key != k || c.current.endsBefore(r, message) {
+		c.forget(&c.current)
+		c.current = session{key: k}
 	}
-	was := c.now
+	was := c.current
 	if message.known {
-		c.now.message = message
+		c.current.message = message
 	}
-	c.now.encrypted = r.encrypted
-	c.now.greeted = c.now.greeted || string(r.state) != "CONNECT"
-	if c.now != was {
-		c.remember(&c.now)
+	c.current.encrypted = r.encrypted
+	c.current.greeted = c.current.greeted || string(r.state) != "CONNECT"
+	if c.current != was {
+		c.remember(&c.current)
 	}
 }
 
 // report calls Outcome, once in a session for each outcome.
-func (c *conn) report(o lists.Outcome, client lists.Client, d lists.Decision) {
-	if c.now.reported[o] {
+func (c *conn) reportOutcome(o lists.Outcome, client lists.Client, d lists.Decision) {
+	if c.current.reported[o] {
 		return
 	}
-	c.now.reported[o] = true
-	c.remember(&c.now)
+	c.current.reported[o] = true
+	c.remember(&c.current)
 	c.Outcome(o, client, d)
 }
 

@@ -46,21 +46,21 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 	}
 	n := end + 1
 	line := bytes.TrimSuffix(in[:end], []byte("\r"))
-	command, args := word(line)
+	command, args := cutWord(line)
 	switch string(command) {
 	case "get":
-		key, rest := word(args)
+		key, rest := cutWord(args)
 		if len(key) == 0 {
 			s.Fault(policyd.FaultCommand, line)
 			return n, append(out, "ERROR\r\n"...), nil
 		}
-		for ; len(key) > 0; key, rest = word(rest) {
-			out = s.get(ctx, key, out)
+		for ; len(key) > 0; key, rest = cutWord(rest) {
+			out = s.appendValue(ctx, key, out)
 			ctx = policyd.NoWait
 		}
 		return n, append(out, "END\r\n"...), nil
 	case "set", "add", "replace", "append", "prepend", "cas":
-		return s.set(args, in, n, out)
+		return s.acknowledge(args, in, n, out)
 	case "delete":
 		return n, append(out, "NOT_FOUND\r\n"...), nil
 	case "version":
@@ -73,7 +73,7 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 }
 
 // get appends the value of a key, or nothing if it has none.
-func (s *Server) get(ctx context.Context, key, out []byte) []byte {
+func (s *Server) appendValue(ctx context.Context, key, out []byte) []byte {
 	name, about, _ := bytes.Cut(key, []byte(":"))
 	switch string(name) {
 	case "starttls":
@@ -90,7 +90,7 @@ func (s *Server) get(ctx context.Context, key, out []byte) []byte {
 		if value == "" {
 			return out
 		}
-		out = header(out, key, len(value))
+		out = appendHeader(out, key, len(value))
 		return append(append(out, value...), "\r\n"...)
 	case "helo":
 		if len(about) == 0 || len(key) > maxKey {
@@ -101,7 +101,7 @@ func (s *Server) get(ctx context.Context, key, out []byte) []byte {
 		if d.Action != lists.Suppress {
 			return out
 		}
-		out = header(out, key, len("HELO ")+len(about))
+		out = appendHeader(out, key, len("HELO ")+len(about))
 		out = append(append(out, "HELO "...), about...)
 		return append(out, "\r\n"...)
 	}
@@ -109,18 +109,18 @@ func (s *Server) get(ctx context.Context, key, out []byte) []byte {
 	return out
 }
 
-func header(out, key []byte, size int) []byte {
+func appendHeader(out, key []byte, size int) []byte {
 	out = append(append(out, "VALUE "...), key...)
 	out = append(out, " 0 "...)
 	return append(strconv.AppendInt(out, int64(size), 10), "\r\n"...)
 }
 
 // set acknowledges a storage command: KEY FLAGS EXPTIME BYTES [noreply].
-func (s *Server) set(args, in []byte, line int, out []byte) (int, []byte, error) {
+func (s *Server) acknowledge(args, in []byte, line int, out []byte) (int, []byte, error) {
 	var size []byte
 	rest := args
 	for range 4 {
-		size, rest = word(rest)
+		size, rest = cutWord(rest)
 	}
 	n, err := strconv.ParseUint(string(size), 10, 31)
 	switch {
@@ -144,7 +144,7 @@ func (s *Server) set(args, in []byte, line int, out []byte) (int, []byte, error)
 }
 
 // word takes the first word off a line.
-func word(line []byte) (first, rest []byte) {
+func cutWord(line []byte) (first, rest []byte) {
 	for len(line) > 0 && line[0] == ' ' {
 		line = line[1:]
 	}

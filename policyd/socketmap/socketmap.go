@@ -35,7 +35,7 @@ func (s *Server) MaxRequest() int { return len("10000:") + maxData + len(",") }
 
 // Answer implements policyd.Protocol.
 func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
-	data, n, err := netstring(in)
+	data, n, err := cutNetstring(in)
 	if err != nil || n == 0 {
 		return 0, out, err
 	}
@@ -76,7 +76,7 @@ func (s *Server) lookup(ctx context.Context, data []byte) string {
 
 // netstring takes the first netstring off in: its data, and the length of the
 // whole, 0 if it is not all there.
-func netstring(in []byte) (data []byte, n int, err error) {
+func cutNetstring(in []byte) (data []byte, n int, err error) {
 	size, digits := 0, 0
 	for ; digits < len(in) && in[digits] != ':'; digits++ {
 		d := in[digits] - '0'

@@ -52,7 +52,7 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 		c.HELO = lists.NormalizeName(string(helo))
 	}
 	if d := s.Decider.Decide(ctx, c); d.Action == lists.Suppress {
-		out = quote(append(out, "200 "...), s.Keywords(d).Suppress)
+		out = appendQuoted(append(out, "200 "...), s.Keywords(d).Suppress)
 		return n, append(out, '\n'), nil
 	}
 	return n, append(out, "500 offer\n"...), nil
@@ -67,7 +67,7 @@ func unquote(in []byte) (out []byte, ok bool) {
 			if i+2 >= len(in) {
 				return nil, false
 			}
-			hi, lo := unhex(in[i+1]), unhex(in[i+2])
+			hi, lo := hexDigit(in[i+1]), hexDigit(in[i+2])
 			if hi > 15 || lo > 15 {
 				return nil, false
 			}
@@ -78,7 +78,7 @@ func unquote(in []byte) (out []byte, ok bool) {
 	return out, true
 }
 
-func unhex(b byte) byte {
+func hexDigit(b byte) byte {
 	switch {
 	case b-'0' < 10:
 		return b - '0'
@@ -90,7 +90,7 @@ func unhex(b byte) byte {
 
 // quote writes s with %XX for all that is not printable ASCII, and for %.
 // Blanks in a value may stand as they are.
-func quote(out []byte, s string) []byte {
+func appendQuoted(out []byte, s string) []byte {
 	for i := range len(s) {
 		if b := s[i]; b >= ' ' && b <= '~' && b != '%' {
 			out = append(out, b)

@@ -38,7 +38,7 @@ func TestDialogues(t *testing.T) {
 }
 
 func TestQuote(t *testing.T) {
-	if got := string(quote(nil, "a, b%\n\xff")); got != "a, b%25%0A%FF" {
+	if got := string(appendQuoted(nil, "a, b%\n\xff")); got != "a, b%25%0A%FF" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -12,22 +12,22 @@ import (
 // TOML library takes keys in any case for the same field, and the last of them
 // wins; in TOML they are different keys, so it sees nothing amiss. Two that are
 // spelled the same it refuses itself.
-func (p *parser) keys(data []byte) {
-	c := checker{parser: p}
+func (p *parser) checkKeys(data []byte) {
+	c := keyChecker{parser: p}
 	c.Reset(data)
 	root := table{of: reflect.TypeFor[raw]()}
 	in := root
 	for c.NextExpression() {
 		switch e := c.Expression(); e.Kind {
 		case unstable.Table, unstable.ArrayTable:
-			in = c.key(root, e)
+			in = c.checkKey(root, e)
 		case unstable.KeyValue:
-			c.keyValue(in, e)
+			c.checkKeyValue(in, e)
 		}
 	}
 }
 
-type checker struct {
+type keyChecker struct {
 	unstable.Parser
 	*parser
 }
@@ -38,33 +38,33 @@ type table struct {
 	path string       // for messages
 }
 
-func (c *checker) keyValue(in table, kv *unstable.Node) {
+func (c *keyChecker) checkKeyValue(in table, kv *unstable.Node) {
 	if in.of != nil {
-		c.value(c.key(in, kv), kv.Value())
+		c.checkValue(c.checkKey(in, kv), kv.Value())
 	}
 }
 
 // value goes through the tables in a value.
-func (c *checker) value(in table, v *unstable.Node) {
+func (c *keyChecker) checkValue(in table, v *unstable.Node) {
 	for it := v.Children(); it.Next(); {
 		switch v.Kind {
 		case unstable.Array:
-			c.value(in, it.Node())
+			c.checkValue(in, it.Node())
 		case unstable.InlineTable:
-			c.keyValue(in, it.Node())
+			c.checkKeyValue(in, it.Node())
 		}
 	}
 }
 
 // key follows the key of e, which may have several parts.
-func (c *checker) key(in table, e *unstable.Node) table {
+func (c *keyChecker) checkKey(in table, e *unstable.Node) table {
 	for it := e.Key(); in.of != nil && it.Next(); {
 		part := string(it.Node().Data)
-		inner := in.inner(part)
+		inner := in.lookup(part)
 		if inner.of == nil {
-			at := c.places.place(c.Shape(it.Node().Raw))
+			at := c.positions.position(c.Shape(it.Node().Raw))
 			at.width = int(it.Node().Raw.Length)
-			c.failAt(at, fmt.Sprintf("unknown key %q", inner.path), in.hint(part))
+			c.addProblemAt(at, fmt.Sprintf("unknown key %q", inner.path), in.keyHint(part))
 		}
 		in = inner
 	}
@@ -72,7 +72,7 @@ func (c *checker) key(in table, e *unstable.Node) table {
 }
 
 // inner returns what is known behind a key.
-func (t table) inner(key string) table {
+func (t table) lookup(key string) table {
 	path := key
 	if t.path != "" {
 		path = t.path + "." + key
@@ -94,7 +94,7 @@ func (t table) inner(key string) table {
 }
 
 // hint says how a key is spelled, or which there are.
-func (t table) hint(key string) string {
+func (t table) keyHint(key string) string {
 	if t.of.Kind() != reflect.Struct {
 		return t.path + " is not a table"
 	}

@@ -84,7 +84,7 @@ type rawList struct {
 type parser struct {
 	name     string // for messages
 	dir      string // what paths are relative to
-	places   *places
+	positions   *positions
 	problems listfile.Problems
 	sockets  map[string]string // addresses so far, and the key they stand in
 }
@@ -98,13 +98,13 @@ func parse(name, dir string, data []byte) (*Config, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // what some editors put before the first line
 	var r raw
 	if err := toml.Unmarshal(data, &r); err != nil {
-		return nil, p.tomlProblem(data, err)
+		return nil, p.syntaxError(data, err)
 	}
-	p.places = locate(data)
-	if p.keys(data); p.problems.Total > 0 {
+	p.positions = findPositions(data)
+	if p.checkKeys(data); p.problems.Total > 0 {
 		return nil, p.problems.Err() // what else is wrong may follow from it
 	}
-	c := p.config(&r)
+	c := p.parseConfig(&r)
 	c.File = name
 	if err := p.problems.Err(); err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ func parse(name, dir string, data []byte) (*Config, error) {
 }
 
 // tomlProblem puts what the TOML library found into plain words.
-func (p *parser) tomlProblem(data []byte, err error) error {
+func (p *parser) syntaxError(data []byte, err error) error {
 	var e *toml.DecodeError
 	if !errors.As(err, &e) {
 		p.problems.Add(listfile.Problem{File: p.name, Msg: err.Error()})
@@ -124,7 +124,7 @@ func (p *parser) tomlProblem(data []byte, err error) error {
 	if lines := strings.Split(string(data), "\n"); row >= 1 && row <= len(lines) {
 		text = strings.TrimSuffix(lines[row-1], "\r")
 	}
-	msg, hint := plainWords(strings.TrimPrefix(e.Error(), "toml: "))
+	msg, hint := translateError(strings.TrimPrefix(e.Error(), "toml: "))
 	p.problems.Add(listfile.Problem{File: p.name, Line: row, Col: col, Width: 1, Text: text, Msg: msg, Hint: hint})
 	return p.problems.Err()
 }
@@ -132,7 +132,7 @@ func (p *parser) tomlProblem(data []byte, err error) error {
 var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) .* of type (\S+)$`)
 
 // plainWords speaks of TOML where the library speaks of Go.
-func plainWords(msg string) (plain, hint string) {
+func translateError(msg string) (plain, hint string) {
 	if m := wrongType.FindStringSubmatch(msg); m != nil {
 		wanted, ok := map[string]string{
 			"string": `a string: "..."`, "[]string": `a list of strings: ["..."]`, "bool": "true or false", "int": "a number", "float64": "a number",
@@ -153,138 +153,138 @@ func plainWords(msg string) (plain, hint string) {
 }
 
 // fail notes a problem with the value at path, or with what holds it.
-func (p *parser) fail(path, msg, hint string) { p.failAt(p.places.find(path), msg, hint) }
+func (p *parser) addProblem(path, msg, hint string) { p.addProblemAt(p.positions.lookup(path), msg, hint) }
 
-func (p *parser) failAt(at place, msg, hint string) {
+func (p *parser) addProblemAt(at position, msg, hint string) {
 	p.problems.Add(listfile.Problem{File: p.name, Line: at.line, Col: at.col, Width: at.width, Text: at.text, Msg: msg, Hint: hint})
 }
 
 var keyword = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`) // RFC 5321 ehlo-keyword
 
-func (p *parser) config(r *raw) *Config {
+func (p *parser) parseConfig(r *raw) *Config {
 	c := Defaults()
-	p.text(r.Mode, "mode", &c.Mode)
-	p.theDefault(r, c)
+	p.parseWord(r.Mode, "mode", &c.Mode)
+	p.parseDefault(r, c)
 	for i, k := range r.AlwaysHide {
 		path := fmt.Sprintf("always_hide[%d]", i)
 		switch {
 		case strings.EqualFold(k, "starttls"):
-			p.fail(path, "starttls is what the lists decide about", `take it out; to hide it from everybody who is on no list, write default = "suppress"`)
+			p.addProblem(path, "starttls is what the lists decide about", `take it out; to hide it from everybody who is on no list, write default = "suppress"`)
 		case !keyword.MatchString(k):
-			p.fail(path, fmt.Sprintf("%q is no EHLO keyword", k), "copy the words of smtpd_discard_ehlo_keywords, one a string")
+			p.addProblem(path, fmt.Sprintf("%q is no EHLO keyword", k), "copy the words of smtpd_discard_ehlo_keywords, one a string")
 		}
 	}
 	c.AlwaysHide, c.ExplicitOffer, c.Milter.AddHeader = r.AlwaysHide, r.ExplicitOffer, r.Milter.AddHeader
 	if s := r.RequireReply; s != nil {
 		if err := milter.CheckReply(*s); err != nil {
-			p.fail("require_reply", err.Error(), `write it as in "450 4.7.0 TLS required"`)
+			p.addProblem("require_reply", err.Error(), `write it as in "450 4.7.0 TLS required"`)
 		}
 		c.RequireReply, c.Policy.RequireUnmet = *s, *s
 	}
 	if n := r.MaxEntries; n != nil {
 		if *n < 1 {
-			p.fail("max_entries", fmt.Sprintf("%d entries are none", *n), "leave it out for the default")
+			p.addProblem("max_entries", fmt.Sprintf("%d entries are none", *n), "leave it out for the default")
 		}
 		c.MaxEntries = *n
 	}
-	p.action(r.Policy.Suppressed, "policy.suppressed", &c.Policy.Suppressed)
-	p.action(r.Policy.SuppressedEncrypted, "policy.suppressed_encrypted", &c.Policy.SuppressedEncrypted)
-	p.action(r.Policy.RequireUnmet, "policy.require_unmet", &c.Policy.RequireUnmet)
+	p.parseAction(r.Policy.Suppressed, "policy.suppressed", &c.Policy.Suppressed)
+	p.parseAction(r.Policy.SuppressedEncrypted, "policy.suppressed_encrypted", &c.Policy.SuppressedEncrypted)
+	p.parseAction(r.Policy.RequireUnmet, "policy.require_unmet", &c.Policy.RequireUnmet)
 	if r.Listen != nil {
-		p.listen(r.Listen, &c.Listen)
+		p.parseListen(r.Listen, &c.Listen)
 	}
 	if s := r.Log.Level; s != nil {
 		level, err := logrus.ParseLevel(*s)
 		if err != nil || level < logrus.ErrorLevel || level > logrus.DebugLevel {
-			p.fail("log.level", fmt.Sprintf("%q is no level", *s), "write debug, info, warning or error")
+			p.addProblem("log.level", fmt.Sprintf("%q is no level", *s), "write debug, info, warning or error")
 		}
 		c.Log.Level = level
 	}
 	if s := r.Log.Format; s != nil {
 		c.Log.JSON = *s == "json"
 		if *s != "json" && *s != "text" {
-			p.fail("log.format", fmt.Sprintf("%q is no format", *s), `write "text" or "json"`)
+			p.addProblem("log.format", fmt.Sprintf("%q is no format", *s), `write "text" or "json"`)
 		}
 	}
-	if _, ok := p.places.at["list[0]"]; !ok && len(r.List) > 0 {
-		p.fail("list", "[list] is one list for all", "write [[list]], once for each")
+	if _, ok := p.positions.at["list[0]"]; !ok && len(r.List) > 0 {
+		p.addProblem("list", "[list] is one list for all", "write [[list]], once for each")
 	}
 	for i := range r.List {
-		c.Lists = append(c.Lists, p.list(&r.List[i], fmt.Sprintf("list[%d]", i), c))
+		c.Lists = append(c.Lists, p.parseList(&r.List[i], fmt.Sprintf("list[%d]", i), c))
 	}
-	p.dns(&r.DNS, &c.DNS)
-	p.guard(&r.Guard, c)
+	p.parseDNS(&r.DNS, &c.DNS)
+	p.parseGuard(&r.Guard, c)
 	return c
 }
 
 // text reads a word, if there is one.
-func (p *parser) text(s *string, path string, into interface{ UnmarshalText([]byte) error }) {
+func (p *parser) parseWord(s *string, path string, into interface{ UnmarshalText([]byte) error }) {
 	if s == nil {
 		return
 	}
 	if err := into.UnmarshalText([]byte(*s)); err != nil {
 		msg, hint, _ := strings.Cut(err.Error(), ": ")
-		p.fail(path, msg, hint)
+		p.addProblem(path, msg, hint)
 	}
 }
 
 // action reads an access(5) action, if there is one.
-func (p *parser) action(s *string, path string, into *string) {
+func (p *parser) parseAction(s *string, path string, into *string) {
 	if s == nil {
 		return
 	}
 	*into = *s
 	if err := delegation.CheckAction(*s); err != nil {
-		p.fail(path, err.Error(), "write an action of access(5) or a restriction class; {action}, {list} and {entry} are filled in")
+		p.addProblem(path, err.Error(), "write an action of access(5) or a restriction class; {action}, {list} and {entry} are filled in")
 	}
 }
 
-func (p *parser) listen(r *rawListen, l *Listen) {
+func (p *parser) parseListen(r *rawListen, l *Listen) {
 	l.Explicit = len(r.Memcache)+len(r.Socketmap)+len(r.TCPTable)+len(r.Policy)+len(r.Milter)+len(r.HTTP) > 0
 	if l.Explicit {
-		p.listenAt(r, l)
+		p.parseSockets(r, l)
 	}
 	l.SocketGroup = r.SocketGroup
 	if s := r.SocketMode; s != nil {
 		mode, err := strconv.ParseUint(*s, 8, 9)
 		if err != nil || mode == 0 {
-			p.fail("listen.socket_mode", fmt.Sprintf("%q is no file mode", *s), `write it in octal, as in "0660"`)
+			p.addProblem("listen.socket_mode", fmt.Sprintf("%q is no file mode", *s), `write it in octal, as in "0660"`)
 		}
 		l.SocketMode = fs.FileMode(mode)
 	}
 	if n := r.MaxConnections; n != nil {
 		if *n < 1 {
-			p.fail("listen.max_connections", fmt.Sprintf("%d connections are none", *n), "leave it out for the default")
+			p.addProblem("listen.max_connections", fmt.Sprintf("%d connections are none", *n), "leave it out for the default")
 		}
 		l.MaxConnections = *n
 	}
 }
 
 // listenAt reads the addresses. Where none is named, the defaults stay.
-func (p *parser) listenAt(r *rawListen, l *Listen) {
-	l.Memcache = p.addrs(r.Memcache, "listen.memcache")
-	l.Socketmap = p.addrs(r.Socketmap, "listen.socketmap")
-	l.TCPTable = p.addrs(r.TCPTable, "listen.tcp_table")
-	l.Policy = p.addrs(r.Policy, "listen.policy")
-	l.Milter = p.addrs(r.Milter, "listen.milter")
-	l.HTTP = p.addrs(r.HTTP, "listen.http")
+func (p *parser) parseSockets(r *rawListen, l *Listen) {
+	l.Memcache = p.checkAddresses(r.Memcache, "listen.memcache")
+	l.Socketmap = p.checkAddresses(r.Socketmap, "listen.socketmap")
+	l.TCPTable = p.checkAddresses(r.TCPTable, "listen.tcp_table")
+	l.Policy = p.checkAddresses(r.Policy, "listen.policy")
+	l.Milter = p.checkAddresses(r.Milter, "listen.milter")
+	l.HTTP = p.checkAddresses(r.HTTP, "listen.http")
 	if len(l.Memcache)+len(l.Socketmap)+len(l.TCPTable)+len(l.Policy)+len(l.Milter) == 0 {
-		p.fail("listen", "nothing to be asked through", "name an address for memcache, socketmap, tcp_table, policy or milter, or leave the section out for the defaults")
+		p.addProblem("listen", "nothing to be asked through", "name an address for memcache, socketmap, tcp_table, policy or milter, or leave the section out for the defaults")
 	}
 }
 
-func (p *parser) addrs(addrs []string, path string) []string {
+func (p *parser) checkAddresses(addrs []string, path string) []string {
 	for i, a := range addrs {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if err := server.CheckAddress(a); err != nil {
-			p.fail(at, fmt.Sprintf("%q: %v", a, err), "")
+			p.addProblem(at, fmt.Sprintf("%q: %v", a, err), "")
 			continue
 		}
 		if strings.Contains(a, "/") {
 			a = filepath.Clean(a)
 		}
 		if other, ok := p.sockets[a]; ok && !strings.HasSuffix(a, ":0") {
-			p.fail(at, fmt.Sprintf("%q is taken by %s", a, other), "give each protocol an address of its own")
+			p.addProblem(at, fmt.Sprintf("%q is taken by %s", a, other), "give each protocol an address of its own")
 		}
 		p.sockets[a] = path
 	}
@@ -293,44 +293,44 @@ func (p *parser) addrs(addrs []string, path string) []string {
 
 var listName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
-func (p *parser) list(r *rawList, path string, c *Config) List {
+func (p *parser) parseList(r *rawList, path string, c *Config) List {
 	l := List{Spec: listfile.Spec{MaxEntries: c.MaxEntries}}
 	if r.Name == nil {
-		p.fail(path, "a list without a name", `write name = "..."; it stands in logs and metrics`)
+		p.addProblem(path, "a list without a name", `write name = "..."; it stands in logs and metrics`)
 	} else if l.Name = *r.Name; !listName.MatchString(l.Name) {
-		p.fail(path+".name", fmt.Sprintf("%q is no name for a list", l.Name), "use letters, digits, and . _ - behind the first")
+		p.addProblem(path+".name", fmt.Sprintf("%q is no name for a list", l.Name), "use letters, digits, and . _ - behind the first")
 	}
 	for _, b := range c.Lists {
 		if r.Name != nil && b.Name == l.Name {
-			p.fail(path+".name", fmt.Sprintf("a second list %q", l.Name), "give each list a name of its own; one list can have many files")
+			p.addProblem(path+".name", fmt.Sprintf("a second list %q", l.Name), "give each list a name of its own; one list can have many files")
 		}
 	}
 	if r.Action == nil {
-		p.fail(path, "a list without an action", `write action = "offer", "suppress" or "require"`)
+		p.addProblem(path, "a list without an action", `write action = "offer", "suppress" or "require"`)
 	}
-	p.text(r.Action, path+".action", &l.Action)
-	p.text(r.Mode, path+".mode", &l.Mode)
+	p.parseWord(r.Action, path+".action", &l.Action)
+	p.parseWord(r.Mode, path+".mode", &l.Mode)
 	if len(r.Zones) > 0 {
-		p.zones(r, path, &l)
+		p.parseZones(r, path, &l)
 		return l
 	}
-	p.files(r, path, &l)
+	p.parseFiles(r, path, &l)
 	return l
 }
 
 // files reads what a list of files is made of.
-func (p *parser) files(r *rawList, path string, l *List) {
+func (p *parser) parseFiles(r *rawList, path string, l *List) {
 	if len(r.Files) == 0 {
-		p.fail(path, "a list without files and without zones", `write files = ["NAME.list"], relative to this file, or zones = [{zone = "DOMAIN"}]`)
+		p.addProblem(path, "a list without files and without zones", `write files = ["NAME.list"], relative to this file, or zones = [{zone = "DOMAIN"}]`)
 	}
 	if r.Threshold != nil {
-		p.fail(path+".threshold", "a threshold is for lists by DNS", "take it out")
+		p.addProblem(path+".threshold", "a threshold is for lists by DNS", "take it out")
 	}
-	p.feed(r, path, l)
+	p.parseFeed(r, path, l)
 	l.Spec.Rules = listfile.Rules{Action: l.Action, AllowWide: r.AllowWide}
 	for i, f := range r.Files {
 		if _, err := filepath.Match(f, "x"); err != nil || f == "" {
-			p.fail(fmt.Sprintf("%s.files[%d]", path, i), fmt.Sprintf("%q is no file name and no pattern", f), "a [ in a name is written \\\\[")
+			p.addProblem(fmt.Sprintf("%s.files[%d]", path, i), fmt.Sprintf("%q is no file name and no pattern", f), "a [ in a name is written \\\\[")
 		}
 		if !filepath.IsAbs(f) {
 			f = filepath.Join(listfile.EscapeGlob(p.dir), f)

@@ -66,27 +66,27 @@ type GuardStatus struct {
 // Answer is what a mail server is told.
 type Answer struct {
 	Protocol string `json:"protocol"`
-	Question string `json:"question"`
+	Query string `json:"question"`
 	Reply    string `json:"reply"`
-	Means    string `json:"means"` // in the mail server
+	Effect    string `json:"means"` // in the mail server
 }
 
 // DecisionReport puts d into words.
 func DecisionReport(c lists.Client, d lists.Decision) Report {
-	r := Report{Client: Client{Name: c.Name, HELO: c.HELO}, Decision: verdict(d.Verdict)}
+	r := Report{Client: Client{Name: c.Name, HELO: c.HELO}, Decision: newVerdictText(d.Verdict)}
 	if c.Addr.IsValid() {
 		r.Client.Addr = c.Addr.String()
 	}
 	would, observing := d.WithoutObserve()
 	if d.Reason == lists.ReasonObserve {
-		w := verdict(would)
+		w := newVerdictText(would)
 		r.Would = &w
 	}
 	for _, v := range observing {
 		if v.Overridden {
-			r.Overridden = append(r.Overridden, verdict(v))
+			r.Overridden = append(r.Overridden, newVerdictText(v))
 		} else {
-			r.Observed = append(r.Observed, verdict(v))
+			r.Observed = append(r.Observed, newVerdictText(v))
 		}
 	}
 	return r
@@ -107,7 +107,7 @@ func dnsQueries(c lists.Client, p *lists.Policy) (out []Queries) {
 	})
 	if c.Name == "" && p.Names != nil && wanted {
 		add("", p.Names)
-		if name, status := p.Names.Verify(memory, c.Addr); status == lists.Matched {
+		if name, status := p.Names.Verify(cacheOnly, c.Addr); status == lists.Matched {
 			c.Name = name
 		} else if status != lists.NoMatch {
 			c.NameStatus = status
@@ -120,7 +120,7 @@ func dnsQueries(c lists.Client, p *lists.Policy) (out []Queries) {
 }
 
 // memory is done, so that what is asked with it is answered from memory.
-var memory = func() context.Context {
+var cacheOnly = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
@@ -140,13 +140,13 @@ func ParseClient(addr, name, helo string) (c lists.Client, err error) {
 	return c, nil
 }
 
-func verdict(v lists.Verdict) VerdictText {
+func newVerdictText(v lists.Verdict) VerdictText {
 	out := VerdictText{Action: v.Action, Reason: v.Reason, List: v.ListName()}
-	out.entry(v.Entry())
+	out.setEntry(v.Entry())
 	return out
 }
 
-func (v *VerdictText) entry(e lists.Entry) {
+func (v *VerdictText) setEntry(e lists.Entry) {
 	v.Entry, v.File, v.Line, v.Note = e.Text, e.File, e.Line, e.Note
 	if !e.Until.IsZero() {
 		v.Until = &e.Until
@@ -175,9 +175,9 @@ func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, words *poli
 		if _, asks := l.Source.(lists.Tracer); asks {
 			continue // has no holes, and is not to be asked for nothing
 		}
-		if found := l.Source.Lookup(memory, c); found.Status == lists.Exception {
+		if found := l.Source.Lookup(cacheOnly, c); found.Status == lists.Exception {
 			v := VerdictText{Action: l.Action, Reason: lists.ReasonListed, List: l.Name}
-			v.entry(found.Entry(c.Addr))
+			v.setEntry(found.Entry(c.Addr))
 			r.Excepted = append(r.Excepted, v)
 		}
 	}
@@ -233,23 +233,23 @@ func (r Report) Text() string {
 		}
 	}
 	fmt.Fprintf(&b, "%s: %s\n", strings.TrimSpace(who), r.Decision.Action)
-	fmt.Fprintf(&b, "  because   %s\n", because(r.Decision))
-	details(&b, r.Decision)
+	fmt.Fprintf(&b, "  because   %s\n", formatReason(r.Decision))
+	writeDetails(&b, r.Decision)
 	if v := r.Would; v != nil {
-		fmt.Fprintf(&b, "  would be  %s: %s\n", v.Action, because(*v))
-		details(&b, *v)
+		fmt.Fprintf(&b, "  would be  %s: %s\n", v.Action, formatReason(*v))
+		writeDetails(&b, *v)
 	}
 	for _, v := range r.Observed {
-		fmt.Fprintf(&b, "  observed  %s, if list %q did not merely observe: %s\n", v.Action, v.List, because(v))
-		details(&b, v)
+		fmt.Fprintf(&b, "  observed  %s, if list %q did not merely observe: %s\n", v.Action, v.List, formatReason(v))
+		writeDetails(&b, v)
 	}
 	for _, v := range r.Overridden {
-		fmt.Fprintf(&b, "  held back %s: a domain that is served here promised STARTTLS, or may have: %s\n", v.Action, because(v))
-		details(&b, v)
+		fmt.Fprintf(&b, "  held back %s: a domain that is served here promised STARTTLS, or may have: %s\n", v.Action, formatReason(v))
+		writeDetails(&b, v)
 	}
 	for _, v := range r.Excepted {
 		fmt.Fprintf(&b, "  not       %s in list %q: the hole %s, %s:%d\n", v.Action, v.List, v.Entry, v.File, v.Line)
-		details(&b, v)
+		writeDetails(&b, v)
 	}
 	if g := r.Guard; g != nil && g.Active {
 		fmt.Fprintf(&b, "  guard     holds: %s\n", g.Why)
@@ -262,7 +262,7 @@ func (r Report) Text() string {
 		}
 		fmt.Fprintf(table, "  asked for %s\n", what)
 		for _, s := range a.Steps {
-			fmt.Fprintln(table, strings.TrimRight(fmt.Sprintf("    %s\t%s\t%s\t%s", s.Query, s.Answer, s.Means, from(s)), "\t"))
+			fmt.Fprintln(table, strings.TrimRight(fmt.Sprintf("    %s\t%s\t%s\t%s", s.Query, s.Answer, s.Means, formatSource(s)), "\t"))
 		}
 		table.Flush()
 	}
@@ -270,14 +270,14 @@ func (r Report) Text() string {
 		b.WriteString("  answers\n")
 	}
 	for _, a := range r.Answers {
-		fmt.Fprintf(table, "    %s\t%s\t%s\t%s\n", a.Protocol, a.Question, value(a), a.Means)
+		fmt.Fprintf(table, "    %s\t%s\t%s\t%s\n", a.Protocol, a.Query, formatReply(a), a.Effect)
 	}
 	table.Flush()
 	return b.String()
 }
 
 // from says where a step is from, and how old it is.
-func from(s lists.TraceStep) string {
+func formatSource(s lists.TraceStep) string {
 	if s.From == "" || s.Age == 0 && s.TTL == 0 {
 		return s.From
 	}
@@ -292,7 +292,7 @@ func from(s lists.TraceStep) string {
 }
 
 // value is the part of a reply that a reader wants to see.
-func value(a Answer) string {
+func formatReply(a Answer) string {
 	lines := strings.Split(a.Reply, "\r\n")
 	if a.Protocol == "memcache" && len(lines) == 3 {
 		return fmt.Sprintf("%q", lines[1])
@@ -300,7 +300,7 @@ func value(a Answer) string {
 	return fmt.Sprintf("%q", a.Reply)
 }
 
-func details(b *strings.Builder, v VerdictText) {
+func writeDetails(b *strings.Builder, v VerdictText) {
 	if v.Note != "" {
 		fmt.Fprintf(b, "  note      %s\n", v.Note)
 	}
@@ -309,7 +309,7 @@ func details(b *strings.Builder, v VerdictText) {
 	}
 }
 
-func because(v VerdictText) string {
+func formatReason(v VerdictText) string {
 	switch v.Reason {
 	case lists.ReasonListed:
 		if v.File == "" {

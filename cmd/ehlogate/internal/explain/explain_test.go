@@ -20,7 +20,7 @@ func TestMeans(t *testing.T) {
 			for def, verb := range map[lists.Action]string{lists.Offer: "offer", lists.Suppress: "hide"} {
 				r := NewReport(t.Context(), c, &lists.Policy{Default: def}, policyd.NewKeywords(hide, explicit))
 				for _, a := range r.Answers {
-					if !strings.HasPrefix(a.Question, "helo:") && !strings.Contains(a.Means, verb) {
+					if !strings.HasPrefix(a.Query, "helo:") && !strings.Contains(a.Effect, verb) {
 						t.Errorf("hide %q, explicit %v, default %s: %+v", hide, explicit, def, a)
 					}
 				}

@@ -94,7 +94,7 @@ func TestAPI(t *testing.T) {
 	files := map[string]string{"trial.list": "192.0.2.0/24\n", "deny.list": "192.0.2.1 # why\n"}
 	e := newEngine(t, conf, files)
 	m := telemetry.NewMetrics(e)
-	api := &API{Engine: e, Metrics: m, Watch: telemetry.NewRecorder(m, logrus.New())}
+	api := &API{Manager: e, Metrics: m, Recorder: telemetry.NewRecorder(m, logrus.New())}
 	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"ok"`) {
 		t.Errorf("healthz: %d %s", code, body)
 	}
@@ -121,7 +121,7 @@ func TestAPI(t *testing.T) {
 func TestHealth(t *testing.T) {
 	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "bad line\n"})
 	m := telemetry.NewMetrics(e)
-	api := &API{Engine: e, Metrics: m, Watch: telemetry.NewRecorder(m, logrus.New())}
+	api := &API{Manager: e, Metrics: m, Recorder: telemetry.NewRecorder(m, logrus.New())}
 	if code, body := get(t, api, "/healthz"); code != 503 || !strings.Contains(body, `"unavailable"`) || !strings.Contains(body, "deny.list:1:5") {
 		t.Errorf("unavailable: %d %s", code, body)
 	}
@@ -172,11 +172,11 @@ func TestDecisionsAndOutcomes(t *testing.T) {
 	outcome := w.Outcomes("policy")
 	outcome(lists.OutcomeSubmission, lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}, lists.Decision{})
 	outcome(lists.OutcomeSuppressed, lists.Client{}, lists.Decision{})
-	if code, body := get(t, &API{Engine: e, Metrics: m, Watch: w}, "/healthz"); code != 200 || !strings.Contains(body, `"sessions": 1`) ||
-		!strings.Contains(out.String(), "password goes in the clear") {
+	if code, body := get(t, &API{Manager: e, Metrics: m, Recorder: w}, "/healthz"); code != 200 || !strings.Contains(body, `"sessions": 1`) ||
+		!strings.Contains(out.String(), "password is sent in the clear") {
 		t.Errorf("healthz: %d %s, log %s", code, body, &out)
 	}
-	_, body := get(t, &API{Engine: e, Metrics: m, Watch: w}, "/metrics")
+	_, body := get(t, &API{Manager: e, Metrics: m, Recorder: w}, "/metrics")
 	for _, want := range []string{
 		`ehlogate_decisions_total{action="suppress",list="deny",protocol="memcache"} 1`,
 		`ehlogate_decisions_total{action="offer",list="",protocol="memcache"} 3`, `ehlogate_observed_total{action="suppress",list="trial",protocol="memcache"} 3`,
@@ -194,8 +194,8 @@ func TestPanicOverHTTP(t *testing.T) {
 	var out bytes.Buffer
 	log := logrus.New()
 	log.SetOutput(&out)
-	a := &API{Engine: e, Watch: telemetry.NewRecorder(telemetry.NewMetrics(e), log)}
-	server := httptest.NewServer(a.guarded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") })))
+	a := &API{Manager: e, Recorder: telemetry.NewRecorder(telemetry.NewMetrics(e), log)}
+	server := httptest.NewServer(a.recoverPanics(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") })))
 	if resp, err := server.Client().Get(server.URL); err == nil {
 		resp.Body.Close()
 		t.Errorf("answered %s", resp.Status)

@@ -43,7 +43,7 @@ expire_after = "1m"
 	logger.SetOutput(&log)
 	metrics := telemetry.NewMetrics(eng)
 	watch := telemetry.NewRecorder(metrics, logger)
-	h := (&API{Engine: eng, Metrics: metrics, Watch: watch}).Handler()
+	h := (&API{Manager: eng, Metrics: metrics, Recorder: watch}).Handler()
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
@@ -78,7 +78,7 @@ expire_after = "1m"
 			time.Sleep(time.Millisecond) // polls a condition
 		}
 	}
-	await("/healthz", 503, `"unavailable"`, "zone bl.test is not asked (open)", `"active": true`)
+	await("/healthz", 503, `"unavailable"`, "zone bl.test is disabled (open)", `"active": true`)
 	await("/metrics", 200, `ehlogate_dns_zone_enabled{by="address",zone="bl.test"} 0`, `ehlogate_guard_active 1`,
 		`ehlogate_guard_committed{dane="unknown",domain="example.org",mta_sts="unknown"} 1`, `ehlogate_list_expired{list="old"} 0`, "ehlogate_limit_exhausted 0")
 	await("/api/v1/reputation", 200, `"state": "open"`, `"commitment": "assumed"`, `"exhausted": false`)
@@ -86,12 +86,12 @@ expire_after = "1m"
 	await("/healthz", 200, `"ok"`, `"active": true`) // the test of the zone is repeated after a second
 	await("/api/v1/lists", 200, `"state": "closed"`)
 
-	// The bot is held back, which is logged and counted, and shown with its cause.
+	// The suppression of the bot is overridden; that is logged, counted, and shown with its reason.
 	d := watch.LoggedDecider("memcache", eng).Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr("8.8.8.8")})
 	if d.Action != lists.Offer || d.Reason != lists.ReasonLimit || len(d.Observed) != 1 {
 		t.Errorf("%s by %s, %+v", d.Action, d.Reason, d.Observed)
 	}
-	if !strings.Contains(log.String(), "held back") || !strings.Contains(log.String(), "list=bots") {
+	if !strings.Contains(log.String(), "suppression overridden by [guard]") || !strings.Contains(log.String(), "list=bots") {
 		t.Errorf("the log says %s", log.String())
 	}
 	await("/metrics", 200, `ehlogate_overridden_total{list="bots",protocol="memcache"} 1`,

@@ -21,7 +21,7 @@ func asking(t *testing.T, conf string, files map[string]string, server *dnstest.
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
 	metrics := telemetry.NewMetrics(eng)
-	h := (&API{Engine: eng, Metrics: metrics, Watch: telemetry.NewRecorder(metrics, logger)}).Handler()
+	h := (&API{Manager: eng, Metrics: metrics, Recorder: telemetry.NewRecorder(metrics, logger)}).Handler()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	var wg sync.WaitGroup
 	wg.Go(func() { eng.Run(ctx, nil) })

@@ -210,7 +210,7 @@ func TestStaleList(t *testing.T) {
 	now = now.Add(2 * time.Minute)
 	mu.Unlock()
 	await("offer default")
-	for !strings.Contains(d.log.String(), "too old") {
+	for !strings.Contains(d.log.String(), "older than expire_after") {
 		if ctx.Err() != nil {
 			t.Fatalf("the log does not tell: %s", d.log.String())
 		}

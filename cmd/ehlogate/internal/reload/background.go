@@ -18,188 +18,189 @@ import (
 	"ehlogate/lists/tlspolicy"
 )
 
-// background is what is found out beside the answers. Each part outlives a reload of
-// the config that does not change it, with all that it knows. A part that the
-// config has no use for is nil.
+// background are the services that learn about clients and domains in the background. A service that the config does
+// not use is nil. A reload that does not change the settings of a service keeps it, with its cache.
 type background struct {
-	servers []netip.AddrPort // that are asked
+	servers []netip.AddrPort // resolvers
 
-	dns   *dnsbl.Client
-	guard *tlspolicy.Monitor
-	shed  *ratelimit.Limiter
+	dns     *dnsbl.Client
+	guard   *tlspolicy.Monitor
+	limiter *ratelimit.Limiter
 }
 
-// DNS is what lists by DNS and names of clients are asked through; nil if
-// nothing is.
-func (l *Snapshot) DNS() *dnsbl.Client { return l.dns }
+// DNS returns the client for DNS lists and reverse DNS; nil if the config uses neither.
+func (b *background) DNS() *dnsbl.Client { return b.dns }
 
-// Guard knows whether a domain is committed to STARTTLS; nil if the config names no domains.
-func (l *Snapshot) Guard() *tlspolicy.Monitor { return l.guard }
+// Guard returns the monitor of MTA-STS and DANE; nil if the config names no domains.
+func (b *background) Guard() *tlspolicy.Monitor { return b.guard }
 
-// Limiter decides about unknown clients; nil if the default is one word.
-func (l *Snapshot) Limiter() *ratelimit.Limiter { return l.shed }
+// Limiter returns the limiter of default = "limit"; nil with another default.
+func (b *background) Limiter() *ratelimit.Limiter { return b.limiter }
 
-// ask makes what live asks, or finds it in old.
-func (e *Manager) ask(live, old *Snapshot) {
-	c := live.Config
-	var to dnsclient.Options
+// attachBackground gives s the services that its config uses, from old or new ones.
+func (m *Manager) attachBackground(s, old *Snapshot) {
+	if old == nil {
+		old = &Snapshot{Config: new(config.Config)}
+	}
+	c := s.Config
+	var options dnsclient.Options
 	if c.UsesDNS() || len(c.Guard.Domains) > 0 {
-		to = e.resolvers(c, old)
-		live.servers = to.Servers
+		options = m.dnsOptions(c, old)
+		s.servers = options.Servers
 	}
-	sameDNS := old != nil && slices.Equal(old.servers, live.servers) // which may be those of resolv.conf
-	if sameDNS {
-		was := old.Config.DNS
-		was.Wait, was.VerifyNames = c.DNS.Wait, c.DNS.VerifyNames // which change nothing about what is known
-		sameDNS = reflect.DeepEqual(was, c.DNS)
-	}
+	sameDNS := slices.Equal(old.servers, s.servers) && sameDNSConfig(old.Config.DNS, c.DNS)
 	if c.UsesDNS() {
-		if sameDNS && old.dns != nil {
-			live.dns = old.dns
-		} else {
-			live.dns = dnsbl.New(c.DNS.Cache, dnsclient.New(to), e.clock, e.log)
+		s.dns = old.dns
+		if s.dns == nil || !sameDNS {
+			s.dns = dnsbl.New(c.DNS.Cache, dnsclient.New(options), m.clock, m.log)
 		}
-		live.Policy.Wait = c.DNS.Wait
-		if e.offers == nil {
-			e.offers = ratelimit.NewFailOpenLog(e.clock)
+		if m.failOpen == nil {
+			m.failOpen = ratelimit.NewFailOpenLog(m.clock)
 		}
-		live.Policy.FailOpen = e.offers
+		s.Policy.Wait, s.Policy.FailOpen = c.DNS.Wait, m.failOpen
 		if c.DNS.VerifyNames {
-			live.Policy.Names = live.dns.Names()
+			s.Policy.Names = s.dns.Names()
 		}
 	}
 	if len(c.Guard.Domains) > 0 {
-		if sameDNS && old.guard != nil && reflect.DeepEqual(old.Config.Guard, c.Guard) {
-			live.guard = old.guard
-		} else {
-			local := !slices.ContainsFunc(to.Servers, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
-			var previous *tlspolicy.Monitor
-			if old != nil {
-				previous = old.guard
-			}
-			live.guard = tlspolicy.New(tlspolicy.Options{Domains: c.Guard.Domains, State: c.Guard.State, Local: local, Previous: previous,
-				Notify: func(event tlspolicy.Event) { logGuardEvent(e.log, event) }}, dnsclient.New(to), e.clock)
+		s.guard = old.guard
+		if s.guard == nil || !sameDNS || !reflect.DeepEqual(old.Config.Guard, c.Guard) {
+			s.guard = m.newGuard(c, options, old.guard)
 		}
-		live.Policy.Guard = live.guard
+		s.Policy.Guard = s.guard
 	}
 	if c.Limit != nil {
-		if old != nil && old.shed != nil && old.shed.Rate() == *c.Limit {
-			live.shed = old.shed
-		} else {
-			live.shed = ratelimit.New(*c.Limit, e.clock)
+		s.limiter = old.limiter
+		if s.limiter == nil || s.limiter.Rate() != *c.Limit {
+			s.limiter = ratelimit.New(*c.Limit, m.clock)
 		}
-		live.Policy.Limit = live.shed
+		s.Policy.Limit = s.limiter
 	}
 }
 
-// retain forgets zones that are no longer asked.
-func (l *Snapshot) retain() {
-	if l.dns == nil {
+// sameDNSConfig reports whether what was learned with settings a is valid with settings b.
+func sameDNSConfig(a, b config.DNS) bool {
+	a.Wait, a.VerifyNames = b.Wait, b.VerifyNames
+	return reflect.DeepEqual(a, b)
+}
+
+// newGuard returns a monitor that continues with what old, if not nil, knows.
+func (m *Manager) newGuard(c *config.Config, options dnsclient.Options, old *tlspolicy.Monitor) *tlspolicy.Monitor {
+	local := !slices.ContainsFunc(options.Servers, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
+	return tlspolicy.New(tlspolicy.Options{Domains: c.Guard.Domains, State: c.Guard.State, Local: local, Previous: old,
+		Notify: func(event tlspolicy.Event) { logGuardEvent(m.log, event) }}, dnsclient.New(options), m.clock)
+}
+
+// dropUnusedZones drops the cache of zones that no list uses any more.
+func (s *Snapshot) dropUnusedZones() {
+	if s.dns == nil {
 		return
 	}
-	var in []*dnsbl.List
-	for _, s := range l.Sources {
-		if s.DNS != nil {
-			in = append(in, s.DNS)
+	var used []*dnsbl.List
+	for _, source := range s.Sources {
+		if source.DNS != nil {
+			used = append(used, source.DNS)
 		}
 	}
-	l.dns.Retain(in)
+	s.dns.Retain(used)
 }
 
-// tries is how often a question is asked, at all resolvers together.
+// tries is how often a query is sent, to all resolvers together.
 const tries = 3
 
-// resolvers are those of the config, else of the system, else on this host, as
-// with resolver(3).
-func (e *Manager) resolvers(c *config.Config, old *Snapshot) dnsclient.Options {
+// dnsOptions returns the settings of the DNS client. The resolvers are those of the config, else of the system; if the
+// system's cannot be read those of old, else 127.0.0.1, as with resolver(3).
+func (m *Manager) dnsOptions(c *config.Config, old *Snapshot) dnsclient.Options {
 	out := dnsclient.Options{Servers: c.DNS.Resolvers, Timeout: c.DNS.Timeout, Tries: tries}
-	if len(out.Servers) == 0 {
-		var err error
-		out.Servers, err = dnsclient.SystemServers()
-		switch path := new(fs.PathError); {
-		case err == nil:
-		case errors.As(err, &path) && !listfile.IsContent(err) && old != nil && len(old.servers) > 0:
-			e.log.WithError(err).Warn("the resolvers stay as they were")
-			out.Servers = old.servers
-		default:
-			e.log.WithError(err).Warn("no resolver is known but 127.0.0.1; name them in [dns] resolvers = [...]")
-			out.Servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}
-		}
+	if len(out.Servers) > 0 {
+		return out
+	}
+	var err error
+	out.Servers, err = dnsclient.SystemServers()
+	switch path := new(fs.PathError); {
+	case err == nil:
+	case errors.As(err, &path) && !listfile.IsContent(err) && len(old.servers) > 0:
+		m.log.WithError(err).Warn("cannot read the resolvers of the system; previous resolvers stay in use")
+		out.Servers = old.servers
+	default:
+		m.log.WithError(err).Warn("no resolver configured; using 127.0.0.1; set [dns] resolvers = [...]")
+		out.Servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}
 	}
 	return out
 }
 
-// services keeps what is asked beside running: the parts of one state at a time.
+// services runs the background services of one snapshot at a time.
 type services struct {
-	dns, guard running
+	dns, guard service
 }
 
-type running struct {
-	what any // nil: nothing
-	stop func()
-}
-
-// run lets the parts of a run, and ends those of the one before that it does
-// not have.
-func (r *services) run(ctx context.Context, a background) {
-	if a.dns != nil {
-		r.dns.replace(ctx, a.dns, a.dns.Run)
+// switchTo starts the services of b, and stops running ones that b does not have.
+func (r *services) switchTo(ctx context.Context, b background) {
+	if b.dns != nil {
+		r.dns.replace(ctx, b.dns, b.dns.Run)
 	} else {
-		r.dns.end()
+		r.dns.stop()
 	}
-	if a.guard != nil {
-		r.guard.replace(ctx, a.guard, a.guard.Run)
+	if b.guard != nil {
+		r.guard.replace(ctx, b.guard, b.guard.Run)
 	} else {
-		r.guard.end()
+		r.guard.stop()
 	}
 }
 
-func (r *services) stop() { r.run(context.Background(), background{}) }
+func (r *services) stopAll() { r.switchTo(context.Background(), background{}) }
 
-func (r *running) replace(ctx context.Context, what any, run func(context.Context)) {
-	if r.what == what {
+// service is a background service that runs in a goroutine.
+type service struct {
+	running any // nil: none
+	cancel  func()
+}
+
+// replace stops the running service and starts another, unless it is the same.
+func (r *service) replace(ctx context.Context, next any, run func(context.Context)) {
+	if r.running == next {
 		return
 	}
-	r.end()
+	r.stop()
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
 	done.Go(func() { run(ctx) })
-	*r = running{what, func() { cancel(); done.Wait() }}
+	*r = service{next, func() { cancel(); done.Wait() }}
 }
 
-func (r *running) end() {
-	if r.what != nil {
-		r.stop()
-		*r = running{}
+func (r *service) stop() {
+	if r.running != nil {
+		r.cancel()
+		*r = service{}
 	}
 }
 
-// RunOnce is for a command that asks once, in place of Run: it lets questions be
-// asked until the function it returns is called, each for no longer than
-// patience, and returns when zones were tested and promises looked for.
-func (e *Manager) RunOnce(ctx context.Context, patience time.Duration) (stop func()) {
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
-	live := e.Snapshot()
+// RunOnce is for a command that decides once, in place of Run. It starts the background services, waits until zones had
+// their health check and the guard looked at its domains, and returns. Each query may take up to timeout. stop ends the
+// services.
+func (m *Manager) RunOnce(ctx context.Context, timeout time.Duration) (stop func()) {
+	ctx, cancel := context.WithTimeout(ctx, 2*timeout)
+	s := m.Snapshot()
 	var running sync.WaitGroup
-	if live.dns != nil {
-		live.Policy.Wait = patience
-		running.Go(func() { live.dns.Run(ctx) })
-		awaitTests(ctx, live.dns)
+	if s.dns != nil {
+		s.Policy.Wait = timeout
+		running.Go(func() { s.dns.Run(ctx) })
+		awaitHealthChecks(ctx, s.dns)
 	}
-	if live.guard != nil {
-		limited, done := context.WithTimeout(ctx, patience)
-		live.guard.Check(limited)
+	if s.guard != nil {
+		limited, done := context.WithTimeout(ctx, timeout)
+		s.guard.Check(limited)
 		done()
 	}
 	return func() { cancel(); running.Wait() }
 }
 
-// awaitTests returns when every zone has been tested once.
-func awaitTests(ctx context.Context, s *dnsbl.Client) {
+// awaitHealthChecks returns when every zone had its first health check, or ctx is done.
+func awaitHealthChecks(ctx context.Context, c *dnsbl.Client) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	untested := func(z dnsbl.UpstreamStats) bool { return z.State == "half-open" }
-	for slices.ContainsFunc(s.Stats().Zones, untested) {
+	unchecked := func(z dnsbl.UpstreamStats) bool { return z.State == "half-open" }
+	for slices.ContainsFunc(c.Stats().Zones, unchecked) {
 		select {
 		case <-ctx.Done():
 			return

@@ -144,7 +144,7 @@ func TestUnloadedAtStart(t *testing.T) {
 		if got := action(e, "192.0.2.1"); got != want {
 			t.Errorf("an unavailable %s list: %q, want %q", act, got, want)
 		}
-		if log := d.log.String(); !strings.Contains(log, "deny.list") || !strings.Contains(log, "never was") {
+		if log := d.log.String(); !strings.Contains(log, "deny.list") || !strings.Contains(log, "never loaded") {
 			t.Errorf("the log does not tell: %s", log)
 		}
 	}
@@ -192,7 +192,7 @@ func TestRun(t *testing.T) {
 	}
 	d.write("c.toml", "nonsense\n")
 	reload <- func() {}
-	await("the refusal", func() bool { return e.ReloadFailures() == 1 && strings.Contains(d.log.String(), "reload refused") })
+	await("the refusal", func() bool { return e.ReloadFailures() == 1 && strings.Contains(d.log.String(), "reload failed") })
 	d.write("c.toml", "always_hide = [\"etrn\"]\n"+deny)
 	reload <- func() {}
 	await("the reload", func() bool { return e.Snapshot().Keywords.Suppress == "etrn, starttls" })

@@ -11,7 +11,7 @@ import (
 
 // looked is a list that was looked at, and whose files changed before some of the
 // looks.
-func looked(t *testing.T, looks int, changedBefore ...int) *tracked {
+func looked(t *testing.T, looks int, changedBefore ...int) *trackedList {
 	name := filepath.Join(t.TempDir(), "a.list")
 	spec := listfile.Spec{Patterns: []string{name}}
 	write := func(text string) {
@@ -21,7 +21,7 @@ func looked(t *testing.T, looks int, changedBefore ...int) *tracked {
 	}
 	text := "# none\n"
 	write(text)
-	tr := &tracked{source: listfile.New(spec, time.Now), settling: listfile.Settler{Quiet: time.Hour, Restless: 24 * time.Hour}}
+	tr := &trackedList{source: listfile.New(spec, time.Now), settling: listfile.Settler{Quiet: time.Hour, Restless: 24 * time.Hour}}
 	taken, begin := listfile.StatFiles(spec.Patterns, nil), time.Now()
 	for n := 1; n <= looks; n++ {
 		for _, c := range changedBefore {
@@ -56,7 +56,7 @@ func TestHolds(t *testing.T) {
 		e := &Manager{times: defaultTimes}
 		ready, waiting := looked(t, 8, seen), looked(t, 8, tc.changed...)
 		now := ready.settling.Changed().Add(tc.after)
-		if got := e.holds([]*tracked{ready}, []*tracked{waiting}, 0, now, now); got != tc.want {
+		if got := e.mustWait([]*trackedList{ready}, []*trackedList{waiting}, 0, now, now); got != tc.want {
 			t.Errorf("%s: waits %v, want %v", what, got, tc.want)
 		}
 	}

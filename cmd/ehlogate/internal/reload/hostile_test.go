@@ -93,7 +93,7 @@ func TestReloadHangs(t *testing.T) {
 	for e.ReloadError() == nil {
 		time.Sleep(time.Millisecond) // polls a condition
 	}
-	if err := e.ReloadError().Error(); !strings.Contains(err, "does not answer") {
+	if err := e.ReloadError().Error(); !strings.Contains(err, "does not respond") {
 		t.Error(err)
 	}
 	close(answers)
@@ -118,7 +118,7 @@ func TestReloadWaitsForNewList(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 40 { // the writer's pauses are shorter than quiet
-		if e.follow(t.Context()); action(e, "192.0.2.9") != "offer default" || e.reload == nil {
+		if e.followFiles(t.Context()); action(e, "192.0.2.9") != "offer default" || e.reload == nil {
 			t.Fatalf("after %d lines it was read", i)
 		}
 		f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
@@ -136,7 +136,7 @@ func TestReloadWaitsForNewList(t *testing.T) {
 	fmt.Fprintln(f, "!192.0.2.9")
 	f.Close()
 	for e.reload != nil {
-		e.follow(t.Context())
+		e.followFiles(t.Context())
 	}
 	<-done
 	if got := action(e, "192.0.2.9") + ", " + action(e, "192.0.2.8"); got != "offer default, suppress listed" || e.ReloadError() != nil {

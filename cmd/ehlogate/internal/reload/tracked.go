@@ -4,60 +4,56 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"time"
-
-	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists/listfile"
 )
 
-// tracked is a list of files, and how it is followed. Looks and loads may hang
-// with their file system, so each runs in a goroutine of its own, one at a time.
-type tracked struct {
+// trackedList is a list of files and the state of following it. A scan or a load may hang with the file system, so each
+// runs in a goroutine of its own, at most one of each per list.
+type trackedList struct {
 	name     string
-	source   *listfile.List // in force
+	source   *listfile.List // in use
 	settling listfile.Settler
 
-	looks    chan look         // nil: no look is under way
-	loads    chan loaded       // nil: no load is under way
-	lookIO   listfile.Activity // of the look
-	loadIO   listfile.Activity // of the load
-	late     bool              // the look under way was waited for in vain
-	blocked  error             // why the list cannot be followed at present
-	restless bool              // it goes on changing, and is to be read all the same
+	scanDone    chan scanResult   // nil: no scan is under way
+	loadDone    chan loadResult   // nil: no load is under way
+	scanIO      listfile.Activity // of the scan
+	loadIO      listfile.Activity // of the load
+	scanOverdue bool              // the scan under way missed its timeout
+	blocked     error             // why the files cannot be read at present
+	restless    bool              // read the files although they keep changing
 
-	next   *listfile.List    // that was read and is not in force yet
-	nextOf listfile.Snapshot // from which state
-	took   time.Duration
+	next      *listfile.List    // loaded and not in use yet
+	nextFiles listfile.Snapshot // the files that next was loaded from
+	loadTime  time.Duration
 
-	retry   time.Time // when a list that could not be read is read again
+	retryAt time.Time // when files that could not be read are read again
 	backoff time.Duration
 
-	told listfile.Status // what the log was told last
+	logged listfile.Status // as of the last log line
 }
 
-type look struct {
+type scanResult struct {
 	files listfile.Snapshot
 	took  time.Duration
 }
 
-type loaded struct {
+type loadResult struct {
 	source *listfile.List
 	err    error
 }
 
-// track gives the lists of cfg that are made of files, with those in have that
-// are made of the same files.
-func (e *Manager) track(cfg *config.Config, have []*tracked) (out []*tracked) {
+// trackLists returns the lists of files in cfg. A list in have that has the same name and files is used again.
+func (m *Manager) trackLists(cfg *config.Config, have []*trackedList) (out []*trackedList) {
 	for _, l := range cfg.Lists {
 		if l.IsDNSList() {
 			continue
 		}
-		t := &tracked{name: l.Name, source: listfile.New(l.Spec, e.clock),
-			settling: listfile.Settler{Quiet: e.times.quiet, Restless: 10 * e.times.quiet}}
+		t := &trackedList{name: l.Name, source: listfile.New(l.Spec, m.clock),
+			settling: listfile.Settler{Quiet: m.times.quiet, Restless: 10 * m.times.quiet}}
 		for _, h := range have {
 			if h.name == l.Name && reflect.DeepEqual(h.source.Spec(), l.Spec) {
 				t = h
@@ -68,64 +64,63 @@ func (e *Manager) track(cfg *config.Config, have []*tracked) (out []*tracked) {
 	return out
 }
 
-// beginLook begins a look, unless one is under way.
-func (t *tracked) beginLook() {
-	if t.looks != nil {
+// startScan starts a scan of the files (stat), unless one is under way.
+func (t *trackedList) startScan() {
+	if t.scanDone != nil {
 		return
 	}
-	patterns, result := t.source.Spec().Patterns, make(chan look, 1)
-	t.looks = result
+	patterns, result := t.source.Spec().Patterns, make(chan scanResult, 1)
+	t.scanDone = result
 	go func() {
 		start := time.Now()
-		files := listfile.StatFiles(patterns, &t.lookIO)
-		result <- look{files, time.Since(start)}
+		files := listfile.StatFiles(patterns, &t.scanIO)
+		result <- scanResult{files, time.Since(start)}
 	}()
 }
 
-// endLook waits for look number n, which began at now, as long as the file system
-// answers within patience. It returns the time that the look took.
-func (t *tracked) endLook(ctx context.Context, patience time.Duration, now time.Time, n int) (took time.Duration) {
-	if t.late {
-		patience = 0
+// finishScan waits for scan number n, which started at now, until the file system hangs for longer than timeout. It
+// returns the duration of the scan.
+func (t *trackedList) finishScan(ctx context.Context, timeout time.Duration, now time.Time, n int) (took time.Duration) {
+	if t.scanOverdue {
+		timeout = 0
 	}
-	got, err := await(ctx, t.looks, &t.lookIO, patience)
+	got, err := awaitIO(ctx, t.scanDone, &t.scanIO, timeout)
 	if err != nil {
-		t.late, t.blocked = true, err
+		t.scanOverdue, t.blocked = true, err
 		return 0
 	} else if ctx.Err() != nil {
 		return 0
 	}
-	t.looks, t.late = nil, false
+	t.scanDone, t.scanOverdue = nil, false
 	select {
-	case <-t.loads: // which hung, and is too old to be used
-		t.loads = nil
+	case <-t.loadDone: // it hung, and its files may have changed since
+		t.loadDone = nil
 	default:
 	}
-	if err := got.files.Err(); err != nil || t.loads != nil {
+	if err := got.files.Err(); err != nil || t.loadDone != nil {
 		t.blocked = cmp.Or(err, t.blocked)
 		return got.took
 	}
 	t.blocked = nil
 	t.settling.Look(got.files, t.source.Files(), now, n)
-	if t.next != nil && !t.nextOf.Equal(got.files) {
-		t.next = nil // it was overtaken
+	if t.next != nil && !t.nextFiles.Equal(got.files) {
+		t.next = nil // the files changed since
 	}
 	return got.took
 }
 
-// await waits for the result of what shows in io, as long as the file system
-// answers within patience.
-func await[T any](ctx context.Context, result <-chan T, io *listfile.Activity, patience time.Duration) (got T, err error) {
+// awaitIO waits for a result of file operations, until one of them, as io shows, takes longer than timeout.
+func awaitIO[T any](ctx context.Context, result <-chan T, io *listfile.Activity, timeout time.Duration) (got T, err error) {
 	select {
 	case got = <-result:
 		return got, nil
 	default:
 	}
-	tick := time.NewTicker(max(patience/4, time.Millisecond))
+	tick := time.NewTicker(max(timeout/4, time.Millisecond))
 	defer tick.Stop()
 	for {
-		if d, name := io.Waiting(); d > patience {
-			return got, errHung(name)
+		if d, name := io.Waiting(); d > timeout {
+			return got, hungError(name)
 		}
 		select {
 		case got = <-result:
@@ -137,15 +132,15 @@ func await[T any](ctx context.Context, result <-chan T, io *listfile.Activity, p
 	}
 }
 
-// errHung is the reason for a file on a file system that does not answer.
-func errHung(name string) error {
-	return listfile.UnreadError{Problem: listfile.Problem{File: name, Msg: "the file system does not answer",
-		Hint: "see whether its device or server is there; the list is read again when it answers"}}
+// hungError returns the error for a file on a file system that does not respond.
+func hungError(name string) error {
+	return listfile.UnreadError{Problem: listfile.Problem{File: name, Msg: "timeout: the file system does not respond",
+		Hint: "check its device or file server; the file is read again when it responds"}}
 }
 
-// present is the source in force, with what is known of whether its files can
-// be read. It is t.source itself if that is nothing new.
-func (t *tracked) present() *listfile.List {
+// withStatus returns the source in use, with the present error of reading its files, if any. It returns t.source itself
+// if nothing changed.
+func (t *trackedList) withStatus() *listfile.List {
 	had := t.source.Status().Unread
 	switch {
 	case t.blocked != nil && (had == nil || had.Error() != t.blocked.Error()):
@@ -156,30 +151,32 @@ func (t *tracked) present() *listfile.List {
 	return t.source
 }
 
-// due reports whether the files are to be read.
-func (t *tracked) due(now time.Time) bool {
-	return !t.settling.Files().Equal(t.source.Files()) && (t.source.Status().Unread == nil || !now.Before(t.retry))
+// needsLoad reports whether the files on disk differ from those in use, and may be read now.
+func (t *trackedList) needsLoad(now time.Time) bool {
+	return !t.settling.Files().Equal(t.source.Files()) && (t.source.Status().Unread == nil || !now.Before(t.retryAt))
 }
 
-// settled reports whether what has changed is complete.
-func (t *tracked) settled(now time.Time) bool { return t.settling.Settled(t.source.Files(), now) }
+// isSettled reports whether the change on disk is complete.
+func (t *trackedList) isSettled(now time.Time) bool {
+	return t.settling.Settled(t.source.Files(), now)
+}
 
-func (t *tracked) large() bool {
+func (t *trackedList) isLarge() bool {
 	return t.source.Status().Entries >= largeList || t.settling.Files().Size() >= largeFile
 }
 
-// load reads the files as they were at the last look into t.next, which stays
-// nil if they have changed since, and if the file system hangs.
-func (t *tracked) load(ctx context.Context, hung time.Duration) {
+// loadFiles loads the files as they were at the last scan into t.next. t.next stays nil if they changed since, or if the
+// file system hangs for longer than timeout.
+func (t *trackedList) loadFiles(ctx context.Context, timeout time.Duration) {
 	if t.next != nil || t.blocked != nil {
-		return // it was read before, and the list did not change since
+		return // loaded before, and the files did not change since; or not readable
 	}
-	files, source, result := t.settling.Files(), t.source, make(chan loaded, 1)
+	files, source, result := t.settling.Files(), t.source, make(chan loadResult, 1)
 	start := time.Now()
-	restless, large := t.restless || t.settling.IsRestless(start), t.large()
-	t.loads = result
+	restless, large := t.restless || t.settling.IsRestless(start), t.isLarge()
+	t.loadDone = result
 	go func() {
-		var l loaded
+		var l loadResult
 		read := func() { l.source, l.err = source.Next(files, &t.loadIO, restless) }
 		if large {
 			loadAside(read)
@@ -188,12 +185,12 @@ func (t *tracked) load(ctx context.Context, hung time.Duration) {
 		}
 		result <- l
 	}()
-	l, err := await(ctx, result, &t.loadIO, hung)
+	l, err := awaitIO(ctx, result, &t.loadIO, timeout)
 	if err != nil || ctx.Err() != nil {
 		t.blocked = err
 		return
 	}
-	t.loads, t.next, t.nextOf, t.took = nil, l.source, files, time.Since(start)
+	t.loadDone, t.next, t.nextFiles, t.loadTime = nil, l.source, files, time.Since(start)
 	if l.err != nil || restless {
 		t.settling.Moved(time.Now())
 	}
@@ -203,8 +200,8 @@ func (t *tracked) load(ctx context.Context, hung time.Duration) {
 	}
 }
 
-// adopt puts what was read in force.
-func (t *tracked) adopt() {
+// activate puts the source in use that was loaded.
+func (t *trackedList) activate() {
 	if t.next == nil {
 		return
 	}
@@ -214,55 +211,17 @@ func (t *tracked) adopt() {
 		return
 	}
 	const first, last = 100 * time.Millisecond, time.Second
-	t.backoff = max(first, min(2*t.backoff, last), lookShare*t.took)
-	t.retry = time.Now().Add(t.backoff)
+	t.backoff = max(first, min(2*t.backoff, last), idleShare*t.loadTime)
+	t.retryAt = time.Now().Add(t.backoff)
 }
 
-// refusal is why a list cannot be part of a new config.
-func (t *tracked) refusal() error {
+// loadError returns why the list cannot be part of a new config; nil if it can.
+func (t *trackedList) loadError() error {
 	switch {
 	case t.blocked != nil:
 		return t.blocked
 	case t.next == nil:
-		return errors.New("its files change while they are read: write a new file and rename it over the old one")
+		return errors.New("files changed while they were read: write a new file and rename it over the old one")
 	}
 	return t.next.Status().Fault()
-}
-
-// tell tells the log what has become of lists that were read.
-func (e *Manager) tell(ts []*tracked) {
-	at := make(map[*listfile.List]config.List)
-	for l, s := range e.Snapshot().Files() {
-		at[s] = l
-	}
-	for _, t := range ts {
-		e.tellList(at[t.source], t)
-	}
-}
-
-func (e *Manager) tellList(l config.List, t *tracked) {
-	log, now, before := e.log.WithField("list", l.Name), t.source.Status(), t.told
-	t.told = now
-	if now.Loaded != before.Loaded {
-		log.WithFields(logrus.Fields{"action": l.Action.String(), "entries": now.Entries, "files": len(now.Files),
-			"took": t.took.Round(time.Microsecond).String()}).Info("list loaded")
-		if len(now.Files) == 0 {
-			log.Warn("the list is empty: no file matches files = [...]")
-		}
-	}
-	if now.Failures != before.Failures {
-		what := "list not loaded, the last good one stays"
-		if now.Loaded.IsZero() {
-			what = "list not loaded, and it never was: " + withoutList(l)
-		}
-		e.logProblems(log, now.Fault(), what)
-	} else if before.Unread != nil && now.Fault() == nil && now.Loaded == before.Loaded {
-		log.Info("the files of the list can be read again")
-	}
-	switch {
-	case now.Expired && (!before.Expired || now.StaleAt != before.StaleAt):
-		log.WithField("expire_after", fmt.Sprint(l.Spec.ExpireAfter)).Error("the files of the list are too old, so that it counts as not loaded: " + withoutList(l))
-	case before.Expired && !now.Expired:
-		log.Info("the files of the list are new again")
-	}
 }

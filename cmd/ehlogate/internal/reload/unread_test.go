@@ -33,9 +33,9 @@ func TestReloadUnread(t *testing.T) {
 		t.Helper()
 		failures := e.ReloadFailures()
 		for range 2 {
-			e.retry = e.retry.Add(-reloadAgain)
-			for e.follow(t.Context()); e.reload != nil; {
-				e.follow(t.Context())
+			e.retryAt = e.retryAt.Add(-reloadRetry)
+			for e.followFiles(t.Context()); e.reload != nil; {
+				e.followFiles(t.Context())
 			}
 			if e.ReloadError() == nil {
 				t.Fatalf("%s: it went well", what)
@@ -53,14 +53,14 @@ func TestReloadUnread(t *testing.T) {
 	}
 	succeeds := func(what, want string) {
 		t.Helper()
-		e.retry = e.retry.Add(-reloadAgain)
+		e.retryAt = e.retryAt.Add(-reloadRetry)
 		for e.ReloadError() != nil {
-			if e.follow(t.Context()); t.Context().Err() != nil {
+			if e.followFiles(t.Context()); t.Context().Err() != nil {
 				t.Fatalf("%s: %v", what, e.ReloadError())
 			}
 		}
-		if got := action(e, "192.0.2.9"); got != want || !e.retry.IsZero() {
-			t.Errorf("%s: %s, want %s; tried again at %v", what, got, want, e.retry)
+		if got := action(e, "192.0.2.9"); got != want || !e.retryAt.IsZero() {
+			t.Errorf("%s: %s, want %s; tried again at %v", what, got, want, e.retryAt)
 		}
 	}
 	d.write("c.toml", deny+"[[list]]\nname = \"more\"\naction = \"suppress\"\nfiles = [\"more.list\"]\n")
@@ -76,7 +76,7 @@ func TestReloadUnread(t *testing.T) {
 	e.beginReload(func() {})
 	withoutDescriptors(t, func() {
 		for e.reload != nil {
-			e.follow(t.Context())
+			e.followFiles(t.Context())
 		}
 		again("a new list", "suppress listed")
 	})

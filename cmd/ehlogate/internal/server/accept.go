@@ -9,48 +9,46 @@ import (
 	"time"
 )
 
-// How long to wait after Accept failed: the first time, and at most. Postfix waits
-// for a new connection for one second.
+// Backoff after a failed Accept: the first time, and at most. Postfix waits for a new connection for one second.
 const (
-	minPause = 5 * time.Millisecond
-	maxPause = 100 * time.Millisecond
+	minBackoff = 5 * time.Millisecond
+	maxBackoff = 100 * time.Millisecond
 )
 
-// acceptAll starts a handler for each connection until ln is closed. No other failure ends it: a shortage passes, and a
-// server that has given up answers nobody.
+// acceptAll starts a handler for each connection until ln is closed. It goes on after every other error: a shortage of
+// resources passes, and a server that gave up would answer no client.
 func (s *Server) acceptAll(ctx context.Context, ln net.Listener, wg *sync.WaitGroup) error {
-	pause := minPause
+	backoff := minBackoff
 	for {
 		nc, err := ln.Accept()
 		if err == nil {
-			pause = minPause
-			s.start(ctx, nc, wg)
+			backoff = minBackoff
+			s.startConn(ctx, nc, wg)
 			continue
 		}
 		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return err
 		}
 		s.OnFault("accept")
-		s.trouble.accept.Warn(s.Log.WithError(err), "cannot accept connections, trying again")
+		s.logs.accept.Warn(s.Log.WithError(err), "cannot accept connections; trying again")
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-			// Whoever leaves gives up a file descriptor. Accept needs one even to find that nobody is waiting, so this
-			// keeps one in reserve.
+			// A closed connection frees a file descriptor. Accept needs one even to find that no connection waits.
 			s.evictIdle()
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause):
+		case <-time.After(backoff):
 		}
-		pause = min(2*pause, maxPause)
+		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-func (s *Server) start(ctx context.Context, nc net.Conn, wg *sync.WaitGroup) {
-	c := &conn{Conn: nc, zero: s.zero, owner: wg, writeTimeout: s.WriteTimeout}
-	c.heard.Store(-c.now())
+func (s *Server) startConn(ctx context.Context, nc net.Conn, wg *sync.WaitGroup) {
+	c := &conn{Conn: nc, epoch: s.epoch, group: wg, writeTimeout: s.WriteTimeout}
+	c.lastRead.Store(-c.elapsed())
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if !s.admit(c) {
-		c.cut()
+		c.closeNow()
 		return
 	}
 	wg.Go(func() { s.handle(c) })

@@ -37,7 +37,7 @@ func TestAcceptPauses(t *testing.T) {
 		}
 		must(t, ask(ln.dial(t), "hello"))
 		fail()
-		if got := fail(); got != minPause {
+		if got := fail(); got != minBackoff {
 			t.Errorf("after a success it paused for %v", got)
 		}
 		time.Sleep(loglimit.Interval)
@@ -107,7 +107,7 @@ const crowd = 20
 // shortageChild serves, and takes all file descriptors when told to.
 func shortageChild() {
 	s := &Server{Log: quiet(), Handler: echo, Grace: time.Minute}
-	s.once.Do(s.setUp) // we look inside before Serve gets to run
+	s.once.Do(s.setDefaults) // we look inside before Serve gets to run
 	ln, err := Listen("127.0.0.1:0", SocketOptions{})
 	if err != nil {
 		fmt.Println(err)

@@ -10,87 +10,86 @@ import (
 	"time"
 )
 
-// conn is a connection that knows since when it has been waiting for its client, that can be told to leave, and whose writes
-// end.
+// conn is a connection that records since when it has been idle, that can be drained, and whose writes have a timeout.
 //
-// It costs a Read one look at the clock and two atomic stores, and no lock: the server has to learn who is idle only
-// when it needs a place, so all the work of finding out is left for then. A Write looks at no clock at all.
+// A Read costs it one look at the clock and two atomic stores, and no lock: the server searches for idle connections only
+// when it needs room. A Write rarely reads the clock.
 type conn struct {
 	net.Conn
 
-	zero  time.Time    // what heard counts from; the same for all connections of a server
-	heard atomic.Int64 // when the client was last heard of, in nanoseconds: positive while we wait for it, negative while we do not
-	until atomic.Pointer[time.Time]
+	epoch      time.Time                 // lastRead counts from here; the same for all connections of a server
+	lastRead   atomic.Int64              // when Read last returned, in nanoseconds; positive while the handler waits in Read (idle), else negative
+	drainUntil atomic.Pointer[time.Time] // no Read after this time; nil: not draining
 
-	writeTimeout time.Duration // 0: the handler sees to it
-	armed        int64         // when the write deadline was set
+	writeTimeout time.Duration // 0: the handler sets deadlines itself
+	deadlineSet  int64         // when the write deadline was last set
 
-	ctx    context.Context // the handler's
-	cancel context.CancelFunc
-	owner  *sync.WaitGroup // tells the connections of one Serve from those of another
-	cutter *time.Timer     // under the server's lock; not nil once the connection was told to leave
+	ctx        context.Context // of the handler
+	cancel     context.CancelFunc
+	group      *sync.WaitGroup // of the Serve that accepted the connection
+	closeTimer *time.Timer     // not nil: draining. Guarded by the server's lock.
 }
 
-// NetConn returns the connection underneath, for CloseWrite and the like. What is read from it directly goes unnoticed.
+// NetConn returns the connection below, for CloseWrite and the like. Reading from it does not count as activity.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
 func (c *conn) Read(p []byte) (int, error) {
-	if at := c.heard.Load(); at < 0 {
-		c.heard.Store(-at)
+	if at := c.lastRead.Load(); at < 0 {
+		c.lastRead.Store(-at)
 	}
 	n, err := c.Conn.Read(p)
-	c.heard.Store(-c.now())
-	if err != nil && c.until.Load() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
-		err = net.ErrClosed // the end was our doing: the handler must not blame it on the client, or try again
+	c.lastRead.Store(-c.elapsed())
+	if err != nil && c.drainUntil.Load() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = net.ErrClosed // the server ended it: the handler must not report a timeout of the client, or try again
 	}
 	return n, err
 }
 
-// Write sets a deadline, if the server has one for writes. It counts from the last Read, which an answer follows closely, and
-// is renewed at most once a second, since setting it costs as much as an answer.
+// Write sets a deadline if the server has a WriteTimeout. The deadline counts from the last Read, which a reply follows
+// closely, and is renewed at most once a second, since setting it costs as much as a reply.
 func (c *conn) Write(p []byte) (int, error) {
 	if c.writeTimeout > 0 {
-		heard := c.heard.Load()
-		if at := max(heard, -heard); c.armed == 0 || at-c.armed > int64(time.Second) {
-			now := c.now()
-			if err := c.Conn.SetWriteDeadline(c.zero.Add(time.Duration(now) + c.writeTimeout)); err != nil {
+		lastRead := c.lastRead.Load()
+		if at := max(lastRead, -lastRead); c.deadlineSet == 0 || at-c.deadlineSet > int64(time.Second) {
+			now := c.elapsed()
+			if err := c.Conn.SetWriteDeadline(c.epoch.Add(time.Duration(now) + c.writeTimeout)); err != nil {
 				return 0, err
 			}
-			c.armed = now
+			c.deadlineSet = now
 		}
 	}
 	return c.Conn.Write(p)
 }
 
-// now is never zero, so that its sign can say something.
-func (c *conn) now() int64 { return int64(time.Since(c.zero)) + 1 }
+// elapsed returns the time since the epoch in nanoseconds, at least 1: the sign of lastRead has a meaning.
+func (c *conn) elapsed() int64 { return int64(time.Since(c.epoch)) + 1 }
 
 func (c *conn) SetDeadline(t time.Time) error {
-	return errors.Join(c.Conn.SetDeadline(t), c.clamp(t))
+	return errors.Join(c.Conn.SetDeadline(t), c.clampDeadline(t))
 }
 
 func (c *conn) SetReadDeadline(t time.Time) error {
-	return errors.Join(c.Conn.SetReadDeadline(t), c.clamp(t))
+	return errors.Join(c.Conn.SetReadDeadline(t), c.clampDeadline(t))
 }
 
-// clamp takes back a read deadline later than the time this connection has left. It looks only after the deadline was set:
-// whichever of leave and the handler comes second, the connection ends.
-func (c *conn) clamp(t time.Time) error {
-	until := c.until.Load()
+// clampDeadline undoes a read deadline t that is later than drainUntil. It checks only after the deadline was set, so the
+// connection ends whether startDrain or the handler comes second.
+func (c *conn) clampDeadline(t time.Time) error {
+	until := c.drainUntil.Load()
 	if until == nil || !t.IsZero() && t.Before(*until) {
 		return nil
 	}
 	return c.Conn.SetReadDeadline(*until)
 }
 
-// startDrain lets every Read fail from until on, now and in future. A request that has been read can still be answered.
+// startDrain makes every Read fail from until on. A request that was read before is still answered.
 func (c *conn) startDrain(until time.Time) {
-	c.until.Store(&until)
+	c.drainUntil.Store(&until)
 	_ = c.Conn.SetReadDeadline(until) // fails only if the connection is closed already
 }
 
-// cut ends the connection, whatever it is doing.
-func (c *conn) cut() {
-	c.Conn.Close() // first, or whether a late answer still gets out would be a matter of luck
+// closeNow closes the connection, whatever the handler is doing.
+func (c *conn) closeNow() {
+	c.Conn.Close() // first, so that a late reply never gets out
 	c.cancel()
 }

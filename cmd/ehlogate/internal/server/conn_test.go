@@ -23,7 +23,7 @@ func pair(t testing.TB, addr string) (client net.Conn, c *conn) {
 	server, err := ln.Accept()
 	must(t, err)
 	t.Cleanup(func() { client.Close(); server.Close() })
-	return client, &conn{Conn: server, zero: time.Now()}
+	return client, &conn{Conn: server, epoch: time.Now()}
 }
 
 func TestConnDeadlines(t *testing.T) {
@@ -44,7 +44,7 @@ func TestConnWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
 		defer client.Close()
-		c := &conn{Conn: server, zero: time.Now(), writeTimeout: 10 * time.Second}
+		c := &conn{Conn: server, epoch: time.Now(), writeTimeout: 10 * time.Second}
 		exchange := func(pause time.Duration) error {
 			go func() {
 				client.Write([]byte("x"))
@@ -87,7 +87,7 @@ func TestConnLeaveRace(t *testing.T) {
 	_, c := pair(t, "127.0.0.1:0")
 	for _, set := range []func(time.Time) error{c.SetReadDeadline, c.SetDeadline} {
 		for range 500 {
-			c.until.Store(nil)
+			c.drainUntil.Store(nil)
 			must(t, c.Conn.SetReadDeadline(time.Time{}))
 			var leaving sync.WaitGroup
 			leaving.Go(func() { c.startDrain(time.Now()) })
@@ -127,7 +127,7 @@ func TestIdle(t *testing.T) {
 	oldest := func() (idle, busy net.Addr) {
 		r.Server.mu.Lock()
 		defer r.Server.mu.Unlock()
-		i, b := r.Server.oldest(), r.Server.longestBusy()
+		i, b := r.Server.longestIdle(), r.Server.longestBusy()
 		if i != nil {
 			idle = i.RemoteAddr()
 		}
@@ -191,11 +191,11 @@ func BenchmarkRead(b *testing.B) {
 	b.Run("tcp/bare", read(c.Conn))
 	b.Run("tcp/wrapped", read(c))
 	b.Run("nothing/bare", read(endless{}))
-	b.Run("nothing/wrapped", read(&conn{Conn: endless{}, zero: time.Now()}))
+	b.Run("nothing/wrapped", read(&conn{Conn: endless{}, epoch: time.Now()}))
 }
 
 func TestReadAllocatesNothing(t *testing.T) {
-	c := &conn{Conn: endless{}, zero: time.Now()}
+	c := &conn{Conn: endless{}, epoch: time.Now()}
 	buf := make([]byte, 1)
 	if n := testing.AllocsPerRun(100, func() { _, _ = c.Read(buf) }); n > 0 {
 		t.Errorf("%v allocations a Read", n)

@@ -6,71 +6,70 @@ import (
 	"time"
 )
 
-// idle is a connection, and since when it has been waiting for its client.
-type idle struct {
+// idleConn is a connection that is idle, and its lastRead.
+type idleConn struct {
 	*conn
-	at int64
+	since int64
 }
 
-// lookAhead is how many of those who are to leave next are found at a time: to look through all connections for each would
-// make a flood of new ones expensive.
-const lookAhead = 64
+// evictBatch is how many connections to evict are found at a time. A search through all connections for each would make
+// a flood of new ones expensive.
+const evictBatch = 64
 
-// minIdle is how long a connection must have been idle to give up its file descriptor for another: a client that has just
-// been answered may be about to ask again, and would find its connection closed with the question on its way. At the cap
-// there is no such mercy: somebody has to go.
+// minIdle is how long a connection must have been idle to be closed for its file descriptor. The next request of a client
+// that was just answered may be on its way, and would be lost. At the cap this does not count: one connection must go.
 const minIdle = 100 * time.Millisecond
 
-// oldest returns, of the connections that wait in Read, the one whose client was heard of the longest ago; nil if none
-// waits. Those that have to leave do not count. The lock must be held.
-func (s *Server) oldest() *conn {
+// longestIdle returns the connection that has been idle for the longest time and is not draining; nil if none is idle.
+// The caller holds the lock.
+func (s *Server) longestIdle() *conn {
 	for range 2 {
-		for _, c := range s.next {
-			// One that was heard of since has moved to the end of the line; for those that were not, nobody has come before.
-			if c.cutter == nil && c.heard.Load() == c.at {
+		for _, c := range s.candidates {
+			// Activity since moved the connection to the end of the order; without, no other was idle for longer.
+			if c.closeTimer == nil && c.conn.lastRead.Load() == c.since {
 				return c.conn
 			}
-			s.next = s.next[1:]
+			s.candidates = s.candidates[1:]
 		}
-		s.next = s.waiting()
+		s.candidates = s.idleConns()
 	}
 	return nil
 }
 
-// waiting returns the connections that have been waiting in Read for the longest.
-func (s *Server) waiting() []idle {
-	all := make([]idle, 0, len(s.conns))
+// idleConns returns the connections that have been idle for the longest time, at most evictBatch, longest first.
+func (s *Server) idleConns() []idleConn {
+	all := make([]idleConn, 0, len(s.conns))
 	for c := range s.conns {
-		if at := c.heard.Load(); c.cutter == nil && at > 0 {
-			all = append(all, idle{c, at})
+		if at := c.lastRead.Load(); c.closeTimer == nil && at > 0 {
+			all = append(all, idleConn{c, at})
 		}
 	}
-	slices.SortFunc(all, func(a, b idle) int { return cmp.Compare(a.at, b.at) })
-	return slices.Clone(all[:min(len(all), lookAhead)])
+	slices.SortFunc(all, func(a, b idleConn) int { return cmp.Compare(a.since, b.since) })
+	return slices.Clone(all[:min(len(all), evictBatch)])
 }
 
-// longestBusy returns, of the connections that do not wait in Read, the one whose client was heard of the longest ago. The lock
-// must be held.
+// longestBusy returns the connection whose handler has been busy for the longest time and that is not draining. The
+// caller holds the lock.
 func (s *Server) longestBusy() (busy *conn) {
 	var busyAt int64
 	for c := range s.conns {
-		if at := c.heard.Load(); c.cutter == nil && at < 0 && (busy == nil || at > busyAt) {
+		if at := c.lastRead.Load(); c.closeTimer == nil && at < 0 && (busy == nil || at > busyAt) {
 			busy, busyAt = c, at
 		}
 	}
 	return busy
 }
 
-// evictIdle makes the connection leave that has been idle for the longest, if there is one that does nothing else.
+// evictIdle drains the connection that has been idle for the longest time, if it has been idle for minIdle.
 func (s *Server) evictIdle() {
 	s.mu.Lock()
-	c := s.oldest()
+	c := s.longestIdle()
 	if c != nil {
-		// Since it was found idle its client may have asked: then this is negative.
-		if at := c.heard.Load(); at < 0 || time.Since(s.zero)-time.Duration(at) < minIdle {
+		// A request may have come since the search: then lastRead is negative.
+		if at := c.lastRead.Load(); at < 0 || time.Since(s.epoch)-time.Duration(at) < minIdle {
 			c = nil
 		} else {
-			s.drain(c, time.Now())
+			s.drainConn(c, time.Now())
 		}
 	}
 	s.mu.Unlock()

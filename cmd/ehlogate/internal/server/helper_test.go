@@ -114,7 +114,7 @@ func serve(t *testing.T, s *Server, lns ...net.Listener) *running {
 	}
 	s.OnConns = func(delta int) { r.mu.Lock(); r.open += delta; r.mu.Unlock() }
 	s.OnFault = func(reason string) { r.mu.Lock(); r.faults[reason]++; r.mu.Unlock() }
-	s.once.Do(s.setUp) // the test may look inside before Serve gets to run
+	s.once.Do(s.setDefaults) // the test may look inside before Serve gets to run
 	var wg sync.WaitGroup
 	for _, ln := range lns {
 		wg.Go(func() {
@@ -146,7 +146,7 @@ func (r *running) waiting() (n int) {
 	r.Server.mu.Lock()
 	defer r.Server.mu.Unlock()
 	for c := range r.Server.conns {
-		if c.cutter == nil && c.heard.Load() > 0 {
+		if c.closeTimer == nil && c.lastRead.Load() > 0 {
 			n++
 		}
 	}

@@ -1,8 +1,8 @@
-// Package listen turns the addresses of the config into listening sockets and serves the connections that arrive on them.
+// Package server opens the listening sockets and serves the connections on them.
 //
-// [Open] makes the socket, or it is [Inherited] from a service manager that keeps it open; [Server] looks after what comes
-// in: accept errors, the connection cap, panics and the graceful stop. What it guarantees is that no fault of one
-// connection, and no shortage in the kernel, costs another connection its answer.
+// A socket is opened by [Listen], or [Inherited] from the service manager (socket activation). [Server] handles accept
+// errors, the connection cap, panics and graceful shutdown: no fault of one connection, and no shortage of resources in
+// the kernel, costs another connection its reply.
 package server
 
 import (
@@ -17,20 +17,21 @@ import (
 	"syscall"
 )
 
-// SocketOptions says who may connect to a unix socket. They mean nothing to TCP.
+// SocketOptions are the permissions of a unix socket: which processes may connect. TCP ignores them.
 type SocketOptions struct {
-	Group string      // name or number of the group that owns the socket; empty leaves the group of the process
+	Group string      // name or number of the group that owns the socket; empty: the group of the process
 	Mode  os.FileMode // permission bits; zero means 0660
 }
 
 // Listen listens on addr: IP:PORT, [IPv6]:PORT, :PORT for every address of both families, or the absolute path of a unix socket.
 //
 // 0.0.0.0 is IPv4 only and [::] is IPv6 only, so that both can be listed. Host names are refused: localhost stands for two
-// addresses, and a client that tries the other one finds nobody.
+// addresses, and a client that tries the other one is refused.
 //
-// A unix socket appears at its path complete, with its group and mode, in one step. What a dead process left there is
-// replaced, as is a socket of this very process; another live process is an error, and so is anything that is not a socket.
-// Closing the listener leaves the file: a client that finds a dead socket fails faster and clearer than one that finds none.
+// A unix socket appears at its path complete, with its group and mode, in one step. It replaces a socket that a dead
+// process left there, or that this process opened. A socket on which another process listens is an error, as is any other
+// kind of file. Closing the listener leaves the file: a client fails faster, and with a clearer error, at a dead socket
+// than at a missing one.
 func Listen(addr string, opt SocketOptions) (net.Listener, error) {
 	open := openTCP
 	if strings.Contains(addr, "/") {
@@ -43,7 +44,7 @@ func Listen(addr string, opt SocketOptions) (net.Listener, error) {
 	return ln, nil
 }
 
-// CheckAddress says what is wrong with the form of addr, without opening anything.
+// CheckAddress returns an error if Listen would refuse the syntax of addr. It opens nothing.
 func CheckAddress(addr string) error {
 	if strings.Contains(addr, "/") {
 		return checkPath(addr)
@@ -60,33 +61,33 @@ func openTCP(addr string) (net.Listener, error) {
 	ln, err := new(net.ListenConfig).Listen(context.Background(), network, addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("another process is listening there (ss -ltnp shows it): stop it, or configure another port: %w", err)
+		return nil, fmt.Errorf("another process listens there (ss -ltnp shows it): stop it, or configure another port: %w", err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("this machine has no such address: %w", err)
+		return nil, fmt.Errorf("this host does not have this address: %w", err)
 	case errors.Is(err, syscall.EAFNOSUPPORT):
-		return nil, fmt.Errorf("this process may open no such socket: name the address in a socket unit (systemd: ListenStream=) or allow it (RestrictAddressFamilies=, PrivateNetwork=no): %w", err)
+		return nil, fmt.Errorf("the sandbox of the service forbids this address family: use a socket unit (ListenStream=), or allow it (RestrictAddressFamilies=, PrivateNetwork=no): %w", err)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("ports below 1024 need CAP_NET_BIND_SERVICE: configure a higher one: %w", err)
+		return nil, fmt.Errorf("ports below 1024 need CAP_NET_BIND_SERVICE: configure a higher port: %w", err)
 	}
 	return ln, err
 }
 
-// tcpNetwork checks the form of addr and returns the network that listens on exactly what it says: under plain "tcp" both
-// 0.0.0.0 and [::] would mean every address of both families.
+// tcpNetwork checks the syntax of addr and returns the network to listen on: with plain "tcp", both 0.0.0.0 and [::] would
+// mean every address of both families.
 func tcpNetwork(addr string) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "", errors.New("want IP:PORT, [IPv6]:PORT or the absolute path of a unix socket")
+		return "", errors.New("must be IP:PORT, [IPv6]:PORT or the absolute path of a unix socket")
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return "", fmt.Errorf("port %q: want a number from 0 to 65535", port)
+		return "", fmt.Errorf("invalid port %q: must be a number from 0 to 65535", port)
 	}
 	if host == "" {
 		return "tcp", nil
 	}
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
-		return "", fmt.Errorf("%q is not an IP address: host names are not looked up, write 127.0.0.1:%s or [::1]:%s", host, port, port)
+		return "", fmt.Errorf("%q is not an IP address, and host names are not looked up: write 127.0.0.1:%s or [::1]:%s", host, port, port)
 	}
 	if ip.Unmap().Is4() {
 		return "tcp4", nil

@@ -44,15 +44,15 @@ func TestOpenTCPErrors(t *testing.T) {
 	taken := local(t)
 	defer taken.Close()
 	for _, tc := range []struct{ addr, want string }{
-		{"localhost:10046", "host names are not looked up, write 127.0.0.1:10046 or [::1]:10046"},
-		{"10046", "want IP:PORT"},
-		{"::1:10046", "want IP:PORT"},
-		{"", "want IP:PORT"},
-		{"127.0.0.1:smtp", `port "smtp": want a number`},
-		{"127.0.0.1:65536", `port "65536": want a number`},
-		{"127.0.0.1:", `port "": want a number`},
-		{"192.0.2.1:10046", "this machine has no such address"},
-		{taken.Addr().String(), "another process is listening there"},
+		{"localhost:10046", "host names are not looked up: write 127.0.0.1:10046 or [::1]:10046"},
+		{"10046", "must be IP:PORT"},
+		{"::1:10046", "must be IP:PORT"},
+		{"", "must be IP:PORT"},
+		{"127.0.0.1:smtp", `invalid port "smtp": must be a number`},
+		{"127.0.0.1:65536", `invalid port "65536": must be a number`},
+		{"127.0.0.1:", `invalid port "": must be a number`},
+		{"192.0.2.1:10046", "this host does not have this address"},
+		{taken.Addr().String(), "another process listens there"},
 	} {
 		ln, err := Listen(tc.addr, SocketOptions{})
 		if err == nil {

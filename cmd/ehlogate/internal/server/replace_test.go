@@ -54,7 +54,7 @@ func TestReplace(t *testing.T) {
 				return
 			}
 			// Until it is right nobody is let in by the name it has before.
-			if fi, err := os.Lstat(path + draft); err == nil && fi.Mode().Perm() != 0 && fi.Mode().Perm() != 0o606 {
+			if fi, err := os.Lstat(path + tempSuffix); err == nil && fi.Mode().Perm() != 0 && fi.Mode().Perm() != 0o606 {
 				t.Errorf("the draft: %v", fi.Mode())
 				return
 			}

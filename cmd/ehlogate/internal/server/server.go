@@ -14,52 +14,51 @@ import (
 	"ehlogate/cmd/ehlogate/internal/loglimit"
 )
 
-// drainTime is how long a connection that has to leave, but is not known to be idle, still reads: what is half here gets its
-// answer. At the stop that goes for all of them, since what was on its way then cannot know that we were about to end.
+// drainTime is how long a draining connection that may not be idle still reads, so that a request of which a part has
+// arrived gets its reply. At shutdown that goes for all connections: a request may be on its way.
 const drainTime = 20 * time.Millisecond
 
-// Server serves one protocol, on any number of listeners. Set the fields before the first Serve; all but Handler may be left
-// out. The hooks are called from many goroutines.
+// Server serves one protocol on any number of listeners. Set the fields before the first Serve; all but Handler are
+// optional. Hooks are called concurrently.
 type Server struct {
 	// Name is the protocol, for the log.
 	Name string
-	// Handler answers on one connection until Read fails or the client misbehaves, and returns; it need not close c. Reads
-	// and answers take turns: a connection counts as idle while it waits in Read.
+	// Handler serves one connection until Read fails or the client misbehaves, then returns. It need not close c.
+	// Reads and replies take turns: a connection counts as idle while it waits in Read.
 	//
-	// When the server stops or needs the place, Read returns net.ErrClosed between two requests. ctx is done only when the
-	// connection is cut, Grace later: until then a question in flight may take the time it was given. A later deadline than
-	// the server's cannot be set. c has a method NetConn() net.Conn that leads to CloseWrite.
+	// At shutdown, or when the server evicts the connection, Read returns net.ErrClosed between two requests. ctx is
+	// done only when the connection is closed, Grace later, so a request in flight may take the time it was given. A
+	// deadline later than the server's has no effect. c has a method NetConn() net.Conn that leads to CloseWrite.
 	Handler func(ctx context.Context, c net.Conn)
-	// MaxConns caps the connections of all listeners together; zero is no cap. At the cap the connection that has been
-	// waiting for its client for the longest has to leave for the new one. If none waits, it is the one whose client was
-	// heard of the longest ago: if one hangs, that one. It gets its answer out first, and is cut after Grace. Those who are
-	// leaving are not counted, but while there are MaxConns of them too, new connections are refused: to a mail server
-	// being turned away does less harm than waiting.
+	// MaxConns caps the connections of all listeners together; 0: no cap. At the cap, a new connection evicts the one
+	// that has been idle for the longest time, or else the one whose handler has been busy for the longest time. An
+	// evicted connection may finish its reply within Grace and does not count; but if MaxConns of them are still open,
+	// new connections are refused, since to a mail server a closed connection does less harm than waiting.
 	MaxConns int
-	// WriteTimeout is how long an answer may take to leave, beginning with the request that it is to; the Write then fails
-	// with os.ErrDeadlineExceeded. Zero is no bound.
+	// WriteTimeout is how long a reply may take from the read of its request; then Write fails with
+	// os.ErrDeadlineExceeded. 0: no timeout.
 	WriteTimeout time.Duration
-	// Grace is how long a connection that has to leave may take to finish its answer.
+	// Grace is how long a draining connection may take to finish its reply.
 	Grace time.Duration
-	// Log gets at most one line of each kind in ten seconds. Nil is the standard logger.
+	// Log gets at most one line of each kind in 10 seconds. Nil is the standard logger.
 	Log *logrus.Entry
-	// OnConns is told +1 and -1 as connections come and go.
+	// OnConns is called with +1 and -1 as connections come and go.
 	OnConns func(delta int)
-	// OnFault is told of each fault: accept, evicted, panic, refused.
+	// OnFault is called for each fault with its reason: accept, evicted, panic, refused.
 	OnFault func(reason string)
 
-	once    sync.Once
-	zero    time.Time
-	trouble struct{ accept, full, panic loglimit.Limiter }
+	once  sync.Once
+	epoch time.Time
+	logs  struct{ accept, full, panic loglimit.Limiter }
 
-	mu      sync.Mutex
-	conns   map[*conn]struct{}
-	leaving int    // how many of conns were told to leave
-	next    []idle // who is to leave next; see oldest
+	mu         sync.Mutex
+	conns      map[*conn]struct{}
+	draining   int        // number of conns that are draining
+	candidates []idleConn // to evict next; see longestIdle
 }
 
-func (s *Server) setUp() {
-	s.zero = time.Now()
+func (s *Server) setDefaults() {
+	s.epoch = time.Now()
 	s.conns = make(map[*conn]struct{})
 	if s.Log == nil {
 		s.Log = logrus.NewEntry(logrus.StandardLogger())
@@ -73,12 +72,11 @@ func (s *Server) setUp() {
 	}
 }
 
-// Serve accepts connections from ln and hands each to the handler, until ctx is done. Then it closes ln, lets requests in
-// flight be answered for at most Grace, and cuts what is left. It returns when all that it started has ended, so a handler
-// that heeds neither its connection nor its context keeps it. The error is nil unless ln failed for good while ctx was
-// not done.
+// Serve accepts connections from ln and runs the handler for each, until ctx is done. Then it closes ln, gives requests
+// in flight up to Grace, and closes what is left. It returns when all its goroutines have ended, so it waits for a handler
+// that ignores its connection and its context. The error is nil unless ln failed for good while ctx was not done.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	s.once.Do(s.setUp)
+	s.once.Do(s.setDefaults)
 	var wg sync.WaitGroup
 	closing, closeNow := context.WithCancel(ctx)
 	wg.Go(func() {
@@ -95,41 +93,40 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return fmt.Errorf("%s: accept on %s: %w", s.Name, ln.Addr(), err)
 }
 
-// Conns is how many connections there are. It waits for whatever holds up the server's bookkeeping, and so tells a watchdog
-// whether something does.
+// Conns returns the number of connections. It takes the server's lock, so a watchdog that calls it notices a deadlock.
 func (s *Server) Conns() int {
-	s.once.Do(s.setUp)
+	s.once.Do(s.setDefaults)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns)
 }
 
-// handle runs the handler on c and cleans up behind it.
+// handle runs the handler on c and cleans up after it.
 func (s *Server) handle(c *conn) {
 	s.OnConns(1)
 	defer s.OnConns(-1)
-	defer s.remove(c)
-	defer c.cut()
+	defer s.removeConn(c)
+	defer c.closeNow()
 	defer func() {
 		if v := recover(); v != nil {
 			s.OnFault("panic")
-			s.trouble.panic.Warn(s.Log.WithFields(logrus.Fields{"panic": fmt.Sprint(v), "stack": string(debug.Stack())}),
-				"a connection was closed because its handler panicked")
+			s.logs.panic.Warn(s.Log.WithFields(logrus.Fields{"panic": fmt.Sprint(v), "stack": string(debug.Stack())}),
+				"panic in connection handler; connection closed; please report it")
 		}
 	}()
 	s.Handler(c.ctx, c)
 }
 
-// admit makes c one of the server's connections and makes another one leave if that is too many.
+// admit adds c to the connections of the server, and evicts another one at the cap. It reports false if c is refused.
 func (s *Server) admit(c *conn) bool {
 	s.mu.Lock()
-	full := s.MaxConns > 0 && len(s.conns)-s.leaving >= s.MaxConns
-	refused := full && s.leaving >= s.MaxConns
+	full := s.MaxConns > 0 && len(s.conns)-s.draining >= s.MaxConns
+	refused := full && s.draining >= s.MaxConns
 	if full && !refused {
-		if c := s.oldest(); c != nil {
-			s.drain(c, time.Now())
+		if c := s.longestIdle(); c != nil {
+			s.drainConn(c, time.Now())
 		} else {
-			s.drain(s.longestBusy(), time.Now().Add(drainTime))
+			s.drainConn(s.longestBusy(), time.Now().Add(drainTime))
 		}
 	}
 	if !refused {
@@ -142,42 +139,42 @@ func (s *Server) admit(c *conn) bool {
 		s.OnFault("refused")
 	case full:
 		s.OnFault("evicted")
-		// In a burst of new connections those who leave must get a turn too, or they pile up until we refuse.
+		// In a burst of new connections the draining ones need CPU time too, or they pile up until new ones are refused.
 		runtime.Gosched()
 	}
 	if full {
-		s.trouble.full.Warn(s.Log.WithField("max_conns", s.MaxConns), "too many connections: the one idle for the longest is closed for each new one")
+		s.logs.full.Warn(s.Log.WithField("max_conns", s.MaxConns), "connection limit reached; each new connection closes the one that was idle longest")
 	}
 	return !refused
 }
 
-// drain makes c leave: it reads no request after until and is cut after Grace. The lock must be held.
-func (s *Server) drain(c *conn, until time.Time) {
-	if c.cutter == nil {
-		s.leaving++
+// drainConn drains c: it reads no request after until, and is closed after Grace. The caller holds the lock.
+func (s *Server) drainConn(c *conn, until time.Time) {
+	if c.closeTimer == nil {
+		s.draining++
 		c.startDrain(until)
-		c.cutter = time.AfterFunc(s.Grace, c.cut)
+		c.closeTimer = time.AfterFunc(s.Grace, c.closeNow)
 	}
 }
 
-// drainAll makes all connections of one Serve leave.
-func (s *Server) drainAll(owner *sync.WaitGroup) {
+// drainAll drains all connections of one Serve.
+func (s *Server) drainAll(group *sync.WaitGroup) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	until := time.Now().Add(drainTime)
 	for c := range s.conns {
-		if c.owner == owner {
-			s.drain(c, until)
+		if c.group == group {
+			s.drainConn(c, until)
 		}
 	}
 }
 
-func (s *Server) remove(c *conn) {
+func (s *Server) removeConn(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	if c.cutter != nil {
-		c.cutter.Stop()
-		s.leaving--
+	if c.closeTimer != nil {
+		c.closeTimer.Stop()
+		s.draining--
 	}
 }

@@ -106,7 +106,7 @@ func TestCap(t *testing.T) {
 // TestCapOrder has more come than are looked ahead for: each time the one that has been idle for the longest leaves.
 func TestCapOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const most = 3 * lookAhead
+		const most = 3 * evictBatch
 		ln := newPipes()
 		r := serve(t, &Server{MaxConns: most, Grace: time.Minute, Handler: echo}, ln)
 		var line []net.Conn // the longest idle first

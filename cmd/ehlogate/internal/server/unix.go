@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// lockWait is how long another process that opens a socket in the same directory is waited for.
-const lockWait = 3 * time.Second
+// lockTimeout is how long to wait for another process that opens a socket in the same directory.
+const lockTimeout = 3 * time.Second
 
 const (
-	// draft is what the path of a socket ends in until group and mode are right and it is renamed.
-	draft = "~"
-	// maxPath is how long the path of a socket can be: sun_path holds 107 bytes, and the draft must fit too.
-	maxPath = 107 - len(draft)
+	// tempSuffix ends the path of a socket until its group and mode are set; then it is renamed.
+	tempSuffix = "~"
+	// maxPath is the longest path of a socket: sun_path holds 107 bytes, tempSuffix included.
+	maxPath = 107 - len(tempSuffix)
 )
 
-// unixListener answers to the path it was renamed to; the kernel keeps reporting the name it was bound to.
+// unixListener reports the path to which its socket was renamed; the kernel reports the path of bind.
 type unixListener struct {
 	*net.UnixListener
 	addr net.UnixAddr
@@ -34,10 +34,10 @@ func (l *unixListener) Addr() net.Addr { return &l.addr }
 
 func checkPath(path string) error {
 	if !filepath.IsAbs(path) {
-		return errors.New("the path of a socket must be absolute, like /var/spool/postfix/ehlogate/memcache")
+		return errors.New("path of a socket must be absolute, such as /var/spool/postfix/ehlogate/memcache")
 	}
 	if len(path) > maxPath {
-		return fmt.Errorf("the path has %d bytes, the kernel has room for %d: choose a shorter one", len(path), maxPath)
+		return fmt.Errorf("path is too long (%d bytes; the kernel takes %d): choose a shorter one", len(path), maxPath)
 	}
 	return nil
 }
@@ -50,58 +50,58 @@ func openUnix(path string, opt SocketOptions) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := lock(filepath.Dir(path))
+	unlock, err := lockDir(filepath.Dir(path))
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if err := claim(path); err != nil {
+	if err := checkUnused(path); err != nil {
 		return nil, err
 	}
-	// Under the lock a draft can only be what a process left that died half-way.
-	if err := claim(path + draft); err != nil {
+	// Under the lock, a temporary socket can only be left by a process that died.
+	if err := checkUnused(path + tempSuffix); err != nil {
 		return nil, err
 	}
-	if err := os.Remove(path + draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("remove the leftover of an earlier start: %w", err)
+	if err := os.Remove(path + tempSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("remove the temporary socket of an earlier start: %w", err)
 	}
-	ln, err := bind(path + draft)
+	ln, err := bindPrivate(path + tempSuffix)
 	if err != nil {
 		return nil, err
 	}
-	if err := publish(path, gid, opt); err != nil {
-		ln.Close() // removes the draft
+	if err := publishSocket(path, gid, opt); err != nil {
+		ln.Close() // removes the temporary socket
 		return nil, err
 	}
-	ln.SetUnlinkOnClose(false) // or Close would remove the draft of whoever is opening the path by then
+	ln.SetUnlinkOnClose(false) // or Close would remove a temporary socket of another process
 	return &unixListener{ln, net.UnixAddr{Name: path, Net: "unix"}}, nil
 }
 
-// lock keeps every other process that opens a socket in dir out, until unlock: two that start at once would otherwise both
-// find the path free, and the one whose file is renamed over would never hear a client.
-func lock(dir string) (unlock func(), err error) {
+// lockDir keeps other processes from opening a socket in dir until unlock. Otherwise two processes that start at once
+// could both find the path unused, and one would listen on a socket without a path.
+func lockDir(dir string) (unlock func(), err error) {
 	d, err := os.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the directory %s does not exist: create it, owned by the user ehlogate runs as", dir)
+		return nil, fmt.Errorf("directory %s does not exist: create it, owned by the user of ehlogate", dir)
 	}
 	if err != nil {
-		return nil, hint(dir, err)
+		return nil, withHint(dir, err)
 	}
-	// Anybody who may read the directory can hold a lock on it, and must not keep us from starting without a word.
-	for end := time.Now().Add(lockWait); ; time.Sleep(10 * time.Millisecond) {
+	// Any process that may read the directory can lock it. The daemon must report that, not hang at start.
+	for end := time.Now().Add(lockTimeout); ; time.Sleep(10 * time.Millisecond) {
 		err = syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			return func() { d.Close() }, nil
 		}
 		if !errors.Is(err, syscall.EINTR) && !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
 			d.Close()
-			return nil, fmt.Errorf("lock the directory %s, on which another process may hold a lock (lslocks shows it): %w", dir, err)
+			return nil, fmt.Errorf("cannot lock directory %s; another process may hold a lock (lslocks shows it): %w", dir, err)
 		}
 	}
 }
 
-// claim returns nil if path is free, or holds a socket that nobody but this process answers on.
-func claim(path string) error {
+// checkUnused returns an error unless path does not exist, or is a socket on which no other process listens.
+func checkUnused(path string) error {
 	fi, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -110,31 +110,31 @@ func claim(path string) error {
 		return err
 	}
 	if fi.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%s exists and is not a socket: move it away, or configure another path", path)
+		return fmt.Errorf("%s exists and is not a socket: remove it, or configure another path", path)
 	}
-	// No timeout: connecting to a unix socket is done, or has failed, at once.
+	// No timeout: a connect to a unix socket succeeds or fails at once.
 	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, syscall.EAGAIN):
-		return fmt.Errorf("another process is listening on %s, its queue is full: stop it, or configure another path", path)
+		return fmt.Errorf("another process listens on %s, with a full queue: stop it, or configure another path", path)
 	case err != nil:
-		return fmt.Errorf("cannot tell whether another process is answering on %s: stop it and remove the file, or configure another path: %w", path, err)
+		return fmt.Errorf("cannot check whether another process listens on %s: stop it and remove the file, or configure another path: %w", path, err)
 	}
 	defer c.Close()
-	pid, err := peer(c)
+	pid, err := listenerPID(c)
 	if err != nil {
-		return fmt.Errorf("ask who is answering on %s: %w", path, err)
+		return fmt.Errorf("cannot find the process that listens on %s: %w", path, err)
 	}
 	if pid != os.Getpid() {
-		return fmt.Errorf("another process is answering on %s (pid %d): stop it, or configure another path", path, pid)
+		return fmt.Errorf("another process listens on %s (pid %d): stop it, or configure another path", path, pid)
 	}
 	return nil
 }
 
-// peer returns the process that made the socket listen which c is connected to.
-func peer(c *net.UnixConn) (int, error) {
+// listenerPID returns the ID of the process that listens on the socket to which c is connected.
+func listenerPID(c *net.UnixConn) (int, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return 0, err
@@ -150,9 +150,9 @@ func peer(c *net.UnixConn) (int, error) {
 	return int(cred.Pid), nil
 }
 
-// bind makes a listening socket that nobody may connect to yet: Linux gives the file the mode that the socket has before it
-// is bound.
-func bind(path string) (*net.UnixListener, error) {
+// bindPrivate opens a listening socket to which no process may connect yet: Linux gives the file the mode that the socket
+// has before bind.
+func bindPrivate(path string) (*net.UnixListener, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var modeErr error
 		err := raw.Control(func(fd uintptr) { modeErr = syscall.Fchmod(int(fd), 0) })
@@ -160,32 +160,32 @@ func bind(path string) (*net.UnixListener, error) {
 	}}
 	ln, err := lc.Listen(context.Background(), "unix", path)
 	if err != nil {
-		return nil, hint(filepath.Dir(path), err)
+		return nil, withHint(filepath.Dir(path), err)
 	}
 	return ln.(*net.UnixListener), nil
 }
 
-// publish gives the draft its group and then its mode, and moves it to path.
-func publish(path string, gid int, opt SocketOptions) error {
+// publishSocket sets the group and then the mode of the temporary socket, and renames it to path.
+func publishSocket(path string, gid int, opt SocketOptions) error {
 	if gid >= 0 {
-		if err := os.Lchown(path+draft, -1, gid); err != nil {
-			return fmt.Errorf("hand the socket to group %q: the user ehlogate runs as must be a member (systemd: SupplementaryGroups=): %w", opt.Group, err)
+		if err := os.Lchown(path+tempSuffix, -1, gid); err != nil {
+			return fmt.Errorf("cannot give the socket to group %q: the user of ehlogate must be a member (systemd: SupplementaryGroups=): %w", opt.Group, err)
 		}
 	}
 	mode := opt.Mode.Perm()
 	if mode == 0 {
 		mode = 0o660
 	}
-	if err := os.Chmod(path+draft, mode); err != nil {
+	if err := os.Chmod(path+tempSuffix, mode); err != nil {
 		return err
 	}
-	if err := os.Rename(path+draft, path); err != nil {
-		return hint(filepath.Dir(path), err)
+	if err := os.Rename(path+tempSuffix, path); err != nil {
+		return withHint(filepath.Dir(path), err)
 	}
 	return nil
 }
 
-// groupID returns the number of a group, -1 for none.
+// groupID returns the number of a group; -1 if name is empty.
 func groupID(name string) (int, error) {
 	if name == "" {
 		return -1, nil
@@ -195,18 +195,18 @@ func groupID(name string) (int, error) {
 	}
 	g, err := user.LookupGroup(name)
 	if err != nil {
-		return 0, fmt.Errorf("no group %q on this machine: create it, or correct socket_group: %w", name, err)
+		return 0, fmt.Errorf("unknown group %q: create it, or correct socket_group: %w", name, err)
 	}
 	return strconv.Atoi(g.Gid)
 }
 
-// hint says what to do about an err met in dir.
-func hint(dir string, err error) error {
+// withHint adds to an error in dir what the operator can do.
+func withHint(dir string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("no permission in the directory %s: make the user ehlogate runs as its owner: %w", dir, err)
+		return fmt.Errorf("no permission in directory %s: make the user of ehlogate its owner: %w", dir, err)
 	case errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("the directory %s is read-only (systemd: add it to ReadWritePaths=): %w", dir, err)
+		return fmt.Errorf("directory %s is read-only (systemd: add it to ReadWritePaths=): %w", dir, err)
 	}
-	return fmt.Errorf("in the directory %s: %w", dir, err)
+	return fmt.Errorf("in directory %s: %w", dir, err)
 }

@@ -53,12 +53,12 @@ func TestOpenUnix(t *testing.T) {
 	}
 	r := serve(t, &Server{Handler: echo}, ln)
 	must(t, ask(dial(t, ln.Addr()), "hello"))
-	deadSocket(t, path+draft) // somebody is opening the path again
+	deadSocket(t, path+tempSuffix) // somebody is opening the path again
 	r.stop()
 	<-r.done
 	names, err := filepath.Glob(filepath.Dir(path) + "/*")
 	must(t, err)
-	if len(names) != 2 || names[0] != path || names[1] != path+draft {
+	if len(names) != 2 || names[0] != path || names[1] != path+tempSuffix {
 		t.Errorf("after the stop the directory holds %q", names)
 	}
 }
@@ -68,7 +68,7 @@ func TestOpenUnixDefaults(t *testing.T) {
 	// As long as it may be, and with what two dead processes left.
 	path := filepath.Join(dir, strings.Repeat("s", maxPath-len(dir)-1))
 	deadSocket(t, path)
-	deadSocket(t, path+draft)
+	deadSocket(t, path+tempSuffix)
 	ln, err := Listen(path, SocketOptions{})
 	must(t, err)
 	defer ln.Close()
@@ -101,14 +101,14 @@ func TestOpenUnixErrors(t *testing.T) {
 		want string
 	}{
 		{"ehlogate/memcache", SocketOptions{}, "must be absolute"},
-		{in("file"), SocketOptions{}, "is not a socket: move it away"},
-		{in("link"), SocketOptions{}, "is not a socket: move it away"},
-		{in("half"), SocketOptions{}, "half~ exists and is not a socket: move it away"},
-		{dir + "/", SocketOptions{}, "is not a socket: move it away"},
+		{in("file"), SocketOptions{}, "is not a socket: remove it"},
+		{in("link"), SocketOptions{}, "is not a socket: remove it"},
+		{in("half"), SocketOptions{}, "half~ exists and is not a socket: remove it"},
+		{dir + "/", SocketOptions{}, "is not a socket: remove it"},
 		{in("file/s"), SocketOptions{}, "not a directory"},
 		{in("no/such/s"), SocketOptions{}, "no/such does not exist: create it"},
-		{in("s"), SocketOptions{Group: "no such group"}, `no group "no such group" on this machine: create it`},
-		{taken, SocketOptions{}, "another process is answering on " + taken + " (pid "},
+		{in("s"), SocketOptions{Group: "no such group"}, `unknown group "no such group": create it`},
+		{taken, SocketOptions{}, "another process listens on " + taken + " (pid "},
 	} {
 		ln, err := Listen(tc.path, tc.opt)
 		if err == nil {
@@ -166,8 +166,8 @@ func TestOpenUnixPermission(t *testing.T) {
 		opt  SocketOptions
 		want string
 	}{
-		{closed + "/s", SocketOptions{}, "no permission in the directory " + closed},
-		{shared + "/private", SocketOptions{}, "cannot tell whether another process is answering"},
+		{closed + "/s", SocketOptions{}, "no permission in directory " + closed},
+		{shared + "/private", SocketOptions{}, "cannot check whether another process listens"},
 		{shared + "/s", SocketOptions{Group: "4242"}, "must be a member"},
 	} {
 		var err error
@@ -206,7 +206,7 @@ func TestOpenUnixQueueFull(t *testing.T) {
 	must(t, syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}))
 	must(t, syscall.Listen(fd, 0))
 	dial(t, &net.UnixAddr{Name: path, Net: "unix"})
-	if _, err := Listen(path, SocketOptions{}); err == nil || !strings.Contains(err.Error(), "its queue is full") {
+	if _, err := Listen(path, SocketOptions{}); err == nil || !strings.Contains(err.Error(), "full queue") {
 		t.Error(err)
 	}
 }

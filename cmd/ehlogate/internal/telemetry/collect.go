@@ -5,88 +5,130 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/reload"
 	"ehlogate/lists"
+	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/tlspolicy"
 )
 
-// backgroundCollector reads, when it is asked, how all that does that is not in files.
-type backgroundCollector struct{ e *reload.Manager }
-
 var (
-	zoneTrusted   = desc("ehlogate_dns_zone_enabled", "1: the zone is believed and asked about clients; 0: it is not, and /api/v1/reputation says why. Reverse DNS is by=\"reverse\".", "zone", "by")
-	zoneQuestions = desc("ehlogate_dns_queries_total", "Questions about clients that were sent, by what came back.", "zone", "by", "result")
-	zoneLookups   = desc("ehlogate_dns_cache_lookups_total", "Looked for in memory: hit, miss, or stale (too old, and used for want of better).", "zone", "by", "result")
-	zoneListed    = desc("ehlogate_dns_listed_total", "Answers that list a client, or names that were verified.", "zone", "by")
-	dnsInFlight   = desc("ehlogate_dns_in_flight", "Questions about clients that are under way.")
-	dnsRefused    = desc("ehlogate_dns_rejected_total", "Questions not asked, because max_lookups were under way.")
-	dnsEntries    = desc("ehlogate_dns_cache_entries", "Answers in memory.")
-	guardHolds    = desc("ehlogate_guard_active", "1: a domain promised STARTTLS, or may have, and only own list files suppress.")
-	guardDomain   = desc("ehlogate_guard_committed", "1: this domain promised STARTTLS, or may have.", "domain", "mta_sts", "dane")
-	shedSessions  = desc("ehlogate_limit_sessions_total", "Sessions of clients on no list, with default = \"limit\".", "action")
-	shedding      = desc("ehlogate_limit_exhausted", "1: an unknown client that comes now is not offered STARTTLS.")
+	listEntries = newDesc("ehlogate_list_entries", "Entries of the list in use.", "list")
+	listLoaded  = newDesc("ehlogate_list_loaded_timestamp_seconds", "Time at which the list in use was loaded; 0: never.", "list")
+	listFailed  = newDesc("ehlogate_list_reload_failures_total", "Failed loads of the list.", "list")
+	listExpired = newDesc("ehlogate_list_expired", "1: the files of the list are older than expire_after, and it is unavailable.", "list")
+	confFailed  = newDesc("ehlogate_config_reload_failures_total", "Failed reloads of the config.")
+
+	zoneEnabled    = newDesc("ehlogate_dns_zone_enabled", "1: the zone passed its health check and is queried; 0: disabled, /api/v1/reputation has the reason. by=\"reverse\" is reverse DNS.", "zone", "by")
+	zoneQueries    = newDesc("ehlogate_dns_queries_total", "DNS queries sent about clients, by result.", "zone", "by", "result")
+	zoneLookups    = newDesc("ehlogate_dns_cache_lookups_total", "Lookups in the DNS cache: hit, miss, or stale (expired, used because no new answer came).", "zone", "by", "result")
+	zoneListed     = newDesc("ehlogate_dns_listed_total", "Answers that list a client; of reverse DNS, verified names.", "zone", "by")
+	dnsInFlight    = newDesc("ehlogate_dns_in_flight", "DNS queries about clients in flight.")
+	dnsRejected    = newDesc("ehlogate_dns_rejected_total", "DNS queries not sent, because max_lookups were in flight.")
+	dnsEntries     = newDesc("ehlogate_dns_cache_entries", "Answers in the DNS cache.")
+	guardActive    = newDesc("ehlogate_guard_active", "1: a domain served here published MTA-STS or DANE, or may have; only your own list files suppress.")
+	guardCommitted = newDesc("ehlogate_guard_committed", "1: this domain published MTA-STS in mode enforce or DANE, or may have; 0: it did not.", "domain", "mta_sts", "dane")
+	limitSessions  = newDesc("ehlogate_limit_sessions_total", "Sessions of clients that are on no list, with default = \"limit\", by action.", "action")
+	limitExhausted = newDesc("ehlogate_limit_exhausted", "1: offers_per_second is used up; a client that is on no list is not offered STARTTLS.")
 )
 
-func desc(name, help string, labels ...string) *prometheus.Desc {
+func newDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
 }
 
-func gauge(d *prometheus.Desc, is bool, labels ...string) prometheus.Metric {
+// metricSink sends the metrics of one scrape.
+type metricSink chan<- prometheus.Metric
+
+func (s metricSink) sendCount(d *prometheus.Desc, n uint64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+}
+
+func (s metricSink) sendGauge(d *prometheus.Desc, v float64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (s metricSink) sendBool(d *prometheus.Desc, is bool, labels ...string) {
 	v := 0.0
 	if is {
 		v = 1
 	}
-	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	s.sendGauge(d, v, labels...)
 }
 
-// Describe tells nothing, so that what a config has no use for may be absent.
+// listCollector reads the state of the lists at each scrape, so that a list which was removed leaves no metrics behind.
+type listCollector struct{ manager *reload.Manager }
+
+func (c listCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{listEntries, listLoaded, listFailed, listExpired, confFailed} {
+		ch <- d
+	}
+}
+
+func (c listCollector) Collect(ch chan<- prometheus.Metric) {
+	out := metricSink(ch)
+	for l, s := range c.manager.Snapshot().Files() {
+		status, loaded := s.Status(), 0.0
+		if !status.Loaded.IsZero() {
+			loaded = float64(status.Loaded.UnixNano()) / 1e9
+		}
+		out.sendGauge(listEntries, float64(status.Entries), l.Name)
+		out.sendGauge(listLoaded, loaded, l.Name)
+		out.sendCount(listFailed, status.Failures, l.Name)
+		out.sendBool(listExpired, status.Expired, l.Name)
+	}
+	out.sendCount(confFailed, c.manager.ReloadFailures())
+}
+
+// backgroundCollector reads the state of DNS, guard and limit at each scrape.
+type backgroundCollector struct{ manager *reload.Manager }
+
+// Describe sends nothing, so that metrics of services that the config does not use may be missing.
 func (backgroundCollector) Describe(chan<- *prometheus.Desc) {}
 
 func (c backgroundCollector) Collect(ch chan<- prometheus.Metric) {
-	count := func(d *prometheus.Desc, n uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	out, snapshot := metricSink(ch), c.manager.Snapshot()
+	if dns := snapshot.DNS(); dns != nil {
+		out.sendDNS(dns.Stats())
 	}
-	live := c.e.Snapshot()
-	if s := live.DNS(); s != nil {
-		st := s.Stats()
-		origins := st.Zones
-		if st.Names != nil {
-			origins = append(origins, *st.Names)
-		}
-		for _, o := range origins {
-			by := "address"
-			switch {
-			case o.Zone == "":
-				by = "reverse"
-			case o.ByName:
-				by = "name"
-			}
-			if o.NoHealthCheck { // the same zone may be tested for another list
-				by += "-untested"
-			}
-			ch <- gauge(zoneTrusted, o.State == "closed", o.Zone, by)
-			count(zoneQuestions, o.Answered, o.Zone, by, "answered")
-			for kind, n := range o.Failed {
-				count(zoneQuestions, n, o.Zone, by, kind)
-			}
-			count(zoneLookups, o.Hits, o.Zone, by, "hit")
-			count(zoneLookups, o.Misses, o.Zone, by, "miss")
-			count(zoneLookups, o.Stale, o.Zone, by, "stale")
-			count(zoneListed, o.Listed, o.Zone, by)
-		}
-		ch <- prometheus.MustNewConstMetric(dnsInFlight, prometheus.GaugeValue, float64(st.InFlight))
-		ch <- prometheus.MustNewConstMetric(dnsEntries, prometheus.GaugeValue, float64(st.Entries))
-		count(dnsRefused, st.Rejected)
-	}
-	if g := live.Guard(); g != nil {
-		st := g.Report()
-		ch <- gauge(guardHolds, st.Active)
-		for _, d := range st.Domains {
-			ch <- gauge(guardDomain, d.Commitment != tlspolicy.NoCommitment, d.Name, string(d.MTASTS.State), string(d.DANE.State))
+	if guard := snapshot.Guard(); guard != nil {
+		report := guard.Report()
+		out.sendBool(guardActive, report.Active)
+		for _, d := range report.Domains {
+			out.sendBool(guardCommitted, d.Commitment != tlspolicy.NoCommitment, d.Name, string(d.MTASTS.State), string(d.DANE.State))
 		}
 	}
-	if s := live.Limiter(); s != nil {
-		st := s.Stats()
-		count(shedSessions, st.Offered, lists.Offer.String())
-		count(shedSessions, st.Suppressed, lists.Suppress.String())
-		ch <- gauge(shedding, st.Exhausted)
+	if limiter := snapshot.Limiter(); limiter != nil {
+		stats := limiter.Stats()
+		out.sendCount(limitSessions, stats.Offered, lists.Offer.String())
+		out.sendCount(limitSessions, stats.Suppressed, lists.Suppress.String())
+		out.sendBool(limitExhausted, stats.Exhausted)
 	}
+}
+
+func (s metricSink) sendDNS(stats dnsbl.Stats) {
+	upstreams := stats.Zones
+	if stats.Names != nil {
+		upstreams = append(upstreams, *stats.Names)
+	}
+	for _, u := range upstreams {
+		by := "address"
+		switch {
+		case u.Zone == "":
+			by = "reverse"
+		case u.ByName:
+			by = "name"
+		}
+		if u.NoHealthCheck { // another list may use the same zone with its health check
+			by += "-no-health-check"
+		}
+		s.sendBool(zoneEnabled, u.State == "closed", u.Zone, by)
+		s.sendCount(zoneQueries, u.Answered, u.Zone, by, "answered")
+		for kind, n := range u.Failed {
+			s.sendCount(zoneQueries, n, u.Zone, by, kind)
+		}
+		s.sendCount(zoneLookups, u.Hits, u.Zone, by, "hit")
+		s.sendCount(zoneLookups, u.Misses, u.Zone, by, "miss")
+		s.sendCount(zoneLookups, u.Stale, u.Zone, by, "stale")
+		s.sendCount(zoneListed, u.Listed, u.Zone, by)
+	}
+	s.sendGauge(dnsInFlight, float64(stats.InFlight))
+	s.sendGauge(dnsEntries, float64(stats.Entries))
+	s.sendCount(dnsRejected, stats.Rejected)
 }

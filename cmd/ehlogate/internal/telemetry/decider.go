@@ -14,20 +14,19 @@ import (
 	"ehlogate/policyd"
 )
 
-// timedShare: the time of one decision in so many is taken. To look at the
-// clock twice costs as much as to decide.
+// timedShare: the duration of one decision in so many is measured, since reading the clock twice costs as much as a
+// decision.
 const timedShare = 16
 
-// decider counts the decisions of another for one protocol, and logs them if
-// it is told to. It allocates nothing but for a decision that is logged, and
-// shares no lock with the other protocols.
+// decider counts, and perhaps logs, the decisions of another Decider for one protocol. It allocates memory only for a
+// decision that is logged, and shares no lock with other protocols.
 type decider struct {
-	w        *Recorder
+	recorder *Recorder
 	protocol string
 	next     policyd.Decider
-	logs     bool
-	// counters are those in use, of which there are few: to look one up by its
-	// labels costs more than a decision. The slice is copied for each new one.
+	logged   bool
+	// counters are those in use. They are few, and a search costs less than a lookup by label values, which costs
+	// more than a decision. The slice is replaced to add one.
 	counters atomic.Pointer[[]counter]
 }
 
@@ -37,44 +36,44 @@ type counter struct {
 	prometheus.Counter
 }
 
-// Instrumented is next, with its decisions counted.
-func (w *Recorder) Instrumented(protocol string, next policyd.Decider) policyd.Decider {
-	return &decider{w: w, protocol: protocol, next: next}
+// Instrumented returns a Decider that decides as next does and counts its decisions.
+func (r *Recorder) Instrumented(protocol string, next policyd.Decider) policyd.Decider {
+	return &decider{recorder: r, protocol: protocol, next: next}
 }
 
-// LoggedDecider is next, with its decisions counted and logged: for the protocols
-// that decide over EHLO.
-func (w *Recorder) LoggedDecider(protocol string, next policyd.Decider) policyd.Decider {
-	return &decider{w: w, protocol: protocol, next: next, logs: true}
+// LoggedDecider returns a Decider that decides as next does, and counts and logs its decisions. It is for the protocols
+// whose answers change the EHLO reply.
+func (r *Recorder) LoggedDecider(protocol string, next policyd.Decider) policyd.Decider {
+	return &decider{recorder: r, protocol: protocol, next: next, logged: true}
 }
 
-// Decide implements policyd.Decider. A panic becomes a decision to offer.
+// Decide implements policyd.Decider. After a panic it returns Offer.
 func (d *decider) Decide(ctx context.Context, c lists.Client) (out lists.Decision) {
 	defer func() {
 		if p := recover(); p != nil {
 			out = lists.Decision{Verdict: lists.Verdict{Action: lists.Offer, Reason: lists.ReasonFault}}
-			d.w.Fault(d.protocol, FaultPanic, fmt.Appendf(nil, "%v\n%s", p, debug.Stack()))
+			d.recorder.Fault(d.protocol, FaultPanic, fmt.Appendf(nil, "%v\n%s", p, debug.Stack()))
 			d.counter(&out.Verdict).Inc()
 		}
 	}()
 	if rand.Uint32()%timedShare == 0 {
 		start := time.Now()
 		out = d.next.Decide(ctx, c)
-		d.w.metrics.seconds.Observe(time.Since(start).Seconds())
+		d.recorder.metrics.seconds.Observe(time.Since(start).Seconds())
 	} else {
 		out = d.next.Decide(ctx, c)
 	}
 	d.counter(&out.Verdict).Inc()
 	for _, v := range out.Observed {
 		if v.Overridden {
-			d.w.heldBack.Add(1)
-			d.w.metrics.heldBack.WithLabelValues(d.protocol, v.ListName()).Inc()
+			d.recorder.overridden.Add(1)
+			d.recorder.metrics.overridden.WithLabelValues(d.protocol, v.ListName()).Inc()
 			continue
 		}
-		d.w.metrics.observed.WithLabelValues(d.protocol, v.Action.String(), v.ListName()).Inc()
+		d.recorder.metrics.observed.WithLabelValues(d.protocol, v.Action.String(), v.ListName()).Inc()
 	}
-	if d.logs && (out.Action == lists.Suppress || len(out.Observed) > 0) && d.w.mayLog() {
-		d.w.logDecision(d.protocol, c, out)
+	if d.logged && (out.Action == lists.Suppress || len(out.Observed) > 0) && d.recorder.takeLine() {
+		d.recorder.logDecision(d.protocol, c, out)
 	}
 	return out
 }
@@ -89,11 +88,11 @@ func (d *decider) counter(v *lists.Verdict) prometheus.Counter {
 			}
 		}
 	}
-	c := d.w.metrics.decisions.WithLabelValues(d.protocol, v.Action.String(), list)
+	c := d.recorder.metrics.decisions.WithLabelValues(d.protocol, v.Action.String(), list)
 	next := []counter{{v.Action, list, c}}
 	if known != nil {
 		next = append(next, *known...)
 	}
-	d.counters.Store(&next) // one that gets lost in a race is found again
+	d.counters.Store(&next) // a race may drop another new one, which the next decision adds again
 	return c
 }

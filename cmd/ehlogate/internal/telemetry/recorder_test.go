@@ -108,7 +108,7 @@ func TestLogIsBounded(t *testing.T) {
 		if n := strings.Count(out.String(), "STARTTLS suppressed"); n != decisionLines {
 			t.Errorf("%d lines about decisions", n)
 		}
-		if !strings.Contains(out.String(), fmt.Sprintf("decisions=%d", 3000-decisionLines)) {
+		if !strings.Contains(out.String(), fmt.Sprintf("not_logged=%d", 3000-decisionLines)) {
 			t.Errorf("the rest is not counted")
 		}
 		if n := strings.Count(out.String(), "reason=key"); n != 1 {

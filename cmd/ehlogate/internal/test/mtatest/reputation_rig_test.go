@@ -215,7 +215,7 @@ func (g *gate) seesBreaker(t *testing.T, asked bool, zones ...string) {
 	t.Helper()
 	code, health := g.get(t, "/healthz")
 	for _, zone := range zones {
-		trusted, line := 0, "zone "+zone+" is not asked (open): "
+		trusted, line := 0, "zone "+zone+" is disabled (open): "
 		if asked {
 			trusted = 1
 		}

@@ -12,45 +12,46 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 )
 
-// InheritedSocket is a listening socket that somebody else opened and keeps open: systemd (systemd.socket(5)), or whoever passes
-// sockets as it does (sd_listen_fds(3)). Connections to it wait while we are replaced. Closing it closes our end alone.
+// InheritedSocket is a listening socket that the service manager opened and keeps open: systemd (systemd.socket(5)), or
+// another parent process that passes sockets in the same way (sd_listen_fds(3)). Connections to it wait in the kernel
+// while the daemon restarts. Close closes the daemon's file descriptor only.
 type InheritedSocket struct {
 	net.Listener
 	// Name is FileDescriptorName= of the socket unit; by default the name of the unit.
 	Name string
 }
 
-// Inherited returns the sockets that were passed to this process. They can be taken once; programs that we start do not get
-// them. An error tells of one that we cannot accept connections from.
+// Inherited returns the sockets that were passed to this process. It works once, and child processes do not inherit them
+// again. The error, if any, is about sockets that cannot be used; the others are returned.
 func Inherited() ([]InheritedSocket, error) {
-	var held []InheritedSocket
+	var inherited []InheritedSocket
 	var errs []error
 	for _, f := range activation.Files(true) {
-		ln, err := listener(f)
+		ln, err := newListener(f)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%q: %w", f.Name(), err))
 		} else {
-			held = append(held, InheritedSocket{ln, f.Name()})
+			inherited = append(inherited, InheritedSocket{ln, f.Name()})
 		}
 		f.Close() // the listener has a descriptor of its own
 	}
-	return held, errors.Join(errs...)
+	return inherited, errors.Join(errs...)
 }
 
-func listener(f *os.File) (net.Listener, error) {
+func newListener(f *os.File) (net.Listener, error) {
 	listening, err := syscall.GetsockoptInt(int(f.Fd()), syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
 	if err != nil {
 		return nil, fmt.Errorf("not a socket: %w", err)
 	}
 	if listening == 0 {
-		return nil, errors.New("not a listening stream socket: it needs ListenStream= and Accept=no")
+		return nil, errors.New("not a listening stream socket: set ListenStream= and Accept=no in the socket unit")
 	}
 	return net.FileListener(f)
 }
 
-// Matches tells whether the socket is what [Open] would make of addr, or is in the way of it.
-func (h InheritedSocket) Matches(addr string) bool {
-	switch at := h.Addr().(type) {
+// Matches reports whether the socket is bound to addr, so that [Listen] would fail or replace it.
+func (s InheritedSocket) Matches(addr string) bool {
+	switch at := s.Addr().(type) {
 	case *net.UnixAddr:
 		return at.Name == filepath.Clean(addr) || sameFile(at.Name, addr)
 	case *net.TCPAddr:
@@ -63,7 +64,7 @@ func (h InheritedSocket) Matches(addr string) bool {
 	return false
 }
 
-// sameFile tells whether two paths lead to one file, as /run and /var/run do.
+// sameFile reports whether two paths lead to one file, as /run and /var/run do.
 func sameFile(a, b string) bool {
 	fa, err := os.Stat(a)
 	if err != nil {
@@ -73,9 +74,9 @@ func sameFile(a, b string) bool {
 	return err == nil && os.SameFile(fa, fb)
 }
 
-// BaseName is the last part of the path of a unix socket, and empty for others.
-func (h InheritedSocket) BaseName() string {
-	if at, ok := h.Addr().(*net.UnixAddr); ok {
+// BaseName returns the file name of a unix socket without its directory, "" for other sockets.
+func (s InheritedSocket) BaseName() string {
+	if at, ok := s.Addr().(*net.UnixAddr); ok {
 		return filepath.Base(at.Name)
 	}
 	return ""

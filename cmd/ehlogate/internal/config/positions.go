@@ -8,20 +8,20 @@ import (
 )
 
 // place is where a value stands.
-type place struct {
+type position struct {
 	line, col, width int
 	text             string // the line
 }
 
 // places knows where the values of a TOML document stand, by paths such as
 // listen.memcache[0] and list[2].name.
-type places struct {
-	at    map[string]place
+type positions struct {
+	at    map[string]position
 	lines []string
 }
 
 // find gives the place of a value, or of the nearest that is around it.
-func (p *places) find(path string) place {
+func (p *positions) lookup(path string) position {
 	for {
 		if at, ok := p.at[path]; ok || path == "" {
 			return at
@@ -31,34 +31,34 @@ func (p *places) find(path string) place {
 }
 
 // locate walks over a document that is known to be good.
-func locate(data []byte) *places {
-	w := walker{places: places{make(map[string]place), strings.Split(string(data), "\n")}, count: make(map[string]int)}
+func findPositions(data []byte) *positions {
+	w := walker{positions: positions{make(map[string]position), strings.Split(string(data), "\n")}, count: make(map[string]int)}
 	w.Reset(data)
 	for w.NextExpression() {
 		switch e := w.Expression(); e.Kind {
 		case unstable.Table:
-			w.prefix = w.name(e.Key())
-			w.note(w.prefix, w.first(e.Key()))
+			w.prefix = w.keyPath(e.Key())
+			w.addPosition(w.prefix, w.firstKey(e.Key()))
 		case unstable.ArrayTable:
-			name := w.name(e.Key())
+			name := w.keyPath(e.Key())
 			w.prefix = fmt.Sprintf("%s[%d]", name, w.count[name])
 			w.count[name]++
-			w.note(w.prefix, w.first(e.Key()))
+			w.addPosition(w.prefix, w.firstKey(e.Key()))
 		case unstable.KeyValue:
-			w.keyValue(w.prefix, e)
+			w.walkKeyValue(w.prefix, e)
 		}
 	}
-	return &w.places
+	return &w.positions
 }
 
 type walker struct {
 	unstable.Parser
-	places
+	positions
 	prefix string         // of the table we are in
 	count  map[string]int // elements of arrays of tables
 }
 
-func (w *walker) name(keys unstable.Iterator) string {
+func (w *walker) keyPath(keys unstable.Iterator) string {
 	var parts []string
 	for keys.Next() {
 		parts = append(parts, string(keys.Node().Data))
@@ -66,46 +66,46 @@ func (w *walker) name(keys unstable.Iterator) string {
 	return strings.Join(parts, ".")
 }
 
-func (w *walker) first(keys unstable.Iterator) unstable.Range {
+func (w *walker) firstKey(keys unstable.Iterator) unstable.Range {
 	keys.Next()
 	return keys.Node().Raw
 }
 
-func (w *walker) keyValue(prefix string, kv *unstable.Node) {
-	path := w.name(kv.Key())
+func (w *walker) walkKeyValue(prefix string, kv *unstable.Node) {
+	path := w.keyPath(kv.Key())
 	if prefix != "" {
 		path = prefix + "." + path
 	}
-	w.note(path, w.first(kv.Key()))
-	w.value(path, kv.Value())
+	w.addPosition(path, w.firstKey(kv.Key()))
+	w.walkValue(path, kv.Value())
 }
 
-func (w *walker) value(path string, v *unstable.Node) {
+func (w *walker) walkValue(path string, v *unstable.Node) {
 	if v.Raw.Length > 0 {
-		w.note(path, v.Raw)
+		w.addPosition(path, v.Raw)
 	}
 	switch v.Kind {
 	case unstable.Array:
 		i := 0
 		for it := v.Children(); it.Next(); i++ {
-			w.value(fmt.Sprintf("%s[%d]", path, i), it.Node())
+			w.walkValue(fmt.Sprintf("%s[%d]", path, i), it.Node())
 		}
 	case unstable.InlineTable:
 		for it := v.Children(); it.Next(); {
-			w.keyValue(path, it.Node())
+			w.walkKeyValue(path, it.Node())
 		}
 	}
 }
 
-func (w *walker) note(path string, r unstable.Range) {
-	at := w.place(w.Shape(r))
+func (w *walker) addPosition(path string, r unstable.Range) {
+	at := w.position(w.Shape(r))
 	at.width = int(r.Length)
 	w.at[path] = at
 }
 
 // place returns where a shape begins.
-func (p *places) place(s unstable.Shape) place {
-	at := place{line: s.Start.Line, col: s.Start.Column}
+func (p *positions) position(s unstable.Shape) position {
+	at := position{line: s.Start.Line, col: s.Start.Column}
 	if at.line >= 1 && at.line <= len(p.lines) {
 		at.text = strings.TrimSuffix(p.lines[at.line-1], "\r")
 	}

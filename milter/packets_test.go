@@ -29,7 +29,7 @@ func cut(in []byte) (out []byte, packets int) {
 		case matters && length > maxText:
 			return out, packets
 		case !matters:
-			keep = min(length, maxIgnored)
+			keep = min(length, maxKept)
 		}
 		data := in[4:min(len(in), 4+int(length))]
 		have := data[:min(len(data), int(keep))]
@@ -59,7 +59,7 @@ func (p *pieces) Write(b []byte) (int, error) {
 
 // passed reads a stream through frames as go-milter does.
 func passed(from io.Reader) (out []byte, fault string) {
-	f := &frames{Conn: &pieces{from: from}, fault: func(reason string) { fault = reason }}
+	f := &packetConn{Conn: &pieces{from: from}, fault: func(reason string) { fault = reason }}
 	out, _ = io.ReadAll(f)
 	return out, fault
 }
@@ -96,7 +96,7 @@ func TestLongPackets(t *testing.T) {
 	cfg.AddHeader = true
 	in := packet('O', "\x00\x00\x00\x06\x00\x00\x01\xff\x00\x1f\xff\xff")
 	replies, own := "O", 0
-	for _, size := range []int{1, maxIgnored - 12, maxIgnored, readAhead - 30, readAhead, readAhead + 1, 3 * readAhead, 102400, maxPacket - 100} {
+	for _, size := range []int{1, maxKept - 12, maxKept, readAhead - 30, readAhead, readAhead + 1, 3 * readAhead, 102400, maxPacket - 100} {
 		value := strings.Repeat("x", size)
 		in = slices.Concat(in, packet('L', Header+"\x00"+value+"\x00"), packet('L', value+"\x00y\x00"), packet('B', value), packet('M', value+"\x00"))
 		in = slices.Concat(in, packet('L', Header+"\x00"+value+"\x00"), packet('E', ""))
@@ -209,13 +209,13 @@ func FuzzConnect(f *testing.F) {
 		}
 		in := append(packet('C', data), packet('H', "mx\x00")...)
 		for name, r := range map[string]io.Reader{"whole": bytes.NewReader(in), "bytes": iotest.OneByteReader(bytes.NewReader(in))} {
-			f := &frames{Conn: &pieces{from: r}, fault: func(string) {}}
+			f := &packetConn{Conn: &pieces{from: r}, fault: func(string) {}}
 			io.CopyN(io.Discard, f, int64(4+1+len(data)))
-			if got := f.client(); got != want {
+			if got := f.clientAddr(); got != want {
 				t.Fatalf("%s: host %.50q, %.50q: %v, want %v", name, host, rest, got, want)
 			}
 			io.Copy(io.Discard, f)
-			if got := f.client(); got.IsValid() || f.connect != nil {
+			if got := f.clientAddr(); got.IsValid() || f.connect != nil {
 				t.Fatalf("%s: the packet is still there behind the next: %v", name, got)
 			}
 		}

@@ -19,19 +19,19 @@ func (o *oneConn) Accept() (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 	o.taken = true
-	return tellsClose{o.conn, o}, nil
+	return notifyClose{o.conn, o}, nil
 }
 
 func (o *oneConn) Close() error   { return nil }
 func (o *oneConn) Addr() net.Addr { return o.conn.LocalAddr() }
 
 // tellsClose says when its user is done with it.
-type tellsClose struct {
+type notifyClose struct {
 	net.Conn
 	o *oneConn
 }
 
-func (c tellsClose) Close() error {
+func (c notifyClose) Close() error {
 	err := c.Conn.Close()
 	c.o.once.Do(func() { close(c.o.closed) })
 	return err

@@ -29,7 +29,7 @@ const (
 	maxStrings = 256
 	// maxIgnored is how much is passed on of a packet whose text does not
 	// concern us. Of a header, the name does.
-	maxIgnored = 64
+	maxKept = 64
 	// frameTimeout is how long a packet may take to arrive, once begun.
 	frameTimeout = 10 * time.Second
 	// readAhead is how many bytes are read at a time.
@@ -47,7 +47,7 @@ const (
 // It reads ahead, where go-milter reads the length of a packet and the rest
 // apart, and a mail server sends the macros of a stage and its command at once:
 // one system call in the place of four, which pays for all that we do.
-type frames struct {
+type packetConn struct {
 	net.Conn
 	fault func(reason string) // oversize, malformed, truncated, timeout
 
@@ -57,27 +57,27 @@ type frames struct {
 	skip    int    // bytes behind them that are cut off
 	code    milter.Code
 	strings int    // in the packet, so far, if it is one of macros
-	wants   []byte // the packet that says so
+	negotiation   []byte // the packet that says so
 	connect []byte // the packet, if it is the one about the client, until it was read
-	armed   bool   // a deadline is set,
-	old     bool   // for a packet before this one
+	deadlineSet   bool   // a deadline is set,
+	deadlineOld     bool   // for a packet before this one
 }
 
-var errFrame = errors.New("milter: broken packet")
+var errPacket = errors.New("milter: broken packet")
 
-func (f *frames) Read(p []byte) (int, error) {
-	if err := f.begin(); err != nil {
+func (f *packetConn) Read(p []byte) (int, error) {
+	if err := f.nextPacket(); err != nil {
 		return 0, err
 	}
 	if len(f.have) == 0 {
-		if err := f.more(); err != nil {
+		if err := f.readMore(); err != nil {
 			return 0, err
 		}
 	}
 	n := copy(p, f.have[:min(len(f.have), f.left)])
 	f.have = f.have[n:]
 	if f.left -= n; f.left+f.skip == 0 {
-		f.old = true
+		f.deadlineOld = true
 	}
 	switch f.code {
 	case milter.CodeConn:
@@ -85,7 +85,7 @@ func (f *frames) Read(p []byte) (int, error) {
 	case milter.CodeMacro:
 		if f.strings += bytes.Count(p[:n], []byte{0}); f.strings > maxStrings {
 			f.fault("oversize")
-			return 0, errFrame
+			return 0, errPacket
 		}
 	}
 	return n, nil
@@ -94,11 +94,11 @@ func (f *frames) Read(p []byte) (int, error) {
 // offered returns the first packet, which stays to be read, if it is the one with
 // which a mail server says what it can do: its version, and what a milter may do
 // and skip.
-func (f *frames) offered() (version uint32, actions milter.OptAction, skips milter.OptProtocol, err error) {
+func (f *packetConn) peekOffer() (version uint32, actions milter.OptAction, skips milter.OptProtocol, err error) {
 	const size = 4 + 1 + 3*4
-	err = f.begin()
+	err = f.nextPacket()
 	for err == nil && len(f.have) < min(f.left, size) {
-		err = f.more()
+		err = f.readMore()
 	}
 	if err != nil || f.code != milter.CodeOptNeg || f.left < size {
 		return 0, 0, 0, err // go-milter goes by what comes
@@ -109,19 +109,19 @@ func (f *frames) offered() (version uint32, actions milter.OptAction, skips milt
 
 // negotiate has a packet take the place of the one in which go-milter says what
 // it wants, always of version 2.
-func (f *frames) negotiate(version uint32, actions milter.OptAction, skips milter.OptProtocol, lists []byte) {
+func (f *packetConn) replaceOffer(version uint32, actions milter.OptAction, skips milter.OptProtocol, lists []byte) {
 	b := append(make([]byte, 4, 64), byte(milter.CodeOptNeg))
 	for _, n := range []uint32{version, uint32(actions), uint32(skips)} {
 		b = binary.BigEndian.AppendUint32(b, n)
 	}
 	b = append(b, lists...)
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
-	f.wants = b
+	f.negotiation = b
 }
 
-func (f *frames) Write(p []byte) (int, error) {
-	if len(p) > 4 && milter.Code(p[4]) == milter.CodeOptNeg && f.wants != nil {
-		if _, err := f.Conn.Write(f.wants); err != nil {
+func (f *packetConn) Write(p []byte) (int, error) {
+	if len(p) > 4 && milter.Code(p[4]) == milter.CodeOptNeg && f.negotiation != nil {
+		if _, err := f.Conn.Write(f.negotiation); err != nil {
 			return 0, err
 		}
 		return len(p), nil
@@ -132,7 +132,7 @@ func (f *frames) Write(p []byte) (int, error) {
 // client returns the address in the packet that was passed on, which is the one
 // about the client: a host name, a family, and if that is 4 or 6 a port and an
 // address.
-func (f *frames) client() (addr netip.Addr) {
+func (f *packetConn) clientAddr() (addr netip.Addr) {
 	packet := f.connect
 	f.connect = nil
 	if len(packet) < 5 {
@@ -149,13 +149,13 @@ func (f *frames) client() (addr netip.Addr) {
 
 // begin reads the begin of a packet, unless there is still something left of
 // the one before.
-func (f *frames) begin() error {
+func (f *packetConn) nextPacket() error {
 	for f.left == 0 {
 		if f.skip > 0 && len(f.have) > 0 {
 			n := min(f.skip, len(f.have))
 			f.have = f.have[n:]
 			f.skip -= n
-			f.old = f.skip == 0
+			f.deadlineOld = f.skip == 0
 			continue
 		}
 		if f.skip == 0 && len(f.have) >= 4 {
@@ -163,19 +163,19 @@ func (f *frames) begin() error {
 			switch {
 			case length == 0:
 				f.fault("malformed")
-				return errFrame
+				return errPacket
 			case length > maxPacket:
 				f.fault("oversize")
-				return errFrame
+				return errPacket
 			}
 			if len(f.have) > 4 {
-				if err := f.frame(int(length), milter.Code(f.have[4])); err != nil {
+				if err := f.startPacket(int(length), milter.Code(f.have[4])); err != nil {
 					return err
 				}
 				continue
 			}
 		}
-		if err := f.more(); err != nil {
+		if err := f.readMore(); err != nil {
 			return err
 		}
 	}
@@ -183,13 +183,13 @@ func (f *frames) begin() error {
 }
 
 // frame decides how much of the packet at the begin of f.have is passed on.
-func (f *frames) frame(length int, code milter.Code) error {
-	keep := maxIgnored
+func (f *packetConn) startPacket(length int, code milter.Code) error {
+	keep := maxKept
 	switch code {
 	case milter.CodeOptNeg, milter.CodeMacro, milter.CodeConn, milter.CodeHelo:
 		if keep = maxText; length > keep {
 			f.fault("oversize")
-			return errFrame
+			return errPacket
 		}
 	}
 	keep = min(length, keep)
@@ -200,9 +200,9 @@ func (f *frames) frame(length int, code milter.Code) error {
 }
 
 // more reads, in the time that is left for the packet if one has begun.
-func (f *frames) more() error {
+func (f *packetConn) readMore() error {
 	begun := f.left+f.skip > 0 || len(f.have) > 0
-	if begun != f.armed || begun && f.old {
+	if begun != f.deadlineSet || begun && f.deadlineOld {
 		var by time.Time
 		if begun {
 			by = time.Now().Add(frameTimeout)
@@ -210,7 +210,7 @@ func (f *frames) more() error {
 		if err := f.SetReadDeadline(by); err != nil {
 			return err
 		}
-		f.armed, f.old = begun, false
+		f.deadlineSet, f.deadlineOld = begun, false
 	}
 	have := copy(f.buf[:], f.have)
 	n, err := f.Conn.Read(f.buf[have:])

@@ -1,0 +1,102 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"ehlogate/lists"
+	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/listfile"
+)
+
+// ListStatus is the state of one list, in /api/v1/lists and /healthz.
+type ListStatus struct {
+	Name     string                `json:"name"`
+	Action   lists.Action          `json:"action"`
+	Mode     lists.Mode            `json:"mode"`
+	Loaded   *time.Time            `json:"loaded"` // time at which the entries in use were loaded; null: never
+	Entries  int                   `json:"entries"`
+	Files    []string              `json:"files"`
+	Error    string                `json:"error,omitempty"`    // why the last load failed, or why the list is unavailable
+	Problems []string              `json:"problems,omitempty"` // the first problems in Error, each with its position
+	Zones    []dnsbl.UpstreamStats `json:"zones,omitempty"`    // of a DNS list
+
+	unavailable bool
+}
+
+// listStates returns the state of each list, in the order of the config, the number of lists that are unavailable, and
+// of those that are degraded: in use as they were, since the last load failed.
+func (a *API) listStates() (all []ListStatus, unavailable, degraded int) {
+	snapshot := a.Manager.Snapshot()
+	var dns dnsbl.Stats
+	if snapshot.DNS() != nil {
+		dns = snapshot.DNS().Stats()
+	}
+	all = []ListStatus{}
+	for i, s := range snapshot.Sources {
+		conf := snapshot.Config.Lists[i]
+		l := ListStatus{Name: conf.Name, Action: conf.Action, Mode: conf.Mode, Files: []string{}}
+		if s.File != nil {
+			l.setFileStatus(s.File.Status())
+			if n := dns.Names; n != nil && n.State != "closed" && s.File.UsesNames() {
+				l.unavailable, l.Error = true, "it has host names, and reverse DNS is disabled: "+n.Error
+			}
+		} else {
+			l.setZoneStatus(conf.Zones, dns.Zones)
+		}
+		switch {
+		case l.unavailable:
+			unavailable++
+		case l.Error != "":
+			degraded++
+		}
+		all = append(all, l)
+	}
+	return all, unavailable, degraded
+}
+
+func (l *ListStatus) setFileStatus(status listfile.Status) {
+	l.Entries, l.Files = status.Entries, append(l.Files, status.Files...)
+	l.unavailable = status.Loaded.IsZero() || status.Expired
+	if !status.Loaded.IsZero() {
+		l.Loaded = &status.Loaded
+	}
+	if status.Expired {
+		l.Error = "its files are older than expire_after, since " + status.StaleAt.Format(time.RFC3339)
+	}
+	if err := status.Fault(); err != nil {
+		l.Error = err.Error()
+		var ps *listfile.Problems
+		if errors.As(err, &ps) {
+			for _, p := range ps.First {
+				l.Problems = append(l.Problems, p.Error())
+			}
+		}
+	}
+}
+
+// setZoneStatus sets the state of a DNS list. The list counts as unavailable while one of its zones is disabled, even if
+// its other zones and the cache may still decide about some clients.
+func (l *ListStatus) setZoneStatus(spec dnsbl.Spec, all []dnsbl.UpstreamStats) {
+	for _, z := range spec.Zones {
+		i := slices.IndexFunc(all, func(o dnsbl.UpstreamStats) bool {
+			return o.Zone == z.Name && o.ByName == z.ByName && o.NoHealthCheck == z.NoHealthCheck
+		})
+		if i < 0 {
+			continue
+		}
+		l.Zones = append(l.Zones, all[i])
+		if all[i].IPv6 != "closed" && !all[i].ByName {
+			l.Error = fmt.Sprintf("zone %s is disabled for IPv6 addresses (%s) %s", z.Name, all[i].IPv6, all[i].Error6)
+		}
+		if all[i].State != "closed" {
+			l.unavailable = true
+			l.Error = fmt.Sprintf("zone %s is disabled (%s)", z.Name, all[i].State)
+			if all[i].Error != "" {
+				l.Error += ": " + all[i].Error
+			}
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package reload
+
+import (
+	"iter"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists"
+	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/listfile"
+	"ehlogate/policyd"
+)
+
+// Snapshot is one state of config, policy and lists. It does not change, except for what DNS lists learn.
+type Snapshot struct {
+	Config     *config.Config
+	Policy     *lists.Policy
+	Keywords   *policyd.Keywords
+	Sources    []ListSource // one for each list, in the order of the config
+	background              // shared by all lists
+}
+
+// ListSource is the source of one list. One of its fields is nil.
+type ListSource struct {
+	File *listfile.List
+	DNS  *dnsbl.List
+}
+
+// Files iterates over the lists of files, in the order of the config.
+func (s *Snapshot) Files() iter.Seq2[config.List, *listfile.List] {
+	return func(yield func(config.List, *listfile.List) bool) {
+		for i, source := range s.Sources {
+			if source.File != nil && !yield(s.Config.Lists[i], source.File) {
+				return
+			}
+		}
+	}
+}
+
+// buildSnapshot returns a snapshot of cfg and of the lists of files that were loaded for it. It takes over the background
+// services of old that cfg does not change.
+func (m *Manager) buildSnapshot(cfg *config.Config, old *Snapshot, files []*trackedList) *Snapshot {
+	s := &Snapshot{Config: cfg, Keywords: policyd.NewKeywords(cfg.AlwaysHide, cfg.ExplicitOffer),
+		Policy: &lists.Policy{Default: cfg.Default, Mode: cfg.Mode}}
+	s.Policy.Settings = s
+	m.attachBackground(s, old)
+	for _, l := range cfg.Lists {
+		var source ListSource
+		if l.IsDNSList() {
+			source.DNS = s.dns.List(l.Zones)
+		} else {
+			source.File, files = files[0].source, files[1:]
+		}
+		s.addList(l, source)
+	}
+	return s
+}
+
+func (s *Snapshot) addList(c config.List, source ListSource) {
+	list := &lists.List{Name: c.Name, Action: c.Action, Mode: c.Mode, Source: source.File, External: c.IsExternal()}
+	if source.DNS != nil {
+		list.Source = source.DNS
+	}
+	s.Sources = append(s.Sources, source)
+	s.Policy.Lists = append(s.Policy.Lists, list)
+}
+
+// withFiles returns a snapshot that differs from s only in the lists of files.
+func (s *Snapshot) withFiles(files []*trackedList) *Snapshot {
+	next, policy := *s, *s.Policy
+	next.Policy, next.Sources, policy.Lists, policy.Settings = &policy, nil, nil, &next
+	for i, c := range s.Config.Lists {
+		source := s.Sources[i]
+		if source.File != nil {
+			source.File, files = files[0].source, files[1:]
+		}
+		next.addList(c, source)
+	}
+	return &next
+}
