@@ -5,13 +5,12 @@ import (
 	"sync"
 )
 
-// oneConn is a listener with one connection on it. Accepting, and all that
-// can go wrong there, is done before.
+// oneConn is a listener with one connection, which package server accepted.
 type oneConn struct {
 	conn   net.Conn
 	taken  bool
 	once   sync.Once
-	closed chan struct{} // when the connection is
+	closed chan struct{} // closed with the connection
 }
 
 func (o *oneConn) Accept() (net.Conn, error) {
@@ -25,7 +24,7 @@ func (o *oneConn) Accept() (net.Conn, error) {
 func (o *oneConn) Close() error   { return nil }
 func (o *oneConn) Addr() net.Addr { return o.conn.LocalAddr() }
 
-// tellsClose says when its user is done with it.
+// notifyClose closes oneConn.closed with the connection.
 type notifyClose struct {
 	net.Conn
 	o *oneConn

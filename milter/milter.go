@@ -1,11 +1,9 @@
-// Package milter is the milter front end, over go-milter, for Postfix 2.5 and
-// Sendmail 8.14 and later (libmilter's mfdef.h).
+// Package milter is a milter for Postfix 2.5 and Sendmail 8.14 or later, built on go-milter. The protocol is that of
+// libmilter (mfdef.h).
 //
-// A milter cannot change what EHLO says. This one reports what was decided
-// about the client's address, refuses mail that comes without TLS from clients
-// that must use it, notices suppressed clients that use TLS all the same, and
-// puts a header on mail if it is told to. Anything it does not understand is
-// answered by "continue".
+// A milter cannot change the EHLO reply. This one reports the decision about the client's address, refuses mail without TLS
+// from clients that must use TLS, reports suppressed clients that use TLS all the same, and can add a header to mail. To
+// everything else it answers "continue".
 package milter
 
 import (
@@ -22,48 +20,45 @@ import (
 	"ehlogate/lists"
 )
 
-// Header is the name of the header that tells later programs of the decision.
+// Header is the name of the header that has the decision, for programs that filter mail later.
 const Header = "X-ehlogate"
 
-// Decider answers for one client; see lists.Policy.Decide.
+// Decider decides about one client; see lists.Policy.Decide.
 type Decider interface {
 	Decide(ctx context.Context, c lists.Client) lists.Decision
 }
 
-// Options is what may change while the milter serves.
+// Options are the settings that a reload of the config can change.
 type Options struct {
-	// RequireReply is the SMTP reply to MAIL without TLS from a client that
-	// must use it, such as "450 4.7.0 TLS required".
+	// RequireReply is the SMTP reply to MAIL without TLS from a client that must use TLS, such as
+	// "450 4.7.0 TLS required"; see CheckReply.
 	RequireReply string
-	// AddHeader: put Header on mail; a sender's own is removed.
+	// AddHeader adds Header to mail, and removes headers of that name that the client sent.
 	AddHeader bool
 }
 
 // Server serves milter connections.
 type Server struct {
 	Decider Decider
-	// Options gives the settings for a decision; for the zero Decision the
-	// present ones. AddHeader is that of the begin of the connection.
+	// Options returns the settings for a decision, or the present ones for the zero Decision. AddHeader counts from the
+	// begin of the connection.
 	Options func(d lists.Decision) Options
-	// Outcome is called for every outcome but an ordinary offer, once in an SMTP
-	// session.
+	// Outcome is called for every outcome except OutcomeOffered, once in an SMTP session.
 	Outcome func(o lists.Outcome, c lists.Client, d lists.Decision)
-	// Fault notes a broken frame by its reason, see frames, or FaultMacros.
+	// Fault reports an invalid packet, with the reason oversize, malformed, truncated or timeout, or FaultMacros.
 	Fault func(reason string)
 }
 
-// FaultMacros is the reason for Server.Fault if a client that must use TLS sends
-// mail, and the mail server does not say whether TLS is in use.
+// FaultMacros is the reason of Server.Fault if a client that must use TLS sends mail and the mail server does not send the
+// macros that show whether TLS is in use.
 const FaultMacros = "macros"
 
-// macros are those that the mail server is asked for, in place of those that it
-// sends by default: {tls_version} at HELO only, where it misses clients that do
-// not greet again behind STARTTLS, and {daemon_port} never. Postfix and Sendmail
-// keep such a list for each milter by itself, and know all of these.
+// macros are the macros to request from the mail server, in place of its default macros. By default it sends {tls_version}
+// only at HELO, which is too early for clients that send no second EHLO after STARTTLS, and never {daemon_port}. Postfix
+// and Sendmail keep a list of macros for each milter, and know all of these.
 //
-// {client_port} is known of every client, and sent at MAIL by no mail server of
-// its own accord. So where it stands, the list is in force; then TLS is in use if
-// and only if {tls_version} stands beside it. Neither server sends an empty one.
+// Every client has a {client_port}, and no mail server sends it at MAIL by default. So if it is there, the mail server uses
+// this list; then TLS is in use if and only if {tls_version} is there too. Neither server sends an empty macro.
 var macros = func() (b []byte) {
 	for _, list := range []struct {
 		stage milter.Stage
@@ -79,10 +74,10 @@ var macros = func() (b []byte) {
 	return b
 }()
 
-// maxVersion is the version of the protocol to which lists of macros belong.
+// maxVersion is the protocol version that has lists of macros.
 const maxVersion = 6
 
-// Serve answers on one connection until it ends. conn is closed then.
+// Serve serves one connection until it ends, and closes it.
 func (s *Server) Serve(ctx context.Context, conn net.Conn) {
 	f := &packetConn{Conn: conn, fault: s.Fault}
 	sess := &session{server: s, ctx: ctx, packets: f, cfg: s.Options(lists.Decision{})}
@@ -91,17 +86,15 @@ func (s *Server) Serve(ctx context.Context, conn net.Conn) {
 		return
 	}
 	once := &oneConn{conn: f, closed: make(chan struct{})}
-	// go-milter starts anew with NewMilter after every final reply, in the
-	// middle of a connection. What we know of the client has to stay.
+	// go-milter calls NewMilter after every final reply, within a connection. The state of the session must be kept.
 	srv := &milter.Server{NewMilter: func() milter.Milter { return sess }}
-	_ = srv.Serve(once) // ends when the connection has been handed out
+	_ = srv.Serve(once) // returns after the only connection was accepted
 	<-once.closed
 }
 
 const headerActions = milter.OptAddHeader | milter.OptChangeHeader
 
-// negotiate asks the mail server for what it offers, and no more: it hangs up on
-// a milter that asks for anything else.
+// negotiate requests only actions that the mail server offers: it closes the connection to a milter that requests others.
 func (s *session) negotiate() error {
 	version, offered, skips, err := s.packets.peekOffer()
 	if err != nil || version == 0 {
@@ -114,44 +107,43 @@ func (s *session) negotiate() error {
 	} else {
 		skip |= milter.OptNoHeaders
 	}
-	var lists []byte
+	var macroLists []byte
 	if s.listed = actions&milter.OptSetSymList != 0; s.listed {
-		lists = macros
+		macroLists = macros
 	}
-	s.packets.replaceOffer(min(version, maxVersion), actions, skip&skips, lists)
+	s.packets.replaceOffer(min(version, maxVersion), actions, skip&skips, macroLists)
 	return nil
 }
 
-// session is one SMTP session. Its calls come one at a time.
+// session is one SMTP session. Its methods are not called concurrently.
 type session struct {
 	milter.NoOpMilter
-	server *Server
-	ctx    context.Context
+	server  *Server
+	ctx     context.Context
 	packets *packetConn
-	cfg    Options
-	listed bool // the mail server takes a list of macros
+	cfg     Options
+	listed  bool // the mail server accepts a list of macros
 
-	known    facts
-	client   lists.Client
-	atEHLO   lists.Decision
-	ownHeaders      int // headers named Header in the message
-	reported [lists.OutcomeCount]bool
+	known      facts
+	client     lists.Client
+	atEHLO     lists.Decision
+	ownHeaders int // number of headers named Header in the message
+	reported   [lists.OutcomeCount]bool
 }
 
-// facts are what macros say about a session. Each stage has its own macros; what
-// one says holds for the stages behind it.
+// facts are what macros say about a session. Each stage has its own macros; what one stage says is true for later stages.
 type facts struct {
-	verified   bool // the name belongs to the address
-	encrypted  bool
-	macrosListed     bool // the mail server follows the list of macros
-	login      bool
-	submission bool // by the port
+	verified     bool // the host name is verified
+	encrypted    bool
+	macrosListed bool // the mail server uses the list of macros
+	login        bool
+	submission   bool // the client connected to a submission port
 }
 
-// note reads the macros of a stage.
+// readMacros reads the macros of a stage.
 func (f *facts) readMacros(m *milter.Modifier) {
 	for name, value := range m.Macros {
-		if n := len(name); n > 2 && name[0] == '{' && name[n-1] == '}' { // or without, if it is one letter
+		if n := len(name); n > 2 && name[0] == '{' && name[n-1] == '}' { // macros of one letter may have no braces
 			name = name[1 : n-1]
 		}
 		switch is := value != ""; name {
@@ -169,24 +161,23 @@ func (f *facts) readMacros(m *milter.Modifier) {
 	}
 }
 
-// maxName is how many bytes are kept of a name, RFC 5321 section 4.5.3.1.2.
+// maxName is how many bytes of a name are kept, by RFC 5321 section 4.5.3.1.2.
 const maxName = 255
 
-// nameOf is a name to keep. One that is too long loses its begin, since lists
-// have names below others.
+// boundName returns a normalized copy of at most maxName bytes. It cuts off the begin of a longer name, since lists match
+// the end of names.
 func boundName(s string) string {
 	s = lists.NormalizeName(s)
 	return strings.Clone(s[max(0, len(s)-maxName):])
 }
 
-// Connect takes the address and the name of the client. go-milter does not parse
-// IPv6 addresses as Sendmail spells them, so the address is read from the packet.
+// Connect starts a session. go-milter does not parse IPv6 addresses as Sendmail spells them, so the address is read from
+// the packet.
 func (s *session) Connect(host, _ string, _ uint16, _ net.IP, m *milter.Modifier) (milter.Response, error) {
 	s.known, s.reported, s.ownHeaders = facts{}, [lists.OutcomeCount]bool{}, 0
 	s.known.readMacros(m)
 	s.client = lists.Client{Addr: s.packets.clientAddr()}
-	// Postfix passes a verified name or an address in brackets. Sendmail passes
-	// any name that reverse DNS has.
+	// Postfix sends a verified name or an address in brackets. Sendmail sends any name that reverse DNS has.
 	if name := boundName(host); s.known.verified && !strings.HasPrefix(name, "[") {
 		s.client.Name = name
 	}
@@ -194,7 +185,7 @@ func (s *session) Connect(host, _ string, _ uint16, _ net.IP, m *milter.Modifier
 	return milter.RespContinue, nil
 }
 
-// Helo may come again, above all after STARTTLS.
+// Helo may be called again, usually after STARTTLS.
 func (s *session) Helo(name string, m *milter.Modifier) (milter.Response, error) {
 	s.known.readMacros(m)
 	s.client.HELO = boundName(name)
@@ -202,9 +193,9 @@ func (s *session) Helo(name string, m *milter.Modifier) (milter.Response, error)
 	return milter.RespContinue, nil
 }
 
-// MailFrom refuses mail without TLS from clients that must use it.
+// MailFrom refuses mail without TLS from clients that must use TLS.
 func (s *session) MailFrom(_ string, m *milter.Modifier) (milter.Response, error) {
-	s.known.macrosListed = false // also if it stood at an earlier stage
+	s.known.macrosListed = false // even if {client_port} came at an earlier stage
 	s.known.readMacros(m)
 	s.ownHeaders = 0
 	if s.judge(true) == lists.OutcomeRequireUnmet {
@@ -213,9 +204,9 @@ func (s *session) MailFrom(_ string, m *milter.Modifier) (milter.Response, error
 	return milter.RespContinue, nil
 }
 
-// Header counts a sender's own headers of our name.
+// Header counts headers named Header that the client sent.
 func (s *session) Header(name, _ string, m *milter.Modifier) (milter.Response, error) {
-	clear(m.Headers) // go-milter gathers them, of one message after the other, for a reply that we do not give
+	clear(m.Headers) // go-milter collects the headers of all messages, which is not used here
 	if strings.EqualFold(name, Header) {
 		s.ownHeaders++
 	}
@@ -227,7 +218,7 @@ func (s *session) Body(m *milter.Modifier) (milter.Response, error) {
 	if !s.cfg.AddHeader {
 		return milter.RespContinue, nil
 	}
-	// From the last to the first: each that goes renumbers those behind it.
+	// From the last to the first, since removing one renumbers those after it.
 	for i := s.ownHeaders; i > 0; i-- {
 		if err := m.ChangeHeader(i, Header, ""); err != nil {
 			return nil, err
@@ -239,13 +230,13 @@ func (s *session) Body(m *milter.Modifier) (milter.Response, error) {
 	return milter.RespContinue, nil
 }
 
-// Abort ends a message and not the session.
+// Abort ends a message, not the session.
 func (s *session) Abort(*milter.Modifier) error {
 	s.ownHeaders = 0
 	return nil
 }
 
-// outcome judges the session, and reports each outcome once.
+// judge returns the outcome of the session so far, and reports each outcome once.
 func (s *session) judge(mail bool) lists.Outcome {
 	full := s.atEHLO
 	if full.Action == lists.Require {
@@ -277,28 +268,28 @@ func (s *session) headerValue() string {
 	return v
 }
 
-// reply makes an SMTP reply of its text.
+// newReply returns an SMTP reply.
 func newReply(text string) milter.Response {
-	// A bare % would be read by Sendmail as the begin of a format.
+	// Sendmail takes a single % for the begin of a format.
 	return milter.NewResponseStr('y', strings.ReplaceAll(text, "%", "%%"))
 }
 
-// CheckReply says what is wrong with a text for Config.RequireReply: it is a
-// code 4xx or 5xx, an enhanced code of the same class (RFC 3463) and a text.
+// CheckReply returns an error if text is not valid for Options.RequireReply: a code 4xx or 5xx, an enhanced status code of
+// the same class (RFC 3463), and a text.
 func CheckReply(text string) error {
 	parts := strings.SplitN(text, " ", 3)
 	if len(parts) < 3 {
-		return fmt.Errorf("%q is no SMTP reply", text)
+		return fmt.Errorf("invalid SMTP reply %q: it needs a code, an enhanced status code and a text", text)
 	}
 	code, err := strconv.Atoi(parts[0])
 	if err != nil || code < 400 || code > 599 {
-		return fmt.Errorf("%q is no code of a refusal, 400 to 599", parts[0])
+		return fmt.Errorf("invalid reply code %q: must be 400 to 599", parts[0])
 	}
 	if len(parts[1]) < 5 || parts[1][0] != parts[0][0] || strings.Count(parts[1], ".") != 2 {
-		return fmt.Errorf("%q is no enhanced code of the class %c", parts[1], parts[0][0])
+		return fmt.Errorf("invalid enhanced status code %q: must be of class %c, such as %[2]c.7.0", parts[1], parts[0][0])
 	}
 	if len(text) > 500 || strings.IndexFunc(text, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsPrint(r) }) >= 0 {
-		return fmt.Errorf("the text of a reply is printable ASCII, at most 500 characters")
+		return fmt.Errorf("reply must be printable ASCII, at most 500 characters")
 	}
 	return nil
 }

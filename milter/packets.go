@@ -17,50 +17,46 @@ import (
 )
 
 const (
-	// maxPacket is the longest packet in bytes. Postfix sends headers of up to
-	// its header_size_limit, 102400 by default; what is cut off costs nothing.
+	// maxPacket is the longest packet in bytes. Postfix sends headers of up to its header_size_limit, 102400 by default.
+	// Bytes that are cut off use no memory.
 	maxPacket = 16 << 20
-	// maxText is the longest packet that is passed on as it is. Postfix takes
-	// lines of 2048 bytes from clients, and 12288 while they log in; of those,
-	// macros repeat a few.
+	// maxText is the longest packet that is passed on whole. Postfix accepts lines of 2048 bytes from clients, and 12288
+	// during a login; macros repeat a few of them.
 	maxText = 16 << 10
-	// maxStrings is how many strings a packet of macros may have, two for each
-	// macro. Sendmail sends 50 macros at most, Postfix those it is configured to.
+	// maxStrings is how many strings a packet of macros may have, two for each macro. Sendmail sends at most 50 macros,
+	// Postfix those in its configuration.
 	maxStrings = 256
-	// maxIgnored is how much is passed on of a packet whose text does not
-	// concern us. Of a header, the name does.
+	// maxKept is how many bytes are passed on of a packet with text that is not used, such as the value of a header.
 	maxKept = 64
-	// frameTimeout is how long a packet may take to arrive, once begun.
+	// frameTimeout is how long a packet may take from its first byte to its last.
 	frameTimeout = 10 * time.Second
-	// readAhead is how many bytes are read at a time.
+	// readAhead is how many bytes are read at once.
 	readAhead = 2 << 10
 )
 
-// frames looks at packets as they pass: go-milter would make room for a
-// megabyte because a peer says that so much will follow, and wait for it
-// without end. Between packets there is no deadline, since an SMTP session may
-// pause for long.
+// packetConn checks packets before go-milter reads them. go-milter alone would allocate a megabyte because a packet says
+// that so much will follow, and wait for it without a timeout. Between packets there is no deadline, since an SMTP session
+// may pause for a long time.
 //
-// What does not concern us of a long packet, such as the value of a header, is
-// cut off, so that no connection holds more than a few times maxText.
+// It cuts off text that is not used from long packets, such as the value of a header, so that no connection uses more
+// memory than a few times maxText.
 //
-// It reads ahead, where go-milter reads the length of a packet and the rest
-// apart, and a mail server sends the macros of a stage and its command at once:
-// one system call in the place of four, which pays for all that we do.
+// It reads ahead: go-milter reads the length of a packet and the rest separately, and a mail server sends the macros of a
+// stage and its command together. One system call in place of four outweighs the cost of the checks.
 type packetConn struct {
 	net.Conn
 	fault func(reason string) // oversize, malformed, truncated, timeout
 
-	buf     [readAhead]byte
-	have    []byte // part of buf that was not passed on
-	left    int    // bytes of the packet that were not passed on, its length among them
-	skip    int    // bytes behind them that are cut off
-	code    milter.Code
-	strings int    // in the packet, so far, if it is one of macros
-	negotiation   []byte // the packet that says so
-	connect []byte // the packet, if it is the one about the client, until it was read
-	deadlineSet   bool   // a deadline is set,
-	deadlineOld     bool   // for a packet before this one
+	buf         [readAhead]byte
+	have        []byte // part of buf that was not passed on yet
+	left        int    // bytes of the packet that were not passed on yet, including its length
+	skip        int    // bytes after them to cut off
+	code        milter.Code
+	strings     int    // strings so far, in a packet of macros
+	negotiation []byte // sent in place of the negotiation of go-milter
+	connect     []byte // the connect packet, until clientAddr reads it
+	deadlineSet bool   // a read deadline is set
+	deadlineOld bool   // it is the deadline of a previous packet
 }
 
 var errPacket = errors.New("milter: broken packet")
@@ -91,9 +87,8 @@ func (f *packetConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// offered returns the first packet, which stays to be read, if it is the one with
-// which a mail server says what it can do: its version, and what a milter may do
-// and skip.
+// peekOffer returns what the mail server offers in the first packet, which stays to be read: its version, and what a milter
+// may do and skip. version is 0 if the packet is another one.
 func (f *packetConn) peekOffer() (version uint32, actions milter.OptAction, skips milter.OptProtocol, err error) {
 	const size = 4 + 1 + 3*4
 	err = f.nextPacket()
@@ -101,20 +96,19 @@ func (f *packetConn) peekOffer() (version uint32, actions milter.OptAction, skip
 		err = f.readMore()
 	}
 	if err != nil || f.code != milter.CodeOptNeg || f.left < size {
-		return 0, 0, 0, err // go-milter goes by what comes
+		return 0, 0, 0, err // go-milter handles it
 	}
 	number := func(at int) uint32 { return binary.BigEndian.Uint32(f.have[at:]) }
 	return number(5), milter.OptAction(number(9)), milter.OptProtocol(number(13)), nil
 }
 
-// negotiate has a packet take the place of the one in which go-milter says what
-// it wants, always of version 2.
-func (f *packetConn) replaceOffer(version uint32, actions milter.OptAction, skips milter.OptProtocol, lists []byte) {
+// replaceOffer sets the packet to send in place of go-milter's own negotiation, which always has version 2.
+func (f *packetConn) replaceOffer(version uint32, actions milter.OptAction, skips milter.OptProtocol, macros []byte) {
 	b := append(make([]byte, 4, 64), byte(milter.CodeOptNeg))
 	for _, n := range []uint32{version, uint32(actions), uint32(skips)} {
 		b = binary.BigEndian.AppendUint32(b, n)
 	}
-	b = append(b, lists...)
+	b = append(b, macros...)
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
 	f.negotiation = b
 }
@@ -129,9 +123,8 @@ func (f *packetConn) Write(p []byte) (int, error) {
 	return f.Conn.Write(p)
 }
 
-// client returns the address in the packet that was passed on, which is the one
-// about the client: a host name, a family, and if that is 4 or 6 a port and an
-// address.
+// clientAddr returns the client address in the connect packet that was just passed on. It has a host name, a family, and
+// for the families 4 and 6 a port and an address.
 func (f *packetConn) clientAddr() (addr netip.Addr) {
 	packet := f.connect
 	f.connect = nil
@@ -147,8 +140,7 @@ func (f *packetConn) clientAddr() (addr netip.Addr) {
 	return addr
 }
 
-// begin reads the begin of a packet, unless there is still something left of
-// the one before.
+// nextPacket reads the begin of the next packet, unless a part of the previous one is left.
 func (f *packetConn) nextPacket() error {
 	for f.left == 0 {
 		if f.skip > 0 && len(f.have) > 0 {
@@ -182,7 +174,7 @@ func (f *packetConn) nextPacket() error {
 	return nil
 }
 
-// frame decides how much of the packet at the begin of f.have is passed on.
+// startPacket decides how much of the packet at the begin of f.have is passed on.
 func (f *packetConn) startPacket(length int, code milter.Code) error {
 	keep := maxKept
 	switch code {
@@ -199,7 +191,7 @@ func (f *packetConn) startPacket(length int, code milter.Code) error {
 	return nil
 }
 
-// more reads, in the time that is left for the packet if one has begun.
+// readMore reads once, within the timeout of the packet that has begun, if any.
 func (f *packetConn) readMore() error {
 	begun := f.left+f.skip > 0 || len(f.have) > 0
 	if begun != f.deadlineSet || begun && f.deadlineOld {
@@ -215,10 +207,10 @@ func (f *packetConn) readMore() error {
 	have := copy(f.buf[:], f.have)
 	n, err := f.Conn.Read(f.buf[have:])
 	if f.have = f.buf[:have+n]; len(f.have) == len(f.buf) {
-		runtime.Gosched() // there is more to come; those who say little at a time come first
+		runtime.Gosched() // more data is waiting: let connections with short packets run first
 	}
 	if n > 0 {
-		return nil // an error comes again
+		return nil // an error is returned again by the next Read
 	}
 	if err != nil && begun {
 		if errors.Is(err, os.ErrDeadlineExceeded) {

@@ -1,17 +1,13 @@
-// Package policyd is what the lookup protocols of Postfix and its kin share:
-// whom they ask, how a decision is put into words, and how a connection is
-// served. Each protocol is a folder below: it only takes requests apart and
-// puts replies together, and touches no socket.
+// Package policyd has what the lookup protocols of mail servers share: the [Backend] that decides, the [Keywords] of an
+// answer, and [Serve], which runs a [Protocol] on a connection. Each protocol is a package below this one. It parses
+// requests and formats replies, and uses no socket.
 //
-// Whatever cannot be understood or decided gets the answer that offers
-// STARTTLS, is counted, and is told to the operator. The one exception is
-// framing: where a request ends can no longer be known, the connection is
-// closed, since any answer might be taken for that to another question.
+// A request that cannot be understood or decided gets the answer that offers STARTTLS, and is reported as a fault. The
+// exception is framing: if the end of a request is unknown, the connection is closed, since the mail server might take any
+// reply for the reply to another request.
 //
-// A question by address is taken apart where it lies in the buffer and answered
-// into another that is kept: nothing is allocated or locked, and the clock is
-// read once. So most of what it costs are the two system calls that it takes to
-// hear it and to answer ("make bench" compares with those alone).
+// A lookup by address allocates no memory, takes no lock, and reads the clock once. Nearly all of its cost are the two
+// system calls for the request and the reply ("make bench" compares it with an echo server).
 package policyd
 
 import (
@@ -23,13 +19,12 @@ import (
 	"ehlogate/lists"
 )
 
-// Decider answers for one client. It has no error and never waits without a
-// bound; see lists.Policy.Decide.
+// Decider decides about one client. It returns no error and never waits without a bound; see lists.Policy.Decide.
 type Decider interface {
 	Decide(ctx context.Context, c lists.Client) lists.Decision
 }
 
-// DeciderFunc is a function as a Decider.
+// DeciderFunc is a function that implements Decider.
 type DeciderFunc func(ctx context.Context, c lists.Client) lists.Decision
 
 // Decide calls f.
@@ -43,50 +38,48 @@ var NoWait = func() context.Context {
 	return ctx
 }()
 
-// Backend is what a protocol is made with.
+// Backend is what all protocols are configured with.
 type Backend struct {
 	Decider Decider
-	// Keywords gives the words for a decision; for the zero Decision the present
-	// ones. A reload of the config may change them.
+	// Keywords returns the EHLO keywords for the answer to a decision: those of the config that the decision was made
+	// from, or of the present config for the zero Decision.
 	Keywords func(d lists.Decision) *Keywords
-	// Fault notes something wrong in a request: one of the Fault constants,
-	// and what it was about, good until Fault returns. It must not block.
+	// Fault reports an invalid request: reason is one of the Fault constants, about the request or the part of it that
+	// is invalid. about may be reused when Fault returns. Fault must not block.
 	Fault func(reason string, about []byte)
 }
 
-// The reasons for Backend.Fault, label values of
-// ehlogate_protocol_errors_total.
+// The reasons of Backend.Fault, label values of ehlogate_protocol_errors_total.
 const (
-	FaultKey       = "key"       // a key that is no address or name
-	FaultMap       = "map"       // a map that is not served
-	FaultCommand   = "command"   // a command that is not known
-	FaultMalformed = "malformed" // a broken frame
-	FaultOversize  = "oversize"  // a frame above the limit
+	FaultKey       = "key"       // a key that is not an address or a name
+	FaultMap       = "map"       // an unknown map
+	FaultCommand   = "command"   // an unknown command
+	FaultMalformed = "malformed" // a malformed frame
+	FaultOversize  = "oversize"  // a frame longer than the limit
 	FaultTruncated = "truncated" // the connection ended within a frame
 	FaultTimeout   = "timeout"   // a frame took too long to arrive or a reply to leave
 )
 
-// ErrQuit is returned by Protocol.Answer if the client said goodbye.
+// ErrQuit is returned by Protocol.Answer if the client asked to close the connection.
 var ErrQuit = errors.New("quit")
 
-// FrameError is returned by Protocol.Answer if it is no longer known where
-// requests begin and end. Its value is a Fault constant.
+// FrameError is returned by Protocol.Answer if the begin of the next request is unknown. Its value is a Fault constant.
 type FrameError string
 
-func (e FrameError) Error() string { return "broken frame: " + string(e) }
+func (e FrameError) Error() string { return "framing error: " + string(e) }
 
-// Keywords are the values that Postfix reads as lists of EHLO keywords to
-// discard, postconf(5) smtpd_discard_ehlo_keyword_address_maps.
+// Keywords are the two values that a map answers, each a list of EHLO keywords for the mail server to hide, separated by
+// ", " as in smtpd_discard_ehlo_keyword_address_maps of postconf(5).
 type Keywords struct {
-	// Suppress hides STARTTLS.
+	// Suppress is the value for a client from which STARTTLS is hidden.
 	Suppress string
-	// Offer hides nothing that is not always hidden; it is empty if an
-	// offer is to be the absence of an answer.
+	// Offer is the value for a client that is offered STARTTLS; "" means that the map has no entry for the client.
 	Offer string
 }
 
-// NewKeywords makes the words for alwaysHide, the keywords of
-// smtpd_discard_ehlo_keywords, which an answer replaces and has to repeat.
+// NewKeywords returns the values for a mail server that hides the keywords alwaysHide from all clients, its
+// smtpd_discard_ehlo_keywords: a value of the map replaces that setting, so it repeats them. With explicitOffer, Offer is
+// never "".
 func NewKeywords(alwaysHide []string, explicitOffer bool) *Keywords {
 	w := &Keywords{Suppress: joinKeywords(alwaysHide, "starttls")}
 	if explicitOffer {
@@ -95,7 +88,7 @@ func NewKeywords(alwaysHide []string, explicitOffer bool) *Keywords {
 	return w
 }
 
-// join lists keywords, with last, each once.
+// joinKeywords joins keywords and last, each once.
 func joinKeywords(keywords []string, last string) string {
 	var out []string
 	for _, k := range append(slices.Clip(keywords), last) {
@@ -106,8 +99,8 @@ func joinKeywords(keywords []string, last string) string {
 	return strings.Join(out, ", ")
 }
 
-// ParseClientKey reads a key of the form ADDR or ADDR NAME, and gives what follows
-// the address. ok is false if there is no address.
+// ParseClientKey parses a key of the form "ADDR" or "ADDR REST". rest is nil without a space. ok is false if ADDR is not an
+// address.
 func ParseClientKey(key []byte) (c lists.Client, rest []byte, ok bool) {
 	for i, b := range key {
 		if b == ' ' {

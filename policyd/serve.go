@@ -10,36 +10,32 @@ import (
 	"time"
 )
 
-// Protocol is a wire format. All connections may share one, but those of
-// delegation.
+// Protocol is a wire format. All connections share one, except for package delegation, where each has its own.
 type Protocol interface {
-	// Answer takes the first request off in and appends the reply to out. n
-	// is the length of the request, 0 if in holds only a part of it. With an
-	// error the connection ends, after what was appended is sent. in may be
-	// written to, up to n.
+	// Answer answers the first request in in. It returns out with the reply appended, and the length of the request in
+	// bytes: 0 if the request is not complete. An error, ErrQuit or a FrameError, closes the connection after the reply
+	// was sent. Answer may overwrite the first n bytes of in.
 	Answer(ctx context.Context, in, out []byte) (n int, reply []byte, err error)
-	// MaxRequest is the length in bytes that no request exceeds.
+	// MaxRequest returns the length in bytes of the longest valid request.
 	MaxRequest() int
 }
 
-// FrameTimeout is how long a request may take, from its first byte to its
-// last. There is no deadline between requests: the memcache client of Postfix
-// keeps its connection for as long as its process lives, and finds out that it
-// was closed only by losing an answer.
+// FrameTimeout is how long a request may take from its first byte to its last. There is no timeout between requests: the
+// memcache client of Postfix keeps its connection for as long as its process runs, and notices that it was closed only by
+// losing a reply.
 const FrameTimeout = 5 * time.Second
 
 const (
-	firstBuffer = 1 << 10 // bytes a connection starts with; requests are short
-	keepReplies = 1 << 12 // bytes of buffer worth keeping for the next replies
+	firstBuffer = 1 << 10 // bytes of the first buffer for requests, which are short
+	keepReplies = 1 << 12 // bytes of a buffer that is kept for the next replies
 )
 
-// Serve answers the requests that arrive on conn until it ends, a frame is
-// broken, or ctx is done and no request is under way. It does not close conn.
-// Faults of framing go to fault. How long a reply may take to leave is for conn
-// to say: a write that fails with os.ErrDeadlineExceeded is such a fault.
+// Serve answers the requests on conn until conn is closed, a frame is invalid, or ctx is done and no request has begun. It
+// does not close conn, and reports framing errors to fault. The caller sets write deadlines on conn: a write that fails
+// with os.ErrDeadlineExceeded counts as a framing error.
 //
-// Requests that arrive together are answered in one write, and so is each
-// alone: the memcache client of Postfix has a timeout for every read.
+// A reply, or several replies to requests that arrived together, is one write: the memcache client of Postfix has a timeout
+// for each read.
 func Serve(ctx context.Context, conn net.Conn, p Protocol, fault func(reason string, about []byte)) {
 	s := session{ctx: ctx, conn: conn, proto: p, in: make([]byte, 0, firstBuffer)}
 	for {
@@ -58,20 +54,20 @@ type session struct {
 	conn  net.Conn
 	proto Protocol
 
-	in    []byte // what has arrived and is not answered
+	in    []byte // received and not answered yet
 	out   []byte
 	armed bool // a read deadline is set
 }
 
-// step reads once and answers what is complete then.
+// readAndAnswer reads once and answers the requests that are complete.
 func (s *session) readAndAnswer() error {
 	if len(s.in) == 0 && s.ctx.Err() != nil {
 		return s.ctx.Err()
 	}
 	n, readErr := s.conn.Read(s.in[len(s.in):cap(s.in)])
 	if s.in = s.in[:len(s.in)+n]; len(s.in) == cap(s.in) {
-		// There is more to come, and no Read will wait for it. Those who ask one question come first; else they would wait
-		// until we are preempted, ten milliseconds.
+		// More data is waiting, so no Read will block. Let connections with a single request run first: otherwise they
+		// wait until this goroutine is preempted, up to 10 ms.
 		runtime.Gosched()
 	}
 	rest, err := s.answerAll(s.in)
@@ -104,7 +100,7 @@ func (s *session) readAndAnswer() error {
 	return s.setDeadline(moved)
 }
 
-// answer answers all complete requests in in and gives what is left.
+// answerAll answers all complete requests in in and returns the rest.
 func (s *session) answerAll(in []byte) (rest []byte, err error) {
 	for len(in) > 0 {
 		var n int
@@ -122,8 +118,8 @@ func (s *session) answerAll(in []byte) (rest []byte, err error) {
 	return in, err
 }
 
-// arm sets the deadline of a request that has begun, once, and takes it away
-// when none has. The ordinary request arrives whole and costs neither.
+// setDeadline sets the read deadline once for a request that has begun, and removes it if none has. An ordinary request
+// arrives whole and needs neither. moved reports whether a request was answered since the last call.
 func (s *session) setDeadline(moved bool) error {
 	var by time.Time
 	switch begun := len(s.in) > 0; {
@@ -136,15 +132,14 @@ func (s *session) setDeadline(moved bool) error {
 	if err := s.conn.SetReadDeadline(by); err != nil {
 		return err
 	}
-	// Whoever ends ctx then sets a deadline that has passed, to wake us. We
-	// may just have undone that.
+	// When ctx ends, the server sets a deadline in the past to wake Read. This call may just have removed it.
 	if !s.armed {
 		return s.ctx.Err()
 	}
 	return nil
 }
 
-// write sends the replies.
+// writeReplies sends the replies.
 func (s *session) writeReplies() error {
 	_, err := s.conn.Write(s.out)
 	if s.out = s.out[:0]; cap(s.out) > keepReplies {

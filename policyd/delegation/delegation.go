@@ -1,12 +1,9 @@
-// Package delegation answers the policy-delegation protocol of Postfix
-// (SMTPD_POLICY_README): attributes, one a line, and an empty line; the reply
-// is an action of access(5).
+// Package delegation answers the policy delegation protocol of Postfix (SMTPD_POLICY_README): a request has one attribute a
+// line and ends with an empty line; the reply is an action of access(5).
 //
-// It cannot change what EHLO says. It reports what the EHLO map, which is asked
-// by address, did for this client, so that the decision stands in the log of
-// Postfix; it refuses mail that comes without TLS from clients that must use
-// it; and it notices what should not be: a suppressed client that uses TLS all
-// the same, and one that is suppressed on a submission service.
+// It cannot change the EHLO reply. It decides again by client address, as the EHLO map did, so that the decision is in the
+// log of Postfix. It refuses mail without TLS from clients that must use TLS. And it reports misconfigurations: a
+// suppressed client that uses TLS all the same, and a suppressed client on a submission service.
 package delegation
 
 import (
@@ -19,16 +16,15 @@ import (
 	"ehlogate/policyd"
 )
 
-// Actions are the replies, each an access(5) action or a restriction class.
-// {action}, {list} and {entry} stand for those of the decision. An empty one
-// is DUNNO.
+// Actions are the replies, each an access(5) action or a restriction class. {action}, {list} and {entry} are replaced by
+// those of the decision. "" is DUNNO.
 type Actions struct {
-	Suppressed          string // STARTTLS was hidden from the client
-	SuppressedEncrypted string // it was to be hidden, and the client uses TLS
-	RequireUnmet        string // the client must use TLS, and sends mail without
+	Suppressed          string // STARTTLS is hidden from the client
+	SuppressedEncrypted string // the same, but the client uses TLS
+	RequireUnmet        string // the client must use TLS and sends mail without it
 }
 
-// DefaultActions have Postfix log the decision.
+// DefaultActions returns actions that make Postfix log the decision, and refuse mail without required TLS.
 func DefaultActions() *Actions {
 	return &Actions{
 		Suppressed:          "INFO starttls={action} list={list} entry={entry}",
@@ -37,40 +33,37 @@ func DefaultActions() *Actions {
 	}
 }
 
-// CheckAction says what is wrong with a text for Actions.
+// CheckAction returns an error if text is not valid in Actions.
 func CheckAction(text string) error {
 	if len(text) > 500 || strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r >= 0x7f }) >= 0 {
-		return errors.New("an action is one line of printable ASCII, at most 500 characters")
+		return errors.New("action must be one line of printable ASCII, at most 500 characters")
 	}
 	if rest := strings.NewReplacer("{action}", "", "{list}", "", "{entry}", "").Replace(text); strings.ContainsAny(rest, "{}") {
-		return fmt.Errorf("%q has a word in braces that is not known", text)
+		return fmt.Errorf("unknown word in braces in %q", text)
 	}
 	return nil
 }
 
-// Server is the protocol over a backend.
+// Server answers policy requests. All connections share one Server; each has a Protocol of its own, by Connection.
 type Server struct {
 	policyd.Backend
-	// Actions gives the replies to a decision.
+	// Actions returns the replies for a decision.
 	Actions func(d lists.Decision) *Actions
-	// Outcome is called for every outcome but an ordinary offer, once in an SMTP
-	// session.
+	// Outcome is called for every outcome except OutcomeOffered, once in an SMTP session.
 	//
-	// Two sessions count as one only if nothing tells them apart: they have the
-	// same client address, the same ports of client and server, come directly
-	// after each other from one smtpd process, or as the last and the first on
-	// two connections, and are asked about neither at CONNECT nor behind MAIL.
-	// One session counts as two if two restrictions of a smtpd name the service
-	// in different words, since Postfix opens a connection for each.
+	// Two sessions count as one only if nothing distinguishes them: same client address, same ports of client and
+	// server, one directly after the other from one smtpd process (or as the last and the first on two connections), and
+	// no request at CONNECT or after MAIL. One session counts as two if two restrictions of an smtpd spell the
+	// service differently, since Postfix opens a connection for each.
 	Outcome func(o lists.Outcome, c lists.Client, d lists.Decision)
 
 	recent
 }
 
-// MaxRequest is that of policyd.Protocol.
+// MaxRequest implements policyd.Protocol.
 func (s *Server) MaxRequest() int { return maxRequest }
 
-// action appends what is to be done.
+// appendAction appends the action for a request.
 func (c *conn) appendAction(ctx context.Context, r *request, out []byte) []byte {
 	atEHLO := c.Decider.Decide(ctx, lists.Client{Addr: r.addr})
 	full := atEHLO.Action
@@ -98,7 +91,7 @@ func (c *conn) appendAction(ctx context.Context, r *request, out []byte) []byte 
 	return expandAction(out, text, &atEHLO)
 }
 
-// fill appends an action with a decision in place of the words in braces.
+// expandAction appends an action, with the words in braces replaced by those of the decision.
 func expandAction(out []byte, text string, d *lists.Decision) []byte {
 	for {
 		before, rest, ok := strings.Cut(text, "{")

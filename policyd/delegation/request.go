@@ -8,32 +8,29 @@ import (
 	"ehlogate/policyd"
 )
 
-// maxRequest is the longest request in bytes. Postfix sends some forty
-// attributes; five may be as long as its line_length_limit of 2048, and the
-// login name as what is left of 12288 when it is decoded.
+// maxRequest is the longest request in bytes. Postfix sends about 40 attributes. Five of them can have up to
+// line_length_limit (2048) bytes each, and the login name what remains of 12288 bytes after decoding.
 const maxRequest = 32 << 10
 
-// request is what of a request concerns us. The texts are those of the request
-// itself, good until it is answered.
+// request has the attributes of a request that matter here. Its byte slices point into the request, and are valid until it
+// is answered.
 type request struct {
 	addr       netip.Addr
-	name, helo []byte // of the client; name is empty if not verified
-	instance   []byte // of the message; empty as far as MAIL
+	name, helo []byte // of the client; name is nil if not verified
+	instance   []byte // of the message; empty until MAIL was accepted
 	from       []byte // the client's port
 	port       []byte // the server's
 	state      []byte
 
-	isPolicy  bool // what makes it a policy request at all
-	hasAddr   bool // an address was sent, even if it is none
+	isPolicy  bool // it has request=smtpd_access_policy
+	hasAddr   bool // it has client_address, even if invalid
 	encrypted bool
 	login     bool
 }
 
-// parse reads the first request in in and gives its length with the empty line
-// that ends it; 0 if it is not all there. Attributes may come in any order, and
-// ones that are not known are allowed (SMTPD_POLICY_README); of one that is
-// sent twice, which does not happen, the first counts, so that nothing appended
-// can change it.
+// parseRequest parses the first request in in. It returns the length of the request including the empty line that ends it;
+// 0 if it is not complete. Attributes may come in any order, and unknown ones are ignored (SMTPD_POLICY_README). If an
+// attribute occurs twice, which Postfix never sends, the first counts, so that appended data cannot change it.
 func parseRequest(in []byte) (r request, n int, err error) {
 	var seen [attributes]bool
 	for {
@@ -63,7 +60,7 @@ func parseRequest(in []byte) (r request, n int, err error) {
 	return r, n, err
 }
 
-// attribute is one of those that concern us, a third of those that are sent.
+// attribute is one of the attributes that matter here, a third of those that Postfix sends.
 type attribute int
 
 const (
@@ -88,7 +85,7 @@ var names = [attributes][]byte{
 	attrEncryption: []byte("encryption_protocol="), attrLoginMethod: []byte("sasl_method="), attrLoginName: []byte("sasl_username="),
 }
 
-// byLetter has the attributes by the first letters of their names.
+// byLetter has the attributes by the first letter of their names.
 var byLetter = func() (by [256][]attribute) {
 	for a, name := range names {
 		by[name[0]] = append(by[name[0]], attribute(a))
@@ -124,13 +121,12 @@ func (r *request) setAttribute(a attribute, value []byte) {
 	}
 }
 
-// client is all that is known of the client.
+// client returns everything that is known about the client.
 func (r *request) client() lists.Client {
 	return lists.Client{Addr: r.addr, Name: lists.NormalizeName(string(r.name)), HELO: lists.NormalizeName(string(r.helo))}
 }
 
-// inMail reports whether the request is about mail. VRFY and ETRN carry none,
-// and what an unknown state is about cannot be known.
+// isMail reports whether the request is about mail. VRFY and ETRN are not, and of an unknown state it is not known.
 func (r *request) isMail() bool {
 	switch string(r.state) {
 	case "MAIL", "RCPT", "DATA", "BDAT", "END-OF-MESSAGE":
@@ -139,6 +135,7 @@ func (r *request) isMail() bool {
 	return false
 }
 
+// isSubmission reports whether the client submits mail: it logged in, or uses a submission port.
 func (r *request) isSubmission() bool {
 	return r.login || string(r.port) == "587" || string(r.port) == "465"
 }

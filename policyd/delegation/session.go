@@ -11,14 +11,13 @@ import (
 	"ehlogate/policyd"
 )
 
-// conn is one connection. Each smtpd process of Postfix has a connection of its
-// own, on which it asks about one SMTP session after the other
-// (SMTPD_POLICY_README). So a session ends where the next one begins, however
-// soon its client's port is used again.
+// conn is one connection. Each smtpd process of Postfix has its own connection, on which it sends requests about one SMTP
+// session after the other (SMTPD_POLICY_README). So a session ends where the next one begins, however soon the port of
+// its client is used again.
 type conn struct {
 	*Server
-	current   session
-	begun bool
+	current session
+	begun   bool
 }
 
 // Connection returns the protocol for one connection.
@@ -28,8 +27,7 @@ func (s *Server) Connection() policyd.Protocol { return &conn{Server: s} }
 func (c *conn) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
 	r, n, err := parseRequest(in)
 	if n == 0 || err != nil {
-		// Postfix asks to hang up in trouble, and then does what its
-		// default_action says.
+		// Postfix asks policy servers to close the connection after an error, and then applies its default_action.
 		return n, out, err
 	}
 	if !r.addr.IsValid() && r.hasAddr {
@@ -40,24 +38,23 @@ func (c *conn) Answer(ctx context.Context, in, out []byte) (int, []byte, error) 
 	return n, append(out, "\n\n"...), nil
 }
 
-// key is what a session has for as long as it lasts.
+// key are the attributes that do not change within a session.
 type key struct {
 	addr           netip.Addr
-	client, server uint16 // ports; 0 if not known
+	client, server uint16 // ports; 0: unknown
 }
 
-// session is the SMTP session that a request belongs to, as far as it is known.
+// session is an SMTP session, as far as it is known.
 type session struct {
 	key
-	message   instance // the last that was seen
+	message   instance // the last one seen
 	encrypted bool
-	greeted   bool // there were requests behind CONNECT
+	greeted   bool // there were requests after CONNECT
 	reported  [lists.OutcomeCount]bool
 }
 
-// instance is the attribute of that name, PID.SECONDS.MICROSECONDS.NUMBER, all
-// in hexadecimal. It is empty until MAIL was accepted. NUMBER counts the mail
-// transactions of a session from 0.
+// instance is the attribute instance: PID.SECONDS.MICROSECONDS.NUMBER in hexadecimal. It is empty until MAIL was accepted.
+// NUMBER counts the mail transactions of a session from 0.
 type instance struct {
 	process, seconds, micros, number uint64
 	known                            bool
@@ -76,14 +73,13 @@ func parseInstance(text []byte) (i instance) {
 	return i
 }
 
-// port reads the number of a port; 0 is "unknown", which a proxy may leave.
+// parsePort returns a port number; 0 for "unknown", which Postfix sends behind some proxies.
 func parsePort(text []byte) uint16 {
 	n, _ := strconv.ParseUint(string(text), 10, 16)
 	return uint16(n)
 }
 
-// begins reports whether r, which has the same key, cannot belong to the session
-// any more.
+// endsBefore reports whether r, which has the same key, must belong to a later session.
 func (s *session) endsBefore(r *request, message instance) bool {
 	switch {
 	case s.greeted && string(r.state) == "CONNECT", s.encrypted && !r.encrypted:
@@ -94,11 +90,11 @@ func (s *session) endsBefore(r *request, message instance) bool {
 	return message.process != s.message.process || message.number <= s.message.number
 }
 
-// follow finds out which session r belongs to.
+// trackSession makes the session of r the current one.
 func (c *conn) trackSession(r *request) {
 	k, message := key{r.addr, parsePort(r.from), parsePort(r.port)}, parseInstance(r.instance)
 	if !c.begun {
-		// The connection before may have broken in the middle of a session.
+		// A previous connection may have broken within a session.
 		c.current, c.begun = c.recall(k), true
 	}
 	if c.current.key != k || c.current.endsBefore(r, message) {
@@ -116,7 +112,7 @@ func (c *conn) trackSession(r *request) {
 	}
 }
 
-// report calls Outcome, once in a session for each outcome.
+// reportOutcome calls Outcome, once in a session for each outcome.
 func (c *conn) reportOutcome(o lists.Outcome, client lists.Client, d lists.Decision) {
 	if c.current.reported[o] {
 		return
@@ -126,18 +122,16 @@ func (c *conn) reportOutcome(o lists.Outcome, client lists.Client, d lists.Decis
 	c.Outcome(o, client, d)
 }
 
-// maxRecent is how many sessions are remembered beyond the end of their
-// connection.
+// maxRecent is how many sessions are remembered after the end of their connection.
 const maxRecent = 256
 
-// recent has the last session of each connection, if an outcome of it was
-// reported, also of some connections that have ended.
+// recent remembers the last session of each connection, and of some closed connections, if an outcome of it was reported.
 type recent struct {
 	mu       sync.Mutex
 	sessions map[key]session
 }
 
-// remember keeps a session of which an outcome was reported.
+// remember stores a session if an outcome of it was reported.
 func (r *recent) remember(s *session) {
 	if s.reported == ([lists.OutcomeCount]bool{}) {
 		return
@@ -148,7 +142,7 @@ func (r *recent) remember(s *session) {
 		r.sessions = make(map[key]session)
 	}
 	if _, known := r.sessions[s.key]; !known && len(r.sessions) >= maxRecent {
-		for k := range r.sessions { // any
+		for k := range r.sessions { // any one
 			delete(r.sessions, k)
 			break
 		}
@@ -156,7 +150,7 @@ func (r *recent) remember(s *session) {
 	r.sessions[s.key] = *s
 }
 
-// recall returns the session with this key, or a new one.
+// recall returns the stored session with this key, or a new one.
 func (r *recent) recall(k key) session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -166,7 +160,7 @@ func (r *recent) recall(k key) session {
 	return session{key: k}
 }
 
-// forget drops a session that has ended.
+// forget removes a session that has ended.
 func (r *recent) forget(s *session) {
 	if s.reported == ([lists.OutcomeCount]bool{}) {
 		return

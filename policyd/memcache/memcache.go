@@ -1,15 +1,14 @@
 // Package memcache answers the memcache client of Postfix, memcache_table(5),
 // in the text protocol of memcached (its doc/protocol.txt).
 //
-// It is the way to connect that costs no mail when ehlogate is away, since the
-// client then turns to its backup map. Served are the keys
+// Of the protocols for Postfix, this one costs no mail while ehlogate is down, since the client then uses its backup map.
+// The keys are
 //
-//	starttls:ADDR   the EHLO keywords to discard for that client
-//	helo:NAME       "HELO NAME" if clients that say EHLO NAME are suppressed
+//	starttls:ADDR   the EHLO keywords to discard for the client
+//	helo:NAME       "HELO NAME" if clients that send EHLO NAME are suppressed
 //
-// Nothing is stored. The client stores what its backup answered; such a "set"
-// is acknowledged and forgotten. Not served: gets, statistics, the binary and
-// the meta protocol.
+// Nothing is stored: the client stores the answers of its backup map by "set", which is acknowledged and ignored. Not
+// supported: gets, statistics, the binary and the meta protocol.
 package memcache
 
 import (
@@ -22,12 +21,12 @@ import (
 )
 
 const (
-	maxKey  = 250      // bytes, the protocol's own limit
-	maxLine = 4 << 10  // bytes, for several keys in one get
-	maxData = 10 << 10 // bytes of a set; the client's data_size_limit
+	maxKey  = 250      // bytes, by the protocol
+	maxLine = 4 << 10  // bytes; a get may have several keys
+	maxData = 10 << 10 // bytes of a set; data_size_limit of the client
 )
 
-// Server is the protocol over a backend.
+// Server answers memcache requests. All connections share one.
 type Server struct{ policyd.Backend }
 
 var _ policyd.Protocol = (*Server)(nil)
@@ -72,7 +71,7 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 	return n, append(out, "ERROR\r\n"...), nil
 }
 
-// get appends the value of a key, or nothing if it has none.
+// appendValue appends the value of a key, if it has one.
 func (s *Server) appendValue(ctx context.Context, key, out []byte) []byte {
 	name, about, _ := bytes.Cut(key, []byte(":"))
 	switch string(name) {
@@ -115,7 +114,7 @@ func appendHeader(out, key []byte, size int) []byte {
 	return append(strconv.AppendInt(out, int64(size), 10), "\r\n"...)
 }
 
-// set acknowledges a storage command: KEY FLAGS EXPTIME BYTES [noreply].
+// acknowledge answers a storage command: KEY FLAGS EXPTIME BYTES [noreply]. line is the length of its first line.
 func (s *Server) acknowledge(args, in []byte, line int, out []byte) (int, []byte, error) {
 	var size []byte
 	rest := args
@@ -125,7 +124,7 @@ func (s *Server) acknowledge(args, in []byte, line int, out []byte) (int, []byte
 	n, err := strconv.ParseUint(string(size), 10, 31)
 	switch {
 	case err != nil:
-		// The data that follows cannot be told from commands.
+		// The data that follows cannot be distinguished from commands.
 		return 0, append(out, "ERROR\r\n"...), policyd.FrameError(policyd.FaultMalformed)
 	case n > maxData:
 		return 0, append(out, "SERVER_ERROR object too large for cache\r\n"...), policyd.FrameError(policyd.FaultOversize)
@@ -143,7 +142,7 @@ func (s *Server) acknowledge(args, in []byte, line int, out []byte) (int, []byte
 	return total, append(out, "STORED\r\n"...), nil
 }
 
-// word takes the first word off a line.
+// cutWord splits a line after its first word.
 func cutWord(line []byte) (first, rest []byte) {
 	for len(line) > 0 && line[0] == ' ' {
 		line = line[1:]

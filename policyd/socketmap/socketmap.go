@@ -1,13 +1,10 @@
-// Package socketmap answers the socketmap clients of Postfix,
-// socketmap_table(5), and of Sendmail (its sendmail/README, SOCKETMAP). A
-// request is a netstring "MAP KEY", a reply a netstring "OK VALUE" or
-// "NOTFOUND ". Served are
+// Package socketmap answers the socketmap clients of Postfix, socketmap_table(5), and of Sendmail (sendmail/README,
+// SOCKETMAP). A request is a netstring "MAP KEY", a reply a netstring "OK VALUE" or "NOTFOUND ". The maps are
 //
-//	starttls ADDR             the EHLO keywords to discard for that client
-//	srv_features ADDR [NAME]  Sendmail's flags for that client: S hides STARTTLS
+//	starttls ADDR             the EHLO keywords to discard for the client
+//	srv_features ADDR [NAME]  Sendmail's flags for the client: S hides STARTTLS
 //
-// The replies TEMP, TIMEOUT and PERM are never given: each would make the mail
-// server refuse mail.
+// It never replies TEMP, TIMEOUT or PERM: each would make the mail server refuse mail.
 package socketmap
 
 import (
@@ -19,13 +16,13 @@ import (
 	"ehlogate/policyd"
 )
 
-// maxData is the longest request in bytes that the client of Postfix sends.
+// maxData is the longest request in bytes, as the client of Postfix has it.
 const maxData = 10000
 
-// noSTARTTLS is the flag of srv_features that keeps STARTTLS from a client.
+// noSTARTTLS is the flag of srv_features that hides STARTTLS.
 const noSTARTTLS = "S"
 
-// Server is the protocol over a backend.
+// Server answers socketmap requests. All connections share one.
 type Server struct{ policyd.Backend }
 
 var _ policyd.Protocol = (*Server)(nil)
@@ -48,7 +45,7 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 	return n, append(out, ','), nil
 }
 
-// lookup gives the value for "MAP KEY", "" if there is none.
+// lookup returns the value for "MAP KEY"; "" for none.
 func (s *Server) lookup(ctx context.Context, data []byte) string {
 	name, key, _ := bytes.Cut(data, []byte(" "))
 	isFlags := string(name) == "srv_features"
@@ -74,8 +71,7 @@ func (s *Server) lookup(ctx context.Context, data []byte) string {
 	return s.Keywords(d).Suppress
 }
 
-// netstring takes the first netstring off in: its data, and the length of the
-// whole, 0 if it is not all there.
+// cutNetstring returns the data of the first netstring in in, and the length of the whole; 0 if it is not complete.
 func cutNetstring(in []byte) (data []byte, n int, err error) {
 	size, digits := 0, 0
 	for ; digits < len(in) && in[digits] != ':'; digits++ {

@@ -1,11 +1,10 @@
-// Package tcptable answers the line protocol of Postfix's tcp_table(5), which
-// other programs speak easily too: "get KEY" and a newline, answered by
-// "200 VALUE" or "500 TEXT" and a newline, with %XX for bytes that are not
-// printable. Served is
+// Package tcptable answers the line protocol of tcp_table(5) in Postfix, which is easy to use from other programs too, such
+// as Exim. A request is "get KEY" and a newline, a reply "200 VALUE" or "500 TEXT" and a newline, with %XX for bytes that
+// are not printable. The request is
 //
-//	get ADDR[%20HELO]   the EHLO keywords to discard for that client
+//	get ADDR[%20HELO]   the EHLO keywords to discard for the client
 //
-// The reply 400, which would make the mail server refuse mail, is never given.
+// It never replies 400, which would make the mail server refuse mail.
 package tcptable
 
 import (
@@ -16,10 +15,10 @@ import (
 	"ehlogate/policyd"
 )
 
-// maxLine is the longest request in bytes, tcp_table(5).
+// maxLine is the longest request in bytes, by tcp_table(5).
 const maxLine = 4096
 
-// Server is the protocol over a backend.
+// Server answers tcp_table requests. All connections share one.
 type Server struct{ policyd.Backend }
 
 var _ policyd.Protocol = (*Server)(nil)
@@ -43,7 +42,7 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 	c, helo, isAddr := policyd.ParseClientKey(key)
 	if !ok || !isAddr {
 		if !ok {
-			key = quoted // what is left of it
+			key = quoted // partly decoded
 		}
 		s.Fault(policyd.FaultKey, key)
 		return n, append(out, "500 not an address\n"...), nil
@@ -58,7 +57,7 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 	return n, append(out, "500 offer\n"...), nil
 }
 
-// unquote undoes %XX, in place. It fails on a broken quote.
+// unquote decodes %XX in place. ok is false if a % is not followed by two hexadecimal digits.
 func unquote(in []byte) (out []byte, ok bool) {
 	out = in[:0]
 	for i := 0; i < len(in); i++ {
@@ -88,8 +87,7 @@ func hexDigit(b byte) byte {
 	return 255
 }
 
-// quote writes s with %XX for all that is not printable ASCII, and for %.
-// Blanks in a value may stand as they are.
+// appendQuoted appends s with %XX for % and for bytes other than printable ASCII. Spaces in a value need no quoting.
 func appendQuoted(out []byte, s string) []byte {
 	for i := range len(s) {
 		if b := s[i]; b >= ' ' && b <= '~' && b != '%' {

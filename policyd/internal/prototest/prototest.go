@@ -1,4 +1,4 @@
-// Package prototest has what the tests of all protocols need.
+// Package prototest has helpers for the tests of all protocols.
 package prototest
 
 import (
@@ -15,8 +15,8 @@ import (
 // Denied is an address, a host name and a HELO name that Backend suppresses.
 var Denied = lists.Client{Addr: netip.MustParseAddr("192.0.2.1"), Name: "bad.example", HELO: "ylmf-pc"}
 
-// Backend suppresses Denied, by any part of it, and notes faults in *faults.
-func Backend(words *policyd.Keywords, faults *[]string) policyd.Backend {
+// Backend returns a backend that suppresses Denied, by any part of it, and appends faults to *faults.
+func Backend(keywords *policyd.Keywords, faults *[]string) policyd.Backend {
 	return policyd.Backend{
 		Decider: policyd.DeciderFunc(func(_ context.Context, c lists.Client) lists.Decision {
 			var d lists.Decision
@@ -25,13 +25,12 @@ func Backend(words *policyd.Keywords, faults *[]string) policyd.Backend {
 			}
 			return d
 		}),
-		Keywords: func(lists.Decision) *policyd.Keywords { return words },
+		Keywords: func(lists.Decision) *policyd.Keywords { return keywords },
 		Fault:    func(reason string, _ []byte) { *faults = append(*faults, reason) },
 	}
 }
 
-// Answer gives all replies to in as Serve would, arriving in pieces of size
-// bytes, and the error that ended them.
+// Answer returns the replies that Serve would send to in, received in pieces of size bytes, and the error at the end.
 func Answer(p policyd.Protocol, in []byte, size int) (out []byte, err error) {
 	var have []byte
 	for chunk := range slices.Chunk(bytes.Clone(in), size) {
@@ -54,7 +53,7 @@ func Answer(p policyd.Protocol, in []byte, size int) (out []byte, err error) {
 	return out, nil
 }
 
-// Check fails if the answers to in depend on how it is cut into pieces.
+// Check fails the test if the replies to in depend on the pieces in which it is received. It returns the replies.
 func Check(t *testing.T, p policyd.Protocol, in []byte) []byte {
 	t.Helper()
 	whole, wholeErr := Answer(p, in, max(len(in), 1))

@@ -1,5 +1,5 @@
-// Package config reads the config file: TOML, strict, with the place and a
-// hint for everything that is wrong in it, all at once.
+// Package config reads the config file, in strict TOML. It reports everything that is wrong at once, each problem with its
+// position and what to write.
 package config
 
 import (
@@ -19,21 +19,21 @@ import (
 	"ehlogate/policyd/delegation"
 )
 
-// maxFile is the size of a config file, in bytes, from which on it is none.
+// maxFile is the largest config file in bytes. A larger one is something else, such as a log.
 const maxFile = 1 << 20
 
-// DefaultFile is read if no config is named and it exists.
+// DefaultFile is read if the operator names no config file and it exists.
 const DefaultFile = "/etc/ehlogate/ehlogate.toml"
 
-// Config is a config file that was found good.
+// Config is a valid config.
 type Config struct {
-	File          string // empty: the built-in defaults
+	File          string // "": the built-in defaults
 	Mode          lists.Mode
-	Default       lists.Action    // Offer if there is Shed
-	Limit         *ratelimit.Rate // of default = "limit"; nil: another default
-	AlwaysHide    []string
+	Default       lists.Action    // Offer if Limit is not nil
+	Limit         *ratelimit.Rate // nil unless default = "limit"
+	AlwaysHide    []string        // EHLO keywords
 	ExplicitOffer bool
-	RequireReply  string // to MAIL without TLS from a client that must use it
+	RequireReply  string // SMTP reply to mail without TLS from a client that must use it
 	MaxEntries    int    // of each list
 	Policy        delegation.Actions
 	Milter        Milter
@@ -46,28 +46,27 @@ type Config struct {
 
 // DNS is [dns].
 type DNS struct {
-	Resolvers   []netip.AddrPort // none: those of the system
-	Wait        time.Duration    // for what is not in memory, in all of a question
-	Timeout     time.Duration    // of one attempt
-	VerifyNames bool             // find out clients' names where a list has any
+	Resolvers   []netip.AddrPort // empty: those of the system
+	Wait        time.Duration    // longest delay of EHLO by a cache miss, for all queries about a client together
+	Timeout     time.Duration    // of one attempt of a query
+	VerifyNames bool             // look up host names of clients if a list has host names
 	Cache       dnsbl.Options
 }
 
 // Guard is [guard].
 type Guard struct {
-	Domains []string // that are served here
+	Domains []string // for which this server receives mail
 	Off     bool
-	State   string // file that remembers promises
+	State   string // path of the file that keeps what the domains published; "": none
 }
 
-// DefaultState is where [guard] remembers promises.
+// DefaultState is the default path of the state file of [guard].
 const DefaultState = "/var/lib/ehlogate/guard.json"
 
-// Listen says which sockets are opened: IP:PORT, or the absolute path of a
-// unix socket.
+// Listen is [listen]. An address is IP:PORT, or the absolute path of a unix socket.
 type Listen struct {
-	// Explicit: the file names addresses. If not, these are defaults, and not
-	// opened if the service manager passes sockets.
+	// Explicit: the config names addresses. Otherwise the addresses are defaults, and are not used if the service
+	// manager passes sockets.
 	Explicit bool
 
 	Memcache, Socketmap, TCPTable, Policy, Milter, HTTP []string
@@ -77,10 +76,10 @@ type Listen struct {
 	MaxConnections int // for each socket
 }
 
-// Protocols are the names of what is spoken, as they stand in [listen].
+// Protocols are the keys of [listen] that name addresses, in the order in which sockets are opened.
 var Protocols = []string{"memcache", "socketmap", "tcp_table", "policy", "milter", "http"}
 
-// Addresses gives the addresses for one of Protocols.
+// Addresses returns the addresses of one of Protocols.
 func (l *Listen) Addresses(protocol string) []string {
 	switch protocol {
 	case "memcache":
@@ -99,8 +98,8 @@ func (l *Listen) Addresses(protocol string) []string {
 	return nil
 }
 
-// InheritedDir is where the package has systemd hold unix sockets, each named after
-// its protocol.
+// InheritedDir is the directory in which the socket units of the Debian package have their unix sockets, each with the
+// name of its protocol.
 const InheritedDir = "/var/spool/postfix/ehlogate"
 
 // Milter is [milter].
@@ -108,7 +107,7 @@ type Milter struct {
 	AddHeader bool
 }
 
-// Log says what is logged, to standard error.
+// Log is [log]. The log goes to standard error.
 type Log struct {
 	Level logrus.Level
 	JSON  bool
@@ -119,19 +118,18 @@ type List struct {
 	Name   string
 	Action lists.Action
 	Mode   lists.Mode
-	Spec   listfile.Spec // if there are no zones
-	Zones  dnsbl.Spec    // of a list by DNS
+	Spec   listfile.Spec // of a list of files
+	Zones  dnsbl.Spec    // of a DNS list
 }
 
-// IsDNSList says that the list is one by DNS, and not of files.
+// IsDNSList reports whether the list is a DNS list (DNSxL), and not a list of files.
 func (l *List) IsDNSList() bool { return len(l.Zones.Zones) > 0 }
 
-// IsExternal says that the operator of this server does not write what is in the
-// list, which [guard] may hold back.
+// IsExternal reports whether the entries of the list come from others than the operator of this server. [guard] can
+// override the suppressions of such a list.
 func (l *List) IsExternal() bool { return l.IsDNSList() || l.Spec.Format != nil }
 
-// NeedsGuard says that clients are suppressed for being unknown, or on the word
-// of others.
+// NeedsGuard reports whether the config suppresses clients that are on no list, or on an external list.
 func (c *Config) NeedsGuard() bool {
 	return c.Mode == lists.Enforce && (c.suppressesUnknown() || slices.ContainsFunc(c.Lists, func(l List) bool { return l.suppressesExternal() }))
 }
@@ -142,7 +140,7 @@ func (l *List) suppressesExternal() bool {
 	return l.IsExternal() && l.Action == lists.Suppress && l.Mode == lists.Enforce
 }
 
-// DefaultWord is the default as it stands in the file.
+// DefaultWord returns the value of the key default.
 func (c *Config) DefaultWord() string {
 	if c.Limit != nil {
 		return "limit"
@@ -150,12 +148,12 @@ func (c *Config) DefaultWord() string {
 	return c.Default.String()
 }
 
-// UsesDNS says that something is asked by DNS: a list, or the names of clients.
+// UsesDNS reports whether the config needs DNS queries about clients, for a DNS list or for host names.
 func (c *Config) UsesDNS() bool {
 	return c.DNS.VerifyNames || slices.ContainsFunc(c.Lists, func(l List) bool { return l.IsDNSList() })
 }
 
-// Defaults is the config without a file: everything offered, listening on
+// Defaults returns the config that is used without a file: STARTTLS is offered to all clients, and sockets listen on
 // loopback.
 func Defaults() *Config {
 	actions := *delegation.DefaultActions()
@@ -179,9 +177,8 @@ func Defaults() *Config {
 	}
 }
 
-// Load reads the config file name. If name is empty it reads DefaultFile, or
-// gives Defaults if there is none. What is wrong in a file comes back as
-// *file.Problems.
+// Load reads the config file name. If name is "" it reads DefaultFile, and returns Defaults if that does not exist. An
+// invalid file gives a *listfile.Problems.
 func Load(name string) (*Config, error) {
 	if name == "" {
 		if _, err := os.Stat(DefaultFile); os.IsNotExist(err) {

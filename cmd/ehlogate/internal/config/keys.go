@@ -8,10 +8,9 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// keys notes every key of a document that is not spelled as a field of raw. The
-// TOML library takes keys in any case for the same field, and the last of them
-// wins; in TOML they are different keys, so it sees nothing amiss. Two that are
-// spelled the same it refuses itself.
+// checkKeys adds a problem for every key that is not spelled exactly as a field of raw. The TOML library ignores case, so
+// "Mode" and "mode" would both set the same field, the later one last, without an error. It does refuse a key that occurs
+// twice in the same spelling.
 func (p *parser) checkKeys(data []byte) {
 	c := keyChecker{parser: p}
 	c.Reset(data)
@@ -32,9 +31,9 @@ type keyChecker struct {
 	*parser
 }
 
-// table is what is known in a place.
+// table is a table of the document.
 type table struct {
-	of   reflect.Type // a struct; nil: it is unknown, which was noted
+	of   reflect.Type // its struct in raw; nil: unknown, and reported
 	path string       // for messages
 }
 
@@ -44,7 +43,7 @@ func (c *keyChecker) checkKeyValue(in table, kv *unstable.Node) {
 	}
 }
 
-// value goes through the tables in a value.
+// checkValue checks the tables in a value.
 func (c *keyChecker) checkValue(in table, v *unstable.Node) {
 	for it := v.Children(); it.Next(); {
 		switch v.Kind {
@@ -56,7 +55,7 @@ func (c *keyChecker) checkValue(in table, v *unstable.Node) {
 	}
 }
 
-// key follows the key of e, which may have several parts.
+// checkKey checks the key of e, which may be dotted, and returns the table it leads to.
 func (c *keyChecker) checkKey(in table, e *unstable.Node) table {
 	for it := e.Key(); in.of != nil && it.Next(); {
 		part := string(it.Node().Data)
@@ -71,7 +70,7 @@ func (c *keyChecker) checkKey(in table, e *unstable.Node) table {
 	return in
 }
 
-// inner returns what is known behind a key.
+// lookup returns the table at a key of t.
 func (t table) lookup(key string) table {
 	path := key
 	if t.path != "" {
@@ -93,7 +92,7 @@ func (t table) lookup(key string) table {
 	return table{nil, path}
 }
 
-// hint says how a key is spelled, or which there are.
+// keyHint returns the right spelling of a key, or all keys of t.
 func (t table) keyHint(key string) string {
 	if t.of.Kind() != reflect.Struct {
 		return t.path + " is not a table"
@@ -104,7 +103,7 @@ func (t table) keyHint(key string) string {
 		f := t.of.Field(i)
 		name := f.Tag.Get("toml")
 		if same(name) == same(key) {
-			return fmt.Sprintf("write %s: keys are spelled exactly as documented", name)
+			return fmt.Sprintf("write %s: the spelling of keys is exact, also in upper and lower case", name)
 		}
 		switch kind := f.Type.Kind(); {
 		case t.path != "":

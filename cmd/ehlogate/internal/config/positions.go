@@ -7,20 +7,19 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// place is where a value stands.
+// position is the place of a value in the document.
 type position struct {
 	line, col, width int
 	text             string // the line
 }
 
-// places knows where the values of a TOML document stand, by paths such as
-// listen.memcache[0] and list[2].name.
+// positions are the positions of all values in a document, by paths such as listen.memcache[0] and list[2].name.
 type positions struct {
 	at    map[string]position
 	lines []string
 }
 
-// find gives the place of a value, or of the nearest that is around it.
+// lookup returns the position of the value at path, or of the innermost table around it that has one.
 func (p *positions) lookup(path string) position {
 	for {
 		if at, ok := p.at[path]; ok || path == "" {
@@ -30,7 +29,7 @@ func (p *positions) lookup(path string) position {
 	}
 }
 
-// locate walks over a document that is known to be good.
+// findPositions returns the positions of all values in a valid document.
 func findPositions(data []byte) *positions {
 	w := walker{positions: positions{make(map[string]position), strings.Split(string(data), "\n")}, count: make(map[string]int)}
 	w.Reset(data)
@@ -54,7 +53,7 @@ func findPositions(data []byte) *positions {
 type walker struct {
 	unstable.Parser
 	positions
-	prefix string         // of the table we are in
+	prefix string         // path of the current table
 	count  map[string]int // elements of arrays of tables
 }
 
@@ -103,7 +102,7 @@ func (w *walker) addPosition(path string, r unstable.Range) {
 	w.at[path] = at
 }
 
-// place returns where a shape begins.
+// position returns the begin of a shape.
 func (p *positions) position(s unstable.Shape) position {
 	at := position{line: s.Start.Line, col: s.Start.Column}
 	if at.line >= 1 && at.line <= len(p.lines) {

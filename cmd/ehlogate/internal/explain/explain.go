@@ -1,5 +1,5 @@
-// Package explain says what is decided for a client, why, and what each mail
-// server is told, which it finds out by asking the protocols themselves.
+// Package explain reports the decision for a client, the reason, and the reply of each protocol, which it gets from the
+// protocols themselves.
 package explain
 
 import (
@@ -19,27 +19,27 @@ import (
 	"ehlogate/policyd/tcptable"
 )
 
-// Report is a decision as people and programs read it.
+// Report is a decision in the form that "ehlogate explain" and /api/v1/decision show.
 type Report struct {
 	Client     Client        `json:"client"`
 	Decision   VerdictText   `json:"decision"`
-	Would      *VerdictText  `json:"would,omitempty"`      // what takes effect once mode is no longer "observe"
-	Observed   []VerdictText `json:"observed,omitempty"`   // what observing lists would have done
-	Overridden []VerdictText `json:"overridden,omitempty"` // what the guard keeps from taking effect
-	Excepted   []VerdictText `json:"excepted,omitempty"`   // the lists that would hold it but for a hole
-	Queries    []Queries     `json:"queries,omitempty"`    // what was asked by DNS
-	Guard      *GuardStatus  `json:"guard,omitempty"`      // absent: the config has none
-	Answers    []Answer      `json:"answers,omitempty"`
+	Would      *VerdictText  `json:"would,omitempty"`      // takes effect once mode is no longer "observe"
+	Observed   []VerdictText `json:"observed,omitempty"`   // verdicts of lists that observe
+	Overridden []VerdictText `json:"overridden,omitempty"` // suppressions that the guard keeps from taking effect
+	Exceptions []VerdictText `json:"exceptions,omitempty"` // lists that do not match because of an exception
+	Queries    []Queries     `json:"queries,omitempty"`    // DNS queries
+	Guard      *GuardStatus  `json:"guard,omitempty"`      // absent: the config has no guard
+	Answers    []Answer      `json:"answers,omitempty"`    // replies of the protocols
 }
 
-// Client is lists.Client in words.
+// Client is lists.Client for output.
 type Client struct {
 	Addr string `json:"addr,omitempty"`
 	Name string `json:"name,omitempty"`
 	HELO string `json:"helo,omitempty"`
 }
 
-// VerdictText is lists.Verdict in words.
+// VerdictText is lists.Verdict for output.
 type VerdictText struct {
 	Action lists.Action `json:"action"`
 	Reason lists.Reason `json:"reason"`
@@ -51,27 +51,27 @@ type VerdictText struct {
 	Note   string       `json:"note,omitempty"`
 }
 
-// Queries is what was found out by DNS: for a list, or for the client's name.
+// Queries are the DNS queries of a list, or of the lookup of the client's host name (then List is "").
 type Queries struct {
 	List  string            `json:"list,omitempty"`
 	Steps []lists.TraceStep `json:"steps"`
 }
 
-// GuardStatus is what it does.
+// GuardStatus is the state of [guard].
 type GuardStatus struct {
 	Active bool   `json:"active"`
 	Why    string `json:"why"`
 }
 
-// Answer is what a mail server is told.
+// Answer is the reply of one protocol, and what the mail server does then.
 type Answer struct {
 	Protocol string `json:"protocol"`
-	Query string `json:"question"`
+	Query    string `json:"query"`
 	Reply    string `json:"reply"`
-	Effect    string `json:"means"` // in the mail server
+	Effect   string `json:"effect"`
 }
 
-// DecisionReport puts d into words.
+// DecisionReport returns a report of d without Exceptions, Queries, Guard and Answers.
 func DecisionReport(c lists.Client, d lists.Decision) Report {
 	r := Report{Client: Client{Name: c.Name, HELO: c.HELO}, Decision: newVerdictText(d.Verdict)}
 	if c.Addr.IsValid() {
@@ -92,7 +92,7 @@ func DecisionReport(c lists.Client, d lists.Decision) Report {
 	return r
 }
 
-// dnsQueries gives what was found out beside the files, from memory.
+// dnsQueries returns the DNS queries about a client, from the cache.
 func dnsQueries(c lists.Client, p *lists.Policy) (out []Queries) {
 	add := func(list string, from any) {
 		if t, ok := from.(lists.Tracer); ok {
@@ -119,21 +119,21 @@ func dnsQueries(c lists.Client, p *lists.Policy) (out []Queries) {
 	return out
 }
 
-// memory is done, so that what is asked with it is answered from memory.
+// cacheOnly is a context that is done: a lookup with it answers from the cache and does not wait.
 var cacheOnly = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
 }()
 
-// ParseClient reads what a user says of a client.
+// ParseClient parses a client as a user writes it. name and helo may be "".
 func ParseClient(addr, name, helo string) (c lists.Client, err error) {
 	if c.Addr, err = lists.ParseAddr(addr); err != nil {
 		return c, err
 	}
 	for _, s := range []string{name, helo} {
 		if strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f }) >= 0 {
-			return c, fmt.Errorf("%q is no name that a mail server would pass on: it has blanks or characters beyond ASCII", s)
+			return c, fmt.Errorf("invalid host name %q: it has spaces or characters other than printable ASCII", s)
 		}
 	}
 	c.Name, c.HELO = lists.NormalizeName(name), lists.NormalizeName(helo)
@@ -153,10 +153,9 @@ func (v *VerdictText) setEntry(e lists.Entry) {
 	}
 }
 
-// NewReport makes the report for a client whose address is known, with the answers
-// of all protocols.
-func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, words *policyd.Keywords) Report {
-	known := make(map[lists.Client]lists.Decision) // each waits once
+// NewReport returns a full report for a client with an address.
+func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, keywords *policyd.Keywords) Report {
+	known := make(map[lists.Client]lists.Decision) // so that DNS lists are waited for once
 	review := func(ctx context.Context, c lists.Client) lists.Decision {
 		d, ok := known[c]
 		if !ok {
@@ -172,36 +171,36 @@ func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, words *poli
 		r.Guard = &GuardStatus{st.Active, st.Why}
 	}
 	for _, l := range p.Lists {
-		if _, asks := l.Source.(lists.Tracer); asks {
-			continue // has no holes, and is not to be asked for nothing
+		if _, isDNS := l.Source.(lists.Tracer); isDNS {
+			continue // it has no exceptions, and a query would be sent for nothing
 		}
 		if found := l.Source.Lookup(cacheOnly, c); found.Status == lists.Exception {
 			v := VerdictText{Action: l.Action, Reason: lists.ReasonListed, List: l.Name}
 			v.setEntry(found.Entry(c.Addr))
-			r.Excepted = append(r.Excepted, v)
+			r.Exceptions = append(r.Exceptions, v)
 		}
 	}
-	b := policyd.Backend{Decider: policyd.DeciderFunc(review), Keywords: func(lists.Decision) *policyd.Keywords { return words }, Fault: func(string, []byte) {}}
-	add := func(name string, p policyd.Protocol, frame, question, hidden, shown string) {
+	b := policyd.Backend{Decider: policyd.DeciderFunc(review), Keywords: func(lists.Decision) *policyd.Keywords { return keywords }, Fault: func(string, []byte) {}}
+	add := func(name string, p policyd.Protocol, frame, query, hidden, shown string) {
 		_, out, _ := p.Answer(ctx, []byte(frame), nil)
-		reply, means := string(out), shown
+		reply, effect := string(out), shown
 		if suppresses(reply) {
-			means = hidden
+			effect = hidden
 		}
-		r.Answers = append(r.Answers, Answer{name, question, strings.TrimRight(reply, "\r\n"), means})
+		r.Answers = append(r.Answers, Answer{name, query, strings.TrimRight(reply, "\r\n"), effect})
 	}
 	addr := c.Addr.String()
 	mc, sm, tt := &memcache.Server{Backend: b}, &socketmap.Server{Backend: b}, &tcptable.Server{Backend: b}
 	netstring := func(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
-	backup := ", if its backup agrees"
-	if words.Offer != "" {
+	backup := ", unless its backup map hides it"
+	if keywords.Offer != "" {
 		backup = ""
 	}
 	q := "starttls:" + addr
 	add("memcache", mc, "get "+q+"\r\n", q, "Postfix hides STARTTLS", "Postfix offers STARTTLS"+backup)
 	if c.HELO != "" {
 		q = "helo:" + c.HELO
-		add("memcache", mc, "get "+q+"\r\n", q, "Postfix hides every keyword", "Postfix leaves EHLO alone")
+		add("memcache", mc, "get "+q+"\r\n", q, "Postfix hides all keywords", "Postfix does not change EHLO")
 	}
 	q = "starttls " + addr
 	add("socketmap", sm, netstring(q), q, "Postfix hides STARTTLS", "Postfix offers STARTTLS")
@@ -216,23 +215,22 @@ func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, words *poli
 	return r
 }
 
-// suppressing is what stands in the replies that make a mail server hide
-// STARTTLS: the keyword as a word of its own, or the answers for HELO and
-// srv_features.
+// suppressing matches replies that make a mail server hide STARTTLS: those with the keyword as a word of its own, and the
+// replies for HELO names and srv_features.
 var suppressing = regexp.MustCompile(`(?m)[ \n]starttls\b[^:]|[ \n]starttls$|^HELO |:OK S,`)
 
 func suppresses(reply string) bool { return suppressing.MatchString(reply) }
 
-// Text is the report for a terminal.
+// Text returns the report for a terminal.
 func (r Report) Text() string {
 	var b strings.Builder
-	who := r.Client.Addr
+	client := r.Client.Addr
 	for _, name := range []struct{ what, s string }{{"name", r.Client.Name}, {"HELO", r.Client.HELO}} {
 		if name.s != "" {
-			who += fmt.Sprintf(" (%s %s)", name.what, name.s)
+			client += fmt.Sprintf(" (%s %s)", name.what, name.s)
 		}
 	}
-	fmt.Fprintf(&b, "%s: %s\n", strings.TrimSpace(who), r.Decision.Action)
+	fmt.Fprintf(&b, "%s: %s\n", strings.TrimSpace(client), r.Decision.Action)
 	fmt.Fprintf(&b, "  because   %s\n", formatReason(r.Decision))
 	writeDetails(&b, r.Decision)
 	if v := r.Would; v != nil {
@@ -240,27 +238,27 @@ func (r Report) Text() string {
 		writeDetails(&b, *v)
 	}
 	for _, v := range r.Observed {
-		fmt.Fprintf(&b, "  observed  %s, if list %q did not merely observe: %s\n", v.Action, v.List, formatReason(v))
+		fmt.Fprintf(&b, "  observed  %s, if list %q were not in mode \"observe\": %s\n", v.Action, v.List, formatReason(v))
 		writeDetails(&b, v)
 	}
 	for _, v := range r.Overridden {
-		fmt.Fprintf(&b, "  held back %s: a domain that is served here promised STARTTLS, or may have: %s\n", v.Action, formatReason(v))
+		fmt.Fprintf(&b, "  guarded   %s, overridden by [guard]: %s\n", v.Action, formatReason(v))
 		writeDetails(&b, v)
 	}
-	for _, v := range r.Excepted {
-		fmt.Fprintf(&b, "  not       %s in list %q: the hole %s, %s:%d\n", v.Action, v.List, v.Entry, v.File, v.Line)
+	for _, v := range r.Exceptions {
+		fmt.Fprintf(&b, "  not       %s by list %q: exception %s, %s:%d\n", v.Action, v.List, v.Entry, v.File, v.Line)
 		writeDetails(&b, v)
 	}
 	if g := r.Guard; g != nil && g.Active {
-		fmt.Fprintf(&b, "  guard     holds: %s\n", g.Why)
+		fmt.Fprintf(&b, "  guard     active: %s\n", g.Why)
 	}
 	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, a := range r.Queries {
-		what := "its name"
+		what := "host name"
 		if a.List != "" {
 			what = fmt.Sprintf("list %q", a.List)
 		}
-		fmt.Fprintf(table, "  asked for %s\n", what)
+		fmt.Fprintf(table, "  DNS       %s\n", what)
 		for _, s := range a.Steps {
 			fmt.Fprintln(table, strings.TrimRight(fmt.Sprintf("    %s\t%s\t%s\t%s", s.Query, s.Answer, s.Means, formatSource(s)), "\t"))
 		}
@@ -276,7 +274,7 @@ func (r Report) Text() string {
 	return b.String()
 }
 
-// from says where a step is from, and how old it is.
+// formatSource returns where the answer of a step came from, and its age.
 func formatSource(s lists.TraceStep) string {
 	if s.From == "" || s.Age == 0 && s.TTL == 0 {
 		return s.From
@@ -286,12 +284,12 @@ func formatSource(s lists.TraceStep) string {
 	}
 	round := func(d time.Duration) time.Duration { return d.Round(time.Second) }
 	if s.TTL < 0 {
-		return fmt.Sprintf("%s, %v old, ended %v ago", s.From, round(s.Age), round(-s.TTL))
+		return fmt.Sprintf("%s, %v old, expired %v ago", s.From, round(s.Age), round(-s.TTL))
 	}
-	return fmt.Sprintf("%s, %v old, for another %v", s.From, round(s.Age), round(s.TTL))
+	return fmt.Sprintf("%s, %v old, valid for %v", s.From, round(s.Age), round(s.TTL))
 }
 
-// value is the part of a reply that a reader wants to see.
+// formatReply returns the part of a reply that matters to a reader.
 func formatReply(a Answer) string {
 	lines := strings.Split(a.Reply, "\r\n")
 	if a.Protocol == "memcache" && len(lines) == 3 {
@@ -317,23 +315,23 @@ func formatReason(v VerdictText) string {
 		}
 		return fmt.Sprintf("%s in list %q, %s:%d", v.Entry, v.List, v.File, v.Line)
 	case lists.ReasonDefault:
-		return "no list holds it, and this is the default"
+		return "no list matches; this is the default"
 	case lists.ReasonUnavailable:
 		if v.List == "" {
-			return "what decides was not known when its last session began, so STARTTLS was offered then"
+			return "a list was unavailable when the last session of the client began, so STARTTLS was offered"
 		}
-		return fmt.Sprintf("list %q cannot say whether it holds it", v.List)
+		return fmt.Sprintf("list %q is unavailable and might match", v.List)
 	case lists.ReasonNoAddress:
-		return "no list holds it, and the default is for addresses"
+		return "no list matches, and the default needs a client address"
 	case lists.ReasonLimit:
 		if v.Action == lists.Offer {
-			return "no list holds it, and there are few enough such clients ([limit])"
+			return "no list matches; within the rate of [limit]"
 		}
-		return "no list holds it, and offers to such clients are limited ([limit])"
+		return "no list matches; above the rate of [limit]"
 	case lists.ReasonGuard:
-		return "no list holds it, and a domain that is served here promised STARTTLS to everybody, or may have"
+		return "no list matches; [guard]: a domain served here may have published MTA-STS or DANE"
 	case lists.ReasonObserve:
-		return `mode = "observe": nothing is changed for anybody`
+		return `mode = "observe": decisions have no effect`
 	}
-	return "a fault inside ehlogate; see the log"
+	return "internal error; see the log"
 }

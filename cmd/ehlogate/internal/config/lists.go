@@ -1,0 +1,134 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"ehlogate/lists"
+	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/feed"
+	"ehlogate/lists/listfile"
+	"ehlogate/lists/tlspolicy"
+)
+
+var listName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+func (p *parser) parseList(r *rawList, path string, c *Config) List {
+	l := List{Spec: listfile.Spec{MaxEntries: c.MaxEntries}}
+	if r.Name == nil {
+		p.addProblem(path, "missing key name", `write name = "..."; logs and metrics show it`)
+	} else if l.Name = *r.Name; !listName.MatchString(l.Name) {
+		p.addProblem(path+".name", fmt.Sprintf("invalid list name %q", l.Name), "use letters and digits, and . _ - after the first character")
+	}
+	for _, b := range c.Lists {
+		if r.Name != nil && b.Name == l.Name {
+			p.addProblem(path+".name", fmt.Sprintf("duplicate list name %q", l.Name), "choose another name; one list can have many files")
+		}
+	}
+	if r.Action == nil {
+		p.addProblem(path, "missing key action", `write action = "offer", "suppress" or "require"`)
+	}
+	p.parseWord(r.Action, path+".action", &l.Action)
+	p.parseWord(r.Mode, path+".mode", &l.Mode)
+	if len(r.Zones) > 0 {
+		p.parseZones(r, path, &l)
+		return l
+	}
+	p.parseFiles(r, path, &l)
+	return l
+}
+
+// parseFiles reads the keys of a list of files.
+func (p *parser) parseFiles(r *rawList, path string, l *List) {
+	if len(r.Files) == 0 {
+		p.addProblem(path, "list has neither files nor zones", `write files = ["NAME.list"], relative to this file, or zones = [{zone = "DOMAIN"}]`)
+	}
+	if r.Threshold != nil {
+		p.addProblem(path+".threshold", "threshold is for DNS lists only", "remove it")
+	}
+	p.parseFeed(r, path, l)
+	l.Spec.Rules = listfile.Rules{Action: l.Action, AllowWide: r.AllowWide}
+	for i, f := range r.Files {
+		if _, err := filepath.Match(f, "x"); err != nil || f == "" {
+			p.addProblem(fmt.Sprintf("%s.files[%d]", path, i), fmt.Sprintf("invalid file name or pattern %q", f), "for a [ in a file name write \\\\[")
+		}
+		if !filepath.IsAbs(f) {
+			f = filepath.Join(listfile.EscapeGlob(p.dir), f)
+		}
+		l.Spec.Patterns = append(l.Spec.Patterns, f)
+	}
+}
+
+// parseFeed reads the keys of a list in a format that others write.
+func (p *parser) parseFeed(r *rawList, path string, l *List) {
+	if s := r.Format; s != nil && *s != "list" {
+		f, err := feed.ParseFormat(*s)
+		if err != nil {
+			p.addProblem(path+".format", fmt.Sprintf("unknown format %q", *s), `write "list" or one of `+strings.Join(feed.Formats(), ", "))
+		}
+		l.Spec.Format = f
+	}
+	p.parseCount(r.MinEntries, path+".min_entries", 1, &l.Spec.MinEntries)
+	p.parseDuration(r.ExpireAfter, path+".expire_after", time.Minute, 366*24*time.Hour, &l.Spec.ExpireAfter)
+}
+
+// parseZones reads the keys of a DNS list.
+func (p *parser) parseZones(r *rawList, path string, l *List) {
+	for _, k := range []struct {
+		key   string
+		there bool
+	}{{"files", len(r.Files) > 0}, {"allow_wide", r.AllowWide}, {"format", r.Format != nil}, {"min_entries", r.MinEntries != nil}, {"expire_after", r.ExpireAfter != nil}} {
+		if k.there {
+			p.addProblem(path+"."+k.key, k.key+" is not for DNS lists", "a list has either zones or files: write two lists")
+		}
+	}
+	l.Zones.Threshold = 1
+	if r.Threshold != nil {
+		l.Zones.Threshold = *r.Threshold
+	}
+	most, before := 0, p.problems.Total
+	for i := range r.Zones {
+		z := p.parseZone(&r.Zones[i], fmt.Sprintf("%s.zones[%d]", path, i), l)
+		most += z.Highest()
+		l.Zones.Zones = append(l.Zones.Zones, z)
+	}
+	if most < l.Zones.Threshold && p.problems.Total == before {
+		p.addProblem(path+".threshold", fmt.Sprintf("threshold %d cannot be reached: the weights of all zones add up to %d at most", l.Zones.Threshold, most), "lower it, or raise a weight")
+	}
+}
+
+func (p *parser) parseZone(r *rawZone, path string, l *List) dnsbl.Zone {
+	z := dnsbl.Zone{Weight: 1}
+	if r.Zone == nil {
+		p.addProblem(path, "missing key zone", `write {zone = "DOMAIN"}`)
+	} else if z.Name = lists.NormalizeName(*r.Zone); tlspolicy.CheckDomain(z.Name) != nil {
+		p.addProblem(path+".zone", fmt.Sprintf("invalid domain %q", *r.Zone), `write the domain of the DNS list, such as "list.dnswl.org"`)
+	}
+	if r.By != nil {
+		switch *r.By {
+		case "address":
+		case "name":
+			if z.ByName = true; l.Action == lists.Require {
+				p.addProblem(path+".by", `by = "name" is not possible with action = "require"`, "use addresses: a mail server asks about EHLO by client address")
+			}
+		default:
+			p.addProblem(path+".by", fmt.Sprintf("invalid value %q of by", *r.By), `write "address" or "name" (the verified host name)`)
+		}
+	}
+	if r.Answer != nil {
+		var err error
+		if z.Answer, err = dnsbl.ParseFilter(*r.Answer); err != nil {
+			p.addProblem(path+".answer", err.Error(), `write a filter such as "127.0.0.[2..11]", "127.0.[0..255].[1;3]" or, for a score, "127.0.4.N"`)
+		}
+	}
+	if r.Weight != nil {
+		if z.Weight = *r.Weight; z.Weight == 0 || z.Weight < -1000 || z.Weight > 1000 {
+			p.addProblem(path+".weight", fmt.Sprintf("invalid weight %d", z.Weight), "write a number from -1000 to 1000 other than 0")
+		}
+	}
+	z.NoHealthCheck = r.HealthCheck != nil && !*r.HealthCheck
+	return z
+}

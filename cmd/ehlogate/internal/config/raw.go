@@ -1,0 +1,92 @@
+package config
+
+// raw is the document as the TOML library decodes it. Values are checked afterwards, so that every wrong one is reported.
+type raw struct {
+	Mode          *string    `toml:"mode"`
+	Default       *string    `toml:"default"`
+	AlwaysHide    []string   `toml:"always_hide"`
+	ExplicitOffer bool       `toml:"explicit_offer"`
+	RequireReply  *string    `toml:"require_reply"`
+	MaxEntries    *int       `toml:"max_entries"`
+	Policy        rawPolicy  `toml:"policy"`
+	Milter        rawMilter  `toml:"milter"`
+	Listen        *rawListen `toml:"listen"`
+	Log           rawLog     `toml:"log"`
+	DNS           rawDNS     `toml:"dns"`
+	Limit         *rawLimit  `toml:"limit"`
+	Guard         rawGuard   `toml:"guard"`
+	List          []rawList  `toml:"list"`
+}
+
+type rawListen struct {
+	Memcache       []string `toml:"memcache"`
+	Socketmap      []string `toml:"socketmap"`
+	TCPTable       []string `toml:"tcp_table"`
+	Policy         []string `toml:"policy"`
+	Milter         []string `toml:"milter"`
+	HTTP           []string `toml:"http"`
+	SocketGroup    string   `toml:"socket_group"`
+	SocketMode     *string  `toml:"socket_mode"`
+	MaxConnections *int     `toml:"max_connections"`
+}
+
+type rawPolicy struct {
+	Suppressed          *string `toml:"suppressed"`
+	SuppressedEncrypted *string `toml:"suppressed_encrypted"`
+	RequireUnmet        *string `toml:"require_unmet"`
+}
+
+type rawMilter struct {
+	AddHeader bool `toml:"add_header"`
+}
+
+type rawLog struct {
+	Level  *string `toml:"level"`
+	Format *string `toml:"format"`
+}
+
+type rawList struct {
+	Name      *string  `toml:"name"`
+	Action    *string  `toml:"action"`
+	Mode      *string  `toml:"mode"`
+	Files     []string `toml:"files"`
+	AllowWide bool     `toml:"allow_wide"`
+
+	Format      *string `toml:"format"`
+	MinEntries  *int    `toml:"min_entries"`
+	ExpireAfter *string `toml:"expire_after"`
+
+	Zones     []rawZone `toml:"zones"`
+	Threshold *int      `toml:"threshold"`
+}
+
+type rawDNS struct {
+	Resolvers    []string `toml:"resolvers"`
+	Wait         *string  `toml:"wait"`
+	Timeout      *string  `toml:"timeout"`
+	VerifyNames  bool     `toml:"verify_names"`
+	MaxLookups   *int     `toml:"max_lookups"`
+	CacheEntries *int     `toml:"cache_entries"`
+	MinTTL       *string  `toml:"min_ttl"`
+	MaxTTL       *string  `toml:"max_ttl"`
+	Stale        *string  `toml:"stale"`
+}
+
+type rawLimit struct {
+	OffersPerSecond *float64 `toml:"offers_per_second"`
+	Keep            *string  `toml:"keep"`
+}
+
+type rawGuard struct {
+	Domains []string `toml:"domains"`
+	Off     bool     `toml:"off"`
+	State   *string  `toml:"state"`
+}
+
+type rawZone struct {
+	Zone        *string `toml:"zone"`
+	By          *string `toml:"by"`
+	Answer      *string `toml:"answer"`
+	Weight      *int    `toml:"weight"`
+	HealthCheck *bool   `toml:"health_check"`
+}

@@ -1,0 +1,155 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/server"
+	"ehlogate/lists"
+	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/ratelimit"
+	"ehlogate/lists/tlspolicy"
+)
+
+func (p *parser) parseListen(r *rawListen, l *Listen) {
+	l.Explicit = len(r.Memcache)+len(r.Socketmap)+len(r.TCPTable)+len(r.Policy)+len(r.Milter)+len(r.HTTP) > 0
+	if l.Explicit {
+		p.parseSockets(r, l)
+	}
+	l.SocketGroup = r.SocketGroup
+	if s := r.SocketMode; s != nil {
+		mode, err := strconv.ParseUint(*s, 8, 9)
+		if err != nil || mode == 0 {
+			p.addProblem("listen.socket_mode", fmt.Sprintf("invalid file mode %q", *s), `write an octal mode such as "0660"`)
+		}
+		l.SocketMode = fs.FileMode(mode)
+	}
+	p.parseCount(r.MaxConnections, "listen.max_connections", 1, &l.MaxConnections)
+}
+
+// parseSockets reads the addresses.
+func (p *parser) parseSockets(r *rawListen, l *Listen) {
+	l.Memcache = p.checkAddresses(r.Memcache, "listen.memcache")
+	l.Socketmap = p.checkAddresses(r.Socketmap, "listen.socketmap")
+	l.TCPTable = p.checkAddresses(r.TCPTable, "listen.tcp_table")
+	l.Policy = p.checkAddresses(r.Policy, "listen.policy")
+	l.Milter = p.checkAddresses(r.Milter, "listen.milter")
+	l.HTTP = p.checkAddresses(r.HTTP, "listen.http")
+	if len(l.Memcache)+len(l.Socketmap)+len(l.TCPTable)+len(l.Policy)+len(l.Milter) == 0 {
+		p.addProblem("listen", "no address for mail servers", "add an address for memcache, socketmap, tcp_table, policy or milter, or remove all addresses for the defaults")
+	}
+}
+
+func (p *parser) checkAddresses(addrs []string, path string) []string {
+	for i, a := range addrs {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if err := server.CheckAddress(a); err != nil {
+			p.addProblem(at, fmt.Sprintf("%q: %v", a, err), "")
+			continue
+		}
+		if strings.Contains(a, "/") {
+			a = filepath.Clean(a)
+		}
+		if other, ok := p.sockets[a]; ok && !strings.HasSuffix(a, ":0") {
+			p.addProblem(at, fmt.Sprintf("address %q is already used by %s", a, other), "use another address for each protocol")
+		}
+		p.sockets[a] = path
+	}
+	return addrs
+}
+
+// parseDefault reads default and [limit].
+func (p *parser) parseDefault(r *raw, c *Config) {
+	isLimit := r.Default != nil && *r.Default == "limit"
+	switch {
+	case isLimit:
+		c.Limit = &ratelimit.Rate{Keep: 5 * time.Minute}
+	case r.Default != nil:
+		if *r.Default == "require" || c.Default.UnmarshalText([]byte(*r.Default)) != nil {
+			p.addProblem("default", fmt.Sprintf("invalid default %q", *r.Default), `write "offer", "suppress" or "limit"`)
+		}
+	}
+	if r.Limit == nil {
+		if isLimit {
+			p.addProblem("default", `default = "limit" needs [limit] offers_per_second`, "write [limit] and offers_per_second = N: how many TLS handshakes a second with unknown clients the server can handle")
+		}
+		return
+	}
+	s := c.Limit
+	if s == nil {
+		s = new(ratelimit.Rate) // report problems also while [limit] is not used
+	}
+	if n := r.Limit.OffersPerSecond; n == nil {
+		p.addProblem("limit", "missing key offers_per_second", "write offers_per_second = N: how many TLS handshakes a second with unknown clients the server can handle")
+	} else if s.OffersPerSecond = *n; !(*n >= 0.001 && *n <= 1e6) {
+		p.addProblem("limit.offers_per_second", fmt.Sprintf("invalid rate %v", *n), `write a number from 0.001 to 1000000; to offer STARTTLS to no unknown client, write default = "suppress"`)
+	}
+	p.parseDuration(r.Limit.Keep, "limit.keep", time.Second, 24*time.Hour, &s.Keep)
+}
+
+func (p *parser) parseDNS(r *rawDNS, d *DNS) {
+	for i, s := range r.Resolvers {
+		a, err := dnsclient.ParseServer(s)
+		if err != nil {
+			msg, hint, _ := strings.Cut(err.Error(), ": ")
+			p.addProblem(fmt.Sprintf("dns.resolvers[%d]", i), msg, hint)
+		}
+		d.Resolvers = append(d.Resolvers, a)
+	}
+	d.VerifyNames = r.VerifyNames
+	p.parseDuration(r.Wait, "dns.wait", 0, 10*time.Second, &d.Wait)
+	p.parseDuration(r.Timeout, "dns.timeout", 50*time.Millisecond, 10*time.Second, &d.Timeout)
+	p.parseCount(r.MaxLookups, "dns.max_lookups", 1, &d.Cache.MaxLookups)
+	p.parseCount(r.CacheEntries, "dns.cache_entries", 100, &d.Cache.CacheEntries)
+	p.parseDuration(r.MinTTL, "dns.min_ttl", 0, 24*time.Hour, &d.Cache.MinTTL)
+	p.parseDuration(r.MaxTTL, "dns.max_ttl", time.Second, 7*24*time.Hour, &d.Cache.MaxTTL)
+	p.parseDuration(r.Stale, "dns.stale", 0, 30*24*time.Hour, &d.Cache.Stale)
+	if d.Cache.MinTTL > d.Cache.MaxTTL {
+		p.addProblem("dns.min_ttl", fmt.Sprintf("min_ttl (%s) is greater than max_ttl (%s)", formatDuration(d.Cache.MinTTL), formatDuration(d.Cache.MaxTTL)), "set both, min_ttl to the smaller value")
+	}
+}
+
+// parseGuard reads [guard], and requires it of configs that suppress unknown clients or by external lists.
+func (p *parser) parseGuard(r *rawGuard, c *Config) {
+	c.Guard.Off = r.Off
+	for i, d := range r.Domains {
+		if err := tlspolicy.CheckDomain(d); err != nil {
+			p.addProblem(fmt.Sprintf("guard.domains[%d]", i), err.Error(), "list the domains for which this server receives mail")
+			continue
+		}
+		c.Guard.Domains = append(c.Guard.Domains, lists.NormalizeName(d))
+	}
+	if r.State != nil {
+		if c.Guard.State = *r.State; c.Guard.State != "" && !filepath.IsAbs(c.Guard.State) {
+			p.addProblem("guard.state", fmt.Sprintf("path %q is not absolute", *r.State), fmt.Sprintf("write a path such as %q, or \"\" for no state file", DefaultState))
+		}
+	}
+	switch {
+	case r.Off && len(r.Domains) > 0:
+		p.addProblem("guard.off", "off = true conflicts with domains", "remove one of the two")
+	case r.Off || len(r.Domains) > 0:
+	default:
+		p.requireGuard(c)
+	}
+}
+
+// requireGuard refuses a config that suppresses unknown clients, or clients on external lists, until the operator says for
+// which domains this server receives mail: a domain with MTA-STS or DANE would lose mail.
+func (p *parser) requireGuard(c *Config) {
+	const hint = `list the domains for which this server receives mail in [guard] domains = [...], since mail to a domain with MTA-STS or DANE bounces without STARTTLS; or write [guard] off = true`
+	if c.Mode == lists.Observe {
+		return
+	}
+	if c.suppressesUnknown() {
+		p.addProblem("default", "this default needs [guard] domains", hint)
+	}
+	for i := range c.Lists {
+		if l := &c.Lists[i]; l.suppressesExternal() {
+			p.addProblem(fmt.Sprintf("list[%d].action", i), fmt.Sprintf("list %q suppresses by entries of others, which needs [guard] domains", l.Name), hint)
+		}
+	}
+}
