@@ -382,15 +382,13 @@ func TestExampleConfig(t *testing.T) {
 		if strings.HasPrefix(line, "[") {
 			section = strings.TrimSpace(line)
 		}
-		if key, value, ok := strings.Cut(line, "="); ok {
-			key = strings.TrimSpace(key)
-			found[section+" "+key] = true
-			if key == "zones" {
-				for _, part := range strings.Split(strings.Trim(value, " []{}\n"), ", ") {
-					key, _, _ := strings.Cut(part, " = ")
-					found["ZONES "+key] = true
-				}
+		if zone, ok := strings.CutPrefix(strings.TrimSpace(line), "{"); ok {
+			for part := range strings.SplitSeq(strings.TrimRight(zone, "},"), ", ") {
+				key, _, _ := strings.Cut(part, " = ")
+				found["ZONES "+key] = true
 			}
+		} else if key, _, ok := strings.Cut(line, "="); ok {
+			found[section+" "+strings.TrimSpace(key)] = true
 		}
 	}
 	for heading, s := range configSections {
