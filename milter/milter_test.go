@@ -104,7 +104,7 @@ func start(t *testing.T, s *Server, offer milter.OptAction) (session *milter.Cli
 }
 
 // say runs steps of an SMTP session and gives what was answered to MAIL.
-func say(t *testing.T, s *milter.ClientSession, steps ...string) (replies []string) {
+func sendPackets(t *testing.T, s *milter.ClientSession, steps ...string) (replies []string) {
 	t.Helper()
 	for _, step := range steps {
 		verb, arg, _ := strings.Cut(step, " ")
@@ -180,7 +180,7 @@ func TestSessions(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			var r record
 			s, end := start(t, r.server(config), all)
-			replies := say(t, s, tc.steps...)
+			replies := sendPackets(t, s, tc.steps...)
 			end()
 			if !slices.Equal(replies, tc.replies) || !slices.Equal(r.outcomes, tc.outcomes) || !slices.Equal(r.faults, tc.faults) {
 				t.Errorf("replies %q, outcomes %q, faults %q; want %q, %q, %q", replies, r.outcomes, r.faults, tc.replies, tc.outcomes, tc.faults)
@@ -216,7 +216,7 @@ func TestOffer(t *testing.T) {
 	}
 	var r record
 	s, end := start(t, r.server(config), milter.OptAddHeader)
-	replies := say(t, s, "connect mx.example 2001:db8::1", "macros M {client_port} 4711", "mail a@example")
+	replies := sendPackets(t, s, "connect mx.example 2001:db8::1", "macros M {client_port} 4711", "mail a@example")
 	end()
 	if !slices.Equal(replies, []string{"c"}) || !slices.Equal(r.faults, []string{FaultMacros}) {
 		t.Errorf("without a list of macros: %q, %q", replies, r.faults)
@@ -230,9 +230,9 @@ func TestHeader(t *testing.T) {
 	var r record
 	s, end := start(t, r.server(cfg), all)
 	defer end()
-	say(t, s, "connect mx.example 192.0.2.1", "helo x")
+	sendPackets(t, s, "connect mx.example 192.0.2.1", "helo x")
 	for _, own := range []int{2, 0} {
-		say(t, s, "mail a@example")
+		sendPackets(t, s, "mail a@example")
 		for range own {
 			if _, err := s.HeaderField("x-EHLOgate", "forged"); err != nil {
 				t.Fatal(err)

@@ -18,7 +18,7 @@ import (
 
 // cut is what frames are to pass on of a stream of packets, told without a
 // buffer or a state.
-func cut(in []byte) (out []byte, packets int) {
+func splitPackets(in []byte) (out []byte, packets int) {
 	for len(in) >= 5 {
 		length, code := binary.BigEndian.Uint32(in), in[4]
 		if length == 0 || length > maxPacket {
@@ -74,7 +74,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(packet('M', strings.Repeat("x", maxText))[:3000])
 	f.Add([]byte("\x00\x02\x00\x01L"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		want, packets := cut(in)
+		want, packets := splitPackets(in)
 		for name, r := range map[string]io.Reader{"whole": bytes.NewReader(in), "bytes": iotest.OneByteReader(bytes.NewReader(in)),
 			"halves": iotest.HalfReader(bytes.NewReader(in))} {
 			got, fault := passed(r)

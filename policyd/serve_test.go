@@ -167,7 +167,7 @@ func TestFrameTimeout(t *testing.T) {
 	})
 }
 
-// Who does not take the reply is given up.
+// A client that does not read its reply is given up.
 func TestWriteTimeout(t *testing.T) {
 	client, server := net.Pipe()
 	defer client.Close()

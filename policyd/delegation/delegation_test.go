@@ -32,7 +32,7 @@ func server(actions *Actions, outcomes, faults *[]string) *Server {
 }
 
 // full is a request as Postfix 3.7 sends it; attributes are replaced by with.
-func full(with ...string) string {
+func fullRequest(with ...string) string {
 	text := `request=smtpd_access_policy
 protocol_state=RCPT
 protocol_name=ESMTP
@@ -79,28 +79,28 @@ func TestRequests(t *testing.T) {
 		outcomes, faults []string
 		end              bool
 	}{
-		{name: "suppressed", in: full(), out: info, outcomes: []string{"suppressed"}},
-		{name: "several", in: full("protocol_state=CONNECT") + full("client_address=192.0.2.2"), out: info + dunno, outcomes: []string{"suppressed"}},
-		{name: "with CRLF", in: strings.ReplaceAll(full(), "\n", "\r\n"), out: info, outcomes: []string{"suppressed"}},
-		{name: "encrypted", in: full("encryption_protocol=TLSv1.3"), out: "action=INFO starttls=suppress encrypted=yes list=deny entry=\n\n", outcomes: []string{"suppressed-encrypted"}},
-		{name: "behind a proxy", in: full("client_port=unknown"), out: info, outcomes: []string{"suppressed"}},
-		{name: "on submission", in: full("server_port=587"), out: info, outcomes: []string{"suppressed-submission"}},
-		{name: "on submission, before STARTTLS", in: full("server_port=587", "protocol_state=EHLO"), out: dunno},
-		{name: "on submission, with TLS", in: full("server_port=465", "encryption_protocol=TLSv1.3"), out: dunno},
-		{name: "logged in", in: full("sasl_username=joe"), out: info, outcomes: []string{"suppressed-submission"}},
-		{name: "logged in, and EHLO again", in: full("sasl_method=PLAIN", "protocol_state=EHLO"), out: info, outcomes: []string{"suppressed-submission"}},
-		{name: "the name is no reason: EHLO went by the address", in: full("client_address=192.0.2.2", "client_name=bad.example", "helo_name=ylmf-pc"), out: dunno},
-		{name: "require unmet", in: full("client_address=2001:db8::1"), out: "action=450 4.7.0 TLS required\n\n", outcomes: []string{"require-unmet"}},
-		{name: "require, an IPv6 address as in a literal", in: full("client_address=IPv6:2001:DB8::1"), out: "action=450 4.7.0 TLS required\n\n", outcomes: []string{"require-unmet"}},
-		{name: "require met", in: full("client_address=2001:db8::1", "encryption_protocol=TLSv1.2"), out: dunno},
-		{name: "require on the address, but not on all that is known", in: full("client_address=2001:db8::1", "helo_name=ylmf-pc"), out: dunno},
-		{name: "no address", in: full("client_address=unknown"), out: dunno, faults: []string{"key"}},
-		{name: "an attribute twice: the first counts", in: strings.Replace(full("client_address=192.0.2.2"), "\n\n", "\nclient_address=192.0.2.1\n\n", 1), out: dunno},
+		{name: "suppressed", in: fullRequest(), out: info, outcomes: []string{"suppressed"}},
+		{name: "several", in: fullRequest("protocol_state=CONNECT") + fullRequest("client_address=192.0.2.2"), out: info + dunno, outcomes: []string{"suppressed"}},
+		{name: "with CRLF", in: strings.ReplaceAll(fullRequest(), "\n", "\r\n"), out: info, outcomes: []string{"suppressed"}},
+		{name: "encrypted", in: fullRequest("encryption_protocol=TLSv1.3"), out: "action=INFO starttls=suppress encrypted=yes list=deny entry=\n\n", outcomes: []string{"suppressed-encrypted"}},
+		{name: "behind a proxy", in: fullRequest("client_port=unknown"), out: info, outcomes: []string{"suppressed"}},
+		{name: "on submission", in: fullRequest("server_port=587"), out: info, outcomes: []string{"suppressed-submission"}},
+		{name: "on submission, before STARTTLS", in: fullRequest("server_port=587", "protocol_state=EHLO"), out: dunno},
+		{name: "on submission, with TLS", in: fullRequest("server_port=465", "encryption_protocol=TLSv1.3"), out: dunno},
+		{name: "logged in", in: fullRequest("sasl_username=joe"), out: info, outcomes: []string{"suppressed-submission"}},
+		{name: "logged in, and EHLO again", in: fullRequest("sasl_method=PLAIN", "protocol_state=EHLO"), out: info, outcomes: []string{"suppressed-submission"}},
+		{name: "the name is no reason: EHLO went by the address", in: fullRequest("client_address=192.0.2.2", "client_name=bad.example", "helo_name=ylmf-pc"), out: dunno},
+		{name: "require unmet", in: fullRequest("client_address=2001:db8::1"), out: "action=450 4.7.0 TLS required\n\n", outcomes: []string{"require-unmet"}},
+		{name: "require, an IPv6 address as in a literal", in: fullRequest("client_address=IPv6:2001:DB8::1"), out: "action=450 4.7.0 TLS required\n\n", outcomes: []string{"require-unmet"}},
+		{name: "require met", in: fullRequest("client_address=2001:db8::1", "encryption_protocol=TLSv1.2"), out: dunno},
+		{name: "require on the address, but not on all that is known", in: fullRequest("client_address=2001:db8::1", "helo_name=ylmf-pc"), out: dunno},
+		{name: "no address", in: fullRequest("client_address=unknown"), out: dunno, faults: []string{"key"}},
+		{name: "an attribute twice: the first counts", in: strings.Replace(fullRequest("client_address=192.0.2.2"), "\n\n", "\nclient_address=192.0.2.1\n\n", 1), out: dunno},
 		{name: "unknown attributes", in: "request=smtpd_access_policy\nnew=thing\n=\n\n", out: dunno},
 		{name: "no =", in: "request=smtpd_access_policy\nwhat\nclient_address\n\n", out: dunno},
 		{name: "no request", in: "\n", end: true},
 		{name: "another request", in: "request=junk\n\n", end: true},
-		{name: "half", in: strings.TrimSuffix(full(), "\n"), out: ""},
+		{name: "half", in: strings.TrimSuffix(fullRequest(), "\n"), out: ""},
 		{name: "endless line", in: strings.Repeat("x", maxRequest), end: true},
 		{name: "endless lines", in: strings.Repeat("a=b\n", maxRequest/4), end: true},
 	} {
@@ -121,7 +121,7 @@ func TestRequireByState(t *testing.T) {
 		"CONNECT": false, "XCLIENT": false, "HELO": false, "EHLO": false, "STARTTLS": false, "VRFY": false, "ETRN": false, "UNKNOWN": false, "": false, "mail": false,
 	} {
 		var outcomes, faults []string
-		out, err := prototest.Answer(server(DefaultActions(), &outcomes, &faults).Connection(), []byte(full("client_address=2001:db8::1", "protocol_state="+state)), 1000)
+		out, err := prototest.Answer(server(DefaultActions(), &outcomes, &faults).Connection(), []byte(fullRequest("client_address=2001:db8::1", "protocol_state="+state)), 1000)
 		if refused := strings.HasPrefix(string(out), "action=450 "); err != nil || refused != unmet || (len(outcomes) == 1) != unmet {
 			t.Errorf("%q: %q, %q, %v", state, out, outcomes, err)
 		}
@@ -132,7 +132,7 @@ func TestRequireByState(t *testing.T) {
 func TestActions(t *testing.T) {
 	for action, want := range map[string]string{"": "DUNNO", "no_tls": "no_tls", "PREPEND X-Starttls: {action} ({list})": "PREPEND X-Starttls: suppress (deny)"} {
 		var outcomes, faults []string
-		out, err := prototest.Answer(server(&Actions{Suppressed: action}, &outcomes, &faults).Connection(), []byte(full()), 1000)
+		out, err := prototest.Answer(server(&Actions{Suppressed: action}, &outcomes, &faults).Connection(), []byte(fullRequest()), 1000)
 		if string(out) != "action="+want+"\n\n" || err != nil || len(outcomes) != 1 {
 			t.Errorf("%q: %q, %v", action, out, err)
 		}
@@ -142,7 +142,7 @@ func TestActions(t *testing.T) {
 var replies = regexp.MustCompile(`^(action=[ -~]+\n\n)*$`)
 
 func FuzzAnswer(f *testing.F) {
-	for _, s := range []string{full(), full("encryption_protocol=TLSv1.3", "client_address=2001:db8::1") + full(), "\n", "request=smtpd_access_policy\r\n\r\n", "a\n\n"} {
+	for _, s := range []string{fullRequest(), fullRequest("encryption_protocol=TLSv1.3", "client_address=2001:db8::1") + fullRequest(), "\n", "request=smtpd_access_policy\r\n\r\n", "a\n\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
@@ -160,7 +160,7 @@ func BenchmarkAnswer(b *testing.B) {
 			s := server(DefaultActions(), &outcomes, &faults)
 			s.Outcome = func(lists.Outcome, lists.Client, lists.Decision) {}
 			c := s.Connection()
-			in := []byte(full("client_address=" + addr))
+			in := []byte(fullRequest("client_address=" + addr))
 			var out []byte
 			b.ReportAllocs()
 			for b.Loop() {

@@ -36,7 +36,7 @@ func TestSessionsOnAConnection(t *testing.T) {
 			if strings.Contains(r, "-") {
 				word = slices.Insert(word, 2, "")
 			}
-			if _, _, err := c.Answer(t.Context(), []byte(full("protocol_state="+word[0], "client_port="+word[1], "instance="+word[2], "encryption_protocol="+word[3])), nil); err != nil {
+			if _, _, err := c.Answer(t.Context(), []byte(fullRequest("protocol_state="+word[0], "client_port="+word[1], "instance="+word[2], "encryption_protocol="+word[3])), nil); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -11,7 +11,7 @@ import (
 	"ehlogate/policyd/internal/prototest"
 )
 
-func ns(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
+func netstring(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
 
 func TestDialogues(t *testing.T) {
 	const no = "9:NOTFOUND ,"
@@ -20,15 +20,15 @@ func TestDialogues(t *testing.T) {
 		faults  []string
 		end     bool
 	}{
-		{in: ns("starttls 192.0.2.1"), out: ns("OK chunking, starttls")},
-		{in: ns("starttls 192.0.2.2") + ns("starttls ipv6:::ffff:192.0.2.1"), out: no + ns("OK chunking, starttls")},
-		{in: ns("srv_features 192.0.2.1"), out: ns("OK S")},
-		{in: ns("srv_features ipv6:2001:db8::1 bad.example"), out: ns("OK S")},
-		{in: ns("srv_features 192.0.2.2 good.example"), out: no},
-		{in: ns("starttls 192.0.2.1 bad.example"), out: no, faults: []string{"key"}},
-		{in: ns("starttls unknown"), out: no, faults: []string{"key"}},
-		{in: ns("starttls"), out: no, faults: []string{"key"}},
-		{in: ns("other 192.0.2.1"), out: no, faults: []string{"map"}},
+		{in: netstring("starttls 192.0.2.1"), out: netstring("OK chunking, starttls")},
+		{in: netstring("starttls 192.0.2.2") + netstring("starttls ipv6:::ffff:192.0.2.1"), out: no + netstring("OK chunking, starttls")},
+		{in: netstring("srv_features 192.0.2.1"), out: netstring("OK S")},
+		{in: netstring("srv_features ipv6:2001:db8::1 bad.example"), out: netstring("OK S")},
+		{in: netstring("srv_features 192.0.2.2 good.example"), out: no},
+		{in: netstring("starttls 192.0.2.1 bad.example"), out: no, faults: []string{"key"}},
+		{in: netstring("starttls unknown"), out: no, faults: []string{"key"}},
+		{in: netstring("starttls"), out: no, faults: []string{"key"}},
+		{in: netstring("other 192.0.2.1"), out: no, faults: []string{"map"}},
 		{in: "0:,", out: no, faults: []string{"map"}},
 		{in: "18:starttls 192.0.2.1;", end: true},
 		{in: "018:starttls 192.0.2.1,", end: true},
@@ -48,7 +48,7 @@ func TestDialogues(t *testing.T) {
 	}
 	var faults []string
 	s := &Server{prototest.Backend(policyd.NewKeywords(nil, false), &faults)}
-	longest := ns("starttls " + strings.Repeat("x", maxData-len("starttls ")))
+	longest := netstring("starttls " + strings.Repeat("x", maxData-len("starttls ")))
 	if out, err := prototest.Answer(s, []byte(longest), 1000); string(out) != no || err != nil {
 		t.Errorf("the longest request: %q, %v", out, err)
 	}
@@ -57,7 +57,7 @@ func TestDialogues(t *testing.T) {
 var replies = regexp.MustCompile(`^(9:NOTFOUND ,|4:OK S,|21:OK chunking, starttls,)*$`)
 
 func FuzzAnswer(f *testing.F) {
-	for _, s := range []string{ns("starttls 192.0.2.1"), ns("srv_features ::1 bad.example") + "0:,", "018:", "99999999999:", "1:a;"} {
+	for _, s := range []string{netstring("starttls 192.0.2.1"), netstring("srv_features ::1 bad.example") + "0:,", "018:", "99999999999:", "1:a;"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
@@ -72,7 +72,7 @@ func FuzzAnswer(f *testing.F) {
 func TestAllocatesNothing(t *testing.T) {
 	var faults []string
 	s := &Server{prototest.Backend(policyd.NewKeywords(nil, false), &faults)}
-	out, req := make([]byte, 0, 256), []byte(ns("starttls 192.0.2.1"))
+	out, req := make([]byte, 0, 256), []byte(netstring("starttls 192.0.2.1"))
 	if n := testing.AllocsPerRun(100, func() { _, _, _ = s.Answer(t.Context(), req, out) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -8,9 +8,8 @@ import (
 	"ehlogate/policyd"
 )
 
-// What is said of an answer is what the mail server makes of it, whatever the
-// operator hides from everybody.
-func TestMeans(t *testing.T) {
+// TestEffect: the effect of an answer is what the mail server does, whatever keywords the operator always hides.
+func TestEffect(t *testing.T) {
 	c, err := ParseClient("192.0.2.7", "", "x")
 	if err != nil {
 		t.Fatal(err)

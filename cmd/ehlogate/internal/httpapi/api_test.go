@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func newEngine(t testing.TB, conf string, files map[string]string) *reload.Manager {
+func newManager(t testing.TB, conf string, files map[string]string) *reload.Manager {
 	t.Helper()
 	dir := t.TempDir()
 	files["c.toml"] = conf
@@ -92,7 +92,7 @@ func get(t *testing.T, api *API, path string) (code int, body string) {
 
 func TestAPI(t *testing.T) {
 	files := map[string]string{"trial.list": "192.0.2.0/24\n", "deny.list": "192.0.2.1 # why\n"}
-	e := newEngine(t, conf, files)
+	e := newManager(t, conf, files)
 	m := telemetry.NewMetrics(e)
 	api := &API{Manager: e, Metrics: m, Recorder: telemetry.NewRecorder(m, logrus.New())}
 	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"ok"`) {
@@ -119,7 +119,7 @@ func TestAPI(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	e := newEngine(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "bad line\n"})
+	e := newManager(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "bad line\n"})
 	m := telemetry.NewMetrics(e)
 	api := &API{Manager: e, Metrics: m, Recorder: telemetry.NewRecorder(m, logrus.New())}
 	if code, body := get(t, api, "/healthz"); code != 503 || !strings.Contains(body, `"unavailable"`) || !strings.Contains(body, "deny.list:1:5") {
@@ -148,7 +148,7 @@ func TestHealth(t *testing.T) {
 
 // Decisions and outcomes are counted, logged, and shown.
 func TestDecisionsAndOutcomes(t *testing.T) {
-	e := newEngine(t, conf, map[string]string{"trial.list": "192.0.2.0/24\n", "deny.list": "192.0.2.1\n"})
+	e := newManager(t, conf, map[string]string{"trial.list": "192.0.2.0/24\n", "deny.list": "192.0.2.1\n"})
 	m := telemetry.NewMetrics(e)
 	var out bytes.Buffer
 	log := logrus.New()
@@ -190,7 +190,7 @@ func TestDecisionsAndOutcomes(t *testing.T) {
 
 // A panic in an answer over HTTP is counted and logged, and ends that connection alone.
 func TestPanicOverHTTP(t *testing.T) {
-	e := newEngine(t, "# nothing\n", map[string]string{})
+	e := newManager(t, "# nothing\n", map[string]string{})
 	var out bytes.Buffer
 	log := logrus.New()
 	log.SetOutput(&out)

@@ -23,7 +23,7 @@ import (
 func TestReputation(t *testing.T) {
 	server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test.", "2.0.0.127 60 IN A 127.0.0.2\n8.8.8.8 60 IN A 127.0.0.2\n"))
 	server.Fail("bl.test.", dnstest.Fault{Kind: dnstest.ServFail})
-	eng := newEngine(t, strings.ReplaceAll(`
+	eng := newManager(t, strings.ReplaceAll(`
 default = "limit"
 dns = { resolvers = ["SERVER"], wait = "10s" }
 limit = { offers_per_second = 0.001 }

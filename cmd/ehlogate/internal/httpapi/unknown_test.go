@@ -17,7 +17,7 @@ import (
 )
 
 func asking(t *testing.T, conf string, files map[string]string, server *dnstest.Server) (*reload.Manager, func(string) (int, string)) {
-	eng := newEngine(t, strings.ReplaceAll(conf, "SERVER", server.Addr.String()), files)
+	eng := newManager(t, strings.ReplaceAll(conf, "SERVER", server.Addr.String()), files)
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
 	metrics := telemetry.NewMetrics(eng)
@@ -64,7 +64,7 @@ zones = [{zone = "bl.test", health_check = false}]
 	}
 }
 
-// Reverse DNS is down, and everybody is offered because of that: /healthz has to say so (design 7.2).
+// Reverse DNS is down, so all clients are offered STARTTLS: /healthz has to report it (design 7.2).
 func TestHealthWithoutReverseDNS(t *testing.T) {
 	server := dnstest.StartServer(t)
 	server.Fail(".", dnstest.Fault{Kind: dnstest.Drop})

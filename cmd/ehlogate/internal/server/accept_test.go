@@ -79,8 +79,8 @@ func TestStopDuringPause(t *testing.T) {
 	})
 }
 
-// TestShortage takes all file descriptors from a server: the connection idle for the longest gives up its own for the new
-// one, and the next for the Accept after that, which fails without a spare descriptor even if nobody is waiting. More may
+// TestShortage takes all file descriptors from a server: the connection idle for the longest time is closed for the new
+// one, and the next for the Accept after that, which fails without a spare descriptor even if no connection waits. More may
 // follow on a machine too busy to close them within the pause.
 func TestShortage(t *testing.T) {
 	p := child(t, "shortage")

@@ -14,7 +14,7 @@ import (
 )
 
 // pair returns both ends of a connection, the server's one wrapped.
-func pair(t testing.TB, addr string) (client net.Conn, c *conn) {
+func newConnPair(t testing.TB, addr string) (client net.Conn, c *conn) {
 	ln, err := Listen(addr, SocketOptions{})
 	must(t, err)
 	defer ln.Close()
@@ -27,7 +27,7 @@ func pair(t testing.TB, addr string) (client net.Conn, c *conn) {
 }
 
 func TestConnDeadlines(t *testing.T) {
-	_, c := pair(t, "127.0.0.1:0")
+	_, c := newConnPair(t, "127.0.0.1:0")
 	for name, set := range map[string]func(time.Time) error{"read": c.SetReadDeadline, "both": c.SetDeadline} {
 		must(t, set(time.Now().Add(time.Millisecond)))
 		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -39,7 +39,7 @@ func TestConnDeadlines(t *testing.T) {
 	}
 }
 
-// Who does not take an answer is given up, also on a connection that has been idle; a slow one gets time anew for each.
+// A write to a client that does not read times out, also on a connection that has been idle; each write has its own timeout.
 func TestConnWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
@@ -71,7 +71,7 @@ func TestConnWriteTimeout(t *testing.T) {
 
 func TestConnHalfClose(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", filepath.Join(t.TempDir(), "s")} {
-		client, c := pair(t, addr)
+		client, c := newConnPair(t, addr)
 		must(t, c.NetConn().(interface{ CloseWrite() error }).CloseWrite())
 		expectEnd(t, client)
 		_, err := client.Write([]byte("x"))
@@ -84,7 +84,7 @@ func TestConnHalfClose(t *testing.T) {
 
 // TestConnLeaveRace has the handler ask for more time at the very moment its connection has to leave.
 func TestConnLeaveRace(t *testing.T) {
-	_, c := pair(t, "127.0.0.1:0")
+	_, c := newConnPair(t, "127.0.0.1:0")
 	for _, set := range []func(time.Time) error{c.SetReadDeadline, c.SetDeadline} {
 		for range 500 {
 			c.drainUntil.Store(nil)
@@ -103,7 +103,7 @@ func TestConnLeaveRace(t *testing.T) {
 }
 
 func TestConnKeepsShorterDeadline(t *testing.T) {
-	_, c := pair(t, "127.0.0.1:0")
+	_, c := newConnPair(t, "127.0.0.1:0")
 	c.startDrain(time.Now().Add(time.Hour))
 	must(t, c.SetReadDeadline(time.Now().Add(time.Millisecond)))
 	if _, err := c.Read(make([]byte, 1)); err == nil {
@@ -180,7 +180,7 @@ func BenchmarkRead(b *testing.B) {
 			}
 		}
 	}
-	client, c := pair(b, "127.0.0.1:0")
+	client, c := newConnPair(b, "127.0.0.1:0")
 	go func() { // ends when pair closes the client
 		for chunk := make([]byte, 1<<16); ; {
 			if _, err := client.Write(chunk); err != nil {

@@ -53,9 +53,9 @@ func TestReplace(t *testing.T) {
 				t.Errorf("in between: %v, %v", fi, err)
 				return
 			}
-			// Until it is right nobody is let in by the name it has before.
+			// Until mode and group are set, no process may connect by the temporary name.
 			if fi, err := os.Lstat(path + tempSuffix); err == nil && fi.Mode().Perm() != 0 && fi.Mode().Perm() != 0o606 {
-				t.Errorf("the draft: %v", fi.Mode())
+				t.Errorf("the temporary socket: %v", fi.Mode())
 				return
 			}
 		}

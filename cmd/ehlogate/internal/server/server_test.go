@@ -136,8 +136,8 @@ func TestCapOrder(t *testing.T) {
 	})
 }
 
-// TestSettled has a shortage of descriptors: who has only just been answered is not cut off for it.
-func TestSettled(t *testing.T) {
+// TestMinIdle: a shortage of descriptors does not close a connection that was just answered.
+func TestMinIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln := newPipes()
 		r := serve(t, &Server{Grace: time.Minute, Handler: echo, Log: quiet()}, ln)
@@ -156,7 +156,7 @@ func TestSettled(t *testing.T) {
 }
 
 // slow answers each request when told to. The request "hang" keeps it until ctx is done.
-func slow(answer <-chan bool) func(context.Context, net.Conn) {
+func slowHandler(answer <-chan bool) func(context.Context, net.Conn) {
 	return func(ctx context.Context, c net.Conn) {
 		for buf := make([]byte, 64); ; {
 			n, err := c.Read(buf)
@@ -178,7 +178,7 @@ func TestCapAllBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answer := make(chan bool)
 		ln := newPipes()
-		r := serve(t, &Server{MaxConns: 2, Grace: time.Minute, Handler: slow(answer)}, ln)
+		r := serve(t, &Server{MaxConns: 2, Grace: time.Minute, Handler: slowHandler(answer)}, ln)
 		first, second := ln.dial(t), ln.dial(t)
 		io.WriteString(first, "one")
 		time.Sleep(time.Second)
@@ -203,12 +203,12 @@ func TestCapAllBusy(t *testing.T) {
 	})
 }
 
-// TestCapHung has every place taken by a handler that hangs: newcomers are served up to twice the cap, then refused until
-// Grace has passed for those who have to leave.
+// TestCapHung has a cap of handlers that hang: new connections are served up to twice the cap, then refused until
+// Grace has passed for the connections that are draining.
 func TestCapHung(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ln := newPipes()
-		r := serve(t, &Server{MaxConns: 2, Grace: time.Minute, Handler: slow(nil)}, ln)
+		r := serve(t, &Server{MaxConns: 2, Grace: time.Minute, Handler: slowHandler(nil)}, ln)
 		hung, start := make([]net.Conn, 4), time.Now()
 		for i := range hung {
 			hung[i] = ln.dial(t)

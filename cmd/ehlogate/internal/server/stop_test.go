@@ -16,7 +16,7 @@ func TestStop(t *testing.T) {
 		ln, err := Listen(addr, SocketOptions{})
 		must(t, err)
 		answer := make(chan bool)
-		r := serve(t, &Server{Grace: time.Minute, Handler: slow(answer)}, ln)
+		r := serve(t, &Server{Grace: time.Minute, Handler: slowHandler(answer)}, ln)
 		idle, working := dial(t, ln.Addr()), dial(t, ln.Addr())
 		io.WriteString(working, "question")
 		await(t, "one waits, one works", func() bool { return r.waiting() == 1 && r.conns() == 2 })
@@ -56,8 +56,8 @@ func TestStopTimes(t *testing.T) {
 			}
 		})
 	}
-	t.Run("idle", func(t *testing.T) { stop(t, slow(nil), "", drainTime) })
-	t.Run("hung", func(t *testing.T) { stop(t, slow(nil), "hang", time.Minute) })
+	t.Run("idle", func(t *testing.T) { stop(t, slowHandler(nil), "", drainTime) })
+	t.Run("hung", func(t *testing.T) { stop(t, slowHandler(nil), "hang", time.Minute) })
 	t.Run("hung in Write", func(t *testing.T) { stop(t, echo, "nobody reads this", time.Minute) })
 	t.Run("wants more time", func(t *testing.T) {
 		stop(t, func(_ context.Context, c net.Conn) {

@@ -53,7 +53,7 @@ func TestOpenUnix(t *testing.T) {
 	}
 	r := serve(t, &Server{Handler: echo}, ln)
 	must(t, ask(dial(t, ln.Addr()), "hello"))
-	deadSocket(t, path+tempSuffix) // somebody is opening the path again
+	deadSocket(t, path+tempSuffix) // another process opens the path again
 	r.stop()
 	<-r.done
 	names, err := filepath.Glob(filepath.Dir(path) + "/*")

@@ -156,7 +156,7 @@ func TestAttacks(t *testing.T) {
 }
 
 // decided are lines about what was decided, of which there may be 200 a second; the others are about faults.
-var decided = regexp.MustCompile(`msg="STARTTLS suppressed"|some are not logged`)
+var decided = regexp.MustCompile(`msg="STARTTLS suppressed"|rate limited: more than`)
 
 func besiege(t *testing.T, g *gate, attack Attack, protocols []string, d time.Duration, conns int) (rows []string) {
 	rest := g.footprint(t)

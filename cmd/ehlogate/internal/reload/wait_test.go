@@ -9,9 +9,8 @@ import (
 	"ehlogate/lists/listfile"
 )
 
-// looked is a list that was looked at, and whose files changed before some of the
-// looks.
-func looked(t *testing.T, looks int, changedBefore ...int) *trackedList {
+// scannedList returns a list after the given number of scans, whose files changed before some of the scans.
+func scannedList(t *testing.T, looks int, changedBefore ...int) *trackedList {
 	name := filepath.Join(t.TempDir(), "a.list")
 	spec := listfile.Spec{Patterns: []string{name}}
 	write := func(text string) {
@@ -54,7 +53,7 @@ func TestHolds(t *testing.T) {
 		"goes on changing, and did not before":  {[]int{7, 8}, 0, false},
 	} {
 		e := &Manager{times: defaultTimes}
-		ready, waiting := looked(t, 8, seen), looked(t, 8, tc.changed...)
+		ready, waiting := scannedList(t, 8, seen), scannedList(t, 8, tc.changed...)
 		now := ready.settling.Changed().Add(tc.after)
 		if got := e.mustWait([]*trackedList{ready}, []*trackedList{waiting}, 0, now, now); got != tc.want {
 			t.Errorf("%s: waits %v, want %v", what, got, tc.want)

@@ -156,7 +156,7 @@ func TestReloadKeepsShed(t *testing.T) {
 	r.expect("with another rate", "192.0.2.4", "offer limit")
 }
 
-// While nobody knows what was promised, nothing is suppressed but by the
+// While it is not known what the domains published, nothing is suppressed except by the
 // operator's own lines; the guard outlives a reload that does not change it.
 func TestGuard(t *testing.T) {
 	conf := `
