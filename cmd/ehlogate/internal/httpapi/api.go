@@ -1,5 +1,5 @@
 // Package httpapi is the read-only HTTP interface: /healthz for monitoring, /metrics for Prometheus, and /api/v1 for
-// operators who want to see what is decided for a client, and why.
+// operators, to show the decision for a client and its reason.
 package httpapi
 
 import (
