@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,8 +11,8 @@ import (
 	"ehlogate/cmd/ehlogate/internal/doctor"
 )
 
-// postconfTimeout is the most that all calls of postconf may take together.
-const postconfTimeout = 20 * time.Second
+// settingsTimeout is the most that reading the settings of the mail server may take.
+const settingsTimeout = 30 * time.Second
 
 func newDoctor(o *options) *cobra.Command {
 	var postfix, saved, exim, sendmail string
@@ -26,20 +24,26 @@ func newDoctor(o *options) *cobra.Command {
 refuses mail while ehlogate is down, what sends passwords in the clear, what
 never takes effect. It changes nothing.
 
-Without --exim and --sendmail it examines the running Postfix, by postconf, and
-connects to the addresses at which Postfix queries ehlogate. It also queries the
-running daemon for some addresses of the lists, and compares the answers with
-the config and the lists on disk. The daemon counts and logs these queries like
-any other.
+Without --exim and --sendmail it examines the running Postfix. The mail
+server's own programs say what the settings are (postconf, exim -bP), so
+macros, included files and defaults count. Sendmail has no such program: doctor
+reads its file.
+
+doctor connects to the addresses at which the mail server queries ehlogate. It
+also queries the running daemon for some addresses of the lists, and compares
+the answers with the config and the lists on disk. The daemon counts and logs
+these queries like any other.
 
 To examine another machine, copy its configuration into a directory (--saved):
 
-    for o in n P M; do postconf -$o >DIR/postconf-$o; done
+    postconf -n >DIR/main.cf && postconf -d mail_version >>DIR/main.cf
+    postconf -M >DIR/master.cf
     systemctl show ehlogate >DIR/systemctl-show
     systemctl cat ehlogate-export.service >DIR/systemctl-cat
 
 Copy the files that the settings name (tables, the .cf file of a memcache map),
-the list files and /etc/resolv.conf into the same directory.
+the list files and /etc/resolv.conf into the same directory. The postconf of
+this machine reads the copies; with another version, its defaults are assumed.
 
 If the config (-c) has DNS lists, verify_names or [guard], these are examined
 too: for up to five seconds each resolver and each DNS zone is queried.
@@ -58,17 +62,23 @@ Exit status 1 if there is a hazard, 0 otherwise.`,
 			if saved != "" {
 				host = doctor.SavedHost(saved)
 			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), settingsTimeout)
+			defer cancel()
 			var postfixConfig *doctor.Postfix
-			if exim == "" && sendmail == "" || postfix != "" || saved != "" {
-				if postfixConfig, err = readPostfix(cmd.Context(), postfix, saved); err != nil {
-					return exitError{exitWrong, err}
-				}
+			switch {
+			case saved != "":
+				postfixConfig, err = doctor.SavedPostfix(ctx, saved)
+			case exim == "" && sendmail == "" || postfix != "":
+				postfixConfig, err = doctor.LivePostfix(ctx, postfix)
 			}
-			eximConfig, err := readConfigFile(exim, doctor.ParseExim)
-			if err != nil {
-				return exitError{exitWrong, err}
+			var eximConfig *doctor.Exim
+			if err == nil && exim != "" {
+				eximConfig, err = doctor.ReadExim(ctx, exim)
 			}
-			sendmailConfig, err := readConfigFile(sendmail, doctor.ParseSendmail)
+			var sendmailConfig *doctor.Sendmail
+			if err == nil && sendmail != "" {
+				sendmailConfig, err = doctor.ReadSendmail(sendmail)
+			}
 			if err != nil {
 				return exitError{exitWrong, err}
 			}
@@ -96,7 +106,7 @@ func writeReport(out io.Writer, report *doctor.Report, asJSON bool) error {
 		enc.SetEscapeHTML(false)
 		err = enc.Encode(report)
 	} else {
-		err = report.Show(out)
+		err = report.WriteText(out)
 	}
 	if err != nil {
 		return exitError{exitWrong, err}
@@ -105,28 +115,4 @@ func writeReport(out io.Writer, report *doctor.Report, asJSON bool) error {
 		return exitError{code: exitWrong}
 	}
 	return nil
-}
-
-func readPostfix(ctx context.Context, dir, saved string) (*doctor.Postfix, error) {
-	if saved != "" {
-		return doctor.SavedPostfix(saved)
-	}
-	ctx, cancel := context.WithTimeout(ctx, postconfTimeout)
-	defer cancel()
-	return doctor.LivePostfix(ctx, dir)
-}
-
-// readConfigFile reads and parses a configuration file; nil if none is named.
-func readConfigFile[T any](name string, parse func(name, text string) *T) (*T, error) {
-	if name == "" {
-		return nil, nil
-	}
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	if len(data) == 0 {
-		return nil, errors.New(name + " is empty")
-	}
-	return parse(name, string(data)), nil
 }

@@ -1,26 +1,23 @@
-// Package doctor reads the configuration of a mail server and reports what in
-// it would hurt, beside ehlogate: what refuses mail when ehlogate is away, what
-// sends passwords in the clear, what is never asked.
+// Package doctor examines the configuration of a mail server and reports what would hurt: what refuses mail while
+// ehlogate is unreachable, what sends passwords in the clear, what never queries ehlogate.
 //
-// It reports what is certain from what it could read, and says where it could
-// not look. The settings of Postfix come from postconf, of the running system
-// or as saved copies; of Exim and Sendmail the configuration file is read, and
-// only the question that it asks ehlogate is judged. Where ehlogate in turn asks
-// others, by DNS, it looks whether it can, and whether the answers are good.
+// It reports what is certain from what it could read, and says what it could not examine. The mail server's own
+// programs say what the settings are (postconf, exim -bP), so that macros, included files and defaults are theirs.
+// Sendmail has no such program: its configuration file is read. ehlogate's own use of DNS is examined too: whether it
+// can query its resolvers, and whether the answers of the DNS lists are good.
+//
+// All settings are read once, into a Postfix, an Exim or a Sendmail. The checks are in the tables of checks.go.
 package doctor
 
 import (
 	"cmp"
 	"context"
 	"fmt"
-	"path"
+	"net/netip"
 	"slices"
-	"strings"
-
-	"ehlogate/cmd/ehlogate/internal/config"
 )
 
-// Severity says what a finding costs.
+// Severity is what a finding may cost.
 type Severity int
 
 // The severities. Only hazards are wrong for certain.
@@ -46,42 +43,12 @@ type Finding struct {
 	Also  []Write `json:"also,omitempty"` // to write as well, elsewhere
 }
 
-// Place is where a setting stands.
+// Place is where a setting is.
 type Place struct {
 	File      string `json:"file,omitempty"`      // main.cf, master.cf or a path; "default" if it is not set
-	Service   string `json:"service,omitempty"`   // the service it is about, as master.cf has it
+	Service   string `json:"service,omitempty"`   // the service it is about, as named in master.cf
 	Parameter string `json:"parameter,omitempty"` // its name
 	Value     string `json:"value,omitempty"`     // as it is written there
-}
-
-// shell is where commands are to be run.
-const shell = "a root shell"
-
-// Write is what to write, and where. A line replaces one that sets the same parameter there. Lines for the shell are commands.
-type Write struct {
-	In    string   `json:"in,omitempty"`
-	Lines []string `json:"lines,omitempty"`
-}
-
-// set is the advice to write another value where one stands.
-func (at Place) set(value string) Write {
-	setting := strings.TrimSpace(at.Parameter + " = " + value)
-	switch at.File {
-	case "master.cf":
-		return option(at.Service, at.Parameter, value)
-	case "main.cf", "default":
-		return inMain(setting)
-	}
-	return Write{at.File, []string{setting}}
-}
-
-// replace is the advice to write one part of a value otherwise. If the part
-// came from another setting, it is shown alone.
-func (at Place) replace(part, by string) Write {
-	if !strings.Contains(at.Value, part) {
-		return Write{at.File, []string{by}}
-	}
-	return at.set(strings.Replace(at.Value, part, by, 1))
 }
 
 // Report is what an examination found.
@@ -89,7 +56,7 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Count tells how many findings are of that severity.
+// Count returns how many findings have that severity.
 func (r *Report) Count(s Severity) (n int) {
 	for _, f := range r.Findings {
 		if f.Severity == s {
@@ -99,7 +66,7 @@ func (r *Report) Count(s Severity) (n int) {
 	return n
 }
 
-// add notes a finding, once: one map may be asked by several services.
+// add adds a finding, once: several services may use one map.
 func (r *Report) add(f Finding) {
 	same := func(o Finding) bool { return o.ID == f.ID && o.Place == f.Place && o.What == f.What }
 	if !slices.ContainsFunc(r.Findings, same) {
@@ -107,88 +74,80 @@ func (r *Report) add(f Finding) {
 	}
 }
 
-// sort puts the worst first, and otherwise keeps the order of the files.
-func (r *Report) sort() {
+// sortFindings puts the worst first, and otherwise keeps the order of the files.
+func (r *Report) sortFindings() {
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return cmp.Compare(b.Severity, a.Severity) })
-}
-
-// Daemon is what ehlogate itself is configured to do.
-type Daemon struct {
-	File          string   // its config, for messages
-	AlwaysHide    []string // keywords that a denied client loses besides STARTTLS
-	ExplicitOffer bool
-
-	// Where it listens. Without an address for policy or milter their usual ports stand for it.
-	Memcache, Socketmap, TCPTable, Policy, Milter, HTTP []string
-
-	config *config.Config // for what it asks others
-}
-
-// DaemonFrom takes it from the config. Where that leaves it to systemd where to listen, the sockets of the package count too.
-func DaemonFrom(cfg *config.Config) Daemon {
-	listen := func(protocol string) []string {
-		addrs := cfg.Listen.Addresses(protocol)
-		if !cfg.Listen.Explicit {
-			addrs = append(slices.Clip(addrs), path.Join(config.InheritedDir, protocol))
-		}
-		return addrs
-	}
-	return Daemon{
-		File:          cmp.Or(cfg.File, config.DefaultFile),
-		AlwaysHide:    cfg.AlwaysHide,
-		ExplicitOffer: cfg.ExplicitOffer,
-		Memcache:      listen(memcacheProto),
-		Socketmap:     listen(socketmapProto),
-		TCPTable:      listen(tcpTableProto),
-		Policy:        listen(policyProto),
-		Milter:        listen(milterProto),
-		HTTP:          listen("http"),
-		config:        cfg,
-	}
 }
 
 // exam is one examination.
 type exam struct {
 	Report
-	ctx  context.Context // until when daemons are asked
-	host *Host
-	gate Daemon
-	pf   *Postfix
+	ctx      context.Context // ends the queries of daemons and resolvers
+	host     *Host
+	daemon   Daemon
+	pf       *Postfix
+	exim     *Exim
+	sendmail *Sendmail
 
-	probed   map[endpoint]bool // what was connected to
-	compared bool              // the running daemon was compared with the files
-	live     bool              // a smtpd asks a daemon about EHLO
+	smtpds          []smtpd
+	resolvers       []netip.AddrPort  // those that ehlogate queries
+	resolversAt     Place             // where they are set
+	resolverAnswers bool              // one of them does
+	probed          map[endpoint]bool // the addresses that were connected to
+	compared        bool              // the running daemon was compared with the files
 }
 
-// Examine looks over what was read. Each of the configurations may be absent.
-// Resolvers are asked until ctx ends, and for a few seconds at most.
-func Examine(ctx context.Context, host *Host, gate Daemon, pf *Postfix, exim *Exim, sendmail *Sendmail) *Report {
-	e := &exam{ctx: ctx, host: host, gate: gate, pf: pf, probed: make(map[endpoint]bool)}
+// Examine runs all checks. Each of the configurations may be absent. Resolvers are queried until ctx ends, and for a
+// few seconds at most.
+func Examine(ctx context.Context, host *Host, daemon Daemon, pf *Postfix, exim *Exim, sendmail *Sendmail) *Report {
+	e := &exam{ctx: ctx, host: host, daemon: daemon, pf: pf, exim: exim, sendmail: sendmail, probed: make(map[endpoint]bool)}
 	e.Findings = []Finding{} // JSON: a list, if an empty one
 	if pf != nil {
-		e.postfix()
+		e.smtpds = e.findSMTPDs()
 	}
-	if exim != nil {
-		e.exim(exim)
-	}
-	if sendmail != nil {
-		e.sendmail(sendmail)
-	}
-	e.asking(ctx)
-	if pf != nil && pf.Dir != "" {
-		for i := range e.Findings {
-			e.Findings[i].in(pf.Dir)
+	for _, c := range checks {
+		if c.on&e.subjects() != 0 {
+			c.run(e)
 		}
 	}
-	e.sort()
+	if pf != nil && pf.Dir != "" {
+		for i := range e.Findings {
+			e.Findings[i].useDirectory(pf.Dir)
+		}
+	}
+	e.sortFindings()
 	return &e.Report
 }
 
-// unread notes that something could not be judged.
-func (e *exam) unread(at Place, name string, err error) {
-	e.add(Finding{
-		ID: "not-examined", Severity: Note, Place: at,
-		What: fmt.Sprintf("%s could not be read here: %v", name, err),
-		Why:  "What it holds was not judged.",
-	})
+func (e *exam) addHazard(id string, at Place, what, why string, writes ...Write) {
+	e.addAdvice(Finding{ID: id, Severity: Hazard, Place: at, What: what, Why: why}, writes...)
+}
+
+func (e *exam) addWarning(id string, at Place, what, why string, writes ...Write) {
+	e.addAdvice(Finding{ID: id, Severity: Warning, Place: at, What: what, Why: why}, writes...)
+}
+
+func (e *exam) addNote(id string, at Place, what, why string, writes ...Write) {
+	e.addAdvice(Finding{ID: id, Severity: Note, Place: at, What: what, Why: why}, writes...)
+}
+
+// addAdvice adds a finding with what to write, in that order. Writes in one place become one.
+func (e *exam) addAdvice(f Finding, writes ...Write) {
+	var all []Write
+	for _, w := range writes {
+		if n := len(all); n > 0 && all[n-1].In == w.In {
+			all[n-1].Lines = append(all[n-1].Lines, w.Lines...)
+		} else if len(w.Lines) > 0 {
+			all = append(all, w)
+		}
+	}
+	if len(all) > 0 {
+		f.Write, f.Also = all[0], all[1:]
+	}
+	e.add(f)
+}
+
+// addUnread adds that something could not be examined.
+func (e *exam) addUnread(at Place, name string, err error) {
+	e.addNote("not-examined", at, fmt.Sprintf("cannot read %s: %v", name, err), "Its content was not examined.")
 }

@@ -1,78 +1,61 @@
 package doctor
 
 import (
+	"context"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 )
 
-// Exim is its configuration file, without comments and with long lines joined.
+// The settings of Exim that are looked at.
+const (
+	advertiseHosts  = "tls_advertise_hosts"
+	daemonPorts     = "daemon_smtp_ports"
+	localInterfaces = "local_interfaces"
+)
+
+// Exim is one snapshot of the settings of an Exim.
 type Exim struct {
-	name  string
-	lines []line
+	file   string
+	values map[string]string // with macros and included files, and the defaults
 }
 
-// ParseExim reads a configuration of Exim.
-func ParseExim(name, text string) *Exim {
-	x := &Exim{name: name}
-	num, open := 0, false
-	for l := range strings.Lines(text) {
-		num++
-		l = strings.TrimSpace(l)
-		if l == "" || l[0] == '#' { // also between the parts of a long line
-			continue
-		}
-		more := strings.HasSuffix(l, `\`)
-		l = strings.TrimSuffix(l, `\`)
-		if open {
-			x.lines[len(x.lines)-1].text += l
-		} else {
-			x.lines = append(x.lines, line{num, l})
-		}
-		open = more
+// ReadExim has Exim itself read the configuration in a file.
+func ReadExim(ctx context.Context, file string) (*Exim, error) {
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return nil, err
 	}
-	return x
+	x := &Exim{file, make(map[string]string)}
+	for _, name := range []string{advertiseHosts, daemonPorts, localInterfaces} {
+		text, err := runProgram(ctx, []string{"exim", "exim4"}, "-C", path, "-bP", name)
+		if err != nil {
+			return nil, err
+		}
+		value, ok := strings.CutPrefix(strings.TrimSpace(text), name+" =")
+		if !ok || strings.Contains(value, "<value not displayable>") {
+			return nil, fmt.Errorf("exim -bP %s shows no value, but %q: run doctor as root", name, text)
+		}
+		x.values[name] = strings.TrimSpace(value)
+	}
+	return x, nil
 }
 
-// option gives a setting of the main section, with the macros in it replaced.
-func (x *Exim) option(name string) (value string, ok bool) {
-	macros := make(map[string]string)
-	for _, l := range x.lines {
-		left, right, is := strings.Cut(l.text, "=")
-		left, right = strings.TrimSpace(left), strings.TrimSpace(right)
-		switch {
-		case !is:
-		case left == name:
-			value, ok = right, true
-		case left != "" && left[0] >= 'A' && left[0] <= 'Z':
-			macros[strings.TrimRight(left, "= ")] = right
-		}
-	}
-	for range 5 { // a macro may use others that were defined before it
-		for name, text := range macros {
-			if len(value)+strings.Count(value, name)*len(text) < maxExpanded {
-				value = strings.ReplaceAll(value, name, text)
-			}
-		}
-	}
-	return value, ok
-}
-
-// question is one ${readsocket{where}{request}{options}...}.
-type question struct {
+// readsocket is one ${readsocket{where}{request}{options}...}.
+type readsocket struct {
 	where, request, options string
 }
 
-func questions(text string) (out []question) {
-	const begin = "readsocket"
+func findReadsockets(text string) (out []readsocket) {
 	for {
-		_, rest, ok := strings.Cut(text, begin)
+		_, rest, ok := strings.Cut(text, "readsocket")
 		if !ok {
 			return out
 		}
 		text = rest
-		var q question
+		var q readsocket
 		for _, into := range []*string{&q.where, &q.request, &q.options} {
 			rest = strings.TrimSpace(rest)
 			inner, n := balanced(rest)
@@ -85,92 +68,71 @@ func questions(text string) (out []question) {
 	}
 }
 
-// paths finds names of files in a setting.
-var paths = regexp.MustCompile(`/[^\s{}:;,]+`)
+// filePaths finds names of files in a setting.
+var filePaths = regexp.MustCompile(`/[^\s{}:;,]+`)
 
-// exim looks at how tls_advertise_hosts asks ehlogate.
-func (e *exam) exim(x *Exim) {
-	const param = "tls_advertise_hosts"
-	value, _ := x.option(param)
-	at := Place{File: x.name, Parameter: param, Value: value}
+// checkExim examines how tls_advertise_hosts queries ehlogate.
+func (e *exam) checkExim() {
+	value := e.exim.values[advertiseHosts]
+	at := Place{File: e.exim.file, Parameter: advertiseHosts, Value: value}
 	asked, exported := false, false
-	for _, name := range slices.Compact(slices.Sorted(slices.Values(paths.FindAllString(value, -1)))) {
-		if data, err := e.host.ReadFile(name); err == nil && e.inStep("exim-hosts", name, data, at) {
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(filePaths.FindAllString(value, -1)))) {
+		if data, err := e.host.ReadFile(name); err == nil && e.checkExported("exim-hosts", name, data, at) {
 			exported = true
 		}
 	}
-	for _, q := range questions(value) {
+	for _, q := range findReadsockets(value) {
 		p, err := q.endpoint()
 		if err != nil {
 			continue
 		}
-		proto := e.gate.protocolAt(p)
-		asked = asked || proto != ""
-		switch {
-		case proto == "":
-			continue
-		case proto == memcacheProto && strings.Contains(q.request, "starttls:"): // it can be asked by hand, too
-		case proto != tcpTableProto:
-			e.add(Finding{
-				ID: "wrong-listener", Severity: Hazard, Place: at,
-				What: fmt.Sprintf("%s is asked in the protocol of tcp_table, and speaks that of %s", p, proto),
-				Why:  "No question is understood. For tcp_table, ehlogate is configured to listen on " + list(e.gate.TCPTable) + ".",
-			})
+		proto := e.daemon.protocolAt(p)
+		if proto == "" {
 			continue
 		}
-		e.eximOptions(q, at)
-		e.probe(p, proto, at, Warning)
+		asked = true
+		if proto == tcpTableProto || proto == memcacheProto && strings.Contains(q.request, "starttls:") {
+			e.checkReadsocket(q, p, proto, at)
+		} else {
+			e.wrongListener(p, tcpTableProto, proto, at)
+		}
 	}
-	switch {
-	case asked:
-		e.names("Exim", "by address and HELO name")
-	case !exported:
-		e.add(Finding{
-			ID: "ehlogate-not-asked", Severity: Note, Place: at,
-			What: "Exim does not ask ehlogate", Why: "No ${readsocket...} in tls_advertise_hosts names an address of " + e.gate.File + ".",
-		})
+	if asked {
+		e.checkNameEntries("Exim", "by address and HELO name")
+	} else if !exported {
+		e.addNote("ehlogate-not-asked", at, "Exim does not query ehlogate", "No ${readsocket...} in tls_advertise_hosts names an address of "+e.daemon.File+".")
 		return
 	}
-	ports, _ := x.option("daemon_smtp_ports")
-	interfaces, _ := x.option("local_interfaces")
 	submission := regexp.MustCompile(`\b(587|submission)\b`)
-	if submission.MatchString(ports+" "+interfaces) && !strings.Contains(value, "_port") {
-		e.add(Finding{
-			ID: "submission-asks", Severity: Hazard, Place: at,
-			What:  "the lists decide about STARTTLS for clients that log in",
-			Why:   "Exim listens on port 587 too, and a suppressed client sends its password in the clear there, or cannot send at all.",
-			Write: Write{x.name, []string{param + " = ${if eq{$received_port}{587}{*}{...what it is now...}}"}},
-		})
+	if submission.MatchString(e.exim.values[daemonPorts]+" "+e.exim.values[localInterfaces]) && !strings.Contains(value, "_port") {
+		e.addHazard("submission-asks", at, submissionAsks,
+			"Exim listens on port 587 too. A suppressed client sends its password in the clear there, or cannot send at all.",
+			Write{e.exim.file, []string{advertiseHosts + " = ${if eq{$received_port}{587}{*}{...what it is now...}}"}})
 	}
 }
 
-func (e *exam) eximOptions(q question, at Place) {
+// checkReadsocket examines a query, and then connects to ehlogate.
+func (e *exam) checkReadsocket(q readsocket, p endpoint, proto string, at Place) {
 	options := strings.Split(q.options, ":")
 	timeout := strings.TrimSpace(options[0])
-	e.late("Exim", timeout, at, Warning, "Such a client is offered STARTTLS.")
-	if tooSlow(timeout) {
-		e.add(Finding{
-			ID: "exim-slow", Severity: Warning, Place: at,
-			What: "every EHLO waits " + options[0] + " while ehlogate hangs",
-			Why:  "Two seconds are enough for a daemon on the same machine.",
-		})
+	e.checkDNSWait("Exim", timeout, at, Warning, "Such a client is offered STARTTLS.")
+	if isSlow(timeout) {
+		e.addWarning("exim-slow", at, "every EHLO waits "+timeout+" while ehlogate hangs", "Two seconds are enough for a daemon on the same machine.")
 	}
 	if slices.Contains(options, "shutdown=no") {
-		e.add(Finding{
-			ID: "exim-no-shutdown", Severity: Hazard, Place: at,
-			What: "Exim waits for ehlogate to hang up, which waits for Exim",
-			Why:  "Without shutdown=no Exim ends its side behind the question. With it every EHLO takes the whole timeout, and no client is suppressed.",
-		})
+		e.addHazard("exim-no-shutdown", at, "Exim and ehlogate wait for each other to close the connection",
+			"Without shutdown=no, Exim closes its side after the query. With it, every EHLO takes the whole timeout, and no client is suppressed.")
 	}
+	e.probe(p, proto, at, Warning)
 }
 
-// endpoint is where Exim asks: inet:HOST:PORT or the path of a socket.
-func (q question) endpoint() (endpoint, error) {
+// endpoint returns where Exim connects: inet:HOST:PORT or the path of a socket.
+func (q readsocket) endpoint() (endpoint, error) {
 	if rest, ok := strings.CutPrefix(q.where, "inet:"); ok {
-		return inet(rest)
+		return parseInet(rest)
 	}
 	if strings.HasPrefix(q.where, "/") {
 		return endpoint{network: "unix", addr: q.where, path: q.where}, nil
 	}
-	return endpoint{}, fmt.Errorf("%q is no address", q.where)
+	return endpoint{}, fmt.Errorf("invalid address %q", q.where)
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
@@ -15,25 +14,27 @@ import (
 	"ehlogate/cmd/ehlogate/internal/config"
 )
 
-// examineHere looks over settings on this very machine.
-func examineHere(t *testing.T, host *Host, n, p, m string) *Report {
+// examineHere examines settings on this machine.
+func examineHere(t *testing.T, host *Host, pf *Postfix) *Report {
 	t.Helper()
-	pf, err := parsePostfix(output{"n", n}, output{"P", p}, output{"M", m})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return Examine(t.Context(), host, DaemonFrom(config.Defaults()), pf, nil, nil)
 }
 
-// settingsWith are those of the cases, with more.
-func settingsWith(t *testing.T, more string) (n, p, m string) {
+// settingsWith returns those of the cases, with more.
+func settingsWith(t *testing.T, more string) *Postfix {
 	t.Helper()
 	a, err := txtar.ParseFile("testdata/base.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir := t.TempDir()
 	text := func(name string) string { return string(partOf(a, name).Data) }
-	return text("postconf-n") + more, text("postconf-P"), text("postconf-M")
+	saveSettings(t, dir, text("main.cf")+more, text("master.cf"))
+	pf, err := SavedPostfix(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pf
 }
 
 func idsOf(r *Report) (out []string) {
@@ -43,7 +44,7 @@ func idsOf(r *Report) (out []string) {
 	return out
 }
 
-// Files that the settings name, on the machine itself.
+// Files that the settings name, on this machine.
 func TestFiles(t *testing.T) {
 	dir := t.TempDir()
 	table := filepath.Join(dir, "table")
@@ -63,14 +64,14 @@ func TestFiles(t *testing.T) {
 		"ehlogate_map = unionmap:{memcache:ehlogate, cidr:" + missing + "}":           {"hazard table-unreadable"},
 		"ehlogate_map = memcache:ehlogate, {cidr:" + missing + " attribute=whatever}": {"hazard table-unreadable"},
 	} {
-		n, p, m := settingsWith(t, more+"\n")
-		if got := idsOf(examineHere(t, ThisHost(false), n, p, m)); !slices.Equal(got, want) {
+		pf := settingsWith(t, more+"\n")
+		if got := idsOf(examineHere(t, ThisHost(false), pf)); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", more, got, want)
 		}
 	}
 }
 
-// Who may be found at the address of the map.
+// Programs that may listen at the address of the map.
 func TestProbe(t *testing.T) {
 	for name, tc := range map[string]struct {
 		answer string // to the first line; empty: none
@@ -109,8 +110,8 @@ func TestProbe(t *testing.T) {
 				}()
 				return ours, nil
 			}
-			n, p, m := settingsWith(t, "")
-			if got := idsOf(examineHere(t, host, n, p, m)); !slices.Equal(got, tc.want) {
+			pf := settingsWith(t, "")
+			if got := idsOf(examineHere(t, host, pf)); !slices.Equal(got, tc.want) {
 				t.Errorf("%v, want %v", got, tc.want)
 			}
 			<-done
@@ -118,8 +119,8 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// Nobody is there: worse where there is no backup.
-func TestNobodyListens(t *testing.T) {
+// No program listens: that is worse without a backup.
+func TestUnreachable(t *testing.T) {
 	l := listen(t, "tcp", "127.0.0.1:0")
 	addr := l.Addr().String()
 	l.Close()
@@ -127,8 +128,8 @@ func TestNobodyListens(t *testing.T) {
 		"ehlogate_memcache = inet:" + addr:                    {"warning unreachable", "warning not-our-address"},
 		"ehlogate_map = socketmap:inet:" + addr + ":starttls": {"hazard map-refuses", "hazard unreachable", "warning not-our-address"},
 	} {
-		n, p, m := settingsWith(t, from+"\n")
-		got := idsOf(examineHere(t, ThisHost(true), n, p, m))
+		pf := settingsWith(t, from+"\n")
+		got := idsOf(examineHere(t, ThisHost(true), pf))
 		slices.Sort(got)
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
@@ -147,30 +148,12 @@ func listen(t *testing.T, network, addr string) net.Listener {
 	return l
 }
 
-// Who holds a socket: this process, and not the one that began everything.
-func TestHeld(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	for _, l := range []net.Listener{listen(t, "tcp4", "127.0.0.1:0"), listen(t, "tcp6", "[::1]:0"), listen(t, "tcp4", "0.0.0.0:0"), listen(t, "unix", path)} {
-		network, addr := "tcp", l.Addr().String()
-		if l.Addr().Network() == "unix" {
-			network = "unix"
-		}
-		addr = strings.Replace(addr, "0.0.0.0", "127.0.0.1", 1)
-		if !heldBy("/proc", os.Getpid(), network, addr) {
-			t.Errorf("%s: we do not hold it", addr)
-		}
-		if os.Getpid() != 1 && heldBy("/proc", 1, network, addr) {
-			t.Errorf("%s: process 1 holds it", addr)
-		}
-		l.Close()
-		if heldBy("/proc", os.Getpid(), network, addr) {
-			t.Errorf("%s: it is held after it was closed", addr)
-		}
-	}
+// A socket of systemd outlives ehlogate: a restart costs no mail.
+func TestInherited(t *testing.T) {
 	host := ThisHost(false)
-	host.Held = func(network, addr string) bool { return network == "tcp" && addr == "127.0.0.1:10041" }
-	n, p, m := settingsWith(t, "ehlogate_map = socketmap:inet:127.0.0.1:10041:starttls\n")
-	if got := idsOf(examineHere(t, host, n, p, m)); !slices.Equal(got, []string{"warning map-refuses"}) {
-		t.Errorf("a held socket: %v", got)
+	host.IsInherited = func(network, addr string) bool { return network == "tcp" && addr == "127.0.0.1:10041" }
+	pf := settingsWith(t, "ehlogate_map = socketmap:inet:127.0.0.1:10041:starttls\n")
+	if got := idsOf(examineHere(t, host, pf)); !slices.Equal(got, []string{"warning map-refuses"}) {
+		t.Errorf("got %v, want a warning", got)
 	}
 }

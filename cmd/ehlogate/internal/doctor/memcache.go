@@ -1,134 +1,180 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
-	"slices"
+	"path"
 	"strconv"
 	"strings"
+
+	"ehlogate/lists/listfile"
 )
 
-// keys looks at what a memcache table asks for.
-func (e *exam) keys(p *parameters, t table, param string, at Place) {
+// memcacheTable is a memcache table with its parameters.
+type memcacheTable struct {
+	table
+	view   view
+	param  string            // the setting that uses it
+	at     Place             // where that is
+	file   string            // the file of the parameters; empty: main.cf
+	params map[string]string // of the file
+}
+
+// readMemcacheTable reads the parameters of a table. It fails if they are in a file that cannot be read.
+func (e *exam) readMemcacheTable(v view, t table, param string, at Place) (m *memcacheTable, err error) {
+	m = &memcacheTable{table: t, view: v, param: param, at: at}
+	if t.name[0] != '/' && t.name[0] != '.' {
+		return m, nil
+	}
+	m.file = t.name
+	if !path.IsAbs(m.file) {
+		m.file = path.Join(v.value(queueDirectory), m.file)
+	}
+	data, err := e.host.ReadFile(m.file)
+	if err != nil {
+		return nil, err
+	}
+	var problems listfile.Problems
+	m.params = parseSettings(m.file, string(data), &problems)
+	return m, problems.Err()
+}
+
+// parameter returns a parameter, and where it is or would be. Files are not expanded.
+func (m *memcacheTable) parameter(name, def string) (value string, at Place) {
+	if m.file != "" {
+		value, set := m.params[name]
+		at = Place{File: m.file, Parameter: name, Value: value}
+		if !set {
+			return def, at
+		}
+		return value, at
+	}
+	full := m.name + "_" + name
+	if _, at, set := m.view.written(full); set {
+		return m.view.value(full), at
+	}
+	return def, Place{File: "main.cf", Parameter: full}
+}
+
+// adviseParameters returns the advice to set parameters.
+func (m *memcacheTable) adviseParameters(settings ...string) Write {
+	if m.file != "" {
+		return Write{m.file, settings}
+	}
+	for i := range settings {
+		settings[i] = m.name + "_" + settings[i]
+	}
+	return setMain(settings...)
+}
+
+func (e *exam) checkMemcache(v view, t table, param string, at Place) {
+	m, err := e.readMemcacheTable(v, t, param, at)
+	switch {
+	case errors.Is(err, errNotCopied):
+		e.addUnread(at, t.name, err)
+		return
+	case err != nil:
+		e.addHazard("memcache-file-unreadable", at, fmt.Sprintf("cannot read %s: %s", t.setting(), plainReason(err)), refuses)
+		return
+	}
+	addr, where := m.parameter("memcache", "inet:localhost:11211")
+	if where.Value == "" {
+		where.Value = "(not set: " + addr + ")"
+	}
+	e.checkEndpoint(v, addr, memcacheProto, where, Warning)
+	e.checkKeys(m)
+	e.checkTimeouts(m)
+	if timeout, where := m.parameter("timeout", "2"); param == smtpdMaps { // the filter by HELO name does not wait for DNS
+		e.checkDNSWait("Postfix", timeout, where, Warning, "The backup decides about such a client.")
+	}
+	e.checkBackup(m)
+}
+
+// checkKeys examines the keys of the queries.
+func (e *exam) checkKeys(m *memcacheTable) {
 	want := "starttls:%s"
-	if param == smtpdFilter {
+	if m.param == smtpdFilter {
 		want = "helo:%s"
-		if !t.piped {
-			e.add(Finding{
-				ID: "filter-never-asks", Severity: Warning, Place: at,
-				What:  "the table is never asked about an EHLO",
-				Why:   "It is handed whole commands, and a key with a space is not asked for. A regexp table before it has to let the name through.",
-				Write: at.replace(t.full(), "pipemap:{regexp:$config_directory/ehlogate-helo.regexp,"+t.full()+"}"),
-			})
+		if !m.piped {
+			e.addWarning("filter-never-asks", m.at, "the table is never queried about an EHLO",
+				"The filter looks up whole commands, and Postfix sends no key with a space. A regexp table before it must extract the name.",
+				m.at.adviseReplacement(m.setting(), "pipemap:{regexp:$config_directory/ehlogate-helo.regexp,"+m.setting()+"}"))
 		}
 	}
-	if format, where := p.get("key_format", "%s"); format != want {
-		e.add(Finding{
-			ID: "key-format", Severity: Hazard, Place: where,
-			What:  fmt.Sprintf("the key is %q, and for this map it has to be %q", format, want),
-			Why:   "ehlogate knows no such key, or takes it for another question: no client is suppressed.",
-			Write: p.write("key_format = " + want),
-		})
+	if format, where := m.parameter("key_format", "%s"); format != want {
+		e.addHazard("key-format", where, fmt.Sprintf("wrong key %q: for this map it must be %q", format, want),
+			"ehlogate does not know such a key, or takes it for another query: no client is suppressed.", m.adviseParameters("key_format = "+want))
 	}
-	if digest, where := p.get("key_digest", ""); digest != "" {
-		e.add(Finding{
-			ID: "key-digest", Severity: Hazard, Place: where,
-			What:  "ehlogate is asked for digests of addresses",
-			Why:   "It cannot tell the address from them: no client is suppressed. From Postfix 3.11 on; before, the setting does nothing.",
-			Write: p.write("key_digest ="),
-		})
+	if digest, where := m.parameter("key_digest", ""); digest != "" {
+		e.addHazard("key-digest", where, "the keys are digests of addresses",
+			"ehlogate cannot tell the address: no client is suppressed. That is so from Postfix 3.11 on; before, the setting has no effect.", m.adviseParameters("key_digest ="))
 	}
 }
 
-// waits looks at how long clients wait while ehlogate hangs.
-func (e *exam) waits(p *parameters) {
-	slow := false
-	var first Place
+// checkTimeouts examines how long clients wait while ehlogate hangs.
+func (e *exam) checkTimeouts(m *memcacheTable) {
+	var first *Place
 	for _, name := range []string{"max_try", "timeout"} {
-		value, where := p.get(name, "2")
+		value, where := m.parameter(name, "2")
 		n, err := strconv.ParseInt(value, 10, 32)
 		switch {
 		case err != nil || name == "max_try" && n < 1:
-			e.add(Finding{
-				ID: "memcache-bad-number", Severity: Hazard, Place: where,
-				What: fmt.Sprintf("%s has to be a number, without a unit", name), Why: "smtpd ends with a fatal error before its banner.",
-				Write: p.write(name + " = 1"),
-			})
-		case n != 1:
-			if !slow {
-				first = where
-			}
-			slow = true
+			e.addHazard("memcache-bad-number", where, fmt.Sprintf("invalid %s: it must be a number of at least 1, without a unit", name),
+				"smtpd ends with a fatal error before its banner.", m.adviseParameters(name+" = 1"))
+		case n != 1 && first == nil:
+			first = &where
 		}
 	}
-	if slow {
-		if first.Value == "" {
-			first.Value = "(not set: 2)"
-		}
-		e.add(Finding{
-			ID: "memcache-slow", Severity: Warning, Place: first,
-			What:  "every client waits long while ehlogate hangs",
-			Why:   "With the defaults of 2 tries of 2 s it is about 6 s; 0 is without a limit. One try of one second is enough for a daemon on the same machine.",
-			Write: p.write("max_try = 1", "timeout = 1"),
-		})
-	}
-}
-
-// backup looks at the table that decides while ehlogate is away.
-func (e *exam) backup(v view, p *parameters) {
-	value, where := p.get("backup", "")
-	write := p.write("backup = cidr:/dev/null")
-	if value == "" {
-		e.add(Finding{
-			ID: "memcache-no-backup", Severity: Hazard, Place: where,
-			What:  p.table.String() + " has no backup",
-			Why:   "Without an answer of ehlogate there is none at all, and " + refuses + " It does not show before that.",
-			Write: write,
-		})
+	if first == nil {
 		return
 	}
-	for _, t := range tables(value) {
+	if first.Value == "" {
+		first.Value = "(not set: 2)"
+	}
+	e.addWarning("memcache-slow", *first, "every client waits long while ehlogate hangs",
+		"With the defaults, 2 tries of 2 s, it waits about 6 s; 0 means no limit. One try of one second is enough for a daemon on the same machine.",
+		m.adviseParameters("max_try = 1", "timeout = 1"))
+}
+
+// checkBackup examines the table that decides while ehlogate is unreachable.
+func (e *exam) checkBackup(m *memcacheTable) {
+	value, where := m.parameter("backup", "")
+	write := m.adviseParameters("backup = cidr:/dev/null")
+	if value == "" {
+		e.addHazard("memcache-no-backup", where, m.String()+" has no backup",
+			"While ehlogate is unreachable, "+refuses+" The fault does not show until then.", write)
+		return
+	}
+	hides := false
+	fails := "The backup is used for every client that is not suppressed, even while ehlogate answers, and then " + refuses
+	if e.daemon.ExplicitOffer {
+		fails = "While ehlogate answers, the backup is not used (explicit_offer), so the fault does not show. As soon as ehlogate is unreachable, " + refuses
+	}
+	for _, t := range parseTables(value) {
+		hides = hides || e.hidesSTARTTLS(m.view, t)
 		if t.proxied {
-			e.proxied(t, where, value)
+			e.checkProxied(t, where, value)
 		}
 		switch {
-		case t.asks():
-			e.add(Finding{
-				ID: "backup-asks", Severity: Hazard, Place: where,
-				What:  "the backup asks a daemon, too",
-				Why:   "Two may be away. Name a file: an exported table, or the empty table /dev/null.",
-				Write: write,
-			})
-		case t.kind == "inline" && emptyInline(t.name):
-			e.add(Finding{
-				ID: "backup-inline-empty", Severity: Hazard, Place: where,
-				What:  "the backup is an empty inline table, and Postfix refuses those",
-				Why:   e.whenBackupFails(),
-				Write: write,
-			})
+		case t.needsDaemon():
+			e.addHazard("backup-asks", where, "the backup needs a daemon too",
+				"Both daemons may be unreachable. Name a file: an exported table, or the empty table /dev/null.", write)
+		case t.kind == "inline" && isEmptyInline(t.name):
+			e.addHazard("backup-inline-empty", where, "the backup is an empty inline table, which Postfix refuses", fails, write)
 		default:
-			e.checkFile(v, t, where, "backup-unreadable", e.whenBackupFails(), write)
+			e.checkFile(m.view, t, where, "backup-unreadable", fails, write)
 		}
 	}
-	if !e.gate.ExplicitOffer && slices.ContainsFunc(tables(value), func(t table) bool { return e.hides(v, t) }) {
-		e.add(Finding{
-			ID: "backup-suppresses", Severity: Warning, Place: where,
-			What:  "the backup also decides while ehlogate answers",
-			Why:   "It is asked about every client that is not suppressed, so what ehlogate offers meanwhile (an expired entry, a new exception) is hidden by the older table.",
-			Write: Write{e.gate.File, []string{"explicit_offer = true"}},
-		})
+	if hides && !e.daemon.ExplicitOffer {
+		e.addWarning("backup-suppresses", where, "the backup also decides while ehlogate answers",
+			"Postfix uses the backup for every client that is not suppressed. A client that ehlogate offers STARTTLS by now "+
+				"(an expired entry, a new exception) is still suppressed by the older table.",
+			Write{e.daemon.File, []string{"explicit_offer = true"}})
 	}
 }
 
-// whenBackupFails says what a backup means that Postfix cannot use.
-func (e *exam) whenBackupFails() string {
-	if e.gate.ExplicitOffer {
-		return "It does not show while ehlogate answers, since the backup is not asked then (explicit_offer). As soon as ehlogate is away, " + refuses
-	}
-	return "It is asked about every client that is not suppressed, even while ehlogate answers, and then " + refuses
-}
-
-// emptyInline tells whether an inline table {...} has no entries.
-func emptyInline(name string) bool {
+// isEmptyInline reports whether an inline table {...} has no entries.
+func isEmptyInline(name string) bool {
 	inner, n := balanced(name)
 	return n == 0 || strings.Trim(inner, " ,\t") == ""
 }

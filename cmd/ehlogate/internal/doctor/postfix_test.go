@@ -3,6 +3,7 @@ package doctor
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -24,15 +25,7 @@ const examples = "../../../../examples"
 func configDir(t *testing.T, main, master string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range map[string]string{"main.cf": main, "master.cf": master} {
-		path, past := filepath.Join(dir, name), time.Now().Add(-time.Minute) // for a younger file postconf waits
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(path, past, past); err != nil {
-			t.Fatal(err)
-		}
-	}
+	saveSettings(t, dir, main, master)
 	return dir
 }
 
@@ -45,7 +38,7 @@ func example(t *testing.T, name string) string {
 	return string(data)
 }
 
-// The shipped examples have nothing to complain of, as they stand and with all that is commented out in master.cf.
+// The shipped examples have no findings, as they are and with all that is commented out in master.cf.
 func TestExamples(t *testing.T) {
 	options := example(t, "postfix/master.cf")
 	all := regexp.MustCompile(`(?m)^#  -o`).ReplaceAllString(options, "  -o")
@@ -70,16 +63,20 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// So have those of the others.
+// Neither have those of the other mail servers.
 func TestOtherExamples(t *testing.T) {
-	x := ParseExim("ehlogate.conf", example(t, "exim/ehlogate.conf"))
+	installExim(t)
+	x, err := ReadExim(t.Context(), examples+"/exim/ehlogate.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := ParseSendmail("ehlogate.mc", example(t, "sendmail/ehlogate.mc"))
 	if r := Examine(t.Context(), ThisHost(false), DaemonFrom(config.Defaults()), nil, x, s); len(r.Findings) > 0 {
 		t.Error(ids(r))
 	}
 }
 
-// All that postconf makes of a configuration is understood: continuation lines, options in braces, IPv6, nested tables.
+// All output of postconf is understood: continuation lines, options in braces, IPv6, nested tables.
 func TestRealPostconf(t *testing.T) {
 	dir := configDir(t, `
 eg_memcache = inet:[::1]:10046
@@ -106,8 +103,8 @@ pickup unix n - y 60 1 pickup
 		t.Fatalf("%d services", len(pf.Services))
 	}
 	plain, submission := view{pf, pf.Services[0]}, view{pf, pf.Services[1]}
-	got := fmt.Sprintln(tables(plain.get(smtpdMaps)), plain.get("eg_backup"), words(plain.get("smtpd_client_restrictions")),
-		plain.yes("stress"), plain.chrooted(), plain.forSubmission(), submission.chrooted(), submission.forSubmission(), pf.Services[2].Command)
+	got := fmt.Sprintln(parseTables(plain.value(smtpdMaps)), plain.value("eg_backup"), splitList(plain.value("smtpd_client_restrictions")),
+		plain.isYes("stress"), plain.isChrooted(), plain.isSubmission(), submission.isChrooted(), submission.isSubmission(), pf.Services[2].Command)
 	const want = "[cidr:/dev/null memcache:eg] cidr:/dev/null , texthash:/dev/null " +
 		"[permit_mynetworks check_policy_service { unix:private/policy, timeout=2s, { default_action = DUNNO } }] " +
 		"true false false true true pickup"
@@ -119,34 +116,88 @@ pickup unix n - y 60 1 pickup
 	}
 }
 
-// What we make of references is what Postfix makes of them.
-func TestExpand(t *testing.T) {
-	var main strings.Builder
-	main.WriteString("myhostname = mx.mail.example.org\nfull = yes, sir\nempty =\nlist = a$full${empty}b\ncompatibility_level = 3.6\n")
-	patterns := []string{
-		"$mydomain", "$full", "${full}", "$(full)", "x$full.y", "$$full", "$empty|", "$list $list",
-		"${full?{yes}:{no}}", "${empty?{yes}:{no}}", "${full?plain $full}", "${empty:plain}", "${empty:{$list}}", "${empty? no } x", "${full? { yes } : { no } }",
-		"${full?{${empty:{deep}}}}", "${{$full} == {yes, sir} ? {same} : {other}}", "${{$empty} != {} ? {some} : {none}}",
-		"${{2} < {10} ? {number} : {text}}", "${{b} > {a} ? {text}}", "${{$compatibility_level} <level {3.10} ? {older} : {newer}}",
-		"${{$compatibility_level} >=level {4} ? {newer} : {older}}",
+// Odd settings are what the real Postfix makes of them, live and from copies, for the service that has them.
+func TestOddSettings(t *testing.T) {
+	const asks = "memcache:eg"
+	for name, tc := range map[string]struct {
+		main, options string // of main.cf, and of the smtpd on port 25
+		param, want   string
+		asks          bool // ehlogate is queried about EHLO
+	}{
+		"macro in a macro":                    {"a = $b\nb = ${c}\nc = memcache:eg\n", "-o " + smtpdMaps + "=$a", smtpdMaps, asks, true},
+		"three kinds of macros":               {"a = x\nsmtpd_banner = $a ${a} $(a) $$a\n", "", "smtpd_banner", "x x x $a", false},
+		"default of Postfix":                  {"", "", "milter_content_timeout", "300s", false},
+		"default from a setting":              {"myhostname = mx.mail.example.org\n", "", "mydomain", "mail.example.org", false},
+		"from the default":                    {"myhostname = mx.example.org\nmydestination = $mydomain, $myhostname\n", "", "mydestination", "example.org, mx.example.org", false},
+		"if set":                              {"a =\nb = ${a?{static:dsn}:{memcache:eg}}\n", "-o " + smtpdMaps + "=$b", smtpdMaps, asks, true},
+		"if set, the short way":               {"a = 1\nsmtpd_banner = ${a?yes}${a:no}\n", "", "smtpd_banner", "yes", false},
+		"comparison":                          {"a = 10\nsmtpd_banner = ${{$a} > {9} ? {number} : {text}}\n", "", "smtpd_banner", "number", false},
+		"compatibility level":                 {"smtpd_banner = ${{$compatibility_level} <level {3.10} ? {older} : {newer}}\n", "", "smtpd_banner", "older", false},
+		"nested ifs":                          {"a = 1\nz =\nsmtpd_banner = ${a?{${z:{deep}}}}\n", "", "smtpd_banner", "deep", false},
+		"option with spaces":                  {"", "-o { " + smtpdMaps + " = static:dsn, memcache:eg }", smtpdMaps, "static:dsn, memcache:eg", true},
+		"option that a macro of main.cf uses": {"a =\n" + smtpdMaps + " = $a\n", "-o a=memcache:eg", smtpdMaps, asks, true},
+		"last option":                         {"", "-o " + smtpdMaps + "=static:dsn -o " + smtpdMaps + "=memcache:eg", smtpdMaps, asks, true},
+		"empty option":                        {smtpdMaps + " = memcache:eg\n", "-o " + smtpdMaps + "=", smtpdMaps, "", false},
+		"last line of main.cf":                {smtpdMaps + " = memcache:eg\n" + smtpdMaps + " = static:dsn\n", "", smtpdMaps, "static:dsn", false},
+		"lines that continue":                 {smtpdMaps + " =\n  static:dsn\n# a comment\n\n  , memcache:eg\n", "", smtpdMaps, "static:dsn , memcache:eg", true},
+		"table with blanks":                   {"", "-o { " + smtpdMaps + " = inline:{ { 192.0.2.1 = dsn, silent-discard } }, memcache:eg }", smtpdMaps, "inline:{ { 192.0.2.1 = dsn, silent-discard } }, memcache:eg", true},
+		"maps in maps":                        {"a = memcache:eg\n", "-o " + smtpdMaps + "=unionmap:{static:dsn,pipemap:{inline:{x=y},$a}}", smtpdMaps, "unionmap:{static:dsn,pipemap:{inline:{x=y},memcache:eg}}", true},
+		"names of the service":                {"25_map = memcache:eg\nsmtpd_banner = $service_name/${process_name}\n", "", "smtpd_banner", "25/smtpd", false},
+		"by the service name":                 {smtpdMaps + " = ${{$service_name} == {25} ? {memcache:eg} : {static:dsn}}\n", "", smtpdMaps, asks, true},
+		"restriction class":                   {"smtpd_restriction_classes = own\nown = check_policy_service $eg_policy\neg_policy = inet:127.0.0.1:10043\n", "", "own", "check_policy_service inet:127.0.0.1:10043", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := configDir(t, "compatibility_level = 3.6\neg_memcache = inet:127.0.0.1:10046\neg_backup = cidr:/dev/null\n"+tc.main, "25 inet n - n - - smtpd "+tc.options+"\n")
+			live, err := LivePostfix(t.Context(), dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			saved, err := SavedPostfix(t.Context(), saveCopies(t, dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for how, pf := range map[string]*Postfix{"live": live, "saved": saved} {
+				if got := (view{pf, pf.Services[0]}).value(tc.param); got != tc.want {
+					t.Errorf("%s: got %s = %q, want %q", how, tc.param, got, tc.want)
+				}
+				r := Examine(t.Context(), SavedHost(dir), DaemonFrom(config.Defaults()), pf, nil, nil)
+				if asks := !slices.Contains(idsOf(r), "note ehlogate-not-asked"); asks != tc.asks {
+					t.Errorf("%s: ehlogate is asked: got %v, want %v\n%s", how, asks, tc.asks, ids(r))
+				}
+			}
+		})
 	}
-	for i, p := range patterns {
-		fmt.Fprintf(&main, "p%d = [%s]\nsmtpd_x%d = $p%d\n", i, p, i, i)
-	}
-	dir := configDir(t, main.String(), "")
-	pf, err := SavedPostfix(saveCopies(t, dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, p := range patterns {
-		name := fmt.Sprintf("p%d", i)
-		cmd := exec.CommandContext(t.Context(), "postconf", "-c", dir, "-xh", name)
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%s: %v", p, err)
+}
+
+// What Postfix itself refuses is an error that names the command and the reason.
+func TestBrokenSettings(t *testing.T) {
+	for name, tc := range map[string]struct{ main, master, want string }{
+		"a macro that is not closed": {"smtpd_banner = ${a\n", "", "truncated macro"},
+		"a macro of itself":          {"a = $a\nsmtpd_banner = $a\n", "", "postconf -c"},
+		"no equals sign":             {"smtpd_banner\n", "", "missing '='"},
+		"a line with few columns":    {"", "smtp inet n\n", "bad field count"},
+	} {
+		_, err := LivePostfix(t.Context(), configDir(t, tc.main, tc.master))
+		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "postconf") {
+			t.Errorf("%s: got %v, want %q", name, err, tc.want)
 		}
-		if got, want := (view{pf, nil}).get(name), strings.TrimSpace(string(out)); got != want {
-			t.Errorf("%s: %q, and Postfix says %q", p, got, want)
+	}
+}
+
+// Each of several instances of Postfix has settings of its own.
+func TestInstances(t *testing.T) {
+	var dirs []string
+	for _, port := range []string{"25", "2525"} {
+		dirs = append(dirs, configDir(t, "compatibility_level = 3.6\nmulti_instance_name = postfix-"+port+"\nsmtpd_banner = $multi_instance_name $config_directory\n", port+" inet n - n - - smtpd\n"))
+	}
+	for i, want := range []string{"postfix-25", "postfix-2525"} {
+		pf, err := LivePostfix(t.Context(), dirs[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := Examine(t.Context(), ThisHost(false), DaemonFrom(config.Defaults()), pf, nil, nil)
+		if got := pf.values["smtpd_banner"]; got != want+" "+dirs[i] || !strings.Contains(fmt.Sprint(r.Findings), "postconf -c '"+dirs[i]+"' -P") {
+			t.Errorf("got %q, want %q and a command for %s:\n%+v", got, want, dirs[i], r.Findings)
 		}
 	}
 }
@@ -171,7 +222,7 @@ virtual_alias_domains = alias.example,
 		host.Unit = func() (string, error) { return "", nil }
 		for name, read := range map[string]func() (*Postfix, error){
 			"live":  func() (*Postfix, error) { return LivePostfix(t.Context(), dir) },
-			"saved": func() (*Postfix, error) { return SavedPostfix(saveCopies(t, dir)) },
+			"saved": func() (*Postfix, error) { return SavedPostfix(t.Context(), saveCopies(t, dir)) },
 		} {
 			pf, err := read()
 			if err != nil {
@@ -180,8 +231,8 @@ virtual_alias_domains = alias.example,
 			r := Examine(t.Context(), host, DaemonFrom(cfg), pf, nil, nil)
 			got := texts(r)
 			want := []string{
-				"guard-misses: Postfix serves domains of which [guard] does not know: example.org (mydestination), relay.example (relay_domains), alias.example, example.net (virtual_alias_domains)",
-				"ehlogate-not-asked: no smtpd asks ehlogate",
+				"guard-misses: Postfix serves domains that [guard] does not have: example.org (mydestination), relay.example (relay_domains), alias.example, example.net (virtual_alias_domains)",
+				"ehlogate-not-asked: no smtpd queries ehlogate",
 				"guard-unseen: domains in tables of Postfix were not compared with those of [guard]: hash:/etc/postfix/relay, lmdb:/etc/postfix/vmail",
 			}
 			if len(domains) > 1 {
@@ -200,14 +251,16 @@ virtual_alias_domains = alias.example,
 func saveCopies(t *testing.T, dir string) (saved string) {
 	t.Helper()
 	saved = t.TempDir()
-	for _, flag := range []string{"-n", "-P", "-M"} {
-		var out bytes.Buffer
-		cmd := exec.CommandContext(t.Context(), "postconf", "-c", dir, flag)
-		cmd.Stdout, cmd.Stderr = &out, &out // as with 2>&1: the warnings do not matter
-		if err := cmd.Run(); err != nil {
-			t.Fatalf("%v\n%s", err, &out)
+	for name, flag := range map[string]string{"main.cf": "-n", "master.cf": "-M"} {
+		out, err := exec.CommandContext(t.Context(), "postconf", "-c", dir, flag).Output()
+		if err != nil {
+			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(saved, "postconf"+flag), out.Bytes(), 0o644); err != nil {
+		path, past := filepath.Join(saved, name), time.Now().Add(-time.Minute)
+		if err := os.WriteFile(path, out, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, past, past); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -218,12 +271,12 @@ func saveCopies(t *testing.T, dir string) (saved string) {
 func TestBadOutput(t *testing.T) {
 	const m = "smtp inet n - y - - smtpd\n"
 	for _, tc := range []struct{ n, p, m, want string }{
-		{"no setting\n", "", m, "n:1: this is not NAME = VALUE"},
-		{"a = b\n\n", "smtp/inet/a\n", m, "P:1: this is not SERVICE/TYPE/PARAMETER = VALUE"},
-		{"", "# x\nsmtps/inet/a = b\n", m, `P:2: there is no service "smtps/inet" in M`},
-		{"", "", "smtp inet n\n", "M:1: this is no line of master.cf"},
+		{"no setting\n", "", m, "postconf -n:1: this is not NAME = VALUE"},
+		{"a = b\n\n", "smtp/inet/a\n", m, "postconf -P:1: this is not NAME = VALUE"},
+		{"", "# x\nsmtps/inet/a = b\n", m, `postconf -P:1: "postconf -M" has no such service`},
+		{"", "", "smtp inet n\n", "postconf -M:1: a line of master.cf has too few columns"},
 	} {
-		_, err := parsePostfix(output{"n", tc.n}, output{"P", tc.p}, output{"M", tc.m})
+		_, err := parsePostfix(tc.n, tc.p, tc.m)
 		ps, ok := err.(*listfile.Problems)
 		if !ok || ps.Total != 1 || !strings.HasPrefix(ps.Error(), tc.want) {
 			t.Errorf("got %v, want %s", err, tc.want)
@@ -231,7 +284,7 @@ func TestBadOutput(t *testing.T) {
 	}
 }
 
-// No settings, however strange, keep the examination from its end.
+// No settings crash the examination, and each finding is about a service that exists.
 func FuzzPostconf(f *testing.F) {
 	names, err := filepath.Glob("testdata/cases/*.txtar")
 	if err != nil {
@@ -246,31 +299,38 @@ func FuzzPostconf(f *testing.F) {
 	}
 	f.Add("a = $a$a\nsmtpd_discard_ehlo_keyword_address_maps = $a ${b?{$a}:{${c}}}", "smtp/inet/smtpd_milters = { { } }", "smtp inet n - - - - smtpd")
 	f.Fuzz(func(t *testing.T, n, p, m string) {
-		pf, err := parsePostfix(output{"n", n}, output{"P", p}, output{"M", m})
+		pf, err := parsePostfix(n, p, m)
 		var services []string
 		if err == nil {
 			for _, s := range pf.Services {
 				services = append(services, s.String())
 			}
-		} else { // the rest is to be tried all the same
+		} else { // the checks are to run all the same
 			var ps listfile.Problems
-			pf = &Postfix{Main: settings(output{"n", n}, &ps), Services: []*Service{{Name: "smtp", Type: "inet", Chroot: "-", Command: "smtpd", Params: settings(output{"P", p}, &ps)}}}
+			pf = &Postfix{Main: parseSettings("n", n, &ps), Services: []*Service{{Name: "smtp", Type: "inet", Chroot: "-", Command: "smtpd", Params: parseSettings("P", p, &ps)}}}
 		}
+		pf.values = pf.Main
+		for _, s := range pf.Services { // as if no setting had a reference to another one
+			s.values = maps.Clone(pf.Main)
+			maps.Copy(s.values, s.Params)
+		}
+		x := &Exim{"e", map[string]string{advertiseHosts: n, daemonPorts: p, localInterfaces: m}}
 		cfg := config.Defaults()
 		cfg.Default, cfg.Guard.Domains, cfg.DNS.VerifyNames, cfg.DNS.Wait = lists.Suppress, []string{"example.org"}, true, time.Second
-		r := Examine(t.Context(), SavedHost(t.TempDir()), DaemonFrom(cfg), pf, ParseExim("e", n), ParseSendmail("s", m))
+		r := Examine(t.Context(), SavedHost(t.TempDir()), DaemonFrom(cfg), pf, x, ParseSendmail("s", m))
 		for _, finding := range r.Findings {
 			if err == nil && finding.Service != "" && !slices.Contains(services, finding.Service) {
-				t.Errorf("a finding about %q, which is not there", finding.Service)
+				t.Errorf("a finding about the unknown service %q", finding.Service)
 			}
 		}
-		if err := r.Show(new(bytes.Buffer)); err != nil {
+		if err := r.WriteText(new(bytes.Buffer)); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// follow runs every command that doctor prints, until it has nothing more to say, and returns what Postfix has then.
+// follow runs every command that doctor prints, until it has no more findings, and returns the settings of Postfix
+// then.
 func follow(t *testing.T, dir string) (pf *Postfix, said []string) {
 	t.Helper()
 	for range 4 {
@@ -299,7 +359,7 @@ func follow(t *testing.T, dir string) (pf *Postfix, said []string) {
 			}
 		}
 	}
-	t.Fatalf("doctor does not come to an end: %q", said)
+	t.Fatalf("doctor still has findings: %q", said)
 	return nil, nil
 }
 
@@ -338,7 +398,7 @@ func TestOneOption(t *testing.T) {
 	}
 }
 
-// A map that was given to postscreen goes, and what the operator has stays.
+// The commands remove a map from postscreen, and leave the tables of the operator.
 func TestPostscreenOption(t *testing.T) {
 	for name, tc := range map[string]struct{ main, option, screen, want string }{
 		"an option":                 {"", "memcache:eg", "", ""},
@@ -356,14 +416,14 @@ func TestPostscreenOption(t *testing.T) {
 			if got := pf.Services[0].Params[smtpdMaps]; got != tc.screen || !slices.Contains(said, "postscreen-inherits") {
 				t.Errorf("its option is %q, doctor: %q", got, said)
 			}
-			if got := (view{pf, pf.Services[0]}).get(screenMaps); got != tc.want {
+			if got := (view{pf, pf.Services[0]}).value(screenMaps); got != tc.want {
 				t.Errorf("postscreen asks %q, want %q", got, tc.want)
 			}
 		})
 	}
 }
 
-// What is written without white space means the same to Postfix, or is refused.
+// A value without white space means the same to Postfix, or there is none.
 func TestCompact(t *testing.T) {
 	for value, want := range map[string]string{
 		"permit_mynetworks, reject_x reject_y":                                   "permit_mynetworks,reject_x,reject_y",
@@ -381,7 +441,7 @@ func TestCompact(t *testing.T) {
 			t.Errorf("%q: %q, %v; want %q", value, got, ok, want)
 		}
 	}
-	if got := option("smtp inet", "x", "it's").Lines[0]; got != `postconf -P 'smtp/inet/x=it'\''s'` {
+	if got := setOption("smtp inet", "x", "it's").Lines[0]; got != `postconf -P 'smtp/inet/x=it'\''s'` {
 		t.Error(got)
 	}
 }

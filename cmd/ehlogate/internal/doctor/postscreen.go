@@ -6,70 +6,79 @@ import (
 	"strings"
 )
 
-// postscreen looks over the one process that all clients meet first. It looks
-// its map up inline, so what makes it wait makes all clients wait, and the
-// watchdog kills it.
-func (e *exam) postscreen(v view, asked bool) {
-	ts := tables(v.get(screenMaps))
-	live := false
-	for _, t := range ts {
-		if !t.asks() && !t.proxied {
-			e.checkFile(v, t, v.origin(screenMaps), "table-unreadable", "postscreen answers EHLO with an error.", Write{})
+const screenWaits = "postscreen is one process: while it waits, all clients wait. While ehlogate hangs, its watchdog kills it, with all sessions"
+
+// checkPostscreen examines the one process that all clients meet first.
+func (e *exam) checkPostscreen() {
+	asked := slices.ContainsFunc(e.smtpds, smtpd.suppresses)
+	for _, service := range e.pf.Services {
+		if service.Command != "postscreen" {
 			continue
 		}
-		live = true
-		f := Finding{
-			ID: "postscreen-asks", Severity: Hazard, Place: v.place(screenMaps),
-			What:  "postscreen asks " + t.full() + " while all clients wait",
-			Why:   "It is one process. While ehlogate hangs, its watchdog kills it, with all sessions; through socketmap it dies as soon as ehlogate is away. It can use an exported table.",
-			Write: v.place(screenMaps).set(e.without(v, screenMaps)),
-		}
-		if c := e.gate.config; c.UsesDNS() {
-			f.Why += fmt.Sprintf(" And while ehlogate waits for DNS, up to %v for each client that it does not know yet, all clients wait.", c.DNS.Wait)
-		}
-		if _, _, set := v.raw(screenMaps); !set {
-			f.ID, f.Place = "postscreen-inherits", v.place(smtpdMaps)
-			f.Place.Service = v.svc.String()
-			f.What = fmt.Sprintf("postscreen inherits the map of smtpd, and asks %s while all clients wait", t.full())
-			if f.Place.File == "master.cf" {
-				f.What = fmt.Sprintf("postscreen has the map of smtpd in its own options, and asks %s while all clients wait", t.full())
-				f.Why += " The map belongs to smtpd pass."
-				f.Write = e.unscreen(v)
+		v := view{e.pf, service}
+		maps := parseTables(v.value(screenMaps))
+		for _, t := range maps {
+			if t.needsDaemon() || t.proxied {
+				e.checkScreenMap(v, t)
+			} else {
+				e.checkFile(v, t, v.origin(screenMaps), "table-unreadable", "postscreen answers EHLO with an error.")
 			}
 		}
-		e.add(f)
-	}
-	for _, t := range tables(v.get(screenFilter)) {
-		if t.asks() || t.proxied {
-			e.add(Finding{
-				ID: "postscreen-asks", Severity: Hazard, Place: v.place(screenFilter),
-				What: "postscreen asks " + t.full() + " about every command while all clients wait",
-				Why:  "It is one process: what makes it wait makes all clients wait, and its watchdog kills it.", Write: v.place(screenFilter).set(e.without(v, screenFilter)),
-			})
-		}
-	}
-	if asked && !live && len(ts) == 0 {
-		for _, test := range []string{"pipelining", "non_smtp_command", "bare_newline"} {
-			if param := "postscreen_" + test + "_enable"; v.yes(param) {
-				e.add(Finding{
-					ID: "postscreen-offers", Severity: Note, Place: v.place(param),
-					What:  "postscreen talks to clients itself in its deep protocol tests, and offers STARTTLS to all of them",
-					Why:   "They are handed to smtpd from their next session on. A static table makes both say the same.",
-					Write: Write{shell, []string{e.command("export", "--format", cidrFormat, "-o", exampleTable) + " && " + inMain(screenMaps + " = cidr:" + exampleTable).Lines[0]}},
-				})
-				return
+		for _, t := range parseTables(v.value(screenFilter)) {
+			if t.needsDaemon() || t.proxied {
+				e.addHazard("postscreen-asks", v.place(screenFilter), "postscreen queries "+t.setting()+" for every command", screenWaits+".",
+					v.place(screenFilter).adviseValue(e.withoutEhlogate(v, screenFilter)))
 			}
+		}
+		if asked && len(maps) == 0 {
+			e.checkScreenOffers(v)
 		}
 	}
 }
 
-// unscreen is the advice to take the map of smtpd from the options of postscreen, but for tables of the operator that
-// main.cf does not have.
-func (e *exam) unscreen(v view) Write {
-	_, own := e.split(v, smtpdMaps, v.svc.Params[smtpdMaps])
-	_, rest := e.split(v, smtpdMaps, v.pf.Main[smtpdMaps])
-	if !slices.ContainsFunc(own, func(t string) bool { return !slices.Contains(rest, t) }) {
-		return Write{shell, []string{v.remove(smtpdMaps)}}
+// checkScreenMap examines a map for which postscreen waits.
+func (e *exam) checkScreenMap(v view, t table) {
+	f := Finding{
+		ID: "postscreen-asks", Severity: Hazard, Place: v.place(screenMaps),
+		What: "postscreen queries " + t.setting(),
+		Why:  screenWaits + "; with socketmap it dies as soon as ehlogate is unreachable. It can use an exported table.",
 	}
-	return v.option(smtpdMaps, strings.Join(own, ", "))
+	write := v.place(screenMaps).adviseValue(e.withoutEhlogate(v, screenMaps))
+	if c := e.daemon.config; c.UsesDNS() {
+		f.Why += fmt.Sprintf(" While ehlogate waits for DNS, up to %v for each new client, all clients wait too.", c.DNS.Wait)
+	}
+	if _, _, set := v.written(screenMaps); !set {
+		f.ID, f.Place = "postscreen-inherits", v.place(smtpdMaps)
+		f.Place.Service = v.svc.String()
+		f.What = "postscreen inherits the map of smtpd, and queries " + t.setting()
+		if f.Place.File == "master.cf" {
+			f.What = "postscreen has the map of smtpd in its own options, and queries " + t.setting()
+			f.Why += " The map belongs to the service \"smtpd pass\"."
+			write = e.removeScreenMap(v)
+		}
+	}
+	e.addAdvice(f, write)
+}
+
+// removeScreenMap returns the advice to remove the map of smtpd from the options of postscreen, except for tables of
+// the operator that main.cf does not have.
+func (e *exam) removeScreenMap(v view) Write {
+	_, own := e.separate(v, smtpdMaps, v.svc.Params[smtpdMaps])
+	_, rest := e.separate(v, smtpdMaps, v.pf.Main[smtpdMaps])
+	if !slices.ContainsFunc(own, func(t string) bool { return !slices.Contains(rest, t) }) {
+		return Write{shell, []string{v.removeCommand(smtpdMaps)}}
+	}
+	return v.setOption(smtpdMaps, strings.Join(own, ", "))
+}
+
+// checkScreenOffers looks for tests in which postscreen answers EHLO itself.
+func (e *exam) checkScreenOffers(v view) {
+	for _, test := range []string{"pipelining", "non_smtp_command", "bare_newline"} {
+		if param := "postscreen_" + test + "_enable"; v.isYes(param) {
+			e.addNote("postscreen-offers", v.place(param), "postscreen answers EHLO itself in its deep protocol tests, and offers STARTTLS to all clients",
+				"It hands clients to smtpd from their next session on. With an exported table, both offer the same.",
+				Write{shell, []string{e.command("export", "--format", cidrFormat, "-o", exampleTable) + " && " + setMain(screenMaps + " = cidr:" + exampleTable).Lines[0]}})
+			return
+		}
+	}
 }

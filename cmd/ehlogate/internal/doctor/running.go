@@ -27,16 +27,16 @@ import (
 )
 
 const (
-	settle      = 2 * time.Second // the daemon takes an edit of a list within that
+	settle      = 2 * time.Second // an edit of a list takes effect within that
 	comparisons = 4               // at most
 	perList     = 2               // addresses, of each list
 	samples     = 12              // addresses in all: the daemon counts and logs each like a client
 )
 
-// running compares what the daemon behind conn answers with what config and lists on disk say. A list that was just edited is
-// given time: two comparisons must agree.
-func (e *exam) running(ctx context.Context, proto string, conn net.Conn, r *bufio.Reader, p endpoint) {
-	cfg := e.gate.config
+// compareRunning compares the answers of the daemon behind conn with the config and lists on disk. A list may have
+// been edited just now, so two comparisons must agree.
+func (e *exam) compareRunning(proto string, conn net.Conn, r *bufio.Reader, p endpoint) {
+	ctx, cfg := e.ctx, e.daemon.config
 	d, ok := dialects[proto]
 	if !ok || e.compared || cfg.File == "" || e.host.Saved {
 		return
@@ -44,18 +44,15 @@ func (e *exam) running(ctx context.Context, proto string, conn net.Conn, r *bufi
 	e.compared = true
 	var before []string
 	for range comparisons {
-		differs, written, ok := e.differs(ctx, d, conn, r)
+		differs, written, ok := e.findDifferences(ctx, d, conn, r)
 		if !ok || len(differs) == 0 {
 			return
 		}
 		age := time.Since(written)
 		if slices.Equal(differs, before) && (age > settle || age < -settle) { // a time in the future says nothing
-			e.add(Finding{
-				ID: "running-differs", Severity: Hazard, Place: Place{File: cfg.File},
-				What:  "the running daemon does not use the config on disk: " + differs[0],
-				Why:   fmt.Sprintf("It was asked at %s. It reads the config at a reload only. If the reload is refused, journalctl -u ehlogate says why.", p),
-				Write: Write{shell, []string{"systemctl reload ehlogate"}},
-			})
+			e.addHazard("running-differs", Place{File: cfg.File}, "the running daemon does not use the config on disk: "+differs[0],
+				fmt.Sprintf("doctor queried it at %s. The daemon reads its config at a reload only. If the reload fails, journalctl -u ehlogate says why.", p),
+				Write{shell, []string{"systemctl reload ehlogate"}})
 			return
 		}
 		before = differs
@@ -67,9 +64,10 @@ func (e *exam) running(ctx context.Context, proto string, conn net.Conn, r *bufi
 	}
 }
 
-// differs asks about addresses of the lists. ok is false if it cannot be told what the daemon should say, or it does not answer.
-func (e *exam) differs(ctx context.Context, d dialect, conn net.Conn, r *bufio.Reader) (out []string, written time.Time, ok bool) {
-	cfg := e.gate.config
+// findDifferences queries addresses of the lists. ok is false if the right answers are unknown, or the daemon does
+// not answer.
+func (e *exam) findDifferences(ctx context.Context, d dialect, conn net.Conn, r *bufio.Reader) (out []string, written time.Time, ok bool) {
+	cfg := e.daemon.config
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
 	live := reload.New(cfg, nil, time.Now, quiet).Snapshot()
@@ -86,15 +84,15 @@ func (e *exam) differs(ctx context.Context, d dialect, conn net.Conn, r *bufio.R
 			}
 		}
 	}
-	p, whole := local(cfg, live)
+	p, whole := fileDecisions(cfg, live)
 	server := d.server(policyd.Backend{Decider: policyd.DeciderFunc(p.Review),
 		Keywords: func(lists.Decision) *policyd.Keywords { return live.Keywords }, Fault: func(string, []byte) {}})
-	for _, a := range sample(ctx, live, p, whole) {
-		question := d.question(a.String())
-		_, reply, _ := server.Answer(ctx, []byte(question), nil)
+	for _, a := range sampleAddresses(ctx, live, p, whole) {
+		query := d.query(a.String())
+		_, reply, _ := server.Answer(ctx, []byte(query), nil)
 		would, _ := d.read(bufio.NewReader(bytes.NewReader(reply)))
 		_ = conn.SetDeadline(time.Now().Add(dialLimit + cfg.DNS.Wait))
-		if _, err := io.WriteString(conn, question); err != nil {
+		if _, err := io.WriteString(conn, query); err != nil {
 			return nil, written, false
 		}
 		now, err := d.read(r)
@@ -102,17 +100,17 @@ func (e *exam) differs(ctx context.Context, d dialect, conn net.Conn, r *bufio.R
 			return nil, written, false
 		}
 		if now != would {
-			out = append(out, fmt.Sprintf("about %s it answers %s, and by the files it would answer %s", a, said(now), said(would)))
+			out = append(out, fmt.Sprintf("for %s it answers %s, and by the files the answer is %s", a, keywordsText(now), keywordsText(would)))
 		}
 	}
 	return out, written, true
 }
 
-// local returns the policy as far as files alone decide: up to the first list that depends on DNS or on a promise. whole reports
-// whether that is all, so that the default counts.
-func local(cfg *config.Config, live *reload.Snapshot) (p *lists.Policy, whole bool) {
+// fileDecisions returns the policy as far as files alone decide: up to the first list that depends on DNS or on a
+// commitment. whole reports whether that is all of it, with the default.
+func fileDecisions(cfg *config.Config, live *reload.Snapshot) (p *lists.Policy, whole bool) {
 	policy := *live.Policy
-	n := slices.IndexFunc(cfg.Lists, func(l config.List) bool { // a feed is overridden while a promise stands
+	n := slices.IndexFunc(cfg.Lists, func(l config.List) bool { // a feed is overridden by a commitment to STARTTLS
 		return l.IsDNSList() || policy.Guard != nil && l.IsExternal()
 	})
 	if cfg.DNS.VerifyNames {
@@ -130,8 +128,9 @@ func local(cfg *config.Config, live *reload.Snapshot) (p *lists.Policy, whole bo
 	return &policy, whole
 }
 
-// sample picks addresses about which the decision is certain: some of each list, and one that is on no list of a careful operator.
-func sample(ctx context.Context, live *reload.Snapshot, p *lists.Policy, whole bool) (out []netip.Addr) {
+// sampleAddresses returns addresses for which the decision is certain: some of each list, and one that no careful
+// operator lists.
+func sampleAddresses(ctx context.Context, live *reload.Snapshot, p *lists.Policy, whole bool) (out []netip.Addr) {
 	certain := func(a netip.Addr) bool {
 		d := p.Review(ctx, lists.Client{Addr: a})
 		return d.Reason == lists.ReasonListed || whole
@@ -157,11 +156,11 @@ func sample(ctx context.Context, live *reload.Snapshot, p *lists.Policy, whole b
 	return out
 }
 
-// dialect is a protocol in which the daemon is asked what to hide from a client.
+// dialect is a protocol by which the daemon says what to hide from a client.
 type dialect struct {
-	server   func(policyd.Backend) policyd.Protocol
-	question func(addr string) string
-	read     func(r *bufio.Reader) (keywords string, err error) // the reply; empty if it says nothing
+	server func(policyd.Backend) policyd.Protocol
+	query  func(addr string) string
+	read   func(r *bufio.Reader) (keywords string, err error) // the reply; empty if nothing is to be hidden
 }
 
 var dialects = map[string]dialect{
@@ -194,7 +193,7 @@ func readMemcache(r *bufio.Reader) (keywords string, err error) {
 			}
 			keywords = strings.TrimSpace(keywords)
 		default:
-			return "", errStrange
+			return "", errProtocol
 		}
 	}
 }
@@ -206,7 +205,7 @@ func readSocketmap(r *bufio.Reader) (keywords string, err error) {
 	}
 	n, err := strconv.ParseUint(strings.TrimSuffix(length, ":"), 10, 12)
 	if err != nil {
-		return "", errStrange
+		return "", errProtocol
 	}
 	data := make([]byte, n+1)
 	if _, err := io.ReadFull(r, data); err != nil {
@@ -231,12 +230,12 @@ func statusAndText(reply, yes, no string) (text string, err error) {
 	case no:
 		return "", nil
 	}
-	return "", errStrange
+	return "", errProtocol
 }
 
-var errStrange = errors.New("a reply in another protocol")
+var errProtocol = errors.New("a reply in another protocol")
 
-func said(keywords string) string {
+func keywordsText(keywords string) string {
 	if keywords == "" {
 		return "nothing to hide"
 	}

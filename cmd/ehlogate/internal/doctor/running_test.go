@@ -14,8 +14,8 @@ import (
 	"ehlogate/cmd/ehlogate/internal/reload"
 )
 
-// The running daemon is asked only about addresses that files alone decide about: what depends on DNS, on the load or on a
-// promise is not compared.
+// The running daemon is queried only about addresses that files alone decide: decisions that depend on DNS, on the
+// load or on a commitment are not compared.
 func TestSample(t *testing.T) {
 	const (
 		deny  = "[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n"
@@ -52,8 +52,8 @@ func TestSample(t *testing.T) {
 		quiet := logrus.New()
 		quiet.SetOutput(io.Discard)
 		live := reload.New(cfg, nil, time.Now, quiet).Snapshot()
-		p, whole := local(cfg, live)
-		if got := fmt.Sprint(sample(t.Context(), live, p, whole)); got != want {
+		p, whole := fileDecisions(cfg, live)
+		if got := fmt.Sprint(sampleAddresses(t.Context(), live, p, whole)); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}

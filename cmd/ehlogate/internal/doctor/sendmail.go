@@ -1,22 +1,36 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path"
 	"regexp"
 	"strings"
 )
 
-// Sendmail is its configuration: a .cf, or the .mc that one is made from.
+// Sendmail is its configuration: a .cf, or the .mc that one is made from. No program of Sendmail prints its maps and
+// milters.
 type Sendmail struct {
 	name  string
 	mc    bool
 	lines []line
 }
 
-// ParseSendmail reads a configuration of Sendmail. By the name it is told
-// which of the two it is.
+// ReadSendmail reads the configuration in a file.
+func ReadSendmail(name string) (*Sendmail, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) == 0 {
+		return nil, errors.New(name + " is empty: name the .mc or .cf that Sendmail uses")
+	}
+	return ParseSendmail(name, string(data)), nil
+}
+
+// ParseSendmail reads a configuration of Sendmail. Its name tells which of the two it is.
 func ParseSendmail(name, text string) *Sendmail {
 	s := &Sendmail{name: name, mc: strings.HasSuffix(name, ".mc")}
 	for _, l := range logicalLines(text) {
@@ -40,7 +54,7 @@ type socketMap struct {
 
 var socketLine = regexp.MustCompile(`^K\s*(\S+)\s+socket\s+(.*)$`)
 
-func (s *Sendmail) maps() (out []socketMap) {
+func (s *Sendmail) socketMaps() (out []socketMap) {
 	for _, l := range s.lines {
 		m := socketLine.FindStringSubmatch(l.text)
 		if m == nil {
@@ -62,8 +76,8 @@ func (s *Sendmail) maps() (out []socketMap) {
 	return out
 }
 
-// rules gives the text of all rules, with nothing but what separates them between their parts.
-func (s *Sendmail) rules() string {
+// ruleText returns the text of all rules, without white space.
+func (s *Sendmail) ruleText() string {
 	var b strings.Builder
 	for _, l := range s.lines {
 		if strings.HasPrefix(l.text, "R") {
@@ -73,79 +87,53 @@ func (s *Sendmail) rules() string {
 	return b.String()
 }
 
-// sendmail looks at how the ruleset Local_srv_features asks ehlogate.
-func (e *exam) sendmail(s *Sendmail) {
-	e.sendmailMilters(s)
-	asked := false
-	for _, k := range s.maps() {
+// checkSendmailMaps examines how the ruleset Local_srv_features queries ehlogate.
+func (e *exam) checkSendmailMaps() {
+	s, asked := e.sendmail, false
+	for _, k := range s.socketMaps() {
 		p, local, ok := k.endpoint()
-		proto := e.gate.protocolAt(p)
+		proto := e.daemon.protocolAt(p)
 		if !ok || proto == "" {
 			continue
 		}
 		asked = true
 		at := Place{File: s.name, Parameter: "K" + k.name, Value: k.text}
 		if proto != socketmapProto {
-			e.add(Finding{
-				ID: "wrong-listener", Severity: Hazard, Place: at,
-				What: fmt.Sprintf("%s is asked in the protocol of socketmap, and speaks that of %s", p, proto),
-				Why:  "No question is understood. For socketmap, ehlogate is configured to listen on " + list(e.gate.Socketmap) + ".",
-			})
+			e.wrongListener(p, socketmapProto, proto, at)
 			continue
 		}
 		write := Write{s.name, []string{"Ksrv_features socket -T<TMPF> -d2 " + k.addr}}
 		if k.name != "srv_features" {
-			e.add(Finding{
-				ID: "sendmail-map-name", Severity: Hazard, Place: at,
-				What:  fmt.Sprintf("the map is asked by the name %q", k.name),
-				Why:   "Sendmail sends the name of the map, and ehlogate answers Sendmail by the name \"srv_features\": no client is suppressed.",
-				Write: write,
-			})
+			e.addHazard("sendmail-map-name", at, fmt.Sprintf("wrong map name %q in the query", k.name),
+				"Sendmail sends the name of the map. The map of ehlogate for Sendmail is \"srv_features\". For another name it returns nothing: no client is suppressed.", write)
 		}
 		if k.tempfail == "" {
-			e.add(Finding{
-				ID: "sendmail-tempfail", Severity: Hazard, Place: at,
-				What:  "without -T, a failure of the map is a failure of the session",
-				Why:   "While ehlogate is away, clients get 451 instead of the banner. With -T the rules go on, and offer STARTTLS.",
-				Write: write,
-			})
+			e.addHazard("sendmail-tempfail", at, "without -T, a failure of the map is a failure of the session",
+				"While ehlogate is unreachable, clients get 451 instead of the banner. With -T the rules continue, and offer STARTTLS.", write)
 		}
-		e.late("Sendmail", k.timeout, at, Hazard, "Such a client gets 451 in place of the banner, whatever the flags of the map.")
-		if k.timeout == "" || tooSlow(k.timeout) {
-			e.add(Finding{
-				ID: "sendmail-slow", Severity: Warning, Place: at,
-				What:  "every banner waits long while ehlogate hangs",
-				Why:   "Without -d it is 30 s. Two seconds are enough for a daemon on the same machine.",
-				Write: write,
-			})
+		e.checkDNSWait("Sendmail", k.timeout, at, Hazard, "Such a client gets 451 in place of the banner, whatever the flags of the map.")
+		if k.timeout == "" || isSlow(k.timeout) {
+			e.addWarning("sendmail-slow", at, "every banner waits long while ehlogate hangs",
+				"Without -d it waits 30 s. Two seconds are enough for a daemon on the same machine.", write)
 		}
 		if local {
-			e.add(Finding{
-				ID: "sendmail-local-socket", Severity: Warning, Place: at,
-				What: "a socket file that is missing is worse than a daemon that is away",
-				Why:  "If the file is not there, or others may write to a folder above it, clients get 451 instead of the banner, and -T does not help. TCP on loopback has no such case.",
-			})
+			e.addWarning("sendmail-local-socket", at, "a missing socket file is worse than an unreachable daemon",
+				"If the file is missing, or others may write to a directory above it, clients get 451 instead of the banner, and -T does not help. TCP on loopback has no such case.")
 		}
 		e.probe(p, socketmapProto, at, Warning)
 	}
 	if !asked {
-		e.add(Finding{
-			ID: "ehlogate-not-asked", Severity: Note, Place: Place{File: s.name},
-			What: "Sendmail does not ask ehlogate", Why: "No socket map names an address of " + e.gate.File + ".",
-		})
+		e.addNote("ehlogate-not-asked", Place{File: s.name}, "Sendmail does not query ehlogate", "No socket map names an address of "+e.daemon.File+".")
 		return
 	}
-	if port, daemon := s.submission(); port != "" && !tellsDaemons.MatchString(s.rules()) {
-		e.add(Finding{
-			ID: "submission-asks", Severity: Hazard, Place: Place{File: s.name, Parameter: "DaemonPortOptions", Value: port},
-			What:  "the lists decide about STARTTLS for clients that log in",
-			Why:   "The ruleset is asked for every daemon, and a suppressed client sends its password in the clear on port 587, or cannot send at all.",
-			Write: Write{s.name + ", as the first rules of Local_srv_features", []string{"R$*\t\t$: $&{daemon_name}", "R" + daemon + "\t\t$@ OK"}},
-		})
+	if port, daemon := s.submissionDaemon(); port != "" && !tellsDaemons.MatchString(s.ruleText()) {
+		e.addHazard("submission-asks", Place{File: s.name, Parameter: "DaemonPortOptions", Value: port}, submissionAsks,
+			"The ruleset runs for every daemon. A suppressed client sends its password in the clear on port 587, or cannot send at all.",
+			Write{s.name + ", as the first rules of Local_srv_features", []string{"R$*\t\t$: $&{daemon_name}", "R" + daemon + "\t\t$@ OK"}})
 	}
 }
 
-// tellsDaemons is what rules look at that tell one daemon from another.
+// tellsDaemons finds macros by which rules distinguish daemons.
 var tellsDaemons = regexp.MustCompile(`\{daemon_(name|port)\}`)
 
 var (
@@ -155,9 +143,9 @@ var (
 	daemonName     = regexp.MustCompile(`(?i)\bName=([^,'\s]+)`)
 )
 
-// submission tells where submission is served to other machines, and the name
-// of that daemon; empty if it is not.
-func (s *Sendmail) submission() (port, daemon string) {
+// submissionDaemon returns where submission is served to other machines, and the name of that daemon; empty if it is
+// not.
+func (s *Sendmail) submissionDaemon() (port, daemon string) {
 	whole, msa := false, s.mc // a whole .mc makes a daemon for submission by itself
 	for _, l := range s.lines {
 		if daemonLine.MatchString(l.text) && submissionPort.MatchString(l.text) && !loopback.MatchString(l.text) {
@@ -176,7 +164,7 @@ func (s *Sendmail) submission() (port, daemon string) {
 	return "", ""
 }
 
-// endpoint is where Sendmail asks: inet:PORT@HOST or local:PATH.
+// endpoint returns where Sendmail connects: inet:PORT@HOST or local:PATH.
 func (k socketMap) endpoint() (p endpoint, local, ok bool) {
 	transport, rest, _ := strings.Cut(k.addr, ":")
 	switch transport {

@@ -3,24 +3,25 @@ package doctor
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
-// filter is a milter of Sendmail: a line "Xname, equates" of a .cf, or the macro that makes one.
-type filter struct {
+// sendmailMilter is a milter of Sendmail: a line "Xname, equates" of a .cf, or the macro for one.
+type sendmailMilter struct {
 	name, text string
-	equates    map[string]string // S, F, T; the last is split up: C, S, R, E behind "T:"
+	equates    map[string]string // S, F, T; the times of T also as T:C, T:S, T:R and T:E
 }
 
 var filterLine = regexp.MustCompile("^X([^\\s,]+)\\s*,(.*)$|^(?:INPUT_)?MAIL_FILTER\\(`([^']*)'\\s*,\\s*`([^']*)'")
 
-func (s *Sendmail) filters() (out []filter) {
+func (s *Sendmail) milters() (out []sendmailMilter) {
 	for _, l := range s.lines {
 		m := filterLine.FindStringSubmatch(l.text)
 		if m == nil {
 			continue
 		}
-		f := filter{name: m[1] + m[3], text: l.text, equates: map[string]string{}}
+		f := sendmailMilter{name: m[1] + m[3], text: l.text, equates: map[string]string{}}
 		for word := range strings.SplitSeq(m[2]+m[4], ",") {
 			key, value, _ := strings.Cut(strings.TrimSpace(word), "=")
 			f.equates[key] = value
@@ -36,12 +37,13 @@ func (s *Sendmail) filters() (out []filter) {
 	return out
 }
 
-// sendmailMilters looks over the milters of Sendmail that are ehlogate. There is nothing to say about macros: it asks for
-// those that it needs.
-func (e *exam) sendmailMilters(s *Sendmail) {
-	for _, f := range s.filters() {
+// checkSendmailMilters examines the milters of Sendmail that are ehlogate. Macros need no check: ehlogate negotiates
+// them.
+func (e *exam) checkSendmailMilters() {
+	s := e.sendmail
+	for _, f := range s.milters() {
 		p, _, ok := socketMap{addr: f.equates["S"]}.endpoint()
-		proto := e.gate.protocolAt(p)
+		proto := e.daemon.protocolAt(p)
 		if !ok || proto == "" {
 			continue
 		}
@@ -51,32 +53,17 @@ func (e *exam) sendmailMilters(s *Sendmail) {
 			write.Lines = []string{fmt.Sprintf("X%s, S=%s, T=C:2s;S:2s;R:2s", f.name, f.equates["S"])}
 		}
 		if proto != milterProto {
-			e.add(Finding{
-				ID: "wrong-listener", Severity: Hazard, Place: at,
-				What: fmt.Sprintf("%s is asked in the protocol of milters, and speaks that of %s", p, proto),
-				Why:  "No question is understood. For milters, ehlogate is configured to listen on " + list(e.gate.listeners(milterProto)) + ".",
-			})
+			e.wrongListener(p, milterProto, proto, at)
 			continue
 		}
 		if action := f.equates["F"]; action != "" {
-			e.add(Finding{
-				ID: "milter-default-action", Severity: Hazard, Place: at,
-				What:  fmt.Sprintf("while ehlogate is away, every client is refused (F=%s)", action),
-				Why:   "The milter is to log and to enforce, not to stop mail. Without F=, mail flows then.",
-				Write: write,
-			})
+			e.addHazard("milter-default-action", at, fmt.Sprintf("while ehlogate is unreachable, every client is refused (F=%s)", action),
+				milterPurpose+" Without F=, mail is accepted then.", write)
 		}
-		e.late("Sendmail", f.equates["T:R"], at, Warning, "What was decided is then neither logged nor enforced.")
-		for _, wait := range []string{"C", "S", "R"} {
-			if limit := f.equates["T:"+wait]; limit == "" || tooSlow(limit) {
-				e.add(Finding{
-					ID: "milter-slow", Severity: Warning, Place: at,
-					What:  "clients wait for the milter longer than they have to",
-					Why:   "By default Sendmail waits 5 minutes for a connection, and 10 s for each answer, while ehlogate hangs.",
-					Write: write,
-				})
-				break
-			}
+		e.checkDNSWait("Sendmail", f.equates["T:R"], at, Warning, "The decision of ehlogate is then neither logged nor enforced.")
+		if slices.ContainsFunc([]string{"C", "S", "R"}, func(wait string) bool { return f.equates["T:"+wait] == "" || isSlow(f.equates["T:"+wait]) }) {
+			e.addWarning("milter-slow", at, milterSlow,
+				"With its defaults, while ehlogate hangs, Sendmail waits 5 minutes for a connection, and 10 s for each answer.", write)
 		}
 		e.probe(p, milterProto, at, Warning)
 	}

@@ -6,32 +6,32 @@ import (
 	"strings"
 )
 
-// Show writes the report for people: the worst first, and a count.
-func (r *Report) Show(w io.Writer) error {
+// WriteText writes the report for a terminal: the worst findings first, and a count.
+func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
 	for _, f := range r.Findings {
-		b.WriteString(f.show())
+		b.WriteString(f.text())
 	}
 	if len(r.Findings) == 0 {
 		b.WriteString("nothing found\n")
 	} else {
 		if strings.Contains(b.String(), "\n        postconf ") {
-			b.WriteString("Postfix reads its settings again at: postfix reload\n")
+			b.WriteString("To apply the settings: postfix reload\n")
 		}
-		fmt.Fprintf(&b, "%s, %s, %s\n", count(r.Count(Hazard), Hazard), count(r.Count(Warning), Warning), count(r.Count(Note), Note))
+		fmt.Fprintf(&b, "%s, %s, %s\n", countText(r.Count(Hazard), Hazard), countText(r.Count(Warning), Warning), countText(r.Count(Note), Note))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-func count(n int, s Severity) string {
+func countText(n int, s Severity) string {
 	if n == 1 {
 		return fmt.Sprintf("%d %s", n, s)
 	}
 	return fmt.Sprintf("%d %ss", n, s)
 }
 
-func (f Finding) show() string {
+func (f Finding) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: ", f.Severity)
 	if f.Service != "" {
@@ -43,7 +43,7 @@ func (f Finding) show() string {
 	} else if f.File != "" {
 		fmt.Fprintf(&b, "    %s\n", printable(f.File))
 	}
-	b.WriteString(wrap(f.Why, "    ", 100))
+	b.WriteString(wrapText(f.Why, "    ", 100))
 	for _, w := range append([]Write{f.Write}, f.Also...) {
 		if len(w.Lines) > 0 {
 			verb := "write"
@@ -60,8 +60,8 @@ func (f Finding) show() string {
 	return b.String()
 }
 
-// wrap breaks text into lines of at most that width, if its words allow.
-func wrap(text, indent string, width int) string {
+// wrapText breaks text into lines of at most that width, if its words allow.
+func wrapText(text, indent string, width int) string {
 	var b strings.Builder
 	line := indent
 	for _, word := range strings.Fields(text) {
@@ -80,7 +80,7 @@ func wrap(text, indent string, width int) string {
 	return b.String()
 }
 
-// printable keeps control characters of a strange file off the terminal.
+// printable replaces control characters, which do not belong on a terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {

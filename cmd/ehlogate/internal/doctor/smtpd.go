@@ -6,140 +6,143 @@ import (
 	"strings"
 )
 
-// postfix looks over all services that speak SMTP to clients.
-func (e *exam) postfix() {
-	asked := false
-	public := Write{shell, []string{"postconf -P 'smtp/inet/" + smtpdMaps + "=" + exampleMap + "' # with postscreen: smtpd/pass"}}
-	for _, s := range e.pf.Services {
-		if s.Command != "smtpd" {
+// smtpd is a smtpd of Postfix: the service that speaks SMTP to clients.
+type smtpd struct {
+	view
+	maps, filter  []table // that hide keywords, and that edit commands
+	mapQueries    bool    // a map needs a daemon
+	filterQueries bool    // the filter does
+	mapHides      bool    // a map is a file that hides STARTTLS
+}
+
+func (e *exam) findSMTPDs() (out []smtpd) {
+	for _, service := range e.pf.Services {
+		if service.Command != "smtpd" {
 			continue
 		}
-		v := view{e.pf, s}
-		asks := e.smtpd(v)
-		e.hooks(v, asks)
-		asked = asked || asks
-		if v.public() {
-			public = e.askMap(v)
+		s := smtpd{view: view{e.pf, service}}
+		s.maps, s.filter = parseTables(s.value(smtpdMaps)), parseTables(s.value(smtpdFilter))
+		s.mapQueries, s.filterQueries = slices.ContainsFunc(s.maps, table.needsDaemon), slices.ContainsFunc(s.filter, table.needsDaemon)
+		s.mapHides = slices.ContainsFunc(s.maps, func(t table) bool { return e.hidesSTARTTLS(s.view, t) })
+		out = append(out, s)
+	}
+	return out
+}
+
+// suppresses reports whether lists decide what the smtpd offers.
+func (s smtpd) suppresses() bool { return s.mapQueries || s.filterQueries || s.mapHides }
+
+// decidingParameter returns the parameter by which they do.
+func (s smtpd) decidingParameter() string {
+	if s.mapQueries || s.mapHides {
+		return smtpdMaps
+	}
+	return smtpdFilter
+}
+
+func (e *exam) checkSMTPDs() {
+	mapQueries := false
+	for _, s := range e.smtpds {
+		for _, c := range smtpdChecks {
+			c.run(e, s)
 		}
+		mapQueries = mapQueries || s.mapQueries
 	}
-	if e.live {
-		e.names("Postfix", "by address only")
-	}
-	e.served()
-	for _, s := range e.pf.Services {
-		if s.Command == "postscreen" {
-			e.postscreen(view{e.pf, s}, asked)
-		}
-	}
-	if !asked {
-		e.add(Finding{
-			ID: "ehlogate-not-asked", Severity: Note, Place: view{e.pf, nil}.origin(smtpdMaps),
-			What:  "no smtpd asks ehlogate",
-			Why:   "STARTTLS is offered as if there were no lists. Give the map to the smtpd on port 25, and to no other. examples/postfix has ehlogate.cf, for /etc/postfix.",
-			Write: public,
-		})
+	if mapQueries {
+		e.checkNameEntries("Postfix", "by address only")
 	}
 }
 
-// smtpd looks over one smtpd. asks: the lists have a say in what it offers.
-func (e *exam) smtpd(v view) (asks bool) {
-	e.policies(v)
-	e.milters(v)
-	maps, filter := tables(v.get(smtpdMaps)), tables(v.get(smtpdFilter))
-	for _, t := range maps {
-		e.table(v, t, smtpdMaps)
+func (e *exam) checkPostfixVersion() {
+	if e.pf.foreign != "" {
+		e.addNote("postfix-version", Place{File: "main.cf", Parameter: "mail_version", Value: e.pf.Main["mail_version"]}, e.pf.foreign,
+			"Settings that main.cf does not have were taken to be the defaults of the Postfix on this machine. "+
+				"If the copy of main.cf lacks the version, add the line that \"postconf -d mail_version\" prints on the other machine.")
 	}
-	for _, t := range filter {
-		e.table(v, t, smtpdFilter)
+}
+
+func (e *exam) checkPostfixQueries() {
+	advice := Write{shell, []string{"postconf -P 'smtp/inet/" + smtpdMaps + "=" + exampleMap + "' # with postscreen: smtpd/pass"}}
+	for _, s := range e.smtpds {
+		if s.suppresses() {
+			return
+		}
+		if s.isPublic() {
+			advice = e.adviseMap(s.view)
+		}
 	}
-	liveMaps, liveFilter := slices.ContainsFunc(maps, table.asks), slices.ContainsFunc(filter, table.asks)
-	static := slices.ContainsFunc(maps, func(t table) bool { return e.hides(v, t) })
-	if !liveMaps && !liveFilter && !static {
-		return false
-	}
-	if liveMaps {
-		e.live = true
-		e.keywords(v)
-	}
-	// Either of them hides STARTTLS: what follows is said of that which does.
-	param := smtpdMaps
-	if !liveMaps && !static {
-		param = smtpdFilter
-	}
-	switch {
-	case v.forSubmission():
-		e.add(Finding{
-			ID: "submission-asks", Severity: Hazard, Place: v.place(param),
-			What:  "the lists decide about STARTTLS for clients that log in",
-			Why:   "A suppressed client is not offered STARTTLS, and sends its password in the clear or cannot send at all." + inherited(v, param),
-			Write: v.option(param, e.without(v, param)),
-		})
-		return true
-	case v.yes("smtpd_sasl_auth_enable") && !(hasWord(e.gate.AlwaysHide, "auth") && !liveFilter):
+	e.addNote("ehlogate-not-asked", view{e.pf, nil}.origin(smtpdMaps), "no smtpd queries ehlogate",
+		"All clients are offered STARTTLS, whatever the lists say. Add the map to the smtpd on port 25, and to no other. "+
+			"examples/postfix has ehlogate.cf, for /etc/postfix.", advice)
+}
+
+// checkLogins looks for lists that decide about STARTTLS where clients send passwords.
+func (e *exam) checkLogins(s smtpd) {
+	switch param := s.decidingParameter(); {
+	case !s.suppresses():
+	case s.isSubmission():
+		e.addHazard("submission-asks", s.place(param), submissionAsks,
+			"A suppressed client is not offered STARTTLS, and sends its password in the clear or cannot send at all."+inherits(s, param),
+			s.setOption(param, e.withoutEhlogate(s.view, param)))
+	case s.isYes("smtpd_sasl_auth_enable") && (s.filterQueries || !containsWord(e.daemon.AlwaysHide, "auth")):
 		why := "A suppressed client that logs in sends its password in the clear."
-		if v.yes("smtpd_tls_auth_only") {
-			why = "A suppressed client cannot log in: AUTH is offered behind STARTTLS only."
+		if s.isYes("smtpd_tls_auth_only") {
+			why = "A suppressed client cannot log in: AUTH is offered only after STARTTLS."
 		}
-		e.add(Finding{
-			ID: "auth-asks", Severity: Hazard, Place: v.place(param),
-			What:  "the lists decide about STARTTLS where clients may log in",
-			Why:   why + " Let them log in on a port of their own." + inherited(v, "smtpd_sasl_auth_enable"),
-			Write: v.option("smtpd_sasl_auth_enable", "no"),
-		})
+		e.addHazard("auth-asks", s.place(param), "the lists decide about STARTTLS on a port where clients may log in",
+			why+" Let clients log in on another port."+inherits(s, "smtpd_sasl_auth_enable"), s.setOption("smtpd_sasl_auth_enable", "no"))
 	}
-	e.level(v, param)
-	return true
 }
 
-// inherited explains why a service has a setting that master.cf does not give it.
-func inherited(v view, param string) string {
-	if _, at, _ := v.raw(param); at.File == "main.cf" {
+const submissionAsks = "the lists decide about STARTTLS for clients that log in"
+
+// inherits explains why a service has a setting that master.cf does not give it.
+func inherits(s smtpd, param string) string {
+	if _, at, _ := s.written(param); at.File == "main.cf" {
 		return fmt.Sprintf(" The service inherits %s from main.cf.", param)
 	}
 	return ""
 }
 
-// level looks at whether TLS is demanded of clients, or not offered at all.
-func (e *exam) level(v view, param string) {
-	switch level := strings.ToLower(v.get("smtpd_tls_security_level")); {
-	case level == "encrypt" || level == "verify" || level == "secure" || level == "fingerprint":
-		e.required(v, "smtpd_tls_security_level")
-	case level == "" && v.yes("smtpd_enforce_tls"):
-		e.required(v, "smtpd_enforce_tls")
-	case level == "none" || level == "" && !v.yes("smtpd_use_tls"):
-		e.add(Finding{
-			ID: "no-starttls", Severity: Note, Place: v.place("smtpd_tls_security_level"),
-			What: "STARTTLS is offered to no client here",
-			Why:  param + " has nothing to hide: smtpd_tls_security_level is not \"may\".",
-		})
+// checkTLSLevel looks whether clients must use TLS, or are not offered it at all.
+func (e *exam) checkTLSLevel(s smtpd) {
+	if !s.suppresses() || s.isSubmission() {
+		return
 	}
-}
-
-func (e *exam) required(v view, param string) {
-	e.add(Finding{
-		ID: "tls-required", Severity: Hazard, Place: v.place(param),
-		What:  "TLS is demanded of every client, and not offered to those that are suppressed",
-		Why:   "A suppressed client gets 530 to everything.",
-		Write: v.option("smtpd_tls_security_level", "may"),
-	})
+	const param, old = "smtpd_tls_security_level", "smtpd_enforce_tls"
+	level, must := strings.ToLower(s.value(param)), ""
+	switch {
+	case slices.Contains([]string{"encrypt", "verify", "secure", "fingerprint"}, level):
+		must = param
+	case level == "" && s.isYes(old):
+		must = old
+	case level == "none" || level == "" && !s.isYes("smtpd_use_tls"):
+		e.addNote("no-starttls", s.place(param), "no client is offered STARTTLS here",
+			s.decidingParameter()+" has nothing to hide: smtpd_tls_security_level is not \"may\".")
+	}
+	if must != "" {
+		e.addHazard("tls-required", s.place(must), "clients must use TLS, and suppressed clients are not offered it",
+			"A suppressed client gets error 530 for every command.", s.setOption(param, "may"))
+	}
 }
 
 const silentDiscard = "silent-discard" // no keyword of EHLO: it keeps Postfix from logging what it hides
 
-// keywords compares what smtpd hides from all with what ehlogate repeats: an
-// answer of the map replaces the setting.
-func (e *exam) keywords(v view) {
-	always := lower(e.gate.AlwaysHide)
+// checkKeywords compares what smtpd hides from all clients with what ehlogate repeats: an answer of the map replaces
+// the setting.
+func (e *exam) checkKeywords(s smtpd) {
+	if !s.mapQueries {
+		return
+	}
+	at, always := s.origin(smtpdKeywords), lowercase(e.daemon.AlwaysHide)
 	var all, lost, extra []string
-	for _, w := range lower(words(v.get(smtpdKeywords))) {
+	for _, w := range lowercase(splitList(s.value(smtpdKeywords))) {
 		switch {
 		case w == silentDiscard:
 		case w == "starttls":
-			e.add(Finding{
-				ID: "starttls-hidden-from-all", Severity: Warning, Place: v.origin(smtpdKeywords),
-				What: "STARTTLS is hidden from all clients that the map has no answer for",
-				Why:  "The lists cannot offer it: to that, the map has no answer. Say it by default = \"suppress\" and explicit_offer = true instead.",
-			})
+			e.addWarning("starttls-hidden-from-all", at, "STARTTLS is hidden from all clients for which ehlogate returns nothing",
+				"The lists cannot offer it: for a client that is offered STARTTLS, ehlogate returns nothing. Remove starttls here, "+
+					"and set default = \"suppress\" and explicit_offer = true instead.")
 		default:
 			all = append(all, w)
 			if !slices.Contains(always, w) {
@@ -153,29 +156,22 @@ func (e *exam) keywords(v view) {
 		}
 	}
 	if len(lost) > 0 {
-		why := "The answer of the map replaces this setting."
+		why := "The answer of ehlogate replaces this setting."
 		if slices.Contains(lost, "chunking") {
 			why += " CHUNKING is hidden because of SMTP smuggling: it would be offered to exactly the clients that are not trusted."
 		}
-		e.add(Finding{
-			ID: "keywords-lost", Severity: Hazard, Place: v.origin(smtpdKeywords),
-			What:  "suppressed clients are offered " + strings.ToUpper(strings.Join(lost, ", ")) + " again",
-			Why:   why,
-			Write: Write{e.gate.File, []string{fmt.Sprintf("always_hide = [%s]", quoted(append(slices.Clip(always), lost...)))}},
-		})
+		e.addHazard("keywords-lost", at, "suppressed clients are offered "+strings.ToUpper(strings.Join(lost, ", "))+" again", why,
+			Write{e.daemon.File, []string{fmt.Sprintf("always_hide = [%s]", quoteAll(append(slices.Clip(always), lost...)))}})
 	}
 	if len(extra) > 0 {
-		e.add(Finding{
-			ID: "keywords-extra", Severity: Warning,
-			Place: Place{File: e.gate.File, Parameter: "always_hide", Value: "[" + quoted(e.gate.AlwaysHide) + "]"},
-			What:  strings.ToUpper(strings.Join(extra, ", ")) + " is hidden by the answers of ehlogate, and from no other client",
-			Why:   "always_hide is meant to repeat " + smtpdKeywords + ": either is to be changed.",
-			Write: v.origin(smtpdKeywords).set(strings.Join(append(words(v.get(smtpdKeywords)), extra...), ", ")),
-		})
+		e.addWarning("keywords-extra", Place{File: e.daemon.File, Parameter: "always_hide", Value: "[" + quoteAll(e.daemon.AlwaysHide) + "]"},
+			"ehlogate hides "+strings.ToUpper(strings.Join(extra, ", "))+" from suppressed clients, and Postfix from no client",
+			"always_hide should repeat "+smtpdKeywords+". Change one of the two.",
+			at.adviseValue(strings.Join(append(splitList(s.value(smtpdKeywords)), extra...), ", ")))
 	}
 }
 
-func quoted(list []string) string {
+func quoteAll(list []string) string {
 	out := make([]string, len(list))
 	for i, w := range list {
 		out[i] = fmt.Sprintf("%q", w)
@@ -183,14 +179,8 @@ func quoted(list []string) string {
 	return strings.Join(out, ", ")
 }
 
-func lower(list []string) []string {
-	out := make([]string, len(list))
-	for i, w := range list {
-		out[i] = strings.ToLower(w)
-	}
-	return out
+func lowercase(list []string) []string {
+	return strings.Fields(strings.ToLower(strings.Join(list, " ")))
 }
 
-func hasWord(list []string, word string) bool {
-	return slices.ContainsFunc(list, func(w string) bool { return strings.EqualFold(w, word) })
-}
+func containsWord(list []string, word string) bool { return slices.Contains(lowercase(list), word) }

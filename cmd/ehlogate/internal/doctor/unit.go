@@ -6,60 +6,53 @@ import (
 	"strings"
 )
 
-// dropIn is where what the service may do is set.
+// dropIn is where the limits of the service are set.
 const dropIn = "/etc/systemd/system/ehlogate.service.d/dns.conf, then \"systemctl daemon-reload && systemctl restart ehlogate\""
 
-// service looks whether systemd lets the service ask these resolvers, and
-// [guard] fetch policies.
-func (e *exam) service(servers []netip.AddrPort) {
+// checkUnit looks whether systemd lets the service query the resolvers, and fetch policies for [guard].
+func (e *exam) checkUnit() {
+	place := Place{File: "ehlogate.service"}
 	text, err := e.host.Unit()
 	if err != nil {
-		e.unread(Place{File: "ehlogate.service"}, "the unit of the service ("+savedUnit+")", err)
+		e.addUnread(place, "the unit of the service ("+savedUnit+")", err)
 		return
 	}
 	u := parseUnit(text)
 	if state, ok := u["LoadState"]; len(u) == 0 || ok && state != "loaded" {
 		return
 	}
-	var why []string // at first, of each resolver that cannot be asked
+	var by []string // the properties that block resolvers
 	blocked := 0
-	for _, s := range servers {
-		if reason := u.blocks(s.Addr()); reason != "" {
+	for _, s := range e.resolvers {
+		if property := u.blockedBy(s.Addr()); property != "" {
 			blocked++
-			if !slices.Contains(why, reason) {
-				why = append(why, reason)
+			if !slices.Contains(by, property) {
+				by = append(by, property)
 			}
 		}
 	}
-	const copied = " examples/systemd/dns.conf has the lines to copy."
-	if blocked > 0 {
-		f := Finding{
-			ID: "service-no-network", Severity: Warning, Place: Place{File: "ehlogate.service"},
-			What:  "systemd keeps the service from asking resolvers: " + strings.Join(why, ", "),
-			Why:   "The others are asked in their place, if they answer." + copied,
-			Write: e.allow(servers, false),
-		}
-		if blocked == len(servers) {
-			f.Severity = Hazard
-			f.Why = "It cannot ask any resolver, so lists by DNS never load, no name is found out, and [guard] has to assume that STARTTLS was promised." + copied
-		}
-		e.add(f)
+	const example = " examples/systemd/dns.conf has the lines to copy."
+	switch what := "systemd blocks queries of the service to resolvers: " + strings.Join(by, ", "); {
+	case blocked > 0 && blocked == len(e.resolvers):
+		e.addHazard("service-no-network", place, what,
+			"It cannot query any resolver: DNS lists stay unavailable, no client name is found out, and [guard] must assume a commitment to STARTTLS."+example,
+			e.adviseUnit(false))
+	case blocked > 0:
+		e.addWarning("service-no-network", place, what, "It queries the other resolvers, if they answer."+example, e.adviseUnit(false))
 	}
-	if len(e.gate.config.Guard.Domains) > 0 && blocked < len(servers) && !u.reachesOthers(servers) {
-		e.add(Finding{
-			ID: "service-no-https", Severity: Warning, Place: Place{File: "ehlogate.service", Parameter: "IPAddressAllow", Value: u["IPAddressAllow"]},
-			What: "systemd keeps the service from fetching MTA-STS policies",
-			Why: "[guard] gets them by HTTPS from the hosts that serve them. One that it cannot get counts as a promise, whatever it says, and " +
-				"while it stands your own list files alone suppress. These hosts can be named in place of any." + copied,
-			Write: e.allow(servers, true),
-		})
+	if len(e.daemon.config.Guard.Domains) > 0 && blocked < len(e.resolvers) && !u.reachesOthers(e.resolvers) {
+		e.addWarning("service-no-https", Place{File: "ehlogate.service", Parameter: "IPAddressAllow", Value: u["IPAddressAllow"]},
+			"systemd blocks the service from fetching MTA-STS policies",
+			"[guard] fetches them by HTTPS from the hosts that serve them. A policy that it cannot fetch counts as a commitment to STARTTLS, and "+
+				"then only your own list files suppress. You can name these hosts in place of \"any\"."+example,
+			e.adviseUnit(true))
 	}
 }
 
-// allow is the advice to let the service out.
-func (e *exam) allow(servers []netip.AddrPort, all bool) Write {
+// adviseUnit returns the advice to let the service reach the resolvers, or all hosts.
+func (e *exam) adviseUnit(all bool) Write {
 	w := Write{dropIn, []string{"[Service]", "PrivateNetwork=no", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"}}
-	for _, s := range servers {
+	for _, s := range e.resolvers {
 		if !s.Addr().IsLoopback() {
 			w.Lines = append(w.Lines, "IPAddressAllow="+s.Addr().WithZone("").String())
 		}
@@ -83,22 +76,22 @@ func parseUnit(text string) unit {
 	return u
 }
 
-// blocks says by what the service is kept from an address; empty if it is not.
-func (u unit) blocks(a netip.Addr) string {
+// blockedBy returns the property that blocks an address, or "".
+func (u unit) blockedBy(a netip.Addr) string {
 	switch {
 	case u["PrivateNetwork"] == "yes":
 		return "PrivateNetwork=yes"
-	case !u.speaks(a):
+	case !u.hasFamily(a):
 		return "RestrictAddressFamilies=" + u["RestrictAddressFamilies"]
-	case u.within("IPAddressDeny", a) && !u.within("IPAddressAllow", a):
-		return "IPAddressDeny, and no IPAddressAllow of " + a.String()
+	case u.contains("IPAddressDeny", a) && !u.contains("IPAddressAllow", a):
+		return "IPAddressDeny without IPAddressAllow=" + a.String()
 	}
 	return ""
 }
 
-// speaks says whether the service may have sockets for such an address. What is
-// behind a ~ may not; an empty list is RestrictAddressFamilies=none.
-func (u unit) speaks(a netip.Addr) bool {
+// hasFamily reports whether the service may have sockets of the family of an address. A list after ~ has those that
+// it may not have; an empty list is RestrictAddressFamilies=none.
+func (u unit) hasFamily(a netip.Addr) bool {
 	value, ok := u["RestrictAddressFamilies"]
 	if !ok {
 		return true
@@ -111,8 +104,8 @@ func (u unit) speaks(a netip.Addr) bool {
 	return slices.Contains(strings.Fields(list), family) != denies
 }
 
-// within says whether one of the prefixes holds the address.
-func (u unit) within(property string, a netip.Addr) bool {
+// contains reports whether one of the prefixes of a property contains the address.
+func (u unit) contains(property string, a netip.Addr) bool {
 	return slices.ContainsFunc(u.prefixes(property), func(p netip.Prefix) bool { return p.Contains(a.Unmap().WithZone("")) })
 }
 
@@ -125,10 +118,10 @@ func (u unit) prefixes(property string) (out []netip.Prefix) {
 	return out
 }
 
-// reachesOthers reports whether the service may speak with hosts that are no
-// resolvers. Which hosts these should be is not known here.
+// reachesOthers reports whether the service may connect to hosts that are no resolvers. Which hosts it needs is
+// unknown here.
 func (u unit) reachesOthers(servers []netip.AddrPort) bool {
-	if u["PrivateNetwork"] == "yes" || !u.speaks(netip.IPv4Unspecified()) && !u.speaks(netip.IPv6Unspecified()) {
+	if u["PrivateNetwork"] == "yes" || !u.hasFamily(netip.IPv4Unspecified()) && !u.hasFamily(netip.IPv6Unspecified()) {
 		return false
 	}
 	all := slices.ContainsFunc(u.prefixes("IPAddressDeny"), func(p netip.Prefix) bool { return p.Bits() == 0 })

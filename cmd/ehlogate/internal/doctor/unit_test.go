@@ -2,7 +2,10 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,12 +16,16 @@ import (
 	"ehlogate/lists/dnsclient"
 )
 
-// What a real systemd says of the unit, with what is shipped and with what we
-// advise to write.
-func TestRealUnit(t *testing.T) {
+// startMachine returns a machine with a real systemd, and a function that runs a program there.
+func startMachine(t *testing.T) (ctx context.Context, m *mtatest.Machine, run func(name string, args ...string) string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	m, err := mtatest.NewMachine(t.TempDir())
+	dir := filepath.Join(t.TempDir(), fmt.Sprint(t.Name(), os.Getpid())) // its last part names a cgroup
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m, err := mtatest.NewMachine(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +37,7 @@ func TestRealUnit(t *testing.T) {
 	if err := m.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	run := func(name string, args ...string) string {
+	return ctx, m, func(name string, args ...string) string {
 		t.Helper()
 		out, err := m.Run(ctx, name, args...)
 		if err != nil {
@@ -38,6 +45,37 @@ func TestRealUnit(t *testing.T) {
 		}
 		return out
 	}
+}
+
+// A real systemd lists the sockets that it holds, as long as it holds them.
+func TestRealSockets(t *testing.T) {
+	_, m, run := startMachine(t)
+	if err := m.Write(map[string]string{
+		"etc/systemd/system/held.socket":  "[Socket]\nListenStream=127.0.0.1:10041\nListenStream=[::1]:10041\nListenStream=10045\nListenStream=/run/held/a.sock\n",
+		"etc/systemd/system/held.service": "[Service]\nExecStart=/bin/true\n",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	run("systemctl", "daemon-reload")
+	for _, held := range []bool{true, false} {
+		run("systemctl", map[bool]string{true: "start", false: "stop"}[held], "held.socket")
+		sockets := run("systemctl", "list-sockets", "--no-legend", "--plain", "--full")
+		for addr, want := range map[string]bool{"127.0.0.1:10041": held, "[::1]:10041": held, "[::1]:10045": held, "127.0.0.1:10045": held, "127.0.0.1:10042": false, "192.0.2.1:10041": false} {
+			if got := listensAt(sockets, "tcp", addr); got != want {
+				t.Errorf("%s: got %v, want %v in\n%s", addr, got, want, sockets)
+			}
+		}
+		for path, want := range map[string]bool{"/run/held/a.sock": held, "/run/held/b.sock": false} {
+			if got := listensAt(sockets, "unix", path); got != want {
+				t.Errorf("%s: got %v, want %v in\n%s", path, got, want, sockets)
+			}
+		}
+	}
+}
+
+// A real systemd has limits as they are shipped, and as doctor advises.
+func TestRealUnit(t *testing.T) {
+	ctx, m, run := startMachine(t)
 	cfg := config.Defaults()
 	cfg.DNS.VerifyNames = true
 	host := SavedHost(t.TempDir())
@@ -70,7 +108,7 @@ func TestRealUnit(t *testing.T) {
 		run("systemctl", "daemon-reload")
 	}
 	const here, away = "127.0.0.1:53", "192.0.2.53:53"
-	want(examineUnit(here)) // there is no such unit
+	want(examineUnit(here)) // no such unit
 	install(unitFile, example(t, "systemd/ehlogate.service"))
 	r := examineUnit(here)
 	want(r, "hazard service-no-network")
@@ -83,7 +121,7 @@ func TestRealUnit(t *testing.T) {
 	r = examineUnit(here, away)
 	want(r, "warning service-no-network", "warning service-no-https")
 
-	// Each advice is enough for what it is about.
+	// Each advice removes its finding.
 	advice := func(id string) string {
 		i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.ID == id })
 		return strings.Join(r.Findings[i].Write.Lines, "\n") + "\n"
@@ -97,21 +135,20 @@ func TestRealUnit(t *testing.T) {
 	install(unitFile, "[Service]\nExecStart=/bin/true\n")
 	run("rm", "/"+dropIn)
 	run("systemctl", "daemon-reload")
-	want(examineUnit(here, away)) // the defaults of systemd let everything out
+	want(examineUnit(here, away)) // the defaults of systemd allow all addresses
 	install(unitFile, "[Service]\nExecStart=/bin/true\nRestrictAddressFamilies=none\n")
 	want(examineUnit(here), "hazard service-no-network")
 }
 
-// Without systemd there is nothing to say.
+// Without systemd there are no findings.
 func TestNoSystemd(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	if text, err := ThisHost(false).Unit(); text != "" || err != nil {
+	if text, err := liveUnit(); text != "" || err != nil {
 		t.Errorf("%q, %v", text, err)
 	}
 }
 
-// What comes from systemctl and resolv.conf, however strange, is no reason to
-// end.
+// No output of systemctl and no resolv.conf crashes the examination.
 func FuzzUnit(f *testing.F) {
 	f.Add("LoadState=loaded\nPrivateNetwork=yes\nRestrictAddressFamilies=~AF_INET\nIPAddressDeny=::/0 0.0.0.0/0\nIPAddressAllow=127.0.0.0/8 x\n", "nameserver 192.0.2.53\n", "192.0.2.53:53")
 	f.Add("PrivateNetwork=no\nIPAddressDeny=any\n=\n\x00", "nameserver fe80::1%eth0\nnameserver\n", "[fe80::1%eth0]:53")
@@ -132,7 +169,7 @@ func FuzzUnit(f *testing.F) {
 		r := Examine(t.Context(), host, DaemonFrom(cfg), nil, nil, nil)
 		for _, found := range r.Findings {
 			if found.What == "" || found.Why == "" || found.File == "" {
-				t.Errorf("half a finding: %+v", found)
+				t.Errorf("incomplete finding: %+v", found)
 			}
 		}
 	})

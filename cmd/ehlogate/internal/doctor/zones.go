@@ -16,19 +16,19 @@ import (
 	"ehlogate/lists/dnsclient"
 )
 
-// dnsLimit is how long all questions to resolvers may take together.
+// dnsLimit is how long all queries to resolvers may take together.
 const dnsLimit = 5 * time.Second
 
-// askDNS asks each resolver whether it is there, and each zone what every list
-// has to say, all at once; then what the domains of [guard] promised.
-func (e *exam) askDNS(ctx context.Context, servers []netip.AddrPort, at Place) {
-	if e.host.Ask == nil || len(servers) == 0 {
+// checkDNSAnswers queries each resolver, and the test entries of each zone, all at once.
+func (e *exam) checkDNSAnswers() {
+	ctx, servers := e.ctx, e.resolvers
+	if e.host.Resolver == nil || len(servers) == 0 {
 		return
 	}
 	limited, cancel := context.WithTimeout(ctx, dnsLimit)
 	defer cancel()
 	client := func(to ...netip.AddrPort) dnsclient.Resolver {
-		return e.host.Ask(dnsclient.Options{Servers: to, Timeout: e.gate.config.DNS.Timeout, Tries: 3})
+		return e.host.Resolver(dnsclient.Options{Servers: to, Timeout: e.daemon.config.DNS.Timeout, Tries: 3})
 	}
 	zones := e.zones()
 	silent, faults := make([]error, len(servers)), make([]*Finding, len(zones))
@@ -45,27 +45,25 @@ func (e *exam) askDNS(ctx context.Context, servers []netip.AddrPort, at Place) {
 	for i, err := range silent {
 		if answers = answers || err == nil; err != nil {
 			e.add(Finding{
-				ID: "resolver-silent", Severity: Warning, Place: at,
-				What: fmt.Sprintf("the resolver %s does not answer: %v", address(servers[i]), dnsclient.KindOf(err)),
-				Why: "If no other one does, lists by DNS count as not loaded, no name is found out, and [guard] assumes that STARTTLS was promised. " +
-					"Start it, or name another in resolvers = [...].",
+				ID: "resolver-silent", Severity: Warning, Place: e.resolversAt,
+				What: fmt.Sprintf("resolver %s does not answer: %v", addressText(servers[i]), dnsclient.KindOf(err)),
+				Why: "If no other resolver does, DNS lists are unavailable, no client name is found out, and [guard] assumes a commitment to STARTTLS. " +
+					"Start it, or set another one in resolvers = [...].",
 			})
 		}
 	}
 	for i, f := range faults {
 		if f != nil && answers {
-			f.Place = Place{File: e.gate.File, Parameter: "zone", Value: zones[i].Name}
+			f.Place = Place{File: e.daemon.File, Parameter: "zone", Value: zones[i].Name}
 			e.add(*f)
 		}
 	}
-	if answers {
-		e.promises(ctx, servers)
-	}
+	e.resolverAnswers = answers
 }
 
-// zones are all zones of lists, each once.
+// zones returns all zones of lists, each once.
 func (e *exam) zones() (out []dnsbl.Zone) {
-	for _, l := range e.gate.config.Lists {
+	for _, l := range e.daemon.config.Lists {
 		for _, z := range l.Zones.Zones {
 			same := func(o dnsbl.Zone) bool {
 				return o.Name == z.Name && o.ByName == z.ByName && o.NoHealthCheck == z.NoHealthCheck
@@ -80,8 +78,7 @@ func (e *exam) zones() (out []dnsbl.Zone) {
 
 func byName(z dnsbl.Zone) bool { return z.ByName }
 
-// reachable asks what every resolver knows by itself (RFC 6303). Any answer
-// will do.
+// reachable queries a name that every resolver serves by itself (RFC 6303). Any answer will do.
 func reachable(ctx context.Context, ask dnsclient.Resolver) error {
 	_, err := ask.Query(ctx, "1.0.0.127.in-addr.arpa.", mdns.TypePTR)
 	if k := dnsclient.KindOf(err); err != nil && (k == dnsclient.Timeout || k == dnsclient.Unreachable) {
@@ -90,8 +87,8 @@ func reachable(ctx context.Context, ask dnsclient.Resolver) error {
 	return nil
 }
 
-// notBelieved is what follows, whatever is wrong with a zone.
-const notBelieved = " Until that changes, it is not asked, and its list counts as not loaded wherever it could have decided."
+// notBelieved is the consequence of all faults of a zone.
+const notBelieved = " The zone is disabled until its health check passes, and its list is unavailable wherever it could have decided."
 
 // judge finds what is wrong with a zone; nil if nothing is. The entries that it
 // needs, and must not have, are those of RFC 5782 section 5; an address of no host,
@@ -126,7 +123,7 @@ func judge(ctx context.Context, ask dnsclient.Resolver, z dnsbl.Zone) *Finding {
 			return &Finding{
 				ID: "zone-lists-all", Severity: Warning,
 				What: fmt.Sprintf("%s lists %s (%s), so it may list every address", z.Name, what, s),
-				Why:  "Lists do that when they are given up, and some to resolvers that they refuse." + notBelieved + " Take it out, or see on its web page what it demands.",
+				Why:  "Lists do that when they shut down, and some do it for resolvers that they refuse." + notBelieved + " Remove the zone, or read its usage policy.",
 			}
 		}
 	}
@@ -134,8 +131,8 @@ func judge(ctx context.Context, ask dnsclient.Resolver, z dnsbl.Zone) *Finding {
 		if err != nil {
 			return &Finding{
 				ID: "zone-silent", Severity: Warning,
-				What: fmt.Sprintf("%s gives no answer (%v)", z.Name, dnsclient.KindOf(err)),
-				Why:  "It may be away for a while, the resolver may refuse to ask it, or its name is misspelt." + notBelieved,
+				What: fmt.Sprintf("%s does not answer (%v)", z.Name, dnsclient.KindOf(err)),
+				Why:  "It may be down for a while, the resolver may refuse to query it, or its name may be misspelled." + notBelieved,
 			}
 		}
 	}
@@ -143,14 +140,14 @@ func judge(ctx context.Context, ask dnsclient.Resolver, z dnsbl.Zone) *Finding {
 		return &Finding{
 			ID: "zone-lists-nothing", Severity: Warning,
 			What: fmt.Sprintf("%s does not list %s, as every list does (RFC 5782 section 5)", z.Name, has),
-			Why: "Its name may be misspelt, the list may be given up, or it tells this resolver nothing." + notBelieved +
-				" A list that is known to have no such entry is believed with health_check = false.",
+			Why: "Its name may be misspelled, the list may have shut down, or it may refuse this resolver." + notBelieved +
+				" If the list is known to have no such entry, set health_check = false.",
 		}
 	}
 	return nil
 }
 
-// answers gives the addresses of an answer.
+// answers returns the addresses of an answer.
 func answers(a dnsclient.Answer) string {
 	var out []string
 	for _, rr := range a.Records {
@@ -169,21 +166,21 @@ func strange(z dnsbl.Zone, said string) *Finding {
 		case said == "" || strings.HasPrefix(a, "127.") && !strings.HasPrefix(a, "127.255.255."):
 		case strings.HasPrefix(a, "127.255.255."):
 			// As Spamhaus publishes them; others have taken them over.
-			means, do := "it is refused", "See on its web page what it demands."
+			means, do := "the query is refused", "Read the usage policy of the list."
 			switch a {
 			case "127.255.255.252":
-				means, do = "the name of the zone is misspelt", "Correct it."
+				means, do = "the name of the zone is misspelled", "Correct it."
 			case "127.255.255.254":
-				means, do = "it is asked through a public resolver", "Have a resolver of your own ask it, one that does not forward queries."
+				means, do = "it is queried through a public resolver", "Query it through a resolver of your own, one that does not forward queries."
 			case "127.255.255.255":
-				means, do = "it is asked too often", "So many questions need a contract, or the zone on a server of your own."
+				means, do = "it is queried too often", "So many queries need a contract, or a copy of the zone on a server of your own."
 			}
 			return &Finding{ID: "zone-refuses", Severity: Warning, What: fmt.Sprintf("%s answers with an error code, %s: %s", z.Name, a, means), Why: do + notBelieved}
 		default:
 			return &Finding{
 				ID: "zone-no-list", Severity: Warning,
-				What: fmt.Sprintf("%s answers %s, which is not in 127.0.0.0/8 and no answer of a list", z.Name, a),
-				Why:  "Either its domain has another owner now, or the resolver makes up answers to what does not exist." + notBelieved,
+				What: fmt.Sprintf("%s answers %s, which is not in 127.0.0.0/8: bogus answer", z.Name, a),
+				Why:  "Either the domain has another owner now, or the resolver makes up answers for names that do not exist." + notBelieved,
 			}
 		}
 	}

@@ -23,13 +23,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// dnsServer answers on loopback, by what zone says is at a name below it.
+// dnsServer answers on loopback from its zones.
 type dnsServer struct {
 	addr  netip.AddrPort
 	asked atomic.Int64
 }
 
-// zone gives addresses, or a failure, for a name in it.
+// zone returns addresses, or a failure, for a name in it.
 type zone func(name string) (addrs string, rcode int)
 
 func serveDNS(t *testing.T, zones map[string]zone) *dnsServer {
@@ -89,10 +89,10 @@ func listing(names ...string) zone {
 	}
 }
 
-// always is a zone that says the same of all names.
+// always is a zone with one answer for all names.
 func always(addrs string, rcode int) zone { return func(string) (string, int) { return addrs, rcode } }
 
-// asks is a config that asks these resolvers for lists.
+// asks returns a config with these resolvers and lists.
 func asks(t *testing.T, resolvers []netip.AddrPort, lists string) *config.Config {
 	t.Helper()
 	var quotedAddrs []string
@@ -119,7 +119,7 @@ func list1(zones ...string) string {
 	return text + "]\n"
 }
 
-// texts gives the ids of a report, and what they say.
+// texts returns the IDs of a report, with what is wrong.
 func texts(r *Report) (out []string) {
 	for _, f := range r.Findings {
 		out = append(out, f.ID+": "+f.What)
@@ -127,7 +127,7 @@ func texts(r *Report) (out []string) {
 	return out
 }
 
-// What a zone says of itself, asked of a real server.
+// The test entries of a zone, on a real server.
 func TestZones(t *testing.T) {
 	for name, tc := range map[string]struct {
 		config string // of the zone z.example
@@ -138,14 +138,14 @@ func TestZones(t *testing.T) {
 		"no test entry":  {"", listing(), "zone-lists-nothing: z.example does not list 127.0.0.2"},
 		"all":            {"", always("127.0.0.2", 0), "zone-lists-all: z.example lists 127.0.0.1 (127.0.0.2)"},
 		"all but cached": {"", func(n string) (string, int) { return map[bool]string{false: "127.0.0.9"}[n == "1.0.0.127"], 0 }, "zone-lists-all: z.example lists an address of no host (127.0.0.9)"},
-		"public":         {"", always("127.255.255.254", 0), "zone-refuses: z.example answers with an error code, 127.255.255.254: it is asked through a public resolver"},
-		"too often":      {"", always("127.255.255.255", 0), "zone-refuses: z.example answers with an error code, 127.255.255.255: it is asked too often"},
-		"misspelt":       {"", always("127.255.255.252", 0), "zone-refuses: z.example answers with an error code, 127.255.255.252: the name of the zone is misspelt"},
-		"another code":   {"", always("127.255.255.0", 0), "zone-refuses: z.example answers with an error code, 127.255.255.0: it is refused"},
+		"public":         {"", always("127.255.255.254", 0), "zone-refuses: z.example answers with an error code, 127.255.255.254: it is queried through a public resolver"},
+		"too often":      {"", always("127.255.255.255", 0), "zone-refuses: z.example answers with an error code, 127.255.255.255: it is queried too often"},
+		"misspelt":       {"", always("127.255.255.252", 0), "zone-refuses: z.example answers with an error code, 127.255.255.252: the name of the zone is misspelled"},
+		"another code":   {"", always("127.255.255.0", 0), "zone-refuses: z.example answers with an error code, 127.255.255.0: the query is refused"},
 		"parked":         {"", always("192.0.2.80", 0), "zone-no-list: z.example answers 192.0.2.80"},
 		"parked in part": {"", always("127.0.0.2 192.0.2.80", 0), "zone-no-list: z.example answers 192.0.2.80"},
-		"down":           {"", always("", mdns.RcodeServerFailure), "zone-silent: z.example gives no answer (servfail)"},
-		"refused":        {"", always("", mdns.RcodeRefused), "zone-silent: z.example gives no answer (refused)"},
+		"down":           {"", always("", mdns.RcodeServerFailure), "zone-silent: z.example does not answer (servfail)"},
+		"refused":        {"", always("", mdns.RcodeRefused), "zone-silent: z.example does not answer (refused)"},
 		"names":          {`, by = "name"`, listing("test"), ""},
 		"no names":       {`, by = "name"`, listing("2.0.0.127"), "zone-lists-nothing: z.example does not list TEST"},
 		"all names":      {`, by = "name"`, listing("test", "invalid"), "zone-lists-all: z.example lists INVALID"},
@@ -172,7 +172,7 @@ func askingHost() *Host {
 	return h
 }
 
-// Resolvers that say nothing, and are not there.
+// Resolvers that do not answer, and that are unreachable.
 func TestResolvers(t *testing.T) {
 	s := serveDNS(t, map[string]zone{"z.example": listing()})
 	mute, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
@@ -188,22 +188,22 @@ func TestResolvers(t *testing.T) {
 	at := func(pc net.PacketConn) netip.AddrPort { return netip.MustParseAddrPort(pc.LocalAddr().String()) }
 	cfg := asks(t, []netip.AddrPort{at(mute), s.addr, at(gone)}, list1(`"z.example"`))
 	want := []string{
-		"resolver-silent: the resolver " + at(mute).String() + " does not answer: timeout",
-		"resolver-silent: the resolver " + at(gone).String() + " does not answer: unreachable",
+		"resolver-silent: resolver " + at(mute).String() + " does not answer: timeout",
+		"resolver-silent: resolver " + at(gone).String() + " does not answer: unreachable",
 		"zone-lists-nothing: z.example does not list 127.0.0.2, as every list does (RFC 5782 section 5)",
 	}
 	if got := texts(Examine(t.Context(), askingHost(), DaemonFrom(cfg), nil, nil, nil)); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	// If none answers, that is all that there is to say.
+	// If none answers, there are no findings about zones.
 	cfg.DNS.Resolvers = []netip.AddrPort{at(mute), at(gone)}
 	if got := texts(Examine(t.Context(), askingHost(), DaemonFrom(cfg), nil, nil, nil)); !slices.Equal(got, want[:2]) {
 		t.Errorf("got %q, want %q", got, want[:2])
 	}
 }
 
-// Nobody is asked if nothing is to be connected to, nor about another machine, nor without a need.
-func TestAsksNobody(t *testing.T) {
+// No resolver is queried with --no-connect, for another machine, or without need.
+func TestQueriesOnlyIfNeeded(t *testing.T) {
 	s := serveDNS(t, map[string]zone{"z.example": listing()})
 	for name, tc := range map[string]struct {
 		host *Host
@@ -218,7 +218,7 @@ func TestAsksNobody(t *testing.T) {
 		before := s.asked.Load()
 		Examine(t.Context(), tc.host, DaemonFrom(asks(t, []netip.AddrPort{s.addr}, tc.list)), nil, nil, nil)
 		if got := int(s.asked.Load() - before); got != tc.want {
-			t.Errorf("%s: %d questions, want %d", name, got, tc.want)
+			t.Errorf("%s: %d queries, want %d", name, got, tc.want)
 		}
 	}
 }
@@ -230,7 +230,7 @@ func (stuck) Query(ctx context.Context, name string, qtype uint16) (dnsclient.An
 	return dnsclient.Answer{}, &dnsclient.Error{Kind: dnsclient.Timeout, Name: name, Type: qtype, Err: ctx.Err()}
 }
 
-// However many there are and however long they take, it ends soon.
+// All queries together have a time limit.
 func TestAskingEnds(t *testing.T) {
 	var zones []string
 	for i := range 20 {
@@ -240,17 +240,17 @@ func TestAskingEnds(t *testing.T) {
 	cfg := asks(t, []netip.AddrPort{local, local, local}, list1(zones...))
 	synctest.Test(t, func(t *testing.T) {
 		host := askingHost()
-		host.Ask = func(dnsclient.Options) dnsclient.Resolver { return stuck{} }
+		host.Resolver = func(dnsclient.Options) dnsclient.Resolver { return stuck{} }
 		start := time.Now()
 		r := Examine(t.Context(), host, DaemonFrom(cfg), nil, nil, nil)
 		if took := time.Since(start); took != dnsLimit || len(r.Findings) != 1 || r.Findings[0].ID != "resolver-silent" {
-			t.Errorf("it took %v: %q", took, texts(r))
+			t.Errorf("took %v: %q", took, texts(r))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		start = time.Now()
 		if Examine(ctx, host, DaemonFrom(cfg), nil, nil, nil); time.Since(start) != 0 {
-			t.Error("it does not end with its context")
+			t.Error("it runs on after its context ended")
 		}
 	})
 }

@@ -23,11 +23,7 @@ func TestTableInStep(t *testing.T) {
 	const lists = "explicit_offer = true\n[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n"
 	const head = "# made by: ehlogate export --format postfix-cidr --without-dns\n"
 	table := filepath.Join(dir, "table")
-	n, p, m := settingsWith(t, "ehlogate_backup = cidr:"+table+"\n")
-	pf, err := parsePostfix(output{"n", n}, output{"P", p}, output{"M", m})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pf := settingsWith(t, "ehlogate_backup = cidr:"+table+"\n")
 	for _, tc := range []struct{ name, config, list, table, want, says string }{
 		{"in step", lists, "192.0.2.1\n", head + "192.0.2.1/32\tstarttls\n", "", ""},
 		{"behind", lists, "192.0.2.2\n", head + "192.0.2.1/32\tstarttls\n", "warning table-behind", "192.0.2.2/32"},
@@ -63,12 +59,12 @@ func TestTableInStep(t *testing.T) {
 			command = "ehlogate check -c " + cfg.File + " && " + command
 		}
 		if got := f.Severity.String() + " " + f.ID; got != tc.want || !strings.Contains(f.Why, tc.says) || !slices.Equal(f.Write.Lines, []string{command}) {
-			t.Errorf("%s: %s, want %s and %q in\n%s", tc.name, got, tc.want, tc.says, f.show())
+			t.Errorf("%s: %s, want %s and %q in\n%s", tc.name, got, tc.want, tc.says, f.text())
 		}
 	}
 }
 
-// What the unit of the timer lacks is printed as a drop-in, and a table whose --then did not succeed is noticed.
+// The flags that the unit of the timer lacks are printed as a drop-in, and a table whose --then failed is reported.
 func TestExportUnit(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -78,11 +74,7 @@ func TestExportUnit(t *testing.T) {
 		}
 	}
 	table := filepath.Join(dir, "table")
-	n, p, m := settingsWith(t, "ehlogate_backup = cidr:"+table+"\n")
-	pf, err := parsePostfix(output{"n", n}, output{"P", p}, output{"M", m})
-	if err != nil {
-		t.Fatal(err)
-	}
+	pf := settingsWith(t, "ehlogate_backup = cidr:"+table+"\n")
 	write("deny.list", "192.0.2.1\nhelo:bot\n")
 	write("c.toml", "explicit_offer = true\n[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n")
 	cfg, err := config.Load(filepath.Join(dir, "c.toml"))
@@ -124,10 +116,10 @@ func TestExportUnit(t *testing.T) {
 		for _, f := range r.Findings {
 			writes := append([]Write{f.Write}, f.Also...)
 			if has := slices.ContainsFunc(writes, func(w Write) bool { return slices.Equal(w.Lines, dropIn) }); has != tc.dropIn {
-				t.Errorf("%s: drop-in: %v, want %v\n%s", tc.name, has, tc.dropIn, f.show())
+				t.Errorf("%s: drop-in: %v, want %v\n%s", tc.name, has, tc.dropIn, f.text())
 			}
 			if f.ID != "export-unit-fails" && !strings.Contains(f.Write.Lines[0], "--without-names") {
-				t.Errorf("%s: %s", tc.name, f.show())
+				t.Errorf("%s: %s", tc.name, f.text())
 			}
 		}
 	}

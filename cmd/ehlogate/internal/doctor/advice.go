@@ -1,0 +1,137 @@
+package doctor
+
+import (
+	"fmt"
+	"strings"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+)
+
+// shell is where commands are to be run.
+const shell = "a root shell"
+
+// Write is what to write, and where. A line replaces one that sets the same parameter there. Lines for the shell are
+// commands.
+type Write struct {
+	In    string   `json:"in,omitempty"`
+	Lines []string `json:"lines,omitempty"`
+}
+
+// adviseValue returns the advice to write another value in that place.
+func (at Place) adviseValue(value string) Write {
+	setting := strings.TrimSpace(at.Parameter + " = " + value)
+	switch at.File {
+	case "master.cf":
+		return setOption(at.Service, at.Parameter, value)
+	case "main.cf", "default":
+		return setMain(setting)
+	}
+	return Write{at.File, []string{setting}}
+}
+
+// adviseReplacement returns the advice to change one part of a value. If the part came from another setting, it is
+// shown alone.
+func (at Place) adviseReplacement(part, by string) Write {
+	if !strings.Contains(at.Value, part) {
+		return Write{at.File, []string{by}}
+	}
+	return at.adviseValue(strings.Replace(at.Value, part, by, 1))
+}
+
+// inSection returns the advice to write lines in a section of the config of ehlogate.
+func (e *exam) inSection(section string, lines ...string) Write {
+	return Write{e.daemon.File + ", in [" + section + "]", lines}
+}
+
+// command returns a command of ehlogate about the config that is examined.
+func (e *exam) command(words ...string) string {
+	out := "ehlogate " + words[0]
+	if e.daemon.File != config.DefaultFile {
+		out += " -c " + e.daemon.File
+	}
+	return strings.Join(append([]string{out}, words[1:]...), " ")
+}
+
+// setOption returns the advice to set a parameter for one service, named as in master.cf. A command replaces all
+// options of that name; a pasted line has no effect if another one is further down. The command takes no white space.
+func setOption(service, param, value string) Write {
+	if short, ok := compact(value); ok {
+		return Write{shell, []string{"postconf -P " + quoteShell(slashName(service)+"/"+param+"="+short)}}
+	}
+	return Write{"master.cf, below " + service + ", in place of each -o " + param, []string{fmt.Sprintf("-o { %s = %s }", param, value)}}
+}
+
+// setOption returns the advice to set a parameter for this service alone.
+func (v view) setOption(param, value string) Write {
+	w := setOption(v.svc.String(), param, value)
+	if _, twice := v.svc.Earlier[param]; twice && w.In == shell { // postconf -P would make two lines of one value
+		w.Lines[0] = v.removeCommand(param) + " && " + w.Lines[0]
+	}
+	return w
+}
+
+// removeCommand returns the command that removes all options of a name from this service.
+func (v view) removeCommand(param string) string {
+	return "postconf -PX " + quoteShell(slashName(v.svc.String())+"/"+param)
+}
+
+func slashName(service string) string { return strings.Replace(service, " ", "/", 1) }
+
+// quoteShell quotes a word for the shell.
+func quoteShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+const space = " \t\r\n"
+
+// compact returns a list without white space. ok is false if white space has a meaning in it, as in "REJECT too old".
+func compact(value string) (short string, ok bool) {
+	ws := splitList(value)
+	for i, w := range ws {
+		if !strings.ContainsAny(w, space) {
+			continue
+		}
+		open := strings.IndexByte(w, '{')
+		if open < 0 {
+			return "", false
+		}
+		inner, n := balanced(w[open:])
+		if n == 0 || open+n != len(w) {
+			return "", false
+		}
+		switch kind := strings.TrimPrefix(w[:open], "proxy:"); kind {
+		case "", "unionmap:", "pipemap:", "inline:":
+		default:
+			return "", false
+		}
+		if short, ok = compact(inner); open == 0 {
+			if name, value, is := strings.Cut(inner, "="); is && !strings.ContainsAny(strings.TrimSpace(name), space+",{") {
+				value = strings.TrimSpace(value)
+				short, ok = strings.TrimSpace(name)+"="+value, !strings.ContainsAny(value, space)
+			}
+		}
+		if !ok {
+			return "", false
+		}
+		ws[i] = w[:open] + "{" + short + "}"
+	}
+	return strings.Join(ws, ","), true
+}
+
+// useDirectory has the commands of a finding change the configuration in a directory.
+func (f *Finding) useDirectory(dir string) {
+	for _, w := range append([]Write{f.Write}, f.Also...) {
+		for i := range w.Lines {
+			if w.In == shell {
+				w.Lines[i] = strings.ReplaceAll(w.Lines[i], "postconf ", "postconf -c "+quoteShell(dir)+" ")
+			}
+		}
+	}
+}
+
+// setMain returns the advice to set parameters in main.cf. A pasted line has no effect if another one is further down.
+func setMain(settings ...string) Write {
+	w := Write{In: shell}
+	for _, s := range settings {
+		w.Lines = append(w.Lines, "postconf "+quoteShell(s))
+	}
+	return w
+}

@@ -1,0 +1,82 @@
+package doctor
+
+// subject is what a check is about.
+type subject int
+
+const (
+	onPostfix subject = 1 << iota
+	onExim
+	onSendmail
+	onDaemon // the config of ehlogate
+	onDNS    // what ehlogate looks up in DNS
+)
+
+// subjects returns what there is to examine.
+func (e *exam) subjects() subject {
+	present := onDaemon
+	if e.pf != nil {
+		present |= onPostfix
+	}
+	if e.exim != nil {
+		present |= onExim
+	}
+	if e.sendmail != nil {
+		present |= onSendmail
+	}
+	if c := e.daemon.config; c.UsesDNS() || len(c.Guard.Domains) > 0 {
+		present |= onDNS
+	}
+	return present
+}
+
+// check is one check, and the IDs that it alone reports.
+type check struct {
+	on       subject
+	run      func(*exam)
+	findings string
+}
+
+// checks are all checks, in their order. A new check is a function in the file that is named after what it examines,
+// and a line here or in smtpdChecks.
+var checks = []check{
+	{onPostfix, (*exam).checkSMTPDs, ""}, // smtpdChecks
+	{onPostfix, (*exam).checkPostfixVersion, "postfix-version"},
+	{onPostfix, (*exam).checkServedDomains, "guard-misses guard-unseen"},
+	{onPostfix, (*exam).checkPostscreen, "postscreen-asks postscreen-inherits postscreen-offers"},
+	{onPostfix, (*exam).checkPostfixQueries, "ehlogate-not-asked"},
+	{onExim, (*exam).checkExim, "exim-slow exim-no-shutdown"},
+	{onSendmail, (*exam).checkSendmailMilters, ""},
+	{onSendmail, (*exam).checkSendmailMaps, "sendmail-map-name sendmail-tempfail sendmail-slow sendmail-local-socket"},
+	{onDaemon, (*exam).checkGuardOff, "guard-off"},
+	{onDNS, (*exam).checkResolverAddresses, "public-resolver distant-resolver dane-unsure"},
+	{onDNS, (*exam).checkUnit, "service-no-network service-no-https"},
+	{onDNS, (*exam).checkDNSAnswers, "resolver-silent zone-silent zone-refuses zone-no-list zone-lists-all zone-lists-nothing"},
+	{onDNS, (*exam).checkCommitments, "guard-holds"},
+}
+
+// smtpdChecks are the checks of each smtpd of Postfix, in their order.
+var smtpdChecks = []struct {
+	run      func(*exam, smtpd)
+	findings string
+}{
+	{(*exam).checkPolicyServices, "policy-default-action policy-slow"},
+	{(*exam).checkMilters, ""},
+	{(*exam).checkTables, "map-refuses socketmap-name table-unreadable"},
+	{(*exam).checkKeywords, "keywords-lost keywords-extra starttls-hidden-from-all"},
+	{(*exam).checkLogins, "auth-asks"},
+	{(*exam).checkTLSLevel, "tls-required no-starttls"},
+	{(*exam).checkReplacedSettings, "setting-replaced"},
+	{(*exam).checkDoubledEntries, "asked-twice"},
+	{(*exam).checkEnforcement, "require-unenforced policy-skipped milter-skipped never-asked"},
+}
+
+// sharedFindings are those of parts that several checks use: how a mail server connects to ehlogate, and the files of
+// tables.
+const sharedFindings = "not-examined submission-asks names-never-count wait-too-long " +
+	"bad-attribute milter-default-action milter-slow " + // policy_milter.go, sendmail_milter.go
+	"bad-address socket-outside-jail localhost not-our-address wrong-listener " + // endpoint.go
+	"unreachable stranger-answers no-answer running-differs " + // probe.go, running.go
+	"filter-never-asks key-format key-digest memcache-file-unreadable memcache-bad-number memcache-slow " + // memcache.go
+	"memcache-no-backup backup-asks backup-inline-empty backup-unreadable backup-suppresses " +
+	"proxy-not-approved proxy-waits " + // proxymap.go
+	"table-behind table-stays-behind table-not-reloaded export-unit-fails" // exported.go

@@ -1,0 +1,168 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/listfile"
+)
+
+// configPlace returns the place of a key in the config of ehlogate.
+func (e *exam) configPlace(key string, value any) Place {
+	return Place{File: e.daemon.File, Parameter: key, Value: fmt.Sprint(value)}
+}
+
+// checkDNSWait looks whether a client of ehlogate has a shorter timeout than an answer that waits for DNS. If so,
+// then says what follows.
+func (e *exam) checkDNSWait(client, timeout string, at Place, severity Severity, then string) {
+	const overhead = 100 * time.Millisecond // of an answer, besides the wait
+	c := e.daemon.config
+	limit, ok := parseTime(timeout)
+	if !c.UsesDNS() || !ok || limit == 0 || c.DNS.Wait+overhead <= limit {
+		return
+	}
+	e.addAdvice(Finding{
+		ID: "wait-too-long", Severity: severity, Place: at,
+		What: fmt.Sprintf("an answer may take %v (dns.wait), and the timeout of %s is %v", c.DNS.Wait, client, limit),
+		Why:  then + " That may be each client that is not in the DNS cache of ehlogate, whenever DNS is slow.",
+	}, e.inSection("dns", `wait = "300ms"`))
+}
+
+// checkNameEntries looks for entries that need a client's name where the mail server does not send it.
+func (e *exam) checkNameEntries(server, how string) {
+	if e.daemon.config.DNS.VerifyNames {
+		return
+	}
+	var with []string
+	for _, l := range e.daemon.config.Lists {
+		if e.usesNames(l) {
+			with = append(with, fmt.Sprintf("list %q", l.Name))
+		}
+	}
+	if len(with) > 0 {
+		e.addWarning("names-never-count", e.configPlace("dns.verify_names", false),
+			fmt.Sprintf("the host names in %s never match: %s queries %s", strings.Join(with, ", "), server, how),
+			"ehlogate can find out the names by reverse DNS, and confirm them. That needs a resolver and, with systemd, examples/systemd/dns.conf.",
+			e.inSection("dns", "verify_names = true"))
+	}
+}
+
+func (e *exam) usesNames(l config.List) bool {
+	if l.IsDNSList() {
+		return slices.ContainsFunc(l.Zones.Zones, byName)
+	}
+	spec := l.Spec
+	spec.Patterns = nil
+	for _, p := range l.Spec.Patterns {
+		spec.Patterns = append(spec.Patterns, e.host.Pattern(p))
+	}
+	spec.MinEntries, spec.ExpireAfter = 0, 0 // they would hide the entries
+	s, err := listfile.New(spec, time.Now).Load()
+	if err == nil && len(s.Status().Files) == 0 {
+		err = errNotCopied // to where the pattern looks for it
+	}
+	if err != nil {
+		name := fmt.Sprintf("list %q", l.Name)
+		e.addUnread(Place{File: e.daemon.File, Parameter: "list", Value: l.Name}, name, firstLine(err))
+	}
+	return s.UsesNames()
+}
+
+// firstLine returns the first of several errors: "ehlogate check" has the others.
+func firstLine(err error) error {
+	var ps *listfile.Problems
+	if errors.As(err, &ps) {
+		return errors.New(ps.First[0].Pos() + ": " + ps.First[0].Msg)
+	}
+	return err
+}
+
+// findResolvers returns the resolvers that ehlogate queries, and where they are set.
+func (e *exam) findResolvers() (servers []netip.AddrPort, at Place) {
+	servers = e.daemon.config.DNS.Resolvers
+	if len(servers) > 0 {
+		return servers, e.configPlace("dns.resolvers", joinAddresses(servers))
+	}
+	at = Place{File: resolvConf, Parameter: "nameserver"}
+	servers, err := e.host.Resolvers()
+	switch {
+	case errors.Is(err, errNotCopied):
+		e.addUnread(at, resolvConf, err)
+		return nil, at
+	case err != nil || len(servers) == 0: // as the daemon does
+		servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}
+	}
+	at.Value = joinAddresses(servers)
+	return servers, at
+}
+
+// joinAddresses writes addresses as in the config.
+func joinAddresses(servers []netip.AddrPort) string {
+	var out []string
+	for _, s := range servers {
+		out = append(out, addressText(s))
+	}
+	return strings.Join(out, ", ")
+}
+
+func addressText(s netip.AddrPort) string {
+	if s.Port() == 53 {
+		return s.Addr().String()
+	}
+	return s.String()
+}
+
+// checkResolverAddresses looks for resolvers that are not on this machine.
+func (e *exam) checkResolverAddresses() {
+	c := e.daemon.config
+	servers, at := e.findResolvers()
+	e.resolvers, e.resolversAt = servers, at
+	usesLists := slices.ContainsFunc(c.Lists, func(l config.List) bool { return l.IsDNSList() })
+	write := e.inSection("dns", `resolvers = ["127.0.0.1"]`)
+	var remote, private []netip.AddrPort
+	for _, s := range servers {
+		if s.Addr().IsLoopback() {
+			continue
+		}
+		remote = append(remote, s)
+		operator := public[s.Addr()]
+		if operator == "" || !usesLists {
+			private = append(private, s)
+			continue
+		}
+		e.addWarning("public-resolver", at, fmt.Sprintf("%s is a public resolver (%s)", s.Addr(), operator),
+			"Most DNS lists do not answer queries through a public resolver, or only a limited number for all its users together: they return an error code "+
+				"(127.255.255.254), or no listing for any address.", write)
+	}
+	if len(remote) > 0 && len(c.Guard.Domains) > 0 {
+		e.addWarning("dane-unsure", at, fmt.Sprintf("[guard] cannot validate DANE through %s: the resolver must be on loopback", joinAddresses(remote)),
+			"An attacker on the path could forge the AD bit of DNSSEC. So TLSA records count as a commitment to STARTTLS, secured or not, and while they "+
+				"are published, only your own list files suppress.", write)
+	}
+	if len(private) > 0 && c.UsesDNS() {
+		e.addNote("distant-resolver", at, fmt.Sprintf("%s is not on this machine", joinAddresses(private)),
+			"Every host on the path sees which clients connect to you, and the network delay is a part of dns.wait. "+
+				"A validating resolver on this machine is best.", write)
+	}
+}
+
+// public are resolvers that are open to all clients, and their operators.
+var public = func() map[netip.Addr]string {
+	m := make(map[netip.Addr]string)
+	for operator, addrs := range map[string]string{
+		"Google":     "8.8.8.8 8.8.4.4 2001:4860:4860::8888 2001:4860:4860::8844",
+		"Cloudflare": "1.1.1.1 1.0.0.1 2606:4700:4700::1111 2606:4700:4700::1001",
+		"Quad9":      "9.9.9.9 149.112.112.112 2620:fe::fe 2620:fe::9 9.9.9.10 149.112.112.10 2620:fe::10 2620:fe::fe:10 9.9.9.11 149.112.112.11 2620:fe::11 2620:fe::fe:11",
+		"OpenDNS":    "208.67.222.222 208.67.220.220 2620:119:35::35 2620:119:53::53",
+	} {
+		for a := range strings.FieldsSeq(addrs) {
+			m[netip.MustParseAddr(a)] = operator
+		}
+	}
+	return m
+}()

@@ -1,0 +1,217 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"ehlogate/lists"
+)
+
+const (
+	policyKeyword  = "check_policy_service"
+	examplePolicy  = "ehlogate_policy" // set by one service, referenced in smtpd_sender_restrictions of main.cf
+	exampleMilter  = "ehlogate_milter"
+	exampleMap     = "memcache:$config_directory/ehlogate.cf"
+	exampleTable   = "/etc/postfix/ehlogate.cidr"
+	policyOptions  = "timeout=2s,try_limit=1,default_action=DUNNO"
+	milterOptions  = "default_action=accept,connect_timeout=2s,command_timeout=2s,content_timeout=2s"
+	requireEscaped = "A client on a list with action = \"require\" can deliver without TLS."
+)
+
+// checkEnforcement looks whether the policy service or the milter is queried about every message.
+func (e *exam) checkEnforcement(s smtpd) {
+	if s.isSubmission() {
+		return
+	}
+	var in []string
+	for _, param := range s.restrictionLists() {
+		if asking, _ := e.separate(s.view, param, s.value(param)); len(asking) > 0 {
+			in = append(in, param)
+		}
+	}
+	milter, _ := e.separate(s.view, smtpdMilters, s.value(smtpdMilters))
+	requires := e.requireLists()
+	switch {
+	case len(milter) > 0:
+		if s.value("smtpd_milter_maps") != "" && requires != "" && len(in) == 0 {
+			e.addWarning("milter-skipped", s.place("smtpd_milter_maps"), "the milter is not queried about clients in smtpd_milter_maps",
+				"The value in the table replaces smtpd_milters. "+requireEscaped+" Add the milter to the values of the table.")
+		}
+	case len(in) > 0:
+		e.checkPolicySkipped(s.view, in, requires)
+	case requires != "" && (s.suppresses() || s.isPublic()):
+		e.addHazard("require-unenforced", s.place(smtpdSender),
+			requires+": action = \"require\" is not enforced: Postfix queries neither the policy service nor the milter", requireEscaped, e.advisePolicy(s.view)...)
+		return
+	}
+	if len(in) == 0 {
+		e.checkExampleUsed(s.view, examplePolicy, smtpdSender, e.advisePolicy)
+	}
+	if len(milter) == 0 {
+		e.checkExampleUsed(s.view, exampleMilter, smtpdMilters, e.adviseMilter)
+	}
+}
+
+// requireLists names the lists whose clients must use TLS, or returns "".
+func (e *exam) requireLists() string {
+	var names []string
+	for _, l := range e.daemon.config.Lists {
+		if l.Action == lists.Require && l.Mode == lists.Enforce {
+			names = append(names, fmt.Sprintf("list %q", l.Name))
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// checkPolicySkipped looks whether a client can avoid each restriction list that queries the policy service.
+func (e *exam) checkPolicySkipped(v view, in []string, requires string) {
+	var how string
+	for _, param := range in {
+		if how = e.avoids(v, param, requires != ""); how == "" {
+			return // queried about every message
+		}
+	}
+	f := Finding{
+		ID: "policy-skipped", Severity: Warning, Place: v.place(in[len(in)-1]),
+		What: "the policy service is not queried about every message: " + how,
+		Why:  "Then the decision is not in the log of Postfix. Clients cannot avoid the start of the sender restrictions.",
+	}
+	if requires != "" {
+		f.Why = requireEscaped + " Clients cannot avoid the start of the sender restrictions."
+		if !strings.Contains(how, " may ") {
+			f.Severity = Hazard
+		}
+	}
+	e.addAdvice(f, e.advisePolicy(v)...)
+}
+
+// avoids returns how a client can avoid the policy service in a restriction list, or "". With enforce, the list must
+// also be in time to refuse the message.
+func (e *exam) avoids(v view, param string, enforce bool) (how string) {
+	delayed := !strings.EqualFold(v.value("smtpd_delay_reject"), "no")
+	switch {
+	case param == "smtpd_etrn_restrictions":
+		return param + " applies to ETRN only"
+	case param == "smtpd_helo_restrictions" && !v.isYes("smtpd_helo_required"):
+		return "a client that sends no HELO skips " + param
+	case enforce && !delayed && (param == "smtpd_helo_restrictions" || param == "smtpd_client_restrictions"):
+		return "with smtpd_delay_reject = no, " + param + " ends before MAIL"
+	case !enforce:
+		return ""
+	}
+	for _, entry := range splitEntries(v.value(param)) {
+		if e.queriesEhlogate(v, param, entry) {
+			break
+		}
+		if word := strings.ToLower(entry); strings.HasPrefix(word, "permit") || strings.HasPrefix(word, "check_") {
+			return fmt.Sprintf("%s may end at %s", param, entry)
+		}
+	}
+	return ""
+}
+
+// checkExampleUsed looks for a parameter of the examples that is set and not used.
+func (e *exam) checkExampleUsed(v view, name, param string, advise func(view) []Write) {
+	if v.svc.Params[name] != "" {
+		e.addWarning("never-asked", v.place(name), fmt.Sprintf("%s is set, but %s does not contain it", name, param),
+			"ehlogate is not queried: its decisions are not in the log of Postfix, and require is not enforced.", advise(v)...)
+	}
+}
+
+// adviseMap returns the advice to have one smtpd use the map, beside the tables of the operator.
+func (e *exam) adviseMap(v view) Write {
+	if _, both := e.mergeOptions(v, smtpdMaps); both != "" {
+		return v.setOption(smtpdMaps, both)
+	}
+	_, own := e.separate(v, smtpdMaps, v.svc.Params[smtpdMaps])
+	if len(own) == 0 {
+		_, own = e.separate(v, smtpdMaps, v.pf.Main[smtpdMaps])
+	}
+	return v.setOption(smtpdMaps, combine(smtpdMaps, []string{exampleMap}, own))
+}
+
+func (e *exam) adviseMilter(v view) []Write {
+	return e.adviseService(v, smtpdMilters, exampleMilter, "{"+e.addressFor(v, milterProto)+","+milterOptions+"}", smtpdMilters)
+}
+
+func (e *exam) advisePolicy(v view) []Write {
+	return e.adviseService(v, smtpdSender, examplePolicy, policyKeyword+",{"+e.addressFor(v, policyProto)+","+policyOptions+"}", restrictions...)
+}
+
+// adviseService returns the advice to have one smtpd query ehlogate in a list setting, before the entries of the
+// operator. If these are in main.cf, the setting refers to a parameter that is empty for all other services. Other
+// settings that query ehlogate no longer do.
+func (e *exam) adviseService(v view, param, name, entry string, elsewhere ...string) []Write {
+	here := v.setOption(name, entry)
+	var main []string // settings
+	var more []Write
+	var gone []string // options that the new ones replace
+	for _, p := range elsewhere {
+		value, set := v.svc.Params[p]
+		if !set {
+			value = v.pf.Main[p]
+		}
+		asking, own := e.separate(v, p, value)
+		rest := strings.Join(own, ", ")
+		if len(asking) == 0 {
+			rest = value // as it is written
+		}
+		switch {
+		case p == param && set && len(own) > 0: // the operator's own -o line
+			here = v.setOption(p, entry+", "+rest)
+		case p == param:
+			if set {
+				gone = append(gone, p)
+			}
+			main = append(e.adviseReference(v, p, name), main...)
+		case len(asking) == 0:
+		case !set:
+			main = append(main, strings.TrimSpace(p+" = "+rest))
+		case len(own) > 0:
+			more = append(more, v.setOption(p, rest))
+		default:
+			gone = append(gone, p)
+		}
+	}
+	commands := setMain(main...)
+	for _, p := range gone {
+		commands.Lines = append(commands.Lines, v.removeCommand(p))
+	}
+	return append(more, commands, here)
+}
+
+// adviseReference returns the settings by which a list in main.cf begins with a reference to a parameter that is
+// empty there, unless main.cf has them.
+func (e *exam) adviseReference(v view, param, name string) (lines []string) {
+	value := v.pf.Main[param]
+	refers := slices.ContainsFunc(splitList(value), func(w string) bool { return w == "$"+name || w == "${"+name+"}" || w == "$("+name+")" })
+	if set, is := v.pf.Main[name]; !is || set != "" {
+		lines = append(lines, name+" =")
+	}
+	if refers {
+		return lines
+	}
+	if asking, own := e.separate(v, param, value); len(asking) > 0 {
+		value = strings.Join(own, ", ")
+	}
+	if value != "" {
+		value = ", " + value
+	}
+	return append(lines, param+" = $"+name+value)
+}
+
+// addressFor returns where a service finds ehlogate: a socket in the queue directory, which works in a jail too, or
+// the first other address.
+func (e *exam) addressFor(v view, proto string) string {
+	listeners := e.daemon.listeners[proto]
+	for _, l := range listeners {
+		if rel, ok := strings.CutPrefix(l, v.value(queueDirectory)+"/"); ok {
+			return "unix:" + rel
+		}
+	}
+	if strings.HasPrefix(listeners[0], "/") {
+		return "unix:" + listeners[0]
+	}
+	return "inet:" + listeners[0]
+}

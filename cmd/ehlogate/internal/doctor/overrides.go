@@ -1,0 +1,108 @@
+package doctor
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// checkReplacedSettings looks for -o lines that replace the operator's settings, and for those of the operator that
+// replace ehlogate's.
+func (e *exam) checkReplacedSettings(s smtpd) {
+	for _, param := range append(slices.Clip(restrictions), smtpdMilters, smtpdFilter, smtpdMaps) {
+		if e.checkRepeatedOption(s.view, param) {
+			continue
+		}
+		value, set := s.svc.Params[param]
+		asking, own := e.separate(s.view, param, value)
+		_, lost := e.separate(s.view, param, s.pf.Main[param])
+		if !set || len(asking) == 0 || len(own) > 0 || len(lost) == 0 {
+			continue
+		}
+		why := "A -o line replaces the setting of main.cf; it does not add to it."
+		writes := []Write{s.setOption(param, combine(param, asking, lost))}
+		switch param {
+		case smtpdMaps:
+			if len(lost) > 1 {
+				why += " The first table that has a client decides: repeat in always_hide what the others hide from suppressed clients."
+			}
+		case smtpdFilter:
+			why += " There can be only one command filter. A unionmap queries both; no command may be in both."
+		case smtpdMilters:
+			writes = e.adviseMilter(s.view)
+		default:
+			writes = e.advisePolicy(s.view)
+		}
+		e.addWarning("setting-replaced", s.place(param), fmt.Sprintf("%s of main.cf has no effect here: %s", param, strings.Join(lost, ", ")), why, writes...)
+	}
+}
+
+// checkRepeatedOption reports whether two -o options of one name have different values, one of which queries ehlogate.
+func (e *exam) checkRepeatedOption(v view, param string) bool {
+	asks, both := e.mergeOptions(v, param)
+	if both == "" {
+		return false
+	}
+	why := "The last one counts: the first one has no effect."
+	if !asks {
+		why = "The last one counts: ehlogate is not queried here."
+	}
+	e.addWarning("setting-replaced", v.place(param), fmt.Sprintf("duplicate -o %s: %s is in effect, and %s is not", param,
+		cmp.Or(v.svc.Params[param], "the empty value"), v.svc.Earlier[param]),
+		why+" The command leaves one line, with both values.", v.setOption(param, both))
+	return true
+}
+
+// mergeOptions returns what two -o options of one name say together; empty if one of them says it all, or neither
+// queries ehlogate. asks reports whether the option that is in effect queries it.
+func (e *exam) mergeOptions(v view, param string) (asks bool, both string) {
+	first, is := v.svc.Earlier[param]
+	if !is {
+		return false, ""
+	}
+	asking, own := e.separate(v, param, v.svc.Params[param])
+	lostAsking, lostOwn := e.separate(v, param, first)
+	if strings.HasPrefix(first, "$ehlogate_") { // postconf -n leaves a parameter out that is not in use
+		lostAsking, lostOwn = splitEntries(first), nil
+	}
+	lostOwn = slices.DeleteFunc(lostOwn, func(entry string) bool { return slices.Contains(own, entry) })
+	switch asks = len(asking) > 0; {
+	case asks && len(lostOwn) > 0:
+	case !asks && len(lostAsking) > 0:
+		asking = lostAsking
+	default:
+		return asks, ""
+	}
+	return asks, combine(param, asking, append(lostOwn, own...))
+}
+
+// checkDoubledEntries looks for lists that query ehlogate twice, as when a line of the examples was pasted a second
+// time.
+func (e *exam) checkDoubledEntries(s smtpd) {
+	for _, param := range append(slices.Clip(restrictions), smtpdMilters) {
+		n := 0
+		for _, entry := range splitEntries(s.value(param)) {
+			if e.queriesEhlogate(s.view, param, entry) {
+				n++
+			}
+		}
+		if n < 2 {
+			continue
+		}
+		value, at, _ := s.written(param)
+		var once []string
+		found := false
+		for _, item := range splitEntries(value) {
+			asking, own := e.separate(s.view, param, item)
+			if len(asking) > 0 && found {
+				once = append(once, own...)
+				continue
+			}
+			found = found || len(asking) > 0
+			once = append(once, item)
+		}
+		e.addWarning("asked-twice", s.place(param), fmt.Sprintf("%s queries ehlogate %d times", param, n),
+			"Every message waits for each answer, and the decision is logged as often. One entry is enough.", at.adviseValue(strings.Join(once, ", ")))
+	}
+}

@@ -1,0 +1,392 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ehlogate/lists/listfile"
+)
+
+// The parameters that several checks use.
+const (
+	smtpdMaps          = "smtpd_discard_ehlo_keyword_address_maps"
+	smtpdKeywords      = "smtpd_discard_ehlo_keywords"
+	smtpdFilter        = "smtpd_command_filter"
+	smtpdSender        = "smtpd_sender_restrictions"
+	smtpdMilters       = "smtpd_milters"
+	screenMaps         = "postscreen_discard_ehlo_keyword_address_maps"
+	screenFilter       = "postscreen_command_filter"
+	proxyReadMaps      = "proxy_read_maps"
+	queueDirectory     = "queue_directory"
+	restrictionClasses = "smtpd_restriction_classes"
+)
+
+// restrictions are the lists of access restrictions, in the order of a session.
+var restrictions = []string{"smtpd_client_restrictions", "smtpd_helo_restrictions", smtpdSender, "smtpd_relay_restrictions",
+	"smtpd_recipient_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions"}
+
+// Postfix is one snapshot of the settings of a Postfix. What they are is always the word of its own postconf.
+type Postfix struct {
+	Dir      string            // its configuration directory; empty: that of the system
+	Main     map[string]string // what main.cf sets ("postconf -n"), not expanded
+	Services []*Service        // in the order of master.cf
+
+	values  map[string]string // the settings of a service without options of its own, see Service.values
+	foreign string            // how the Postfix of saved settings may differ from the installed one
+}
+
+// Service is one line of master.cf.
+type Service struct {
+	Name, Type string
+	Chroot     string            // y, n or -
+	Command    string            // smtpd, postscreen, ...
+	Params     map[string]string // its -o options, not expanded; of several the last counts
+	Earlier    map[string]string // those before the last, joined
+
+	values   map[string]string // all settings that the service has: expanded, with the defaults ("postconf -x")
+	expanded map[string]string // entries of list settings as they are written, and what they expand to
+}
+
+// String returns the name that master.cf has for a service.
+func (s *Service) String() string { return s.Name + " " + s.Type }
+
+// LivePostfix reads the settings of a Postfix on this machine. dir is its configuration directory; empty: that of the
+// system.
+func LivePostfix(ctx context.Context, dir string) (*Postfix, error) {
+	pf, err := readPostfix(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	pf.Dir = dir
+	return pf, pf.evaluate(ctx, dir, nil)
+}
+
+// SavedPostfix reads copies of main.cf and master.cf in dir.
+func SavedPostfix(ctx context.Context, dir string) (*Postfix, error) {
+	for _, name := range []string{"main.cf", "master.cf"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s is missing in %s: save both files with \"postconf -n >%[2]s/main.cf\" and \"postconf -M >%[2]s/master.cf\"", name, dir)
+		}
+	}
+	pf, err := readPostfix(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	installed, err := runPostconf(ctx, dir, "-d", "config_directory", "mail_version")
+	if err != nil {
+		return nil, err
+	}
+	var problems listfile.Problems
+	here := parseSettings("postconf -d", installed, &problems)
+	elsewhere := map[string]string{} // what postconf would say of this machine, not of the other
+	if pf.Main["config_directory"] == dir {
+		delete(pf.Main, "config_directory")
+		elsewhere["config_directory"] = here["config_directory"]
+	}
+	if _, set := pf.Main["myhostname"]; !set {
+		elsewhere["myhostname"] = ""
+		if _, set := pf.Main["mydomain"]; !set {
+			elsewhere["mydomain"] = ""
+		}
+	}
+	switch version := pf.Main["mail_version"]; version {
+	case here["mail_version"]:
+	case "":
+		pf.foreign = "of an unknown version, which is not in the copies"
+	default:
+		pf.foreign = "of version " + version
+	}
+	if pf.foreign != "" {
+		pf.foreign = fmt.Sprintf("the copies are those of a Postfix %s, and read by Postfix %s", pf.foreign, here["mail_version"])
+	}
+	return pf, pf.evaluate(ctx, dir, elsewhere)
+}
+
+func runPostconf(ctx context.Context, dir string, args ...string) (string, error) {
+	if dir != "" {
+		args = append([]string{"-c", dir}, args...)
+	}
+	return runProgram(ctx, []string{"postconf"}, args...)
+}
+
+// readPostfix reads settings as they are written.
+func readPostfix(ctx context.Context, dir string) (*Postfix, error) {
+	var texts [3]string
+	for i, flag := range []string{"-n", "-P", "-M"} {
+		var err error
+		if texts[i], err = runPostconf(ctx, dir, flag); err != nil {
+			return nil, err
+		}
+	}
+	return parsePostfix(texts[0], texts[1], texts[2])
+}
+
+// Columns of master.cf: service type private unpriv chroot wakeup maxproc command.
+const masterColumns = 8
+
+// parsePostfix understands the output of "postconf -n", "postconf -P" and "postconf -M". What it does not understand
+// is an error with its place: nothing is judged on half a configuration.
+func parsePostfix(n, p, m string) (*Postfix, error) {
+	var problems listfile.Problems
+	pf := &Postfix{Main: parseSettings("postconf -n", n, &problems)}
+	byName := make(map[string]*Service)
+	for _, l := range logicalLines(m) {
+		f := strings.Fields(l.text)
+		if len(f) < masterColumns {
+			problems.Add(l.problem("postconf -M", "a line of master.cf has too few columns"))
+			continue
+		}
+		s := &Service{Name: f[0], Type: f[1], Chroot: f[4], Command: f[7], Params: make(map[string]string), Earlier: overriddenOptions(l.text)}
+		pf.Services = append(pf.Services, s)
+		byName[s.Name+"/"+s.Type] = s
+	}
+	for name, value := range parseSettings("postconf -P", p, &problems) {
+		slash := strings.LastIndexByte(name, '/')
+		if s := byName[name[:max(slash, 0)]]; s != nil {
+			s.Params[name[slash+1:]] = value
+		} else {
+			problems.Add(listfile.Problem{File: "postconf -P", Line: 1, Text: name, Msg: "\"postconf -M\" has no such service"})
+		}
+	}
+	return pf, problems.Err()
+}
+
+// overriddenOptions returns the options of a line of master.cf that a later option of the same name overrides.
+func overriddenOptions(line string) map[string]string {
+	last, out := make(map[string]string), make(map[string]string)
+	words := splitList(line)
+	for i := 1; i < len(words); i++ {
+		if words[i-1] != "-o" {
+			continue
+		}
+		option := words[i]
+		if inner, n := balanced(option); n > 0 && option[0] == '{' {
+			option = inner
+		}
+		name, value, _ := strings.Cut(option, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if before, twice := last[name]; twice {
+			out[name] = strings.TrimPrefix(out[name]+", "+before, ", ")
+		}
+		last[name] = value
+	}
+	return out
+}
+
+// evaluate has postconf say what all settings are, for main.cf alone and for each service that a check is about.
+func (pf *Postfix) evaluate(ctx context.Context, dir string, elsewhere map[string]string) error {
+	main := new(Service)
+	if err := pf.evaluateService(ctx, dir, main, elsewhere); err != nil {
+		return err
+	}
+	pf.values = main.values
+	for _, s := range pf.Services {
+		switch {
+		case s.Command == "proxymap" && len(s.Params) == 0:
+			s.values = pf.values
+		case s.Command == "smtpd" || s.Command == "postscreen" || s.Command == "proxymap":
+			if err := pf.evaluateService(ctx, dir, s, elsewhere); err != nil {
+				return fmt.Errorf("settings of %s in master.cf: %w", s, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Postfix expands any parameter that another one names. So entries of lists become parameters for one run of postconf.
+const (
+	entryName    = "ehlogate_doctor_entry_"
+	entryCarrier = "helpful_warnings" // names them all; no check needs it
+)
+
+// evaluateService runs postconf with the options of a service, as Postfix would run the service.
+func (pf *Postfix) evaluateService(ctx context.Context, dir string, s *Service, elsewhere map[string]string) error {
+	args := []string{"-x"}
+	set := func(name, value string) { args = append(args, "-o", name+"="+value) }
+	for name, value := range elsewhere {
+		set(name, value)
+	}
+	for name, value := range pf.Main { // postconf takes no other value of $service_name
+		if named := s.nameService(value); named != value {
+			set(name, named)
+		}
+	}
+	for name, value := range s.Params {
+		set(name, s.nameService(value))
+	}
+	entries := pf.writtenEntries(s)
+	var carrier strings.Builder
+	for i, entry := range entries {
+		set(fmt.Sprint(entryName, i), s.nameService(entry))
+		fmt.Fprintf(&carrier, "$%s%d ", entryName, i)
+	}
+	set(entryCarrier, carrier.String())
+	text, err := runPostconf(ctx, dir, args...)
+	if err != nil {
+		return err
+	}
+	var problems listfile.Problems
+	s.values, s.expanded = parseSettings("postconf -x", text, &problems), make(map[string]string)
+	for i, entry := range entries {
+		s.expanded[entry] = s.values[fmt.Sprint(entryName, i)]
+	}
+	return problems.Err()
+}
+
+var serviceName = regexp.MustCompile(`\$(\{service_name\}|\(service_name\)|service_name\b)`)
+var processName = regexp.MustCompile(`\$(\{process_name\}|\(process_name\)|process_name\b)`)
+
+// nameService replaces the references to the two names that each service has for itself.
+func (s *Service) nameService(value string) string {
+	if !strings.Contains(value, "_name") {
+		return value
+	}
+	return processName.ReplaceAllLiteralString(serviceName.ReplaceAllLiteralString(value, s.Name), s.Command)
+}
+
+// writtenEntries returns the entries of the list settings of a service, as written, that refer to other settings.
+func (pf *Postfix) writtenEntries(s *Service) (out []string) {
+	var collect func(value string)
+	collect = func(value string) {
+		for _, entry := range splitEntries(value) {
+			if inner, ok := insideUnion(entry); ok {
+				collect(inner)
+			} else if strings.Contains(entry, "$") && !slices.Contains(out, entry) && isWhole(entry) {
+				out = append(out, entry)
+			}
+		}
+	}
+	for _, param := range append(listSettings(), splitList(pf.Main[restrictionClasses])...) {
+		for _, from := range []map[string]string{pf.Main, s.Params, s.Earlier} {
+			collect(from[param])
+		}
+	}
+	return out
+}
+
+// isWhole reports whether all that an entry opens it closes. Of another, Postfix would make a fatal error.
+func isWhole(entry string) bool {
+	return strings.Count(entry, "{") == strings.Count(entry, "}") && strings.Count(entry, "(") == strings.Count(entry, ")")
+}
+
+// view is the configuration as one service sees it: its own -o options, then main.cf, then the defaults.
+type view struct {
+	pf  *Postfix
+	svc *Service // nil: main.cf alone
+}
+
+// service returns the view of a service that others use, such as "proxymap unix".
+func (pf *Postfix) service(name, typ string) view {
+	for _, s := range pf.Services {
+		if s.Name == name && s.Type == typ && s.values != nil {
+			return view{pf, s}
+		}
+	}
+	return view{pf, nil}
+}
+
+// written returns a setting as it is written, and where that is.
+func (v view) written(name string) (value string, at Place, set bool) {
+	if v.svc != nil {
+		if value, ok := v.svc.Params[name]; ok {
+			return value, Place{File: "master.cf", Service: v.svc.String(), Parameter: name, Value: value}, true
+		}
+	}
+	if value, ok := v.pf.Main[name]; ok {
+		return value, Place{File: "main.cf", Parameter: name, Value: value}, true
+	}
+	value = v.value(name)
+	return value, Place{File: "default", Parameter: name, Value: value}, false
+}
+
+// value returns a setting with all references expanded.
+func (v view) value(name string) string {
+	if v.svc != nil {
+		return v.svc.values[name]
+	}
+	return v.pf.values[name]
+}
+
+// expandEntry returns an entry of a list setting with all references expanded.
+func (v view) expandEntry(entry string) string {
+	if text, ok := v.svc.expanded[entry]; ok {
+		return text
+	}
+	return entry
+}
+
+func (v view) isYes(name string) bool { return strings.EqualFold(v.value(name), "yes") }
+
+// place returns where a setting is that is about this service.
+func (v view) place(name string) Place {
+	_, at, _ := v.written(name)
+	if v.svc != nil {
+		at.Service = v.svc.String()
+	}
+	return at
+}
+
+// origin returns where a setting is, whichever service reads it there.
+func (v view) origin(name string) Place {
+	_, at, _ := v.written(name)
+	return at
+}
+
+var reference = regexp.MustCompile(`\$[{(]?\s*(\w+)`)
+
+// holder returns where a part of a setting is written: there, or in a parameter that it refers to.
+func (v view) holder(name, part string) Place {
+	queue := []string{name}
+	for i := 0; i < len(queue); i++ {
+		value, at, _ := v.written(queue[i])
+		if strings.Contains(value, part) {
+			return at
+		}
+		for _, m := range reference.FindAllStringSubmatch(value, -1) {
+			if !slices.Contains(queue, m[1]) {
+				queue = append(queue, m[1])
+			}
+		}
+	}
+	return v.origin(name)
+}
+
+// isChrooted reports whether the service runs in the queue directory. The default depends on compatibility_level.
+func (v view) isChrooted() bool {
+	if v.svc == nil {
+		return false
+	}
+	if v.svc.Chroot == "-" {
+		major, _, _ := strings.Cut(v.value("compatibility_level"), ".")
+		level, err := strconv.Atoi(major)
+		return err != nil || level < 1
+	}
+	return v.svc.Chroot == "y"
+}
+
+// portName returns the port of an inet service: a name or a number.
+func (s *Service) portName() string {
+	if s.Type != "inet" {
+		return ""
+	}
+	return s.Name[strings.LastIndexByte(s.Name, ':')+1:]
+}
+
+// isSubmission reports whether the service is for clients that log in: by its port, or because it speaks TLS from the
+// first byte.
+func (v view) isSubmission() bool {
+	return slices.Contains([]string{"submission", "587", "submissions", "smtps", "urd", "465"}, v.svc.portName()) || v.isYes("smtpd_tls_wrappermode")
+}
+
+// isPublic reports whether other mail servers deliver to this service.
+func (v view) isPublic() bool {
+	return v.svc.Type == "pass" || v.svc.portName() == "smtp" || v.svc.portName() == "25"
+}
