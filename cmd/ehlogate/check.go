@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -12,7 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/diag"
 	"ehlogate/lists/feed"
+	"ehlogate/lists/filewatch"
 	"ehlogate/lists/listfile"
 )
 
@@ -48,7 +49,7 @@ ehlogate.list(5) for the formats.`,
 				}
 			}
 			if w := &c.lint.Warnings; w.Total > 0 {
-				fmt.Fprint(c.out, w.Show("warning"))
+				fmt.Fprint(c.out, w.Report("warning"))
 			}
 			if c.failed {
 				return exitError{code: exitWrong}
@@ -115,7 +116,7 @@ func (c *checker) checkConfig(name string) {
 }
 
 func (c *checker) checkList(title, name string, spec listfile.Spec) {
-	t, err := c.lint.Check(name, spec)
+	l, err := c.lint.Check(name, spec)
 	if err != nil {
 		c.addError(err)
 		return
@@ -124,31 +125,23 @@ func (c *checker) checkList(title, name string, spec listfile.Spec) {
 	if spec.Format != nil {
 		in = fmt.Sprintf(" in format %v", spec.Format)
 	}
-	fmt.Fprintf(c.out, "%s: fine, %s%s\n", title, formatCount(t.Len(), "entry", "entries"), in)
-	if t.Files() == 0 {
+	fmt.Fprintf(c.out, "%s: fine, %s%s\n", title, formatCount(l.Status().Entries, "entry", "entries"), in)
+	if len(l.Status().Files) == 0 {
 		fmt.Fprintf(c.out, "%s: warning: no file matches files = [...]\n", title)
 	}
-	c.warnIfExpired(name, spec)
+	c.warnIfExpired(name, l)
 }
 
 // warnIfExpired warns if the files of a list are older than its expire_after.
-func (c *checker) warnIfExpired(list string, spec listfile.Spec) {
-	if spec.ExpireAfter == 0 {
+func (c *checker) warnIfExpired(name string, l *listfile.List) {
+	st, limit := l.Status(), l.Spec().ExpireAfter
+	if !st.Expired {
 		return
 	}
-	s, err := listfile.New(spec, func() time.Time { return c.lint.Now }).Load()
-	if err != nil || !s.Status().Expired {
-		return // an error was reported before
-	}
-	name, oldest := "", c.lint.Now
-	for _, f := range s.Status().Files {
-		if st, err := os.Stat(f); err == nil && st.ModTime().Before(oldest) {
-			name, oldest = f, st.ModTime()
-		}
-	}
-	c.lint.Warnings.Add(listfile.Problem{
-		File: name,
-		Msg:  fmt.Sprintf("it is %s old and expire_after is %s, so list %q is unavailable", formatAge(c.lint.Now.Sub(oldest)), formatAge(spec.ExpireAfter), list),
+	age := c.lint.Now.Sub(st.ExpiresAt.Add(-limit))
+	c.lint.Warnings.Add(diag.Problem{
+		File: st.Oldest,
+		Msg:  fmt.Sprintf("it is %s old and expire_after is %s, so list %q is unavailable", formatAge(age), formatAge(limit), name),
 		Hint: "see why it is no longer fetched; if there was nothing new to fetch, touch it each time",
 	})
 }
@@ -214,7 +207,7 @@ func (c *checker) checkFiles(o *options, names []string, list, format string) er
 				specs[l.Name] = &listfile.Spec{Rules: l.Spec.Rules, Format: l.Spec.Format, MaxEntries: cfg.MaxEntries}
 				order = append(order, l.Name)
 			}
-			specs[l.Name].Patterns = append(specs[l.Name].Patterns, listfile.EscapeGlob(abs))
+			specs[l.Name].Patterns = append(specs[l.Name].Patterns, filewatch.EscapeGlob(abs))
 		}
 	}
 	for _, name := range order {

@@ -18,8 +18,11 @@ var rooms = map[string][]string{
 	"lists":            nil,
 	"lists/strictjson": nil,
 	"lists/dnsclient":  nil,
-	"lists/listfile":   {"lists"},
-	"lists/feed":       {"lists", "lists/listfile", "lists/strictjson"},
+	"lists/diag":       nil,
+	"lists/iptable":    {"lists"},
+	"lists/filewatch":  {"lists/diag"},
+	"lists/listfile":   {"lists", "lists/diag", "lists/filewatch", "lists/iptable"},
+	"lists/feed":       {"lists", "lists/diag", "lists/iptable", "lists/listfile", "lists/strictjson"},
 	"lists/dnsbl":      {"lists", "lists/dnsclient"},
 	"lists/tlspolicy":  {"lists", "lists/dnsclient", "lists/strictjson"},
 	"lists/ratelimit":  {"lists"},
@@ -119,7 +122,7 @@ func TestLayoutCanFail(t *testing.T) {
 		}
 	}
 	for _, pair := range [][2]string{
-		{"lists", "lists/listfile"}, {"lists/listfile", internal + "config"}, {"policyd/memcache", "policyd/socketmap"},
+		{"lists", "lists/listfile"}, {"lists/iptable", "lists/listfile"}, {"lists/filewatch", "lists/listfile"}, {"lists/listfile", internal + "config"}, {"policyd/memcache", "policyd/socketmap"},
 		{"milter", "policyd"}, {"policyd", "milter"}, {internal + "config", internal + "reload"}, {internal + "doctor", internal + "httpapi"}, {internal + "telemetry", internal + "httpapi"},
 	} {
 		if mayImport(pair[0], pair[1]) {

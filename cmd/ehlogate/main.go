@@ -10,7 +10,8 @@ import (
 	"io"
 	"os"
 
-	"ehlogate/lists/listfile"
+	"ehlogate/lists/diag"
+	"ehlogate/lists/filewatch"
 )
 
 func main() {
@@ -57,13 +58,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // reportError writes an error, and each problem of a list or a config on lines of its own.
 func reportError(w io.Writer, err error) {
-	var problems *listfile.Problems
+	var problems *diag.Problems
 	if errors.As(err, &problems) {
-		fmt.Fprint(w, problems.Show("error"))
+		fmt.Fprint(w, problems.Report("error"))
 		return
 	}
-	if unread := new(listfile.UnreadError); errors.As(err, unread) {
-		fmt.Fprint(w, unread.Show("error"))
+	if unread := new(filewatch.ReadError); errors.As(err, unread) {
+		fmt.Fprint(w, unread.Report("error"))
 		return
 	}
 	fmt.Fprintf(w, "ehlogate: %v\n", err)

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/diag"
 	"ehlogate/lists/feed"
 	"ehlogate/lists/listfile"
 )
@@ -208,11 +209,11 @@ func loadConfig(dir, text string) (*config.Config, error) {
 // knownKeys returns the keys that the error about an unknown key names.
 func knownKeys(dir, text string) ([]string, error) {
 	_, err := loadConfig(dir, text)
-	var problems *listfile.Problems
+	var problems *diag.Problems
 	if !errors.As(err, &problems) {
 		return nil, fmt.Errorf("%q: %w", text, err)
 	}
-	for line := range strings.Lines(problems.Show("error")) {
+	for line := range strings.Lines(problems.Report("error")) {
 		if _, keys, ok := strings.Cut(line, "hint: known "); ok {
 			_, keys, _ = strings.Cut(strings.TrimSpace(keys), ": ")
 			return strings.Split(keys, ", "), nil

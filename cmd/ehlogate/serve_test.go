@@ -184,7 +184,7 @@ func TestServe(t *testing.T) {
 	}
 	d.writeFile("deny.list", "192.0.2.3/33\n")
 	d.waitUntil("the report", func() bool { return strings.Contains(d.log.String(), "deny.list:1:1") })
-	if code, body := d.getHTTP("/healthz"); code != 200 || !strings.Contains(body, "too long") || !d.suppressed("192.0.2.2") {
+	if code, body := d.getHTTP("/healthz"); code != 200 || !strings.Contains(body, "invalid prefix length") || !d.suppressed("192.0.2.2") {
 		t.Errorf("healthz after a broken edit: %d %s", code, body)
 	}
 

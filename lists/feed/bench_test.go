@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"ehlogate/lists"
 	"ehlogate/lists/listfile"
@@ -28,7 +29,7 @@ func BenchmarkRead(b *testing.B) {
 			spec := listfile.Spec{Patterns: []string{name}, Format: format, Rules: listfile.Rules{Action: lists.Suppress}}
 			b.ReportAllocs()
 			for b.Loop() {
-				_, err := listfile.Read(spec)
+				_, err := listfile.New(spec, time.Now).Load()
 				must(b, err)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/entry")

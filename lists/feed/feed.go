@@ -1,14 +1,11 @@
-// Package feed reads lists that other programs wrote, in their own formats:
-// each Format is a file.Grammar.
+// Package feed reads lists in the formats of other programs: each [Format] is a listfile.Grammar.
 //
-// What a file means here is what it means to the program whose format it is, or
-// it is refused: nothing is skipped and nothing guessed. Where there are
-// exclusions, they are holes of the list; several files of one list, in
-// whatever formats, are one list, and a hole in one of them is a hole in all.
+// A file means what it means to the program whose format it is, or it is refused: nothing is skipped and nothing guessed.
+// Exclusions are exceptions of the list. All files of a list are one list, and an exception in one of them holds for
+// all.
 //
-// A feed must be whole. An empty file is refused, and so is one that shows in
-// its format that its end is missing. What does not show, as with a plain table
-// that was cut between two lines, is for min_entries to find.
+// A feed must be whole. An empty file is refused, and so is one whose format shows that its end is missing. A plain
+// table that was cut between two lines does not show that: min_entries is for that.
 package feed
 
 import (
@@ -19,7 +16,7 @@ import (
 	"ehlogate/lists/listfile"
 )
 
-// Format is the format of a file, by the name that stands in the config.
+// Format is the format of a file, by its name in the config.
 type Format string
 
 // The formats.
@@ -57,7 +54,7 @@ var formats = []struct {
 	{NFT, readNFT},
 }
 
-// Parse implements file.Grammar.
+// Parse implements listfile.Grammar.
 func (f Format) Parse(r io.Reader, name string, rules listfile.Rules, each func(*listfile.Item) error) error {
 	for _, known := range formats {
 		if known.name == f {
@@ -70,17 +67,17 @@ func (f Format) Parse(r io.Reader, name string, rules listfile.Rules, each func(
 	return err
 }
 
-// ParseFormat gives the format of that name. Its error says which there are.
+// ParseFormat returns the format of that name. The error lists all names.
 func ParseFormat(name string) (Format, error) {
 	for _, f := range formats {
 		if string(f.name) == name {
 			return f.name, nil
 		}
 	}
-	return "", fmt.Errorf("%q is no format: write one of %s", name, strings.Join(Formats(), ", "))
+	return "", fmt.Errorf("unknown format %q: write one of %s", name, strings.Join(Formats(), ", "))
 }
 
-// Formats gives the names of all formats.
+// Formats returns the names of all formats.
 func Formats() []string {
 	var names []string
 	for _, f := range formats {

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ehlogate/lists"
+	"ehlogate/lists/diag"
 	"ehlogate/lists/listfile"
 )
 
@@ -26,9 +27,9 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// Every file in testdata is in the format of its folder, and gives exactly what
-// stands beside it: the entries if it is called good, the problems if it is
-// called bad. UPDATE=1 writes them anew.
+// Every file in testdata is in the format of its folder. The .want file of its name
+// has the entries of a good file, and the problems of a bad one. UPDATE=1 writes them
+// anew.
 func TestFixtures(t *testing.T) {
 	for _, format := range Formats() {
 		names, err := filepath.Glob(filepath.Join("testdata", format, "*"))
@@ -50,11 +51,11 @@ func TestFixtures(t *testing.T) {
 			default:
 				bad++
 				_, err := parse(Format(format), data, base)
-				var ps *listfile.Problems
+				var ps *diag.Problems
 				if !errors.As(err, &ps) {
-					t.Fatalf("%s: got %v, want *file.Problems", name, err)
+					t.Fatalf("%s: got %v, want *diag.Problems", name, err)
 				}
-				golden(t, name+".want", ps.Show("error"))
+				golden(t, name+".want", ps.Report("error"))
 			}
 		}
 		if good == 0 || bad == 0 {
@@ -140,7 +141,7 @@ func TestDemands(t *testing.T) {
 		read := func(rules listfile.Rules) error {
 			return format.Parse(strings.NewReader(text), "x", rules, func(*listfile.Item) error { return nil })
 		}
-		if err := read(listfile.Rules{Action: lists.Suppress}); err == nil || !strings.Contains(err.Error(), "very wide") {
+		if err := read(listfile.Rules{Action: lists.Suppress}); err == nil || !strings.Contains(err.Error(), "too wide") {
 			t.Errorf("%s: a wide entry: %v", format, err)
 		}
 		if err := read(listfile.Rules{Action: lists.Suppress, AllowWide: true}); err != nil {
@@ -197,7 +198,7 @@ func TestSource(t *testing.T) {
 func TestManyWords(t *testing.T) {
 	text := "table ip t {\nset s {\ntype ipv4_addr\nelements = { 192.0.2.1 comment" + strings.Repeat("\n x", 100000) + " }\n}\n}\n"
 	items, err := parse(NFT, []byte(text), "x")
-	var ps *listfile.Problems
+	var ps *diag.Problems
 	if !errors.As(err, &ps) || ps.Total != 1 || !strings.Contains(err.Error(), "too many words") || len(items) != 0 {
 		t.Errorf("%d items, %v", len(items), err)
 	}

@@ -10,78 +10,77 @@ import (
 	"strconv"
 	"strings"
 
+	"ehlogate/lists/iptable"
 	"ehlogate/lists/listfile"
 )
 
 // readIP4Set reads an ip4set of rbldnsd(8).
 //
-// rbldnsd cuts each entry into pieces of 1, 2^8, 2^16 or 2^24 addresses. The
-// smallest piece around an address counts, and of two equal ones the exclusion.
-// That is the rule of a list, for pieces instead of entries; and it comes to
-// the same, except where an entry that is more than one piece meets one that
-// says otherwise. There its pieces become entries beside itself.
+// rbldnsd cuts each entry into pieces of 1, 2^8, 2^16 or 2^24 addresses. The smallest piece around an address decides, and
+// of two equal ones the exclusion. That is the rule of a list, for pieces instead of entries; and the result is the same,
+// except where an entry of several pieces meets one that says otherwise. There its pieces become entries, too.
 func readIP4Set(l *listfile.Lines) {
 	s := ip4set{zone: zone{Lines: l}}
-	s.entry = s.read4
-	s.read()
-	s.cut()
+	s.entry = s.parseEntry
+	s.readEntries()
+	s.yieldPieces()
 }
 
 type ip4set struct {
 	zone
-	pieced []span4 // entries of more than one piece
-	holes  []span4 // but for single addresses, which nothing is smaller than
+	pieced     []span4 // entries of several pieces
+	exclusions []span4 // but for single addresses: nothing is smaller
 }
 
-// span4 is an entry, and where it stands.
+// span4 is an entry and its place.
 type span4 struct {
 	from, to         uint32
-	hole             bool
+	exception        bool
 	line, col, width int
 }
 
-func (s *ip4set) read4(key word, hole bool) (items []*listfile.Item, end int, ok bool) {
-	w := next(s.Text, key.at, blanks+"#;:")
-	from, to, msg := ip4range(w.text)
+func (s *ip4set) parseEntry(key word, exception bool) (items []*listfile.Item, end int, ok bool) {
+	w := nextWord(s.Text, key.at, blanks+"#;:")
+	from, to, msg := parseIP4Range(w.text)
 	if msg == "" && s.maxRange > 0 && uint64(to-from) >= s.maxRange {
-		msg = fmt.Sprintf("this is more than the %d addresses of $MAXRANGE4, so rbldnsd ignores it", s.maxRange)
+		msg = fmt.Sprintf("more than the %d addresses of $MAXRANGE4: rbldnsd ignores it", s.maxRange)
 	}
 	if msg != "" {
-		fail(s.Lines, w, msg, "write an address, a prefix, their first octets as in 192.0.2, or a range as in 192.0.2.1-9")
+		failAt(s.Lines, w, msg, "write an address, a prefix, their first octets as in 192.0.2, or a range as in 192.0.2.1-9")
 		return nil, 0, false
 	}
-	e := span4{from, to, hole, s.Line, w.at + 1, len(w.text)}
-	if hole && from != to {
-		s.holes = append(s.holes, e)
+	e := span4{from, to, exception, s.Line, w.at + 1, len(w.text)}
+	if exception && from != to {
+		s.exclusions = append(s.exclusions, e)
 	}
-	if pieces(from, to, func(uint32, uint32) {}) > 1 {
+	if cutPieces(from, to, func(uint32, uint32) {}) > 1 {
 		s.pieced = append(s.pieced, e)
 	}
-	return []*listfile.Item{item(w, addr4(from), addr4(to))}, w.end(), true
+	return []*listfile.Item{newSpan(w, addr4(from), addr4(to))}, w.endOffset(), true
 }
 
-// cut gives the pieces of entries where exclusions are.
-func (s *ip4set) cut() {
-	slices.SortFunc(s.holes, func(a, b span4) int { return cmp.Compare(a.from, b.from) })
-	last := make([]uint32, len(s.holes)) // address of the holes so far
-	for i, h := range s.holes {
-		if last[i] = h.to; i > 0 {
-			last[i] = max(h.to, last[i-1])
+// yieldPieces yields the pieces of entries that overlap exclusions.
+func (s *ip4set) yieldPieces() {
+	slices.SortFunc(s.exclusions, func(a, b span4) int { return cmp.Compare(a.from, b.from) })
+	last := make([]uint32, len(s.exclusions)) // address of the exclusions so far
+	for i, x := range s.exclusions {
+		if last[i] = x.to; i > 0 {
+			last[i] = max(x.to, last[i-1])
 		}
 	}
 	for _, e := range s.pieced {
-		n := sort.Search(len(s.holes), func(i int) bool { return s.holes[i].from > e.to })
+		n := sort.Search(len(s.exclusions), func(i int) bool { return s.exclusions[i].from > e.to })
 		if n == 0 || last[n-1] < e.from {
-			continue // it meets none
+			continue // it overlaps none
 		}
-		pieces(e.from, e.to, func(from, to uint32) {
-			s.Yield(&listfile.Item{Hole: e.hole, From: addr4(from), To: addr4(to), Line: e.line, Col: e.col, Width: e.width})
+		cutPieces(e.from, e.to, func(from, to uint32) {
+			s.Yield(&listfile.Item{Item: iptable.Item{Exception: e.exception, From: addr4(from), To: addr4(to), Line: e.line}, Col: e.col, Width: e.width})
 		})
 	}
 }
 
-// pieces says how many pieces a range has, and gives them to each.
-func pieces(from, to uint32, each func(from, to uint32)) (n int) {
+// cutPieces calls each for the pieces of a range, and returns their number.
+func cutPieces(from, to uint32, each func(from, to uint32)) (n int) {
 	for at := uint64(from); at <= uint64(to); n++ {
 		size := uint64(1 << 24)
 		for at%size != 0 || at+size-1 > uint64(to) {
@@ -93,55 +92,54 @@ func pieces(from, to uint32, each func(from, to uint32)) (n int) {
 	return n
 }
 
-// ip4range reads an address, a prefix or a range; msg says what is wrong.
-// Octets may be left out at the end: they stand for all that they can be.
-// Behind a range such as 192.0.2.1-9 the single octet is the last one.
-func ip4range(s string) (from, to uint32, msg string) {
+// parseIP4Range parses an address, a prefix or a range; msg is what is wrong. Octets that are left out at the end
+// have any value. In a range such as 192.0.2.1-9 the single octet is the last one.
+func parseIP4Range(s string) (from, to uint32, msg string) {
 	first, last, isRange := strings.Cut(s, "-")
 	first, length, isPrefix := strings.Cut(first, "/")
-	from, n, msg := octets(first)
+	from, n, msg := parseOctets(first)
 	switch {
 	case msg != "":
 		return 0, 0, msg
 	case isPrefix:
 		bits, err := strconv.ParseUint(length, 10, 8)
 		if err != nil || bits > 32 || isRange {
-			return 0, 0, fmt.Sprintf("%q is no prefix", s)
+			return 0, 0, fmt.Sprintf("invalid prefix %q", s)
 		}
-		to = from | host4(int(bits))
-		if from&host4(int(bits)) != 0 {
-			return 0, 0, fmt.Sprintf("%s has bits set behind /%d, so rbldnsd ignores it", addr4(from), bits)
+		to = from | hostMask(int(bits))
+		if from&hostMask(int(bits)) != 0 {
+			return 0, 0, fmt.Sprintf("%s/%d has host bits set: rbldnsd ignores it", addr4(from), bits)
 		}
 		return from, to, ""
 	case !isRange && n == 1:
-		return 0, 0, fmt.Sprintf("%q is too little for an address; rbldnsd wants %s/8", s, s)
+		return 0, 0, fmt.Sprintf("incomplete address %q: rbldnsd expects %s/8", s, s)
 	case !isRange:
-		return from, from | host4(8*n), ""
+		return from, from | hostMask(8*n), ""
 	}
-	to, m, msg := octets(last)
+	to, m, msg := parseOctets(last)
 	switch {
 	case msg != "":
 		return 0, 0, msg
 	case m == 1:
-		to = from&^host4(8*n-8) | to>>(8*n-8)
+		to = from&^hostMask(8*n-8) | to>>(8*n-8)
 	case m != n:
-		return 0, 0, fmt.Sprintf("a range from %d octets to %d", n, m)
+		return 0, 0, fmt.Sprintf("range from %d octets to %d octets", n, m)
 	}
-	if to |= host4(8 * n); to < from {
-		return 0, 0, "the range is backwards"
+	if to |= hostMask(8 * n); to < from {
+		return 0, 0, "range ends before it begins"
 	}
 	return from, to, ""
 }
 
-// octets reads one to n octets, the others being 0.
-func octets(s string) (addr uint32, n int, msg string) {
+// parseOctets parses one to four octets; n is their number. The others are 0.
+func parseOctets(s string) (addr uint32, n int, msg string) {
 	for o := range strings.SplitSeq(s, ".") {
 		v, err := strconv.ParseUint(o, 10, 8)
 		switch {
 		case err != nil || n == 4:
-			return 0, 0, fmt.Sprintf("%q is no address", s)
+			return 0, 0, fmt.Sprintf("invalid address %q", s)
 		case len(o) > 1 && o[0] == '0':
-			return 0, 0, fmt.Sprintf("%q is no address: %s may be read as octal", s, o)
+			return 0, 0, fmt.Sprintf("invalid address %q: leading zero in %s", s, o)
 		}
 		n++
 		addr |= uint32(v) << (32 - 8*n)
@@ -149,8 +147,8 @@ func octets(s string) (addr uint32, n int, msg string) {
 	return addr, n, ""
 }
 
-// host4 are the bits behind a prefix of that length.
-func host4(bits int) uint32 { return uint32(uint64(1)<<(32-bits) - 1) }
+// hostMask returns the bits after a prefix of that length.
+func hostMask(bits int) uint32 { return uint32(uint64(1)<<(32-bits) - 1) }
 
 func addr4(a uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, a)))

@@ -14,19 +14,19 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/filewatch"
 	"ehlogate/lists/listfile"
 )
 
-// load makes the table of a text in a format, in which entries may be as wide
-// as they like, and a file of it.
-func load(t *testing.T, f Format, text string) (table *listfile.Table, name string) {
+// load writes a file with a text in a format and reads it as a list that allows wide entries.
+func load(t *testing.T, f Format, text string) (list *listfile.List, name string) {
 	t.Helper()
 	name = writeOld(t, "feed", text)
-	table, err := listfile.Read(listfile.Spec{Patterns: []string{listfile.EscapeGlob(name)}, Format: f, Rules: listfile.Rules{Action: lists.Suppress, AllowWide: true}})
+	list, err := listfile.New(listfile.Spec{Patterns: []string{filewatch.EscapeGlob(name)}, Format: f, Rules: listfile.Rules{Action: lists.Suppress, AllowWide: true}}, time.Now).Load()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	return table, name
+	return list, name
 }
 
 // writeOld writes a file that does not look new: Postfix would wait until it is
@@ -40,13 +40,12 @@ func writeOld(t *testing.T, base, text string) string {
 	return name
 }
 
-func held(table *listfile.Table, c lists.Client) bool {
-	_, status := table.Lookup(c, time.Now)
-	return status == lists.Matched
+func isMatch(list *listfile.List, c lists.Client) bool {
+	return list.Lookup(context.Background(), c).Status == lists.Matched
 }
 
-// postmap asks Postfix itself: the results of the keys that are in a table.
-func postmap(t *testing.T, table string, keys map[string]bool) map[string]string {
+// queryPostfix returns what Postfix finds for those of the keys that are in a table.
+func queryPostfix(t *testing.T, table string, keys map[string]bool) map[string]string {
 	t.Helper()
 	conf := filepath.Dir(writeOld(t, "main.cf", "compatibility_level = 3.6\n"))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -81,21 +80,21 @@ func onList(result string) bool {
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
-// near gives an address of a small space, so that entries meet.
-func near(r *rand.Rand) netip.Addr {
+// randomNear returns an address of a small space, so that entries overlap.
+func randomNear(r *rand.Rand) netip.Addr {
 	if r.IntN(2) == 0 {
 		return netip.AddrFrom4([4]byte{10, byte(r.IntN(2)), byte(r.IntN(3)), byte(r.IntN(256))})
 	}
 	return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 5: byte(1 + r.IntN(2)), 7: byte(1 + r.IntN(2)), 15: byte(r.IntN(256))})
 }
 
-// Of random cidr tables, Postfix and we say the same.
+// Postfix and ehlogate agree about random cidr tables.
 func TestCIDRAgainstPostfix(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		var b strings.Builder
 		for range 1 + r.IntN(25) {
-			a := near(r)
+			a := randomNear(r)
 			p, _ := a.Prefix(a.BitLen() - pick(r, 0, 0, r.IntN(10), r.IntN(26), a.BitLen()))
 			entry := p.String()
 			switch {
@@ -109,25 +108,25 @@ func TestCIDRAgainstPostfix(t *testing.T) {
 			b.WriteString(entry + pick(r, " ", "\t\t", "\n  ", "\n# comment\n\n\t") + pick(r, "REJECT", "reject no", "554 5.7.1 no", "DUNNO", "dunno", "DUNNO really", "dunnos") +
 				pick(r, "\n", " \n", "\n  DUNNO and more\n", "\n\n# x\n"))
 		}
-		table, name := load(t, PostfixCIDR, b.String())
+		list, name := load(t, PostfixCIDR, b.String())
 		keys := make(map[string]bool)
 		for range 400 {
-			keys[near(r).String()] = true
+			keys[randomNear(r).String()] = true
 		}
-		found := postmap(t, "cidr:"+name, keys)
+		found := queryPostfix(t, "cidr:"+name, keys)
 		for key := range keys {
-			if got, want := held(table, lists.Client{Addr: netip.MustParseAddr(key)}), onList(found[key]); got != want {
-				t.Fatalf("seed %d: %s: held %v, Postfix says %q\n%s", seed, key, got, found[key], b.String())
+			if got, want := isMatch(list, lists.Client{Addr: netip.MustParseAddr(key)}), onList(found[key]); got != want {
+				t.Fatalf("seed %d: %s: matched %v, Postfix says %q\n%s", seed, key, got, found[key], b.String())
 			}
 		}
 	}
 }
 
-// access asks for a client as smtpd does: access(5) and check_namadr_access of
-// src/smtpd/smtpd_check.c. ask is nil while the keys are being gathered.
-func access(c lists.Client, exact bool, ask func(key string) (result string, ok bool)) string {
+// lookUpAccess looks up a client as smtpd does: access(5) and check_namadr_access of
+// src/smtpd/smtpd_check.c.
+func lookUpAccess(c lists.Client, exact bool, lookUp func(key string) (result string, ok bool)) string {
 	for name := c.Name; name != ""; {
-		if result, ok := ask(name); ok {
+		if result, ok := lookUp(name); ok {
 			return result
 		}
 		dot := strings.Index(name[1:], ".") + 1
@@ -143,7 +142,7 @@ func access(c lists.Client, exact bool, ask func(key string) (result string, ok 
 		sep = ":"
 	}
 	for addr := c.Addr.String(); ; {
-		if result, ok := ask(addr); ok {
+		if result, ok := lookUp(addr); ok {
 			return result
 		}
 		at := strings.LastIndex(addr, sep)
@@ -154,12 +153,12 @@ func access(c lists.Client, exact bool, ask func(key string) (result string, ok 
 	}
 }
 
-// Of random access tables, Postfix and we say the same.
+// Postfix and ehlogate agree about random access tables.
 func TestAccessAgainstPostfix(t *testing.T) {
 	for seed := range uint64(80) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		format := pick(r, PostfixAccess, PostfixExact)
-		exact, holes := format == PostfixExact, r.IntN(2) == 0
+		exact, exceptions := format == PostfixExact, r.IntN(2) == 0
 		name := func() string {
 			return pick(r, "", "a.", "b.") + pick(r, "", "x.", "y.") + pick(r, "example", "example", "test")
 		}
@@ -171,11 +170,11 @@ func TestAccessAgainstPostfix(t *testing.T) {
 				if key = name(); exact && r.IntN(2) == 0 {
 					key = "." + key
 				}
-				if holes { // for addresses, so no names on the list
+				if exceptions { // for addresses, so no names on the list
 					result = "DUNNO"
 				}
 			case 1, 2:
-				parts := strings.Split(near(r).String(), ":")
+				parts := strings.Split(randomNear(r).String(), ":")
 				sep := ":"
 				if len(parts) == 1 {
 					parts, sep = strings.Split(parts[0], "."), "."
@@ -188,27 +187,27 @@ func TestAccessAgainstPostfix(t *testing.T) {
 				fallthrough
 			default:
 				if key == "" {
-					key = near(r).String()
+					key = randomNear(r).String()
 				}
-				if !holes {
+				if !exceptions {
 					result = "REJECT"
 				}
 			}
 			b.WriteString(pick(r, key, key, strings.ToUpper(key)) + pick(r, " ", "\n\t") + result + "\n")
 		}
-		table, path := load(t, format, b.String())
+		list, path := load(t, format, b.String())
 		var clients []lists.Client
 		keys := make(map[string]bool)
 		for range 300 {
-			c := lists.Client{Addr: near(r), Name: pick(r, "", name(), "q."+name())}
+			c := lists.Client{Addr: randomNear(r), Name: pick(r, "", name(), "q."+name())}
 			clients = append(clients, c)
-			access(c, exact, func(key string) (string, bool) { keys[key] = true; return "", false })
+			lookUpAccess(c, exact, func(key string) (string, bool) { keys[key] = true; return "", false })
 		}
-		found := postmap(t, "texthash:"+path, keys)
+		found := queryPostfix(t, "texthash:"+path, keys)
 		for _, c := range clients {
-			result := access(c, exact, func(key string) (string, bool) { v, ok := found[key]; return v, ok })
-			if got, want := held(table, c), onList(result); got != want {
-				t.Fatalf("seed %d: %+v: held %v, Postfix says %q\n%s", seed, c, got, result, b.String())
+			result := lookUpAccess(c, exact, func(key string) (string, bool) { v, ok := found[key]; return v, ok })
+			if got, want := isMatch(list, c), onList(result); got != want {
+				t.Fatalf("seed %d: %+v: matched %v, Postfix says %q\n%s", seed, c, got, result, b.String())
 			}
 		}
 	}

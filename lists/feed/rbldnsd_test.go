@@ -15,20 +15,20 @@ import (
 	"github.com/miekg/dns"
 
 	"ehlogate/lists"
-	"ehlogate/lists/listfile"
+	"ehlogate/lists/iptable"
 )
 
 // rbldnsdPath is where .ci/deps puts it.
 const rbldnsdPath = "/var/cache/ehlogate-test/rbldnsd/usr/sbin/rbldnsd"
 
-// zoneText is a data set: its type, and what stands in its file.
+// zoneText is a data set: its type, and the text of its file.
 type zoneText struct {
 	format     Format
 	kind, text string
 }
 
-// rbldnsd serves data sets, each as the zone N.test, and gives a way to ask it.
-func rbldnsd(t *testing.T, zones []zoneText) func(name string) bool {
+// startRbldnsd serves data sets, each as the zone N.test. isListed queries it.
+func startRbldnsd(t *testing.T, zones []zoneText) (isListed func(name string) bool) {
 	t.Helper()
 	if _, err := os.Stat(rbldnsdPath); err != nil {
 		t.Fatalf("rbldnsd is needed (run .ci/deps): %v", err)
@@ -60,7 +60,7 @@ func rbldnsd(t *testing.T, zones []zoneText) func(name string) bool {
 		<-stopped
 		for line := range strings.Lines(log.String()) {
 			if strings.Contains(line, "file zone") && !strings.Contains(line, "duplicated entry") && !strings.Contains(line, "special entry") && !strings.Contains(line, "attempt to increase") {
-				t.Errorf("rbldnsd does not take all that we do: %s", line)
+				t.Errorf("rbldnsd refuses what ehlogate accepts: %s", line)
 			}
 		}
 	})
@@ -102,7 +102,7 @@ func rbldnsd(t *testing.T, zones []zoneText) func(name string) bool {
 	}
 }
 
-// Of random data sets, rbldnsd and we say the same.
+// rbldnsd and ehlogate agree about random data sets.
 func TestAgainstRbldnsd(t *testing.T) {
 	var zones []zoneText
 	makers := []func(*rand.Rand) zoneText{randomIP4Set, randomIP6Trie, randomDNSet}
@@ -119,12 +119,12 @@ func TestAgainstRbldnsd(t *testing.T) {
 			zones = append(zones, zoneText{f, strings.TrimPrefix(string(f), "rbldnsd-"), string(text)})
 		}
 	}
-	ask := rbldnsd(t, zones)
+	isListed := startRbldnsd(t, zones)
 	yes, no := 0, 0
 	for i, z := range zones {
-		table, _ := load(t, z.format, z.text)
+		list, _ := load(t, z.format, z.text)
 		r := rand.New(rand.NewPCG(uint64(i), 4))
-		for _, c := range questions(r, z) {
+		for _, c := range clientsNear(r, z) {
 			question := c.Name
 			if c.Addr.IsValid() {
 				reverse, err := dns.ReverseAddr(c.Addr.String())
@@ -132,9 +132,9 @@ func TestAgainstRbldnsd(t *testing.T) {
 				question = strings.TrimSuffix(strings.TrimSuffix(reverse, "in-addr.arpa."), "ip6.arpa.")
 				question = strings.TrimSuffix(question, ".")
 			}
-			listed := ask(fmt.Sprintf("%s.%d.test.", question, i))
-			if got := held(table, c); got != listed {
-				t.Fatalf("zone %d: %+v: held %v, listed %v\n%s", i, c, got, listed, z.text)
+			listed := isListed(fmt.Sprintf("%s.%d.test.", question, i))
+			if got := isMatch(list, c); got != listed {
+				t.Fatalf("zone %d: %+v: matched %v, listed %v\n%s", i, c, got, listed, z.text)
 			}
 			if listed {
 				yes++
@@ -148,11 +148,11 @@ func TestAgainstRbldnsd(t *testing.T) {
 	}
 }
 
-// questions are about what stands in a zone, and what is near.
-func questions(r *rand.Rand, z zoneText) (out []lists.Client) {
+// clientsNear returns clients that are in a zone, and near its entries.
+func clientsNear(r *rand.Rand, z zoneText) (out []lists.Client) {
 	items, _ := parse(z.format, []byte(z.text), "x")
 	for _, it := range items {
-		if it.Kind == listfile.Name {
+		if it.Kind == iptable.Name {
 			name := strings.TrimPrefix(it.Name, ".")
 			out = append(out, lists.Client{Name: name}, lists.Client{Name: "q." + name}, lists.Client{Name: "q.q." + name})
 			continue
@@ -190,7 +190,7 @@ func randomIP4Set(r *rand.Rand) zoneText {
 			a, z = z, a
 		}
 		bits := pick(r, 7, 8, 9, 15, 16, 17, 22, 23, 24, 25, 31, 32)
-		octets := strings.Split(addr4(a&^host4(bits)).String(), ".")
+		octets := strings.Split(addr4(a&^hostMask(bits)).String(), ".")
 		entry := ""
 		switch r.IntN(6) {
 		case 0:
@@ -252,7 +252,7 @@ func randomDNSet(r *rand.Rand) zoneText {
 	return zoneText{RbldnsdDNSet, "dnset", b.String()}
 }
 
-// A range that rbldnsd does not take is a mistake, and so is one of ours.
+// A range that rbldnsd ignores is an error, and so is one that only list files know.
 func TestRangesOfRbldnsd(t *testing.T) {
 	for text, want := range map[string]string{
 		"127.0.0.0/24": "127.0.0.0-127.0.0.255", "127.0.0": "127.0.0.0-127.0.0.255", "127.0.0.0-127.0.0.255": "127.0.0.0-127.0.0.255", "127.0.0.1-255": "127.0.0.1-127.0.0.255",
@@ -260,7 +260,7 @@ func TestRangesOfRbldnsd(t *testing.T) {
 		"127.16.0-31": "127.16.0.0-127.16.31.255", "1-2": "1.0.0.0-2.255.255.255", "0/0": "0.0.0.0-255.255.255.255", "0.0.0.0/0": "0.0.0.0-255.255.255.255", "255.255.255.255": "255.255.255.255-255.255.255.255",
 		"127-127.0.0": "", "127": "", "": "", "127.0.0.1.1": "", "127.0.0.1/": "", "1..2": "", "-": "", "1-": "", "127.0.0.01": "", "+1.2.3.4": "", "127.0.0.0/+8": "",
 	} {
-		from, to, msg := ip4range(text)
+		from, to, msg := parseIP4Range(text)
 		if got := fmt.Sprintf("%s-%s", addr4(from), addr4(to)); (msg == "") != (want != "") || want != "" && got != want {
 			t.Errorf("%q: %s, %q; want %q", text, got, msg, want)
 		}

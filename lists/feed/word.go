@@ -1,14 +1,18 @@
 package feed
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
 
+	"go4.org/netipx"
+
+	"ehlogate/lists/iptable"
 	"ehlogate/lists/listfile"
 )
 
-// blanks part the words of a line.
+// blanks separate the words of a line.
 const blanks = " \t"
 
 // word is a part of the present line.
@@ -17,12 +21,14 @@ type word struct {
 	at   int // its offset
 }
 
-func (w word) end() int { return w.at + len(w.text) }
+func (w word) endOffset() int { return w.at + len(w.text) }
 
-// next gives the word at or behind offset at, which ends before any of ends;
-// blanks before it are skipped.
-func next(text []byte, at int, ends string) word {
-	at = skip(text, at, blanks)
+// skip returns a word without its first n bytes.
+func (w word) withoutFirst(n int) word { return word{w.text[n:], w.at + n} }
+
+// nextWord returns the word at or after offset at, which ends before any of ends. Blanks before it are skipped.
+func nextWord(text []byte, at int, ends string) word {
+	at = skipBytes(text, at, blanks)
 	end := at
 	for end < len(text) && strings.IndexByte(ends, text[end]) < 0 {
 		end++
@@ -30,54 +36,66 @@ func next(text []byte, at int, ends string) word {
 	return word{string(text[at:end]), at}
 }
 
-// skip gives the first offset from at on where none of chars is.
-func skip(text []byte, at int, chars string) int {
+// skipBytes returns the first offset from at on where none of chars is.
+func skipBytes(text []byte, at int, chars string) int {
 	for at < len(text) && strings.IndexByte(chars, text[at]) >= 0 {
 		at++
 	}
 	return at
 }
 
-// fields parts words as these programs do, for which only some of what Unicode
-// calls a blank is one.
-func fields(s string, also ...rune) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(blanks, r) || slices.Contains(also, r) })
-}
-
-// tail gives the rest of the line behind offset at, without blanks around it.
-func tail(text []byte, at int) word {
-	w := next(text, at, "")
+// restOfLine returns the line from offset at on, without blanks around it.
+func restOfLine(text []byte, at int) word {
+	w := nextWord(text, at, "")
 	w.text = strings.TrimRight(w.text, blanks)
 	return w
 }
 
-// cut gives the part of a word that begins at offset n of it.
-func (w word) cut(n int) word { return word{w.text[n:], w.at + n} }
+// splitWords splits at blanks and separators. To these programs, only some of what strings.Fields splits at is blank.
+func splitWords(s string, separators ...rune) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune(blanks, r) || slices.Contains(separators, r) })
+}
 
-func fail(l *listfile.Lines, w word, msg, hint string) { l.Fail(w.at, len(w.text), msg, hint) }
+func failAt(l *listfile.Lines, w word, msg, hint string) { l.Fail(w.at, len(w.text), msg, hint) }
 
-// span reads an address or a prefix as list files have them.
-func span(l *listfile.Lines, w word) (from, to netip.Addr, ok bool) {
-	bad := func(msg, hint string) { fail(l, w, msg, hint) }
+// parseNetwork parses an address or a prefix as list files have them. If it is invalid, that is reported.
+func parseNetwork(l *listfile.Lines, w word) (from, to netip.Addr, ok bool) {
 	if strings.Contains(w.text, "-") {
-		bad("a range, where an address or a prefix is expected", "")
+		failAt(l, w, "range in place of an address or a prefix", "")
 		return from, to, false
 	}
-	return spanOrRange(w.text, bad)
+	from, to, err := parseSpan(w.text)
+	l.FailSyntax(w.at, err, "")
+	return from, to, err == nil
 }
 
-// spanOrRange also takes FIRST-LAST. No program that tells the two address
-// families apart finds an IPv4 client by an IPv6 entry, so neither do we.
-func spanOrRange(s string, bad func(msg, hint string)) (from, to netip.Addr, ok bool) {
-	from, to, ok = listfile.ParseSpan(s, bad)
-	if ok && from.Is4() && strings.Contains(s, ":") {
-		bad("IPv4 in the spelling of IPv6, by which no client is found", "write it as IPv4")
-		return from, to, false
+// parseSpan also parses FIRST-LAST. No program that knows two address families finds an IPv4 client by an IPv6 entry, so
+// IPv4-mapped addresses are errors.
+func parseSpan(s string) (from, to netip.Addr, err error) {
+	from, to, err = listfile.ParseSpan(s)
+	if err == nil && from.Is4() && strings.Contains(s, ":") {
+		err = &listfile.SyntaxError{Width: len(s), Msg: mappedMsg, Hint: "write it as IPv4"}
 	}
-	return from, to, ok
+	return from, to, err
 }
 
-// item makes an entry of a span.
-func item(w word, from, to netip.Addr) *listfile.Item {
-	return &listfile.Item{From: from, To: to, Col: w.at + 1, Width: len(w.text)}
+const mappedMsg = "IPv4-mapped IPv6 address never matches a client"
+
+func newSpan(w word, from, to netip.Addr) *listfile.Item {
+	return &listfile.Item{Item: iptable.Item{From: from, To: to}, Col: w.at + 1, Width: len(w.text)}
+}
+
+func newPrefix(w word, p netip.Prefix) *listfile.Item {
+	return newSpan(w, p.Masked().Addr(), netipx.PrefixLastIP(p))
+}
+
+func newName(w word, name string) *listfile.Item {
+	return &listfile.Item{Item: iptable.Item{Kind: iptable.Name, Name: name}, Col: w.at + 1, Width: len(w.text)}
+}
+
+// syntaxOf returns the parts of an error of parseSpan.
+func syntaxOf(err error) (msg, hint string) {
+	var e *listfile.SyntaxError
+	errors.As(err, &e)
+	return e.Msg, e.Hint
 }

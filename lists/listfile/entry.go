@@ -9,92 +9,84 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
+
+	"go4.org/netipx"
 
 	"ehlogate/lists"
+	"ehlogate/lists/iptable"
 )
 
-// entry reads the word that is the entry itself into p.item.
-func (p *parser) entry(word string, off int) {
-	if rest, hole := strings.CutPrefix(word, "!"); hole {
-		p.item.Hole = true
+// parseEntry parses the word that is the entry itself into p.item.
+func (p *parser) parseEntry(word string, off int) {
+	if rest, ok := strings.CutPrefix(word, "!"); ok {
+		p.item.Exception = true
 		word, off = rest, off+1
 		if word == "" {
-			p.Fail(off-1, 1, "a hole without an entry", "write the entry right behind the !, without a space")
+			p.Fail(off-1, 1, "exception without an entry", "write the entry right after the !, without a space")
 			return
 		}
 	}
-	bad := func(msg, hint string) { p.Fail(off, len(word), msg, hint) }
 	if len(word) >= 5 && strings.EqualFold(word[:5], "helo:") {
-		p.helo(word[5:], off+5)
+		p.parseHELO(word[5:], off+5)
 		return
 	}
-	if msg, hint := misspelt(word); msg != "" {
-		bad(msg, hint)
+	if msg, hint := checkForeign(word); msg != "" {
+		p.Fail(off, len(word), msg, hint)
 		return
 	}
+	var err error
 	if first, last, dash := strings.Cut(word, "-"); strings.Contains(word, "/") || looksLikeAddress(word) ||
 		dash && isAddress(first) && looksLikeAddress(last) {
-		p.item.From, p.item.To, _ = ParseSpan(word, bad)
+		p.item.From, p.item.To, err = ParseSpan(word)
+		p.FailSyntax(off, err, "")
 		return
 	}
-	p.item.Kind = Name
-	p.item.Name, _ = ParseHostName(word, func(at, width int, msg, hint string) {
-		p.Fail(off+at, width, msg, cmp.Or(hint, "an entry is an address, a prefix, a range, a host name, .DOMAIN or helo:NAME"))
-	})
+	p.item.Kind = iptable.Name
+	p.item.Name, err = ParseHostName(word)
+	p.FailSyntax(off, err, "an entry is an address, a prefix, a range, a host name, .DOMAIN or helo:NAME")
 }
 
-// ParseSpan reads an address, a prefix or a range as they stand in list files. bad
-// is told what is wrong and what to write instead, unless it is ok.
-func ParseSpan(word string, bad func(msg, hint string)) (from, to netip.Addr, ok bool) {
-	if strings.Contains(word, "/") {
-		return prefixSpan(word, bad)
-	}
-	first, last, dash := strings.Cut(word, "-")
-	if !dash {
-		last = first
-	}
-	return rangeSpan(first, last, bad)
+// SyntaxError is what is wrong with a word, and where.
+type SyntaxError struct {
+	Offset, Width int // in bytes
+	Msg           string
+	Hint          string // what to write instead; may be empty
 }
 
-// ParseHostName reads a host name, or with a leading dot a domain, into its normal
-// spelling. bad is told what is wrong with which bytes, unless it is ok.
-func ParseHostName(word string, bad func(at, width int, msg, hint string)) (name string, ok bool) {
-	bare := strings.TrimPrefix(word, ".")
-	var fault *lists.HostNameError
-	if errors.As(lists.CheckHostName(bare), &fault) {
-		at := fault.Offset
-		if bare != "" && bare[0] != '.' { // else the first dot is what is wrong
-			at += len(word) - len(bare)
-		}
-		bad(at, 1, fault.Msg, hostNameHint(word))
-		return "", false
+func (e *SyntaxError) Error() string { return e.Msg }
+
+// FailSyntax reports err, if it is not nil, about a text at offset off of the present line. hint is for an error that has
+// none.
+func (l *Lines) FailSyntax(off int, err error, hint string) {
+	var e *SyntaxError
+	if errors.As(err, &e) {
+		l.Fail(off+e.Offset, e.Width, e.Msg, cmp.Or(e.Hint, hint))
 	}
-	return strings.Clone(lists.NormalizeName(word)), true
 }
 
-// misspelt recognises what other programs write.
-func misspelt(word string) (msg, hint string) {
+// checkForeign recognises entries that other programs know and list files do not.
+func checkForeign(word string) (msg, hint string) {
 	switch {
 	case strings.HasPrefix(word, "["):
-		return "an address in brackets", "write it without [ and ]"
+		return "address in brackets", "write it without [ and ]"
 	case len(word) > 5 && strings.EqualFold(word[:5], "ipv6:"):
-		return "an address with the prefix IPv6:", "write " + word[5:]
+		return "address with the prefix IPv6:", "write " + word[5:]
 	case strings.HasPrefix(word, "*."):
-		return fmt.Sprintf("%q is not how names below a domain are written", word), "write " + word[1:]
+		return fmt.Sprintf("invalid host name %q", word), "for all names below the domain write " + word[1:]
 	case strings.Contains(word, "@"):
-		return fmt.Sprintf("%q is a mail address; clients are hosts", word), "write an address, a prefix, a range, a host name or helo:NAME"
+		return fmt.Sprintf("%q is a mail address", word), "write an address, a prefix, a range, a host name or helo:NAME of clients"
 	case strings.Count(word, ":") == 1:
-		return fmt.Sprintf("%q is no address and no name", word), "write it without a port; of words before a colon only helo: is known"
+		return fmt.Sprintf("invalid entry %q", word), "write it without a port; helo: is the only word that may precede a colon"
 	case strings.HasSuffix(word, ".*"):
-		return fmt.Sprintf("%q is no prefix", word), "write a prefix with its length, as in 192.0.2.0/24"
+		return fmt.Sprintf("invalid prefix %q", word), "write its length, as in 192.0.2.0/24"
 	case strings.ContainsAny(word, ",;"):
-		return "more than one entry, or a comma too many", "write one entry a line, without , or ;"
+		return "more than one entry in a line, or an extra comma", "write one entry a line, without , or ;"
 	}
 	return "", ""
 }
 
-// looksLikeAddress: to be read, and faulted, as an address or a range of them
-// and not as a name.
+// looksLikeAddress reports whether s is to be parsed as an address or a range, and not as a name.
 func looksLikeAddress(s string) bool {
 	return s != "" && s != "." && (strings.Contains(s, ":") || strings.Trim(s, "0123456789.-") == "")
 }
@@ -104,142 +96,151 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-// prefixSpan reads a prefix.
-func prefixSpan(word string, bad func(msg, hint string)) (from, to netip.Addr, ok bool) {
-	left, right, _ := strings.Cut(word, "/")
-	addr, ok := parseItemAddr(left, bad)
-	if !ok {
-		return from, to, false
+// ParseSpan parses an address, a prefix or a range as list files have them. The error is a *SyntaxError.
+func ParseSpan(word string) (from, to netip.Addr, err error) {
+	fail := func(msg, hint string) { err = &SyntaxError{Width: len(word), Msg: msg, Hint: hint} }
+	if left, right, ok := strings.Cut(word, "/"); ok {
+		from, to = parsePrefix(left, right, fail)
+	} else {
+		first, last, isRange := strings.Cut(word, "-")
+		if from = parseAddr(first, fail).Unmap(); err == nil && isRange {
+			to = parseRangeEnd(from, last, fail)
+		} else {
+			to = from
+		}
+	}
+	if err != nil {
+		return netip.Addr{}, netip.Addr{}, err
+	}
+	return from, to, nil
+}
+
+// ParseHostName returns the normal spelling of a host name, or with a leading dot of all names below a domain. The error is
+// a *SyntaxError.
+func ParseHostName(word string) (name string, err error) {
+	bare := strings.TrimPrefix(word, ".")
+	var invalid *lists.HostNameError
+	if errors.As(lists.CheckHostName(bare), &invalid) {
+		at := invalid.Offset
+		if bare != "" && bare[0] != '.' { // else the first dot is wrong
+			at += len(word) - len(bare)
+		}
+		return "", &SyntaxError{at, 1, invalid.Msg, hostNameHint(word)}
+	}
+	return strings.Clone(lists.NormalizeName(word)), nil
+}
+
+func hostNameHint(s string) string {
+	for _, r := range s {
+		if r >= utf8.RuneSelf && !unicode.IsLetter(r) {
+			return fmt.Sprintf("%U looks like another character, or like none: type the line again", r)
+		}
+		if r >= utf8.RuneSelf {
+			return "write the xn-- form of the name"
+		}
+	}
+	return ""
+}
+
+func parsePrefix(left, right string, fail func(msg, hint string)) (from, to netip.Addr) {
+	addr := parseAddr(left, fail)
+	if !addr.IsValid() {
+		return from, to
 	}
 	n, err := strconv.Atoi(right)
-	if err != nil || n < 0 || len(right) > 3 || right != strconv.Itoa(n) {
+	switch {
+	case err != nil || right != strconv.Itoa(n) || n < 0 || n > addr.BitLen():
 		hint := fmt.Sprintf("write a number of bits, 0 to %d", addr.BitLen())
 		if mask, err := netip.ParseAddr(right); err == nil && mask.Is4() && addr.Is4() {
 			if ones, size := net.IPMask(mask.AsSlice()).Size(); size != 0 {
 				hint = fmt.Sprintf("write %s/%d", addr, ones)
 			}
 		}
-		bad(fmt.Sprintf("%q is not the length of a prefix", right), hint)
-		return from, to, false
-	}
-	if n > addr.BitLen() {
-		bad(fmt.Sprintf("/%d is too long", n), fmt.Sprintf("%s has %d bits", left, addr.BitLen()))
-		return from, to, false
-	}
-	if addr.Is4In6() {
-		if n < 96 {
-			bad("a prefix that holds all of IPv4 and more", "write IPv4 and IPv6 prefixes on lines of their own")
-			return from, to, false
-		}
+		fail(fmt.Sprintf("invalid prefix length %q", right), hint)
+		return from, to
+	case addr.Is4In6() && n < 96:
+		fail("prefix contains all of IPv4", "write IPv4 and IPv6 prefixes on lines of their own")
+		return from, to
+	case addr.Is4In6():
 		addr, n = addr.Unmap(), n-96
 	}
 	network := netip.PrefixFrom(addr, n).Masked()
 	if network.Addr() != addr {
-		bad(fmt.Sprintf("%s has bits set behind /%d", addr, n),
-			fmt.Sprintf("write %s for the network, or %s for the one address", network, addr))
-		return from, to, false
+		fail(fmt.Sprintf("%s/%d has host bits set", addr, n), fmt.Sprintf("write %s for the network, or %s for the one address", network, addr))
 	}
-	return addr, lastOf(network), true
+	return addr, netipx.PrefixLastIP(network)
 }
 
-// rangeSpan reads a range, or a single address if both ends are the same.
-func rangeSpan(first, last string, bad func(msg, hint string)) (from, to netip.Addr, ok bool) {
-	if from, ok = parseItemAddr(first, bad); !ok {
-		return from, to, false
+func parseRangeEnd(from netip.Addr, last string, fail func(msg, hint string)) (to netip.Addr) {
+	if strings.Trim(last, "0123456789") == "" && last != "" {
+		fail(fmt.Sprintf("invalid address %q", last), "write both ends of a range in full: FIRST-LAST")
+		return to
 	}
-	to = from
-	if last != first {
-		if strings.Trim(last, "0123456789") == "" && last != "" {
-			bad(fmt.Sprintf("%q is not an address", last), "write both ends of a range in full: FIRST-LAST")
-			return from, to, false
-		}
-		if to, ok = parseItemAddr(last, bad); !ok {
-			return from, to, false
-		}
-	}
-	from, to = from.Unmap(), to.Unmap()
-	switch {
+	switch to = parseAddr(last, fail).Unmap(); {
+	case !to.IsValid():
 	case from.Is4() != to.Is4():
-		bad("a range from one address family to the other", "write one range for IPv4 and one for IPv6")
-		return from, to, false
+		fail("range from one address family to the other", "write one range for IPv4 and one for IPv6")
 	case to.Less(from):
-		bad("the range is backwards", fmt.Sprintf("write %s-%s", to, from))
-		return from, to, false
+		fail("range ends before it begins", fmt.Sprintf("write %s-%s", to, from))
 	}
-	return from, to, true
+	return to
 }
 
-// parseItemAddr leaves an IPv4-mapped address as it is.
-func parseItemAddr(s string, bad func(msg, hint string)) (netip.Addr, bool) {
+// parseAddr returns IPv4-mapped addresses as they are. It returns the zero address if it calls fail.
+func parseAddr(s string, fail func(msg, hint string)) netip.Addr {
 	a, err := netip.ParseAddr(s)
 	switch {
 	case err != nil:
-		bad(fmt.Sprintf("%q is not an address%s", s, addrFault(s)), "")
+		fail(fmt.Sprintf("invalid address %q%s", s, describeIPv4(s)), "")
 	case a.Zone() != "":
-		bad("an address with a zone", "write "+a.WithZone("").String())
+		fail("address with a zone", "write "+a.WithZone("").String())
 	default:
-		return a, true
+		return a
 	}
-	return netip.Addr{}, false
+	return netip.Addr{}
 }
 
-// addrFault says what is wrong with something like an IPv4 address.
-func addrFault(s string) string {
-	if strings.Contains(s, ":") {
+// describeIPv4 returns what is wrong with an IPv4 address.
+func describeIPv4(s string) string {
+	if s == "" || strings.Trim(s, "0123456789.") != "" {
 		return ""
 	}
 	parts := strings.Split(s, ".")
-	if s == "" {
-		return ""
-	}
 	if len(parts) != 4 {
 		return fmt.Sprintf(": it has %d of 4 parts", len(parts))
 	}
 	for _, part := range parts {
-		switch n, err := strconv.Atoi(part); {
+		switch {
 		case part == "":
-			return ": a part is empty"
-		case err != nil:
-			return fmt.Sprintf(": %s is no number", part)
-		case n > 255:
-			return fmt.Sprintf(": %s is above 255", part)
+			return ": empty part"
 		case len(part) > 1 && part[0] == '0':
-			return fmt.Sprintf(": %s may be read as octal", part)
+			return ": leading zero in " + part
+		case len(part) > 3 || part > "255" && len(part) == 3:
+			return fmt.Sprintf(": %s is above 255", part)
 		}
 	}
 	return ""
 }
 
-func (p *parser) helo(name string, off int) {
-	p.item.Kind = HELO
+func (p *parser) parseHELO(name string, off int) {
+	p.item.Kind = iptable.HELO
 	p.item.Name = strings.Clone(lists.NormalizeName(name))
 	if rest, ok := strings.CutPrefix(p.item.Name, "*"); ok && (rest == "" || rest[0] == '.' && len(rest) > 1) {
 		p.item.Name = "." + strings.TrimPrefix(rest, ".")
 		name, off = name[1:], off+1
 	} else if strings.HasPrefix(name, ".") {
-		p.Fail(off, len(name), fmt.Sprintf("%q: no client says that", name), "for all HELO names below write helo:*"+name)
+		p.Fail(off, len(name), "HELO name begins with a dot", "for all HELO names below write helo:*"+name)
 		return
 	}
+	const forms = "write helo:NAME, helo:*.DOMAIN or helo:*"
 	switch {
 	case strings.Contains(p.item.Name, "..") && p.item.Name[0] == '.':
-		p.Fail(off, len(name), "a label is empty", "only helo:*.DOMAIN and helo:* are known")
+		p.Fail(off, len(name), "empty label in HELO name", forms)
 	case p.item.Name == "":
-		p.Fail(off-len("helo:"), len("helo:"), "helo: without a name", "write the name right behind it, without a space")
+		p.Fail(off-len("helo:"), len("helo:"), "helo: without a name", "write the name right after it, without a space")
 	case len(name) > 255:
-		p.Fail(off, len(name), "the name is longer than 255 bytes", "")
+		p.Fail(off, len(name), "HELO name is longer than 255 bytes", "")
 	case strings.Contains(name, "*"):
-		p.Fail(off+strings.Index(name, "*"), 1, "a * that is not the first label", "only helo:*.DOMAIN and helo:* are known")
+		p.Fail(off+strings.Index(name, "*"), 1, "wildcard is not the first label", forms)
 	}
-}
-
-func hostNameHint(s string) string {
-	for _, r := range s {
-		if r >= 0x80 && !unicode.IsLetter(r) {
-			return fmt.Sprintf("there is a character that looks like another one, or like none (%U): type the line again", r)
-		}
-		if r >= 0x80 {
-			return "write the xn-- form of the name"
-		}
-	}
-	return ""
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/diag"
+	"ehlogate/lists/iptable"
 )
 
 // upsideDown is a grammar: one address a line, the bytes in reverse order.
@@ -28,8 +30,10 @@ func (upsideDown) Parse(r io.Reader, name string, rules Rules, each func(*Item) 
 		for i, j := 0, len(b)-1; i < j; i, j = i+1, j-1 {
 			b[i], b[j] = b[j], b[i]
 		}
-		if from, to, ok := ParseSpan(string(b), func(msg, hint string) { l.Fail(0, len(l.Text), msg, hint) }); ok {
-			l.Yield(&Item{From: from, To: to, Col: 1, Width: len(l.Text)})
+		if from, to, err := ParseSpan(string(b)); err != nil {
+			l.FailSyntax(0, err, "")
+		} else {
+			l.Yield(&Item{Item: iptable.Item{From: from, To: to}, Col: 1, Width: len(l.Text)})
 		}
 	}
 	return l.Finish()
@@ -48,13 +52,13 @@ func TestFormat(t *testing.T) {
 		t.Errorf("%v by %+v", found.Status, e)
 	}
 	lint := Lint{Now: epoch}
-	if table, err := lint.Check("x", spec); err != nil || table.Len() != 3 || lint.Warnings.Total > 0 {
-		t.Errorf("%v, %s", err, lint.Warnings.Show("warning"))
+	if l, err := lint.Check("x", spec); err != nil || l.Status().Entries != 3 || lint.Warnings.Total > 0 {
+		t.Errorf("%v, %s", err, lint.Warnings.Report("warning"))
 	}
 	own := filepath.Join(dir, "own.list")
 	write(t, own, "192.0.2.9\n")
-	if _, err := lint.Check("own", Spec{Patterns: []string{own}}); err != nil || !strings.Contains(lint.Warnings.Show("warning"), `192.0.2.9 stands in list "x" too`) {
-		t.Errorf("%v, %s", err, lint.Warnings.Show("warning"))
+	if _, err := lint.Check("own", Spec{Patterns: []string{own}}); err != nil || !strings.Contains(lint.Warnings.Report("warning"), `192.0.2.9 is also in list "x"`) {
+		t.Errorf("%v, %s", err, lint.Warnings.Report("warning"))
 	}
 	same := spec
 	same.Patterns = append([]string(nil), spec.Patterns...)
@@ -68,18 +72,18 @@ func TestFormat(t *testing.T) {
 
 	// What all formats refuse, and where.
 	for text, want := range map[string]string{
-		"":                                "x.list: error: the file is empty",
-		" \r\n":                           "x.list: error: the file is empty",
-		"1.2.0.291":                       "x.list:1:10: error: the last line has no end",
-		"1.2.0.291\n\x00\n":               "x.list:2:1: error: the byte 0x00",
+		"":                                "x.list: error: empty file (truncated write?)",
+		" \r\n":                           "x.list: error: empty file (truncated write?)",
+		"1.2.0.291":                       "x.list:1:10: error: missing newline at end of file",
+		"1.2.0.291\n\x00\n":               "x.list:2:1: error: invalid byte 0x00",
 		"1.1.1.1\n\xef\xbb\xbf1.1.1.1\n":  "x.list:2:1: error",
-		"2/0.0.0.0\n":                     "x.list:1:1: error: 0.0.0.0/2 is very wide",
-		strings.Repeat("1", 5000) + "\n":  "x.list:1:1: error: the line is longer",
-		strings.Repeat("1", 70000) + "\n": "x.list:1:1: error: the line is longer",
+		"2/0.0.0.0\n":                     "x.list:1:1: error: 0.0.0.0/2 is too wide",
+		strings.Repeat("1", 5000) + "\n":  "x.list:1:1: error: line is longer",
+		strings.Repeat("1", 70000) + "\n": "x.list:1:1: error: line is longer",
 	} {
 		err := upsideDown("").Parse(strings.NewReader(text), "x.list", spec.Rules, func(*Item) error { return nil })
-		var ps *Problems
-		if !errors.As(err, &ps) || ps.Total != 1 || !strings.Contains(ps.Show("error"), want) {
+		var ps *diag.Problems
+		if !errors.As(err, &ps) || ps.Total != 1 || !strings.Contains(ps.Report("error"), want) {
 			t.Errorf("%.20q: %v, want %q", text, err, want)
 		}
 	}

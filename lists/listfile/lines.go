@@ -6,54 +6,52 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf8"
+
+	"ehlogate/lists/diag"
 )
 
-// MaxLine is the longest line of a list file in bytes, its end included.
+// MaxLine is the length in bytes of the longest line of a list file, its end included.
 const MaxLine = 4096
 
 // readSize is how many bytes are read at a time; more than MaxLine.
 const readSize = 1 << 16
 
-// Grammar reads files of another kind than list files. It is compared with
-// others, so its values must be comparable (==).
+// Grammar parses files in another format than that of list files. Its values are compared, so they must be comparable (==).
 type Grammar interface {
-	// Parse reads a file and gives its entries to each, with the contract of
-	// the function Parse. Lines does what all grammars have in common.
+	// Parse has the contract of the function Parse. Lines does what all formats have in common.
 	Parse(r io.Reader, name string, rules Rules, each func(*Item) error) error
 }
 
-// Lines goes through the lines of a file on behalf of a grammar. It refuses
-// what is no text, notes what is wrong with its place, and passes on the
-// entries that are as the list demands:
+// Lines reads the lines of a file for a grammar. It refuses what is not text, collects problems with their place, and
+// passes on the entries that obey the rules of the list:
 //
 //	for l := NewLines(r, name, rules, each); l.Next(); {
-//		l.Give(&Item{...}) or l.Fail(...)
+//		l.Yield(&Item{...}) or l.Fail(...)
 //	}
-//	return l.End()
+//	return l.Finish()
 type Lines struct {
 	Name string // of the file
-	Text []byte // the present line without its end; good until Next
+	Text []byte // the present line without its end, until Next
 	Line int    // its number, from 1
-	// Whole: the grammar sees by itself when the end of a file is missing, so
-	// that the last line may be without an end.
+	// Whole is true if the grammar itself finds out that the end of a file is missing, so that the last line may lack
+	// a newline.
 	Whole    bool
-	Problems Problems
+	Problems diag.Problems
 
-	rules Rules
-	each  func(*Item) error
-	br    *bufio.Reader
-	said  bool  // there was a line with something on it
-	cut   bool  // the last line has no end
-	err   error // of r or each
+	rules    Rules
+	each     func(*Item) error
+	br       *bufio.Reader
+	nonBlank bool  // there was a line with text
+	cut      bool  // the last line has no newline
+	err      error // of the reader or each
 }
 
-// NewLines begins. The other arguments are those of Parse.
+// NewLines begins a file. The arguments are those of Parse.
 func NewLines(r io.Reader, name string, rules Rules, each func(*Item) error) *Lines {
 	return &Lines{Name: name, rules: rules, each: each, br: bufio.NewReaderSize(r, readSize)}
 }
 
-// Next goes on to the next line that is text. It is false at the end, and when
-// there is no use in going on.
+// Next advances to the next line that is text. It returns false at the end of the file, and after an error.
 func (l *Lines) Next() bool {
 	for l.err == nil && !l.cut {
 		line, err := l.br.ReadSlice('\n')
@@ -64,7 +62,7 @@ func (l *Lines) Next() bool {
 		long := len(line) > MaxLine
 		if long {
 			l.Text = bytes.Clone(line[:80])
-			l.Fail(0, 0, fmt.Sprintf("the line is longer than %d bytes", MaxLine-1), "is this a list file?")
+			l.Fail(0, 0, fmt.Sprintf("line is longer than %d bytes", MaxLine-1), "is this a list file?")
 			for err == bufio.ErrBufferFull {
 				_, err = l.br.ReadSlice('\n')
 			}
@@ -74,34 +72,34 @@ func (l *Lines) Next() bool {
 			return false
 		}
 		l.cut = err == io.EOF
-		if !long && l.take(line) {
+		if !long && l.setLine(line) {
 			return true
 		}
 	}
 	return false
 }
 
-// utf8BOM is what some editors put before the first line.
-const utf8BOM = "\xef\xbb\xbf"
+// byteOrderMark is what some editors write before the first line.
+const byteOrderMark = "\xef\xbb\xbf"
 
-// take makes line the present one, if it is text.
-func (l *Lines) take(line []byte) bool {
+// setLine makes line the present one, and returns whether it is text.
+func (l *Lines) setLine(line []byte) bool {
 	line = bytes.TrimSuffix(line, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if l.Line == 1 {
-		line = bytes.TrimPrefix(line, []byte(utf8BOM))
+		line = bytes.TrimPrefix(line, []byte(byteOrderMark))
 	}
 	l.Text = line
-	if i := notText(line); i >= 0 {
-		l.Fail(i, 1, fmt.Sprintf("the byte 0x%02x is not text", line[i]), "list files are UTF-8 text, one entry a line")
+	if i := findNonText(line); i >= 0 {
+		l.Fail(i, 1, fmt.Sprintf("invalid byte 0x%02x", line[i]), "list files are UTF-8 text, one entry a line")
 		return false
 	}
-	l.said = l.said || len(bytes.TrimLeft(line, " \t")) > 0
+	l.nonBlank = l.nonBlank || len(bytes.TrimLeft(line, " \t")) > 0
 	return true
 }
 
-// notText finds the first byte that is not text, or -1.
-func notText(line []byte) int {
+// findNonText returns the offset of the first byte that is not text, or -1.
+func findNonText(line []byte) int {
 	for i := 0; i < len(line); {
 		if c := line[i]; c < utf8.RuneSelf {
 			if c < ' ' && c != '\t' || c == 0x7f {
@@ -119,38 +117,37 @@ func notText(line []byte) int {
 	return -1
 }
 
-// Fail notes a problem with width bytes at offset off of the present line.
+// Fail reports a problem with width bytes at offset off of the present line.
 func (l *Lines) Fail(off, width int, msg, hint string) {
-	if len(l.Problems.First) == MaxProblems { // a hundred million of them cost no copies of the line
+	if len(l.Problems.First) == diag.MaxProblems { // no copy of the line for each of a hundred million
 		l.Problems.Total++
 		return
 	}
-	l.Problems.Add(Problem{File: l.Name, Line: l.Line, Col: off + 1, Width: width,
-		Text: string(l.Text), Msg: msg, Hint: hint})
+	l.Problems.Add(diag.Problem{File: l.Name, Line: l.Line, Col: off + 1, Width: width, Text: string(l.Text), Msg: msg, Hint: hint})
 }
 
-// Yield passes an entry on, if it is as the list demands; else that is a
-// problem. The entry is in the present line unless StandsIn was said of it.
+// Yield passes an entry on if it obeys the rules of the list, and else reports that. The entry is in the present line
+// unless SetLine was called.
 func (l *Lines) Yield(it *Item) {
 	if it.Line == 0 {
-		it.StandsIn(l.Line, l.Text)
+		it.SetLine(l.Line, l.Text)
 	}
-	if l.CheckRules(it) && l.err == nil {
+	if msg, hint := l.rules.check(&it.Item); msg != "" {
+		l.Problems.Add(it.problem(l.Name, msg, hint))
+	} else if l.err == nil {
 		l.err = l.each(it)
 	}
 }
 
-// Finish gives what Parse is to return.
+// Finish returns what Parse is to return.
 func (l *Lines) Finish() error {
 	switch {
 	case l.err != nil:
 		return l.err
 	case l.cut && !l.Whole:
-		l.Fail(len(l.Text), 1, "the last line has no end, as in a half-finished write", "end it with a newline")
-	case !l.said && l.Problems.Total == 0:
-		l.Problems.Add(Problem{File: l.Name,
-			Msg:  "the file is empty, as in a half-finished write",
-			Hint: "for an empty list on purpose write a comment into it"})
+		l.Fail(len(l.Text), 1, "missing newline at end of file (truncated write?)", "end the last line with a newline")
+	case !l.nonBlank && l.Problems.Total == 0:
+		l.Problems.Add(diag.Problem{File: l.Name, Msg: "empty file (truncated write?)", Hint: "for an empty list write a comment into it"})
 	}
 	return l.Problems.Err()
 }

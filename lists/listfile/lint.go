@@ -7,27 +7,30 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ehlogate/lists/diag"
+	"ehlogate/lists/iptable"
 )
 
-// Lint looks for entries that are correct and yet hardly what was meant. It
-// keeps what it saw of earlier lists, to find an entry that stands in two.
+// Lint warns about entries that are correct and hardly meant. It remembers the lists that it checked, to find entries that
+// are in two of them.
 type Lint struct {
 	Now      time.Time
-	Warnings Problems
+	Warnings diag.Problems
 
-	seen  map[lintKey]lintPlace // of the lists before, by entry
+	seen  map[lintKey]lintPlace // in the lists before
 	quiet bool                  // about the present list
 }
 
 type lintKey struct {
-	kind     Kind
+	kind     iptable.Kind
 	from, to netip.Addr
 	name     string
 }
 
 type lintPlace struct {
-	list, file string
-	item       Item
+	list string
+	*lintItem
 }
 
 type lintItem struct {
@@ -36,60 +39,61 @@ type lintItem struct {
 	line string
 }
 
-// Check reads the files of a list called name. Errors come back as from Read;
-// warnings are added to l.Warnings. There are none about a list in a format of
-// others: nobody edits its lines.
-func (l *Lint) Check(name string, spec Spec) (*Table, error) {
+// Check reads a list and adds warnings about it. The error is that of [List.Load]. There are no warnings about the lines
+// of files in other formats, which operators do not edit.
+func (l *Lint) Check(name string, spec Spec) (*List, error) {
 	var items []lintItem
-	t, err := read(spec, func() { items = items[:0] }, func(file string, it *Item) {
-		items = append(items, lintItem{Item: *it, file: file, line: string(it.text)})
-		items[len(items)-1].text = nil
+	list, err := New(spec, func() time.Time { return l.Now }).loadWith(func() visitor {
+		items = items[:0]
+		return func(file string, it *Item) {
+			items = append(items, lintItem{Item: *it, file: file, line: string(it.source)})
+			items[len(items)-1].source = nil
+		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	l.quiet = spec.Format != nil
-	l.twice(name, items)
+	l.findRepeated(name, items)
 	if !l.quiet {
-		l.covered(items)
+		l.findCovered(items)
 	}
-	return t, nil
+	return list, nil
 }
 
-func (l *Lint) warn(it lintItem, msg, hint string) {
+func (l *Lint) warn(it *lintItem, msg, hint string) {
 	if l.quiet {
 		return
 	}
-	l.Warnings.Add(Problem{File: it.file, Line: it.Line, Col: it.Col, Width: it.Width, Text: it.line, Msg: msg, Hint: hint})
+	l.Warnings.Add(diag.Problem{File: it.file, Line: it.Line, Col: it.Col, Width: it.Width, Text: it.line, Msg: msg, Hint: hint})
 }
 
-// twice finds entries about the same clients, in this list and in those
-// before it, and entries that have expired.
-func (l *Lint) twice(list string, items []lintItem) {
+// findRepeated finds entries about the same clients, in this list and in those before it, and entries that have expired.
+func (l *Lint) findRepeated(list string, items []lintItem) {
 	own := make(map[lintKey]lintPlace, len(items))
-	for _, it := range items {
-		if it.expired(l.Now) {
+	for i := range items {
+		it := &items[i]
+		if it.Expired(l.Now) {
 			l.warn(it, fmt.Sprintf("%s expired at %s", it, it.Until.Format(time.RFC3339)), "delete the line")
 			continue
 		}
 		if strings.HasPrefix(it.Note, "until=") {
-			l.warn(it, "until= stands in the note, where it has no effect", "write it before the #")
+			l.warn(it, "until= in the note has no effect", "write it before the #")
 		}
 		k := lintKey{it.Kind, it.From, it.To, it.Name}
-		first, dup := own[k]
+		first, repeated := own[k]
 		switch {
-		case !dup:
-			own[k] = lintPlace{list, it.file, it.Item}
-		case first.item.Hole != it.Hole && !sameEnd(first.item, it.Item):
-			// An entry with a hole in it for a while.
-		case first.item.Hole != it.Hole:
-			l.warn(it, fmt.Sprintf("%s and %s (%s:%d) in one list: the hole wins", it, first.item, first.file, first.item.Line), "keep one of them")
+		case !repeated:
+			own[k] = lintPlace{list, it}
+		case first.Exception != it.Exception && !first.Until.Equal(it.Until):
+			// An exception for some time.
+		case first.Exception != it.Exception:
+			l.warn(it, fmt.Sprintf("%s contradicts %s (%s:%d): the exception wins", it, first, first.file, first.Line), "keep one of them")
 		default:
-			l.warn(it, fmt.Sprintf("%s stands here twice, first in %s:%d", it, first.file, first.item.Line), "delete one of the lines")
+			l.warn(it, fmt.Sprintf("duplicate entry %s, first in %s:%d", it, first.file, first.Line), "delete one of the lines")
 		}
-		if other, ok := l.seen[k]; ok && !dup && !it.Hole && !other.item.Hole {
-			l.warn(it, fmt.Sprintf("%s stands in list %q too (%s:%d), which is asked first", it, other.list, other.file, other.item.Line),
-				"delete the one that is not meant")
+		if other, ok := l.seen[k]; ok && !repeated && !it.Exception && !other.Exception {
+			l.warn(it, fmt.Sprintf("%s is also in list %q (%s:%d), which comes first", it, other.list, other.file, other.Line), "delete the one that is not meant")
 		}
 	}
 	if l.seen == nil {
@@ -97,81 +101,72 @@ func (l *Lint) twice(list string, items []lintItem) {
 	}
 	for k, place := range own {
 		if _, ok := l.seen[k]; !ok {
-			place.list = list
 			l.seen[k] = place
 		}
 	}
 }
 
-// covered finds address entries that change nothing, because the next wider
-// entry around them says the same for at least as long. It keeps silent where
-// an entry that says otherwise comes in between.
-func (l *Lint) covered(items []lintItem) {
-	addrs := make([]int, 0, len(items))
+// findCovered finds address entries without effect: the next wider entry says the same for at least as long. It does not
+// warn if an entry that says otherwise may come in between.
+func (l *Lint) findCovered(items []lintItem) {
+	addrs := make([]*lintItem, 0, len(items))
 	for i := range items {
-		if items[i].Kind == Address && !items[i].expired(l.Now) {
-			addrs = append(addrs, i)
+		if it := &items[i]; it.Kind == iptable.Address && !it.Expired(l.Now) {
+			addrs = append(addrs, it)
 		}
 	}
-	slices.SortFunc(addrs, func(x, y int) int {
-		a, b := &items[x], &items[y]
-		return cmp.Or(a.From.Compare(b.From), b.To.Compare(a.To), cmp.Compare(x, y))
+	slices.SortStableFunc(addrs, func(a, b *lintItem) int {
+		return cmp.Or(a.From.Compare(b.From), b.To.Compare(a.To))
 	})
-	var open []*lintItem               // those that begin at or before the present one
-	covered := make(map[int]*lintItem) // which, by which
-	for at, i := range addrs {
-		it := &items[i]
+	var open []*lintItem // those before the present one that overlap it
+	coveredBy := make(map[*lintItem]*lintItem)
+	for i, it := range addrs {
 		open = slices.DeleteFunc(open, func(o *lintItem) bool { return o.From.Is4() != it.From.Is4() || o.To.Less(it.From) })
-		if by := around(it, open); by != nil && !contradicted(it, by, open, items, addrs[at+1:]) {
-			covered[i] = by
+		if by := findCover(it, open); by != nil && !isContradicted(it, by, open, addrs[i+1:]) {
+			coveredBy[it] = by
 		}
 		open = append(open, it)
 	}
-	for i, it := range items {
-		if w, ok := covered[i]; ok {
-			l.warn(it, fmt.Sprintf("%s is covered by %s (%s:%d)", it, w, w.file, w.Line), "delete the line, unless it is there for its note")
+	for i := range items {
+		if by, ok := coveredBy[&items[i]]; ok {
+			l.warn(&items[i], fmt.Sprintf("%s is covered by %s (%s:%d)", &items[i], by, by.file, by.Line), "delete the line, unless it is there for its note")
 		}
 	}
 }
 
-// around gives the smallest of open that holds all of it, says the same, and
-// lasts as long.
-func around(it *lintItem, open []*lintItem) (by *lintItem) {
+// findCover returns the smallest of open that contains it, says the same, and lasts as long.
+func findCover(it *lintItem, open []*lintItem) (by *lintItem) {
 	for _, o := range open {
-		same := o.From == it.From && o.To == it.To
-		if !same && !o.To.Less(it.To) && o.Hole == it.Hole && outlives(o.Until, it.Until) && (by == nil || o.size().less(by.size())) {
+		isSame := o.From == it.From && o.To == it.To
+		lastsAsLong := o.Until.IsZero() || !it.Until.IsZero() && !o.Until.Before(it.Until)
+		if !isSame && !o.To.Less(it.To) && o.Exception == it.Exception && lastsAsLong && (by == nil || o.compareSpan(by) < 0) {
 			by = o
 		}
 	}
 	return by
 }
 
-// contradicted: an entry that meets it, says otherwise, and comes between it
-// and by in precedence. Some are open, the others begin within it.
-func contradicted(it, by *lintItem, open []*lintItem, items []lintItem, later []int) bool {
-	between := func(o *lintItem) bool {
-		return o.Hole != it.Hole && !o.size().less(it.size()) && !by.size().less(o.size())
+// isContradicted reports whether an entry that overlaps it says otherwise, and comes between it and by in precedence.
+// Some overlapping ones are open, the others begin later within it.
+func isContradicted(it, by *lintItem, open, later []*lintItem) bool {
+	const maxLater = 1000 // bounds the time for one warning
+	isBetween := func(o *lintItem) bool {
+		return o.Exception != it.Exception && o.compareSpan(it) >= 0 && o.compareSpan(by) <= 0
 	}
-	if slices.ContainsFunc(open, between) {
+	if slices.ContainsFunc(open, isBetween) {
 		return true
 	}
-	for n, i := range later {
-		o := &items[i]
+	for n, o := range later {
 		if o.From.Is4() != it.From.Is4() || it.To.Less(o.From) {
 			return false
 		}
-		if n == maxLater || between(o) {
+		if n == maxLater || isBetween(o) {
 			return true
 		}
 	}
 	return false
 }
 
-// maxLater bounds how many entries are looked at for one warning.
-const maxLater = 1000
-
-func (it *lintItem) size() key6 { return keyOf(it.To).minus(keyOf(it.From)) }
-
-func sameEnd(a, b Item) bool { return a.Until.Equal(b.Until) }
-
-func outlives(a, b time.Time) bool { return a.IsZero() || !b.IsZero() && !a.Before(b) }
+func (it *lintItem) compareSpan(o *lintItem) int {
+	return iptable.CompareSpans(&it.Item.Item, &o.Item.Item)
+}

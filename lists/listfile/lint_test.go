@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/iptable"
+	"ehlogate/lists/test/listtest"
 )
 
 // Deleting a line that is said to be covered changes no decision.
@@ -20,7 +22,7 @@ func TestCoveredIsTrue(t *testing.T) {
 	warned := 0
 	for seed := range uint64(1500) {
 		r := rand.New(rand.NewPCG(seed, 9))
-		lines := strings.SplitAfter(strings.TrimSuffix(randomList(r, 1+r.IntN(12)), "\n"), "\n")
+		lines := strings.SplitAfter(strings.TrimSuffix(listtest.Random(r, 1+r.IntN(12), epoch), "\n"), "\n")
 		if err := os.WriteFile(name, []byte(strings.Join(lines, "")+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +41,7 @@ func TestCoveredIsTrue(t *testing.T) {
 			// Nothing changes but where an entry begins or has ended.
 			var probes []netip.Addr
 			for _, o := range items {
-				if o.Kind == Address {
+				if o.Kind == iptable.Address {
 					probes = append(probes, o.From, o.To, o.From.Prev(), o.To.Next())
 				}
 			}
@@ -101,6 +103,19 @@ mail.example.net
 	for i := range l.Warnings.First {
 		l.Warnings.First[i].File = filepath.Base(l.Warnings.First[i].File)
 	}
-	rel := l.Warnings.Show("warning")
+	rel := l.Warnings.Report("warning")
 	golden(t, "testdata/lint.txt", strings.ReplaceAll(rel, dir+"/", ""))
+}
+
+func build(t testing.TB, text string, rules Rules) (*iptable.Table, []Item) {
+	t.Helper()
+	items := parseAll(t, text, rules)
+	var b iptable.Builder
+	b.BeginFile("test.list", 0)
+	for i := range items {
+		if err := b.Add(&items[i].Item); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Table(), items
 }

@@ -43,7 +43,7 @@ func peak(t testing.TB, path string) (most, kept uint64) {
 			}
 		}
 	}()
-	table, err := Read(Spec{Patterns: []string{path}, Rules: Rules{Action: lists.Suppress, AllowWide: true}})
+	l, err := New(Spec{Patterns: []string{path}, Rules: Rules{Action: lists.Suppress, AllowWide: true}}, time.Now).Load()
 	close(stop)
 	<-done
 	if err != nil {
@@ -51,7 +51,7 @@ func peak(t testing.TB, path string) (most, kept uint64) {
 	}
 	runtime.GC()
 	kept = heap() - before
-	runtime.KeepAlive(table)
+	runtime.KeepAlive(l)
 	return high.Load() - min(before, high.Load()), kept
 }
 
@@ -60,8 +60,12 @@ var shapes = []struct {
 	name  string
 	lines func(n int) []string
 }{
-	{"mixed", func(n int) []string { return strings.Split(strings.TrimSpace(listtest.Text(listtest.Mixed(n))), "\n") }},
-	{"hosts", func(n int) []string { return strings.Split(strings.TrimSpace(listtest.Text(listtest.Hosts(n))), "\n") }},
+	{"mixed", func(n int) []string {
+		return strings.Split(strings.TrimSpace(listtest.Format(listtest.Mixed(n))), "\n")
+	}},
+	{"hosts", func(n int) []string {
+		return strings.Split(strings.TrimSpace(listtest.Format(listtest.Hosts(n))), "\n")
+	}},
 	{"hosts in networks", func(n int) []string {
 		var lines []string
 		for i := range 64 {

@@ -8,10 +8,12 @@ import (
 	"testing"
 
 	"ehlogate/lists"
+	"ehlogate/lists/diag"
+	"ehlogate/lists/iptable"
 )
 
-// Every file in testdata/bad must be refused with exactly the report that
-// stands beside it. UPDATE=1 writes the reports anew.
+// Every file in testdata/bad must be refused with exactly the report in the .err
+// file of its name. UPDATE=1 writes the reports anew.
 func TestBadLists(t *testing.T) {
 	names, err := filepath.Glob("testdata/bad/*.list")
 	if err != nil || len(names) < 5 {
@@ -31,11 +33,11 @@ func TestBadLists(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = Parse(bytes.NewReader(data), filepath.Base(name), rules, func(*Item) error { return nil })
-			ps, ok := err.(*Problems)
+			ps, ok := err.(*diag.Problems)
 			if !ok {
-				t.Fatalf("got %v, want *Problems", err)
+				t.Fatalf("got %v, want *diag.Problems", err)
 			}
-			golden(t, strings.TrimSuffix(name, ".list")+".err", ps.Show("error"))
+			golden(t, strings.TrimSuffix(name, ".list")+".err", ps.Report("error"))
 		})
 	}
 }
@@ -56,7 +58,7 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-func parseAll(t *testing.T, text string, rules Rules) []Item {
+func parseAll(t testing.TB, text string, rules Rules) []Item {
 	t.Helper()
 	var items []Item
 	if err := Parse(strings.NewReader(text), "test.list", rules, func(it *Item) error {
@@ -111,7 +113,7 @@ func TestGoodLines(t *testing.T) {
 // A file of comments is an empty list on purpose; one of zero bytes is not, nor
 // is one that ends within a line.
 func TestHalfFiles(t *testing.T) {
-	if n := len(parseAll(t, "# nobody\n", Rules{})); n != 0 {
+	if n := len(parseAll(t, "# no entry\n", Rules{})); n != 0 {
 		t.Errorf("%d entries in a comment", n)
 	}
 	for _, text := range []string{"", "\n", "  \n\n", "\xef\xbb\xbf", "# comment", "192.0.2.1", "192.0.2.0/24\n192.0.2.1"} {
@@ -124,16 +126,16 @@ func TestHalfFiles(t *testing.T) {
 // A list of 10,000 bad lines reports the first 20 and the count.
 func TestManyProblems(t *testing.T) {
 	err := Parse(strings.NewReader(strings.Repeat("192.0.2.5/24\n", 10000)), "x", Rules{}, nil)
-	ps, ok := err.(*Problems)
-	if !ok || len(ps.First) != MaxProblems || ps.Total != 10000 {
+	ps, ok := err.(*diag.Problems)
+	if !ok || len(ps.First) != diag.MaxProblems || ps.Total != 10000 {
 		t.Fatalf("got %v", err)
 	}
-	if s := ps.Show("error"); !strings.HasSuffix(s, "... and 9980 more\n") {
+	if s := ps.Report("error"); !strings.HasSuffix(s, "... and 9980 more\n") {
 		t.Errorf("the report ends %q", s[len(s)-40:])
 	}
 }
 
-// Wide spans are for allow_wide, holes and allow lists.
+// Wide spans are for allow_wide, exceptions and allow lists.
 func TestWide(t *testing.T) {
 	for _, wide := range []string{"10.0.0.0/7", "0.0.0.0/0", "10.0.0.0-11.0.0.0", "2001::/18", "::/0", ".com", "helo:*", "helo:*.com"} {
 		none := func(*Item) error { return nil }
@@ -164,15 +166,15 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, rules := range []Rules{{Action: lists.Suppress}, {Action: lists.Offer}, {Action: lists.Require}, {AnyAction: true}} {
-			var b builder
-			b.file("fuzz", 0)
+			var b iptable.Builder
+			b.BeginFile("fuzz", 0)
 			var items []Item
 			err := Parse(bytes.NewReader(data), "fuzz", rules, func(it *Item) error {
 				items = append(items, *it)
-				return b.add(it)
+				return b.Add(&it.Item)
 			})
-			if ps, ok := err.(*Problems); ok {
-				if out := ps.Show("error"); !strings.Contains(out, "fuzz") {
+			if ps, ok := err.(*diag.Problems); ok {
+				if out := ps.Report("error"); !strings.Contains(out, "fuzz") {
 					t.Fatalf("report without a place: %q", out)
 				}
 			}
@@ -182,7 +184,7 @@ func FuzzParse(f *testing.F) {
 					t.Fatalf("%q was read again as %v", it, again)
 				}
 			}
-			b.table()
+			b.Table()
 		}
 	})
 }
@@ -198,16 +200,17 @@ func FuzzPlain(f *testing.F) {
 			return
 		}
 		short, long := parser{Lines: &Lines{Line: 1}}, parser{Lines: &Lines{Line: 2}}
-		if n := short.plain(append(bytes.Clone(line), padding...)); n == 0 {
+		if n := short.parsePlainLine(append(bytes.Clone(line), padding...)); n == 0 {
 			return
 		} else if n != len(line) {
 			t.Fatalf("%q: read %d bytes", line, n)
 		}
-		ok := long.take(line) && long.parse() && long.CheckRules(&long.item)
+		ok := long.setLine(line) && long.parseLine()
 		item := &long.item
-		if !ok || long.Problems.Total > 0 || item.String() != short.easy.String() || item.From != short.easy.From || item.To != short.easy.To ||
-			item.Kind != short.easy.Kind || item.Line != short.easy.Line || item.Col != short.easy.Col || item.Width != short.easy.Width || string(item.text) != string(short.easy.text) {
-			t.Fatalf("%q: %+v, the long way %+v, %v", line, short.easy, *item, long.Problems.First)
+		msg, _ := Rules{}.check(&item.Item)
+		if !ok || msg != "" || long.Problems.Total > 0 || item.String() != short.plain.String() || item.From != short.plain.From || item.To != short.plain.To ||
+			item.Kind != short.plain.Kind || item.Line != short.plain.Line || item.Col != short.plain.Col || item.Width != short.plain.Width || string(item.source) != string(short.plain.source) {
+			t.Fatalf("%q: %+v, the long way %+v, %v", line, short.plain, *item, long.Problems.First)
 		}
 	})
 }
@@ -219,7 +222,7 @@ func TestPlainTakesTheUsual(t *testing.T) {
 	for line, want := range map[string]bool{"192.0.2.7\n": true, "192.0.2.0/24\n": true, "192.0.2.7\r\n": true, "0.0.0.0\n": true,
 		"1.2.3.4\n": true, "255.255.255.255/32\n": true, "10.0.0.0/8\r\n": true, "1.2.3.4.5\n": false, "1.2.3.400\n": false, "1.2.3.4/\n": false, "1.2.3.4/024\n": false,
 		"192.0.2.7 # note\n": false, "!192.0.2.7\n": false, "192.0.2.0-192.0.2.9\n": false, "10.0.0.0/7\n": false} {
-		if p := (parser{Lines: new(Lines)}); (p.plain([]byte(line+padding)) == len(line)) != want {
+		if p := (parser{Lines: new(Lines)}); (p.parsePlainLine([]byte(line+padding)) == len(line)) != want {
 			t.Errorf("%q: %v", line, !want)
 		}
 	}

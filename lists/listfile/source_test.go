@@ -13,7 +13,11 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/diag"
+	"ehlogate/lists/filewatch"
 )
+
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func status(s *List, addr string) lists.Status {
 	return s.Lookup(context.Background(), lists.Client{Addr: netip.MustParseAddr(addr)}).Status
@@ -29,7 +33,7 @@ func write(t *testing.T, name, text string) {
 // load lets s be what its files say now, once their stamps tell them from any
 // later state.
 func load(s **List) (err error) {
-	for f := StatFiles((*s).spec.Patterns, nil); !f.written(time.Now()).Equal(f); f = StatFiles((*s).spec.Patterns, nil) {
+	for f := filewatch.StatFiles((*s).spec.Patterns, nil); !f.WithoutRacy(time.Now()).Equal(f); f = filewatch.StatFiles((*s).spec.Patterns, nil) {
 		time.Sleep(time.Millisecond) // polls a condition
 	}
 	*s, err = (*s).Load()
@@ -37,7 +41,7 @@ func load(s **List) (err error) {
 }
 
 // changed reports whether the files of s differ from those it was read from.
-func changed(s *List) bool { return !s.Files().Equal(StatFiles(s.spec.Patterns, nil)) }
+func changed(s *List) bool { return !s.Files().Equal(filewatch.StatFiles(s.spec.Patterns, nil)) }
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -55,7 +59,7 @@ func TestBrokenFileKeepsTable(t *testing.T) {
 		t.Error("a source is not unavailable before its first load")
 	}
 	if err := load(&s); err == nil || !strings.Contains(err.Error(), "create it") {
-		t.Errorf("a missing file gives %v", err)
+		t.Errorf("a missing file: got %v", err)
 	}
 	if status(s, "192.0.2.1") != lists.Unavailable {
 		t.Error("a source that failed to load is not unavailable")
@@ -106,8 +110,9 @@ func TestLines(t *testing.T) {
 	write(t, filepath.Join(dir, "1.list"), "# one\n192.0.2.1\n\n192.0.2.2\n192.0.2.3\n")
 	write(t, filepath.Join(dir, "2.list"), "# nothing\n")
 	write(t, filepath.Join(dir, "3.list"), "192.0.2.4\n!192.0.2.5 # five\n\n\n.example.net\n192.0.2.10-192.0.2.12 until=2030-01-01 # ten\n")
-	table, err := Read(Spec{Patterns: []string{filepath.Join(dir, "*.list")}})
+	l, err := New(Spec{Patterns: []string{filepath.Join(dir, "*.list")}}, time.Now).Load()
 	must(t, err)
+	table := l.Table()
 	for addr, want := range map[string]string{"192.0.2.1": "1.list:2 192.0.2.1 ", "192.0.2.2": "1.list:4 192.0.2.2 ", "192.0.2.3": "1.list:5 192.0.2.3 ",
 		"192.0.2.4": "3.list:1 192.0.2.4 ", "192.0.2.5": "3.list:2 !192.0.2.5 five", "192.0.2.11": "3.list:6 192.0.2.10-192.0.2.12 ten", "192.0.3.0": "3.list:5 .example.net "} {
 		a := netip.MustParseAddr(addr)
@@ -117,8 +122,8 @@ func TestLines(t *testing.T) {
 			t.Errorf("%s: %q, want %q", addr, got, want)
 		}
 	}
-	if table.Len() != 7 || table.Files() != 3 {
-		t.Errorf("%d entries in %d files", table.Len(), table.Files())
+	if n := len(l.Status().Files); table.Count() != 7 || n != 3 {
+		t.Errorf("got %d entries in %d files, want 7 in 3", table.Count(), n)
 	}
 }
 
@@ -126,12 +131,12 @@ func TestMaxEntries(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "1.list"), "192.0.2.1\n192.0.2.2\n")
 	write(t, filepath.Join(dir, "2.list"), "# two\n192.0.2.3\n  192.0.2.4 # one too many\n192.0.2.300\n")
-	_, err := Read(Spec{Patterns: []string{filepath.Join(dir, "*.list")}, MaxEntries: 3})
-	var ps *Problems
-	if !errors.As(err, &ps) || ps.Total != 1 || !strings.Contains(ps.Show("error"), "2.list:3:3: error: the list has more than 3 entries") || !strings.Contains(ps.Error(), "max_entries") {
+	_, err := New(Spec{Patterns: []string{filepath.Join(dir, "*.list")}, MaxEntries: 3}, time.Now).Load()
+	var ps *diag.Problems
+	if !errors.As(err, &ps) || ps.Total != 1 || !strings.Contains(ps.Report("error"), "2.list:3:3: error: the list has more than 3 entries") || !strings.Contains(ps.Error(), "max_entries") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := Read(Spec{Patterns: []string{filepath.Join(dir, "1.list")}, MaxEntries: 2}); err != nil {
+	if _, err := New(Spec{Patterns: []string{filepath.Join(dir, "1.list")}, MaxEntries: 2}, time.Now).Load(); err != nil {
 		t.Errorf("as many as are allowed: %v", err)
 	}
 }

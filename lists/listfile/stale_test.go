@@ -9,9 +9,10 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/diag"
 )
 
-// touch gives a file the age that it would have by then.
+// touch sets the times of a file.
 func touch(t *testing.T, name string, at time.Time) {
 	t.Helper()
 	must(t, os.Chtimes(name, at, at))
@@ -26,14 +27,14 @@ func TestStaleAfter(t *testing.T) {
 	want := func(st lists.Status, stale bool, at time.Time) {
 		t.Helper()
 		state := s.Status()
-		if got := status(s, "192.0.2.1"); got != st || state.Expired != stale || !state.StaleAt.Equal(at) || (s.Table() == nil) != (st == lists.Unavailable) {
-			t.Fatalf("%v, stale %v at %s; want %v, %v, %s", got, state.Expired, state.StaleAt, st, stale, at)
+		if got := status(s, "192.0.2.1"); got != st || state.Expired != stale || !state.ExpiresAt.Equal(at) || (s.Table() == nil) != (st == lists.Unavailable) {
+			t.Fatalf("%v, stale %v at %s; want %v, %v, %s", got, state.Expired, state.ExpiresAt, st, stale, at)
 		}
 	}
 	tick := func(at time.Time, changed bool) {
 		t.Helper()
 		now = at
-		if next := s.At(at); (next != s) != changed {
+		if next := s.AsOf(at); (next != s) != changed {
 			t.Fatalf("at %s: changed is %v", at, !changed)
 		} else {
 			s = next
@@ -90,7 +91,7 @@ func TestNeverStale(t *testing.T) {
 	touch(t, name, time.Unix(0, 0))
 	s := New(Spec{Patterns: []string{name}}, time.Now)
 	must(t, load(&s))
-	if s.At(time.Now().AddDate(100, 0, 0)) != s || status(s, "192.0.2.1") != lists.Matched || !s.Status().StaleAt.IsZero() {
+	if s.AsOf(time.Now().AddDate(100, 0, 0)) != s || status(s, "192.0.2.1") != lists.Matched || !s.Status().ExpiresAt.IsZero() {
 		t.Errorf("%+v", s.Status())
 	}
 }
@@ -103,9 +104,9 @@ func TestMinEntries(t *testing.T) {
 	must(t, load(&s))
 	write(t, filepath.Join(dir, "1.list"), "# none\n")
 	err := load(&s)
-	var ps *Problems
+	var ps *diag.Problems
 	if !errors.As(err, &ps) || ps.Total != 1 || ps.First[0].File != dir+"/1.list, "+dir+"/2.list" ||
-		!strings.Contains(err.Error(), "2 of at least 3 entries (min_entries)") || !strings.Contains(err.Error(), "cut short") {
+		!strings.Contains(err.Error(), "the list has 2 entries; min_entries is 3") || !strings.Contains(err.Error(), "cut short") {
 		t.Errorf("got %v", err)
 	}
 	if status(s, "192.0.2.1") != lists.Matched || s.Status().Entries != 3 {
@@ -113,9 +114,9 @@ func TestMinEntries(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "1.list"), "192.0.2.300\n")
 	if err := load(&s); !errors.As(err, &ps) || ps.Total != 1 || ps.First[0].Line != 1 {
-		t.Errorf("a bad line is said to be %v", err)
+		t.Errorf("a bad line: got %v", err)
 	}
-	if _, err := Read(Spec{Patterns: []string{filepath.Join(dir, "*.none")}, MinEntries: 1}); err == nil || !strings.Contains(err.Error(), "*.none: the list has 0") {
-		t.Errorf("no file gives %v", err)
+	if _, err := New(Spec{Patterns: []string{filepath.Join(dir, "*.none")}, MinEntries: 1}, time.Now).Load(); err == nil || !strings.Contains(err.Error(), "*.none: the list has 0") {
+		t.Errorf("no file: got %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/filewatch"
 )
 
 // withoutDescriptors runs f while no file can be opened.
@@ -23,7 +24,7 @@ func withoutDescriptors(t *testing.T, f func()) {
 }
 
 // An error that is not about the content leaves the files for another try, and
-// is told once.
+// is reported once.
 func TestUnread(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "a.list")
@@ -35,7 +36,7 @@ func TestUnread(t *testing.T) {
 		for range 2 {
 			withoutDescriptors(t, func() {
 				var err error
-				if s, err = s.Load(); !errors.Is(err, s.Status().Unread) || err == nil || !strings.Contains(err.Error(), syscall.EMFILE.Error()) {
+				if s, err = s.Load(); !errors.Is(err, s.Status().ReadErr) || err == nil || !strings.Contains(err.Error(), syscall.EMFILE.Error()) {
 					t.Fatalf("%s: %v, %+v", what, err, s.Status())
 				}
 			})
@@ -61,15 +62,15 @@ func TestMoving(t *testing.T) {
 		write(t, name, "192.0.2.1\n")
 		write(t, name+".new", "192.0.2.2\n")
 		s := New(Spec{Patterns: []string{name}}, time.Now)
-		files := StatFiles(s.spec.Patterns, nil)
+		files := filewatch.StatFiles(s.spec.Patterns, nil)
 		must(t, change(name))
-		if next, err := s.Next(files, nil, false); next != nil || !errors.As(err, new(MovingError)) {
+		if next, err := s.ReadSnapshot(files, nil, false); next != nil || !errors.As(err, new(filewatch.ChangedError)) {
 			t.Errorf("%s: %v", what, err)
 		}
-		gone := StatFiles([]string{name + ".none"}, nil)
+		gone := filewatch.StatFiles([]string{name + ".none"}, nil)
 		write(t, name+".none", "192.0.2.3\n")
 		s = New(Spec{Patterns: []string{name + ".none"}}, time.Now)
-		if next, err := s.Next(gone, nil, false); next != nil || !errors.As(err, new(MovingError)) {
+		if next, err := s.ReadSnapshot(gone, nil, false); next != nil || !errors.As(err, new(filewatch.ChangedError)) {
 			t.Errorf("created: %v", err)
 		}
 	}
@@ -77,9 +78,9 @@ func TestMoving(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "a.list")
 	write(t, name, "192.0.2.1\n")
 	s := New(Spec{Patterns: []string{name}}, time.Now)
-	files := StatFiles(s.spec.Patterns, nil)
+	files := filewatch.StatFiles(s.spec.Patterns, nil)
 	must(t, os.Chmod(name, 0o600))
-	if s, err := s.Next(files, nil, false); err != nil || status(s, "192.0.2.1") != lists.Matched {
+	if s, err := s.ReadSnapshot(files, nil, false); err != nil || status(s, "192.0.2.1") != lists.Matched {
 		t.Errorf("another mode: %v", err)
 	}
 }
@@ -92,18 +93,18 @@ func TestFutureIsNotNew(t *testing.T) {
 	touch(t, name, now.AddDate(1, 0, 0))
 	s := New(Spec{Patterns: []string{name}, ExpireAfter: time.Hour}, func() time.Time { return now })
 	must(t, load(&s))
-	first := s.Status().StaleAt
+	first := s.Status().ExpiresAt
 	if late := first.Sub(now); late <= 0 || late > time.Hour {
 		t.Fatalf("it counts for %s, want at most an hour", late)
 	}
 	now = now.Add(30 * time.Minute)
 	must(t, load(&s))
-	if got := s.Status().StaleAt; !got.Equal(first) {
+	if got := s.Status().ExpiresAt; !got.Equal(first) {
 		t.Errorf("the same file counts until %s, and after another load until %s", first, got)
 	}
 	fresh := New(s.spec, func() time.Time { return now }) // as after a restart
 	must(t, load(&fresh))
-	if got := fresh.Status().StaleAt; !got.Equal(first) {
+	if got := fresh.Status().ExpiresAt; !got.Equal(first) {
 		t.Errorf("the same file counts until %s, and after a restart until %s", first, got)
 	}
 	now = first

@@ -1,9 +1,7 @@
-// Package strictjson reads JSON whose keys are spelled exactly as the fields that
-// they are for, and stand once.
+// Package strictjson decodes JSON and refuses duplicate keys, and keys in another case than that of their fields.
 //
-// encoding/json takes a key in any case for the same field, and of several the
-// last one wins, silently: {"cidr":"192.0.2.0/24","CIDR":"0.0.0.0/0"} is all of the
-// Internet. RFC 8259 section 4 leaves open what becomes of a key that stands twice.
+// encoding/json ignores case, and of several equal keys the last one wins, silently:
+// {"cidr":"192.0.2.0/24","CIDR":"0.0.0.0/0"} is all of the Internet. RFC 8259 section 4 leaves duplicate keys undefined.
 package strictjson
 
 import (
@@ -14,31 +12,30 @@ import (
 	"strings"
 )
 
-// KeyError is a key that cannot be meant.
+// KeyError is a duplicate or misspelled key.
 type KeyError struct {
 	Key    string
-	Want   string // how it is spelled; empty: it stands there a second time
+	Want   string // its right spelling; empty: it is a duplicate
 	Offset int64  // of what follows the key
 }
 
 func (e *KeyError) Error() string {
 	if e.Want == "" {
-		return fmt.Sprintf("the key %q twice", e.Key)
+		return fmt.Sprintf("duplicate key %q", e.Key)
 	}
-	return fmt.Sprintf("the key %q, which is spelled %q", e.Key, e.Want)
+	return fmt.Sprintf("misspelled key %q: write %q", e.Key, e.Want)
 }
 
-// Unmarshal is json.Unmarshal with such keys. A key that v does not know is
-// ignored, as it is there, if it is not one of its keys in another case.
+// Unmarshal is json.Unmarshal that returns a *KeyError for such keys. Unknown keys are ignored.
 func Unmarshal(text []byte, v any) error {
 	if err := json.Unmarshal(text, v); err != nil {
 		return err
 	}
-	return check(json.NewDecoder(bytes.NewReader(text)), reflect.TypeOf(v))
+	return checkValue(json.NewDecoder(bytes.NewReader(text)), reflect.TypeOf(v))
 }
 
-// check goes through one value, which becomes one of this type; nil: it is ignored.
-func check(d *json.Decoder, of reflect.Type) error {
+// checkValue checks the keys in one value that is decoded into this type; nil: it is ignored.
+func checkValue(d *json.Decoder, of reflect.Type) error {
 	t, err := d.Token()
 	if err != nil {
 		return err
@@ -49,7 +46,7 @@ func check(d *json.Decoder, of reflect.Type) error {
 	switch t {
 	case json.Delim('['):
 		for d.More() {
-			if err := check(d, elem(of)); err != nil {
+			if err := checkValue(d, elementType(of)); err != nil {
 				return err
 			}
 		}
@@ -61,12 +58,12 @@ func check(d *json.Decoder, of reflect.Type) error {
 				return err
 			}
 			key := t.(string)
-			inner, want := field(of, key)
+			inner, want := fieldType(of, key)
 			if want != "" || seen[key] {
 				return &KeyError{key, want, d.InputOffset()}
 			}
 			seen[key] = true
-			if err := check(d, inner); err != nil {
+			if err := checkValue(d, inner); err != nil {
 				return err
 			}
 		}
@@ -77,19 +74,18 @@ func check(d *json.Decoder, of reflect.Type) error {
 	return err
 }
 
-// elem returns the type of what a value of this type holds.
-func elem(of reflect.Type) reflect.Type {
+// elementType returns the type of the elements of a type; nil: it has none.
+func elementType(of reflect.Type) reflect.Type {
 	if of != nil && (of.Kind() == reflect.Slice || of.Kind() == reflect.Array || of.Kind() == reflect.Map) {
 		return of.Elem()
 	}
 	return nil
 }
 
-// field returns the type that a key is for, or how the key is spelled that
-// encoding/json takes it for.
-func field(of reflect.Type, key string) (t reflect.Type, want string) {
+// fieldType returns the type of the field of a key, or the right spelling of the key.
+func fieldType(of reflect.Type, key string) (t reflect.Type, want string) {
 	if of == nil || of.Kind() != reflect.Struct {
-		return elem(of), ""
+		return elementType(of), ""
 	}
 	for i := range of.NumField() {
 		f := of.Field(i)

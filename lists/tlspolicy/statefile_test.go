@@ -37,9 +37,9 @@ func TestStateFile(t *testing.T) {
 		"given for ever": {strings.Replace(validState, `604800`, `604800,"current_max_age":31557601`, 1), "impossible state"},
 		"given before":   {strings.Replace(validState, `604800`, `604800,"current_max_age":-1`, 1), "impossible state"},
 		"before it was":  {strings.Replace(validState, `604800`, `-1`, 1), "impossible state"},
-		"another case":   {strings.Replace(validState, `"max_age"`, `"Max_age"`, 1), `the key "Max_age", which is spelled "max_age"`},
-		"both cases":     {strings.Replace(validState, `"version":2`, `"version":2,"DOMAINS":{}`, 1), `the key "DOMAINS"`},
-		"a key twice":    {strings.Replace(validState, `"version":2`, `"version":1,"version":2`, 1), `the key "version" twice`},
+		"another case":   {strings.Replace(validState, `"max_age"`, `"Max_age"`, 1), `misspelled key "Max_age": write "max_age"`},
+		"both cases":     {strings.Replace(validState, `"version":2`, `"version":2,"DOMAINS":{}`, 1), `misspelled key "DOMAINS"`},
+		"a key twice":    {strings.Replace(validState, `"version":2`, `"version":1,"version":2`, 1), `duplicate key "version"`},
 		"too much":       {validState + strings.Repeat(" ", maxFileSize), "more than 1048576 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/filewatch"
 	"ehlogate/lists/listfile"
 	"ehlogate/lists/ratelimit"
 	"ehlogate/policyd/delegation"
@@ -178,7 +179,7 @@ func Defaults() *Config {
 }
 
 // Load reads the config file name. If name is "" it reads DefaultFile, and returns Defaults if that does not exist. An
-// invalid file gives a *listfile.Problems.
+// invalid file gives a *diag.Problems.
 func Load(name string) (*Config, error) {
 	if name == "" {
 		if _, err := os.Stat(DefaultFile); os.IsNotExist(err) {
@@ -186,7 +187,7 @@ func Load(name string) (*Config, error) {
 		}
 		name = DefaultFile
 	}
-	data, err := listfile.ReadFile(name, maxFile)
+	data, err := filewatch.ReadFile(name, maxFile)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/feed"
 	"ehlogate/lists/listfile"
@@ -27,11 +28,11 @@ func TestBadConfigs(t *testing.T) {
 	for _, name := range names {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			_, err := Load(name)
-			var ps *listfile.Problems
+			var ps *diag.Problems
 			if !errors.As(err, &ps) {
 				t.Fatalf("got %v, want *file.Problems", err)
 			}
-			got, golden := ps.Show("error"), strings.TrimSuffix(name, ".toml")+".err"
+			got, golden := ps.Report("error"), strings.TrimSuffix(name, ".toml")+".err"
 			if os.Getenv("UPDATE") != "" {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
@@ -173,9 +174,9 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("listen.memcache=[\"/run/m\"]\nlog={level=\"debug\"}\n[[list]]\nname='a'\n\"action\"='''offer'''\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, err := parse("fuzz.toml", "/etc", data)
-		if ps, ok := err.(*listfile.Problems); ok {
-			if !strings.HasPrefix(ps.Show("error"), "fuzz.toml:") {
-				t.Fatalf("no place: %s", ps.Show("error"))
+		if ps, ok := err.(*diag.Problems); ok {
+			if !strings.HasPrefix(ps.Report("error"), "fuzz.toml:") {
+				t.Fatalf("no place: %s", ps.Report("error"))
 			}
 		} else if err != nil {
 			t.Fatalf("an error that is not *file.Problems: %v", err)
@@ -196,7 +197,7 @@ func TestKeysAreExact(t *testing.T) {
 		t.Helper()
 		n++
 		_, err := parse("x.toml", "/etc", []byte(doc))
-		var ps *listfile.Problems
+		var ps *diag.Problems
 		if !errors.As(err, &ps) {
 			t.Errorf("%q: got %v", doc, err)
 			return
@@ -206,7 +207,7 @@ func TestKeysAreExact(t *testing.T) {
 				return
 			}
 		}
-		t.Errorf("%q: nothing at %d:%d about %s:\n%s", doc, line, col, wrong, ps.Show("error"))
+		t.Errorf("%q: nothing at %d:%d about %s:\n%s", doc, line, col, wrong, ps.Report("error"))
 	}
 	var walk func(of reflect.Type, path string)
 	walk = func(of reflect.Type, path string) {
@@ -289,7 +290,7 @@ func TestKeysStandOnce(t *testing.T) {
 		"[[list]]\nzones = [{weight = 1}]\n[[list.zones]]\nweight = 1\n",
 	} {
 		_, err := parse("x.toml", "/etc", []byte(doc))
-		var ps *listfile.Problems
+		var ps *diag.Problems
 		if !errors.As(err, &ps) || len(ps.First) != 1 || ps.First[0].Line < 1 || ps.First[0].Col < 1 {
 			t.Errorf("%q: got %v", doc, err)
 		}

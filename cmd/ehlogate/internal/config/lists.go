@@ -10,6 +10,7 @@ import (
 	"ehlogate/lists"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/feed"
+	"ehlogate/lists/filewatch"
 	"ehlogate/lists/listfile"
 	"ehlogate/lists/tlspolicy"
 )
@@ -56,7 +57,7 @@ func (p *parser) parseFiles(r *rawList, path string, l *List) {
 			p.addProblem(fmt.Sprintf("%s.files[%d]", path, i), fmt.Sprintf("invalid file name or pattern %q", f), "for a [ in a file name write \\\\[")
 		}
 		if !filepath.IsAbs(f) {
-			f = filepath.Join(listfile.EscapeGlob(p.dir), f)
+			f = filepath.Join(filewatch.EscapeGlob(p.dir), f)
 		}
 		l.Spec.Patterns = append(l.Spec.Patterns, f)
 	}

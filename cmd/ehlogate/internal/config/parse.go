@@ -10,7 +10,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"github.com/sirupsen/logrus"
 
-	"ehlogate/lists/listfile"
+	"ehlogate/lists/diag"
 	"ehlogate/milter"
 )
 
@@ -19,14 +19,14 @@ type parser struct {
 	name      string // for messages
 	dir       string // directory of relative paths
 	positions *positions
-	problems  listfile.Problems
+	problems  diag.Problems
 	sockets   map[string]string // addresses so far, and their keys
 }
 
 func parse(name, dir string, data []byte) (*Config, error) {
 	p := &parser{name: name, dir: dir, sockets: make(map[string]string)}
 	if len(data) == 0 {
-		p.problems.Add(listfile.Problem{File: name, Msg: "file is empty (unfinished write?)", Hint: "to use the defaults, write a comment into it"})
+		p.problems.Add(diag.Problem{File: name, Msg: "file is empty (unfinished write?)", Hint: "to use the defaults, write a comment into it"})
 		return nil, p.problems.Err()
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // byte order mark, which some editors write
@@ -50,7 +50,7 @@ func parse(name, dir string, data []byte) (*Config, error) {
 func (p *parser) syntaxError(data []byte, err error) error {
 	var e *toml.DecodeError
 	if !errors.As(err, &e) {
-		p.problems.Add(listfile.Problem{File: p.name, Msg: err.Error()})
+		p.problems.Add(diag.Problem{File: p.name, Msg: err.Error()})
 		return p.problems.Err()
 	}
 	row, col := e.Position()
@@ -59,7 +59,7 @@ func (p *parser) syntaxError(data []byte, err error) error {
 		text = strings.TrimSuffix(lines[row-1], "\r")
 	}
 	msg, hint := translateError(strings.TrimPrefix(e.Error(), "toml: "))
-	p.problems.Add(listfile.Problem{File: p.name, Line: row, Col: col, Width: 1, Text: text, Msg: msg, Hint: hint})
+	p.problems.Add(diag.Problem{File: p.name, Line: row, Col: col, Width: 1, Text: text, Msg: msg, Hint: hint})
 	return p.problems.Err()
 }
 
@@ -88,7 +88,7 @@ func (p *parser) addProblem(path, msg, hint string) {
 }
 
 func (p *parser) addProblemAt(at position, msg, hint string) {
-	p.problems.Add(listfile.Problem{File: p.name, Line: at.line, Col: at.col, Width: at.width, Text: at.text, Msg: msg, Hint: hint})
+	p.problems.Add(diag.Problem{File: p.name, Line: at.line, Col: at.col, Width: at.width, Text: at.text, Msg: msg, Hint: hint})
 }
 
 var keyword = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`) // RFC 5321 ehlo-keyword

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/diag"
 	"ehlogate/lists/listfile"
 )
 
@@ -75,9 +76,9 @@ func (e *exam) usesNames(l config.List) bool {
 
 // firstLine returns the first of several errors: "ehlogate check" has the others.
 func firstLine(err error) error {
-	var ps *listfile.Problems
+	var ps *diag.Problems
 	if errors.As(err, &ps) {
-		return errors.New(ps.First[0].Pos() + ": " + ps.First[0].Msg)
+		return errors.New(ps.First[0].Position() + ": " + ps.First[0].Msg)
 	}
 	return err
 }

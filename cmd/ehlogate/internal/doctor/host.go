@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"ehlogate/lists/dnsclient"
-	"ehlogate/lists/listfile"
+	"ehlogate/lists/filewatch"
 )
 
 // Host is the machine that the configuration is for, as far as it can be examined.
@@ -92,7 +92,7 @@ func SavedHost(dir string) *Host {
 	return &Host{
 		Saved:    true,
 		ReadFile: read,
-		Pattern:  func(pattern string) string { return filepath.Join(listfile.EscapeGlob(dir), filepath.Base(pattern)) },
+		Pattern:  func(pattern string) string { return filepath.Join(filewatch.EscapeGlob(dir), filepath.Base(pattern)) },
 		Resolvers: func() ([]netip.AddrPort, error) {
 			text, err := read(resolvConf)
 			if err != nil {

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"ehlogate/lists/listfile"
+	"ehlogate/lists/diag"
 )
 
 // memcacheTable is a memcache table with its parameters.
@@ -34,7 +34,7 @@ func (e *exam) readMemcacheTable(v view, t table, param string, at Place) (m *me
 	if err != nil {
 		return nil, err
 	}
-	var problems listfile.Problems
+	var problems diag.Problems
 	m.params = parseSettings(m.file, string(data), &problems)
 	return m, problems.Err()
 }

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"ehlogate/lists/listfile"
+	"ehlogate/lists/diag"
 )
 
 // The parameters that several checks use.
@@ -84,7 +84,7 @@ func SavedPostfix(ctx context.Context, dir string) (*Postfix, error) {
 	if err != nil {
 		return nil, err
 	}
-	var problems listfile.Problems
+	var problems diag.Problems
 	here := parseSettings("postconf -d", installed, &problems)
 	elsewhere := map[string]string{} // what postconf would say of this machine, not of the other
 	if pf.Main["config_directory"] == dir {
@@ -135,7 +135,7 @@ const masterColumns = 8
 // parsePostfix understands the output of "postconf -n", "postconf -P" and "postconf -M". What it does not understand
 // is an error with its place: nothing is judged on half a configuration.
 func parsePostfix(n, p, m string) (*Postfix, error) {
-	var problems listfile.Problems
+	var problems diag.Problems
 	pf := &Postfix{Main: parseSettings("postconf -n", n, &problems)}
 	byName := make(map[string]*Service)
 	for _, l := range logicalLines(m) {
@@ -153,7 +153,7 @@ func parsePostfix(n, p, m string) (*Postfix, error) {
 		if s := byName[name[:max(slash, 0)]]; s != nil {
 			s.Params[name[slash+1:]] = value
 		} else {
-			problems.Add(listfile.Problem{File: "postconf -P", Line: 1, Text: name, Msg: "\"postconf -M\" has no such service"})
+			problems.Add(diag.Problem{File: "postconf -P", Line: 1, Text: name, Msg: "\"postconf -M\" has no such service"})
 		}
 	}
 	return pf, problems.Err()
@@ -233,7 +233,7 @@ func (pf *Postfix) evaluateService(ctx context.Context, dir string, s *Service, 
 	if err != nil {
 		return err
 	}
-	var problems listfile.Problems
+	var problems diag.Problems
 	s.values, s.expanded = parseSettings("postconf -x", text, &problems), make(map[string]string)
 	for i, entry := range entries {
 		s.expanded[entry] = s.values[fmt.Sprint(entryName, i)]

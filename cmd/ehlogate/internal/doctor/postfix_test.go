@@ -16,7 +16,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
-	"ehlogate/lists/listfile"
+	"ehlogate/lists/diag"
 )
 
 const examples = "../../../../examples"
@@ -277,7 +277,7 @@ func TestBadOutput(t *testing.T) {
 		{"", "", "smtp inet n\n", "postconf -M:1: a line of master.cf has too few columns"},
 	} {
 		_, err := parsePostfix(tc.n, tc.p, tc.m)
-		ps, ok := err.(*listfile.Problems)
+		ps, ok := err.(*diag.Problems)
 		if !ok || ps.Total != 1 || !strings.HasPrefix(ps.Error(), tc.want) {
 			t.Errorf("got %v, want %s", err, tc.want)
 		}
@@ -306,7 +306,7 @@ func FuzzPostconf(f *testing.F) {
 				services = append(services, s.String())
 			}
 		} else { // the checks are to run all the same
-			var ps listfile.Problems
+			var ps diag.Problems
 			pf = &Postfix{Main: parseSettings("n", n, &ps), Services: []*Service{{Name: "smtp", Type: "inet", Chroot: "-", Command: "smtpd", Params: parseSettings("P", p, &ps)}}}
 		}
 		pf.values = pf.Main

@@ -4,11 +4,11 @@ import (
 	"slices"
 	"strings"
 
-	"ehlogate/lists/listfile"
+	"ehlogate/lists/diag"
 )
 
 // parseSettings understands NAME = VALUE lines, as in main.cf, the files of tables, and what postconf and Exim print.
-func parseSettings(name, text string, problems *listfile.Problems) map[string]string {
+func parseSettings(name, text string, problems *diag.Problems) map[string]string {
 	m := make(map[string]string)
 	for _, l := range logicalLines(text) {
 		key, value, ok := strings.Cut(l.text, "=")
@@ -28,8 +28,8 @@ type line struct {
 	text string
 }
 
-func (l line) problem(name, msg string) listfile.Problem {
-	return listfile.Problem{File: name, Line: l.num, Text: l.text, Msg: msg}
+func (l line) problem(name, msg string) diag.Problem {
+	return diag.Problem{File: name, Line: l.num, Text: l.text, Msg: msg}
 }
 
 // logicalLines joins lines as Postfix and Sendmail do: a line that begins with white space continues the one before.

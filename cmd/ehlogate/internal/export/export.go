@@ -16,6 +16,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
+	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/listfile"
 )
@@ -37,7 +38,7 @@ type Policy struct {
 // checkExportable refuses a policy that a table of addresses cannot express.
 func (p *Policy) checkExportable() error {
 	var unavailable []string
-	var named listfile.Problems
+	var named diag.Problems
 	if p.Policy.Limit != nil && !p.WithoutDNS {
 		return errors.New(`default = "limit" depends on the load, which no table can express: --without-dns offers STARTTLS to these clients`)
 	}
@@ -60,8 +61,8 @@ func (p *Policy) checkExportable() error {
 		if l.Mode == lists.Observe || p.WithoutNames {
 			continue
 		}
-		for e := range t.Named() {
-			named.Add(listfile.Problem{File: e.File, Line: e.Line, Msg: e.Text + " is about a name, and this table holds only addresses",
+		for e := range t.NameEntries() {
+			named.Add(diag.Problem{File: e.File, Line: e.Line, Msg: e.Text + " is about a name, and this table holds only addresses",
 				Hint: "--without-names leaves such entries out"})
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
+	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/listfile"
 )
@@ -245,7 +246,7 @@ func TestRefusals(t *testing.T) {
 	named := testList{action: lists.Suppress, text: "192.0.2.1\n.example.net\nhelo:x\n"}
 	p := newTestPolicy(t, lists.Offer, lists.Enforce, named)
 	var b bytes.Buffer
-	var ps *listfile.Problems
+	var ps *diag.Problems
 	if err := p.WritePostfixCIDR(t.Context(), &b); !errors.As(err, &ps) || ps.Total != 2 || ps.First[0].Line != 3 || b.Len() > 0 {
 		t.Errorf("names: %v, wrote %q", err, &b)
 	}

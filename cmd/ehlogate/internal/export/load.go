@@ -29,15 +29,15 @@ func Load(cfg *config.Config, now time.Time) (p *Policy, errs []error) {
 
 // LastWritten returns the latest modification time of the config and of all list files. It skips files that are gone.
 func (p *Policy) LastWritten() (last time.Time) {
-	names := []string{p.Config.File}
-	for _, s := range p.Sources {
-		if s != nil {
-			names = append(names, s.Status().Files...)
-		}
+	if info, err := os.Stat(p.Config.File); err == nil {
+		last = info.ModTime()
 	}
-	for _, name := range names {
-		if info, err := os.Stat(name); err == nil && info.ModTime().After(last) {
-			last = info.ModTime()
+	for _, s := range p.Sources {
+		if s == nil {
+			continue
+		}
+		if t := s.Files().LastWritten(); t.After(last) {
+			last = t
 		}
 	}
 	return last

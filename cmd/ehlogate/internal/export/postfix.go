@@ -11,7 +11,7 @@ import (
 )
 
 // WritePostfixCIDR writes a cidr_table(5) for smtpd_discard_ehlo_keyword_address_maps. If the table cannot express the
-// policy, it writes nothing and returns why; entries about names are *listfile.Problems.
+// policy, it writes nothing and returns why; entries about names are *diag.Problems.
 func (p *Policy) WritePostfixCIDR(ctx context.Context, w io.Writer) error {
 	if err := p.checkExportable(); err != nil {
 		return err

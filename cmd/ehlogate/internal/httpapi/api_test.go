@@ -132,7 +132,7 @@ func TestHealth(t *testing.T) {
 		}
 		_ = e.Reload(t.Context())
 	}
-	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"degraded"`) || !strings.Contains(body, "too long") {
+	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"degraded"`) || !strings.Contains(body, `invalid prefix length`) {
 		t.Errorf("stale: %d %s", code, body)
 	}
 	_, body := get(t, api, "/metrics")

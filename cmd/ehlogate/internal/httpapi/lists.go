@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/listfile"
 )
@@ -64,11 +65,11 @@ func (l *ListStatus) setFileStatus(status listfile.Status) {
 		l.Loaded = &status.Loaded
 	}
 	if status.Expired {
-		l.Error = "its files are older than expire_after, since " + status.StaleAt.Format(time.RFC3339)
+		l.Error = "its files are older than expire_after, since " + status.ExpiresAt.Format(time.RFC3339)
 	}
 	if err := status.Fault(); err != nil {
 		l.Error = err.Error()
-		var ps *listfile.Problems
+		var ps *diag.Problems
 		if errors.As(err, &ps) {
 			for _, p := range ps.First {
 				l.Problems = append(l.Problems, p.Error())

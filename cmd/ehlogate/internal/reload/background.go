@@ -13,7 +13,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/dnsclient"
-	"ehlogate/lists/listfile"
+	"ehlogate/lists/filewatch"
 	"ehlogate/lists/ratelimit"
 	"ehlogate/lists/tlspolicy"
 )
@@ -119,7 +119,7 @@ func (m *Manager) dnsOptions(c *config.Config, old *Snapshot) dnsclient.Options 
 	out.Servers, err = dnsclient.SystemServers()
 	switch path := new(fs.PathError); {
 	case err == nil:
-	case errors.As(err, &path) && !listfile.IsContent(err) && len(old.servers) > 0:
+	case errors.As(err, &path) && !filewatch.IsContentError(err) && len(old.servers) > 0:
 		m.log.WithError(err).Warn("cannot read the resolvers of the system; previous resolvers stay in use")
 		out.Servers = old.servers
 	default:

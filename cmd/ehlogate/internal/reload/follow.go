@@ -9,7 +9,7 @@ import (
 // How the lists are followed
 //
 // The files of all lists are scanned (stat) four times a second, and more often while they change. Notifications such as
-// inotify would miss changes (see Settler in package lists/listfile). A new state replaces the one in use when a scan
+// inotify would miss changes (see Settler in package lists/filewatch). A new state replaces the one in use when a scan
 // shows a complete change.
 //
 // Edits of several lists take effect in the order in which they were made. A scan takes time, so it may see the second of
@@ -24,7 +24,7 @@ import (
 type times struct {
 	idle  time.Duration // pause between two scans
 	busy  time.Duration // the same while something changes
-	quiet time.Duration // listfile.Settler.Quiet
+	quiet time.Duration // filewatch.Settler.Quiet
 	hold  time.Duration // how long a complete change waits for others at most
 	hung  time.Duration // how long a scan or a load waits for a file system that hangs
 }
@@ -76,7 +76,7 @@ func (m *Manager) followFiles(ctx context.Context) (pause time.Duration) {
 // scanPause returns the pause until the next scan, for scans of the given duration.
 func (m *Manager) scanPause(took time.Duration) time.Duration {
 	changing := func(t *trackedList) bool {
-		return t.blocked == nil && t.source.Status().Unread == nil && !(t.settling.Still() && t.settling.Changed().IsZero())
+		return t.blocked == nil && t.source.Status().ReadErr == nil && !(t.settling.IsStable() && t.settling.ChangedSince().IsZero())
 	}
 	if m.reload != nil || slices.ContainsFunc(m.lists, changing) {
 		return max(m.times.busy, min(busyShare*took, maxPause))
@@ -103,7 +103,7 @@ func (m *Manager) updateStatus() {
 	var changed []*trackedList
 	now := m.clock()
 	for _, t := range m.lists {
-		if s := t.withStatus().At(now); s != t.source {
+		if s := t.withStatus().AsOf(now); s != t.source {
 			t.source = s
 			changed = append(changed, t)
 		}
@@ -138,7 +138,7 @@ func sortReady(all []*trackedList, now time.Time, wanted func(*trackedList, time
 		case t.blocked != nil:
 		case wanted(t, now) && t.isSettled(now):
 			ready = append(ready, t)
-		case wanted(t, now) || !t.settling.Still():
+		case wanted(t, now) || !t.settling.IsStable():
 			waiting = append(waiting, t)
 		}
 	}
@@ -150,16 +150,16 @@ func sortReady(all []*trackedList, now time.Time, wanted func(*trackedList, time
 func (m *Manager) mustWait(ready, waiting []*trackedList, from int, since, now time.Time) bool {
 	last := from
 	for _, t := range ready {
-		last = max(last, t.settling.ChangedAt())
-		if c := t.settling.Changed(); !c.IsZero() && c.Before(since) {
+		last = max(last, t.settling.LastChange())
+		if c := t.settling.ChangedSince(); !c.IsZero() && c.Before(since) {
 			since = c
 		}
 	}
 	return slices.ContainsFunc(waiting, func(t *trackedList) bool {
 		switch {
-		case t.settling.RestedAt() > last:
+		case t.settling.LastUnchanged() > last:
 			return false // it changed later
-		case t.settling.ChangedAt() <= last+1:
+		case t.settling.LastChange() <= last+1:
 			return true // it will be complete, unless it changes again
 		}
 		return now.Sub(since) < m.times.hold

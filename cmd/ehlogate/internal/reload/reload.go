@@ -12,7 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/lists/listfile"
+	"ehlogate/lists/filewatch"
 )
 
 const (
@@ -75,8 +75,8 @@ func (m *Manager) awaitConfig() {
 	if err == nil && got.config.File == "" && old.File != "" {
 		err = fmt.Errorf("%s does not exist any more", old.File)
 	}
-	if path := new(fs.PathError); errors.As(err, &path) && !listfile.IsContent(err) {
-		err = listfile.NewUnreadError(path.Path, path)
+	if path := new(fs.PathError); errors.As(err, &path) && !filewatch.IsContentError(err) {
+		err = filewatch.NewReadError(path.Path, path)
 	}
 	if err != nil {
 		m.failReload(err)
@@ -136,7 +136,7 @@ func (m *Manager) failReload(err error) {
 	}
 	m.recordFailure(err)
 	retryAt := time.Time{}
-	if errors.As(err, new(listfile.UnreadError)) {
+	if errors.As(err, new(filewatch.ReadError)) {
 		retryAt = time.Now().Add(reloadRetry)
 	}
 	m.endReload(retryAt)
@@ -156,7 +156,7 @@ func (m *Manager) endReload(retryAt time.Time) {
 
 // recordFailure counts and logs a failed reload, unless it is the same error of reading again.
 func (m *Manager) recordFailure(err error) {
-	if before := m.ReloadError(); before != nil && before.Error() == err.Error() && errors.As(err, new(listfile.UnreadError)) {
+	if before := m.ReloadError(); before != nil && before.Error() == err.Error() && errors.As(err, new(filewatch.ReadError)) {
 		return
 	}
 	m.reloadFailures.Add(1)

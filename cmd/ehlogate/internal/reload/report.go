@@ -9,6 +9,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
+	"ehlogate/lists/diag"
 	"ehlogate/lists/listfile"
 )
 
@@ -53,11 +54,11 @@ func (m *Manager) logListChange(l config.List, t *trackedList) {
 			msg = "list unavailable: it was never loaded; " + effectOfUnavailable(l)
 		}
 		m.logProblems(log, now.Fault(), msg)
-	} else if before.Unread != nil && now.Fault() == nil && now.Loaded == before.Loaded {
+	} else if before.ReadErr != nil && now.Fault() == nil && now.Loaded == before.Loaded {
 		log.Info("list files readable again")
 	}
 	switch {
-	case now.Expired && (!before.Expired || now.StaleAt != before.StaleAt):
+	case now.Expired && (!before.Expired || now.ExpiresAt != before.ExpiresAt):
 		log.WithField("expire_after", fmt.Sprint(l.Spec.ExpireAfter)).
 			Error("list unavailable: its files are older than expire_after; " + effectOfUnavailable(l))
 	case before.Expired && !now.Expired:
@@ -75,7 +76,7 @@ func effectOfUnavailable(l config.List) string {
 
 // logProblems logs each problem in err on a line of its own, then msg.
 func (m *Manager) logProblems(log *logrus.Entry, err error, msg string) {
-	var ps *listfile.Problems
+	var ps *diag.Problems
 	if !errors.As(err, &ps) {
 		log.WithError(err).Error(msg)
 		return

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/diag"
+	"ehlogate/lists/filewatch"
 	"ehlogate/lists/listfile"
 )
 
@@ -16,18 +18,18 @@ import (
 type trackedList struct {
 	name     string
 	source   *listfile.List // in use
-	settling listfile.Settler
+	settling filewatch.Settler
 
-	scanDone    chan scanResult   // nil: no scan is under way
-	loadDone    chan loadResult   // nil: no load is under way
-	scanIO      listfile.Activity // of the scan
-	loadIO      listfile.Activity // of the load
-	scanOverdue bool              // the scan under way missed its timeout
-	blocked     error             // why the files cannot be read at present
-	restless    bool              // read the files although they keep changing
+	scanDone    chan scanResult    // nil: no scan is under way
+	loadDone    chan loadResult    // nil: no load is under way
+	scanIO      filewatch.Activity // of the scan
+	loadIO      filewatch.Activity // of the load
+	scanOverdue bool               // the scan under way missed its timeout
+	blocked     error              // why the files cannot be read at present
+	restless    bool               // read the files although they keep changing
 
-	next      *listfile.List    // loaded and not in use yet
-	nextFiles listfile.Snapshot // the files that next was loaded from
+	next      *listfile.List     // loaded and not in use yet
+	nextFiles filewatch.Snapshot // the files that next was loaded from
 	loadTime  time.Duration
 
 	retryAt time.Time // when files that could not be read are read again
@@ -37,7 +39,7 @@ type trackedList struct {
 }
 
 type scanResult struct {
-	files listfile.Snapshot
+	files filewatch.Snapshot
 	took  time.Duration
 }
 
@@ -53,7 +55,7 @@ func (m *Manager) trackLists(cfg *config.Config, have []*trackedList) (out []*tr
 			continue
 		}
 		t := &trackedList{name: l.Name, source: listfile.New(l.Spec, m.clock),
-			settling: listfile.Settler{Quiet: m.times.quiet, Restless: 10 * m.times.quiet}}
+			settling: filewatch.Settler{Quiet: m.times.quiet, MaxWait: 10 * m.times.quiet}}
 		for _, h := range have {
 			if h.name == l.Name && reflect.DeepEqual(h.source.Spec(), l.Spec) {
 				t = h
@@ -73,7 +75,7 @@ func (t *trackedList) startScan() {
 	t.scanDone = result
 	go func() {
 		start := time.Now()
-		files := listfile.StatFiles(patterns, &t.scanIO)
+		files := filewatch.StatFiles(patterns, &t.scanIO)
 		result <- scanResult{files, time.Since(start)}
 	}()
 }
@@ -97,12 +99,16 @@ func (t *trackedList) finishScan(ctx context.Context, timeout time.Duration, now
 		t.loadDone = nil
 	default:
 	}
-	if err := got.files.Err(); err != nil || t.loadDone != nil {
+	err = got.files.Err()
+	if !filewatch.IsReadError(err) {
+		err = nil // a mistake of the operator, which the load reports
+	}
+	if err != nil || t.loadDone != nil {
 		t.blocked = cmp.Or(err, t.blocked)
 		return got.took
 	}
 	t.blocked = nil
-	t.settling.Look(got.files, t.source.Files(), now, n)
+	t.settling.Observe(got.files, t.source.Files(), now, n)
 	if t.next != nil && !t.nextFiles.Equal(got.files) {
 		t.next = nil // the files changed since
 	}
@@ -110,7 +116,7 @@ func (t *trackedList) finishScan(ctx context.Context, timeout time.Duration, now
 }
 
 // awaitIO waits for a result of file operations, until one of them, as io shows, takes longer than timeout.
-func awaitIO[T any](ctx context.Context, result <-chan T, io *listfile.Activity, timeout time.Duration) (got T, err error) {
+func awaitIO[T any](ctx context.Context, result <-chan T, io *filewatch.Activity, timeout time.Duration) (got T, err error) {
 	select {
 	case got = <-result:
 		return got, nil
@@ -134,35 +140,35 @@ func awaitIO[T any](ctx context.Context, result <-chan T, io *listfile.Activity,
 
 // hungError returns the error for a file on a file system that does not respond.
 func hungError(name string) error {
-	return listfile.UnreadError{Problem: listfile.Problem{File: name, Msg: "timeout: the file system does not respond",
+	return filewatch.ReadError{Problem: diag.Problem{File: name, Msg: "timeout: the file system does not respond",
 		Hint: "check its device or file server; the file is read again when it responds"}}
 }
 
 // withStatus returns the source in use, with the present error of reading its files, if any. It returns t.source itself
 // if nothing changed.
 func (t *trackedList) withStatus() *listfile.List {
-	had := t.source.Status().Unread
+	had := t.source.Status().ReadErr
 	switch {
 	case t.blocked != nil && (had == nil || had.Error() != t.blocked.Error()):
-		return t.source.WithUnread(t.blocked)
+		return t.source.WithReadError(t.blocked)
 	case t.blocked == nil && had != nil && t.settling.Files().Equal(t.source.Files()):
-		return t.source.WithUnread(nil)
+		return t.source.WithReadError(nil)
 	}
 	return t.source
 }
 
 // needsLoad reports whether the files on disk differ from those in use, and may be read now.
 func (t *trackedList) needsLoad(now time.Time) bool {
-	return !t.settling.Files().Equal(t.source.Files()) && (t.source.Status().Unread == nil || !now.Before(t.retryAt))
+	return !t.settling.Files().Equal(t.source.Files()) && (t.source.Status().ReadErr == nil || !now.Before(t.retryAt))
 }
 
 // isSettled reports whether the change on disk is complete.
 func (t *trackedList) isSettled(now time.Time) bool {
-	return t.settling.Settled(t.source.Files(), now)
+	return t.settling.IsComplete(t.source.Files(), now)
 }
 
 func (t *trackedList) isLarge() bool {
-	return t.source.Status().Entries >= largeList || t.settling.Files().Size() >= largeFile
+	return t.source.Status().Entries >= largeList || t.settling.Files().TotalSize() >= largeFile
 }
 
 // loadFiles loads the files as they were at the last scan into t.next. t.next stays nil if they changed since, or if the
@@ -173,11 +179,11 @@ func (t *trackedList) loadFiles(ctx context.Context, timeout time.Duration) {
 	}
 	files, source, result := t.settling.Files(), t.source, make(chan loadResult, 1)
 	start := time.Now()
-	restless, large := t.restless || t.settling.IsRestless(start), t.isLarge()
+	restless, large := t.restless || t.settling.IsOverdue(start), t.isLarge()
 	t.loadDone = result
 	go func() {
 		var l loadResult
-		read := func() { l.source, l.err = source.Next(files, &t.loadIO, restless) }
+		read := func() { l.source, l.err = source.ReadSnapshot(files, &t.loadIO, restless) }
 		if large {
 			loadAside(read)
 		} else {
@@ -192,11 +198,10 @@ func (t *trackedList) loadFiles(ctx context.Context, timeout time.Duration) {
 	}
 	t.loadDone, t.next, t.nextFiles, t.loadTime = nil, l.source, files, time.Since(start)
 	if l.err != nil || restless {
-		t.settling.Moved(time.Now())
+		t.settling.RestartWait(time.Now())
 	}
 	if l.err != nil && restless {
-		t.next = source.WithUnread(listfile.UnreadError{Problem: listfile.Problem{File: source.Spec().Patterns[0], Msg: l.err.Error(),
-			Hint: "write a new file and rename it over the old one"}})
+		t.next = source.WithReadError(filewatch.NewReadError("", l.err))
 	}
 }
 
@@ -206,7 +211,7 @@ func (t *trackedList) activate() {
 		return
 	}
 	t.source, t.next = t.next, nil
-	if t.source.Status().Unread == nil {
+	if t.source.Status().ReadErr == nil {
 		t.backoff = 0
 		return
 	}

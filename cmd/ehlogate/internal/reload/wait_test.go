@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"ehlogate/lists/filewatch"
 	"ehlogate/lists/listfile"
 )
 
@@ -20,8 +21,8 @@ func scannedList(t *testing.T, looks int, changedBefore ...int) *trackedList {
 	}
 	text := "# none\n"
 	write(text)
-	tr := &trackedList{source: listfile.New(spec, time.Now), settling: listfile.Settler{Quiet: time.Hour, Restless: 24 * time.Hour}}
-	taken, begin := listfile.StatFiles(spec.Patterns, nil), time.Now()
+	tr := &trackedList{source: listfile.New(spec, time.Now), settling: filewatch.Settler{Quiet: time.Hour, MaxWait: 24 * time.Hour}}
+	taken, begin := filewatch.StatFiles(spec.Patterns, nil), time.Now()
 	for n := 1; n <= looks; n++ {
 		for _, c := range changedBefore {
 			if c == n {
@@ -29,7 +30,7 @@ func scannedList(t *testing.T, looks int, changedBefore ...int) *trackedList {
 				write(text)
 			}
 		}
-		tr.settling.Look(listfile.StatFiles(spec.Patterns, nil), taken, begin.Add(time.Duration(n)*time.Second), n)
+		tr.settling.Observe(filewatch.StatFiles(spec.Patterns, nil), taken, begin.Add(time.Duration(n)*time.Second), n)
 	}
 	return tr
 }
@@ -54,7 +55,7 @@ func TestHolds(t *testing.T) {
 	} {
 		e := &Manager{times: defaultTimes}
 		ready, waiting := scannedList(t, 8, seen), scannedList(t, 8, tc.changed...)
-		now := ready.settling.Changed().Add(tc.after)
+		now := ready.settling.ChangedSince().Add(tc.after)
 		if got := e.mustWait([]*trackedList{ready}, []*trackedList{waiting}, 0, now, now); got != tc.want {
 			t.Errorf("%s: waits %v, want %v", what, got, tc.want)
 		}

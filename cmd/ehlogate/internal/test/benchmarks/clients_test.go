@@ -30,7 +30,7 @@ func sampled(size int) (list string, clients []client) {
 	entries := listtest.Mixed(size)
 	n := pick(1<<16, 1<<10)
 	var held, free []client
-	for _, c := range judge(entries, listtest.Questions(entries, 3*n)) {
+	for _, c := range judge(entries, listtest.Clients(entries, 3*n)) {
 		if c.entry != "" {
 			held = append(held, c)
 		} else {
@@ -40,7 +40,7 @@ func sampled(size int) (list string, clients []client) {
 	for i := range n / 2 {
 		clients = append(clients, held[i], free[i])
 	}
-	return listtest.Text(entries), clients
+	return listtest.Format(entries), clients
 }
 
 // judge says of each address which entry suppresses it, by the rule for lists
@@ -77,12 +77,12 @@ func judge(entries []listtest.Entry, addrs []netip.Addr) []client {
 			if c := cmp.Compare(span(x), span(y)); c != 0 {
 				return c
 			}
-			if x.Hole != y.Hole {
-				return map[bool]int{true: -1, false: 1}[x.Hole]
+			if x.Exception != y.Exception {
+				return map[bool]int{true: -1, false: 1}[x.Exception]
 			}
 			return cmp.Compare(b, a)
 		})
-		if !entries[best].Hole {
+		if !entries[best].Exception {
 			out[q].entry = spelling(entries[best])
 		}
 	}

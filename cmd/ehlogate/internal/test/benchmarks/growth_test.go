@@ -13,7 +13,7 @@ import (
 
 	"github.com/gaissmai/bart"
 
-	"ehlogate/lists/listfile"
+	"ehlogate/lists/iptable"
 	"ehlogate/lists/test/listtest"
 )
 
@@ -66,11 +66,11 @@ func TestGrowth(t *testing.T) {
 
 func newSample(t *testing.T, n int) *sample {
 	entries := listtest.Hosts(n)
-	s := &sample{n: n, gate: newGate(t, "", listtest.Text(entries))}
+	s := &sample{n: n, gate: newGate(t, "", listtest.Format(entries))}
 	set := addresses(entries)
 	s.held = entries[n-1].From
 	s.free = set.notIn(s.held)
-	s.qs = shuffled(listtest.Questions(entries, pick(1<<20, 2_000)))
+	s.qs = shuffled(listtest.Clients(entries, pick(1<<20, 2_000)))
 	s.in = make([]bool, len(s.qs))
 	for i, a := range s.qs {
 		if s.in[i] = set.holds(a); s.in[i] {
@@ -102,7 +102,7 @@ func (s *sample) loads() int {
 
 func growGate(t *testing.T, s *sample) cost {
 	var c cost
-	var table *listfile.Table
+	var table *iptable.Table
 	c.load = best(s.loads(), func() float64 {
 		table = nil
 		runtime.GC()

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ehlogate/lists"
+	"ehlogate/lists/iptable"
 	"ehlogate/lists/listfile"
 	"ehlogate/lists/test/listtest"
 )
@@ -32,7 +33,7 @@ func TestLookup(t *testing.T) {
 
 func compareLookups(t *testing.T, group string, entries []listtest.Entry, exact bool) {
 	path := filepath.Join(tempDir(t), "deny.list")
-	write(t, path, listtest.Text(entries))
+	write(t, path, listtest.Format(entries))
 	ours := readTable(t, path)
 	trie, fast := new(bart.Table[int32]), new(bart.Fast[int32])
 	fill(entries, trie.Insert)
@@ -45,7 +46,7 @@ func compareLookups(t *testing.T, group string, entries []listtest.Entry, exact 
 	// not asked about.
 	var qs []netip.Addr
 	held, differ := 0, 0
-	all := distinct(listtest.Questions(entries, pick(3<<20, 8_000)), pick(5<<18, 4_000))
+	all := distinct(listtest.Clients(entries, pick(3<<20, 8_000)), pick(5<<18, 4_000))
 	for _, a := range all {
 		_, status := ours.Lookup(lists.Client{Addr: a}, time.Now)
 		id, ok := trie.Lookup(a)
@@ -113,7 +114,7 @@ func lookupTime(t testing.TB, n, held int, count func() int) float64 {
 	return float64(ended.Nano()-begun.Nano()) / float64(n)
 }
 
-func countTable(table *listfile.Table, qs []netip.Addr) (held int) {
+func countTable(table *iptable.Table, qs []netip.Addr) (held int) {
 	for _, a := range qs {
 		if _, status := table.Lookup(lists.Client{Addr: a}, time.Now); status == lists.Matched {
 			held++
@@ -131,13 +132,13 @@ func countTrie(table *bart.Table[int32], qs []netip.Addr) (held int) {
 	return held
 }
 
-func readTable(t testing.TB, path string) *listfile.Table {
+func readTable(t testing.TB, path string) *iptable.Table {
 	t.Helper()
-	table, err := listfile.Read(listfile.Spec{Patterns: []string{path}, Rules: listfile.Rules{Action: lists.Suppress}})
+	l, err := listfile.New(listfile.Spec{Patterns: []string{path}, Rules: listfile.Rules{Action: lists.Suppress}}, time.Now).Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return table
+	return l.Table()
 }
 
 // fill gives entries to a table in which the longest prefix wins: ranges
@@ -151,12 +152,12 @@ func fill(entries []listtest.Entry, insert func(netip.Prefix, int32)) {
 		}
 	}
 	for id, e := range entries {
-		if e.Bits >= 0 && !e.Hole {
+		if e.Bits >= 0 && !e.Exception {
 			insert(netip.PrefixFrom(e.From, e.Bits), int32(id))
 		}
 	}
 	for _, e := range entries {
-		if e.Hole {
+		if e.Exception {
 			insert(netip.PrefixFrom(e.From, e.Bits), hole)
 		}
 	}
@@ -187,12 +188,12 @@ func ipset(t testing.TB, entries []listtest.Entry) *netipx.IPSet {
 	t.Helper()
 	var b netipx.IPSetBuilder
 	for _, e := range entries {
-		if !e.Hole {
+		if !e.Exception {
 			b.AddRange(netipx.IPRangeFrom(e.From, e.To))
 		}
 	}
 	for _, e := range entries {
-		if e.Hole {
+		if e.Exception {
 			b.RemoveRange(netipx.IPRangeFrom(e.From, e.To))
 		}
 	}

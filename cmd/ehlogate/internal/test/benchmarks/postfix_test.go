@@ -30,7 +30,7 @@ type postfix struct {
 
 func newPostfix(t *testing.T) *postfix {
 	t.Helper()
-	list := listtest.Text(listtest.Mixed(pick(1_000_000, 2_000)))
+	list := listtest.Format(listtest.Mixed(pick(1_000_000, 2_000)))
 	for i := 0; i < 200; i += 2 {
 		list += source(i) + "\n"
 	}

@@ -22,7 +22,7 @@ import (
 // time to the first right answer and what memory that takes.
 func TestRbldnsd(t *testing.T) {
 	entries := listtest.Hosts(pick(1_000_000, 2_000))
-	g := newGate(t, "", listtest.Text(entries))
+	g := newGate(t, "", listtest.Format(entries))
 	held := entries[len(entries)-1].From
 	free := addresses(entries).notIn(held)
 	peer := newRbldnsd(t, g.list)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/diag"
 	"ehlogate/lists/listfile"
 	"ehlogate/lists/test/listtest"
 )
@@ -17,16 +18,16 @@ func TestRefusal(t *testing.T) {
 	entries := listtest.Hosts(pick(10_000_000, 2_000))
 	dir := tempDir(t)
 	good, bad := filepath.Join(dir, "good.list"), filepath.Join(dir, "bad.list")
-	text := listtest.Text(entries)
+	text := listtest.Format(entries)
 	write(t, good, text+"192.0.2.1\n")
 	write(t, bad, text+"192.0.2.300\n")
 	last := len(entries) + 1
 	read := func(name string, limit, line int) func() float64 {
 		return func() float64 {
 			begun := time.Now()
-			_, err := listfile.Read(listfile.Spec{Patterns: []string{name}, Rules: listfile.Rules{Action: lists.Suppress}, MaxEntries: limit})
+			_, err := listfile.New(listfile.Spec{Patterns: []string{name}, Rules: listfile.Rules{Action: lists.Suppress}, MaxEntries: limit}, time.Now).Load()
 			took := time.Since(begun).Seconds()
-			var ps *listfile.Problems
+			var ps *diag.Problems
 			if line == 0 && err != nil || line > 0 && (!errors.As(err, &ps) || ps.Total != 1 || ps.First[0].Line != line) {
 				t.Errorf("%s with at most %d entries: %v, expected an error in line %d", name, limit, err, line)
 			}

@@ -10,17 +10,17 @@ import (
 func TestLists(t *testing.T) {
 	const n = 5000
 	for name, entries := range map[string][]Entry{"hosts": Hosts(n), "mixed": Mixed(n)} {
-		if len(entries) != n || strings.Count(Text(entries), "\n") != n {
+		if len(entries) != n || strings.Count(Format(entries), "\n") != n {
 			t.Errorf("%s: %d entries, want %d", name, len(entries), n)
 		}
-		held := 0
-		for _, a := range Questions(entries, 1000) {
+		listed := 0
+		for _, a := range Clients(entries, 1000) {
 			if slices.ContainsFunc(entries, func(e Entry) bool { return e.From.Compare(a) <= 0 && a.Compare(e.To) <= 0 }) {
-				held++
+				listed++
 			}
 		}
-		if held < 500 || held > 600 {
-			t.Errorf("%s: %d of 1000 addresses are in some entry", name, held)
+		if listed < 500 || listed > 600 {
+			t.Errorf("%s: %d of 1000 addresses are in some entry", name, listed)
 		}
 	}
 	if !slices.Equal(Mixed(100), Mixed(100)) {
@@ -38,7 +38,7 @@ func TestLists(t *testing.T) {
 func TestSpelling(t *testing.T) {
 	a, b := netip.MustParseAddr("192.0.2.0"), netip.MustParseAddr("192.0.2.7")
 	for want, e := range map[string]Entry{
-		"192.0.2.0": {From: a, To: a, Bits: 32}, "!192.0.2.0/29": {Hole: true, From: a, To: b, Bits: 29}, "192.0.2.0-192.0.2.7": {From: a, To: b, Bits: -1},
+		"192.0.2.0": {From: a, To: a, Bits: 32}, "!192.0.2.0/29": {Exception: true, From: a, To: b, Bits: 29}, "192.0.2.0-192.0.2.7": {From: a, To: b, Bits: -1},
 	} {
 		if e.String() != want {
 			t.Errorf("%q, want %q", e, want)

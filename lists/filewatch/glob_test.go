@@ -1,4 +1,4 @@
-package listfile
+package filewatch
 
 import (
 	"os"

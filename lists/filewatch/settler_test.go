@@ -1,4 +1,4 @@
-package listfile
+package filewatch
 
 import (
 	"os"
@@ -7,42 +7,41 @@ import (
 	"time"
 )
 
-// settling plays looks at real files, at times that the test sets.
+// settling looks at real files, at times that the test sets.
 type settling struct {
-	t     *testing.T
-	dir   string
-	taken Snapshot
-	now   time.Time
-	n     int
+	t      *testing.T
+	dir    string
+	loaded Snapshot
+	now    time.Time
+	n      int
 	Settler
 }
 
 func newSettling(t *testing.T) *settling {
-	s := &settling{t: t, dir: t.TempDir(), now: time.Now(), Settler: Settler{Quiet: time.Second, Restless: 10 * time.Second}}
+	s := &settling{t: t, dir: t.TempDir(), now: time.Now(), Settler: Settler{Quiet: time.Second, MaxWait: 10 * time.Second}}
 	write(t, s.path("a.list"), "192.0.2.1\n")
 	s.look()
-	s.taken = s.Files()
+	s.loaded = s.Files()
 	s.look()
 	return s
 }
 
 func (s *settling) path(name string) string { return filepath.Join(s.dir, name) }
 
-// look looks 100 ms later than before.
+// look looks 100 ms after the look before.
 func (s *settling) look() {
 	s.now = s.now.Add(100 * time.Millisecond)
 	s.n++
-	s.Look(StatFiles([]string{filepath.Join(EscapeGlob(s.dir), "*.list")}, nil), s.taken, s.now, s.n)
+	s.Observe(StatFiles([]string{filepath.Join(EscapeGlob(s.dir), "*.list")}, nil), s.loaded, s.now, s.n)
 }
 
-// after looks n times and reports whether the files were settled at each look but
-// the last one before that, and then.
+// want looks so many times, and fails unless the change is complete at the last look and not before.
 func (s *settling) want(looks int, what string) {
 	s.t.Helper()
 	for i := 1; i <= looks; i++ {
 		s.look()
-		if got, want := s.Settled(s.taken, s.now), i == looks; got != want {
-			s.t.Fatalf("%s: settled is %v at look %d of %d", what, got, i, looks)
+		if got, want := s.IsComplete(s.loaded, s.now), i == looks; got != want {
+			s.t.Fatalf("%s: complete is %v at look %d of %d", what, got, i, looks)
 		}
 	}
 }
@@ -62,7 +61,7 @@ const (
 	whenQuiet = 11 // a second after the look that saw the change
 )
 
-func TestSettled(t *testing.T) {
+func TestComplete(t *testing.T) {
 	for what, tc := range map[string]struct {
 		change func(s *settling)
 		looks  int
@@ -93,25 +92,24 @@ func TestSettled(t *testing.T) {
 		"not readable": {func(s *settling) { must(t, os.Chmod(s.path("a.list"), 0)) }, whenQuiet},
 	} {
 		s := newSettling(t)
-		if !s.Settled(s.taken, s.now) || !s.Changed().IsZero() {
-			t.Errorf("%s: before it nothing was settled", what)
+		if !s.IsComplete(s.loaded, s.now) || !s.ChangedSince().IsZero() {
+			t.Errorf("%s: before it it was not complete", what)
 		}
 		tc.change(s)
 		s.want(tc.looks, what)
-		if s.Changed().IsZero() {
+		if s.ChangedSince().IsZero() {
 			t.Errorf("%s: the change does not show", what)
 		}
 	}
 }
 
-// A file that is written to again and again is not complete before it is quiet,
-// or has been restless for long.
-func TestSettledRestless(t *testing.T) {
+// A file that is written to again and again is not complete before it is quiet, or MaxWait is over.
+func TestCompleteOverdue(t *testing.T) {
 	s := newSettling(t)
 	for range 10 {
 		s.append("a.list")
 		for range 4 {
-			if s.look(); s.Settled(s.taken, s.now) {
+			if s.look(); s.IsComplete(s.loaded, s.now) {
 				t.Fatal("settled while it is written")
 			}
 		}
@@ -119,25 +117,25 @@ func TestSettledRestless(t *testing.T) {
 	s.want(7, "quiet") // the last write was seen three looks ago
 	s = newSettling(t)
 	begun := s.now
-	for !s.Settled(s.taken, s.now) || s.now == begun {
+	for !s.IsComplete(s.loaded, s.now) || s.now == begun {
 		s.append("a.list")
 		for range 4 {
 			s.look()
 		}
 	}
-	if took := s.now.Sub(begun); took < s.Restless || took > s.Restless+time.Second {
-		t.Errorf("it was read after %s, want %s", took, s.Restless)
+	if took := s.now.Sub(begun); took < s.MaxWait || took > s.MaxWait+time.Second {
+		t.Errorf("it was read after %s, want %s", took, s.MaxWait)
 	}
 }
 
 // A deleted file that comes back as it was is no change.
-func TestSettledBack(t *testing.T) {
+func TestCompleteMovedBack(t *testing.T) {
 	s := newSettling(t)
 	must(t, os.Rename(s.path("a.list"), s.path("away")))
 	s.look()
 	must(t, os.Rename(s.path("away"), s.path("a.list")))
 	s.look()
-	if s.Changed().IsZero() {
+	if s.ChangedSince().IsZero() {
 		t.Fatal("a rename changes no ctime here: the test is of no use")
 	}
 	s.want(10, "moved away and back") // same inode, same mtime: it may have been written to meanwhile
@@ -145,22 +143,22 @@ func TestSettledBack(t *testing.T) {
 
 // A list that is seen for the first time and has long been as it is needs no
 // second of waiting.
-func TestSettledFirst(t *testing.T) {
+func TestCompleteFirst(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "a.list"), "192.0.2.1\n")
-	s := Settler{Quiet: 30 * time.Millisecond, Restless: time.Hour}
+	s := Settler{Quiet: 30 * time.Millisecond, MaxWait: time.Hour}
 	now := time.Now()
 	look := func() bool {
 		now = now.Add(time.Millisecond)
-		s.Look(StatFiles([]string{filepath.Join(EscapeGlob(dir), "*.list")}, nil), Snapshot{}, now, 1)
-		return s.Settled(Snapshot{}, now)
+		s.Observe(StatFiles([]string{filepath.Join(EscapeGlob(dir), "*.list")}, nil), Snapshot{}, now, 1)
+		return s.IsComplete(Snapshot{}, now)
 	}
 	if first, second := look(), look(); first || second {
 		t.Error("a file that was just written is settled")
 	}
 	time.Sleep(s.Quiet + clockTick) // what makes a file old is nothing but time
-	s = Settler{Quiet: s.Quiet, Restless: s.Restless}
+	s = Settler{Quiet: s.Quiet, MaxWait: s.MaxWait}
 	if first, second := look(), look(); first || !second {
-		t.Errorf("settled is %v at the first look and %v at the second", first, second)
+		t.Errorf("complete is %v at the first look and %v at the second", first, second)
 	}
 }

@@ -1,4 +1,4 @@
-package listfile
+package iptable_test
 
 import (
 	"errors"
@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/diag"
+	"ehlogate/lists/iptable"
+	"ehlogate/lists/listfile"
 	"ehlogate/lists/test/listtest"
 )
 
@@ -40,21 +43,20 @@ func temporary(r *rand.Rand, lines []string) string {
 
 func at(r *rand.Rand) time.Time { return epoch.Add(time.Duration(r.IntN(28)-2) * 30 * time.Minute) }
 
-// Where entries expire, and overlap, and stand there again and again, all is as the
-// oracle says.
+// Table and oracle agree where entries expire, overlap and are repeated.
 func TestUntilAgainstOracle(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		text := temporary(r, strings.Split(randomList(r, 1+r.IntN(50)), "\n"))
-		table, items := build(t, text, Rules{Action: lists.Suppress, AllowWide: true})
+		text := temporary(r, strings.Split(listtest.Random(r, 1+r.IntN(50), epoch), "\n"))
+		table, items := build(t, text, listfile.Rules{Action: lists.Suppress, AllowWide: true})
 		for range 300 {
 			compare(t, table, items, randomClient(r), at(r))
 		}
 	}
 	entries := listtest.Mixed(3000)
 	r := rand.New(rand.NewPCG(5, 5))
-	table, items := build(t, temporary(r, strings.Split(strings.TrimSpace(listtest.Text(entries)), "\n")), Rules{Action: lists.Suppress, AllowWide: true})
-	for _, a := range listtest.Questions(entries, 3000) {
+	table, items := build(t, temporary(r, strings.Split(strings.TrimSpace(listtest.Format(entries)), "\n")), listfile.Rules{Action: lists.Suppress, AllowWide: true})
+	for _, a := range listtest.Clients(entries, 3000) {
 		compare(t, table, items, lists.Client{Addr: a}, at(r))
 	}
 }
@@ -90,7 +92,7 @@ func TestManyOverlap(t *testing.T) {
 				b.WriteString(line(i) + "\n")
 			}
 			begun := time.Now()
-			table, items := build(t, b.String(), Rules{AllowWide: true})
+			table, items := build(t, b.String(), listfile.Rules{AllowWide: true})
 			if took := time.Since(begun); took > 10*time.Second {
 				t.Errorf("loaded in %v", took)
 			}
@@ -102,7 +104,7 @@ func TestManyOverlap(t *testing.T) {
 				}
 				compare(t, table, items, c, epoch.Add(time.Duration(r.IntN(n+2))*time.Second-time.Second/2))
 			}
-			if stored := len(table.over4.stairs.entries) + len(table.over6.stairs.entries) + len(table.stairs.entries); stored > n {
+			if stored := table.StoredCandidates(); stored > n {
 				t.Errorf("%d entries are stored for %d", stored, n)
 			}
 		})
@@ -117,41 +119,40 @@ func TestUntilCloserThanTemporary(t *testing.T) {
 		fmt.Fprintln(&b, addr4(10<<24+uint32(i)*3))
 	}
 	b.WriteString("10.0.0.0/8 until=2026-01-02\n")
-	table, _ := build(t, b.String(), Rules{})
-	if n := len(table.over4.laps); n != 1 || table.v4.at(10<<24+3)&passing != 0 {
+	table, _ := build(t, b.String(), listfile.Rules{})
+	if n := table.Intervals4(); n != 1 || table.IsExpiring(addr4(10<<24+3)) {
 		t.Errorf("%d spans are looked through", n)
 	}
-	table, _ = build(t, "10.0.0.0/8\n10.0.0.1 until=2026-01-02\n", Rules{})
-	for _, a := range []key4{10 << 24, 10<<24 + 1, 10<<24 + 2} {
-		if several := table.v4.at(a)&passing != 0; several != (a == 10<<24+1) {
-			t.Errorf("%s: several %v", a.addr(), several)
+	table, _ = build(t, "10.0.0.0/8\n10.0.0.1 until=2026-01-02\n", listfile.Rules{})
+	for _, a := range []netip.Addr{addr4(10 << 24), addr4(10<<24 + 1), addr4(10<<24 + 2)} {
+		if expiring := table.IsExpiring(a); expiring != (a == addr4(10<<24+1)) {
+			t.Errorf("%s: expiring %v", a, expiring)
 		}
 	}
 }
 
 // A list with more text than a table can hold is refused where it has too much.
 func TestTooMuchText(t *testing.T) {
-	defer func(most int) { maxTexts = most }(maxTexts)
-	maxTexts = 30
+	defer iptable.LimitTexts(30)()
 	for _, text := range []string{"192.0.2.1 # a note of twenty bytes\n192.0.2.2\n  192.0.2.3 # another one\n", "192.0.2.1-192.0.2.6\n192.0.2.9\n  192.0.2.1-192.0.2.7\n", "a.a-long-name.example\n\n  another.example\n"} {
 		path := filepath.Join(t.TempDir(), "x.list")
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Read(Spec{Patterns: []string{path}})
-		var ps *Problems
+		_, err := listfile.New(listfile.Spec{Patterns: []string{path}}, time.Now).Load()
+		var ps *diag.Problems
 		if !errors.As(err, &ps) || ps.Total != 1 || ps.First[0].Line != 3 || ps.First[0].Col != 3 || !strings.Contains(ps.First[0].Msg, "30 bytes") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
 
-// Any list, of any entries, is as the oracle says.
+// Table and oracle agree about any list.
 func FuzzTable(f *testing.F) {
 	f.Add([]byte("\x00\x01\x02\x03\x04\x05\x06\x07"))
 	f.Add([]byte(strings.Repeat("\x01\x10\x20\x05\x02\x11\x20\x04\x83\x10\x21\x00", 3)))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		// Four bytes are an entry: kind and hole, both ends, and how long.
+		// Four bytes are an entry: kind and exception, both ends, and how long.
 		var b strings.Builder
 		b.WriteString("# x\n")
 		for n := 0; len(data) >= 4 && n < 20; data, n = data[4:], n+1 {
@@ -175,7 +176,7 @@ func FuzzTable(f *testing.F) {
 			}
 			b.WriteByte('\n')
 		}
-		table, items := build(t, b.String(), Rules{AllowWide: true})
+		table, items := build(t, b.String(), listfile.Rules{AllowWide: true})
 		for _, i := range []int{0, 2, 5, 8} {
 			now := epoch.Add(time.Duration(i)*time.Hour - time.Second)
 			for _, it := range items {
@@ -186,4 +187,8 @@ func FuzzTable(f *testing.F) {
 			compare(t, table, items, lists.Client{Name: "b.a.example"}, now)
 		}
 	})
+}
+
+func addr4(a uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
 }

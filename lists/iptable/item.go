@@ -1,0 +1,86 @@
+package iptable
+
+import (
+	"math/bits"
+	"net/netip"
+	"strings"
+	"time"
+
+	"go4.org/netipx"
+)
+
+// Kind is the part of a client that an entry is compared with.
+type Kind uint8
+
+// The kinds, in the order in which they are looked up.
+const (
+	Address Kind = iota
+	Name
+	HELO
+)
+
+// Item is one entry of a list.
+type Item struct {
+	Kind      Kind
+	Exception bool
+	From, To  netip.Addr // Kind Address: first and last address, unmapped
+	// Name is the host or HELO name, normalized. With a leading dot it stands for all names below it; a lone dot
+	// stands for every name.
+	Name  string
+	Until time.Time // the first instant at which the entry has expired; zero: never
+	Note  string
+	Line  int // in its file
+}
+
+// String returns the entry in normal spelling.
+func (it Item) String() string { return string(it.appendTo(nil)) }
+
+func (it *Item) appendTo(b []byte) []byte {
+	if it.Exception {
+		b = append(b, '!')
+	}
+	switch {
+	case it.Kind == HELO && strings.HasPrefix(it.Name, "."):
+		return append(append(b, "helo:*"...), strings.TrimSuffix(it.Name, ".")...)
+	case it.Kind == HELO:
+		return append(append(b, "helo:"...), it.Name...)
+	case it.Kind == Name:
+		return append(b, it.Name...)
+	case it.From == it.To:
+		return it.From.AppendTo(b)
+	}
+	if p, ok := it.prefix(); ok {
+		return p.AppendTo(b)
+	}
+	return it.To.AppendTo(append(it.From.AppendTo(b), '-'))
+}
+
+// prefix returns the prefix that has exactly the addresses of the entry.
+func (it *Item) prefix() (p netip.Prefix, ok bool) {
+	if it.From.Is4() { // without 128-bit arithmetic
+		from := key4Of(it.From)
+		host := from ^ key4Of(it.To)
+		return netip.PrefixFrom(it.From, bits.LeadingZeros32(uint32(host))), host&(host+1)|from&host == 0
+	}
+	return netipx.IPRangeFrom(it.From, it.To).Prefix()
+}
+
+// Expired reports whether the entry has expired by now.
+func (it *Item) Expired(now time.Time) bool {
+	return !it.Until.IsZero() && !now.Before(it.Until)
+}
+
+// WiderThan reports whether an address entry has more addresses than a prefix of that length.
+func (it *Item) WiderThan(bits int) bool {
+	host := it.From.BitLen() - bits
+	size := it.size() // less one, so that it cannot overflow
+	if host >= 64 {
+		return size.hi>>(host-64) > 0
+	}
+	return size.hi > 0 || size.lo>>host > 0
+}
+
+// CompareSpans returns a negative number if a has fewer addresses than b, 0 if they have as many, else a positive one.
+func CompareSpans(a, b *Item) int { return compareKeys(a.size(), b.size()) }
+
+func (it *Item) size() key6 { return keyOf(it.To).minus(keyOf(it.From)) }

@@ -1,0 +1,235 @@
+package iptable
+
+import (
+	"iter"
+	"math"
+	"net/netip"
+	"slices"
+	"sort"
+	"time"
+
+	"go4.org/netipx"
+
+	"ehlogate/lists"
+)
+
+// Table holds the entries of a list. It is immutable. See [Builder].
+type Table struct {
+	v4             segments4
+	v6             segments6
+	tree4          intervalTree[key4]
+	tree6          intervalTree[key6]
+	names, helos   map[string]ref
+	nameCandidates candidates
+
+	files      []fileStart
+	lines      sparse[uint32] // of entries that are not in the line after the entry before
+	bits       prefixLengths
+	texts      texts // of entries that are not prefixes
+	notes      texts
+	until      expiries
+	named      []int32 // entries about names
+	exceptions []int32
+
+	lastName, lastNameException latestExpiry
+}
+
+// maxNameLen is the length in bytes that no name of an entry exceeds.
+const maxNameLen = 256
+
+// notPrefix is in place of the prefix length of an entry that is no prefix.
+const notPrefix = 255
+
+type fileStart struct {
+	name  string
+	first int32 // id of its first entry
+}
+
+// Count returns the number of entries, exceptions included.
+func (t *Table) Count() int { return t.bits.n }
+
+// HasNames reports whether there are entries about host names.
+func (t *Table) HasNames() bool { return len(t.names) > 0 }
+
+// Lookup returns whether the table matches c now, and the entry or exception that decides that. It reads the clock only
+// where an entry that expires decides.
+//
+// Each kind has one winner. If one of them is an exception, the table does not match; else the first winner in the order
+// address, name, HELO name is the match.
+//
+// If the name of the client could not be found out (NameStatus), Lookup returns that status wherever a name could make a
+// difference.
+func (t *Table) Lookup(c lists.Client, clock func() time.Time) (id int32, status lists.Status) {
+	if c.NameStatus != lists.NoMatch && c.Name == "" {
+		return t.lookupNameless(c, clock)
+	}
+	best := t.lookupAddr(c.Addr, clock)
+	if !best.exception() && c.Name != "" && len(t.names) > 0 {
+		if r := t.lookupName(t.names, c.Name, clock); r.exception() || best == 0 {
+			best = r
+		}
+	}
+	if best == 0 && c.HELO != "" && len(t.helos) > 0 {
+		best = t.lookupName(t.helos, c.HELO, clock) // never an exception
+	}
+	switch {
+	case best == 0:
+		return 0, lists.NoMatch
+	case best.exception():
+		return best.entryID(), lists.Exception
+	}
+	return best.entryID(), lists.Matched
+}
+
+// lookupNameless is Lookup for a client that may or may not have a name.
+func (t *Table) lookupNameless(c lists.Client, clock func() time.Time) (id int32, status lists.Status) {
+	status = c.NameStatus
+	c.NameStatus = lists.NoMatch
+	switch id, known := t.Lookup(c, clock); {
+	case known == lists.Matched && t.lastNameException.isAhead(clock),
+		known == lists.NoMatch && t.lastName.isAhead(clock):
+		return 0, status
+	default:
+		return id, known
+	}
+}
+
+// latestExpiry is when the last of some entries expires, in Unix nanoseconds; 0: there are none.
+type latestExpiry int64
+
+func (l *latestExpiry) extend(until time.Time) {
+	if until.IsZero() {
+		*l = math.MaxInt64
+	} else {
+		*l = max(*l, latestExpiry(until.UnixNano()))
+	}
+}
+
+// isAhead reads the clock only if it matters.
+func (l latestExpiry) isAhead(clock func() time.Time) bool {
+	return l == math.MaxInt64 || l > 0 && clock().UnixNano() < int64(l)
+}
+
+func (t *Table) lookupAddr(a netip.Addr, clock func() time.Time) ref {
+	switch {
+	case a.Is4():
+		k := key4Of(a)
+		r := t.v4.lookup(k)
+		if r != timeDependent {
+			return t.unlessExpired(r, clock)
+		}
+		return t.tree4.lookup(k, &t.until, clock().UnixNano())
+	case a.IsValid():
+		k := key6Of(a)
+		r := t.v6.lookup(k)
+		if r != timeDependent {
+			return t.unlessExpired(r, clock)
+		}
+		return t.tree6.lookup(k, &t.until, clock().UnixNano())
+	}
+	return 0
+}
+
+// unlessExpired returns r, or 0 if its entry has expired.
+func (t *Table) unlessExpired(r ref, clock func() time.Time) ref {
+	if r&expiring == 0 {
+		return r
+	}
+	if r &^= expiring; t.until.isLive(r, clock().UnixNano()) {
+		return r
+	}
+	return 0
+}
+
+// lookupName returns the longest entry for a name: the name itself, then each domain above it, then every name.
+func (t *Table) lookupName(m map[string]ref, name string, clock func() time.Time) ref {
+	if name[0] != '.' { // which would be taken for a domain
+		if r := t.resolve(m[name], clock); r != 0 {
+			return r
+		}
+	}
+	// No entry is longer than maxNameLen, however long the name of a client.
+	for i := max(1, len(name)-maxNameLen); i < len(name); i++ {
+		if name[i] == '.' {
+			if r := t.resolve(m[name[i:]], clock); r != 0 {
+				return r
+			}
+		}
+	}
+	return t.resolve(m["."], clock)
+}
+
+// resolve returns the entry of a name that has not expired, or 0.
+func (t *Table) resolve(r ref, clock func() time.Time) ref {
+	if r&timeDependent == timeDependent {
+		return t.nameCandidates.lookup(int(r&^timeDependent), &t.until, clock().UnixNano())
+	}
+	return t.unlessExpired(r, clock)
+}
+
+// Entry describes entry id, which matched a client at addr.
+func (t *Table) Entry(id int32, addr netip.Addr) lists.Entry {
+	f := t.files[sort.Search(len(t.files), func(i int) bool { return t.files[i].first > id })-1]
+	first, line := t.lines.floor(id)
+	e := lists.Entry{File: f.name, Line: int(line) + int(id-first), Note: t.notes.lookup(id)}
+	if ns, ok := t.until.lookup(id); ok {
+		e.Until = time.Unix(0, ns).UTC()
+	}
+	if n := t.bits.lookup(id); n == notPrefix {
+		e.Text = t.texts.lookup(id)
+	} else if p, err := addr.Prefix(int(n)); err == nil {
+		_, exception := slices.BinarySearch(t.exceptions, id)
+		e.Text = Item{Exception: exception, From: p.Addr(), To: netipx.PrefixLastIP(p)}.String()
+	}
+	return e
+}
+
+// Boundaries returns the addresses at which the answer for an address may change, in order, IPv4 first. Below the first
+// one there is no match.
+func (t *Table) Boundaries() iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		for _, all := range []iter.Seq[netip.Addr]{
+			merge(t.v4.boundaries(), t.tree4.boundaries()), merge(t.v6.boundaries(), t.tree6.boundaries()),
+		} {
+			for a := range all {
+				if !yield(a) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// merge returns sorted and others together, sorted.
+func merge(sorted iter.Seq[netip.Addr], others []netip.Addr) iter.Seq[netip.Addr] {
+	if len(others) == 0 {
+		return sorted
+	}
+	all := slices.AppendSeq(others, sorted)
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Values(slices.Compact(all))
+}
+
+// NameEntries returns the entries about names, which lookups of addresses alone do not show.
+func (t *Table) NameEntries() iter.Seq[lists.Entry] {
+	return func(yield func(lists.Entry) bool) {
+		for _, id := range t.named {
+			if !yield(t.Entry(id, netip.Addr{})) {
+				return
+			}
+		}
+	}
+}
+
+// Expiries returns the times at which entries expire, unsorted.
+func (t *Table) Expiries() iter.Seq[time.Time] {
+	return func(yield func(time.Time) bool) {
+		for _, chunk := range t.until.chunks {
+			for _, ns := range chunk {
+				if !yield(time.Unix(0, ns).UTC()) {
+					return
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,224 @@
+// Package listtest makes lists for tests and benchmarks, the same ones each time.
+package listtest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Entry is one line of a list: a span or an exception.
+type Entry struct {
+	Exception bool
+	From, To  netip.Addr // first and last address
+	Bits      int        // length of the prefix; -1 for a range that is none
+}
+
+// String returns the entry as in a list file.
+func (e Entry) String() string {
+	s := e.From.String()
+	switch {
+	case e.Bits < 0:
+		s += "-" + e.To.String()
+	case e.From != e.To:
+		s += fmt.Sprintf("/%d", e.Bits)
+	}
+	if e.Exception {
+		return "!" + s
+	}
+	return s
+}
+
+// Hosts returns n different IPv4 addresses in random order: two thirds of them in some /16s, as infected hosts are
+// neighbours, the others anywhere.
+func Hosts(n int) []Entry {
+	r := rand.New(rand.NewPCG(4, uint64(n)))
+	seen := make(map[uint32]struct{}, n)
+	out := make([]Entry, 0, n)
+	for len(out) < n {
+		a := randomIPv4(r, n)
+		if _, dup := seen[a]; !dup {
+			seen[a] = struct{}{}
+			out = append(out, singleAddr(a))
+		}
+	}
+	return out
+}
+
+// Mixed returns n entries in random order: seventy per cent addresses, the others prefixes, ranges, exceptions in wider
+// entries, and IPv6 addresses and prefixes.
+func Mixed(n int) []Entry {
+	r := rand.New(rand.NewPCG(46, uint64(n)))
+	out := make([]Entry, 0, n)
+	for len(out) < n {
+		a := randomIPv4(r, n)
+		switch p := r.IntN(100); {
+		case p < 10:
+			out = append(out, randomIPv6(r))
+		case p < 22:
+			out = append(out, prefix4(a, 24, false))
+		case p < 27:
+			to := a + 1 + r.Uint32N(500)
+			if to > a {
+				out = append(out, Entry{From: addr4(a), To: addr4(to), Bits: -1})
+			}
+		case p < 30 && len(out) < n-1: // a network and an exception in it
+			out = append(out, prefix4(a, 20+r.IntN(4), false), prefix4(a, 26+r.IntN(7), true))
+		default:
+			out = append(out, singleAddr(a))
+		}
+	}
+	r.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}
+
+// randomIPv4 returns a unicast address.
+func randomIPv4(r *rand.Rand, n int) uint32 {
+	for {
+		a := r.Uint32()
+		if r.IntN(3) > 0 {
+			// One of n/400 /16s, by a hash of its number.
+			net := uint32(r.IntN(max(1, n/400))) * 2654435761
+			a = net&0xffff0000 | a&0xffff
+		}
+		if top := a >> 24; top > 0 && top < 224 && top != 127 {
+			return a
+		}
+	}
+}
+
+// randomIPv6 returns an entry in allocated address space.
+func randomIPv6(r *rand.Rand) Entry {
+	var b [16]byte
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	regions := []uint16{0x2001, 0x2400, 0x2404, 0x2600, 0x2606, 0x2803, 0x2a00, 0x2a01, 0x2a02, 0x2a06, 0x2c0f}
+	top := regions[r.IntN(len(regions))]
+	b[0], b[1] = byte(top>>8), byte(top)
+	bits := []int{128, 128, 64, 64, 64, 56, 48, 48, 32}[r.IntN(9)]
+	p := netip.PrefixFrom(netip.AddrFrom16(b), bits).Masked()
+	for i := bits; i < 128; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	return Entry{From: p.Addr(), To: netip.AddrFrom16(b), Bits: bits}
+}
+
+func singleAddr(a uint32) Entry { return prefix4(a, 32, false) }
+
+func prefix4(a uint32, bits int, exception bool) Entry {
+	rest := uint32(1)<<(32-bits) - 1
+	return Entry{Exception: exception, From: addr4(a &^ rest), To: addr4(a | rest), Bits: bits}
+}
+
+func addr4(a uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
+}
+
+// Format returns entries as the text of a list file.
+func Format(entries []Entry) string {
+	var b strings.Builder
+	for _, e := range entries {
+		b.WriteString(e.String())
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// Clients returns n addresses to look up, half of them in some entry (which may be an exception, or have one there), the
+// others near entries or anywhere.
+func Clients(entries []Entry, n int) []netip.Addr {
+	r := rand.New(rand.NewPCG(99, uint64(n)))
+	out := make([]netip.Addr, n)
+	for i := range out {
+		e := entries[r.IntN(len(entries))]
+		switch {
+		case i%2 == 0 && e.From.Is4():
+			from, to := number(e.From), number(e.To)
+			out[i] = addr4(from + uint32(r.Uint64N(uint64(to-from)+1)))
+		case i%2 == 0:
+			out[i] = e.From
+			if e.Bits < 128 {
+				out[i] = e.From.Next()
+			}
+		case e.From.Is4() && i%4 == 1:
+			out[i] = addr4(number(e.To) + 1 + r.Uint32N(1<<12))
+		case e.From.Is4():
+			out[i] = addr4(r.Uint32())
+		default:
+			out[i] = randomIPv6(r).From
+		}
+	}
+	return out
+}
+
+func number(a netip.Addr) uint32 {
+	b := a.As4()
+	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+}
+
+// Random returns the text of a list of n entries of all kinds in a small space, so that they overlap. until= of some is
+// up to ten hours after epoch.
+func Random(r *rand.Rand, n int, epoch time.Time) string {
+	var b strings.Builder
+	names := []string{"a.x.test", "b.a.x.test", ".x.test", ".a.x.test", ".test.example", "x.test"}
+	v4 := func() netip.Addr { return CrowdedIPv4(r) }
+	v6 := func() netip.Addr { return CrowdedIPv6(r) }
+	for range n {
+		if r.IntN(5) == 0 {
+			b.WriteString("# a comment\n")
+		}
+		exception := r.IntN(4) == 0
+		entry := ""
+		addr := v4
+		if r.IntN(2) == 0 {
+			addr = v6
+		}
+		switch r.IntN(8) {
+		case 0:
+			entry = names[r.IntN(len(names))]
+		case 1:
+			entry, exception = "helo:"+strings.Replace(names[r.IntN(len(names))], ".", "*.", 1), false
+			if !strings.HasPrefix(entry, "helo:*.") {
+				entry = strings.Replace(entry, "*", "", 1)
+			}
+		case 2, 3, 4:
+			x, y := addr(), addr()
+			for x.Is4() && x.As4()[0] != y.As4()[0] && r.IntN(50) > 0 {
+				y = addr() // a span of half of the addresses takes time
+			}
+			if y.Less(x) {
+				x, y = y, x
+			}
+			entry = x.String() + "-" + y.String()
+		default:
+			x := addr()
+			p, _ := x.Prefix(x.BitLen() - r.IntN(7))
+			entry = p.String()
+		}
+		if exception {
+			b.WriteString("!")
+		}
+		b.WriteString(entry)
+		if r.IntN(3) == 0 {
+			fmt.Fprintf(&b, " until=%s", epoch.Add(time.Duration(r.IntN(10))*time.Hour).Format(time.RFC3339))
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// CrowdedIPv4 returns one of few addresses, at the end of the address space or where the upper half changes.
+func CrowdedIPv4(r *rand.Rand) netip.Addr {
+	if r.IntN(3) == 0 {
+		return addr4(10<<24 | 1<<16 - 16 + r.Uint32N(32))
+	}
+	return addr4(1<<32 - 64 + r.Uint32N(64))
+}
+
+// CrowdedIPv6 returns one of few addresses.
+func CrowdedIPv6(r *rand.Rand) netip.Addr {
+	return netip.AddrFrom16([16]byte{0: 0xff, 7: byte(r.IntN(2)), 14: byte(r.IntN(2)), 15: byte(r.IntN(256))})
+}
