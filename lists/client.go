@@ -7,46 +7,43 @@ import (
 	"unsafe"
 )
 
-// Client is what is known of an SMTP client. Any part may be missing.
+// Client is what is known of an SMTP client. Any part can be missing.
 type Client struct {
-	// Addr is unmapped and has no zone; the zero Addr is "not known".
+	// Addr is unmapped and has no zone; the zero Addr means "not known".
 	Addr netip.Addr
-	// Name is the host name verified by forward-confirmed reverse DNS,
-	// in the spelling of NormalizeName; empty if not known or not verified.
+	// Name is the host name verified by forward-confirmed reverse DNS, in the spelling of NormalizeName; empty if not known
+	// or not verified.
 	Name string
-	// NameStatus is Pending or Unavailable if it could not be found out, or not
-	// yet, whether the client has a verified name; else it is Absent.
+	// NameStatus is Pending or Unavailable if it is not known, or not yet, whether the client has a verified name; else it is
+	// NoMatch.
 	NameStatus Status
-	// HELO is the argument of HELO or EHLO (RFC 5321 section 4.1.1.1), in the
-	// spelling of NormalizeName. The client claims it; nobody verified it.
+	// HELO is the argument of HELO or EHLO (RFC 5321 section 4.1.1.1), in the spelling of NormalizeName. The client claims it;
+	// it is not verified.
 	HELO string
 }
 
-// ParseAddr reads a client address as mail servers spell it: IPv4, IPv6,
-// IPv4-mapped IPv6 (which becomes IPv4), in brackets or not, an "IPv6:" prefix
-// in any case (RFC 5321 section 4.1.3), a zone (which is dropped).
+// ParseAddr reads a client address as mail servers spell it: IPv4, IPv6, IPv4-mapped IPv6 (which becomes IPv4), in brackets
+// or not, with an "IPv6:" prefix in any case (RFC 5321 section 4.1.3), with a zone (which is dropped).
 func ParseAddr(s string) (netip.Addr, error) {
-	a, err := netip.ParseAddr(bareAddr(s))
+	a, err := netip.ParseAddr(trimAddr(s))
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("%q is not an IP address", s)
 	}
 	return a.Unmap(), nil
 }
 
-// ParseAddrBytes is ParseAddr without an allocation, for the query path. It
-// reports only whether b is an address.
+// ParseAddrBytes is ParseAddr without an allocation, for the query path. It reports only whether b is an address.
 func ParseAddrBytes(b []byte) (netip.Addr, bool) {
 	if len(b) == 0 {
 		return netip.Addr{}, false
 	}
 	// The string shares b's memory; only an error would keep it.
-	a, err := netip.ParseAddr(bareAddr(unsafe.String(&b[0], len(b))))
+	a, err := netip.ParseAddr(trimAddr(unsafe.String(&b[0], len(b))))
 	return a.Unmap(), err == nil
 }
 
-// bareAddr takes brackets, prefix and zone off. A zone names an interface of
-// this host and says nothing about the client.
-func bareAddr(s string) string {
+// trimAddr removes brackets, prefix and zone. A zone names an interface of this host and says nothing about the client.
+func trimAddr(s string) string {
 	if n := len(s); n > 2 && s[0] == '[' && s[n-1] == ']' {
 		s = s[1 : n-1]
 	}

@@ -1,8 +1,8 @@
 package lists
 
-// Session is what policy and milter see of an SMTP session behind EHLO.
+// Session is what the policy and milter protocols see of an SMTP session after EHLO.
 type Session struct {
-	AtEHLO     Action // the decision on the address alone, which EHLO went by
+	AtEHLO     Action // the decision on the address alone, which took effect at EHLO
 	Full       Action // the decision on all that is known of the client
 	Encrypted  bool   // TLS is in use
 	Mail       bool   // the client sends mail, and it is known whether TLS is in use
@@ -10,25 +10,24 @@ type Session struct {
 	Login      bool   // the client has logged in
 }
 
-// Outcome is what became of a decision.
+// Outcome is the effect of a decision on a session.
 type Outcome uint8
 
 const (
-	// OutcomeOffered: STARTTLS was offered, and nothing is amiss.
+	// OutcomeOffered means that STARTTLS was offered and all is well.
 	OutcomeOffered Outcome = iota
-	// OutcomeSuppressed: STARTTLS was hidden, and the client does without.
+	// OutcomeSuppressed means that STARTTLS was hidden and the client sends in the clear.
 	OutcomeSuppressed
-	// OutcomeSuppressedEncrypted: STARTTLS should have been hidden, and the
-	// client uses TLS: the mail server does not ask, or asked somebody else.
+	// OutcomeSuppressedEncrypted means that STARTTLS should have been hidden, and the client uses TLS: the mail server does
+	// not query ehlogate at EHLO, or got another answer.
 	OutcomeSuppressedEncrypted
-	// OutcomeRequireUnmet: the client must use TLS, and sends mail without.
+	// OutcomeRequireUnmet means that the client must use TLS and sends mail without.
 	OutcomeRequireUnmet
-	// OutcomeSubmission: STARTTLS is hidden from a client that submits mail,
-	// whose password therefore goes in the clear. The mail server is
-	// misconfigured.
+	// OutcomeSubmission means that STARTTLS is hidden from a client that submits mail, so that its password is sent in the
+	// clear. The mail server is misconfigured.
 	OutcomeSubmission
 
-	// OutcomeCount is how many outcomes there are.
+	// OutcomeCount is the number of outcomes.
 	OutcomeCount
 )
 
@@ -37,16 +36,14 @@ var outcomeNames = [...]string{
 	OutcomeRequireUnmet: "require-unmet", OutcomeSubmission: "suppressed-submission",
 }
 
-// String gives the word that stands in logs and metrics.
-func (o Outcome) String() string { return wordAt(outcomeNames[:], int(o)) }
+// String returns the word used in logs and metrics.
+func (o Outcome) String() string { return keywordAt(outcomeNames[:], int(o)) }
 
-// JudgeSession judges a session. TLS is demanded only where EHLO offered it for
-// that reason: a list of names or of HELO names that EHLO did not know of may
-// say otherwise.
+// JudgeSession returns the outcome of a session. TLS is required only if the decision at EHLO, which knew the address
+// alone, required it too.
 //
-// On submission STARTTLS is never hidden, if all is well: then a client may use
-// it, and one that has not done so yet may still. Only mail or a login in the
-// clear shows that something is amiss.
+// On submission STARTTLS should never be hidden. A client that has not used it yet still can, so only mail or a login in
+// the clear shows that it is hidden.
 func JudgeSession(s Session) Outcome {
 	switch {
 	case s.AtEHLO == Suppress && s.Submission:

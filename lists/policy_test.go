@@ -1,15 +1,14 @@
 package lists
 
 import (
-	"context"
 	"net/netip"
 	"testing"
 )
 
-// fixed is a source that says one thing of everybody.
+// fixed is a source that says the same of all clients.
 type fixed Status
 
-func (f fixed) Lookup(context.Context, Client) Match { return Match{Status: Status(f), ID: 7, By: f} }
+func (f fixed) Lookup(Client) Match { return Match{Status: Status(f), ID: 7, By: f} }
 
 func (f fixed) Entry(id int32, _ netip.Addr) Entry { return Entry{Text: "entry", Line: int(id)} }
 
@@ -35,7 +34,7 @@ func TestDecide(t *testing.T) {
 		{name: "default suppress", def: Suppress, client: known, action: Suppress, reason: ReasonDefault, by: -1},
 		{name: "default is about addresses", def: Suppress, client: Client{HELO: "x"}, reason: ReasonNoAddress, by: -1},
 		{name: "a list needs no address", lists: []l{{Suppress, Enforce, Matched}}, client: Client{HELO: "x"}, action: Suppress, reason: ReasonListed},
-		{name: "the first that holds decides", lists: []l{{Offer, Enforce, NoMatch}, {Suppress, Enforce, Matched}, {Offer, Enforce, Matched}}, client: known, action: Suppress, reason: ReasonListed, by: 1},
+		{name: "the first that matches decides", lists: []l{{Offer, Enforce, NoMatch}, {Suppress, Enforce, Matched}, {Offer, Enforce, Matched}}, client: known, action: Suppress, reason: ReasonListed, by: 1},
 		{name: "require", lists: []l{{Require, Enforce, Matched}}, client: known, action: Require, reason: ReasonListed},
 		{name: "unavailable offer ends the walk", lists: []l{{Offer, Enforce, Unavailable}, {Suppress, Enforce, Matched}}, def: Suppress, client: known, reason: ReasonUnavailable},
 		{name: "unavailable require ends the walk", lists: []l{{Require, Enforce, Unavailable}}, def: Suppress, client: known, reason: ReasonUnavailable},
@@ -78,6 +77,31 @@ func TestDecide(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A decision from memory allocates nothing.
+func TestDecideAllocatesNothing(t *testing.T) {
+	p := &Policy{Lists: []*List{{Action: Offer, Source: fixed(NoMatch)}, {Action: Suppress, Source: &slow{names: true}},
+		{Action: Suppress, Source: fixed(Matched)}}, Names: &slow{then: Matched}}
+	for name, decide := range map[string]func(){
+		"Decide": func() { p.Decide(t.Context(), someone) }, "Review": func() { p.Review(t.Context(), someone) },
+		"DecideCached": func() { p.DecideCached(someone) },
+	} {
+		if n := testing.AllocsPerRun(100, decide); n != 0 {
+			t.Errorf("%s: got %v allocations, want 0", name, n)
+		}
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	p := &Policy{Default: Suppress}
+	for range 5 {
+		p.Lists = append(p.Lists, &List{Action: Offer, Source: fixed(NoMatch)})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Decide(b.Context(), someone)
 	}
 }
 

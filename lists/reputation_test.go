@@ -12,50 +12,68 @@ import (
 type slow struct {
 	after time.Duration
 	then  Status
-	names bool // it wants to know names
+	stale Status // what counts at the end if it is still pending; NoMatch: nothing does
+	names bool   // it uses names
 
 	asked   int
-	offered int
-	started time.Time
+	charged int
+	ready   chan struct{}
 	saw     Client
 }
 
 func (s *slow) UsesNames() bool { return s.names }
 
-func (s *slow) status(ctx context.Context) Status {
-	if s.asked++; s.asked == 1 {
-		s.started = time.Now()
+func (s *slow) status() (Status, []<-chan struct{}) {
+	s.asked++
+	if s.after == 0 {
+		return s.then, nil
 	}
-	ready := time.Until(s.started.Add(s.after))
+	if s.ready == nil {
+		s.ready = make(chan struct{})
+		time.AfterFunc(s.after, func() { close(s.ready) })
+	}
 	select {
-	case <-time.After(max(ready, 0)):
-		return s.then
+	case <-s.ready:
+		return s.then, nil
 	default:
-	}
-	if ready <= 0 {
-		return s.then
-	}
-	select {
-	case <-time.After(ready):
-		return s.then
-	case <-ctx.Done():
-		return Pending
+		return Pending, []<-chan struct{}{s.ready}
 	}
 }
 
-func (s *slow) Lookup(ctx context.Context, c Client) Match {
+func (s *slow) Lookup(c Client) Match {
 	s.saw = c
-	return Match{Status: s.status(ctx), By: fixed(Matched), ID: 7}
+	status, ready := s.status()
+	if s.names && c.NameStatus == Pending {
+		status = Pending
+	}
+	return Match{Status: status, By: fixed(Matched), ID: 7, Ready: ready}
 }
 
-func (s *slow) Verify(ctx context.Context, _ netip.Addr) (string, Status) {
-	return "mail.example", s.status(ctx)
+func (s *slow) LookupAgain(c Client, late bool) Match {
+	m := s.Lookup(c)
+	if m.Status == Pending && late && s.stale != NoMatch {
+		m.Status = s.stale
+	}
+	return m
+}
+
+func (s *slow) Verify(netip.Addr) NameMatch {
+	status, ready := s.status()
+	return NameMatch{Name: "mail.example", Status: status, Ready: ready}
+}
+
+func (s *slow) VerifyAgain(a netip.Addr, late bool) NameMatch {
+	m := s.Verify(a)
+	if m.Status == Pending && late && s.stale != NoMatch {
+		m.Status = s.stale
+	}
+	return m
 }
 
 func (s *slow) Active() bool                   { return s.then == Matched }
 func (s *slow) Decide(netip.Addr) Action       { s.asked++; return Suppress }
 func (s *slow) LastDecision(netip.Addr) Action { return Suppress }
-func (s *slow) Charge(netip.Addr)              { s.offered++ }
+func (s *slow) Charge(netip.Addr)              { s.charged++ }
 
 var someone = Client{Addr: netip.MustParseAddr("192.0.2.1")}
 
@@ -96,7 +114,59 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// Who cannot wait is answered from memory.
+// At the end of the wait an answer that is too old counts, of a list and of a name; not before, and not without a wait.
+func TestLate(t *testing.T) {
+	const wait = 300 * time.Millisecond
+	for _, tc := range []struct {
+		name   string
+		after  time.Duration
+		reason Reason
+		took   time.Duration
+	}{
+		{name: "too late", after: 2 * wait, reason: ReasonListed, took: wait},
+		{name: "in time", after: wait / 2, reason: ReasonDefault, took: wait / 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &Policy{Lists: []*List{{Action: Suppress, Source: &slow{after: tc.after, then: NoMatch, stale: Matched}}}, Wait: wait}
+				start := time.Now()
+				if d := p.Decide(t.Context(), someone); d.Reason != tc.reason || time.Since(start) != tc.took {
+					t.Errorf("got %s after %v, want %s after %v", d.Reason, time.Since(start), tc.reason, tc.took)
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		byName := &slow{after: 2 * wait, names: true, then: NoMatch}
+		p := &Policy{Lists: []*List{{Action: Suppress, Source: byName}}, Names: &slow{after: 2 * wait, stale: Matched}, Wait: wait}
+		if p.Decide(t.Context(), someone); byName.saw.Name != "mail.example" {
+			t.Errorf("got the name %q at the end, want the one that is too old", byName.saw.Name)
+		}
+	})
+}
+
+// A decision from the cache starts what it does not know, and neither waits for it nor uses what is too old.
+func TestDecideCached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, last := &slow{after: time.Hour, stale: Matched}, &slow{after: time.Hour}
+		limit := new(slow)
+		p := &Policy{Lists: []*List{{Action: Offer, Source: first}, {Action: Suppress, Source: last}}, Limit: limit, Wait: time.Hour}
+		start := time.Now()
+		for range 2 {
+			if d := p.DecideCached(someone); d.Reason != ReasonUnavailable || d.List != p.Lists[0] {
+				t.Errorf("got %s by %+v, want unavailable by the first list", d.Reason, d.List)
+			}
+		}
+		if d := p.ReviewCached(someone); d.Reason != ReasonUnavailable {
+			t.Errorf("in review: got %s, want unavailable", d.Reason)
+		}
+		if took := time.Since(start); took != 0 || first.asked != 3 || last.asked != 3 || limit.charged != 2 {
+			t.Errorf("after %v: asked %d and %d times, charged %d; want 0, 3, 3, 2", took, first.asked, last.asked, limit.charged)
+		}
+	})
+}
+
+// A client that cannot wait is answered from memory.
 func TestNoWait(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -260,7 +330,6 @@ func TestShed(t *testing.T) {
 		t.Errorf("without an address: %s by %s", d.Action, d.Reason)
 	}
 	p.Lists = []*List{{Action: Offer, Source: &slow{after: time.Minute, then: Matched}}}
-	p.Lists[0].Source.(*slow).started = time.Now()
 	if p.Decide(t.Context(), someone); shed.asked != 1 {
 		t.Error("asked about a client that a list may hold")
 	}
@@ -277,7 +346,7 @@ func TestOffersThatTheDefaultDoesNotMake(t *testing.T) {
 	}
 	p.Review(t.Context(), someone)
 	p.Decide(t.Context(), Client{HELO: "x"}) // of whom nothing is known to count
-	if shed.asked != 0 || shed.offered != 2 {
-		t.Errorf("asked %d times, told of %d", shed.asked, shed.offered)
+	if shed.asked != 0 || shed.charged != 2 {
+		t.Errorf("asked %d times, told of %d", shed.asked, shed.charged)
 	}
 }

@@ -23,11 +23,6 @@ import (
 // Header is the name of the header that has the decision, for programs that filter mail later.
 const Header = "X-ehlogate"
 
-// Decider decides about one client; see lists.Policy.Decide.
-type Decider interface {
-	Decide(ctx context.Context, c lists.Client) lists.Decision
-}
-
 // Options are the settings that a reload of the config can change.
 type Options struct {
 	// RequireReply is the SMTP reply to MAIL without TLS from a client that must use TLS, such as
@@ -39,7 +34,7 @@ type Options struct {
 
 // Server serves milter connections.
 type Server struct {
-	Decider Decider
+	Decider lists.Decider
 	// Options returns the settings for a decision, or the present ones for the zero Decision. AddHeader counts from the
 	// begin of the connection.
 	Options func(d lists.Decision) Options

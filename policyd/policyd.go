@@ -11,7 +11,6 @@
 package policyd
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -19,34 +18,26 @@ import (
 	"ehlogate/lists"
 )
 
-// Decider decides about one client. It returns no error and never waits without a bound; see lists.Policy.Decide.
-type Decider interface {
-	Decide(ctx context.Context, c lists.Client) lists.Decision
-}
-
-// DeciderFunc is a function that implements Decider.
-type DeciderFunc func(ctx context.Context, c lists.Client) lists.Decision
-
-// Decide calls f.
-func (f DeciderFunc) Decide(ctx context.Context, c lists.Client) lists.Decision { return f(ctx, c) }
-
-// NoWait is done: what is decided with it is decided from memory. It is for all
-// that a request asks behind the first, which has waited for all.
-var NoWait = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
-
 // Backend is what all protocols are configured with.
 type Backend struct {
-	Decider Decider
+	Decider lists.Decider
+	// Cached decides without a wait, for the further questions of a request: the first one has waited for all of them. nil:
+	// Decider does, and waits for each.
+	Cached lists.Decider
 	// Keywords returns the EHLO keywords for the answer to a decision: those of the config that the decision was made
 	// from, or of the present config for the zero Decision.
 	Keywords func(d lists.Decision) *Keywords
 	// Fault reports an invalid request: reason is one of the Fault constants, about the request or the part of it that
 	// is invalid. about may be reused when Fault returns. Fault must not block.
 	Fault func(reason string, about []byte)
+}
+
+// Further returns the Decider for the further questions of a request.
+func (b *Backend) Further() lists.Decider {
+	if b.Cached != nil {
+		return b.Cached
+	}
+	return b.Decider
 }
 
 // The reasons of Backend.Fault, label values of ehlogate_protocol_errors_total.

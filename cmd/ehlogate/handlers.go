@@ -25,19 +25,19 @@ type connHandler = func(context.Context, net.Conn)
 
 // newHandlers returns what serves the connections of each protocol. A new protocol is added here.
 func newHandlers(manager *reload.Manager, recorder *telemetry.Recorder, http connHandler, log *logrus.Logger) map[string]connHandler {
-	backend := func(protocol string, d policyd.Decider) policyd.Backend {
-		return policyd.Backend{Decider: d, Keywords: manager.Keywords,
+	backend := func(protocol string, d, cached lists.Decider) policyd.Backend {
+		return policyd.Backend{Decider: d, Cached: cached, Keywords: manager.Keywords,
 			Fault: func(reason string, about []byte) { recorder.Fault(protocol, reason, about) }}
 	}
 	lookup := func(protocol string, newProtocol func(policyd.Backend) policyd.Protocol) connHandler {
-		b := backend(protocol, recorder.LoggedDecider(protocol, manager))
+		b := backend(protocol, recorder.LoggedDecider(protocol, manager), recorder.LoggedDecider(protocol, lists.DeciderFunc(manager.DecideCached)))
 		p := newProtocol(b)
 		return func(ctx context.Context, c net.Conn) { policyd.Serve(ctx, c, p, b.Fault) }
 	}
 	// Policy and milter log the outcome of a session, and not their decisions.
-	review := policyd.DeciderFunc(manager.Review)
+	review := lists.DeciderFunc(manager.Review)
 	policy := &delegation.Server{
-		Backend: backend("policy", recorder.Instrumented("policy", review)),
+		Backend: backend("policy", recorder.Instrumented("policy", review), recorder.Instrumented("policy", lists.DeciderFunc(manager.ReviewCached))),
 		Actions: func(d lists.Decision) *delegation.Actions { return &manager.SnapshotOf(d).Config.Policy },
 		Outcome: recorder.Outcomes("policy"),
 	}

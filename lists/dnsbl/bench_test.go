@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/test/listtest"
 )
 
 // warm is a source of zones that know n addresses, every fourth of which is
@@ -46,7 +47,7 @@ func warm(t testing.TB, n, zones int, byName bool) (*List, []lists.Client) {
 		if i%4 == 0 {
 			want = lists.Matched
 		}
-		for start := time.Now(); src.Lookup(ctx, c).Status != want; {
+		for start := time.Now(); listtest.Lookup(ctx, src, c).Status != want; {
 			if time.Since(start) > 10*time.Second {
 				t.Fatalf("%v is not known", c)
 			}
@@ -55,7 +56,7 @@ func warm(t testing.TB, n, zones int, byName bool) (*List, []lists.Client) {
 	}
 	// The first ones may have been decided before the last zones were asked.
 	for _, c := range clients {
-		src.Lookup(noWait, c)
+		src.Lookup(c)
 	}
 	for s.inFlight.Load() > 0 {
 		runtime.Gosched()
@@ -71,7 +72,7 @@ func TestNoAllocation(t *testing.T) {
 		src.service.clock = func() time.Time { reads.Add(1); return time.Now() }
 		i, lookups := 0, int64(0)
 		if n := testing.AllocsPerRun(1000, func() {
-			src.Lookup(noWait, clients[i%len(clients)])
+			src.Lookup(clients[i%len(clients)])
 			i++
 			lookups++
 		}); n != 0 {
@@ -99,7 +100,7 @@ func BenchmarkLookup(b *testing.B) {
 			src, clients := warm(b, bc.n, bc.zones, bc.byName)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				src.Lookup(noWait, clients[i*7919%len(clients)])
+				src.Lookup(clients[i*7919%len(clients)])
 			}
 		})
 	}
@@ -115,7 +116,7 @@ func BenchmarkLookupParallel(b *testing.B) {
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for i := int(start.Add(1)) * 1009; pb.Next(); i++ {
-					src.Lookup(noWait, clients[i*7919%len(clients)])
+					src.Lookup(clients[i*7919%len(clients)])
 				}
 			})
 		})
@@ -127,16 +128,16 @@ func BenchmarkCold(b *testing.B) {
 	src, _ := warm(b, 1, 1, false)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		src.Lookup(context.Background(), lists.Client{Addr: netip.AddrFrom4([4]byte{byte(12 + i>>24), byte(i >> 16), byte(i >> 8), byte(i)})})
+		listtest.Lookup(context.Background(), src, lists.Client{Addr: netip.AddrFrom4([4]byte{byte(12 + i>>24), byte(i >> 16), byte(i >> 8), byte(i)})})
 	}
 }
 
 func BenchmarkNames(b *testing.B) {
 	src, clients := warm(b, 1, 1, false)
 	n := src.service.Names()
-	n.Verify(context.Background(), clients[0].Addr)
+	listtest.Verify(context.Background(), n, clients[0].Addr)
 	b.ReportAllocs()
 	for b.Loop() {
-		n.Verify(noWait, clients[0].Addr)
+		n.Verify(clients[0].Addr)
 	}
 }

@@ -2,9 +2,7 @@ package dnsbl
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"reflect"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -29,24 +27,26 @@ type part struct {
 	flight *call  // may be nil though it is pending: another will tell
 }
 
-// call is a question on its way, or a first test. What it found is there when
-// done is closed.
-type call struct {
-	done chan struct{}
-	test bool
-	ok   bool
-	said string
-}
+// call is a query in flight, or a first test. What came of it is in the cache when done is closed.
+type call struct{ done chan struct{} }
 
-// look answers k from memory, and begins to ask if that does not know enough.
-// now is the time.
-func (o *upstream) look(k *key, now int64) part {
+// turn is how often a question was put.
+type turn uint8
+
+const (
+	first turn = iota // it is new
+	again             // it was pending, and is not counted again
+	last              // the same, and the time is up: an answer that is too old counts if there is no fresh one
+)
+
+// look answers k from the cache, and starts a query if the cache has no fresh answer.
+func (o *upstream) look(k *key, now int64, t turn) part {
 	s := o.service
 	sh := s.memory.shard(k)
 	sh.mu.Lock()
 	e, ok := sh.entries.Get(*k)
 	if !ok || !e.known || now >= e.ends {
-		return o.miss(k, now, sh, &e)
+		return o.miss(k, now, sh, &e, t)
 	}
 	// In the last tenth of its life an answer that is asked for is renewed.
 	if now > e.ends-(e.ends-e.came)/10 && sh.flights[*k] == nil && o.mayAsk(k, now, &e) {
@@ -55,7 +55,9 @@ func (o *upstream) look(k *key, now int64) part {
 		}
 	}
 	sh.mu.Unlock()
-	o.hits.Add(1)
+	if t == first {
+		o.hits.Add(1)
+	}
 	return part{state: known, said: e.said}
 }
 
@@ -67,7 +69,7 @@ func (o *upstream) mayAsk(k *key, now int64, e *entry) bool {
 
 // miss is the rest of look, where memory holds no answer that still counts. It
 // is called with the lock of sh held.
-func (o *upstream) miss(k *key, now int64, sh *shard, e *entry) part {
+func (o *upstream) miss(k *key, now int64, sh *shard, e *entry, t turn) part {
 	defer sh.mu.Unlock()
 	if !o.fits(*k) {
 		return part{state: known}
@@ -77,15 +79,20 @@ func (o *upstream) miss(k *key, now int64, sh *shard, e *entry) part {
 		p.said = e.said
 	}
 	if p.flight = sh.flights[*k]; p.flight != nil && (o.believed(k) || !p.old) {
+		if t == last && p.old {
+			o.give(&p)
+		}
 		return p // what others began to ask
 	}
-	o.misses.Add(1)
+	if t == first {
+		o.misses.Add(1)
+	}
 	if p.flight = nil; o.mayAsk(k, now, e) {
 		p.flight = o.begin(k, now, sh, false)
 	} else if first := o.testing.Load(); first != nil && !p.old {
 		p.flight = first
 	}
-	if p.flight == nil {
+	if p.flight == nil || t == last && p.old {
 		o.give(&p)
 	}
 	return p
@@ -100,49 +107,6 @@ func (o *upstream) give(p *part) {
 		o.stale.Add(1)
 	}
 }
-
-// land brings up to date what waited for a flight that may be done by now.
-func (o *upstream) land(k *key, now int64, p *part) {
-	if p.state != pending || p.flight == nil {
-		return
-	}
-	select {
-	case <-p.flight.done:
-	default:
-		return
-	}
-	switch {
-	case p.flight.test:
-		*p = o.look(k, now)
-	case p.flight.ok:
-		*p = part{state: known, said: p.flight.said}
-	default:
-		o.give(p)
-	}
-}
-
-// await waits until one of the flights is done, and says false if ctx was over
-// before, or there is nothing to wait for.
-func await(ctx context.Context, parts []part) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	on := []reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())}}
-	for i := range parts {
-		if parts[i].state == pending && parts[i].flight != nil {
-			on = append(on, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(parts[i].flight.done)})
-		}
-	}
-	if len(on) == 1 {
-		return false
-	}
-	i, _, _ := reflect.Select(on)
-	return i != 0
-}
-
-// tooLate says whether ctx ended because somebody waited in vain. An old answer
-// counts then; who did not want to wait at all is told that one is pending.
-func tooLate(ctx context.Context) bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
 
 // begin asks about k beside, if the service runs and there is room; nil if not.
 // It is called with the lock of sh held, and makes sure that a question is in
@@ -203,7 +167,6 @@ func (o *upstream) fly(ctx context.Context, k key, f *call, began int64, gen uin
 		if err == nil {
 			ttl = min(max(ttl, s.config.MinTTL), s.config.MaxTTL)
 			e = entry{said: said, known: true, came: now, ends: now + int64(ttl)}
-			f.said, f.ok = said, true
 		} else {
 			e.failed, e.why = now, reasonOf(err)
 		}

@@ -19,6 +19,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/test/listtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -220,23 +221,16 @@ func bubble(t *testing.T, cfg Options, f func(w *world)) {
 	synctest.Test(t, func(t *testing.T) { f(start(t, cfg)) })
 }
 
-// memory is done, as what a Policy asks with first.
-var noWait = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
-
 func at(addr string) lists.Client { return lists.Client{Addr: netip.MustParseAddr(addr)} }
 
 // now asks without a wait.
-func (w *world) now(s *List, c lists.Client) lists.Status { return s.Lookup(noWait, c).Status }
+func (w *world) now(s *List, c lists.Client) lists.Status { return s.Lookup(c).Status }
 
 // within asks with a wait.
 func (w *world) within(d time.Duration, s *List, c lists.Client) lists.Status {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
-	return s.Lookup(ctx, c).Status
+	return listtest.Lookup(ctx, s, c).Status
 }
 
 // want asks without a wait.

@@ -44,34 +44,34 @@ func newNames(s *Client) *ReverseDNS {
 	return n
 }
 
-// Verify implements lists.Names. Local networks may well have names of their
-// own, so private addresses are asked about, too.
-func (n *ReverseDNS) Verify(ctx context.Context, addr netip.Addr) (string, lists.Status) {
+// Verify implements lists.NameVerifier. Local networks may well have names of their own, so private addresses are looked
+// up, too.
+func (n *ReverseDNS) Verify(addr netip.Addr) lists.NameMatch { return n.verify(addr, first) }
+
+// VerifyAgain implements lists.NameVerifier.
+func (n *ReverseDNS) VerifyAgain(addr netip.Addr, late bool) lists.NameMatch {
+	if late {
+		return n.verify(addr, last)
+	}
+	return n.verify(addr, again)
+}
+
+func (n *ReverseDNS) verify(addr netip.Addr, t turn) lists.NameMatch {
 	addr = addr.Unmap()
 	if !addr.IsValid() || nameless.has(addr) {
-		return "", lists.NoMatch
+		return lists.NameMatch{}
 	}
-	k, now := n.key(addr), n.service.now()
-	parts := [1]part{n.look(&k, now)}
-	p := &parts[0]
-	for p.state == pending {
-		live := await(ctx, parts[:])
-		if n.land(&k, now, p); p.state == pending && !live {
-			if p.old && tooLate(ctx) {
-				n.give(p)
-			}
-			break
-		}
-	}
+	k := n.key(addr)
+	p := n.look(&k, n.service.now(), t)
 	switch {
 	case p.state == pending:
-		return "", lists.Pending
+		return lists.NameMatch{Status: lists.Pending, Ready: []<-chan struct{}{p.flight.done}}
 	case p.state == unknown:
-		return "", lists.Unavailable
+		return lists.NameMatch{Status: lists.Unavailable}
 	case p.said == "":
-		return "", lists.NoMatch
+		return lists.NameMatch{}
 	}
-	return p.said, lists.Matched
+	return lists.NameMatch{Name: p.said, Status: lists.Matched}
 }
 
 func (n *ReverseDNS) key(addr netip.Addr) key { return key{of: n.id, addr: addr.As16()} }

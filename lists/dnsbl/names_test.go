@@ -12,6 +12,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/test/listtest"
 )
 
 const ptr = "1.1.1.11.in-addr.arpa PTR"
@@ -20,12 +21,13 @@ const ptr = "1.1.1.11.in-addr.arpa PTR"
 func (w *world) verify(addr string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
-	return said(w.Names().Verify(ctx, netip.MustParseAddr(addr)))
+	return said(listtest.Verify(ctx, w.Names(), netip.MustParseAddr(addr)))
 }
 
 // verified asks without one.
 func (w *world) verified(addr string) string {
-	return said(w.Names().Verify(noWait, netip.MustParseAddr(addr)))
+	m := w.Names().Verify(netip.MustParseAddr(addr))
+	return said(m.Name, m.Status)
 }
 
 func said(name string, status lists.Status) string {
@@ -111,7 +113,7 @@ func TestNeverNamed(t *testing.T) {
 		for _, a := range []string{"127.0.0.1", "::1", "0.0.0.0", "::", "224.0.0.1", "ff02::1", "169.254.1.1", "fe80::1", "255.255.255.255"} {
 			w.expect(w.verify(a), "absent")
 		}
-		w.expect(said(w.Names().Verify(noWait, netip.Addr{})), "absent")
+		w.expect(word(w.Names().Verify(netip.Addr{}).Status), "absent")
 		if len(w.questions()) != 0 {
 			t.Errorf("asked %v", w.questions())
 		}

@@ -112,7 +112,7 @@ func (s *Client) watch(o *upstream) {
 	ctx, stop := context.WithCancel(s.ctx)
 	o.stop = stop
 	if breakerState(o.trust.Load()) == halfOpen {
-		o.testing.Store(&call{done: make(chan struct{}), test: true})
+		o.testing.Store(&call{done: make(chan struct{})})
 	}
 	s.goroutine.Go(func() {
 		defer stop()

@@ -80,15 +80,15 @@ func (s *space) bounds() iter.Seq[netip.Addr] {
 			if !yield(p.Addr()) {
 				return
 			}
-			if behind := last(p).Next(); behind.IsValid() && !yield(behind) {
+			if behind := lastAddr(p).Next(); behind.IsValid() && !yield(behind) {
 				return
 			}
 		}
 	}
 }
 
-// last returns the last address of p.
-func last(p netip.Prefix) netip.Addr {
+// lastAddr returns the last address of p.
+func lastAddr(p netip.Prefix) netip.Addr {
 	b := p.Addr().AsSlice()
 	for i := p.Bits(); i < 8*len(b); i++ {
 		b[i/8] |= 0x80 >> (i % 8)

@@ -11,6 +11,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/test/listtest"
 )
 
 // Everything at once: sessions, reloads, who looks on, and a resolver that comes
@@ -67,7 +68,7 @@ func TestRace(t *testing.T) {
 		c := lists.Client{Addr: netip.AddrFrom4([4]byte{11, 0, 0, byte(n)})}
 		within, done := context.WithTimeout(ctx, time.Duration(r.IntN(3))*time.Millisecond)
 		defer done()
-		name, status := s.Names().Verify(within, c.Addr)
+		name, status := listtest.Verify(within, s.Names(), c.Addr)
 		if status == lists.Matched && name != fmt.Sprintf("host%d.example", n) {
 			t.Errorf("%s is %s", c.Addr, name)
 		}
@@ -77,7 +78,7 @@ func TestRace(t *testing.T) {
 		mu.RLock()
 		src := sources[r.IntN(len(sources))]
 		mu.RUnlock()
-		found := src.Lookup(within, c)
+		found := listtest.Lookup(within, src, c)
 		if found.Status == lists.Matched && n%2 == 1 || found.Status == lists.NoMatch && n%2 == 0 {
 			t.Errorf("%v is %s", c, word(found.Status))
 		}

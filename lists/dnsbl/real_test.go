@@ -14,6 +14,7 @@ import (
 	"ehlogate/lists"
 	"ehlogate/lists/dnsclient"
 	"ehlogate/lists/test/dnstest"
+	"ehlogate/lists/test/listtest"
 )
 
 // real is a service that asks real servers.
@@ -49,7 +50,7 @@ func (r *real) run() {
 func (r *real) ask(s *List, c lists.Client) lists.Status {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return s.Lookup(ctx, c).Status
+	return listtest.Lookup(ctx, s, c).Status
 }
 
 func (r *real) want(s *List, want lists.Status, addrs ...string) {
@@ -114,7 +115,7 @@ func TestRbldnsd(t *testing.T) {
 			t.Errorf("%s is %s", name, word(got))
 		}
 	}
-	found := score.Lookup(noWait, at("11.1.1.1"))
+	found := score.Lookup(at("11.1.1.1"))
 	if e := found.Entry(at("11.1.1.1").Addr); e.Text != "score.test 127.0.4.60 (weight 60), bl.test 127.0.0.4 (weight -20), score 40 of 40" {
 		t.Errorf("%+v", e)
 	}
@@ -279,7 +280,7 @@ func TestResolverAway(t *testing.T) {
 	name := func(addr string) string {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		return said(names.Verify(ctx, netip.MustParseAddr(addr)))
+		return said(listtest.Verify(ctx, names, netip.MustParseAddr(addr)))
 	}
 	expect := func(got, want string) {
 		t.Helper()

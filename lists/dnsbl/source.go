@@ -1,7 +1,6 @@
 package dnsbl
 
 import (
-	"context"
 	"slices"
 
 	"ehlogate/lists"
@@ -56,10 +55,10 @@ type member struct {
 }
 
 var (
-	_ lists.Source    = (*List)(nil)
-	_ lists.NameUser  = (*List)(nil)
-	_ lists.Tracer    = (*List)(nil)
-	_ lists.Describer = (*finding)(nil)
+	_ lists.PendingSource = (*List)(nil)
+	_ lists.NameUser      = (*List)(nil)
+	_ lists.Tracer        = (*List)(nil)
+	_ lists.Describer     = (*finding)(nil)
 )
 
 // Spec is what the source was made with.
@@ -70,14 +69,19 @@ func (s *List) UsesNames() bool {
 	return slices.ContainsFunc(s.spec.Zones, func(z Zone) bool { return z.ByName })
 }
 
-// Lookup implements lists.Source. A client whose address is no global unicast
-// address is on no list, and nobody is asked about it; neither is a host name
-// that is none, or is too long for the question.
-//
-// With a ctx that is cancelled, what is not in memory, or too old, is Pending.
-// With one whose deadline is over before the zones have answered, what is too old
-// counts.
-func (s *List) Lookup(ctx context.Context, c lists.Client) lists.Match {
+// Lookup implements lists.Source. A client whose address is no global unicast address is on no list, and no query is sent
+// about it; neither is one about a host name that is invalid, or too long for the query.
+func (s *List) Lookup(c lists.Client) lists.Match { return s.lookup(&c, first) }
+
+// LookupAgain implements lists.PendingSource.
+func (s *List) LookupAgain(c lists.Client, late bool) lists.Match {
+	if late {
+		return s.lookup(&c, last)
+	}
+	return s.lookup(&c, again)
+}
+
+func (s *List) lookup(c *lists.Client, t turn) lists.Match {
 	c.Addr = c.Addr.Unmap()
 	if c.Addr.IsValid() && !public(c.Addr) {
 		return lists.Match{}
@@ -90,27 +94,29 @@ func (s *List) Lookup(ctx context.Context, c lists.Client) lists.Match {
 	}
 	parts = parts[:len(s.members)]
 	for i := range s.members {
-		parts[i] = s.members[i].look(&c, now)
+		parts[i] = s.members[i].lookup(c, now, t)
 	}
-	status := s.judge(parts)
-	for status == lists.Pending {
-		live := await(ctx, parts)
-		if !live && !tooLate(ctx) {
-			break
-		}
-		now = s.service.now()
-		s.land(parts, &c, now, !live)
-		if status = s.judge(parts); !live {
-			break
-		}
-	}
-	if status != lists.Matched {
+	switch status := s.judge(parts); status {
+	case lists.Matched:
+		return lists.Match{Status: status, By: s.found.of(s, parts)}
+	case lists.Pending:
+		return lists.Match{Status: status, Ready: ready(parts)}
+	default:
 		return lists.Match{Status: status}
 	}
-	return lists.Match{Status: status, By: s.found.of(s, parts)}
 }
 
-func (m *member) look(c *lists.Client, now int64) part {
+// ready returns what tells that one of parts is known.
+func ready(parts []part) (out []<-chan struct{}) {
+	for i := range parts {
+		if parts[i].state == pending && parts[i].flight != nil {
+			out = append(out, parts[i].flight.done)
+		}
+	}
+	return out
+}
+
+func (m *member) lookup(c *lists.Client, now int64, t turn) part {
 	switch {
 	case !m.ByName && c.Addr.IsValid(), m.ByName && c.Name != "":
 	case m.ByName && c.NameStatus == lists.Pending:
@@ -121,7 +127,7 @@ func (m *member) look(c *lists.Client, now int64) part {
 		return part{state: known}
 	}
 	k := m.key(c)
-	return m.zone.look(&k, now)
+	return m.zone.look(&k, now, t)
 }
 
 func (m *member) key(c *lists.Client) key {
@@ -129,20 +135,6 @@ func (m *member) key(c *lists.Client) key {
 		return key{of: m.zone.id, name: c.Name}
 	}
 	return key{of: m.zone.id, addr: c.Addr.As16()}
-}
-
-// land brings parts up to date; last says that who asks waits no longer.
-func (s *List) land(parts []part, c *lists.Client, now int64, last bool) {
-	for i := range parts {
-		p, m := &parts[i], &s.members[i]
-		if p.state != pending {
-			continue
-		}
-		k := m.key(c)
-		if m.zone.land(&k, now, p); last && p.state == pending && p.old {
-			m.zone.give(p)
-		}
-	}
 }
 
 // judge decides from what is known. What is not known may be anything: the list

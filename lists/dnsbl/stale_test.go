@@ -9,6 +9,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/test/listtest"
 )
 
 func TestTTL(t *testing.T) {
@@ -110,7 +111,7 @@ func TestStale(t *testing.T) {
 		expired(t, func(w *world, s *List) {
 			ctx, cancel := context.WithTimeout(context.Background(), 0)
 			defer cancel()
-			if got := s.Lookup(ctx, at(listed)).Status; got != lists.Matched {
+			if got := listtest.Lookup(ctx, s, at(listed)).Status; got != lists.Matched {
 				t.Error(word(got))
 			}
 			synctest.Wait()

@@ -58,7 +58,7 @@ func TestTrace(t *testing.T) {
 			"1.1.1.11.score.example A | 127.0.4.3, 127.0.4.7 | lists it, +7 | cache | 1m0s | 9m0s",
 			"names.example | not asked | not listed: the client has no verified name |  | 0s | 0s",
 			"score | 9 of 5 | the list holds the client |  | 0s | 0s")
-		found := s.Lookup(noWait, c)
+		found := s.Lookup(c)
 		if e := found.Entry(c.Addr); found.Status != lists.Matched || e.Text != "allow.example 127.0.5.2 (weight 2), score.example 127.0.4.7 (weight 7), score 9 of 5" {
 			t.Errorf("%+v", e)
 		}
@@ -143,19 +143,19 @@ func TestDescription(t *testing.T) {
 		w.run()
 		w.learn(s, listed, lists.Matched) // three.example can take away no more than one
 		synctest.Wait()
-		found := s.Lookup(noWait, at(listed))
+		found := s.Lookup(at(listed))
 		w.set("1.1.1.11.one.example A", "127.0.0.4")
 		time.Sleep(time.Hour)
 		w.learn(s, listed, lists.Matched)
 		synctest.Wait()
-		again := s.Lookup(noWait, at(listed))
+		again := s.Lookup(at(listed))
 		if e := found.Entry(at(listed).Addr); e.Text != "one.example 127.0.0.3 (weight 3), three.example not known, score 3 of 1" {
 			t.Errorf("%+v", e)
 		}
 		if e := again.Entry(at(listed).Addr); e.Text != "one.example 127.0.0.4 (weight 3), three.example not known, score 3 of 1" {
 			t.Errorf("%+v", e)
 		}
-		if third := s.Lookup(noWait, at(listed)); third.By != again.By {
+		if third := s.Lookup(at(listed)); third.By != again.By {
 			t.Error("the same finding was made twice")
 		}
 	})

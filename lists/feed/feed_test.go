@@ -184,12 +184,12 @@ func TestSource(t *testing.T) {
 	s, err := listfile.New(listfile.Spec{Patterns: []string{name}, Rules: listfile.Rules{Action: lists.Suppress}, MinEntries: 3, Format: Drop}, time.Now).Load()
 	must(t, err)
 	a := netip.MustParseAddr("198.19.255.255")
-	found := s.Lookup(t.Context(), lists.Client{Addr: a})
+	found := s.Lookup(lists.Client{Addr: a})
 	if e := found.Entry(a); found.Status != lists.Matched || e.Text != "198.18.0.0/15" || e.Line != 2 || e.Note != "SBL434604" {
 		t.Errorf("%+v by %+v", found, e)
 	}
 	must(t, os.WriteFile(name, data[:100], 0o644))
-	if s, err := s.Load(); err == nil || s.Lookup(t.Context(), lists.Client{Addr: a}).Status != lists.Matched {
+	if s, err := s.Load(); err == nil || s.Lookup(lists.Client{Addr: a}).Status != lists.Matched {
 		t.Errorf("half a file: %v", err)
 	}
 }

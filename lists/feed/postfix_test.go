@@ -41,7 +41,7 @@ func writeOld(t *testing.T, base, text string) string {
 }
 
 func isMatch(list *listfile.List, c lists.Client) bool {
-	return list.Lookup(context.Background(), c).Status == lists.Matched
+	return list.Lookup(c).Status == lists.Matched
 }
 
 // queryPostfix returns what Postfix finds for those of the keys that are in a table.

@@ -47,7 +47,7 @@ func TestFormat(t *testing.T) {
 	s := New(spec, time.Now)
 	must(t, load(&s))
 	a := netip.MustParseAddr("192.0.2.9")
-	found := s.Lookup(t.Context(), lists.Client{Addr: a})
+	found := s.Lookup(lists.Client{Addr: a})
 	if e := found.Entry(a); found.Status != lists.Matched || e.Line != 2 || e.Text != "192.0.2.9" {
 		t.Errorf("%v by %+v", found.Status, e)
 	}

@@ -43,7 +43,7 @@ func TestNameless(t *testing.T) {
 		if _, got := s.Table().Lookup(tc.c, func() time.Time { return epoch }); got != tc.want {
 			t.Errorf("%q, %+v: %v, want %v", tc.list, tc.c, got, tc.want)
 		}
-		found := s.Lookup(t.Context(), tc.c)
+		found := s.Lookup(tc.c)
 		if found.Status != tc.want || (found.By != nil) != (tc.want == lists.Matched || tc.want == lists.Exception) {
 			t.Errorf("%q, %+v: found %+v", tc.list, tc.c, found)
 		}

@@ -2,7 +2,6 @@ package listfile
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -68,8 +67,8 @@ func New(spec Spec, clock func() time.Time) *List {
 	return &List{spec: spec, clock: clock}
 }
 
-// Lookup implements lists.Source. It never waits.
-func (s *List) Lookup(_ context.Context, c lists.Client) lists.Match {
+// Lookup implements lists.Source.
+func (s *List) Lookup(c lists.Client) lists.Match {
 	t := s.Table()
 	if t == nil {
 		return lists.Match{Status: lists.Unavailable}

@@ -1,7 +1,6 @@
 package listfile
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -20,7 +19,7 @@ import (
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func status(s *List, addr string) lists.Status {
-	return s.Lookup(context.Background(), lists.Client{Addr: netip.MustParseAddr(addr)}).Status
+	return s.Lookup(lists.Client{Addr: netip.MustParseAddr(addr)}).Status
 }
 
 func write(t *testing.T, name, text string) {
@@ -158,7 +157,7 @@ func TestGlob(t *testing.T) {
 	if status(s, "192.0.2.1") != lists.Exception || status(s, "192.0.2.2") != lists.Matched || status(s, "192.0.2.3") != lists.Matched {
 		t.Error("the files were not read in order of their names")
 	}
-	found := s.Lookup(t.Context(), lists.Client{Addr: netip.MustParseAddr("192.0.2.2")})
+	found := s.Lookup(lists.Client{Addr: netip.MustParseAddr("192.0.2.2")})
 	if e := found.By.Entry(found.ID, netip.MustParseAddr("192.0.2.2")); e.File != filepath.Join(d, "b.list") || e.Line != 1 {
 		t.Errorf("the entry is said to be in %s:%d", e.File, e.Line)
 	}

@@ -68,7 +68,7 @@ func (c *conn) appendAction(ctx context.Context, r *request, out []byte) []byte 
 	atEHLO := c.Decider.Decide(ctx, lists.Client{Addr: r.addr})
 	full := atEHLO.Action
 	if full == lists.Require && len(r.name)+len(r.helo) > 0 {
-		full = c.Decider.Decide(policyd.NoWait, r.client()).Action
+		full = c.Further().Decide(ctx, r.client()).Action
 	}
 	o := lists.JudgeSession(lists.Session{AtEHLO: atEHLO.Action, Full: full, Encrypted: r.encrypted, Mail: r.isMail(),
 		Submission: r.isSubmission(), Login: r.login})

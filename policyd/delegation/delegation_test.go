@@ -16,7 +16,7 @@ import (
 func server(actions *Actions, outcomes, faults *[]string) *Server {
 	b := prototest.Backend(policyd.NewKeywords(nil, false), faults)
 	inner := b.Decider
-	b.Decider = policyd.DeciderFunc(func(ctx context.Context, c lists.Client) lists.Decision {
+	b.Decider = lists.DeciderFunc(func(ctx context.Context, c lists.Client) lists.Decision {
 		d := inner.Decide(ctx, c)
 		if d.Action == lists.Suppress {
 			d.List = &lists.List{Name: "deny"}

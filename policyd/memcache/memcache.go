@@ -53,9 +53,10 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 			s.Fault(policyd.FaultCommand, line)
 			return n, append(out, "ERROR\r\n"...), nil
 		}
+		decider := s.Decider
 		for ; len(key) > 0; key, rest = cutWord(rest) {
-			out = s.appendValue(ctx, key, out)
-			ctx = policyd.NoWait
+			out = s.appendValue(ctx, decider, key, out)
+			decider = s.Further()
 		}
 		return n, append(out, "END\r\n"...), nil
 	case "set", "add", "replace", "append", "prepend", "cas":
@@ -72,13 +73,13 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 }
 
 // appendValue appends the value of a key, if it has one.
-func (s *Server) appendValue(ctx context.Context, key, out []byte) []byte {
+func (s *Server) appendValue(ctx context.Context, decider lists.Decider, key, out []byte) []byte {
 	name, about, _ := bytes.Cut(key, []byte(":"))
 	switch string(name) {
 	case "starttls":
 		var d lists.Decision
 		if c, rest, ok := policyd.ParseClientKey(about); ok && rest == nil && len(key) <= maxKey {
-			d = s.Decider.Decide(ctx, c)
+			d = decider.Decide(ctx, c)
 		} else {
 			s.Fault(policyd.FaultKey, key)
 		}
@@ -96,7 +97,7 @@ func (s *Server) appendValue(ctx context.Context, key, out []byte) []byte {
 			s.Fault(policyd.FaultKey, key)
 			return out
 		}
-		d := s.Decider.Decide(ctx, lists.Client{HELO: lists.NormalizeName(string(about))})
+		d := decider.Decide(ctx, lists.Client{HELO: lists.NormalizeName(string(about))})
 		if d.Action != lists.Suppress {
 			return out
 		}

@@ -9,14 +9,17 @@ import (
 	"ehlogate/policyd"
 )
 
-// Several keys in one get wait once: behind the first, memory answers.
+// Several keys in one get wait once: behind the first, the cache answers.
 func TestOneWait(t *testing.T) {
 	var waits []bool
-	s := &Server{policyd.Backend{
-		Decider: policyd.DeciderFunc(func(ctx context.Context, _ lists.Client) lists.Decision {
-			waits = append(waits, ctx.Err() == nil)
+	decider := func(wait bool) lists.Decider {
+		return lists.DeciderFunc(func(context.Context, lists.Client) lists.Decision {
+			waits = append(waits, wait)
 			return lists.Decision{}
-		}),
+		})
+	}
+	s := &Server{policyd.Backend{
+		Decider: decider(true), Cached: decider(false),
 		Keywords: func(lists.Decision) *policyd.Keywords { return policyd.NewKeywords(nil, false) },
 	}}
 	_, _, err := s.Answer(t.Context(), []byte("get starttls:192.0.2.1 starttls:192.0.2.2 starttls:192.0.2.3\r\n"), nil)

@@ -18,7 +18,7 @@ var Denied = lists.Client{Addr: netip.MustParseAddr("192.0.2.1"), Name: "bad.exa
 // Backend returns a backend that suppresses Denied, by any part of it, and appends faults to *faults.
 func Backend(keywords *policyd.Keywords, faults *[]string) policyd.Backend {
 	return policyd.Backend{
-		Decider: policyd.DeciderFunc(func(_ context.Context, c lists.Client) lists.Decision {
+		Decider: lists.DeciderFunc(func(_ context.Context, c lists.Client) lists.Decision {
 			var d lists.Decision
 			if c.Addr == Denied.Addr || c.Name == Denied.Name || c.HELO == Denied.HELO {
 				d.Action = lists.Suppress

@@ -85,7 +85,7 @@ func (e *exam) findDifferences(ctx context.Context, d dialect, conn net.Conn, r 
 		}
 	}
 	p, whole := fileDecisions(cfg, live)
-	server := d.server(policyd.Backend{Decider: policyd.DeciderFunc(p.Review),
+	server := d.server(policyd.Backend{Decider: lists.DeciderFunc(p.Review),
 		Keywords: func(lists.Decision) *policyd.Keywords { return live.Keywords }, Fault: func(string, []byte) {}})
 	for _, a := range sampleAddresses(ctx, live, p, whole) {
 		query := d.query(a.String())

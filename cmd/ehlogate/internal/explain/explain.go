@@ -107,10 +107,10 @@ func dnsQueries(c lists.Client, p *lists.Policy) (out []Queries) {
 	})
 	if c.Name == "" && p.Names != nil && wanted {
 		add("", p.Names)
-		if name, status := p.Names.Verify(cacheOnly, c.Addr); status == lists.Matched {
-			c.Name = name
-		} else if status != lists.NoMatch {
-			c.NameStatus = status
+		if name := p.Names.Verify(c.Addr); name.Status == lists.Matched {
+			c.Name = name.Name
+		} else if name.Status != lists.NoMatch {
+			c.NameStatus = name.Status
 		}
 	}
 	for _, l := range p.Lists {
@@ -118,13 +118,6 @@ func dnsQueries(c lists.Client, p *lists.Policy) (out []Queries) {
 	}
 	return out
 }
-
-// cacheOnly is a context that is done: a lookup with it answers from the cache and does not wait.
-var cacheOnly = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
 
 // ParseClient parses a client as a user writes it. name and helo may be "".
 func ParseClient(addr, name, helo string) (c lists.Client, err error) {
@@ -174,13 +167,13 @@ func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, keywords *p
 		if _, isDNS := l.Source.(lists.Tracer); isDNS {
 			continue // it has no exceptions, and a query would be sent for nothing
 		}
-		if found := l.Source.Lookup(cacheOnly, c); found.Status == lists.Exception {
+		if found := l.Source.Lookup(c); found.Status == lists.Exception {
 			v := VerdictText{Action: l.Action, Reason: lists.ReasonListed, List: l.Name}
 			v.setEntry(found.Entry(c.Addr))
 			r.Exceptions = append(r.Exceptions, v)
 		}
 	}
-	b := policyd.Backend{Decider: policyd.DeciderFunc(review), Keywords: func(lists.Decision) *policyd.Keywords { return keywords }, Fault: func(string, []byte) {}}
+	b := policyd.Backend{Decider: lists.DeciderFunc(review), Keywords: func(lists.Decision) *policyd.Keywords { return keywords }, Fault: func(string, []byte) {}}
 	add := func(name string, p policyd.Protocol, frame, query, hidden, shown string) {
 		_, out, _ := p.Answer(ctx, []byte(frame), nil)
 		reply, effect := string(out), shown

@@ -28,7 +28,7 @@ func TestPolicyAfterLateAnswer(t *testing.T) {
 	}
 	var outcome lists.Outcome
 	p := &delegation.Server{
-		Backend: policyd.Backend{Decider: policyd.DeciderFunc(r.Review), Keywords: r.Keywords, Fault: func(string, []byte) {}},
+		Backend: policyd.Backend{Decider: lists.DeciderFunc(r.Review), Keywords: r.Keywords, Fault: func(string, []byte) {}},
 		Actions: func(lists.Decision) *delegation.Actions {
 			a := *delegation.DefaultActions()
 			a.SuppressedEncrypted = "REJECT"

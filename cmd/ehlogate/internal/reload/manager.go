@@ -42,7 +42,7 @@ type Manager struct {
 	reloadError    atomic.Pointer[error] // of the last reload; nil: it succeeded
 }
 
-var _ policyd.Decider = (*Manager)(nil)
+var _ lists.Decider = (*Manager)(nil)
 
 // New loads the lists of cfg and returns a Manager that answers from them. A list that cannot be loaded is logged and
 // unavailable; it does not stop the start. load reads the config again for a reload.
@@ -66,6 +66,16 @@ func (m *Manager) Decide(ctx context.Context, c lists.Client) lists.Decision {
 // Review decides again about a session that Decide saw before, for protocols that report on it.
 func (m *Manager) Review(ctx context.Context, c lists.Client) lists.Decision {
 	return m.current.Load().Policy.Review(ctx, c)
+}
+
+// DecideCached is Decide without a wait. It is a lists.DeciderFunc.
+func (m *Manager) DecideCached(_ context.Context, c lists.Client) lists.Decision {
+	return m.current.Load().Policy.DecideCached(c)
+}
+
+// ReviewCached is Review without a wait. It is a lists.DeciderFunc.
+func (m *Manager) ReviewCached(_ context.Context, c lists.Client) lists.Decision {
+	return m.current.Load().Policy.ReviewCached(c)
 }
 
 // SnapshotOf returns the snapshot that d was made from; the present one if no policy made d.

@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"ehlogate/lists"
-	"ehlogate/policyd"
 )
 
 // timedShare: the duration of one decision in so many is measured, since reading the clock twice costs as much as a
@@ -23,7 +22,7 @@ const timedShare = 16
 type decider struct {
 	recorder *Recorder
 	protocol string
-	next     policyd.Decider
+	next     lists.Decider
 	logged   bool
 	// counters are those in use. They are few, and a search costs less than a lookup by label values, which costs
 	// more than a decision. The slice is replaced to add one.
@@ -37,17 +36,17 @@ type counter struct {
 }
 
 // Instrumented returns a Decider that decides as next does and counts its decisions.
-func (r *Recorder) Instrumented(protocol string, next policyd.Decider) policyd.Decider {
+func (r *Recorder) Instrumented(protocol string, next lists.Decider) lists.Decider {
 	return &decider{recorder: r, protocol: protocol, next: next}
 }
 
 // LoggedDecider returns a Decider that decides as next does, and counts and logs its decisions. It is for the protocols
 // whose answers change the EHLO reply.
-func (r *Recorder) LoggedDecider(protocol string, next policyd.Decider) policyd.Decider {
+func (r *Recorder) LoggedDecider(protocol string, next lists.Decider) lists.Decider {
 	return &decider{recorder: r, protocol: protocol, next: next, logged: true}
 }
 
-// Decide implements policyd.Decider. After a panic it returns Offer.
+// Decide implements lists.Decider. After a panic it returns Offer.
 func (d *decider) Decide(ctx context.Context, c lists.Client) (out lists.Decision) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -84,7 +84,7 @@ func TestPanicOffers(t *testing.T) {
 	log := logrus.New()
 	log.SetOutput(&out)
 	w := NewRecorder(NewMetrics(e), log)
-	got := w.LoggedDecider("memcache", policyd.DeciderFunc(func(context.Context, lists.Client) lists.Decision { panic("boom") })).
+	got := w.LoggedDecider("memcache", lists.DeciderFunc(func(context.Context, lists.Client) lists.Decision { panic("boom") })).
 		Decide(t.Context(), lists.Client{})
 	if got.Action != lists.Offer || got.Reason != lists.ReasonFault || !strings.Contains(out.String(), "boom") || !strings.Contains(out.String(), "TestPanicOffers") {
 		t.Errorf("got %+v, log %s", got, &out)

@@ -1,0 +1,53 @@
+package lists
+
+// Action is what is done for a client.
+type Action uint8
+
+const (
+	// Offer shows STARTTLS (RFC 3207) to the client in the EHLO reply.
+	Offer Action = iota
+	// Suppress hides STARTTLS from the client.
+	Suppress
+	// Require offers STARTTLS and refuses mail that comes without it.
+	Require
+)
+
+var actionNames = [...]string{Offer: "offer", Suppress: "suppress", Require: "require"}
+
+// String returns the word used in config, logs and metrics.
+func (a Action) String() string { return keywordAt(actionNames[:], int(a)) }
+
+// MarshalText returns the same word as String; it never fails.
+func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText accepts "offer", "suppress" or "require".
+func (a *Action) UnmarshalText(text []byte) error {
+	i, err := parseKeyword("action", actionNames[:], text)
+	*a = Action(i)
+	return err
+}
+
+// Mode is whether a decision takes effect.
+type Mode uint8
+
+const (
+	// Enforce lets decisions take effect.
+	Enforce Mode = iota
+	// Observe decides, logs and counts, and changes nothing.
+	Observe
+)
+
+var modeNames = [...]string{Enforce: "enforce", Observe: "observe"}
+
+// String returns the word used in config and logs.
+func (m Mode) String() string { return keywordAt(modeNames[:], int(m)) }
+
+// MarshalText returns the same word as String; it never fails.
+func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText accepts "enforce" or "observe".
+func (m *Mode) UnmarshalText(text []byte) error {
+	i, err := parseKeyword("mode", modeNames[:], text)
+	*m = Mode(i)
+	return err
+}

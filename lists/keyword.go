@@ -1,0 +1,21 @@
+package lists
+
+import "fmt"
+
+// keywordAt returns the name of an enumerated value.
+func keywordAt(names []string, i int) string {
+	if i < len(names) {
+		return names[i]
+	}
+	return fmt.Sprintf("invalid(%d)", i)
+}
+
+// parseKeyword returns the enumerated value of a name. what is the kind of value, for the error.
+func parseKeyword(what string, names []string, text []byte) (int, error) {
+	for i, n := range names {
+		if n == string(text) {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is no %s: write one of %q", text, what, names)
+}

@@ -1,0 +1,106 @@
+package lists
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Status is what a source knows of a client.
+type Status uint8
+
+const (
+	// NoMatch means that the list does not match the client.
+	NoMatch Status = iota
+	// Matched means that the list matches the client.
+	Matched
+	// Exception means that an exception of the list matches the client, so the list does not.
+	Exception
+	// Unavailable means that the source cannot say: it was never loaded, is expired or is unreachable.
+	Unavailable
+	// Pending means that the source cannot say yet: it is looking it up.
+	Pending
+)
+
+// Source is what fills a list.
+type Source interface {
+	// Lookup returns at once what is known of c. What is not known it starts to look up, and returns Pending. It must be safe
+	// for concurrent use and cannot fail.
+	Lookup(c Client) Match
+}
+
+// PendingSource is a source that can say Pending.
+type PendingSource interface {
+	Source
+	// LookupAgain is Lookup for a question that was pending: it does not count as another one. With late the time is up, and an
+	// answer that is too old counts where there is no better one.
+	LookupAgain(c Client, late bool) Match
+}
+
+// Match is a source's answer.
+type Match struct {
+	Status Status
+	// ID and By name the deciding entry if Status is Matched or Exception.
+	ID int32
+	By Describer
+	// Ready has, if Status is Pending, a channel for each lookup in progress. The source knows more as soon as one of them is
+	// closed.
+	Ready []<-chan struct{}
+}
+
+// Entry describes the deciding entry for a client at addr; it is zero if there is none.
+func (m Match) Entry(addr netip.Addr) Entry {
+	if m.By == nil {
+		return Entry{}
+	}
+	return m.By.Entry(m.ID, addr)
+}
+
+// Entry is one condition of a list as its author wrote it.
+type Entry struct {
+	Text  string    // the condition in its normal spelling, with ! for an exception
+	File  string    // the file that has it; empty for sources without files
+	Line  int       // from 1; 0 without a file
+	Until time.Time // the first instant at which it no longer counts; zero if it never ends
+	Note  string    // the text behind #
+}
+
+// Describer returns the entry behind a Match. Entries are described only when they are shown, not for every question.
+type Describer interface {
+	// Entry describes entry id, which matched a client at addr.
+	Entry(id int32, addr netip.Addr) Entry
+}
+
+// NameUser is a source that may need the client's verified host name.
+type NameUser interface {
+	UsesNames() bool
+}
+
+// NameVerifier looks up the verified host names of clients, by forward-confirmed reverse DNS (RFC 8601 section 2.7.3).
+type NameVerifier interface {
+	// Verify returns at once what is known, as Source.Lookup does.
+	Verify(addr netip.Addr) NameMatch
+	// VerifyAgain is Verify for a question that was pending, as PendingSource.LookupAgain is.
+	VerifyAgain(addr netip.Addr, late bool) NameMatch
+}
+
+// NameMatch is the answer of a NameVerifier.
+type NameMatch struct {
+	Name   string // in the spelling of NormalizeName, if Status is Matched
+	Status Status // NoMatch: the address has no verified name
+	Ready  []<-chan struct{}
+}
+
+// TraceStep is one thing that a Source or NameVerifier knows of a client, and how, for operators.
+type TraceStep struct {
+	Query  string        `json:"query"`           // the question, such as "2.0.0.127.list.example A"
+	Answer string        `json:"answer"`          // the answer, or why there is none
+	Means  string        `json:"means,omitempty"` // what follows from it for the list
+	From   string        `json:"from,omitempty"`  // "cache", "cache, stale", "in flight"; empty: never asked
+	Age    time.Duration `json:"age,omitempty"`   // since it arrived, ns
+	TTL    time.Duration `json:"ttl,omitempty"`   // for which it still counts, ns; less than 0: too old
+}
+
+// Tracer is a Source or NameVerifier that can explain its answers. It explains from its cache and sends no query.
+type Tracer interface {
+	Trace(c Client) []TraceStep
+}

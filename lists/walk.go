@@ -1,0 +1,159 @@
+package lists
+
+import (
+	"context"
+	"reflect"
+	"time"
+)
+
+// walk is the way of one client through the lists, and what came of it.
+type walk struct {
+	policy *Policy
+	client Client
+	again  bool // the caller waited since the first walk
+	late   bool // the caller waits no longer
+
+	verdict  Verdict // if decided
+	decided  bool
+	observed []Verdict
+	unsure   bool              // an enforcing list was unavailable
+	pending  bool              // a wait could change the decision
+	ready    []<-chan struct{} // what to wait for then
+
+	nameAsked bool // the NameVerifier was asked
+	nameReady []<-chan struct{}
+}
+
+// waitAndRevisit visits the lists again until no pending one could change the decision about c, or the time is up.
+func (w *walk) waitAndRevisit(ctx context.Context, c Client) {
+	timer := time.NewTimer(w.policy.Wait)
+	defer timer.Stop()
+	for w.pending && !w.late {
+		late := !waitForAny(w.ready, ctx.Done(), timer.C)
+		*w = walk{policy: w.policy, client: c, again: true, late: late}
+		w.visitLists()
+	}
+}
+
+// waitForAny waits until one of ready is closed. It returns false if the time is up before that, or there is nothing to
+// wait for.
+func waitForAny(ready []<-chan struct{}, done <-chan struct{}, timeout <-chan time.Time) bool {
+	if len(ready) == 0 {
+		return false
+	}
+	receive := func(channel any) reflect.SelectCase {
+		return reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(channel)}
+	}
+	cases := []reflect.SelectCase{receive(done), receive(timeout)}
+	for _, r := range ready {
+		cases = append(cases, receive(r))
+	}
+	i, _, _ := reflect.Select(cases)
+	return i > 1
+}
+
+// visitLists asks the lists in order, until one decides. Behind a pending list that ends the walk it goes on, as if that
+// list did not match: only to start the lookups of the lists behind it, all at the same time. It goes on no further than
+// a walk could that has the answer.
+func (w *walk) visitLists() {
+	for _, l := range w.policy.Lists {
+		if w.policy.Names != nil && w.usesName(l) {
+			w.verifyName()
+		}
+		var m Match
+		if w.again {
+			m = w.lookupAgain(l)
+		} else {
+			m = l.Source.Lookup(w.client)
+		}
+		switch m.Status {
+		case NoMatch, Exception:
+			continue
+		case Matched:
+			if w.noteMatch(l, m) {
+				return
+			}
+		default:
+			w.noteUnknown(l, m)
+			if m.Status == Unavailable && l.failsOpen() {
+				return
+			}
+		}
+	}
+}
+
+// noteMatch takes into account a list that matches, and reports whether it ends the walk.
+func (w *walk) noteMatch(l *List, m Match) bool {
+	v := Verdict{Action: l.Action, Reason: ReasonListed, List: l, entryID: m.ID, entryBy: m.By, addr: w.client.Addr}
+	if l.Mode == Enforce {
+		if v.Overridden = l.External && l.Action == Suppress && w.isGuarded(); !v.Overridden {
+			w.decideBy(v)
+			return true
+		}
+	}
+	if !w.decided {
+		w.observed = append(w.observed, v)
+	}
+	return false
+}
+
+// noteUnknown takes into account a list that is pending or unavailable.
+func (w *walk) noteUnknown(l *List, m Match) {
+	if w.decided {
+		return
+	}
+	if m.Status == Pending && !w.pending {
+		w.pending = true
+		w.ready = append(m.Ready[:len(m.Ready):len(m.Ready)], w.nameReady...)
+	}
+	w.unsure = w.unsure || l.Mode == Enforce
+	if l.failsOpen() {
+		w.decideBy(Verdict{Action: Offer, Reason: ReasonUnavailable, List: l})
+	}
+}
+
+// failsOpen reports whether the walk ends with Offer if the list is unavailable.
+func (l *List) failsOpen() bool { return l.Action != Suppress && l.Mode == Enforce }
+
+func (w *walk) decideBy(v Verdict) {
+	if !w.decided {
+		w.verdict, w.decided = v, true
+	}
+}
+
+// lookupAgain asks the source of a list after a wait. Once the walk is decided, an answer that is too old is of no use.
+func (w *walk) lookupAgain(l *List) Match {
+	if s, ok := l.Source.(PendingSource); ok {
+		return s.LookupAgain(w.client, w.late && !w.decided)
+	}
+	return l.Source.Lookup(w.client)
+}
+
+// usesName reports whether a list needs the client's name, and it was not looked up yet.
+func (w *walk) usesName(l *List) bool {
+	if w.nameAsked || w.client.Name != "" || !w.client.Addr.IsValid() {
+		return false
+	}
+	u, ok := l.Source.(NameUser)
+	return ok && u.UsesNames()
+}
+
+// verifyName looks up the client's name.
+func (w *walk) verifyName() {
+	names := w.policy.Names
+	w.nameAsked = true
+	var m NameMatch
+	if w.again {
+		m = names.VerifyAgain(w.client.Addr, w.late && !w.decided)
+	} else {
+		m = names.Verify(w.client.Addr)
+	}
+	switch m.Status {
+	case Matched:
+		w.client.Name = m.Name
+	case Pending, Unavailable:
+		w.client.NameStatus, w.nameReady = m.Status, m.Ready
+	}
+}
+
+func (w *walk) isGuarded() bool { return w.policy.Guard != nil && w.policy.Guard.Active() }
