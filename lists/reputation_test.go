@@ -98,7 +98,7 @@ func TestWait(t *testing.T) {
 			{Action: Offer, Source: &slow{after: wait / 2, then: NoMatch}}}, def: Suppress, action: Suppress, reason: ReasonDefault, took: wait / 2},
 		{name: "one wait for all", lists: []*List{{Action: Suppress, Source: &slow{after: 2 * wait}}, {Action: Suppress, Source: &slow{after: 2 * wait, then: Matched}}},
 			reason: ReasonDefault, took: wait},
-		{name: "nobody waits for what cannot matter", lists: []*List{{Action: Suppress, Source: fixed(Matched)}, {Action: Offer, Source: &slow{after: wait}}}, action: Suppress, reason: ReasonListed},
+		{name: "no wait for what cannot matter", lists: []*List{{Action: Suppress, Source: fixed(Matched)}, {Action: Offer, Source: &slow{after: wait}}}, action: Suppress, reason: ReasonListed},
 		{name: "unavailable is not worth a wait", lists: []*List{{Action: Suppress, Source: fixed(Unavailable)}}, reason: ReasonDefault},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -243,7 +243,7 @@ func TestNames(t *testing.T) {
 		asked  int
 	}{
 		{name: "found out", wants: true, verify: Matched, saw: "mail.example", asked: 1},
-		{name: "nobody wants it", verify: Matched},
+		{name: "no list uses it", verify: Matched},
 		{name: "given", wants: true, given: "given.example", verify: Matched, saw: "given.example"},
 		{name: "has none", wants: true, verify: NoMatch, asked: 1},
 		{name: "cannot be found out", wants: true, verify: Unavailable, status: Unavailable, asked: 1},
@@ -345,7 +345,7 @@ func TestOffersThatTheDefaultDoesNotMake(t *testing.T) {
 		}
 	}
 	p.Review(t.Context(), someone)
-	p.Decide(t.Context(), Client{HELO: "x"}) // of whom nothing is known to count
+	p.Decide(t.Context(), Client{HELO: "x"}) // without an address there is nothing to charge
 	if shed.asked != 0 || shed.charged != 2 {
 		t.Errorf("asked %d times, told of %d", shed.asked, shed.charged)
 	}

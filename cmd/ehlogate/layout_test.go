@@ -23,7 +23,12 @@ var rooms = map[string][]string{
 	"lists/filewatch":  {"lists/diag"},
 	"lists/listfile":   {"lists", "lists/diag", "lists/filewatch", "lists/iptable"},
 	"lists/feed":       {"lists", "lists/diag", "lists/iptable", "lists/listfile", "lists/strictjson"},
-	"lists/dnsbl":      {"lists", "lists/dnsclient"},
+	"lists/dnsname":    {"lists"},
+	"lists/prefixset":  nil,
+	"lists/breaker":    {"lists/dnsclient"},
+	"lists/dnscache":   {"lists", "lists/breaker", "lists/dnsclient"},
+	"lists/dnsbl":      {"lists", "lists/breaker", "lists/dnscache", "lists/dnsclient", "lists/dnsname", "lists/prefixset"},
+	"lists/iprev":      {"lists", "lists/breaker", "lists/dnscache", "lists/dnsclient", "lists/dnsname", "lists/prefixset"},
 	"lists/tlspolicy":  {"lists", "lists/dnsclient", "lists/strictjson"},
 	"lists/ratelimit":  {"lists"},
 

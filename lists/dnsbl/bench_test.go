@@ -10,37 +10,44 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/dnscache"
+	"ehlogate/lists/dnsname"
+	"ehlogate/lists/test/dnsfake"
 	"ehlogate/lists/test/listtest"
 )
+
+// clockReads is how often readClock was called.
+var clockReads atomic.Int64
+
+func readClock() time.Time { clockReads.Add(1); return time.Now() }
 
 // warm is a source of zones that know n addresses, every fourth of which is
 // listed in the first zone.
 func warm(t testing.TB, n, zones int, byName bool) (*List, []lists.Client) {
-	w := newBook()
+	w := dnsfake.NewBook()
 	var spec Spec
 	for i := range zones {
 		name := fmt.Sprintf("list%d.example", i)
-		w.list(name, nil)
-		w.set("test."+name+" A", "127.0.0.2")
+		w.SetZone(name, nil)
+		w.Set("test."+name+" A", "127.0.0.2")
 		spec.Zones = append(spec.Zones, Zone{Name: name, Weight: 1, ByName: byName})
 	}
 	spec.Threshold = 1
-	w.ttl, w.negative = time.Hour, time.Hour
+	w.TTL, w.Negative = time.Hour, time.Hour
 	clients := make([]lists.Client, n)
 	for i := range clients {
 		a := netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)})
 		clients[i] = lists.Client{Addr: a, Name: fmt.Sprintf("host%d.example", i)}
 		if i%4 == 0 {
-			w.set(reverse(a)+".list0.example A", "127.0.0.2")
-			w.set(clients[i].Name+".list0.example A", "127.0.0.2")
+			w.Set(dnsname.Reverse(a)+".list0.example A", "127.0.0.2")
+			w.Set(clients[i].Name+".list0.example A", "127.0.0.2")
 		}
 	}
-	log, _ := newLog()
-	s := New(Defaults(), w, time.Now, log)
+	s := New(dnscache.New(dnscache.Defaults(), readClock, nil), w)
 	src := s.List(spec)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); s.Run(ctx) }()
+	go func() { defer close(done); s.cache.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
 	for i, c := range clients {
 		want := lists.NoMatch
@@ -58,7 +65,7 @@ func warm(t testing.TB, n, zones int, byName bool) (*List, []lists.Client) {
 	for _, c := range clients {
 		src.Lookup(c)
 	}
-	for s.inFlight.Load() > 0 {
+	for s.cache.Stats().InFlight > 0 {
 		runtime.Gosched()
 	}
 	return src, clients
@@ -68,8 +75,7 @@ func warm(t testing.TB, n, zones int, byName bool) (*List, []lists.Client) {
 func TestNoAllocation(t *testing.T) {
 	for _, byName := range []bool{false, true} {
 		src, clients := warm(t, 64, 2, byName)
-		var reads atomic.Int64
-		src.service.clock = func() time.Time { reads.Add(1); return time.Now() }
+		clockReads.Store(0)
 		i, lookups := 0, int64(0)
 		if n := testing.AllocsPerRun(1000, func() {
 			src.Lookup(clients[i%len(clients)])
@@ -78,7 +84,7 @@ func TestNoAllocation(t *testing.T) {
 		}); n != 0 {
 			t.Errorf("%v allocations", n)
 		}
-		if n := reads.Load(); n != lookups {
+		if n := clockReads.Load(); n != lookups {
 			t.Errorf("the clock was read %d times in %d lookups", n, lookups)
 		}
 	}
@@ -129,15 +135,5 @@ func BenchmarkCold(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		listtest.Lookup(context.Background(), src, lists.Client{Addr: netip.AddrFrom4([4]byte{byte(12 + i>>24), byte(i >> 16), byte(i >> 8), byte(i)})})
-	}
-}
-
-func BenchmarkNames(b *testing.B) {
-	src, clients := warm(b, 1, 1, false)
-	n := src.service.Names()
-	listtest.Verify(context.Background(), n, clients[0].Addr)
-	b.ReportAllocs()
-	for b.Loop() {
-		n.Verify(clients[0].Addr)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/breaker"
+	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
 )
 
@@ -21,24 +23,24 @@ func (w *world) state(state, why string) {
 	}
 }
 
-// Some failures in a row open the breaker; then no client is asked about until
-// a test is passed, with ever longer pauses between tests.
+// Some failures in a row open the breaker; then no query about a client is sent until a health check passes, with ever longer
+// pauses between checks.
 func TestBreaker(t *testing.T) {
 	for kind := dnsclient.Unreachable; kind <= dnsclient.Malformed; kind++ {
 		t.Run(kind.String(), func(t *testing.T) {
-			bubble(t, Defaults(), func(w *world) {
+			bubble(t, dnscache.Defaults(), func(w *world) {
 				s := w.good(bl)
 				w.run()
 				time.Sleep(2 * time.Minute)
 				w.learn(s, listed, lists.Matched)
-				w.fail(bl, kind)
-				for i := range failures {
+				w.Break(bl, kind)
+				for i := range breaker.MaxFailures {
 					w.state("closed", w.zone(bl).Error)
 					w.learn(s, fmt.Sprintf("11.2.0.%d", i), lists.Unavailable)
 				}
-				w.state("open", "5 questions in a row failed, the last with "+kind.String()+" from 127.0.0.1:53")
-				w.log.has(t, "warning zone list.example is not asked until it passes a test: 5 questions in a row failed, the last with "+
-					kind.String()+" from 127.0.0.1:53; answers from before are used for up to 24h0m0s, clients without one count as unknown")
+				w.state("open", "5 queries in a row failed, the last with "+kind.String()+" from 127.0.0.1:53")
+				w.events.Expect(t, "disabled list.example: 5 queries in a row failed, the last with "+
+					kind.String()+" from 127.0.0.1:53 (stale 24h0m0s)")
 				asked, tests := w.zone(bl).Queries, w.zone(bl).Tests
 				w.want(s, "11.2.1.1", lists.Unavailable)
 				w.want(s, listed, lists.Matched)
@@ -63,11 +65,11 @@ func TestBreaker(t *testing.T) {
 					t.Errorf("%d tests, %d questions about clients", len(pauses), w.zone(bl).Queries-asked)
 				}
 				time.Sleep(time.Hour)
-				w.mend()
+				w.Mend()
 				time.Sleep(33 * time.Second)
 				w.state("closed", "")
 				w.learn(s, "11.2.1.1", lists.NoMatch)
-				if got := w.log.get(); len(got) != 1 || !strings.HasPrefix(got[0], "info zone list.example is asked again, after ") {
+				if got := w.events.All(); len(got) != 1 || !strings.HasPrefix(got[0], "enabled list.example (after ") {
 					t.Errorf("logged %q", got)
 				}
 				if st := w.zone(bl); st.Opened != 1 {
@@ -80,15 +82,15 @@ func TestBreaker(t *testing.T) {
 
 // Failures that come between answers do not open it.
 func TestBreakerCountsInARow(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good(bl)
 		w.run()
 		for i := range 50 {
-			w.mend()
-			if i%failures == 0 {
+			w.Mend()
+			if i%breaker.MaxFailures == 0 {
 				w.learn(s, fmt.Sprintf("11.3.0.%d", i), lists.NoMatch)
 			} else {
-				w.fail(bl, dnsclient.Timeout)
+				w.Break(bl, dnsclient.Timeout)
 				w.learn(s, fmt.Sprintf("11.3.0.%d", i), lists.Unavailable)
 			}
 		}
@@ -98,26 +100,26 @@ func TestBreakerCountsInARow(t *testing.T) {
 	})
 }
 
-// Who was well for long is tested again soon, and may fail as often as before.
+// An upstream that was well for long is checked again soon, and can fail as often as before.
 func TestBreakerForgets(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good(bl)
 		w.run()
 		for round := range 3 {
 			time.Sleep(2 * time.Minute)
-			w.fail(bl, dnsclient.Timeout)
-			for i := range failures {
+			w.Break(bl, dnsclient.Timeout)
+			for i := range breaker.MaxFailures {
 				w.state("closed", w.zone(bl).Error)
 				w.learn(s, fmt.Sprintf("11.2.%d.%d", round, i), lists.Unavailable)
 			}
-			w.state("open", "5 questions in a row")
+			w.state("open", "5 queries in a row")
 			tests := w.zone(bl).Tests
 			time.Sleep(1200 * time.Millisecond)
 			if n := w.zone(bl).Tests; n != tests+1 {
 				t.Errorf("round %d: %d tests in the first second", round, n-tests)
 			}
 			time.Sleep(time.Minute)
-			w.mend()
+			w.Mend()
 			time.Sleep(2 * time.Minute)
 			w.state("closed", "")
 		}
@@ -127,21 +129,21 @@ func TestBreakerForgets(t *testing.T) {
 // Failures of what was asked before it was opened do not open it again, and
 // whatever goes to and fro is tested less and less often.
 func TestBreakerFlaps(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good(bl)
 		w.run()
-		w.fail(bl, dnsclient.Timeout)
-		w.do(func() { w.delay = 4 * time.Second })
-		for i := range failures {
+		w.Break(bl, dnsclient.Timeout)
+		w.Do(func() { w.Delay = 4 * time.Second })
+		for i := range breaker.MaxFailures {
 			w.now(s, at(fmt.Sprintf("11.2.0.%d", i)))
 		}
 		time.Sleep(3900 * time.Millisecond)
-		for i := range failures {
+		for i := range breaker.MaxFailures {
 			w.now(s, at(fmt.Sprintf("11.2.1.%d", i)))
 		}
 		time.Sleep(200 * time.Millisecond) // the first have failed
-		w.state("open", "5 questions in a row")
-		w.do(func() { w.delay = 0; w.failing = map[string]dnsclient.Kind{"1.2.11." + bl: dnsclient.Timeout} })
+		w.state("open", "5 queries in a row")
+		w.Do(func() { w.Delay = 0; w.Failing = map[string]dnsclient.Kind{"1.2.11." + bl: dnsclient.Timeout} })
 		time.Sleep(1100 * time.Millisecond)
 		synctest.Wait()
 		w.state("closed", "")
@@ -149,7 +151,7 @@ func TestBreakerFlaps(t *testing.T) {
 		w.state("closed", "")
 
 		// The zone passes its tests, but does not answer about clients.
-		w.fail("11."+bl, dnsclient.ServFail)
+		w.Break("11."+bl, dnsclient.ServFail)
 		opened := w.zone(bl).Opened
 		for i := range 10 * 600 {
 			time.Sleep(100 * time.Millisecond)
@@ -164,7 +166,7 @@ func TestBreakerFlaps(t *testing.T) {
 
 // Sources share what they name, and what none of them names is forgotten.
 func TestRetain(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		one, two := w.good("one.example"), w.good("two.example")
 		w.run()
 		w.learn(one, listed, lists.Matched)
@@ -176,9 +178,9 @@ func TestRetain(t *testing.T) {
 		if len(st.Zones) != 1 || st.Zones[0].Zone != "one.example" || st.Zones[0].Queries != 1 || st.Entries != 1 {
 			t.Errorf("%+v", st)
 		}
-		tests := w.count("2.0.0.127.two.example A")
+		tests := w.Count("2.0.0.127.two.example A")
 		time.Sleep(5 * time.Minute)
-		if w.count("2.0.0.127.two.example A") != tests {
+		if w.Count("2.0.0.127.two.example A") != tests {
 			t.Error("what was forgotten is tested")
 		}
 		three := w.good("three.example") // while it runs

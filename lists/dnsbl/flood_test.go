@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/dnscache"
 	"ehlogate/lists/test/dnstest"
 	"ehlogate/lists/test/listtest"
 )
@@ -19,8 +20,8 @@ func TestFlood(t *testing.T) {
 	const clients = 50_000
 	for _, hangs := range []bool{false, true} {
 		t.Run(map[bool]string{false: "answered", true: "not answered"}[hangs], func(t *testing.T) {
-			rbl := dnstest.StartRbldnsd(t, testEntries)
-			cfg := Defaults()
+			rbl := dnstest.StartRbldnsd(t, realEntries)
+			cfg := dnscache.Defaults()
 			cfg.MaxLookups, cfg.CacheEntries = 500, 5000
 			r := newReal(t, cfg, rbl.Upstreams()[0].Addr)
 			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1, Answer: filter("127.0.0.[2..9]")}}, Threshold: 1})

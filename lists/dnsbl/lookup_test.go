@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
 )
 
@@ -17,12 +18,12 @@ const (
 
 // good is a zone that lists one address.
 func (w *world) good(zone string) *List {
-	w.list(zone, map[string]string{listed: "127.0.0.2"})
+	w.SetZone(zone, map[string]string{listed: "127.0.0.2"})
 	return w.one(zone)
 }
 
 func TestLookup(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good("list.example")
 		w.want(s, listed, lists.Unavailable) // it does not run yet
 		w.run()
@@ -32,12 +33,12 @@ func TestLookup(t *testing.T) {
 		w.want(s, listed, lists.Matched)
 		w.want(s, unlisted, lists.NoMatch)
 		w.learn(s, "2a00::1", lists.NoMatch)
-		w.list("list.example", map[string]string{"2a00::2": "127.0.0.2"})
+		w.SetZone("list.example", map[string]string{"2a00::2": "127.0.0.2"})
 		w.learn(s, "2a00::2", lists.Matched)
 		w.want(s, "::ffff:"+listed, lists.Matched)
 		for _, q := range []string{"1.1.1.11.list.example A", "2.1.1.11.list.example A",
 			"2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.a.2.list.example A"} {
-			if n := w.count(q); n != 1 {
+			if n := w.Count(q); n != 1 {
 				t.Errorf("%s was asked %d times", q, n)
 			}
 		}
@@ -50,12 +51,12 @@ func TestLookup(t *testing.T) {
 	})
 }
 
-// Everybody waits for the same question, and no longer than they may.
+// All callers wait for the same query, and no longer than they can.
 func TestOneFlight(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good("list.example")
 		w.run()
-		w.do(func() { w.delay = time.Second })
+		w.Do(func() { w.Delay = time.Second })
 		begin := time.Now()
 		type result struct {
 			status lists.Status
@@ -77,28 +78,28 @@ func TestOneFlight(t *testing.T) {
 		if got[result{lists.Pending, 300 * time.Millisecond}] != each || got[result{lists.Matched, time.Second}] != 2*each {
 			t.Errorf("%v", got)
 		}
-		if n := w.count("1.1.1.11.list.example A"); n != 1 {
+		if n := w.Count("1.1.1.11.list.example A"); n != 1 {
 			t.Errorf("asked %d times", n)
 		}
 	})
 }
 
-// A question that failed is not asked again for each session.
+// A query that failed is not repeated for each session.
 func TestFailureIsRemembered(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good("list.example")
 		w.run()
-		w.fail("1.1.1.11.list.example", dnsclient.ServFail)
+		w.Break("1.1.1.11.list.example", dnsclient.ServFail)
 		w.want(s, listed, lists.Pending)
 		synctest.Wait()
 		for range 5 {
 			w.want(s, listed, lists.Unavailable)
 			w.learn(s, listed, lists.Unavailable)
 		}
-		if n := w.count("1.1.1.11.list.example A"); n != 1 {
+		if n := w.Count("1.1.1.11.list.example A"); n != 1 {
 			t.Errorf("asked %d times", n)
 		}
-		w.mend()
+		w.Mend()
 		time.Sleep(5 * time.Second)
 		w.learn(s, listed, lists.Matched)
 		if st := w.zone("list.example"); st.Failed["servfail"] != 1 || st.State != "closed" {
@@ -109,7 +110,7 @@ func TestFailureIsRemembered(t *testing.T) {
 
 // Addresses that are no global unicast addresses are on no list.
 func TestNeverAsked(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.List(Spec{Zones: []Zone{{Name: "list.example", Weight: 1}, {Name: "names.example", ByName: true, Weight: 1}}, Threshold: 1})
 		w.run()
 		w.want(s, "10.0.0.1", lists.NoMatch)
@@ -121,7 +122,7 @@ func TestNeverAsked(t *testing.T) {
 		}
 		synctest.Wait()
 		if st := w.Stats(); st.Zones[0].Queries+st.Zones[1].Queries != 0 {
-			t.Errorf("asked %v", w.questions())
+			t.Errorf("asked %v", w.Queries())
 		}
 	})
 }
@@ -129,12 +130,12 @@ func TestNeverAsked(t *testing.T) {
 // An answer after a wait is decided as soon as it can be.
 func TestWaitsNoLongerThanItMatters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, Defaults())
+		w := start(t, dnscache.Defaults())
 		for _, zone := range []string{"slow.example", "quick.example"} {
-			w.list(zone, map[string]string{listed: "127.0.0.2"})
+			w.SetZone(zone, map[string]string{listed: "127.0.0.2"})
 		}
 		s := w.List(Spec{Zones: []Zone{{Name: "slow.example", Weight: 1}, {Name: "quick.example", Weight: 1}}, Threshold: 1})
-		w.Client.asker = &lagging{w.book, "11.slow.example", time.Second}
+		w.Client.resolver = &lagging{w.Book, "11.slow.example", time.Second}
 		w.run()
 		begin := time.Now()
 		w.learn(s, listed, lists.Matched)
@@ -150,21 +151,21 @@ func TestWaitsNoLongerThanItMatters(t *testing.T) {
 func TestListsBesideEachOther(t *testing.T) {
 	const wait = 300 * time.Millisecond
 	for delay, known := range map[time.Duration]bool{wait / 2: true, 2 * wait: false} {
-		bubble(t, Defaults(), func(w *world) {
+		bubble(t, dnscache.Defaults(), func(w *world) {
 			p := &lists.Policy{Default: lists.Suppress, Wait: wait}
 			for i := range 3 {
 				p.Lists = append(p.Lists, &lists.List{Action: lists.Offer, Source: w.good(fmt.Sprintf("list%d.example", i))})
 			}
 			w.run()
-			w.do(func() { w.delay, w.most = delay, 0 })
+			w.Do(func() { w.Delay, w.Most = delay, 0 })
 			begin := time.Now()
 			first := p.Decide(w.Context(), at(unlisted))
 			if took := time.Since(begin); took != min(delay, wait) || (first.Reason == lists.ReasonDefault) != known {
 				t.Errorf("lists of %v: %s by %s after %v", delay, first.Action, first.Reason, took)
 			}
 			time.Sleep(delay)
-			if d := p.Decide(w.Context(), at(unlisted)); d.Action != lists.Suppress || w.most != 3 {
-				t.Errorf("lists of %v, the next session: %s by %s; %d at once", delay, d.Action, d.Reason, w.most)
+			if d := p.Decide(w.Context(), at(unlisted)); d.Action != lists.Suppress || w.Most != 3 {
+				t.Errorf("lists of %v, the next session: %s by %s; %d at once", delay, d.Action, d.Reason, w.Most)
 			}
 		})
 	}

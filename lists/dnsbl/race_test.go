@@ -10,31 +10,33 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/iprev"
+	"ehlogate/lists/test/dnsfake"
 	"ehlogate/lists/test/listtest"
 )
 
-// Everything at once: sessions, reloads, who looks on, and a resolver that comes
-// and goes. Whatever is said is true, and all ends.
+// Sessions, reloads, statistics and a resolver that comes and goes, all at once. All answers are right, and all ends.
 func TestRace(t *testing.T) {
-	b := newBook()
-	b.ttl, b.negative = time.Second, time.Second
+	b := dnsfake.NewBook()
+	b.TTL, b.Negative = time.Second, time.Second
 	const zones = 4
 	for i := range zones {
 		name := fmt.Sprintf("list%d.example", i)
-		b.list(name, nil)
-		b.set("test."+name+" A", "127.0.0.2")
+		b.SetZone(name, nil)
+		b.Set("test."+name+" A", "127.0.0.2")
 		for n := range 64 { // each zone holds the even addresses, and their names
-			b.set(fmt.Sprintf("%d.0.0.11.%s A", 2*n, name), "127.0.0.2")
-			b.set(fmt.Sprintf("host%d.example.%s A", 2*n, name), "127.0.0.2")
+			b.Set(fmt.Sprintf("%d.0.0.11.%s A", 2*n, name), "127.0.0.2")
+			b.Set(fmt.Sprintf("host%d.example.%s A", 2*n, name), "127.0.0.2")
 		}
 	}
 	for n := range 128 {
-		b.set(fmt.Sprintf("%d.0.0.11.in-addr.arpa PTR", n), fmt.Sprintf("host%d.example.", n))
-		b.set(fmt.Sprintf("host%d.example A", n), fmt.Sprintf("11.0.0.%d", n))
+		b.Set(fmt.Sprintf("%d.0.0.11.in-addr.arpa PTR", n), fmt.Sprintf("host%d.example.", n))
+		b.Set(fmt.Sprintf("host%d.example A", n), fmt.Sprintf("11.0.0.%d", n))
 	}
-	log, _ := newLog()
-	s := New(Options{MaxLookups: 50, CacheEntries: 300, Stale: time.Minute}, b, time.Now, log)
+	cache := dnscache.New(dnscache.Options{MaxLookups: 50, CacheEntries: 300, Stale: time.Minute}, time.Now, nil)
+	s, names := New(cache, b), iprev.New(cache, b)
 	spec := func(r *rand.Rand) (spec Spec) {
 		spec.Threshold = 1 + r.IntN(2)
 		for range 1 + r.IntN(3) {
@@ -58,8 +60,8 @@ func TestRace(t *testing.T) {
 		}
 	}
 	wg.Go(func() {
-		s.Run(ctx)
-		if n := s.Stats().InFlight; n != 0 {
+		cache.Run(ctx)
+		if n := cache.Stats().InFlight; n != 0 {
 			t.Errorf("%d in flight", n)
 		}
 	})
@@ -68,7 +70,7 @@ func TestRace(t *testing.T) {
 		c := lists.Client{Addr: netip.AddrFrom4([4]byte{11, 0, 0, byte(n)})}
 		within, done := context.WithTimeout(ctx, time.Duration(r.IntN(3))*time.Millisecond)
 		defer done()
-		name, status := listtest.Verify(within, s.Names(), c.Addr)
+		name, status := listtest.Verify(within, names, c.Addr)
 		if status == lists.Matched && name != fmt.Sprintf("host%d.example", n) {
 			t.Errorf("%s is %s", c.Addr, name)
 		}
@@ -98,15 +100,17 @@ func TestRace(t *testing.T) {
 		s.Retain(next)
 		time.Sleep(5 * time.Millisecond)
 	})
-	each(1, func(r *rand.Rand) {
-		if st := s.Stats(); st.InFlight > 50 || st.Entries > 300 {
+	each(1, func(*rand.Rand) {
+		s.Stats()
+		names.Stats()
+		if st := cache.Stats(); st.InFlight > 50 || st.Entries > 300 {
 			t.Errorf("%+v", st)
 		}
 	})
 	each(1, func(r *rand.Rand) {
-		b.fail(fmt.Sprintf("list%d.example", r.IntN(zones)), dnsclient.Kind(r.IntN(5)))
+		b.Break(fmt.Sprintf("list%d.example", r.IntN(zones)), dnsclient.Kind(r.IntN(5)))
 		time.Sleep(20 * time.Millisecond)
-		b.mend()
+		b.Mend()
 		time.Sleep(20 * time.Millisecond)
 	})
 	wg.Wait()

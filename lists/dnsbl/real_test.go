@@ -12,39 +12,38 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/breaker"
+	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/iprev"
+	"ehlogate/lists/test/dnsfake"
 	"ehlogate/lists/test/dnstest"
 	"ehlogate/lists/test/listtest"
 )
 
-// real is a service that asks real servers.
+// real is a client that queries real servers.
 type real struct {
 	testing.TB
 	*Client
-	log *lines
+	events *dnsfake.Events
 }
 
-// newReal gives one that tests its zones often, and runs it once go is called.
-func newReal(t testing.TB, cfg Options, resolvers ...netip.AddrPort) *real {
-	log, hook := newLog()
-	ask := dnsclient.New(dnsclient.Options{Servers: resolvers, Timeout: 250 * time.Millisecond, Tries: 2})
-	return &real{t, New(cfg, ask, time.Now, log), hook}
+// newReal makes one that checks its zones often; it runs once run is called.
+func newReal(t testing.TB, cfg dnscache.Options, resolvers ...netip.AddrPort) *real {
+	resolver := dnsclient.New(dnsclient.Options{Servers: resolvers, Timeout: 250 * time.Millisecond, Tries: 2})
+	cfg.CheckInterval, cfg.FirstRetry = 100*time.Millisecond, 50*time.Millisecond
+	events := new(dnsfake.Events)
+	return &real{t, New(dnscache.New(cfg, time.Now, events.Notify), resolver), events}
 }
 
 func (r *real) run() {
-	for _, z := range r.zones {
-		if z.again = 50 * time.Millisecond; z.every > 0 {
-			z.every = 100 * time.Millisecond
-		}
-	}
-	if r.names != nil {
-		r.names.again = 50 * time.Millisecond
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); r.Run(ctx) }()
+	go func() { defer close(done); r.cache.Run(ctx) }()
 	r.Cleanup(func() { cancel(); <-done })
 }
+
+func (r *real) Stats() stats { return stats{r.Client.Stats(), r.cache.Stats()} }
 
 // ask waits long enough for any answer.
 func (r *real) ask(s *List, c lists.Client) lists.Status {
@@ -62,7 +61,7 @@ func (r *real) want(s *List, want lists.Status, addrs ...string) {
 	}
 }
 
-func (r *real) zone() UpstreamStats { return r.Stats().Zones[0] }
+func (r *real) zone() ZoneStats { return r.Stats().Zones[0] }
 
 // until waits for what is to come.
 func (r *real) until(what string, is func() bool) {
@@ -88,16 +87,16 @@ func (r *real) believed(is string, why string) {
 	r.until(is+" "+why, func() bool { z := r.zone(); return z.State == is && strings.Contains(z.Error, why) })
 }
 
-var testEntries = dnstest.Dataset{Zone: "bl.test", Type: "ip4set", Text: ":127.0.0.2:listed\n127.0.0.2\n11.1.1.1 :127.0.0.4:\n11.2.0.0/16\n"}
+var realEntries = dnstest.Dataset{Zone: "bl.test", Type: "ip4set", Text: ":127.0.0.2:listed\n127.0.0.2\n11.1.1.1 :127.0.0.4:\n11.2.0.0/16\n"}
 
 // rbldnsd serves lists behind unbound: by IPv4, IPv6 and name, with scores.
 func TestRbldnsd(t *testing.T) {
-	rbl := dnstest.StartRbldnsd(t, testEntries,
+	rbl := dnstest.StartRbldnsd(t, realEntries,
 		dnstest.Dataset{Zone: "bl.test", Type: "ip6trie", Text: ":127.0.0.6:listed\n2a00:1::/32\n2a00:2::1\n"},
 		dnstest.Dataset{Zone: "names.test", Type: "dnset", Text: ":127.0.0.2:listed\ntest\n.good.example\n"},
 		dnstest.Dataset{Zone: "score.test", Type: "ip4set", Text: "127.0.0.2\n11.1.1.1 :127.0.4.60:\n11.1.1.2 :127.0.4.10:\n"})
 	unbound := dnstest.StartUnbound(t, rbl.Upstreams()...)
-	r := newReal(t, Defaults(), unbound.Addr)
+	r := newReal(t, dnscache.Defaults(), unbound.Addr)
 	all := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 	only := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1, Answer: filter("127.0.0.4")}}, Threshold: 1})
 	score := r.List(Spec{Zones: []Zone{{Name: "score.test", Weight: 1, Answer: filter("127.0.4.N")}, {Name: "bl.test", Weight: -20}}, Threshold: 40})
@@ -119,7 +118,7 @@ func TestRbldnsd(t *testing.T) {
 	if e := found.Entry(at("11.1.1.1").Addr); e.Text != "score.test 127.0.4.60 (weight 60), bl.test 127.0.0.4 (weight -20), score 40 of 40" {
 		t.Errorf("%+v", e)
 	}
-	r.log.has(t)
+	r.events.Expect(t)
 
 	// The whole of it is asked once; what rbldnsd serves then shows only when
 	// its TTL is over.
@@ -129,22 +128,22 @@ func TestRbldnsd(t *testing.T) {
 
 // A list whose operator let it end: rbldnsd serves the zone no longer.
 func TestZoneExpires(t *testing.T) {
-	rbl := dnstest.StartRbldnsd(t, testEntries)
+	rbl := dnstest.StartRbldnsd(t, realEntries)
 	unbound := dnstest.StartUnbound(t, rbl.Upstreams()...)
-	r := newReal(t, Defaults(), unbound.Addr)
+	r := newReal(t, dnscache.Defaults(), unbound.Addr)
 	s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 	r.run()
 	r.believed("closed", "")
 	r.want(s, lists.Matched, "11.1.1.1")
 	r.vouched()
-	ended := testEntries
+	ended := realEntries
 	ended.Text = "$TIMESTAMP 2020-01-01:00:00:00 2020-01-02:00:00:00\n" + ended.Text
 	rbl.Set(t, ended)
 	unbound.Flush(t)
 	r.believed("open", "")
 	r.want(s, lists.Matched, "11.1.1.1")
 	r.want(s, lists.Unavailable, "11.1.1.2")
-	rbl.Set(t, testEntries)
+	rbl.Set(t, realEntries)
 	unbound.Flush(t)
 	r.believed("closed", "")
 	r.want(s, lists.NoMatch, "11.1.1.2")
@@ -166,8 +165,8 @@ func TestFaults(t *testing.T) {
 		{name: "REFUSED, directly", fault: dnstest.Fault{Kind: dnstest.Refused}, why: "refused", raw: true},
 		{name: "wildcard", fault: dnstest.Fault{Kind: dnstest.Wildcard}, why: "is listed (127.0.0.2)"},
 		{name: "wildcard, directly", fault: dnstest.Fault{Kind: dnstest.Wildcard}, why: "is listed (127.0.0.2)", raw: true},
-		{name: "parked", fault: dnstest.Fault{Kind: dnstest.Parked}, why: "it answers 192.0.2.1"},
-		{name: "error code", fault: dnstest.Fault{Kind: dnstest.ErrorCode}, why: "asked through a public resolver"},
+		{name: "parked", fault: dnstest.Fault{Kind: dnstest.Parked}, why: "answer 192.0.2.1"},
+		{name: "error code", fault: dnstest.Fault{Kind: dnstest.ErrorCode}, why: "queried through a public resolver"},
 		{name: "truncated", fault: dnstest.Fault{Kind: dnstest.Truncate}},
 		{name: "truncated, directly", fault: dnstest.Fault{Kind: dnstest.Truncate}, raw: true},
 		{name: "truncated, also by TCP", fault: dnstest.Fault{Kind: dnstest.TruncateAll}, why: "servfail"},
@@ -185,7 +184,7 @@ func TestFaults(t *testing.T) {
 			if !tc.raw {
 				resolver = dnstest.StartUnbound(t, server.Upstreams()...).Addr
 			}
-			r := newReal(t, Defaults(), resolver)
+			r := newReal(t, dnscache.Defaults(), resolver)
 			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 			r.run()
 			r.believed("closed", "")
@@ -228,7 +227,7 @@ func TestNoProofOfAbsence(t *testing.T) {
 	for name, kind := range map[string]dnstest.Kind{"truncated": dnstest.TruncateAll, "cut": dnstest.Cut, "cut at a record": dnstest.CutRecord, "lone alias": dnstest.LoneAlias} {
 		t.Run(name, func(t *testing.T) {
 			server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test", "2.0.0.127 A 127.0.0.2\n1.1.1.11 A 127.0.0.4\n"))
-			r := newReal(t, Defaults(), server.Addr)
+			r := newReal(t, dnscache.Defaults(), server.Addr)
 			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 			r.run()
 			r.believed("closed", "")
@@ -250,8 +249,8 @@ func TestNoProofOfAbsence(t *testing.T) {
 // A zone that takes two seconds is not known in time the first time; later it is.
 func TestSlowZone(t *testing.T) {
 	server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test", "2.0.0.127 A 127.0.0.2\n1.1.1.11 A 127.0.0.4\n"))
-	log, _ := newLog()
-	r := &real{t, New(Defaults(), dnsclient.New(dnsclient.Options{Servers: []netip.AddrPort{server.Addr}, Timeout: 3 * time.Second}), time.Now, log), nil}
+	resolver := dnsclient.New(dnsclient.Options{Servers: []netip.AddrPort{server.Addr}, Timeout: 3 * time.Second})
+	r := &real{t, New(dnscache.New(dnscache.Defaults(), time.Now, nil), resolver), nil}
 	s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 	r.run()
 	r.believed("closed", "")
@@ -273,14 +272,18 @@ func TestResolverAway(t *testing.T) {
 	server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test", "2.0.0.127 A 127.0.0.2\n1.1.1.11 A 127.0.0.4\n"),
 		dnstest.NewZone(t, "11.in-addr.arpa", "1.1.1 PTR mail.example.test.\n"), dnstest.NewZone(t, "example.test", "mail A 11.1.1.1\n"))
 	unbound := dnstest.StartUnbound(t, server.Upstreams()...)
-	r := newReal(t, Defaults(), unbound.Addr)
+	r := newReal(t, dnscache.Defaults(), unbound.Addr)
 	s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
-	names := r.Names()
+	names := iprev.New(r.cache, r.resolver)
 	r.run()
 	name := func(addr string) string {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		return said(listtest.Verify(ctx, names, netip.MustParseAddr(addr)))
+		name, status := listtest.Verify(ctx, names, netip.MustParseAddr(addr))
+		if status == lists.Matched {
+			return name
+		}
+		return word(status)
 	}
 	expect := func(got, want string) {
 		t.Helper()
@@ -299,15 +302,14 @@ func TestResolverAway(t *testing.T) {
 		r.want(s, lists.Unavailable, "11.1.1.2")
 		expect(name("11.1.1.1"), "mail.example.test")
 		var wg sync.WaitGroup
-		for i := range failures {
+		for i := range breaker.MaxFailures {
 			wg.Go(func() { expect(name(fmt.Sprintf("11.1.%d.%d", 2+round, i)), "unavailable") })
 		}
 		wg.Wait()
-		r.until("names are away", func() bool { return r.Stats().Names.State == "open" })
+		r.until("names are away", func() bool { return names.Stats().State == "open" })
 		fault.end(t)
-		r.until("names are back", func() bool { return r.Stats().Names.State == "closed" })
+		r.until("names are back", func() bool { return names.Stats().State == "closed" })
 		expect(name(fmt.Sprintf("11.1.%d.0", 2+round)), "absent")
-		names.tested.Store(never) // the next failures may well be tested at once
 	}
 	r.believed("closed", "")
 	r.want(s, lists.NoMatch, "11.1.1.2")
@@ -317,8 +319,8 @@ func TestResolverAway(t *testing.T) {
 func BenchmarkRbldnsd(b *testing.B) {
 	for _, atOnce := range []int{1, 64} {
 		b.Run(fmt.Sprintf("%d at once", atOnce), func(b *testing.B) {
-			rbl := dnstest.StartRbldnsd(b, testEntries)
-			r := newReal(b, Defaults(), rbl.Upstreams()[0].Addr)
+			rbl := dnstest.StartRbldnsd(b, realEntries)
+			r := newReal(b, dnscache.Defaults(), rbl.Upstreams()[0].Addr)
 			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 			r.run()
 			r.believed("closed", "")

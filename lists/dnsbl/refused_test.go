@@ -7,18 +7,19 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/dnscache"
 )
 
-// list.dnswl.org answers 127.0.0.255 to who asks too much ("blocked"). That is no "not listed".
+// list.dnswl.org answers 127.0.0.255 to too many queries ("blocked"). That does not mean "not listed".
 func TestRefusedAsDnswlDoes(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
-		w.list("list.dnswl.org", map[string]string{listed: "127.0.5.2"})
+	bubble(t, dnscache.Defaults(), func(w *world) {
+		w.SetZone("list.dnswl.org", map[string]string{listed: "127.0.5.2"})
 		s := w.List(Spec{Zones: []Zone{{Name: "list.dnswl.org", Weight: 1, Answer: filter("127.0.[0..255].[1..3]")}}, Threshold: 1})
 		w.run()
 		time.Sleep(6 * time.Second)
-		w.set("*.list.dnswl.org A", "127.0.0.255")
-		w.set("1.1.1.11.list.dnswl.org A")
-		w.set("2.0.0.127.list.dnswl.org A")
+		w.Set("*.list.dnswl.org A", "127.0.0.255")
+		w.Set("1.1.1.11.list.dnswl.org A")
+		w.Set("2.0.0.127.list.dnswl.org A")
 		w.learn(s, listed, lists.Unavailable)
 	})
 }
@@ -29,8 +30,8 @@ func TestHighestAnswer(t *testing.T) {
 	for answer, takes := range map[string]bool{"127.0.0.N": true, "127.0.0.255": true, "127.0.0.[2;200..255]": true,
 		"": false, "127.0.0.[2..254]": false, "127.0.N.2": false} {
 		t.Run(answer, func(t *testing.T) {
-			bubble(t, Defaults(), func(w *world) {
-				w.list(bl, map[string]string{listed: "127.0.0.255"})
+			bubble(t, dnscache.Defaults(), func(w *world) {
+				w.SetZone(bl, map[string]string{listed: "127.0.0.255"})
 				s := w.List(Spec{Zones: []Zone{{Name: bl, Weight: 1, Answer: filter(answer)}}, Threshold: 1})
 				w.run()
 				if takes {
@@ -38,17 +39,17 @@ func TestHighestAnswer(t *testing.T) {
 					w.state("closed", "")
 				} else {
 					w.learn(s, listed, lists.Unavailable)
-					w.state("open", "it answers 127.0.0.255, by which lists refuse to answer")
+					w.state("open", "answer 127.0.0.255 is an error code: the query is refused")
 				}
 			})
 		})
 	}
 	// A zone is shared by lists that take other answers of it, until they are gone.
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		source := func(answer string) *List {
 			return w.List(Spec{Zones: []Zone{{Name: bl, Weight: 1, Answer: filter(answer)}}, Threshold: 1})
 		}
-		w.list(bl, map[string]string{listed: "127.0.0.255", unlisted: "127.0.0.255"})
+		w.SetZone(bl, map[string]string{listed: "127.0.0.255", unlisted: "127.0.0.255"})
 		two, score := source("127.0.0.2"), source("127.0.0.N")
 		w.Retain([]*List{two, score})
 		w.run()
@@ -60,12 +61,12 @@ func TestHighestAnswer(t *testing.T) {
 	})
 }
 
-// A first question that waited for the self-test counts for the breaker.
-func TestFirstLie(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+// A first query that waited for the health check counts for the breaker.
+func TestFirstAnswerBogus(t *testing.T) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good(bl)
-		w.set("1.1.1.11."+bl+" A", "127.255.255.254")
-		w.delay = 10 * time.Millisecond
+		w.Set("1.1.1.11."+bl+" A", "127.255.255.254")
+		w.Delay = 10 * time.Millisecond
 		w.begin()
 		synctest.Wait()
 		w.learn(s, listed, lists.Unavailable)
@@ -75,9 +76,9 @@ func TestFirstLie(t *testing.T) {
 	})
 }
 
-// Pending is what is said by who does not wait, however quick the resolver is.
+// A lookup without a wait is Pending, however quick the resolver is.
 func TestPendingIsCertain(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good(bl)
 		w.run()
 		n := 0
@@ -92,13 +93,12 @@ func TestPendingIsCertain(t *testing.T) {
 	})
 }
 
-// A zone that begins to list everybody right after a test is tested again soon,
-// and not when its turn comes.
+// A zone that begins to list all clients right after a health check is checked again soon, and not after the interval.
 func TestStreakAfterTest(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good(bl)
 		w.run()
-		w.set("*."+bl+" A", "127.0.0.2")
+		w.Set("*."+bl+" A", "127.0.0.2")
 		for i := range 8 {
 			w.learn(s, fmt.Sprintf("11.5.0.%d", i), lists.Matched)
 		}

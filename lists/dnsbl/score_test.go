@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"ehlogate/lists"
+	"ehlogate/lists/dnscache"
 )
 
 func filter(s string) Filter {
@@ -64,7 +65,7 @@ func TestScoreRule(t *testing.T) {
 	var seen [5]int
 	for range 200_000 {
 		s := &List{spec: Spec{Threshold: r.IntN(14) - 5}}
-		parts := make([]part, 1+r.IntN(4))
+		parts := make([]dnscache.Answer, 1+r.IntN(4))
 		anyPending := false
 		for i := range parts {
 			m := member{Zone: Zone{Weight: r.IntN(9) - 4}}
@@ -74,12 +75,12 @@ func TestScoreRule(t *testing.T) {
 				m.Answer = filter("127.0.0.[2..3]")
 			}
 			s.members = append(s.members, m)
-			switch parts[i].state = knowledge(r.IntN(3)); parts[i].state {
-			case known:
+			switch parts[i].State = dnscache.State(r.IntN(3)); parts[i].State {
+			case dnscache.Known:
 				for range r.IntN(3) {
-					parts[i].said += string([]byte{0, byte(4 * r.IntN(2)), byte(r.IntN(6))})
+					parts[i].Text += string([]byte{0, byte(4 * r.IntN(2)), byte(r.IntN(6))})
 				}
-			case pending:
+			case dnscache.Pending:
 				anyPending = true
 			}
 		}
@@ -107,7 +108,7 @@ func TestScoreRule(t *testing.T) {
 }
 
 // possible finds all outcomes, by the rule as it is written down.
-func possible(s *List, parts []part, i int, listed bool, sum int, could map[lists.Status]bool) {
+func possible(s *List, parts []dnscache.Answer, i int, listed bool, sum int, could map[lists.Status]bool) {
 	if i == len(parts) {
 		if listed && sum >= s.spec.Threshold {
 			could[lists.Matched] = true
@@ -118,7 +119,7 @@ func possible(s *List, parts []part, i int, listed bool, sum int, could map[list
 	}
 	m := s.members[i]
 	scores := m.Answer.score != 0
-	if parts[i].state != known {
+	if parts[i].State != dnscache.Known {
 		possible(s, parts, i+1, listed, sum, could)
 		if !scores {
 			possible(s, parts, i+1, true, sum+m.Weight, could)
@@ -130,7 +131,7 @@ func possible(s *List, parts []part, i int, listed bool, sum int, could map[list
 		return
 	}
 	best, lists := 0, false
-	for said := parts[i].said; said != ""; said = said[3:] {
+	for said := parts[i].Text; said != ""; said = said[3:] {
 		if times, ok := m.Answer.takes(said[0], said[1], said[2]); ok {
 			if n := times * m.Weight; n*n > best*best {
 				best = n

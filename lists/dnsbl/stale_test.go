@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/breaker"
+	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
 	"ehlogate/lists/test/listtest"
 )
@@ -27,8 +29,8 @@ func TestTTL(t *testing.T) {
 		{"long, of the SOA", time.Minute, 48 * time.Hour, unlisted, time.Hour},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			bubble(t, Defaults(), func(w *world) {
-				w.ttl, w.negative = tc.ttl, tc.negative
+			bubble(t, dnscache.Defaults(), func(w *world) {
+				w.TTL, w.Negative = tc.ttl, tc.negative
 				s := w.good("list.example")
 				w.run()
 				want := lists.NoMatch
@@ -49,20 +51,20 @@ func TestTTL(t *testing.T) {
 	}
 }
 
-// What is asked for near its end is renewed beside, once, and nobody waits.
+// An answer that is used near its end is renewed in the background, once, and no client waits.
 func TestPrefetch(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good("list.example")
 		w.run()
 		w.learn(s, listed, lists.Matched)
 		for i := range 100 {
 			time.Sleep(9*time.Minute + 30*time.Second)
-			w.do(func() { w.delay = 100 * time.Millisecond })
+			w.Do(func() { w.Delay = 100 * time.Millisecond })
 			w.want(s, listed, lists.Matched)
 			w.want(s, listed, lists.Matched)
 			time.Sleep(200 * time.Millisecond)
 			w.want(s, listed, lists.Matched)
-			if n := w.count("1.1.1.11.list.example A"); n != i+2 {
+			if n := w.Count("1.1.1.11.list.example A"); n != i+2 {
 				t.Fatalf("asked %d times after %d renewals", n, i+1)
 			}
 		}
@@ -72,13 +74,12 @@ func TestPrefetch(t *testing.T) {
 	})
 }
 
-// An answer that is too old is asked anew, and counts only if there is no new
-// one in time.
+// An expired answer is queried again, and counts only if there is no fresh one in time.
 func TestStale(t *testing.T) {
 	const zone, q = "list.example", "1.1.1.11.list.example A"
 	expired := func(t *testing.T, f func(w *world, s *List)) {
 		t.Helper()
-		bubble(t, Defaults(), func(w *world) {
+		bubble(t, dnscache.Defaults(), func(w *world) {
 			s := w.good(zone)
 			w.run()
 			w.learn(s, listed, lists.Matched)
@@ -88,17 +89,17 @@ func TestStale(t *testing.T) {
 	}
 	t.Run("a new answer counts", func(t *testing.T) {
 		expired(t, func(w *world, s *List) {
-			w.set(q)
-			w.do(func() { w.delay = 100 * time.Millisecond })
+			w.Set(q)
+			w.Do(func() { w.Delay = 100 * time.Millisecond })
 			w.want(s, listed, lists.Pending)
 			w.learn(s, listed, lists.NoMatch)
 		})
 	})
 	t.Run("too slow", func(t *testing.T) {
 		expired(t, func(w *world, s *List) {
-			w.set(q)
-			w.do(func() { w.delay = time.Second })
-			w.want(s, listed, lists.Pending) // who does not wait is told so
+			w.Set(q)
+			w.Do(func() { w.Delay = time.Second })
+			w.want(s, listed, lists.Pending) // without a wait it is pending
 			w.learn(s, listed, lists.Matched)
 			time.Sleep(time.Second)
 			w.want(s, listed, lists.NoMatch)
@@ -115,39 +116,39 @@ func TestStale(t *testing.T) {
 				t.Error(word(got))
 			}
 			synctest.Wait()
-			if n := w.count(q); n != 2 {
+			if n := w.Count(q); n != 2 {
 				t.Errorf("asked %d times", n)
 			}
 		})
 	})
 	t.Run("a failure", func(t *testing.T) {
 		expired(t, func(w *world, s *List) {
-			w.fail("1.1.1.11."+zone, dnsclient.ServFail)
+			w.Break("1.1.1.11."+zone, dnsclient.ServFail)
 			w.learn(s, listed, lists.Matched)
 			w.want(s, listed, lists.Matched) // at once, as long as the failure is remembered
-			if n := w.count(q); n != 2 {
+			if n := w.Count(q); n != 2 {
 				t.Errorf("asked %d times", n)
 			}
 			time.Sleep(6 * time.Second)
 			w.want(s, listed, lists.Pending)
 			synctest.Wait()
-			if n := w.count(q); n != 3 {
+			if n := w.Count(q); n != 3 {
 				t.Errorf("asked %d times", n)
 			}
-			w.mend()
-			w.set(q)
+			w.Mend()
+			w.Set(q)
 			time.Sleep(6 * time.Second)
 			w.learn(s, listed, lists.NoMatch)
 		})
 	})
 	t.Run("the zone goes away meanwhile", func(t *testing.T) {
 		expired(t, func(w *world, s *List) {
-			w.do(func() { w.delay = 4 * time.Second })
+			w.Do(func() { w.Delay = 4 * time.Second })
 			w.want(s, listed, lists.Pending)
 			synctest.Wait()
-			w.do(func() { w.delay = 0 })
-			w.fail(bl, dnsclient.Timeout)
-			for i := range failures {
+			w.Do(func() { w.Delay = 0 })
+			w.Break(bl, dnsclient.Timeout)
+			for i := range breaker.MaxFailures {
 				w.learn(s, fmt.Sprintf("11.2.0.%d", i), lists.Unavailable)
 			}
 			w.want(s, listed, lists.Matched) // at once, and not when that question fails
@@ -155,26 +156,26 @@ func TestStale(t *testing.T) {
 	})
 	t.Run("for a day", func(t *testing.T) {
 		expired(t, func(w *world, s *List) {
-			w.fail(zone, dnsclient.Timeout)
+			w.Break(zone, dnsclient.Timeout)
 			time.Sleep(10*time.Minute + 23*time.Hour)
 			w.want(s, listed, lists.Matched) // the zone is away
 			w.want(s, unlisted, lists.Unavailable)
 			time.Sleep(50 * time.Minute)
 			w.want(s, listed, lists.Unavailable)
-			if n := w.count(q); n != 1 {
+			if n := w.Count(q); n != 1 {
 				t.Errorf("asked %d times while it was away", n)
 			}
 		})
 	})
 	t.Run("not at all", func(t *testing.T) {
-		cfg := Defaults()
+		cfg := dnscache.Defaults()
 		cfg.Stale = 0
 		bubble(t, cfg, func(w *world) {
 			s := w.good(zone)
 			w.run()
 			w.learn(s, listed, lists.Matched)
 			time.Sleep(10 * time.Minute)
-			w.fail("1.1.1.11."+zone, dnsclient.ServFail)
+			w.Break("1.1.1.11."+zone, dnsclient.ServFail)
 			w.learn(s, listed, lists.Unavailable)
 		})
 	})

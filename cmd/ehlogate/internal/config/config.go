@@ -14,6 +14,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/dnscache"
 	"ehlogate/lists/filewatch"
 	"ehlogate/lists/listfile"
 	"ehlogate/lists/ratelimit"
@@ -51,7 +52,7 @@ type DNS struct {
 	Wait        time.Duration    // longest delay of EHLO by a cache miss, for all queries about a client together
 	Timeout     time.Duration    // of one attempt of a query
 	VerifyNames bool             // look up host names of clients if a list has host names
-	Cache       dnsbl.Options
+	Cache       dnscache.Options
 }
 
 // Guard is [guard].
@@ -173,7 +174,7 @@ func Defaults() *Config {
 			MaxConnections: 4096,
 		},
 		Log:   Log{Level: logrus.InfoLevel},
-		DNS:   DNS{Wait: 300 * time.Millisecond, Timeout: time.Second, Cache: dnsbl.Defaults()},
+		DNS:   DNS{Wait: 300 * time.Millisecond, Timeout: time.Second, Cache: dnscache.Defaults()},
 		Guard: Guard{State: DefaultState},
 	}
 }

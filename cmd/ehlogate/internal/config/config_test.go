@@ -13,6 +13,7 @@ import (
 	"ehlogate/lists"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/dnscache"
 	"ehlogate/lists/feed"
 	"ehlogate/lists/listfile"
 	"ehlogate/lists/ratelimit"
@@ -136,7 +137,7 @@ expire_after = "1.5d"
 	want.Limit = &ratelimit.Rate{OffersPerSecond: 0.5, Keep: 90 * time.Second}
 	want.DNS = DNS{Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53"), netip.MustParseAddrPort("[::1]:5353")},
 		Timeout: 2 * time.Second, VerifyNames: true,
-		Cache: dnsbl.Options{MaxLookups: 9, CacheEntries: 1000, MinTTL: time.Second, MaxTTL: time.Minute, Stale: 48 * time.Hour}}
+		Cache: dnscache.Options{MaxLookups: 9, CacheEntries: 1000, MinTTL: time.Second, MaxTTL: time.Minute, Stale: 48 * time.Hour}}
 	want.Guard = Guard{Domains: []string{"example.org"}}
 	two4, err := dnsbl.ParseFilter("127.0.0.[2;4]")
 	if err != nil {

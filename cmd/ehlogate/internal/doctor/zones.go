@@ -2,11 +2,10 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -38,7 +37,7 @@ func (e *exam) checkDNSAnswers() {
 	}
 	all := client(servers...)
 	for i, z := range zones {
-		wg.Go(func() { faults[i] = judge(limited, all, z) })
+		wg.Go(func() { faults[i] = checkZone(limited, all, z) })
 	}
 	wg.Wait()
 	answers := false
@@ -61,15 +60,17 @@ func (e *exam) checkDNSAnswers() {
 	e.resolverAnswers = answers
 }
 
-// zones returns all zones of lists, each once.
+// zones returns all zones of lists, each once, with a filter that takes 127.0.0.255 if one of them does.
 func (e *exam) zones() (out []dnsbl.Zone) {
 	for _, l := range e.daemon.config.Lists {
 		for _, z := range l.Zones.Zones {
 			same := func(o dnsbl.Zone) bool {
 				return o.Name == z.Name && o.ByName == z.ByName && o.NoHealthCheck == z.NoHealthCheck
 			}
-			if !slices.ContainsFunc(out, same) {
+			if i := slices.IndexFunc(out, same); i < 0 {
 				out = append(out, z)
+			} else if z.Answer.Takes255() {
+				out[i].Answer = z.Answer
 			}
 		}
 	}
@@ -87,102 +88,61 @@ func reachable(ctx context.Context, ask dnsclient.Resolver) error {
 	return nil
 }
 
-// notBelieved is the consequence of all faults of a zone.
-const notBelieved = " The zone is disabled until its health check passes, and its list is unavailable wherever it could have decided."
+// zoneDisabled is the consequence of all faults of a zone.
+const zoneDisabled = " The zone is disabled until its health check passes, and its list is unavailable wherever it could have decided."
 
-// judge finds what is wrong with a zone; nil if nothing is. The entries that it
-// needs, and must not have, are those of RFC 5782 section 5; an address of no host,
-// or a made-up name, is in no cache of the resolver.
-func judge(ctx context.Context, ask dnsclient.Resolver, z dnsbl.Zone) *Finding {
-	has, hasNot, madeUp := "127.0.0.2", "127.0.0.1", "an address of no host"
-	names := [...]string{"2.0.0.127.", "1.0.0.127.", fmt.Sprintf("%d.%d.%d.127.", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))}
-	if z.ByName {
-		has, hasNot, madeUp = "TEST", "INVALID", "a made-up name"
-		names = [...]string{"test.", "invalid.", fmt.Sprintf("no-entry-%08x.", rand.Uint32())}
+// checkZone runs the health check of the daemon for a zone; nil if it passes.
+func checkZone(ctx context.Context, r dnsclient.Resolver, z dnsbl.Zone) *Finding {
+	err := dnsbl.CheckHealth(ctx, r, z)
+	var bogus *dnsbl.BogusError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &bogus):
+		return bogusFinding(z, bogus)
 	}
-	var said [len(names)]string
-	var failed [len(names)]error
-	var wg sync.WaitGroup
-	for i, name := range names {
-		wg.Go(func() {
-			var a dnsclient.Answer
-			if a, failed[i] = ask.Query(ctx, name+z.Name, mdns.TypeA); failed[i] == nil {
-				said[i] = answers(a)
-			}
-		})
+	return &Finding{
+		ID: "zone-silent", Severity: Warning,
+		What: fmt.Sprintf("%s does not answer (%v)", z.Name, dnsclient.KindOf(err)),
+		Why:  "It may be down for a while, the resolver may refuse to query it, or its name may be misspelled." + zoneDisabled,
 	}
-	wg.Wait()
-	for _, s := range said {
-		if f := strange(z, s); f != nil {
-			return f
-		}
-	}
-	for i, s := range said[1:] {
-		if s != "" && !z.NoHealthCheck {
-			what := []string{hasNot, madeUp}[i]
-			return &Finding{
-				ID: "zone-lists-all", Severity: Warning,
-				What: fmt.Sprintf("%s lists %s (%s), so it may list every address", z.Name, what, s),
-				Why:  "Lists do that when they shut down, and some do it for resolvers that they refuse." + notBelieved + " Remove the zone, or read its usage policy.",
-			}
-		}
-	}
-	for _, err := range failed {
-		if err != nil {
-			return &Finding{
-				ID: "zone-silent", Severity: Warning,
-				What: fmt.Sprintf("%s does not answer (%v)", z.Name, dnsclient.KindOf(err)),
-				Why:  "It may be down for a while, the resolver may refuse to query it, or its name may be misspelled." + notBelieved,
-			}
-		}
-	}
-	if said[0] == "" && !z.NoHealthCheck {
-		return &Finding{
-			ID: "zone-lists-nothing", Severity: Warning,
-			What: fmt.Sprintf("%s does not list %s, as every list does (RFC 5782 section 5)", z.Name, has),
-			Why: "Its name may be misspelled, the list may have shut down, or it may refuse this resolver." + notBelieved +
-				" If the list is known to have no such entry, set health_check = false.",
-		}
-	}
-	return nil
 }
 
-// answers returns the addresses of an answer.
-func answers(a dnsclient.Answer) string {
-	var out []string
-	for _, rr := range a.Records {
-		if a, ok := rr.(*mdns.A); ok {
-			out = append(out, a.A.String())
-		}
+// bogusFinding returns the finding about an answer that no list gives.
+func bogusFinding(z dnsbl.Zone, e *dnsbl.BogusError) *Finding {
+	f := &Finding{Severity: Warning}
+	switch e.Problem {
+	case dnsbl.ErrorCode:
+		f.ID, f.What = "zone-refuses", fmt.Sprintf("%s answers with an error code, %s: %s", z.Name, e.Answer, e.CodeMeaning())
+		f.Why = errorCodeRemedy(e.Answer) + zoneDisabled
+	case dnsbl.ListsTooMuch:
+		f.ID, f.What = "zone-lists-all", fmt.Sprintf("%s lists %s (%s), so it may list every address", z.Name, e.Entry, e.Answer)
+		f.Why = "Lists do that when they shut down, and some do it for resolvers that they refuse." + zoneDisabled + " Remove the zone, or read its usage policy."
+	case dnsbl.ListsNothing:
+		f.ID, f.What = "zone-lists-nothing", fmt.Sprintf("%s does not list %s, as every list does (RFC 5782 section 5)", z.Name, e.Entry)
+		f.Why = "Its name may be misspelled, the list may have shut down, or it may refuse this resolver." + zoneDisabled +
+			" If the list is known to have no such entry, set health_check = false."
+	case dnsbl.TooManyAnswers:
+		f.ID, f.What = "zone-no-list", fmt.Sprintf("%s gives %s answers to one query: bogus answer", z.Name, e.Answer)
+		f.Why = "Either the domain has another owner now, or the resolver makes up answers." + zoneDisabled
+	default:
+		f.ID, f.What = "zone-no-list", fmt.Sprintf("%s answers %s, which is not in 127.0.0.0/8: bogus answer", z.Name, e.Answer)
+		f.Why = "Either the domain has another owner now, or the resolver makes up answers for names that do not exist." + zoneDisabled
 	}
-	slices.Sort(out)
-	return strings.Join(slices.Compact(out), ", ")
+	return f
 }
 
-// strange finds an answer that is no listing.
-func strange(z dnsbl.Zone, said string) *Finding {
-	for a := range strings.SplitSeq(said, ", ") {
-		switch {
-		case said == "" || strings.HasPrefix(a, "127.") && !strings.HasPrefix(a, "127.255.255."):
-		case strings.HasPrefix(a, "127.255.255."):
-			// As Spamhaus publishes them; others have taken them over.
-			means, do := "the query is refused", "Read the usage policy of the list."
-			switch a {
-			case "127.255.255.252":
-				means, do = "the name of the zone is misspelled", "Correct it."
-			case "127.255.255.254":
-				means, do = "it is queried through a public resolver", "Query it through a resolver of your own, one that does not forward queries."
-			case "127.255.255.255":
-				means, do = "it is queried too often", "So many queries need a contract, or a copy of the zone on a server of your own."
-			}
-			return &Finding{ID: "zone-refuses", Severity: Warning, What: fmt.Sprintf("%s answers with an error code, %s: %s", z.Name, a, means), Why: do + notBelieved}
-		default:
-			return &Finding{
-				ID: "zone-no-list", Severity: Warning,
-				What: fmt.Sprintf("%s answers %s, which is not in 127.0.0.0/8: bogus answer", z.Name, a),
-				Why:  "Either the domain has another owner now, or the resolver makes up answers for names that do not exist." + notBelieved,
-			}
-		}
+// errorCodeRemedy returns what to do about an error code.
+func errorCodeRemedy(code string) string {
+	switch code {
+	case "127.0.0.255":
+		return "Read the usage policy of the list. If it lists clients by this answer, name it in answer = ..."
+	case "127.255.255.252":
+		return "Correct it."
+	case "127.255.255.254":
+		return "Query it through a resolver of your own, one that does not forward queries."
+	case "127.255.255.255":
+		return "So many queries need a contract, or a copy of the zone on a server of your own."
 	}
-	return nil
+	return "Read the usage policy of the list."
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -15,12 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sirupsen/logrus"
 	"go4.org/netipx"
 
 	"ehlogate/lists"
 	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/iprev"
 )
 
 // unreachable is a resolver that does not answer.
@@ -30,11 +30,9 @@ func (unreachable) Query(context.Context, string, uint16) (dnsclient.Answer, err
 	return dnsclient.Answer{}, &dnsclient.Error{Kind: dnsclient.Unreachable}
 }
 
-// unreachableDNS returns the DNS lists of a daemon that gets no answer.
-func unreachableDNS(t *testing.T) *dnsbl.Client {
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	s := dnsbl.New(dnsbl.Defaults(), unreachable{}, time.Now, log)
+// unreachableDNS returns the DNS cache of a daemon that gets no answer.
+func unreachableDNS(t *testing.T) *dnscache.Cache {
+	s := dnscache.New(dnscache.Defaults(), time.Now, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); s.Run(ctx) }()
@@ -80,7 +78,7 @@ func specialAddresses(t *testing.T) (all []netip.Addr) {
 }
 
 // randomDNS returns a policy with DNS lists, and addresses to decide.
-func randomDNS(t *testing.T, s *dnsbl.Client, seed uint64) (*Policy, []netip.Addr) {
+func randomDNS(t *testing.T, cache *dnscache.Cache, seed uint64) (*Policy, []netip.Addr) {
 	r := rand.New(rand.NewPCG(seed, 11))
 	clients := specialAddresses(t)
 	var ls []testList
@@ -100,11 +98,11 @@ func randomDNS(t *testing.T, s *dnsbl.Client, seed uint64) (*Policy, []netip.Add
 	p := newTestPolicy(t, lists.Action(r.IntN(2)), lists.Enforce, ls...)
 	p.WithoutDNS, p.WithoutNames, p.Policy.Wait = true, true, 10*time.Second
 	if r.IntN(2) == 0 {
-		p.Policy.Names = s.Names()
+		p.Policy.Names = iprev.New(cache, unreachable{})
 	}
 	for range 1 + r.IntN(3) {
 		at := r.IntN(len(p.Sources) + 1)
-		l := &lists.List{Name: fmt.Sprintf("dns%d", at), Action: lists.Action(r.IntN(3)), Mode: lists.Mode(r.IntN(6) / 5), External: true, Source: s.List(randomZones(r))}
+		l := &lists.List{Name: fmt.Sprintf("dns%d", at), Action: lists.Action(r.IntN(3)), Mode: lists.Mode(r.IntN(6) / 5), External: true, Source: dnsbl.New(cache, unreachable{}).List(randomZones(r))}
 		p.Sources = slices.Insert(p.Sources, at, nil)
 		p.Policy.Lists = slices.Insert(p.Policy.Lists, at, l)
 	}

@@ -18,6 +18,7 @@ import (
 	"ehlogate/lists"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/iprev"
 	"ehlogate/lists/listfile"
 )
 
@@ -78,7 +79,7 @@ func (p *Policy) withoutDNSAnswers() *Policy {
 	out := *p
 	policy := *p.Policy
 	policy.Limit, policy.FailOpen, policy.Wait = nil, nil, 0
-	if n, ok := policy.Names.(*dnsbl.ReverseDNS); ok {
+	if n, ok := policy.Names.(*iprev.Verifier); ok {
 		policy.Names = n.Offline()
 	}
 	if policy.Guard != nil {

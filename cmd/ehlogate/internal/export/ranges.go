@@ -10,6 +10,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/iprev"
 )
 
 // Addresses returns the addresses with an action. For Offer these are the addresses that a list offers STARTTLS to; the
@@ -64,7 +65,7 @@ func (p *Policy) decidedRanges(ctx context.Context, matches func(lists.Decision)
 			starts = slices.AppendSeq(starts, s.Boundaries())
 		}
 	}
-	if n, ok := p.Policy.Names.(*dnsbl.ReverseDNS); ok {
+	if n, ok := p.Policy.Names.(*iprev.Verifier); ok {
 		starts = slices.AppendSeq(starts, n.Boundaries())
 	}
 	slices.SortFunc(starts, netip.Addr.Compare) // IPv4 is less than IPv6

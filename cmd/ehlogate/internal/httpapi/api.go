@@ -12,7 +12,6 @@ import (
 	"ehlogate/cmd/ehlogate/internal/explain"
 	"ehlogate/cmd/ehlogate/internal/reload"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
-	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/ratelimit"
 	"ehlogate/lists/tlspolicy"
 )
@@ -94,7 +93,7 @@ func (a *API) serveLists(w http.ResponseWriter, _ *http.Request) {
 func (a *API) serveReputation(w http.ResponseWriter, _ *http.Request) {
 	snapshot := a.Manager.Snapshot()
 	var body struct {
-		DNS        *dnsbl.Stats      `json:"dns"`
+		DNS        *reload.DNSStats      `json:"dns"`
 		Guard      *tlspolicy.Report `json:"guard"`
 		Overridden uint64            `json:"overridden"` // suppressions that the guard kept from taking effect
 		Limit      *ratelimit.Stats  `json:"limit"`

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/reload"
 	"ehlogate/lists"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
@@ -22,7 +23,7 @@ type ListStatus struct {
 	Files    []string              `json:"files"`
 	Error    string                `json:"error,omitempty"`    // why the last load failed, or why the list is unavailable
 	Problems []string              `json:"problems,omitempty"` // the first problems in Error, each with its position
-	Zones    []dnsbl.UpstreamStats `json:"zones,omitempty"`    // of a DNS list
+	Zones    []dnsbl.ZoneStats `json:"zones,omitempty"`    // of a DNS list
 
 	unavailable bool
 }
@@ -31,7 +32,7 @@ type ListStatus struct {
 // of those that are degraded: in use as they were, since the last load failed.
 func (a *API) listStates() (all []ListStatus, unavailable, degraded int) {
 	snapshot := a.Manager.Snapshot()
-	var dns dnsbl.Stats
+	var dns reload.DNSStats
 	if snapshot.DNS() != nil {
 		dns = snapshot.DNS().Stats()
 	}
@@ -80,9 +81,9 @@ func (l *ListStatus) setFileStatus(status listfile.Status) {
 
 // setZoneStatus sets the state of a DNS list. The list counts as unavailable while one of its zones is disabled, even if
 // its other zones and the cache may still decide about some clients.
-func (l *ListStatus) setZoneStatus(spec dnsbl.Spec, all []dnsbl.UpstreamStats) {
+func (l *ListStatus) setZoneStatus(spec dnsbl.Spec, all []dnsbl.ZoneStats) {
 	for _, z := range spec.Zones {
-		i := slices.IndexFunc(all, func(o dnsbl.UpstreamStats) bool {
+		i := slices.IndexFunc(all, func(o dnsbl.ZoneStats) bool {
 			return o.Zone == z.Name && o.ByName == z.ByName && o.NoHealthCheck == z.NoHealthCheck
 		})
 		if i < 0 {

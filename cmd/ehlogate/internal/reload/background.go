@@ -23,13 +23,13 @@ import (
 type background struct {
 	servers []netip.AddrPort // resolvers
 
-	dns     *dnsbl.Client
+	dns     *DNS
 	guard   *tlspolicy.Monitor
 	limiter *ratelimit.Limiter
 }
 
 // DNS returns the client for DNS lists and reverse DNS; nil if the config uses neither.
-func (b *background) DNS() *dnsbl.Client { return b.dns }
+func (b *background) DNS() *DNS { return b.dns }
 
 // Guard returns the monitor of MTA-STS and DANE; nil if the config names no domains.
 func (b *background) Guard() *tlspolicy.Monitor { return b.guard }
@@ -52,14 +52,15 @@ func (m *Manager) attachBackground(s, old *Snapshot) {
 	if c.UsesDNS() {
 		s.dns = old.dns
 		if s.dns == nil || !sameDNS {
-			s.dns = dnsbl.New(c.DNS.Cache, dnsclient.New(options), m.clock, m.log)
+			s.dns = newDNS(c.DNS.Cache, dnsclient.New(options), m.clock, logDNSEvents(m.log))
 		}
 		if m.failOpen == nil {
 			m.failOpen = ratelimit.NewFailOpenLog(m.clock)
 		}
 		s.Policy.Wait, s.Policy.FailOpen = c.DNS.Wait, m.failOpen
 		if c.DNS.VerifyNames {
-			s.Policy.Names = s.dns.Names()
+			s.dns = s.dns.withNames()
+			s.Policy.Names = s.dns.names
 		}
 	}
 	if len(c.Guard.Domains) > 0 {
@@ -102,7 +103,7 @@ func (s *Snapshot) dropUnusedZones() {
 			used = append(used, source.DNS)
 		}
 	}
-	s.dns.Retain(used)
+	s.dns.zones.Retain(used)
 }
 
 // tries is how often a query is sent, to all resolvers together.
@@ -137,7 +138,7 @@ type services struct {
 // switchTo starts the services of b, and stops running ones that b does not have.
 func (r *services) switchTo(ctx context.Context, b background) {
 	if b.dns != nil {
-		r.dns.replace(ctx, b.dns, b.dns.Run)
+		r.dns.replace(ctx, b.dns.cache, b.dns.cache.Run)
 	} else {
 		r.dns.stop()
 	}
@@ -184,7 +185,7 @@ func (m *Manager) RunOnce(ctx context.Context, timeout time.Duration) (stop func
 	var running sync.WaitGroup
 	if s.dns != nil {
 		s.Policy.Wait = timeout
-		running.Go(func() { s.dns.Run(ctx) })
+		running.Go(func() { s.dns.cache.Run(ctx) })
 		awaitHealthChecks(ctx, s.dns)
 	}
 	if s.guard != nil {
@@ -196,10 +197,10 @@ func (m *Manager) RunOnce(ctx context.Context, timeout time.Duration) (stop func
 }
 
 // awaitHealthChecks returns when every zone had its first health check, or ctx is done.
-func awaitHealthChecks(ctx context.Context, c *dnsbl.Client) {
+func awaitHealthChecks(ctx context.Context, c *DNS) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	unchecked := func(z dnsbl.UpstreamStats) bool { return z.State == "half-open" }
+	unchecked := func(z dnsbl.ZoneStats) bool { return z.State == "half-open" }
 	for slices.ContainsFunc(c.Stats().Zones, unchecked) {
 		select {
 		case <-ctx.Done():

@@ -102,10 +102,10 @@ func (c backgroundCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (s metricSink) sendDNS(stats dnsbl.Stats) {
+func (s metricSink) sendDNS(stats reload.DNSStats) {
 	upstreams := stats.Zones
 	if stats.Names != nil {
-		upstreams = append(upstreams, *stats.Names)
+		upstreams = append(upstreams, dnsbl.ZoneStats{UpstreamStats: *stats.Names})
 	}
 	for _, u := range upstreams {
 		by := "address"

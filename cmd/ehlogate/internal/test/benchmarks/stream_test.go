@@ -3,7 +3,6 @@ package benchmarks
 import (
 	"context"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -17,10 +16,10 @@ import (
 	"time"
 
 	miekg "github.com/miekg/dns"
-	"github.com/sirupsen/logrus"
 
 	"ehlogate/lists"
 	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
 )
 
@@ -115,16 +114,15 @@ type streamed struct {
 
 func (s *stream) play(t *testing.T) *streamed {
 	ctx, stop := context.WithCancel(t.Context())
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	service := dnsbl.New(dnsbl.Defaults(), farList{s.ttl}, time.Now, log)
+	cache := dnscache.New(dnscache.Defaults(), time.Now, nil)
+	service := dnsbl.New(cache, farList{s.ttl})
 	source := service.List(dnsbl.Spec{Zones: []dnsbl.Zone{{Name: "far.test", Weight: 1}}, Threshold: 1})
 	policy := &lists.Policy{
 		Lists:   []*lists.List{{Name: "far", Action: lists.Offer, Source: source, External: true}},
 		Default: lists.Suppress, Wait: streamWait,
 	}
 	var running sync.WaitGroup
-	running.Go(func() { service.Run(ctx) })
+	running.Go(func() { cache.Run(ctx) })
 	defer running.Wait()
 	defer stop()
 	time.Sleep(time.Minute) // the first self-test
@@ -166,7 +164,7 @@ func (s *stream) play(t *testing.T) *streamed {
 		})
 	}
 	sessions.Wait()
-	counts := service.Stats().Zones[0].Counts
+	counts := service.Stats()[0].Counts
 	out.questions, out.renewals = counts.Queries, counts.Prefetched
 	return out
 }

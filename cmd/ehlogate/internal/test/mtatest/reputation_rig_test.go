@@ -12,9 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/reload"
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists"
 	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/dnscache"
 	"ehlogate/lists/ratelimit"
 	"ehlogate/lists/tlspolicy"
 )
@@ -93,16 +95,16 @@ func greetListed(ctx context.Context, addr string, client netip.Addr) (g greeted
 
 // reputation is what /api/v1/reputation tells.
 type reputation struct {
-	DNS   dnsbl.Stats
+	DNS   reload.DNSStats
 	Guard tlspolicy.Report
 	Shed  ratelimit.Stats `json:"limit"`
 }
 
 // zone is the state of a zone that is asked by address.
-func (r *reputation) zone(name string) dnsbl.UpstreamStats {
-	i := slices.IndexFunc(r.DNS.Zones, func(z dnsbl.UpstreamStats) bool { return z.Zone == name && !z.ByName })
+func (r *reputation) zone(name string) dnsbl.ZoneStats {
+	i := slices.IndexFunc(r.DNS.Zones, func(z dnsbl.ZoneStats) bool { return z.Zone == name && !z.ByName })
 	if i < 0 {
-		return dnsbl.UpstreamStats{State: "there is no zone " + name}
+		return dnsbl.ZoneStats{UpstreamStats: dnscache.UpstreamStats{State: "there is no zone " + name}}
 	}
 	return r.DNS.Zones[i]
 }

@@ -9,17 +9,20 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/breaker"
+	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/test/dnsfake"
 )
 
-// Beyond MaxLookups nobody waits and nothing is asked.
+// Beyond MaxLookups no client waits and no query is sent.
 func TestBound(t *testing.T) {
-	cfg := Defaults()
+	cfg := dnscache.Defaults()
 	cfg.MaxLookups = 20
 	bubble(t, cfg, func(w *world) {
 		s := w.good("list.example")
 		w.run()
-		w.do(func() { w.delay = time.Second; w.most = 0 })
+		w.Do(func() { w.Delay = time.Second; w.Most = 0 })
 		begin := time.Now()
 		for i := range 1000 {
 			want := lists.Pending
@@ -44,21 +47,21 @@ func TestBound(t *testing.T) {
 		w.want(s, "11.2.3.200", lists.Pending)
 		time.Sleep(2 * time.Second)
 		w.want(s, "11.2.3.200", lists.NoMatch)
-		if w.most != 20 || w.Stats().InFlight != 0 {
-			t.Errorf("%d at once, %+v", w.most, w.Stats())
+		if w.Most != 20 || w.Stats().InFlight != 0 {
+			t.Errorf("%d at once, %+v", w.Most, w.Stats())
 		}
-		w.log.has(t, "warning more than 20 questions are in flight (max_lookups), or nearly all by zone list.example: clients that are not in memory count as unknown")
+		w.events.Expect(t, "overloaded list.example (limit 20)")
 	})
 }
 
 // A zone that is slow leaves room for the others.
 func TestBoundIsShared(t *testing.T) {
-	cfg := Defaults()
+	cfg := dnscache.Defaults()
 	cfg.MaxLookups = 20
 	bubble(t, cfg, func(w *world) {
 		slow, other := w.good("slow.example"), w.good("other.example")
 		w.run()
-		w.do(func() { w.delay = time.Second })
+		w.Do(func() { w.Delay = time.Second })
 		for i := range 100 {
 			w.now(slow, at(fmt.Sprintf("11.2.0.%d", i)))
 		}
@@ -74,14 +77,14 @@ func TestBoundIsShared(t *testing.T) {
 
 // What may be renewed later does not take the room of what is not known.
 func TestPrefetchIsSpared(t *testing.T) {
-	cfg := Defaults()
+	cfg := dnscache.Defaults()
 	cfg.MaxLookups = 4
 	bubble(t, cfg, func(w *world) {
 		s := w.good("list.example")
 		w.run()
 		w.learn(s, listed, lists.Matched)
 		time.Sleep(9*time.Minute + 30*time.Second)
-		w.do(func() { w.delay = time.Second })
+		w.Do(func() { w.Delay = time.Second })
 		w.want(s, "11.2.0.1", lists.Pending)
 		w.want(s, "11.2.0.2", lists.Pending)
 		w.want(s, listed, lists.Matched)
@@ -93,7 +96,7 @@ func TestPrefetchIsSpared(t *testing.T) {
 
 func TestEntriesAreBounded(t *testing.T) {
 	for _, entries := range []int{1, 100, 5000} {
-		cfg := Defaults()
+		cfg := dnscache.Defaults()
 		cfg.CacheEntries = entries
 		bubble(t, cfg, func(w *world) {
 			s := w.good("list.example")
@@ -109,12 +112,12 @@ func TestEntriesAreBounded(t *testing.T) {
 	}
 }
 
-// Who comes again and again stays in memory, however many others come.
+// A client that comes again and again stays in the cache, however many others come.
 func TestHotEntriesStay(t *testing.T) {
-	cfg := Defaults()
+	cfg := dnscache.Defaults()
 	cfg.CacheEntries = 100
 	bubble(t, cfg, func(w *world) {
-		w.ttl = time.Hour
+		w.TTL = time.Hour
 		s := w.good(bl)
 		w.run()
 		w.learn(s, listed, lists.Matched)
@@ -122,20 +125,20 @@ func TestHotEntriesStay(t *testing.T) {
 			w.learn(s, fmt.Sprintf("11.2.%d.%d", i>>8, i&255), lists.NoMatch)
 			w.want(s, listed, lists.Matched)
 		}
-		if n := w.count("1.1.1.11." + bl + " A"); n != 1 {
+		if n := w.Count("1.1.1.11." + bl + " A"); n != 1 {
 			t.Errorf("asked %d times", n)
 		}
 	})
 }
 
-// A question lasts no longer than flightTime, whoever is asked.
+// A query takes no longer than dnscache.CallTimeout.
 func TestFlightEnds(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good("list.example")
 		w.run()
-		w.do(func() { w.stuck = true })
+		w.Do(func() { w.Stuck = true })
 		w.want(s, listed, lists.Pending)
-		time.Sleep(flightTime)
+		time.Sleep(dnscache.CallTimeout)
 		synctest.Wait()
 		w.want(s, listed, lists.Unavailable)
 		if st := w.zone("list.example"); st.InFlight != 0 || st.Failed["timeout"] != 1 {
@@ -144,15 +147,15 @@ func TestFlightEnds(t *testing.T) {
 	})
 }
 
-// When Run ends so does all that it began, and who waits goes on.
+// When Run ends so does all that it started, and waiting callers go on.
 func TestStop(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good("list.example")
 		w.run()
-		w.do(func() { w.stuck = true })
+		w.Do(func() { w.Stuck = true })
 		begin, got := time.Now(), make(chan lists.Status)
 		go func() { got <- w.within(time.Minute, s, at(listed)) }()
-		for i := range 2 * failures {
+		for i := range 2 * breaker.MaxFailures {
 			w.want(s, fmt.Sprintf("11.2.0.%d", i), lists.Pending)
 		}
 		synctest.Wait()
@@ -164,17 +167,17 @@ func TestStop(t *testing.T) {
 		if st.State != "closed" || st.InFlight != 0 {
 			t.Errorf("%+v", st)
 		}
-		w.log.has(t)
-		w.mend()
+		w.events.Expect(t)
+		w.Mend()
 		w.run() // again
 		w.learn(s, listed, lists.Matched)
 	})
 }
 
-// Run does not return before who was asked has.
+// Run does not return before the resolver has.
 func TestStopWaits(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
-		w.Client.asker = stubborn{w.book}
+	bubble(t, dnscache.Defaults(), func(w *world) {
+		w.Client.resolver = stubborn{w.Book}
 		s := w.good(bl)
 		w.run()
 		w.want(s, listed, lists.Pending)
@@ -189,41 +192,27 @@ func TestStopWaits(t *testing.T) {
 }
 
 // stubborn answers about clients after a second, whatever the context says.
-type stubborn struct{ *book }
+type stubborn struct{ *dnsfake.Book }
 
 func (s stubborn) Query(_ context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
 	if strings.HasSuffix(name, ".11."+bl) {
 		time.Sleep(time.Second)
 	}
-	return s.book.Query(context.Background(), name, qtype)
-}
-
-// A config of nothing is one that works.
-func TestConfig(t *testing.T) {
-	for _, tc := range []struct{ given, want Options }{
-		{Defaults(), Defaults()},
-		{Options{}, Options{MaxLookups: 1000, CacheEntries: 100_000, MinTTL: time.Second, MaxTTL: time.Hour}},
-		{Options{MaxLookups: -1, CacheEntries: 7, MinTTL: time.Hour, MaxTTL: time.Minute, Stale: -1},
-			Options{MaxLookups: 1000, CacheEntries: 7, MinTTL: time.Hour, MaxTTL: time.Hour}},
-	} {
-		if got := tc.given.usable(); got != tc.want {
-			t.Errorf("%+v became %+v", tc.given, got)
-		}
-	}
+	return s.Book.Query(context.Background(), name, qtype)
 }
 
 // A fault in asking is a failed question, or a failed test.
 func TestPanic(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good("list.example")
 		w.run()
-		w.do(func() { w.records["1.1.1.11.list.example A"] = []string{"no address"} }) // where the book panics
+		w.Do(func() { w.Records["1.1.1.11.list.example A"] = []string{"no address"} }) // where the book panics
 		w.learn(s, listed, lists.Unavailable)
 		w.learn(s, unlisted, lists.NoMatch)
-		w.do(func() { w.records["2.0.0.127.bad.example A"] = []string{"no address"} })
+		w.Do(func() { w.Records["2.0.0.127.bad.example A"] = []string{"no address"} })
 		w.one("bad.example")
 		synctest.Wait()
-		if st := w.zone("bad.example"); st.State != "open" || !strings.HasPrefix(st.Error, "malformed: a fault of this program: ") {
+		if st := w.zone("bad.example"); st.State != "open" || !strings.HasPrefix(st.Error, "malformed: internal error: ") {
 			t.Errorf("%+v", st)
 		}
 	})
@@ -231,7 +220,7 @@ func TestPanic(t *testing.T) {
 
 // lagging delays what is asked of a zone.
 type lagging struct {
-	*book
+	*dnsfake.Book
 	zone string
 	by   time.Duration
 }
@@ -243,5 +232,5 @@ func (l *lagging) Query(ctx context.Context, name string, qtype uint16) (dnsclie
 		case <-ctx.Done():
 		}
 	}
-	return l.book.Query(ctx, name, qtype)
+	return l.Book.Query(ctx, name, qtype)
 }

@@ -1,33 +1,69 @@
-package dnsbl
+package iprev
 
 import (
 	"context"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-	"unsafe"
 
 	"ehlogate/lists"
+	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/dnsname"
+	"ehlogate/lists/test/dnsfake"
 	"ehlogate/lists/test/listtest"
+
+	"go.uber.org/goleak"
 )
 
 const ptr = "1.1.1.11.in-addr.arpa PTR"
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a verifier that queries a book, in a bubble of its own time.
+type world struct {
+	*testing.T
+	*dnsfake.Book
+	*Verifier
+	events *dnsfake.Events
+}
+
+func bubble(t *testing.T, f func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t, Book: dnsfake.NewBook(), events: new(dnsfake.Events)}
+		w.Verifier = New(dnscache.New(dnscache.Defaults(), time.Now, w.events.Notify), w.Book)
+		f(w)
+	})
+}
+
+func (w *world) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); w.cache.Run(ctx) }()
+	w.Cleanup(func() { cancel(); <-done })
+	synctest.Wait()
+}
 
 // verify asks for a name with a wait.
 func (w *world) verify(addr string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
-	return said(listtest.Verify(ctx, w.Names(), netip.MustParseAddr(addr)))
+	return said(listtest.Verify(ctx, w.Verifier, netip.MustParseAddr(addr)))
 }
 
 // verified asks without one.
 func (w *world) verified(addr string) string {
-	m := w.Names().Verify(netip.MustParseAddr(addr))
+	m := w.Verify(netip.MustParseAddr(addr))
 	return said(m.Name, m.Status)
+}
+
+func word(s lists.Status) string {
+	return [...]string{"absent", "held", "excepted", "unavailable", "pending"}[s]
 }
 
 func said(name string, status lists.Status) string {
@@ -72,34 +108,33 @@ func TestVerify(t *testing.T) {
 		{name: "PTR fails", fails: "11.in-addr.arpa", want: "unavailable", asked: 1},
 		{name: "A fails", records: map[string]string{ptr: "mail.example."}, fails: "mail.example", want: "unavailable", asked: 2},
 		{name: "the first may be it", records: map[string]string{ptr: "a.example.|b.example.", "b.example A": "11.1.1.1"}, fails: "a.example", want: "unavailable", asked: 2},
-		{name: "IPv6", addr: "2a00::1", records: map[string]string{pointer(netip.MustParseAddr("2a00::1")) + " PTR": "mail.example.",
+		{name: "IPv6", addr: "2a00::1", records: map[string]string{dnsname.Pointer(netip.MustParseAddr("2a00::1")) + " PTR": "mail.example.",
 			"mail.example AAAA": "2a00:0:0::1", "mail.example A": "11.1.1.1"}, want: "mail.example", asked: 2},
 		{name: "IPv4-mapped", addr: "::ffff:11.1.1.1", records: map[string]string{ptr: "mail.example.", "mail.example A": "11.1.1.1"}, want: "mail.example"},
 		{name: "a private address", addr: "10.0.0.1", records: map[string]string{"1.0.0.10.in-addr.arpa PTR": "printer.corp.example.", "printer.corp.example A": "10.0.0.1"}, want: "printer.corp.example"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			bubble(t, Defaults(), func(w *world) {
+			bubble(t, func(w *world) {
 				for q, data := range tc.records {
-					w.set(q, strings.Split(data, "|")...)
+					w.Set(q, strings.Split(data, "|")...)
 				}
 				if tc.fails != "" {
-					w.fail(tc.fails, dnsclient.ServFail)
+					w.Break(tc.fails, dnsclient.ServFail)
 				}
 				if tc.addr == "" {
 					tc.addr = "11.1.1.1"
 				}
-				w.Names()
 				w.run()
 				for range 2 {
 					w.expect(w.verify(tc.addr), tc.want)
 					w.expect(w.verified(tc.addr), tc.want)
 				}
 				total := 0
-				for _, n := range w.questions() {
+				for _, n := range w.Queries() {
 					total += n
 				}
 				if tc.asked != 0 && total != tc.asked {
-					t.Errorf("asked %v", w.questions())
+					t.Errorf("asked %v", w.Queries())
 				}
 			})
 		})
@@ -107,26 +142,24 @@ func TestVerify(t *testing.T) {
 }
 
 func TestNeverNamed(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
-		w.Names()
+	bubble(t, func(w *world) {
 		w.run()
 		for _, a := range []string{"127.0.0.1", "::1", "0.0.0.0", "::", "224.0.0.1", "ff02::1", "169.254.1.1", "fe80::1", "255.255.255.255"} {
 			w.expect(w.verify(a), "absent")
 		}
-		w.expect(word(w.Names().Verify(netip.Addr{}).Status), "absent")
-		if len(w.questions()) != 0 {
-			t.Errorf("asked %v", w.questions())
+		w.expect(word(w.Verify(netip.Addr{}).Status), "absent")
+		if len(w.Queries()) != 0 {
+			t.Errorf("asked %v", w.Queries())
 		}
 	})
 }
 
 // The name lives as long as the shortest-lived of what shows it.
 func TestNameTTL(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
-		w.Names()
-		w.set(ptr, "b.example.", "a.example.")
-		w.set("b.example A", "11.1.1.1")
-		w.ttl, w.negative = 10*time.Minute, 5*time.Minute // of what is not at a.example
+	bubble(t, func(w *world) {
+		w.Set(ptr, "b.example.", "a.example.")
+		w.Set("b.example A", "11.1.1.1")
+		w.TTL, w.Negative = 10*time.Minute, 5*time.Minute // of what is not at a.example
 		w.expect(w.verified("11.1.1.1"), "unavailable")
 		w.run()
 		w.expect(w.verified("11.1.1.1"), "pending")
@@ -134,13 +167,13 @@ func TestNameTTL(t *testing.T) {
 		time.Sleep(4 * time.Minute)
 		w.expect(w.verified("11.1.1.1"), "b.example")
 		time.Sleep(time.Minute)
-		w.set(ptr, "c.example.")
+		w.Set(ptr, "c.example.")
 		w.expect(w.verified("11.1.1.1"), "pending")
 		synctest.Wait()
-		w.do(func() { w.delay = time.Second })
+		w.Do(func() { w.Delay = time.Second })
 		w.expect(w.verify("11.1.1.1"), "absent")
 		time.Sleep(5 * time.Minute)
-		w.set("c.example A", "11.1.1.1")
+		w.Set("c.example A", "11.1.1.1")
 		w.expect(w.verify("11.1.1.1"), "absent") // the old answer, as it takes too long
 		time.Sleep(2 * time.Second)
 		w.expect(w.verified("11.1.1.1"), "c.example")
@@ -149,21 +182,20 @@ func TestNameTTL(t *testing.T) {
 
 // What fails is not asked again for a minute, and an old name counts that long.
 func TestNameFailure(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
-		w.Names()
-		w.set(ptr, "mail.example.")
-		w.set("mail.example A", "11.1.1.1")
+	bubble(t, func(w *world) {
+		w.Set(ptr, "mail.example.")
+		w.Set("mail.example A", "11.1.1.1")
 		w.run()
 		w.expect(w.verify("11.1.1.1"), "mail.example")
 		time.Sleep(20 * time.Minute)
-		w.fail("", dnsclient.ServFail)
+		w.Break("", dnsclient.ServFail)
 		w.expect(w.verify("11.1.1.1"), "mail.example")
 		w.expect(w.verify("11.1.1.2"), "unavailable")
-		w.mend()
+		w.Mend()
 		time.Sleep(59 * time.Second)
 		w.expect(w.verified("11.1.1.1"), "mail.example")
 		w.expect(w.verified("11.1.1.2"), "unavailable")
-		if n := w.count(ptr); n != 2 {
+		if n := w.Count(ptr); n != 2 {
 			t.Errorf("asked %d times", n)
 		}
 		time.Sleep(time.Second)
@@ -183,129 +215,116 @@ func TestNamesBreaker(t *testing.T) {
 	}
 	for kind := dnsclient.Unreachable; kind <= dnsclient.Malformed; kind++ {
 		t.Run(kind.String(), func(t *testing.T) {
-			bubble(t, Defaults(), func(w *world) {
-				w.Names()
+			bubble(t, func(w *world) {
 				w.run()
 				time.Sleep(time.Minute)
-				w.fail("in-addr.arpa", kind)
+				w.Break("in-addr.arpa", kind)
 				unlucky(w, 2)
-				if st := w.Stats().Names; st.State != "closed" || st.Failed[kind.String()] != 20 {
+				if st := w.Stats(); st.State != "closed" || st.Failed[kind.String()] != 20 {
 					t.Errorf("%+v", st)
 				}
-				probed := w.count(". NS")
+				probed := w.Count(". NS")
 				if unanswered := kind == dnsclient.Timeout || kind == dnsclient.Unreachable; unanswered != (probed > 0) || probed > 1 {
 					t.Errorf("probed %d times", probed)
 				}
-				w.log.has(t)
+				w.events.Expect(t)
 			})
 		})
 	}
 	t.Run("the resolver is away", func(t *testing.T) {
-		bubble(t, Defaults(), func(w *world) {
-			w.Names()
-			w.set(ptr, "mail.example.")
-			w.set("mail.example A", "11.1.1.1")
+		bubble(t, func(w *world) {
+			w.Set(ptr, "mail.example.")
+			w.Set("mail.example A", "11.1.1.1")
 			w.run()
 			w.expect(w.verify("11.1.1.1"), "mail.example")
 			time.Sleep(30 * time.Minute)
-			w.fail("", dnsclient.Timeout)
+			w.Break("", dnsclient.Timeout)
 			unlucky(w, 2)
-			st := w.Stats().Names
+			st := w.Stats()
 			if st.State != "open" || st.Error != "timeout from 127.0.0.1:53" || st.Opened != 1 {
 				t.Errorf("%+v", st)
 			}
-			w.log.has(t, "warning reverse DNS is not asked until it passes a test: timeout from 127.0.0.1:53; "+
-				"answers from before are used for up to 24h0m0s, clients without one count as unknown")
+			w.events.Expect(t, "disabled: timeout from 127.0.0.1:53 (stale 24h0m0s)")
 			asked := st.Queries
 			w.expect(w.verified("11.1.1.1"), "mail.example")
 			w.expect(w.verified("11.9.9.9"), "unavailable")
-			if n := w.Stats().Names.Queries; n != asked {
+			if n := w.Stats().Queries; n != asked {
 				t.Errorf("%d questions", n-asked)
 			}
-			w.mend()
-			w.fail(".", dnsclient.ServFail) // which an answer is, too
+			w.Mend()
+			w.Break(".", dnsclient.ServFail) // which an answer is, too
 			time.Sleep(2 * time.Second)
 			w.expect(w.verify("11.9.9.9"), "absent")
 			w.expect(w.verify("11.2.0.1"), "absent") // what failed then is asked again at once
-			if st := w.Stats().Names; st.State != "closed" {
+			if st := w.Stats(); st.State != "closed" {
 				t.Errorf("%+v", st)
 			}
 		})
 	})
 }
 
-// A list by name gets the name as a Policy finds it out.
-func TestByName(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
-		w.set("test.names.example A", "127.0.0.2")
-		w.set("mail.good.example.names.example A", "127.0.0.2")
-		w.set(ptr, "Mail.Good.Example.")
-		w.set("mail.good.example A", "11.1.1.1")
-		s := w.List(Spec{Zones: []Zone{{Name: "names.example", ByName: true, Weight: 1}}, Threshold: 1})
-		p := &lists.Policy{Lists: []*lists.List{{Action: lists.Suppress, Source: s}}, Names: w.Names(), Wait: 300 * time.Millisecond}
-		if !s.UsesNames() || w.one("list.example").UsesNames() {
-			t.Error("UsesNames is wrong")
-		}
+func steps(in []lists.TraceStep) string {
+	var b strings.Builder
+	for _, s := range in {
+		fmt.Fprintf(&b, "%s | %s | %s | %s | %v | %v\n", s.Query, s.Answer, s.Means, s.From, s.Age, s.TTL)
+	}
+	return b.String()
+}
+
+func (w *world) traces(t lists.Tracer, c lists.Client, want ...string) {
+	w.Helper()
+	synctest.Wait()
+	before := len(w.Queries())
+	if got := steps(t.Trace(c)); got != strings.Join(want, "\n")+"\n" {
+		w.Errorf("got\n%swant\n%s", got, strings.Join(want, "\n"))
+	}
+	synctest.Wait()
+	if len(w.Queries()) != before {
+		w.Errorf("asked %v", w.Queries())
+	}
+}
+
+func at(addr string) lists.Client { return lists.Client{Addr: netip.MustParseAddr(addr)} }
+
+func TestTrace(t *testing.T) {
+	bubble(t, func(w *world) {
+		n := w.Verifier
+		w.Set(ptr, "mail.example.")
+		w.Set("mail.example A", "11.1.1.1")
 		w.run()
-		if d := p.Decide(w.Context(), at("11.1.1.1")); d.Action != lists.Suppress {
-			t.Errorf("%+v", d)
+		w.traces(n, at("11.1.1.1"), ptr+" | not queried | not known: not in the cache |  | 0s | 0s")
+		w.verify("11.1.1.1")
+		w.verify("11.1.1.2")
+		time.Sleep(time.Minute)
+		w.traces(n, at("11.1.1.1"), ptr+" | mail.example | verified: the name has the address | cache | 1m0s | 9m0s")
+		w.traces(n, at("11.1.1.2"), "2.1.1.11.in-addr.arpa PTR | no verified name | no PTR record has a name that has the address | cache | 1m0s | 4m0s")
+		if got := n.Trace(at("127.0.0.1")); got != nil {
+			t.Errorf("%+v", got)
 		}
-		if d := p.Decide(w.Context(), at("11.1.1.2")); d.Reason != lists.ReasonDefault {
-			t.Errorf("%+v", d)
-		}
-		for _, tc := range []struct {
-			name   string
-			status lists.Status
-			want   lists.Status
-		}{
-			{name: "Mail.Good.Example.", want: lists.Matched},
-			{name: "mail.bad.example", want: lists.NoMatch},
-			{want: lists.NoMatch},
-			{status: lists.Pending, want: lists.Pending},
-			{status: lists.Unavailable, want: lists.Unavailable},
-			{name: "no host name", want: lists.NoMatch},
-			{name: strings.Repeat("abcdefg.", 29) + "abcdefg", want: lists.NoMatch},  // 239 and 14 are 253
-			{name: strings.Repeat("abcdefg.", 29) + "abcdefgh", want: lists.NoMatch}, // one too long
-		} {
-			c := at("11.1.1.1")
-			c.Name, c.NameStatus = lists.NormalizeName(tc.name), tc.status
-			if got := w.within(time.Second, s, c); got != tc.want {
-				t.Errorf("%+v: %s, want %s", c, word(got), word(tc.want))
-			}
-		}
-		if st := w.zone("names.example"); st.IPv6 != "closed" || !st.ByName {
-			t.Errorf("%+v", st)
-		}
-		long := strings.Repeat("abcdefg.", 29)
-		if w.count(long+"abcdefg.names.example A") != 1 || w.count(long+"abcdefgh.names.example A") != 0 || w.count("no host name.names.example A") != 0 {
-			t.Errorf("asked %v", w.questions())
-		}
-		if got := w.within(time.Second, s, lists.Client{Name: "mail.good.example"}); got != lists.Matched {
-			t.Errorf("without an address: %s", word(got))
-		}
-		if got := w.within(time.Second, w.good("list.example"), lists.Client{Name: "mail.good.example"}); got != lists.NoMatch {
-			t.Errorf("by address, without one: %s", word(got))
+		if got := n.Trace(lists.Client{}); got != nil {
+			t.Errorf("%+v", got)
 		}
 	})
 }
 
-// What is kept of a client is not in the buffer that its name came in.
-func TestNameIsCopied(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
-		w.set("test.names.example A", "127.0.0.2")
-		w.set("good.example.names.example A", "127.0.0.2")
-		s := w.List(Spec{Zones: []Zone{{Name: "names.example", ByName: true, Weight: 1}}, Threshold: 1})
-		w.run()
-		buffer := []byte("good.example")
-		c := lists.Client{Addr: at(listed).Addr, Name: unsafe.String(&buffer[0], len(buffer))}
-		w.now(s, c)
-		synctest.Wait()
-		copy(buffer, "evil.example")
-		if got := w.now(s, c); got == lists.Matched {
-			t.Error("another name is listed")
-		}
-		if got := w.now(s, lists.Client{Addr: c.Addr, Name: "good.example"}); got != lists.Matched {
-			t.Errorf("the name is %s", word(got))
-		}
-	})
+func BenchmarkVerify(b *testing.B) {
+	book := dnsfake.NewBook()
+	v := New(dnscache.New(dnscache.Defaults(), time.Now, nil), book)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); v.cache.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	addr := netip.MustParseAddr("11.1.1.1")
+	for v.Verify(addr).Status != lists.NoMatch {
+		runtime.Gosched()
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		v.Verify(addr)
+	}
+}
+
+// No query is sent about what netip does not call global unicast, and no border is left out of Boundaries.
+func TestBoundaries(t *testing.T) {
+	listtest.CheckBoundaries(t, hostless, func(a netip.Addr) bool { return !a.IsGlobalUnicast() })
 }

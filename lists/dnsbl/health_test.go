@@ -9,79 +9,82 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/breaker"
+	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/dnsname"
 )
 
-// A zone is not asked about clients before it has passed its self-test.
-func TestSelfTest(t *testing.T) {
+// A zone is not queried about clients before it has passed its health check.
+func TestHealthCheck(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		byName bool
 		set    func(w *world)
 		why    string // it is not believed; empty: it is
 	}{
-		{name: "as it should be", set: func(w *world) { w.list(bl, nil) }},
-		{name: "any answer will do", set: func(w *world) { w.set("2.0.0.127."+bl+" A", "127.3.255.1", "127.255.3.2") }},
-		{name: "empty", set: func(w *world) {}, why: "127.0.0.2 is not listed, which has to be (RFC 5782 section 5)"},
-		{name: "holds everybody", set: func(w *world) { w.list(bl, nil); w.set("*."+bl+" A", "127.0.0.2") }, why: "127.0.0.1 is listed (127.0.0.2), so everything may be"},
-		{name: "holds 127.0.0.1", set: func(w *world) { w.list(bl, map[string]string{"127.0.0.1": "127.0.0.4"}) }, why: "127.0.0.1 is listed (127.0.0.4), so everything may be"},
+		{name: "as it should be", set: func(w *world) { w.SetZone(bl, nil) }},
+		{name: "any answer will do", set: func(w *world) { w.Set("2.0.0.127."+bl+" A", "127.3.255.1", "127.255.3.2") }},
+		{name: "empty", set: func(w *world) {}, why: "127.0.0.2 is not listed, but has to be (RFC 5782 section 5)"},
+		{name: "lists all clients", set: func(w *world) { w.SetZone(bl, nil); w.Set("*."+bl+" A", "127.0.0.2") }, why: "127.0.0.1 is listed (127.0.0.2), so all clients can be"},
+		{name: "holds 127.0.0.1", set: func(w *world) { w.SetZone(bl, map[string]string{"127.0.0.1": "127.0.0.4"}) }, why: "127.0.0.1 is listed (127.0.0.4), so all clients can be"},
 		{name: "holds what a cache does not know", set: func(w *world) {
-			w.list(bl, nil)
-			w.set("*."+bl+" A", "127.0.0.2")
-			w.do(func() { w.records["1.0.0.127."+bl+" A"] = []string{} })
-		}, why: "a made-up address is listed (127.0.0.2), so everything may be"},
-		{name: "says that it is asked through a public resolver", set: func(w *world) { w.set("*."+bl+" A", "127.255.255.254") },
-			why: "it answers 127.255.255.254, which is an error code: it is asked through a public resolver"},
-		{name: "says another error code", set: func(w *world) { w.set("*."+bl+" A", "127.255.255.1") }, why: "it answers 127.255.255.1, which is an error code"},
-		{name: "is parked", set: func(w *world) { w.set("*."+bl+" A", "192.0.2.80") },
-			why: "it answers 192.0.2.80, which is not in 127.0.0.0/8: the domain or the resolver is not what it was"},
-		{name: "has a right answer and a wrong one", set: func(w *world) { w.set("2.0.0.127."+bl+" A", "127.0.0.2", "192.0.2.80") },
-			why: "it answers 192.0.2.80, which is not in 127.0.0.0/8: the domain or the resolver is not what it was"},
-		{name: "does not answer", set: func(w *world) { w.list(bl, nil); w.fail(bl, dnsclient.ServFail) }, why: "servfail from 127.0.0.1:53"},
-		{name: "does not answer in part", set: func(w *world) { w.list(bl, nil); w.fail("1.0.0.127."+bl, dnsclient.Timeout) }, why: "timeout from 127.0.0.1:53"},
+			w.SetZone(bl, nil)
+			w.Set("*."+bl+" A", "127.0.0.2")
+			w.Do(func() { w.Records["1.0.0.127."+bl+" A"] = []string{} })
+		}, why: "a made-up address is listed (127.0.0.2), so all clients can be"},
+		{name: "says that it is queried through a public resolver", set: func(w *world) { w.Set("*."+bl+" A", "127.255.255.254") },
+			why: "answer 127.255.255.254 is an error code: it is queried through a public resolver"},
+		{name: "says another error code", set: func(w *world) { w.Set("*."+bl+" A", "127.255.255.1") }, why: "answer 127.255.255.1 is an error code: the query is refused"},
+		{name: "is parked", set: func(w *world) { w.Set("*."+bl+" A", "192.0.2.80") },
+			why: "answer 192.0.2.80 is not in 127.0.0.0/8: the domain has another owner, or the resolver makes up answers"},
+		{name: "has a right answer and a wrong one", set: func(w *world) { w.Set("2.0.0.127."+bl+" A", "127.0.0.2", "192.0.2.80") },
+			why: "answer 192.0.2.80 is not in 127.0.0.0/8: the domain has another owner, or the resolver makes up answers"},
+		{name: "does not answer", set: func(w *world) { w.SetZone(bl, nil); w.Break(bl, dnsclient.ServFail) }, why: "servfail from 127.0.0.1:53"},
+		{name: "does not answer in part", set: func(w *world) { w.SetZone(bl, nil); w.Break("1.0.0.127."+bl, dnsclient.Timeout) }, why: "timeout from 127.0.0.1:53"},
 
-		{name: "names, as it should be", byName: true, set: func(w *world) { w.set("test."+bl+" A", "127.0.0.2") }},
-		{name: "names, for addresses", byName: true, set: func(w *world) { w.list(bl, nil) }, why: "TEST is not listed, which has to be (RFC 5782 section 5)"},
-		{name: "names, holds INVALID", byName: true, set: func(w *world) { w.set("test."+bl+" A", "127.0.0.2"); w.set("invalid."+bl+" A", "127.0.0.2") },
-			why: "INVALID is listed (127.0.0.2), so everything may be"},
+		{name: "names, as it should be", byName: true, set: func(w *world) { w.Set("test."+bl+" A", "127.0.0.2") }},
+		{name: "names, for addresses", byName: true, set: func(w *world) { w.SetZone(bl, nil) }, why: "TEST is not listed, but has to be (RFC 5782 section 5)"},
+		{name: "names, holds INVALID", byName: true, set: func(w *world) { w.Set("test."+bl+" A", "127.0.0.2"); w.Set("invalid."+bl+" A", "127.0.0.2") },
+			why: "INVALID is listed (127.0.0.2), so all clients can be"},
 		{name: "names, holds everything", byName: true, set: func(w *world) {
-			w.set("*."+bl+" A", "127.0.0.2")
-			w.do(func() { w.records["invalid."+bl+" A"] = []string{} })
-		}, why: "a made-up name is listed (127.0.0.2), so everything may be"},
+			w.Set("*."+bl+" A", "127.0.0.2")
+			w.Do(func() { w.Records["invalid."+bl+" A"] = []string{} })
+		}, why: "a made-up name is listed (127.0.0.2), so all clients can be"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			bubble(t, Defaults(), func(w *world) {
+			bubble(t, dnscache.Defaults(), func(w *world) {
 				tc.set(w)
 				s := w.List(Spec{Zones: []Zone{{Name: bl, Weight: 1, ByName: tc.byName}}, Threshold: 1})
 				w.run()
 				if tc.why == "" {
 					w.state("closed", "")
-					w.log.has(t)
+					w.events.Expect(t)
 					return
 				}
 				w.state("open", tc.why)
-				w.log.has(t, "warning zone list.example is not asked until it passes a test: "+tc.why+"; clients count as unknown")
-				asked := len(w.questions())
+				w.events.Expect(t, "disabled list.example: "+tc.why)
+				asked := len(w.Queries())
 				c := at(unlisted)
 				c.Name = "mail.example"
-				if got := w.now(s, c); got != lists.Unavailable || len(w.questions()) != asked {
-					t.Errorf("%s, asked %v", word(got), w.questions())
+				if got := w.now(s, c); got != lists.Unavailable || len(w.Queries()) != asked {
+					t.Errorf("%s, asked %v", word(got), w.Queries())
 				}
 			})
 		})
 	}
 }
 
-// The first client after a start waits for the self-test, too.
+// The first client after a start waits for the health check, too.
 func TestFirstClient(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good(bl)
-		w.delay = 100 * time.Millisecond
+		w.Delay = 100 * time.Millisecond
 		w.begin()
 		synctest.Wait()
 		begin := time.Now()
 		w.want(s, listed, lists.Pending)
-		if n := w.count("1.1.1.11." + bl + " A"); n != 0 {
+		if n := w.Count("1.1.1.11." + bl + " A"); n != 0 {
 			t.Error("a client was asked about before the zone was tested")
 		}
 		w.learn(s, listed, lists.Matched)
@@ -90,10 +93,10 @@ func TestFirstClient(t *testing.T) {
 		}
 	})
 	t.Run("it fails", func(t *testing.T) {
-		bubble(t, Defaults(), func(w *world) {
+		bubble(t, dnscache.Defaults(), func(w *world) {
 			s := w.good(bl)
-			w.fail(bl, dnsclient.ServFail)
-			w.delay = 100 * time.Millisecond
+			w.Break(bl, dnsclient.ServFail)
+			w.Delay = 100 * time.Millisecond
 			w.begin()
 			synctest.Wait()
 			w.learn(s, listed, lists.Unavailable)
@@ -101,18 +104,18 @@ func TestFirstClient(t *testing.T) {
 		})
 	})
 	t.Run("it is too slow", func(t *testing.T) {
-		bubble(t, Defaults(), func(w *world) {
+		bubble(t, dnscache.Defaults(), func(w *world) {
 			s := w.good(bl)
-			w.delay = time.Second
+			w.Delay = time.Second
 			w.begin()
 			synctest.Wait()
 			w.learn(s, listed, lists.Pending)
 		})
 	})
 	t.Run("it never ends", func(t *testing.T) {
-		bubble(t, Defaults(), func(w *world) {
+		bubble(t, dnscache.Defaults(), func(w *world) {
 			s := w.good(bl)
-			w.stuck = true
+			w.Stuck = true
 			stop := w.begin()
 			synctest.Wait()
 			got := make(chan lists.Status)
@@ -130,11 +133,11 @@ func TestFirstClient(t *testing.T) {
 // Within a minute, whenever it happens.
 func TestWildcardIsFoundInAMinute(t *testing.T) {
 	for wait := 30 * time.Second; wait < 60*time.Second; wait += 3 * time.Second {
-		bubble(t, Defaults(), func(w *world) {
+		bubble(t, dnscache.Defaults(), func(w *world) {
 			w.good(bl)
 			w.run()
 			time.Sleep(wait)
-			w.set("*."+bl+" A", "127.0.0.2")
+			w.Set("*."+bl+" A", "127.0.0.2")
 			time.Sleep(time.Minute)
 			if st := w.zone(bl); st.State != "open" {
 				t.Errorf("%+v", st)
@@ -143,13 +146,13 @@ func TestWildcardIsFoundInAMinute(t *testing.T) {
 	}
 }
 
-// If everybody is listed all at once the zone is tested at once.
+// If many clients are listed all at once the zone is checked at once.
 func TestManyListings(t *testing.T) {
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good(bl)
 		w.run()
 		time.Sleep(10 * time.Second)
-		w.set("*."+bl+" A", "127.0.0.2")
+		w.Set("*."+bl+" A", "127.0.0.2")
 		for i := range 7 {
 			w.state("closed", "")
 			w.learn(s, fmt.Sprintf("11.2.0.%d", i), lists.Matched)
@@ -160,7 +163,7 @@ func TestManyListings(t *testing.T) {
 	})
 	for name, share := range map[string]int{"nearly all, as ever": 95, "a quarter, as ever": 25} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, Defaults(), func(w *world) {
+			bubble(t, dnscache.Defaults(), func(w *world) {
 				s := w.good(bl)
 				w.run()
 				for i := range 10 * 600 { // ten minutes
@@ -168,7 +171,7 @@ func TestManyListings(t *testing.T) {
 					want := lists.NoMatch
 					if i*37%100 < share {
 						want = lists.Matched
-						w.set(reverse(addr)+"."+bl+" A", "127.0.0.2")
+						w.Set(dnsname.Reverse(addr)+"."+bl+" A", "127.0.0.2")
 					}
 					w.learn(s, addr.String(), want)
 					time.Sleep(100 * time.Millisecond)
@@ -181,16 +184,16 @@ func TestManyListings(t *testing.T) {
 	}
 }
 
-// A zone that holds every IPv6 address is asked about IPv4 only.
+// A zone that lists all IPv6 addresses is queried about IPv4 only.
 func TestIPv6IsTested(t *testing.T) {
 	const test6 = "1.0.0.0.0.0.f.7.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0." + bl
-	bubble(t, Defaults(), func(w *world) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
 		s := w.good(bl)
 		w.run()
 		w.learn(s, "2a00::1", lists.NoMatch)
 		time.Sleep(40 * time.Second)
-		w.set("*.a.2."+bl+" A", "127.0.0.2")
-		w.set(test6+" A", "127.0.0.2")
+		w.Set("*.a.2."+bl+" A", "127.0.0.2")
+		w.Set(test6+" A", "127.0.0.2")
 		w.learn(s, "2a00::2", lists.Matched)
 		w.learn(s, "11.2.0.1", lists.NoMatch)
 		time.Sleep(40 * time.Second)
@@ -201,22 +204,22 @@ func TestIPv6IsTested(t *testing.T) {
 		if st := w.zone(bl); st.State != "closed" || st.IPv6 != "open" || !strings.Contains(st.Error6, "::FFFF:7F00:1 is listed") {
 			t.Errorf("%+v", st)
 		}
-		w.fail(test6, dnsclient.ServFail) // which shows nothing
+		w.Break(test6, dnsclient.ServFail) // which shows nothing
 		time.Sleep(40 * time.Second)
 		if st := w.zone(bl); st.State != "closed" || st.IPv6 != "open" {
 			t.Errorf("%+v", st)
 		}
-		w.mend()
-		w.set(test6 + " A")
+		w.Mend()
+		w.Set(test6 + " A")
 		time.Sleep(40 * time.Second)
 		w.learn(s, "2a00::2", lists.Matched)
-		w.log.has(t, "warning zone list.example is not asked about IPv6 addresses: ::FFFF:7F00:1 is listed (127.0.0.2), so everything may be; such clients count as unknown",
-			"info zone list.example is asked about IPv6 addresses again")
+		w.events.Expect(t, "IPv6 disabled list.example: ::FFFF:7F00:1 is listed (127.0.0.2), so all clients can be",
+			"IPv6 enabled list.example")
 	})
 	t.Run("before it is known", func(t *testing.T) {
-		bubble(t, Defaults(), func(w *world) {
+		bubble(t, dnscache.Defaults(), func(w *world) {
 			s := w.good(bl)
-			w.fail(test6, dnsclient.ServFail)
+			w.Break(test6, dnsclient.ServFail)
 			w.run()
 			w.learn(s, "2a00::1", lists.Unavailable)
 			w.learn(s, listed, lists.Matched)
@@ -227,13 +230,13 @@ func TestIPv6IsTested(t *testing.T) {
 	})
 }
 
-// A zone without test entries is believed until it fails.
+// A zone without test entries is used until it fails.
 func TestUntested(t *testing.T) {
 	for _, byName := range []bool{false, true} {
-		bubble(t, Defaults(), func(w *world) {
+		bubble(t, dnscache.Defaults(), func(w *world) {
 			s := w.List(Spec{Zones: []Zone{{Name: bl, Weight: 1, NoHealthCheck: true, ByName: byName}}, Threshold: 1})
-			w.set("1.1.1.11."+bl+" A", "127.0.0.2")
-			w.set("mail.good.example."+bl+" A", "127.0.0.2")
+			w.Set("1.1.1.11."+bl+" A", "127.0.0.2")
+			w.Set("mail.good.example."+bl+" A", "127.0.0.2")
 			w.run()
 			c := at(listed)
 			c.Name = "mail.good.example"
@@ -244,23 +247,23 @@ func TestUntested(t *testing.T) {
 			if st := w.zone(bl); st.State != "closed" || st.Tests != 0 || !st.NoHealthCheck || st.ByName != byName {
 				t.Errorf("%+v", st)
 			}
-			w.fail(bl, dnsclient.Timeout)
-			for i := range failures {
+			w.Break(bl, dnsclient.Timeout)
+			for i := range breaker.MaxFailures {
 				w.within(time.Second, s, lists.Client{Addr: at(fmt.Sprintf("11.2.0.%d", i)).Addr, Name: fmt.Sprintf("m%d.example", i)})
 			}
-			w.state("open", "5 questions in a row")
+			w.state("open", "5 queries in a row")
 			time.Sleep(time.Minute)
 			w.state("open", "timeout")
-			w.mend()
-			w.set("*."+bl+" A", "192.0.2.1")
+			w.Mend()
+			w.Set("*."+bl+" A", "192.0.2.1")
 			time.Sleep(5 * time.Minute)
-			w.state("open", "it answers 192.0.2.1")
-			w.set("*." + bl + " A")
+			w.state("open", "answer 192.0.2.1")
+			w.Set("*." + bl + " A")
 			time.Sleep(10 * time.Minute)
 			w.state("closed", "")
 			probe := map[bool]string{false: "1.0.0.127.", true: "invalid."}[byName]
-			if w.count(probe+bl+" A") < 2 || w.count("2.0.0.127."+bl+" A") != 0 {
-				t.Errorf("asked %v", w.questions())
+			if w.Count(probe+bl+" A") < 2 || w.Count("2.0.0.127."+bl+" A") != 0 {
+				t.Errorf("asked %v", w.Queries())
 			}
 		})
 	}

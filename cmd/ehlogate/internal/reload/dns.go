@@ -1,0 +1,88 @@
+package reload
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/dnscache"
+	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/iprev"
+)
+
+// DNS is what queries DNS lists and host names of clients: both through one cache.
+type DNS struct {
+	cache    *dnscache.Cache
+	resolver dnsclient.Resolver
+	zones    *dnsbl.Client
+	names    *iprev.Verifier // nil until a config verifies names
+}
+
+// DNSStats is the state of DNS.
+type DNSStats struct {
+	Zones []dnsbl.ZoneStats       `json:"zones"`           // by name
+	Names *dnscache.UpstreamStats `json:"names,omitempty"` // nil: no names are verified
+	dnscache.Stats
+}
+
+func newDNS(o dnscache.Options, r dnsclient.Resolver, clock func() time.Time, notify func(dnscache.Event)) *DNS {
+	cache := dnscache.New(o, clock, notify)
+	return &DNS{cache: cache, resolver: r, zones: dnsbl.New(cache, r)}
+}
+
+// withNames returns d with a verifier of names.
+func (d *DNS) withNames() *DNS {
+	if d.names != nil {
+		return d
+	}
+	next := *d
+	next.names = iprev.New(d.cache, d.resolver)
+	return &next
+}
+
+// Stats returns the state of all zones, of reverse DNS and of the cache.
+func (d *DNS) Stats() DNSStats {
+	st := DNSStats{Zones: d.zones.Stats(), Stats: d.cache.Stats()}
+	if d.names != nil {
+		names := d.names.Stats()
+		st.Names = &names
+	}
+	return st
+}
+
+// logDNSEvents returns what logs the events of a DNS cache.
+func logDNSEvents(log *logrus.Logger) func(dnscache.Event) {
+	return func(e dnscache.Event) {
+		upstream, entry := "reverse DNS", logrus.NewEntry(log)
+		if e.Upstream != "" {
+			upstream, entry = "zone "+e.Upstream, log.WithField("zone", e.Upstream)
+		}
+		level, message := describeDNSEvent(upstream, e)
+		entry.Log(level, message)
+	}
+}
+
+// describeDNSEvent returns the log message for an event, and its level.
+func describeDNSEvent(upstream string, e dnscache.Event) (logrus.Level, string) {
+	switch e.Kind {
+	case dnscache.Disabled:
+		then := "clients count as unknown"
+		if e.Stale > 0 {
+			then = fmt.Sprintf("expired answers are used for up to %v, other clients count as unknown", e.Stale)
+		}
+		return logrus.WarnLevel, fmt.Sprintf("%s disabled until its health check passes: %s; %s", upstream, e.Why, then)
+	case dnscache.Enabled:
+		return logrus.InfoLevel, fmt.Sprintf("%s enabled again after %v", upstream, e.After)
+	case dnscache.IPv6Disabled:
+		return logrus.WarnLevel, fmt.Sprintf("%s disabled for IPv6 clients until its health check passes: %s; such clients count as unknown", upstream, e.Why)
+	case dnscache.IPv6Enabled:
+		return logrus.InfoLevel, upstream + " enabled again for IPv6 clients"
+	case dnscache.Overloaded:
+		return logrus.WarnLevel, fmt.Sprintf("DNS queries dropped: max_lookups = %d queries are in flight, or %s has nearly all of them; "+
+			"clients that are not in the cache count as unknown", e.Limit, upstream)
+	default:
+		return logrus.ErrorLevel, fmt.Sprintf("panic in a DNS query to %s, please report it: %s", upstream, e.Why)
+	}
+}

@@ -1,0 +1,36 @@
+package dnscache
+
+import "time"
+
+// Event is something that an operator should know of.
+type Event struct {
+	Kind     EventKind
+	Upstream string        // the name of the zone; "" for reverse DNS
+	Why      string        // of Disabled, IPv6Disabled and Panicked
+	Stale    time.Duration // of Disabled: how long expired answers are used; 0: there are none
+	After    time.Duration // of Enabled: how long it was disabled
+	Limit    int           // of Overloaded: MaxLookups
+}
+
+// EventKind is what happened.
+type EventKind uint8
+
+const (
+	// Disabled means that an upstream is not queried until its health check passes.
+	Disabled EventKind = iota
+	// Enabled means that it is queried again.
+	Enabled
+	// IPv6Disabled is Disabled for questions about IPv6 addresses alone.
+	IPv6Disabled
+	// IPv6Enabled is Enabled for these.
+	IPv6Enabled
+	// Overloaded means that queries are dropped since so many are in flight. It is told once in ten minutes.
+	Overloaded
+	// Panicked means that a query panicked, which is a bug. Why has the stack.
+	Panicked
+)
+
+// String returns a word for the kind.
+func (k EventKind) String() string {
+	return [...]string{"disabled", "enabled", "IPv6 disabled", "IPv6 enabled", "overloaded", "panicked"}[k]
+}

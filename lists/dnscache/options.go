@@ -1,0 +1,44 @@
+package dnscache
+
+import "time"
+
+// Options bounds a Cache.
+type Options struct {
+	// MaxLookups is how many queries about clients are in flight at most. A slow upstream gets no more of them than it leaves to
+	// all others.
+	MaxLookups int
+	// CacheEntries is how many answers are cached at most, of all upstreams; about 300 bytes each.
+	CacheEntries int
+	// MinTTL and MaxTTL are for how long an answer counts at least and at most, whatever its own TTL. Less than a second counts
+	// as a second.
+	MinTTL, MaxTTL time.Duration
+	// Stale is for how long an expired answer counts where it cannot be renewed (RFC 8767); 0: not at all.
+	Stale time.Duration
+	// CheckInterval is the pause between health checks of a zone, and FirstRetry the first one of an upstream that is
+	// disabled; 0: 30 s and 1 s.
+	CheckInterval, FirstRetry time.Duration
+}
+
+// Defaults returns 1000 lookups, which is more than a resolver with a cold cache likes, 100,000 entries (30 MB), TTLs from
+// 30 s to an hour (a client that was taken off a list does not match much longer), and a day for what is stale.
+func Defaults() Options {
+	return Options{MaxLookups: 1000, CacheEntries: 100_000, MinTTL: 30 * time.Second, MaxTTL: time.Hour, Stale: 24 * time.Hour}
+}
+
+// withDefaults replaces what is missing.
+func (o Options) withDefaults() Options {
+	d := Defaults()
+	if o.MaxLookups <= 0 {
+		o.MaxLookups = d.MaxLookups
+	}
+	if o.CacheEntries <= 0 {
+		o.CacheEntries = d.CacheEntries
+	}
+	if o.MaxTTL <= 0 {
+		o.MaxTTL = d.MaxTTL
+	}
+	o.MinTTL = max(o.MinTTL, time.Second)
+	o.MaxTTL = max(o.MaxTTL, o.MinTTL)
+	o.Stale = max(o.Stale, 0)
+	return o
+}

@@ -1,0 +1,81 @@
+package dnscache
+
+import (
+	"time"
+
+	"ehlogate/lists/breaker"
+)
+
+// Stats is the state of a Cache.
+type Stats struct {
+	InFlight   int    `json:"in_flight"` // queries about clients
+	MaxLookups int    `json:"max_lookups"`
+	Rejected   uint64 `json:"rejected"` // queries, because so many were in flight
+	Entries    int    `json:"entries"`
+	MaxEntries int    `json:"max_entries"`
+}
+
+// UpstreamStats is the state of an upstream.
+type UpstreamStats struct {
+	// State is that of the circuit breaker: "half-open" before the first health check is over, "closed", or "open": it is not
+	// queried until a health check passes.
+	State string `json:"state"`
+	// IPv6 is the same for questions about IPv6 addresses.
+	IPv6     string    `json:"ipv6"`
+	Since    time.Time `json:"since"`            // of State
+	Error    string    `json:"error,omitempty"`  // why it is open, else the last failure since the last health check
+	Error6   string    `json:"error6,omitempty"` // why IPv6 is open
+	Tested   time.Time `json:"tested,omitzero"`  // when the last health check began; zero: never
+	InFlight int       `json:"in_flight"`
+	Counts
+}
+
+// Counts are from the start of the process.
+type Counts struct {
+	Queries  uint64            `json:"queries"` // about clients, to a resolver
+	Answered uint64            `json:"answered"`
+	Failed   map[string]uint64 `json:"failed"` // by breaker.Failure
+	Listed   uint64            `json:"listed"` // answers that list a client, or verified names
+
+	Hits       uint64 `json:"hits"`   // lookups that the cache answered
+	Misses     uint64 `json:"misses"` // lookups that it did not; those that wait for a query of another caller are not counted
+	Stale      uint64 `json:"stale"`  // expired answers that were used for want of a fresh one
+	Prefetched uint64 `json:"prefetched"`
+	Rejected   uint64 `json:"rejected"` // queries not sent, because so many were in flight
+
+	Tests  uint64 `json:"tests"`  // health checks
+	Opened uint64 `json:"opened"` // how often the breaker opened
+}
+
+// Stats returns the state of the cache.
+func (c *Cache) Stats() Stats {
+	return Stats{
+		InFlight: int(c.inFlight.Load()), MaxLookups: c.options.MaxLookups, Rejected: c.rejected.Load(),
+		Entries: c.store.count(), MaxEntries: c.options.CacheEntries,
+	}
+}
+
+// Stats returns the state of the upstream.
+func (u *Upstream) Stats() UpstreamStats {
+	at := func(ns int64) time.Time { return u.cache.start.Add(time.Duration(ns)) }
+	st := UpstreamStats{
+		State: u.Breaker.State().String(), IPv6: breaker.State(u.ipv6.state.Load()).String(),
+		Since: at(u.Breaker.Since()), Error: u.Breaker.Reason(), InFlight: int(u.inFlight.Load()),
+	}
+	u.ipv6.mu.Lock()
+	st.Error6 = u.ipv6.why
+	u.ipv6.mu.Unlock()
+	if checked := u.Breaker.CheckedAt(); checked != breaker.Never {
+		st.Tested = at(checked)
+	}
+	checks, opened := u.Breaker.Counts()
+	st.Counts = Counts{
+		Queries: u.Queries.sent.Load(), Answered: u.Queries.answered.Load(), Failed: make(map[string]uint64), Listed: u.positive.Load(),
+		Hits: u.hits.Load(), Misses: u.misses.Load(), Stale: u.stale.Load(), Prefetched: u.prefetched.Load(),
+		Rejected: u.rejected.Load(), Tests: checks, Opened: opened,
+	}
+	for f := breaker.Failure(1); int(f) < breaker.Failures; f++ {
+		st.Failed[f.String()] = u.Queries.failed[f].Load()
+	}
+	return st
+}

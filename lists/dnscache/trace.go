@@ -1,0 +1,70 @@
+package dnscache
+
+import (
+	"fmt"
+	"time"
+
+	"ehlogate/lists"
+	"ehlogate/lists/breaker"
+)
+
+// Trace tells in step what the cache has for k, and returns what counts of that without a wait. none is what an empty answer
+// is called; describe describes another. If there is no fresh answer, Means has why.
+func (u *Upstream) Trace(k *Key, now int64, step *lists.TraceStep, none string, describe func(string) string) Answer {
+	e, inFlight := u.cache.store.peekEntry(k)
+	switch {
+	case !e.answered:
+	case e.text == "":
+		step.Answer = none
+	default:
+		step.Answer = describe(e.text)
+	}
+	usable := e.answered && now-e.expiresAt < int64(u.cache.options.Stale)
+	failed := e.failure != 0 && now-e.failedAt < int64(u.options.FailureTTL)
+	disabled := u.whyDisabled(k)
+	switch {
+	case e.answered && now < e.expiresAt:
+		step.From, step.Age, step.TTL = "cache", time.Duration(now-e.arrivedAt), time.Duration(e.expiresAt-now)
+		return Answer{State: Known, Text: e.text}
+	case e.answered:
+		step.From, step.Age, step.TTL = "cache, stale", time.Duration(now-e.arrivedAt), time.Duration(e.expiresAt-now)
+		if disabled != "" && usable {
+			step.Means = "; expired, and used all the same: " + disabled
+			return Answer{State: Known, Text: e.text}
+		} else if failed && usable {
+			step.Means = "; expired, and used all the same: the query for a fresh one failed (" + e.failure.String() + ")"
+			return Answer{State: Known, Text: e.text}
+		}
+		step.Means = "not known: expired, and will be queried again"
+	case inFlight:
+		step.Answer, step.Means, step.From = "none yet", "not known yet", "in flight"
+	case disabled != "":
+		step.Answer, step.Means = "not queried", "not known: "+disabled
+	case failed:
+		step.Answer, step.From, step.Age = e.failure.String(), "cache", time.Duration(now-e.failedAt)
+		rest := time.Duration(int64(u.options.FailureTTL) - (now - e.failedAt)).Round(time.Second)
+		step.Means = fmt.Sprintf("not known: the query failed, and is repeated after %v at the earliest", rest)
+	default:
+		step.Answer, step.Means = "not queried", "not known: not in the cache"
+	}
+	return Answer{Text: e.text}
+}
+
+// whyDisabled returns why k cannot be queried, "" if it can.
+func (u *Upstream) whyDisabled(k *Key) string {
+	if u.enabled(k) {
+		return ""
+	}
+	switch u.Breaker.State() {
+	case breaker.HalfOpen:
+		return "disabled until its first health check passes"
+	case breaker.Open:
+		return "disabled: " + u.Breaker.Reason()
+	}
+	if breaker.State(u.ipv6.state.Load()) == breaker.Open {
+		u.ipv6.mu.Lock()
+		defer u.ipv6.mu.Unlock()
+		return "disabled for IPv6: " + u.ipv6.why
+	}
+	return "disabled for IPv6 until a health check of that passes"
+}

@@ -1,0 +1,122 @@
+// Package iprev verifies the host names of clients by forward-confirmed reverse DNS (RFC 8601 section 2.7.3): the name that
+// a PTR record of the address has, if that name has the address.
+//
+// Of several such names the first in alphabetical order counts, so that it is the same each time. If it is not known whether
+// that one has the address, the name is not known. Answers are cached by package dnscache.
+package iprev
+
+import (
+	"context"
+	"iter"
+	"net/netip"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"ehlogate/lists"
+	"ehlogate/lists/breaker"
+	"ehlogate/lists/dnscache"
+	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/dnsname"
+	"ehlogate/lists/prefixset"
+)
+
+// failureTTL is how long a failed query is remembered.
+const failureTTL = time.Minute
+
+// hostless has addresses of no host on any network, or of none but this host or its link, so that reverse DNS does not know
+// them.
+var hostless = prefixset.New(
+	"0.0.0.0/32", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
+	"::/128", "::1/128", "fe80::/10", "ff00::/8",
+)
+
+// Verifier verifies host names.
+type Verifier struct {
+	upstream *dnscache.Upstream
+	cache    *dnscache.Cache
+	resolver dnsclient.Resolver
+}
+
+var (
+	_ lists.NameVerifier = (*Verifier)(nil)
+	_ lists.Tracer       = (*Verifier)(nil)
+)
+
+// New makes a verifier. Answers come from the cache alone until that runs. Reverse DNS is broken for many addresses while the
+// resolver is fine, so failures only have it checked whether the resolver answers.
+func New(cache *dnscache.Cache, r dnsclient.Resolver) *Verifier {
+	v := &Verifier{cache: cache, resolver: r}
+	v.upstream = cache.NewUpstream(dnscache.UpstreamOptions{
+		Query: v.queryName, FailureTTL: failureTTL, Breaker: breaker.Options{Check: v.checkResolver, Lenient: true},
+	})
+	cache.AddUpstream(v.upstream)
+	return v
+}
+
+// Close has the cache forget all names. The verifier must not be used again.
+func (v *Verifier) Close() { v.cache.RemoveUpstreams(v.upstream) }
+
+// Stats returns the state of reverse DNS.
+func (v *Verifier) Stats() dnscache.UpstreamStats { return v.upstream.Stats() }
+
+// Verify implements lists.NameVerifier. Local networks can have names of their own, so private addresses are looked up, too.
+func (v *Verifier) Verify(addr netip.Addr) lists.NameMatch { return v.lookup(addr, dnscache.First) }
+
+// VerifyAgain implements lists.NameVerifier.
+func (v *Verifier) VerifyAgain(addr netip.Addr, late bool) lists.NameMatch {
+	return v.lookup(addr, dnscache.TurnAgain(late))
+}
+
+func (v *Verifier) lookup(addr netip.Addr, t dnscache.Turn) lists.NameMatch {
+	addr = addr.Unmap()
+	if !addr.IsValid() || hostless.Contains(addr) {
+		return lists.NameMatch{}
+	}
+	k := v.upstream.AddrKey(addr)
+	switch a := v.upstream.Lookup(&k, v.cache.Now(), t); {
+	case a.State == dnscache.Pending:
+		return lists.NameMatch{Status: lists.Pending, Ready: []<-chan struct{}{a.Ready()}}
+	case a.State == dnscache.Unknown:
+		return lists.NameMatch{Status: lists.Unavailable}
+	case a.Text == "":
+		return lists.NameMatch{}
+	default:
+		return lists.NameMatch{Name: a.Text, Status: lists.Matched}
+	}
+}
+
+// Trace implements lists.Tracer.
+func (v *Verifier) Trace(c lists.Client) []lists.TraceStep {
+	addr := c.Addr.Unmap()
+	if !addr.IsGlobalUnicast() {
+		return nil
+	}
+	k := v.upstream.AddrKey(addr)
+	step := lists.TraceStep{Query: dnsname.Pointer(addr) + " PTR"}
+	a := v.upstream.Trace(&k, v.cache.Now(), &step, "no verified name", func(name string) string { return name })
+	switch {
+	case a.State != dnscache.Known:
+	case a.Text == "":
+		step.Means = "no PTR record has a name that has the address" + step.Means
+	default:
+		step.Means = "verified: the name has the address" + step.Means
+	}
+	return []lists.TraceStep{step}
+}
+
+// Offline returns the verifier as it is while no server answers and nothing is cached: what it says of a client it says of
+// all clients between two Boundaries.
+func (v *Verifier) Offline() *Verifier { return New(v.cache.Offline(), nil) }
+
+// Boundaries returns the addresses at which the answer can change while no server answers, in no order.
+func (v *Verifier) Boundaries() iter.Seq[netip.Addr] { return hostless.Boundaries() }
+
+// checkResolver is the health check: any answer about the root shows that the resolver is there.
+func (v *Verifier) checkResolver(ctx context.Context) error {
+	_, err := v.resolver.Query(ctx, ".", dns.TypeNS)
+	if err != nil && breaker.FailureOf(err).Answered() {
+		return nil
+	}
+	return err
+}
