@@ -22,10 +22,9 @@ func TurnAgain(late bool) Turn {
 
 // Answer is what is known of a question.
 type Answer struct {
-	State State
-	Text  string // if State is Known
-
-	expired bool // State is Pending, and Text counts if the query fails
+	State   State
+	expired bool   // State is Pending, and Text counts if the query fails
+	Text    string // if State is Known
 	ready   <-chan struct{}
 }
 

@@ -93,7 +93,7 @@ func (a *API) serveLists(w http.ResponseWriter, _ *http.Request) {
 func (a *API) serveReputation(w http.ResponseWriter, _ *http.Request) {
 	snapshot := a.Manager.Snapshot()
 	var body struct {
-		DNS        *reload.DNSStats      `json:"dns"`
+		DNS        *reload.DNSStats  `json:"dns"`
 		Guard      *tlspolicy.Report `json:"guard"`
 		Overridden uint64            `json:"overridden"` // suppressions that the guard kept from taking effect
 		Limit      *ratelimit.Stats  `json:"limit"`

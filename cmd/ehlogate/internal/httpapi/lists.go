@@ -15,14 +15,14 @@ import (
 
 // ListStatus is the state of one list, in /api/v1/lists and /healthz.
 type ListStatus struct {
-	Name     string                `json:"name"`
-	Action   lists.Action          `json:"action"`
-	Mode     lists.Mode            `json:"mode"`
-	Loaded   *time.Time            `json:"loaded"` // time at which the entries in use were loaded; null: never
-	Entries  int                   `json:"entries"`
-	Files    []string              `json:"files"`
-	Error    string                `json:"error,omitempty"`    // why the last load failed, or why the list is unavailable
-	Problems []string              `json:"problems,omitempty"` // the first problems in Error, each with its position
+	Name     string            `json:"name"`
+	Action   lists.Action      `json:"action"`
+	Mode     lists.Mode        `json:"mode"`
+	Loaded   *time.Time        `json:"loaded"` // time at which the entries in use were loaded; null: never
+	Entries  int               `json:"entries"`
+	Files    []string          `json:"files"`
+	Error    string            `json:"error,omitempty"`    // why the last load failed, or why the list is unavailable
+	Problems []string          `json:"problems,omitempty"` // the first problems in Error, each with its position
 	Zones    []dnsbl.ZoneStats `json:"zones,omitempty"`    // of a DNS list
 
 	unavailable bool
