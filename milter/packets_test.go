@@ -102,7 +102,10 @@ func TestLongPackets(t *testing.T) {
 		in = slices.Concat(in, packet('L', Header+"\x00"+value+"\x00"), packet('E', ""))
 		replies, own = replies+"cccccmhc", own+1
 	}
-	for name, r := range map[string]io.Reader{"whole": bytes.NewReader(in), "bytes": iotest.OneByteReader(bytes.NewReader(in))} {
+	for name, r := range map[string]io.Reader{
+		"whole": bytes.NewReader(in),
+		"bytes": io.MultiReader(iotest.OneByteReader(bytes.NewReader(in[:bytewise])), &chunks{bytes.NewReader(in[bytewise:]), 1021}),
+	} {
 		var rec record
 		conn := &pieces{from: r}
 		rec.server(cfg).Serve(t.Context(), conn)
@@ -116,6 +119,14 @@ func TestLongPackets(t *testing.T) {
 		}
 	}
 }
+
+// chunks reads at most size bytes at a time.
+type chunks struct {
+	io.Reader
+	size int
+}
+
+func (c *chunks) Read(p []byte) (int, error) { return c.Reader.Read(p[:min(len(p), c.size)]) }
 
 // What is longer than any mail server sends it ends the connection.
 func TestLimits(t *testing.T) {

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ehlogate/lists/test/dnstest"
+	"ehlogate/lists/test/testenv"
 )
 
 func TestMain(m *testing.M) {
@@ -22,11 +25,21 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// The command line, as a user sees it.
+// The command line, as a user sees it. A file named .needs in a script lists what the script needs, one a line.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: os.Getenv("UPDATE") != "",
+		Setup: func(env *testscript.Env) error {
+			needs, err := os.ReadFile(filepath.Join(env.WorkDir, ".needs"))
+			if err == nil {
+				testenv.Needs(env.T().(testing.TB), strings.Fields(string(needs))...)
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return err
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			// answers PATH: waits until that socket accepts a connection.
 			"answers": func(ts *testscript.TestScript, _ bool, args []string) {

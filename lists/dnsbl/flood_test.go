@@ -17,6 +17,7 @@ import (
 // A flood of new clients: nothing grows beyond its bound, whether the server
 // answers or not, and all are told something.
 func TestFlood(t *testing.T) {
+	testenv.Needs(t, "rbldnsd")
 	const clients = 50_000
 	for _, hangs := range []bool{false, true} {
 		t.Run(map[bool]string{false: "answered", true: "not answered"}[hangs], func(t *testing.T) {

@@ -269,6 +269,7 @@ func TestSlowZone(t *testing.T) {
 
 // The resolver dies, hangs, and comes back.
 func TestResolverAway(t *testing.T) {
+	testenv.Needs(t, "unbound")
 	server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test", "2.0.0.127 A 127.0.0.2\n1.1.1.11 A 127.0.0.4\n"),
 		dnstest.NewZone(t, "11.in-addr.arpa", "1.1.1 PTR mail.example.test.\n"), dnstest.NewZone(t, "example.test", "mail A 11.1.1.1\n"))
 	unbound := dnstest.StartUnbound(t, server.Upstreams()...)

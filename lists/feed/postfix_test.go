@@ -16,6 +16,7 @@ import (
 	"ehlogate/lists"
 	"ehlogate/lists/filewatch"
 	"ehlogate/lists/listfile"
+	"ehlogate/lists/test/testenv"
 )
 
 // load writes a file with a text in a format and reads it as a list that allows wide entries.
@@ -90,6 +91,7 @@ func randomNear(r *rand.Rand) netip.Addr {
 
 // Postfix and ehlogate agree about random cidr tables.
 func TestCIDRAgainstPostfix(t *testing.T) {
+	testenv.Needs(t, "Postfix")
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		var b strings.Builder
@@ -155,6 +157,7 @@ func lookUpAccess(c lists.Client, exact bool, lookUp func(key string) (result st
 
 // Postfix and ehlogate agree about random access tables.
 func TestAccessAgainstPostfix(t *testing.T) {
+	testenv.Needs(t, "Postfix")
 	for seed := range uint64(80) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		format := pick(r, PostfixAccess, PostfixExact)

@@ -104,6 +104,7 @@ func startRbldnsd(t *testing.T, zones []zoneText) (isListed func(name string) bo
 
 // rbldnsd and ehlogate agree about random data sets.
 func TestAgainstRbldnsd(t *testing.T) {
+	testenv.Needs(t, "rbldnsd")
 	var zones []zoneText
 	makers := []func(*rand.Rand) zoneText{randomIP4Set, randomIP6Trie, randomDNSet}
 	for seed := range uint64(150) {

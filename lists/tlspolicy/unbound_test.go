@@ -12,10 +12,12 @@ import (
 
 	"ehlogate/lists/dnsclient"
 	"ehlogate/lists/test/dnstest"
+	"ehlogate/lists/test/testenv"
 )
 
 // With a real resolver that validates, and a zone that is signed.
 func TestUnbound(t *testing.T) {
+	testenv.Needs(t, "unbound")
 	signed := dnstest.NewSignedZone(t, "signed.test", `
 @               MX    10 mail
 mail            A     192.0.2.25
@@ -104,6 +106,7 @@ none            MX    10 other
 // A domain from its record to its policy: over real DNS, with an alias and a
 // record of two strings, and over real HTTPS.
 func TestUnboundAndPolicy(t *testing.T) {
+	testenv.Needs(t, "unbound")
 	zone := dnstest.NewSignedZone(t, domainName, `
 @          MX    10 mail
 _mta-sts   CNAME _mta-sts.plain.test.

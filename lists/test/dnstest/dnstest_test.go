@@ -11,6 +11,7 @@ import (
 
 	"ehlogate/lists/dnsclient"
 
+	"ehlogate/lists/test/testenv"
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
 )
@@ -80,6 +81,7 @@ var listText = "$TTL 77\n$SOA 300 ns.bl.test root.bl.test 1 600 300 86400 33\n:1
 
 // TestChain is rbldnsd, and zones signed and not, behind unbound.
 func TestChain(t *testing.T) {
+	testenv.Needs(t, "rbldnsd", "unbound")
 	lists := StartRbldnsd(t,
 		Dataset{"bl.test", "ip4set", listText},
 		Dataset{"bl.test", "ip6trie", ":127.0.0.6:Six\n2001:db8::/32\n"},
@@ -159,6 +161,7 @@ func dnsReverse(t *testing.T, addr string) string {
 
 // TestTampered: what is not what was signed is SERVFAIL, and only that.
 func TestTampered(t *testing.T) {
+	testenv.Needs(t, "unbound")
 	signed := NewSignedZone(t, "signed.test", signedText)
 	served := StartServer(t, signed, NewZone(t, "plain.test", "mail A 192.0.2.26"))
 	u := StartUnbound(t, served.Upstreams()...)
@@ -191,6 +194,7 @@ func TestTampered(t *testing.T) {
 
 // TestChanges: zones change while they are served.
 func TestChanges(t *testing.T) {
+	testenv.Needs(t, "rbldnsd")
 	lists := StartRbldnsd(t, Dataset{"bl.test", "ip4set", listText}, Dataset{"other.test", "generic", "x A 127.0.0.9"})
 	signed := NewSignedZone(t, "signed.test", signedText)
 	served := StartServer(t, signed)
@@ -225,6 +229,7 @@ func TestChanges(t *testing.T) {
 
 // TestPrograms: they stop, hang and come back where they were.
 func TestPrograms(t *testing.T) {
+	testenv.Needs(t, "rbldnsd", "unbound")
 	lists := StartRbldnsd(t, Dataset{"bl.test", "ip4set", listText})
 	u := StartUnbound(t, lists.Upstreams()...)
 	const name, short = "7.2.0.192.bl.test", 50 * time.Millisecond
@@ -266,6 +271,7 @@ func TestPrograms(t *testing.T) {
 
 // TestOffline: unbound queries no server but its upstreams.
 func TestOffline(t *testing.T) {
+	testenv.Needs(t, "unbound")
 	u := StartUnboundWith(t, "verbosity: 4\nlocal-zone: open.test. transparent", Upstream{Zone: "bl.test", Addr: netip.MustParseAddrPort("127.0.0.1:9")})
 	// Has no upstream, so that it has to begin at the root.
 	check(t, u.Addr, line{"x.open.test", a, "servfail"})

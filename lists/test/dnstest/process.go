@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"ehlogate/lists/test/testenv"
 )
 
 const (
@@ -39,6 +41,7 @@ type process struct {
 // newProcess prepares a program that ends with the test.
 func newProcess(t testing.TB, name string) *process {
 	t.Helper()
+	testenv.Needs(t, name)
 	p := &process{name: name}
 	if _, err := os.Stat(p.programPath()); err != nil {
 		t.Fatalf("%s is needed (run .ci/deps): %v", name, err)

@@ -40,6 +40,7 @@ func example(t *testing.T, name string) string {
 
 // The shipped examples have no findings, as they are and with all that is commented out in master.cf.
 func TestExamples(t *testing.T) {
+	testenv.Needs(t, "Postfix")
 	options := example(t, "postfix/master.cf")
 	all := regexp.MustCompile(`(?m)^#  -o`).ReplaceAllString(options, "  -o")
 	for name, master := range map[string]string{
@@ -78,6 +79,7 @@ func TestOtherExamples(t *testing.T) {
 
 // All output of postconf is understood: continuation lines, options in braces, IPv6, nested tables.
 func TestRealPostconf(t *testing.T) {
+	testenv.Needs(t, "Postfix")
 	dir := configDir(t, `
 eg_memcache = inet:[::1]:10046
 eg_backup =
@@ -204,6 +206,7 @@ func TestInstances(t *testing.T) {
 
 // The domains that a real Postfix serves, those that it makes of its host name among them.
 func TestServed(t *testing.T) {
+	testenv.Needs(t, "Postfix")
 	dir := configDir(t, `
 compatibility_level = 3.6
 myhostname = mx.example.org
@@ -374,6 +377,7 @@ eg_timeout = 1
 
 // The commands that doctor prints leave one option of a name, with what both had, in a real master.cf.
 func TestOneOption(t *testing.T) {
+	testenv.Needs(t, "Postfix")
 	const (
 		own    = "static:dsn"
 		ours   = "  -o smtpd_discard_ehlo_keyword_address_maps=memcache:eg\n"
@@ -400,6 +404,7 @@ func TestOneOption(t *testing.T) {
 
 // The commands remove a map from postscreen, and leave the tables of the operator.
 func TestPostscreenOption(t *testing.T) {
+	testenv.Needs(t, "Postfix")
 	for name, tc := range map[string]struct{ main, option, screen, want string }{
 		"an option":                 {"", "memcache:eg", "", ""},
 		"beside main.cf":            {smtpdMaps + " = static:dsn\n", "memcache:eg", "", "static:dsn"},

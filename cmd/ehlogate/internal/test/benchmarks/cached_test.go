@@ -8,11 +8,13 @@ import (
 	"testing"
 
 	"ehlogate/lists/test/dnstest"
+	"ehlogate/lists/test/testenv"
 )
 
 // TestDNSCached compares a list by DNS, of which all answers are in memory,
 // with a list file that holds the same clients.
 func TestDNSCached(t *testing.T) {
+	testenv.Needs(t, "rbldnsd")
 	const conns = 8
 	clients := strangers(pick(1<<15, 1<<9), 2)
 	// Each of the two zones lists every second one of those that are held.

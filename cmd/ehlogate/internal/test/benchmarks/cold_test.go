@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // coldConns is how many lookups there are at a time.
@@ -38,6 +39,7 @@ type cold struct {
 // time, than where there is no such restriction. So the rate of ehlogate has
 // its requests in it, and that of Postfix has not its sessions.
 func TestDNSCold(t *testing.T) {
+	testenv.Needs(t, "root", "rbldnsd", "Postfix")
 	n, rounds := pick(2_000, 64), pick(15, 1)
 	fresh := strangers(pick(100_000, 5_000), 16)
 	var listed strings.Builder

@@ -15,6 +15,7 @@ import (
 
 	"ehlogate/lists/iptable"
 	"ehlogate/lists/test/listtest"
+	"ehlogate/lists/test/testenv"
 )
 
 // cost is what a list of some size costs a program: nanoseconds for a lookup,
@@ -40,6 +41,7 @@ type sample struct {
 // TestGrowth shows how costs grow with the list. What is compared elsewhere
 // in alternating rounds is measured here once, or a few times.
 func TestGrowth(t *testing.T) {
+	testenv.Needs(t, "rbldnsd")
 	sizes := pick([]int{10_000, 100_000, 1_000_000, 10_000_000}, []int{500, 1_500})
 	programs := []growing{{name: "ehlogate"}, {name: "bart.Table"}, {name: "rbldnsd"}, {name: "Postfix cidr:"}}
 	for _, n := range sizes {

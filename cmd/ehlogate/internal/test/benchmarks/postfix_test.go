@@ -15,6 +15,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/listtest"
+	"ehlogate/lists/test/testenv"
 )
 
 // clients is how many sessions there are at a time.
@@ -212,6 +213,7 @@ func (p *postfix) compare(t *testing.T, what string, goal float64, rounds int, o
 // the median of many ratios holds still. ehlogate rests while the other side has its turn, so its log has a line for most of
 // the suppressed sessions, as on a server that has fewer than 200 of them a second.
 func TestPostfix(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	p := newPostfix(t)
 	asking := func(n int) (ours, floor *played) {
 		return p.side(t, "ehlogate", n, p.gate.Pid(), p.short("gate")), p.side(t, "an echo", n, p.echo.Pid(), p.short("echo"))

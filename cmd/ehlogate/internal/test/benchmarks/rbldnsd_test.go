@@ -16,11 +16,13 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/listtest"
+	"ehlogate/lists/test/testenv"
 )
 
 // TestRbldnsd starts ehlogate and rbldnsd on the same file, and measures the
 // time to the first right answer and what memory that takes.
 func TestRbldnsd(t *testing.T) {
+	testenv.Needs(t, "rbldnsd")
 	entries := listtest.Hosts(pick(1_000_000, 2_000))
 	g := newGate(t, "", listtest.Format(entries))
 	held := entries[len(entries)-1].From

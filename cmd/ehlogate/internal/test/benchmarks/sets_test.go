@@ -14,11 +14,13 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/nft"
 	"ehlogate/cmd/ehlogate/internal/test/netns"
+	"ehlogate/lists/test/testenv"
 )
 
 // TestSets updates a set of nftables as "export --apply" does, after ten entries of a list changed and after none did. The
 // floor is nft itself, which loads the same elements from a file.
 func TestSets(t *testing.T) {
+	testenv.Needs(t, "root", "nft")
 	size := pick(100_000, 1_000)
 	n, err := netns.New()
 	if err != nil {

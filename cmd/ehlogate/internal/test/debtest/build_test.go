@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"ehlogate/lists/test/testenv"
 )
 
 const repository = "../../../../.."
@@ -118,6 +120,7 @@ func deb(t *testing.T) built {
 }
 
 func TestReproducible(t *testing.T) {
+	testenv.Needs(t, "debhelper", "lintian")
 	b := deb(t)
 	if filepath.Base(b.debs[0]) != filepath.Base(b.debs[1]) {
 		t.Errorf("%s and %s", b.debs[0], b.debs[1])
@@ -133,6 +136,7 @@ func TestReproducible(t *testing.T) {
 }
 
 func TestLintian(t *testing.T) {
+	testenv.Needs(t, "debhelper", "lintian")
 	cmd := exec.CommandContext(t.Context(), "lintian", "--no-cfg", "--display-info", "--pedantic", "--allow-root",
 		"--fail-on", "error,warning,info,pedantic", deb(t).debs[0])
 	out, err := cmd.CombinedOutput()
@@ -143,6 +147,7 @@ func TestLintian(t *testing.T) {
 }
 
 func TestControl(t *testing.T) {
+	testenv.Needs(t, "debhelper", "lintian")
 	b := deb(t)
 	field := func(name string) string {
 		return strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "-f", b.debs[0], name)))
@@ -163,6 +168,7 @@ func TestControl(t *testing.T) {
 
 // Everything is in its place, owned by root and readable by all.
 func TestContents(t *testing.T) {
+	testenv.Needs(t, "debhelper", "lintian")
 	b := deb(t)
 	got := make(map[string]string)
 	for line := range strings.Lines(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "--contents", b.debs[0]))) {
@@ -222,6 +228,7 @@ func TestContents(t *testing.T) {
 }
 
 func TestBinary(t *testing.T) {
+	testenv.Needs(t, "debhelper", "lintian")
 	binary := filepath.Join(deb(t).files, "usr/bin/ehlogate")
 	version := strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "-f", deb(t).debs[0], "Version")))
 	// The version of the source, with the commit behind it: 0.9.0~git20261123.231512.abcdef0-1.

@@ -9,10 +9,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // The config that is made at the first installation is the example but for [listen], which is a comment, and its lists are empty.
 func TestConfig(t *testing.T) {
+	testenv.Needs(t, "debhelper", "lintian")
 	b := deb(t)
 	etc := filepath.Join(b.files, "usr/share/ehlogate")
 	out := output(t, exec.CommandContext(t.Context(), filepath.Join(b.files, "usr/bin/ehlogate"), "check", "-c", filepath.Join(etc, "ehlogate.toml")))
@@ -71,6 +74,7 @@ func TestWithoutListen(t *testing.T) {
 
 // man shows the pages, and groff has nothing to complain about.
 func TestManual(t *testing.T) {
+	testenv.Needs(t, "debhelper", "lintian")
 	b := deb(t)
 	for _, page := range []struct{ file, name, says string }{
 		{"man8/ehlogate.8.gz", "ehlogate - decides which SMTP clients are offered STARTTLS", "ehlogate explain ADDR"},
@@ -108,6 +112,7 @@ func TestManual(t *testing.T) {
 }
 
 func TestCompletions(t *testing.T) {
+	testenv.Needs(t, "debhelper", "lintian")
 	b := deb(t)
 	share := filepath.Join(b.files, "usr/share")
 	output(t, exec.CommandContext(t.Context(), "bash", "-n", filepath.Join(share, "bash-completion/completions/ehlogate")))
@@ -121,6 +126,7 @@ func TestCompletions(t *testing.T) {
 
 // Whoever gets the program gets the licences of all that is in it.
 func TestCopyright(t *testing.T) {
+	testenv.Needs(t, "debhelper", "lintian")
 	b := deb(t)
 	text := read(t, filepath.Join(b.files, "usr/share/doc/ehlogate/copyright"))
 	if !strings.Contains(text, read(t, filepath.Join(repository, "LICENSE"))) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // script runs a maintainer script where systemd seems to run, with programs that only note how they are called, and gives
@@ -64,6 +66,7 @@ func acts(calls []string) (acts []string) {
 
 // In an upgrade the service is restarted, once, and no socket is stopped or restarted: clients wait there.
 func TestScripts(t *testing.T) {
+	testenv.Needs(t, "debhelper", "lintian")
 	const sockets = "start ehlogate-http.socket ehlogate.socket" // of those that listen already nothing is changed
 	for _, c := range []struct {
 		about, script string
@@ -97,6 +100,7 @@ func TestScripts(t *testing.T) {
 
 // The user is there before anything is started, and only what is meant to be is enabled.
 func TestInstalled(t *testing.T) {
+	testenv.Needs(t, "debhelper", "lintian")
 	calls := script(t, filepath.Join(t.TempDir(), "none"), "postinst", "configure", "")
 	if len(calls) == 0 || calls[0] != "systemd-sysusers ehlogate.conf" {
 		t.Errorf("first: %q", calls)
@@ -110,6 +114,7 @@ func TestInstalled(t *testing.T) {
 
 // A purge takes the dead sockets away, and the directory only if nothing else lies there.
 func TestPurge(t *testing.T) {
+	testenv.Needs(t, "debhelper", "lintian")
 	listen := func(path string) *net.UnixListener {
 		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 		if err != nil {
@@ -153,6 +158,7 @@ func TestPurge(t *testing.T) {
 // Config and lists are made at the first installation and at no other time, never in place of what is there, and a purge
 // takes them away, and nothing else.
 func TestConfigIsMadeOnce(t *testing.T) {
+	testenv.Needs(t, "debhelper", "lintian")
 	const toml, allow, deny, own = "ehlogate.toml", "lists/allow.list", "lists/deny.list", "lists/own.list"
 	dir := t.TempDir()
 	etc := filepath.Join(dir, "etc")

@@ -6,10 +6,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // The demo shows what it promises, and leaves nothing behind.
 func TestDemo(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	var out bytes.Buffer
 	err := run(t.Context(), &out, "../../../../../examples/postfix/ehlogate.cf")
 	t.Logf("%s", &out)

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // TestPostfixClaims keeps proving what the design takes for granted about Postfix's own map clients, with a map server that
 // also gives the answers that ehlogate must not give.
 func TestPostfixClaims(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	fake := newFake(t, map[string]string{
 		"starttls:127.0.0.1": "starttls",
@@ -88,6 +90,7 @@ func TestPostfixClaims(t *testing.T) {
 
 // TestMoreClaims proves what the design says about tables that nobody answers, and about files behind memcache.
 func TestMoreClaims(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	fake := newFake(t, map[string]string{"starttls:127.0.0.1": "starttls", "starttls:a b": "starttls"}, "")
 	ports, err := mtatest.FreePorts(1)
@@ -157,6 +160,7 @@ func TestMoreClaims(t *testing.T) {
 // TestStaleConnection shows what a smtpd makes of a connection to ehlogate that ended, by a restart, while the smtpd was busy
 // with a client: it asks over it at its next question. (An idle one notices the end, and connects anew.)
 func TestStaleConnection(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	fake := newFake(t, map[string]string{"starttls:127.0.0.1": "starttls", "starttls:192.0.2.1": "starttls"}, "OK starttls")
 	dir := tempDir(t)

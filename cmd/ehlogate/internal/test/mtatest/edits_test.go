@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // edit is one way in which a list changes.
@@ -107,6 +109,7 @@ func withoutFiles(ctx context.Context, g *gate) error {
 // TestEdits makes each edit while a client asks: it comes in force, and no answer is ever any but that before it or that
 // after it.
 func TestEdits(t *testing.T) {
+	testenv.Needs(t, "root", "strace")
 	t.Parallel()
 	table := newEditTable(t)
 	for _, e := range edits {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // enforceLists knows a client that is suppressed and one that must use TLS.
@@ -125,6 +126,7 @@ func handOver(t *testing.T, c *mtatest.SMTP, headers string) (mtatest.Reply, str
 
 // TestEnforce plays clients against a Postfix that asks by policy delegation and by milter.
 func TestEnforce(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	e := newEnforcing(t)
 	t.Run("INFO in the log", e.info)

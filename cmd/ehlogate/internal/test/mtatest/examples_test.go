@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 const examples = "../../../../../examples"
@@ -28,7 +29,7 @@ func example(t *testing.T, name string) string {
 // newExampleGate runs the example config with the example lists. Only the ports are others.
 func newExampleGate(t *testing.T) *gate {
 	t.Helper()
-	path, err := binary()
+	path, err := mtatest.Program(mtatest.RaceEnabled)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +67,7 @@ func (g *gate) ports(text string) string {
 // TestExamples runs a Postfix on the files in examples/postfix, as they stand and with all that is commented out in
 // master.cf, against ehlogate on the example config.
 func TestExamples(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	g := newExampleGate(t)
 	ports, err := mtatest.FreePorts(4)
@@ -154,9 +156,10 @@ func TestExamples(t *testing.T) {
 
 // TestExportedTable asks a real Postfix for what it finds in an exported table, for addresses around all of its borders.
 func TestExportedTable(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	g := newExampleGate(t)
-	path, err := binary()
+	path, err := mtatest.Program(mtatest.RaceEnabled)
 	if err != nil {
 		t.Fatal(err)
 	}

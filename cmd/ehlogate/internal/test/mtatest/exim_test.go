@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // startExim starts a daemon with the example configuration that asks at addr and lives as long as the test.
@@ -51,6 +52,7 @@ func runExim(t *testing.T, port int, main string) *mtatest.Exim {
 
 // TestExim plays clients against an Exim with the example configuration, while ehlogate serves.
 func TestExim(t *testing.T) {
+	testenv.Needs(t, "root", "Exim")
 	t.Parallel()
 	g := newGate(t, "exim", "", nil, testLists, testFiles)
 	e := startExim(t, g.tcp)
@@ -132,6 +134,7 @@ func hostile(t *testing.T, g *gate, e *mtatest.Exim) {
 // TestEximFaults measures what clients of Exim see while ehlogate is dead, restarts, or hangs, and when what answers in its
 // place is odd.
 func TestEximFaults(t *testing.T) {
+	testenv.Needs(t, "root", "Exim")
 	t.Parallel()
 	g := newGate(t, "exim-faults", "", nil, faultLists, faultFiles())
 	m := measured{newTable(t, "Exim"), "readsocket", startExim(t, g.tcp).Addr()}
@@ -165,6 +168,7 @@ func TestEximFaults(t *testing.T) {
 // TestEximStop checks that nothing survives a stop, not even the process of a client that stays, that Exim can be started
 // again, and that one that cannot start says why.
 func TestEximStop(t *testing.T) {
+	testenv.Needs(t, "root", "Exim")
 	t.Parallel()
 	closing, _ := answers(t)
 	e := startExim(t, closing)

@@ -7,11 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // TestExportedWithoutDNS asks Postfix about special-purpose and other addresses, by the daemon while its resolver does
 // not answer, and by the table that export --without-dns writes: both say the same of each.
 func TestExportedWithoutDNS(t *testing.T) {
+	testenv.Needs(t, "Postfix")
 	t.Parallel()
 	g := newGate(t, "gate", "default = \"suppress\"\nguard.off = true\ndns = { resolvers = [\"127.0.0.1:1\"], verify_names = true }\n", nil,
 		"[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n"+

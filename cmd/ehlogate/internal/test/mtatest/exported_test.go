@@ -12,6 +12,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/cmd/ehlogate/internal/test/netns"
+	"ehlogate/lists/test/testenv"
 )
 
 // anybody is a network in which every address is a client's, and the servers' too.
@@ -39,7 +40,7 @@ type exported struct {
 
 func newExported(t *testing.T, def string) exported {
 	t.Helper()
-	path, err := binary()
+	path, err := mtatest.Program(mtatest.RaceEnabled)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,6 +109,7 @@ func session(t *testing.T, n *netns.Namespace, addr, source string) (r mtatest.R
 
 // TestExportedExim has a real Exim offer STARTTLS by an exported list, used as its head says.
 func TestExportedExim(t *testing.T) {
+	testenv.Needs(t, "root", "Exim")
 	t.Parallel()
 	for _, def := range []string{"offer", "suppress"} {
 		x := newExported(t, def)
@@ -152,6 +154,7 @@ func TestExportedExim(t *testing.T) {
 
 // TestExportedSendmail has a real Sendmail offer STARTTLS by lines of the access map, used as their head says.
 func TestExportedSendmail(t *testing.T) {
+	testenv.Needs(t, "root", "Sendmail")
 	t.Parallel()
 	for _, def := range []string{"offer", "suppress"} {
 		x := newExported(t, def)

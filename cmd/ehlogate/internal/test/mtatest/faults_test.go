@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // faultLists and faultFiles make a gate that denies every other address of those from which player connects.
@@ -85,6 +86,7 @@ type faults struct {
 
 // TestFaults measures what clients see while ehlogate is dead, is killed under load, restarts, or hangs.
 func TestFaults(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	f := newFaults(t)
 	f.measure(t, "serving", 100, 10, f.allRight)

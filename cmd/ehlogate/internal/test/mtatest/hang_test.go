@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // TestHangInSession stops ehlogate at each step of a session with a Postfix that asks as in examples/postfix: the message
 // arrives within the time that master.cf states there.
 func TestHangInSession(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	const limit = 3500 * time.Millisecond // two seconds, and room for a busy machine
 	g := newGate(t, "hang", "", nil, enforceLists, map[string]string{"strict.list": "# none\n", "deny.list": unlisted + "\n"})

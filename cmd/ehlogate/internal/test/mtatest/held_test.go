@@ -20,7 +20,7 @@ import (
 // newHolder describes an ehlogate that is kept running with a config; nothing runs yet.
 func newHolder(t *testing.T, config string, files map[string]string) (h *mtatest.Holder, dir string) {
 	t.Helper()
-	path, err := binary()
+	path, err := mtatest.Program(mtatest.RaceEnabled)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestNotify(t *testing.T) {
 		t.Errorf("started %d times", n)
 	}
 	must(h.Signal(syscall.SIGSTOP))
-	until(t, "it stands still", func() bool { return h.Stopped() }) // else it may take the question, and be ended over it
+	testenv.Eventually(t, "it stands still", func() bool { return h.Stopped() }) // else it may take the question, and be ended over it
 	if got := askAt(t, at, "get 192.0.2.1\n"); got != "200 starttls" {
 		t.Errorf("answered %q", got)
 	}

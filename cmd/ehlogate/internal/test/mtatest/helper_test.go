@@ -87,7 +87,7 @@ func TestMain(m *testing.M) {
 		binary = sync.OnceValues(func() (string, error) {
 			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 			defer cancel()
-			return mtatest.Build(ctx, dir, raceEnabled)
+			return mtatest.Build(ctx, dir, mtatest.RaceEnabled)
 		})
 		packageTree = sync.OnceValues(func() (string, error) { return buildPackage(filepath.Join(dir, "package")) })
 		code := m.Run()
@@ -120,7 +120,7 @@ func newGate(t *testing.T, name, settings string, sockets map[string]string, lis
 // configuration.
 func newGateUnder(t *testing.T, command []string, name, settings string, sockets map[string]string, lists string, files map[string]string) *gate {
 	t.Helper()
-	path, err := binary()
+	path, err := mtatest.Program(mtatest.RaceEnabled)
 	if err != nil {
 		t.Fatal(err)
 	}

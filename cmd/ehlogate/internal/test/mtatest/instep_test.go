@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // keptTable is where ehlogate-export.service writes.
@@ -14,6 +16,7 @@ const keptTable = "etc/postfix/ehlogate.cidr"
 // TestInStep runs the units that keep a table in step under a real systemd, with a real Postfix that has this table as its
 // backup: what it says once ehlogate is dead is what the lists said before.
 func TestInStep(t *testing.T) {
+	testenv.Needs(t, "root", "systemd", "Postfix")
 	t.Parallel()
 	m := newUnits(t)
 	m.startMail(t)
@@ -37,7 +40,7 @@ func TestInStep(t *testing.T) {
 	holds := func(addr string) func() bool {
 		return func() bool { return strings.Contains(table(), addr+"/32\tstarttls\n") }
 	}
-	until(t, "the table at first", holds(denied))
+	testenv.Eventually(t, "the table at first", holds(denied))
 	m.run(t, "postconf -e own_memcache=unix:ehlogate/memcache own_key_format=starttls:%s own_max_try=1 own_timeout=1 own_backup=cidr:/"+keptTable)
 	m.run(t, "postconf -P 127.0.0.1:25/inet/smtpd_discard_ehlo_keyword_address_maps=memcache:own")
 	m.run(t, "postfix reload")
@@ -54,7 +57,7 @@ func TestInStep(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			until(t, "another run", func() bool {
+			testenv.Eventually(t, "another run", func() bool {
 				start, err := m.Show(soon(t), "ehlogate-export.service", "ExecMainStartTimestampMonotonic")
 				return err == nil && start != before && start != "0"
 			})
@@ -68,7 +71,7 @@ func TestInStep(t *testing.T) {
 	// ends waits until a run is over that ends so; while one is under way, the unit is activating.
 	ends := func(want string) {
 		t.Helper()
-		until(t, "a run that ends "+want, func() bool {
+		testenv.Eventually(t, "a run that ends "+want, func() bool {
 			state, err := m.Show(soon(t), "ehlogate-export.service", "ActiveState")
 			if err != nil {
 				t.Fatal(err)
@@ -103,7 +106,7 @@ func TestInStep(t *testing.T) {
 			t.Errorf("doctor says\n%s", out)
 		}
 		m.run(t, "systemctl start ehlogate-export.timer")
-		until(t, "the table after an edit", holds(unlisted))
+		testenv.Eventually(t, "the table after an edit", holds(unlisted))
 		if after := runs(); after != before+1 {
 			t.Errorf("%d tables were written for one edit", after-before)
 		}
@@ -137,21 +140,21 @@ func TestInStep(t *testing.T) {
 			t.Errorf("the table is\n%s", now)
 		}
 		deny("# empty on purpose\n")
-		until(t, "an empty table", func() bool { return !holds(unlisted)() && table() != "" })
+		testenv.Eventually(t, "an empty table", func() bool { return !holds(unlisted)() && table() != "" })
 		runs()
 		away(func() { m.offers(t, throughCache, all) })
 	})
 	t.Run("an entry that expires", func(t *testing.T) {
 		deny(denied + " until=" + time.Now().Add(10*time.Second).UTC().Format(time.RFC3339) + "\n" + unlisted + "\n")
-		until(t, "the table", holds(denied))
-		until(t, "the table without it", func() bool { return !holds(denied)() && holds(unlisted)() })
+		testenv.Eventually(t, "the table", holds(denied))
+		testenv.Eventually(t, "the table without it", func() bool { return !holds(denied)() && holds(unlisted)() })
 		runs()
 		away(func() { m.offers(t, throughCache, second) })
 	})
 	t.Run("while Postfix does not run", func(t *testing.T) {
 		m.run(t, "postfix stop")
 		deny(denied + "\n")
-		until(t, "the table", holds(denied))
+		testenv.Eventually(t, "the table", holds(denied))
 		runs()
 		ends("inactive")
 		m.run(t, "postfix start")
@@ -173,13 +176,13 @@ func TestInStep(t *testing.T) {
 		}
 		m.write(t, map[string]string{dropIn: lines})
 		m.run(t, "systemctl daemon-reload")
-		until(t, "a table without it", func() bool { return strings.Contains(table(), "--without-names\n") })
+		testenv.Eventually(t, "a table without it", func() bool { return strings.Contains(table(), "--without-names\n") })
 		ends("inactive")
 		if out := doctor(); strings.Contains(out, "[table-") || strings.Contains(out, "[export-unit") {
 			t.Errorf("doctor says\n%s", out)
 		}
 		deny(unlisted + "\nhelo:bot.example\n")
-		until(t, "the table", holds(unlisted))
+		testenv.Eventually(t, "the table", holds(unlisted))
 		runs()
 		away(func() { m.offers(t, throughCache, second) })
 	})
@@ -187,7 +190,7 @@ func TestInStep(t *testing.T) {
 		m.write(t, map[string]string{dropIn: regexp.MustCompile(`--then ".*"`).ReplaceAllString(lines, "--then false")})
 		m.run(t, "systemctl daemon-reload")
 		deny(denied + "\n")
-		until(t, "the table", holds(denied))
+		testenv.Eventually(t, "the table", holds(denied))
 		ends("failed")
 		if out := doctor(); !strings.Contains(out, "[table-not-reloaded]") {
 			t.Errorf("doctor says\n%s", out)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // machine is a machine for one test.
@@ -93,7 +94,7 @@ func until(t *testing.T, what string, ready func() bool) {
 // logged waits until the journal of ehlogate holds a text.
 func (m machine) logged(t *testing.T, text string) {
 	t.Helper()
-	until(t, fmt.Sprintf("%q in the journal", text), func() bool {
+	testenv.Eventually(t, fmt.Sprintf("%q in the journal", text), func() bool {
 		journal, err := m.Journal(soon(t), "ehlogate.service")
 		if err != nil {
 			t.Fatal(err)
@@ -104,6 +105,7 @@ func (m machine) logged(t *testing.T, text string) {
 
 // TestMachine checks that what happens in a machine is not seen outside, and that nothing of it is left when it has stopped.
 func TestMachine(t *testing.T) {
+	testenv.Needs(t, "root", "systemd")
 	t.Parallel()
 	dir := tempDir(t)
 	name := filepath.Base(dir)

@@ -13,6 +13,7 @@ import (
 	gomilter "github.com/emersion/go-milter"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // macroLists has a client that must use TLS, unless it has a name that is trusted, and one that is not to be offered it.
@@ -40,6 +41,7 @@ func port587() (host, addr string) {
 // TestMilterSessions plays the orders of commands that a client may choose, with the milter of a Postfix and of a Sendmail
 // that have their default macros: from a client that must use TLS, mail in the clear is refused, and mail over TLS never is.
 func TestMilterSessions(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix", "Sendmail")
 	t.Parallel()
 	t.Run("Postfix", func(t *testing.T) {
 		t.Parallel()
@@ -217,6 +219,7 @@ func pipeline(c *mtatest.SMTP, message string) (mail mtatest.Reply, err error) {
 // TestMilterMacrosOfOthers checks that a milter beside ehlogate gets the macros that it got without: the list that ehlogate
 // asks for is its own.
 func TestMilterMacrosOfOthers(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix", "Sendmail")
 	t.Parallel()
 	for server, start := range map[string]func(t *testing.T, milters []string) (addr string){
 		"Postfix": func(t *testing.T, milters []string) string {

@@ -2,4 +2,4 @@
 
 package mtatest_test
 
-const raceEnabled = false
+const mtatest.RaceEnabled = false

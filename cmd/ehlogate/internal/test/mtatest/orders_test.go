@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // deliver is a message with nothing before it. DATA and BDAT stand for the command and the message or a part of it.
@@ -146,6 +147,7 @@ func exampleOptions(t *testing.T) map[string]string {
 // TestOrders has clients of a list with action = "require" try every order of commands, at a Postfix that asks as in
 // examples/postfix: without TLS none delivers, and no other client is affected.
 func TestOrders(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	g := newGate(t, "orders", "", nil, enforceLists, map[string]string{"strict.list": mustTLS + "\n", "deny.list": "192.0.2.0/24\n"})
 	options := exampleOptions(t)
@@ -191,6 +193,7 @@ func TestOrders(t *testing.T) {
 
 // TestHooks asks the policy service in each restriction list, and compares which a client can avoid with what doctor says.
 func TestHooks(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	g := newGate(t, "hooks", "", nil, enforceLists, map[string]string{"strict.list": mustTLS + "\n", "deny.list": "192.0.2.0/24\n"})
 	policy := g.ports(exampleOptions(t)["ehlogate_policy"])

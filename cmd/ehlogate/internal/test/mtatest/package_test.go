@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // The two smtpds: through the map with a backup, and through the one without.
@@ -117,6 +118,7 @@ func (m machine) mailLoad(t *testing.T, addr string, backup mtatest.Verdict, eno
 // TestPackage installs the Debian package beside a Postfix that asks it, upgrades it while mail comes in, removes and purges
 // it.
 func TestPackage(t *testing.T) {
+	testenv.Needs(t, "root", "systemd", "debhelper", "Postfix")
 	t.Parallel()
 	m := startMachine(t)
 	for i, version := range []string{"1-1", "2-1", "3-1"} {
@@ -142,7 +144,7 @@ func TestPackage(t *testing.T) {
 			t.Errorf("the edited list: %q, %v", text, err)
 		}
 	}
-	until(t, "the edited list", func() bool { return m.ask(soon(t), queries(denied, true)[0]) == nil })
+	testenv.Eventually(t, "the edited list", func() bool { return m.ask(soon(t), queries(denied, true)[0]) == nil })
 	m.answers(t, queries(denied, true))
 	m.offers(t, throughCache, some)
 	m.offers(t, throughMap, some)
@@ -190,7 +192,7 @@ func TestPackage(t *testing.T) {
 
 	t.Run("removed", func(t *testing.T) {
 		m.run(t, "systemctl enable --now ehlogate-export.timer")
-		until(t, "a table", func() bool { _, err := m.Files().Stat(keptTable); return err == nil })
+		testenv.Eventually(t, "a table", func() bool { _, err := m.Files().Stat(keptTable); return err == nil })
 		m.run(t, "dpkg -r ehlogate")
 		if state := strings.TrimSpace(m.run(t, "systemctl show --value --property=ActiveState ehlogate-export.timer")); state != "inactive" {
 			t.Errorf("the timer is %s", state)

@@ -14,6 +14,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/cmd/ehlogate/internal/test/netns"
+	"ehlogate/lists/test/testenv"
 )
 
 // The clients of TestPasted: on loopback, since postscreen believes no XCLIENT.
@@ -155,7 +156,7 @@ func (o *operator) milter(t *testing.T) {
 // newPastedGate starts one ehlogate with sockets in the queue directory of each operator.
 func newPastedGate(t *testing.T, operators []*operator) *gate {
 	t.Helper()
-	path, err := binary()
+	path, err := mtatest.Program(mtatest.RaceEnabled)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,6 +191,7 @@ func newPastedGate(t *testing.T, operators []*operator) *gate {
 // TestPasted connects ehlogate to Postfix instances that have settings of their own, by pasting the examples and by doing
 // what doctor says: the operator's settings still act, ehlogate does, and Postfix has nothing against it.
 func TestPasted(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	var operators []*operator
 	for i := range 24 {

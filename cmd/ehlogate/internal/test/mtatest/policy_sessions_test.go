@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // policyOutcomes returns what the gate counted, "suppressed 3", by policy delegation.
@@ -65,6 +66,7 @@ func TestPolicyCountsSessions(t *testing.T) {
 
 // TestPolicyOfPostfix checks what a real Postfix asks about, at every restriction that it has.
 func TestPolicyOfPostfix(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	g := newGate(t, "sessions", "", nil, enforceLists, map[string]string{"strict.list": strictLocal + "\n::1\n", "deny.list": denied + "\n"})
 	policy := fmt.Sprintf("check_policy_service { inet:%s, timeout=5s, try_limit=1, default_action=DUNNO }", g.policy)

@@ -9,10 +9,12 @@ import (
 	"testing"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // TestPostfix plays clients against every way in which Postfix asks ehlogate, while ehlogate serves.
 func TestPostfix(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	s := newScene(t)
 	t.Run("by address", s.byAddress)

@@ -2,5 +2,5 @@
 
 package mtatest_test
 
-// raceEnabled: the tests run under the race detector, so the daemon does too.
-const raceEnabled = true
+// mtatest.RaceEnabled: the tests run under the race detector, so the daemon does too.
+const mtatest.RaceEnabled = true

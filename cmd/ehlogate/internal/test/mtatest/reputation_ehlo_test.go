@@ -11,6 +11,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/dnstest"
+	"ehlogate/lists/test/testenv"
 )
 
 // The lists of TestReputation. Each kind is there, in an order in which each has something to decide.
@@ -156,6 +157,7 @@ func (r *reporting) reports(t *testing.T, client netip.Addr, g greeted, why stri
 
 // TestReputation has a real Postfix ask an ehlogate that asks a real unbound, which asks a real rbldnsd.
 func TestReputation(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix", "rbldnsd", "unbound")
 	t.Parallel()
 	resolver := newReputation(t)
 	t.Run("STARTTLS for those who earned it", func(t *testing.T) { earned(t, resolver.Addr) })
@@ -221,7 +223,7 @@ func shedding(t *testing.T, resolver netip.AddrPort) {
 	for i := range crowd { // who might be on an allow list is offered STARTTLS anyway
 		r.learn(t, client(i))
 	}
-	before := r.reputation(t).Shed
+	before := r.reputation(t).Limit
 	// come plays a session of each, and keeps those open of which keep says so.
 	come := func(keep func(i int, g greeted) bool) []greeted {
 		t.Helper()
@@ -271,7 +273,7 @@ func shedding(t *testing.T, resolver netip.AddrPort) {
 			t.Errorf("%v was not offered STARTTLS, and is now", client(i))
 		}
 	}
-	after := r.reputation(t).Shed
+	after := r.reputation(t).Limit
 	if revoked := after.Revoked - before.Revoked; changed != revoked {
 		t.Errorf("%d clients were told something else when they came again, and %d came too often", changed, revoked)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/dnstest"
+	"ehlogate/lists/test/testenv"
 )
 
 const (
@@ -113,6 +114,7 @@ type dnsRig struct {
 
 // TestReputationFaults has everything happen to DNS that does happen, while a real Postfix asks.
 func TestReputationFaults(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix", "rbldnsd", "unbound")
 	if !full { // what is measured is measured alone
 		t.Parallel()
 	}
@@ -260,7 +262,7 @@ func (r *dnsRig) done(t *testing.T, g *gate, during, before mtatest.Tally, d del
 	if waited, late := longer(d.took, dnsWait), longer(d.took, time.Second); late > waited/2 {
 		t.Errorf("%d answers waited, and %d of them for longer than Postfix does", waited, late)
 	}
-	if limit := pick(256.0, 512.0); !raceEnabled && peak > limit {
+	if limit := pick(256.0, 512.0); !mtatest.RaceEnabled && peak > limit {
 		t.Errorf("%.0f MiB resident", peak)
 	}
 }

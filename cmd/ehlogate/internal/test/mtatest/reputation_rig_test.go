@@ -97,7 +97,7 @@ func greetListed(ctx context.Context, addr string, client netip.Addr) (g greeted
 type reputation struct {
 	DNS   reload.DNSStats
 	Guard tlspolicy.Report
-	Shed  ratelimit.Stats `json:"limit"`
+	Limit ratelimit.Stats
 }
 
 // zone is the state of a zone that is asked by address.

@@ -17,6 +17,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/dnstest"
+	"ehlogate/lists/test/testenv"
 	"ehlogate/lists/tlspolicy"
 )
 
@@ -153,6 +154,7 @@ func (s sender) wants(at stance, p promise) outcome {
 // TestSafety plays every sender against every stance, under every promise, and prints who gets STARTTLS and whose mail is
 // delivered. Whoever relies on a promise gets it, unless an operator has written a line against him.
 func TestSafety(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix", "rbldnsd", "unbound")
 	ca := newAuthority(t)
 	t.Setenv("SSL_CERT_FILE", ca.file)
 	dir, keys, states := tempDir(t), tempDir(t), tempDir(t)
@@ -312,9 +314,9 @@ func (g *gate) prepare(t *testing.T, at stance, p promise, smtpd string) {
 		}
 	case "limit":
 		if want != tlspolicy.NoCommitment {
-			break // nothing is shed
+			break // nothing is limited
 		}
-		for n := byte(1); !g.reputation(t).Shed.Exhausted; n++ {
+		for n := byte(1); !g.reputation(t).Limit.Exhausted; n++ {
 			c, err := greet(soon(t), smtpd, netip.AddrFrom4([4]byte{11, 0, 9, n}))
 			if err != nil {
 				t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // screenVariant is one table for postscreen, which answers EHLO itself while it examines a client, all clients in one
@@ -36,6 +37,7 @@ type screen struct {
 // TestScreenFaults measures what becomes of a postscreen that asks ehlogate while ehlogate is dead or hangs, and that one
 // which does not ask it is not affected.
 func TestScreenFaults(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	s := newScreen(t)
 	s.measure(t, "serving", 20, func(v screenVariant, tally mtatest.Tally, died int) bool {

@@ -138,7 +138,7 @@ func (s *sending) startGateway(t *testing.T) {
 		Master: example(t, "sending-network/master.cf") + "smtp unix - - n - - smtp\nscache unix - - n - 1 scache\n",
 		Files:  map[string]string{"ehlogate.cf": example(t, "postfix/ehlogate.cf")},
 	})
-	path, err := binary()
+	path, err := mtatest.Program(mtatest.RaceEnabled)
 	if err != nil {
 		t.Fatal(err)
 	}

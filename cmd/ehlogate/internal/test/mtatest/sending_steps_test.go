@@ -247,7 +247,7 @@ func (s *sending) testKilled(t *testing.T) {
 	some := func() { // the next but one has begun after now
 		t.Helper()
 		a, b := sent[0].Load()+5, sent[1].Load()+5
-		until(t, "messages", func() bool { return t.Failed() || sent[0].Load() >= a && sent[1].Load() >= b })
+		testenv.Eventually(t, "messages", func() bool { return t.Failed() || sent[0].Load() >= a && sent[1].Load() >= b })
 	}
 	some()
 	if err := s.daemon.Kill(soon(t)); err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // narrate prints what the test sees: to standard output for "make demo-sending", else to the log of the test.
@@ -157,6 +158,7 @@ var hops = regexp.MustCompile(`^Received: (from \S+) .*\(using (\S+) .*`)
 
 // TestSending builds the network of examples/sending-network from its files, in namespaces, and sends mail from its machines.
 func TestSending(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix", "nft", "unbound")
 	t.Parallel()
 	s := newSending(t)
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ehlogate/cmd/ehlogate/internal/test/netns"
+	"ehlogate/lists/test/testenv"
 )
 
 // sendingFiles returns the files of examples/sending-network, by their path on a gateway.
@@ -31,6 +32,7 @@ func sendingFiles(t *testing.T) map[string]string {
 
 // TestSendingUnits runs the units of the gateway under a real systemd, in a network that has its interfaces.
 func TestSendingUnits(t *testing.T) {
+	testenv.Needs(t, "root", "systemd", "nft")
 	t.Parallel()
 	m := newUnits(t)
 	for name, addr := range map[string]string{"eth1": "192.0.2.1/24", "eth0": "198.51.100.2/24"} {
@@ -60,7 +62,7 @@ func TestSendingUnits(t *testing.T) {
 	}
 	journal := func(unit, text string) {
 		t.Helper()
-		until(t, text, func() bool {
+		testenv.Eventually(t, text, func() bool {
 			said, err := m.Journal(soon(t), unit)
 			return err == nil && strings.Contains(said, text)
 		})
@@ -94,7 +96,7 @@ func TestSendingUnits(t *testing.T) {
 	})
 	t.Run("edit", func(t *testing.T) {
 		trust("192.0.2.30\n192.0.2.31-192.0.2.33\n")
-		until(t, "the set is updated", func() bool { return strings.Contains(set(), "192.0.2.30-192.0.2.33") })
+		testenv.Eventually(t, "the set is updated", func() bool { return strings.Contains(set(), "192.0.2.30-192.0.2.33") })
 		journal("ehlogate-trusted.service", "inet ehlogate trusted: 1 added, 1 removed, 1 now")
 		trust("192.0.2.300\n")
 		journal("ehlogate-trusted.service", "the sets inet ehlogate trusted4 and trusted6 stay as they are")
@@ -102,7 +104,7 @@ func TestSendingUnits(t *testing.T) {
 			t.Errorf("%s", got)
 		}
 		trust("192.0.2.30\n")
-		until(t, "the set is updated", func() bool { return strings.Contains(set(), "{ 192.0.2.30 }") })
+		testenv.Eventually(t, "the set is updated", func() bool { return strings.Contains(set(), "{ 192.0.2.30 }") })
 		if said, err := m.Journal(soon(t), "ehlogate-trusted.service"); err != nil || strings.Contains(said, "Finished") {
 			t.Errorf("the journal has runs that change nothing: %v\n%s", err, said)
 		}
@@ -124,8 +126,8 @@ func TestSendingUnits(t *testing.T) {
 	t.Run("a firewall that flushes all rules", func(t *testing.T) {
 		back := func(after string) {
 			t.Helper()
-			until(t, after+": the rules are there again", func() bool { return strings.Contains(set(), "{ 192.0.2.30 }") })
-			until(t, after+": the unit is active", func() bool {
+			testenv.Eventually(t, after+": the rules are there again", func() bool { return strings.Contains(set(), "{ 192.0.2.30 }") })
+			testenv.Eventually(t, after+": the unit is active", func() bool {
 				out, _ := m.Run(soon(t), "systemctl", "is-active", unit) // it fails while it is not
 				return out == "active\n"
 			})
@@ -157,8 +159,9 @@ func TestSendingUnits(t *testing.T) {
 
 // TestSendingUnitFiles has systemd-analyze verify the units.
 func TestSendingUnitFiles(t *testing.T) {
+	testenv.Needs(t, "systemd")
 	t.Parallel()
-	path, err := binary()
+	path, err := mtatest.Program(mtatest.RaceEnabled)
 	if err != nil {
 		t.Fatal(err)
 	}

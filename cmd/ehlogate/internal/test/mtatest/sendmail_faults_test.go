@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // measured is one way of asking ehlogate that has no backup: who is not told otherwise is offered STARTTLS.
@@ -67,6 +68,7 @@ func (m measured) refuses(t *testing.T, fault string, wait time.Duration) {
 // TestSendmailFaults measures what clients of Sendmail see while ehlogate is dead, restarts, or hangs, and without its
 // socket file.
 func TestSendmailFaults(t *testing.T) {
+	testenv.Needs(t, "root", "Sendmail")
 	t.Parallel()
 	dir := tempDir(t)
 	socket := filepath.Join(dir, "socketmap")

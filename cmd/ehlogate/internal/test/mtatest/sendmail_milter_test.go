@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // TestSendmailMilter plays clients against a Sendmail that asks by the socket map and by the milter.
 func TestSendmailMilter(t *testing.T) {
+	testenv.Needs(t, "root", "Sendmail")
 	t.Parallel()
 	g := newGate(t, "sendmail", "", nil, enforceLists, map[string]string{
 		"strict.list": "127.0.0.70\n::1\n", "deny.list": denied + "\n",
@@ -130,6 +132,7 @@ func TestSendmailMilter(t *testing.T) {
 // TestSendmailMilterHangs checks that a milter which hangs in the middle of a message holds it up no longer than the example
 // says: its R: limits the wait for the answer to the end of a message, too, for which E: allows five minutes.
 func TestSendmailMilterHangs(t *testing.T) {
+	testenv.Needs(t, "root", "Sendmail")
 	t.Parallel()
 	for _, header := range []string{"true", "false"} {
 		t.Run("add_header = "+header, func(t *testing.T) {

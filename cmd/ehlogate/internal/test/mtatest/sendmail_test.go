@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // clientNames are the names of clients that Sendmail and Exim find: of one a name that is true, of one a name that
@@ -91,6 +92,7 @@ func runSendmailWith(t *testing.T, cfg mtatest.SendmailConfig) *mtatest.Sendmail
 
 // TestSendmail plays clients against a Sendmail with the example configuration, while ehlogate serves.
 func TestSendmail(t *testing.T) {
+	testenv.Needs(t, "root", "Sendmail")
 	t.Parallel()
 	g := newGate(t, "sendmail", "", nil, testLists, namedFiles)
 	s := startSendmail(t, sendmailInet(g.socketmap))
@@ -202,6 +204,7 @@ func deliver(t *testing.T, addr, source, helo string) {
 // TestSendmailStop checks that nothing survives a stop, not even the process of a client that stays, that Sendmail can be
 // started again, and that one that cannot start says why.
 func TestSendmailStop(t *testing.T) {
+	testenv.Needs(t, "root", "Sendmail")
 	t.Parallel()
 	closing, _ := answers(t)
 	s := startSendmail(t, sendmailInet(closing))

@@ -13,6 +13,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/cmd/ehlogate/internal/test/netns"
+	"ehlogate/lists/test/testenv"
 )
 
 const repository = examples + "/.."
@@ -132,6 +133,7 @@ const (
 // Debian with a Postfix: with the package, by hand, and on the gateway of a network. What is promised for the end is there
 // then. A command that is not run by one of them, and is not in notRun with a reason, fails the test.
 func TestSteps(t *testing.T) {
+	testenv.Needs(t, "root", "systemd", "debhelper", "Postfix", "nft")
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(repository, "README.md"))
 	if err != nil {
@@ -237,7 +239,7 @@ func (r runner) step(t *testing.T, s step) {
 	t.Helper()
 	printed := r.steps(t, s)
 	if strings.Contains(s.text, "postmap -q") {
-		until(t, "the answer to "+s.text, func() bool { // an edit counts soon
+		testenv.Eventually(t, "the answer to "+s.text, func() bool { // an edit counts soon
 			if printed != "starttls\n" {
 				printed = r.steps(t, s)
 			}
@@ -257,7 +259,7 @@ func (r runner) promised(t *testing.T) {
 	}
 	defer r.write(t, map[string]string{list: string(text)})
 	r.write(t, map[string]string{list: string(text) + denied + "\n"})
-	until(t, "the edit", func() bool { return r.ask(soon(t), queries(denied, true)[0]) == nil })
+	testenv.Eventually(t, "the edit", func() bool { return r.ask(soon(t), queries(denied, true)[0]) == nil })
 	want := map[string]bool{denied: false, unlisted: true}
 	r.offers(t, throughCache, want)
 	r.run(t, "systemctl start ehlogate-export.service") // the timer has a minute
@@ -281,7 +283,7 @@ func (r runner) promised(t *testing.T) {
 		}
 		return !offered
 	}
-	until(t, "a HELO name hides STARTTLS", hidden)
+	testenv.Eventually(t, "a HELO name hides STARTTLS", hidden)
 	r.run(t, "systemctl stop ehlogate.socket ehlogate-http.socket ehlogate-loopback.socket")
 	r.run(t, "systemctl kill --signal=KILL ehlogate.service")
 	r.run(t, "systemctl stop ehlogate.service")

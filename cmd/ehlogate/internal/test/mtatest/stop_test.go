@@ -8,11 +8,13 @@ import (
 	"testing"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // TestPostfixStop checks that nothing survives a stop: not a busy smtpd, not one in a jail, and not postscreen, which leaves
 // its master's process group; and that the instance can be started again.
 func TestPostfixStop(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	p := startPostfix(t, mtatest.PostfixConfig{Dir: tempDir(t), Services: []mtatest.Service{
 		{Name: "plain"},
@@ -63,6 +65,7 @@ func livingIn(t *testing.T, dir string) []string {
 
 // TestPostfixStartFails checks that an instance that cannot start says why.
 func TestPostfixStartFails(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	p, err := mtatest.NewPostfix(mtatest.PostfixConfig{Dir: tempDir(t), Main: "inet_interfaces = 192.0.2.1", Services: []mtatest.Service{{Name: "x"}}})
 	if err != nil {

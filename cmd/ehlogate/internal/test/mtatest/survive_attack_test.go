@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/stresstest"
+	"ehlogate/lists/test/testenv"
 )
 
 // TestSurviveAttack has every protocol attacked at once, in each way that there is, while a real Postfix asks. The attackers
 // want more connections than a socket has: those of Postfix, on other sockets, must not have to go for them.
 func TestSurviveAttack(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	table := newSurvivals(t, "What others do to it, on all protocols at once")
 	r := newRig(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, nil)
 	for _, a := range stresstest.Attacks() {

@@ -14,12 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // TestSurviveEdits edits lists in ways by which an answer could come from a state that was never on disk, or an edit could
 // get lost. All of them allow odd addresses, each a third of those that the clients here have; the default suppresses. So
 // no odd client may ever miss STARTTLS, whatever is done.
 func TestSurviveEdits(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	table := newSurvivals(t, "What is done to several lists at once")
 	config := "default = \"suppress\"\nguard.off = true\n"
 	for _, name := range []string{"one.list", "two.list", "place.list", "d/*.list"} {

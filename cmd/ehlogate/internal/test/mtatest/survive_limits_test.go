@@ -14,10 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // TestSurviveShortage takes file descriptors and memory from ehlogate.
 func TestSurviveShortage(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	table := newSurvivals(t, "What runs short")
 	r := newRig(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, func(h *mtatest.Holder) {
 		h.User = 0 // ours, or we might not change its limits
@@ -140,9 +142,10 @@ func (g *cgroup) limit(t *testing.T) {
 
 // TestSurviveClock sets the clock back and forth across the end of the entries.
 func TestSurviveClock(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	table := newSurvivals(t, "What happens to the clock")
 	dir := tempDir(t)
-	program, err := mtatest.Build(soon(t), dir, raceEnabled, "setclock")
+	program, err := mtatest.Build(soon(t), dir, mtatest.RaceEnabled, "setclock")
 	if err != nil {
 		t.Fatal(err)
 	}

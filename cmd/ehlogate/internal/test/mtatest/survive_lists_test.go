@@ -16,10 +16,12 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // TestSurviveLists does to a list what is done to files. The list goes on as it was, whatever happens to its file.
 func TestSurviveLists(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	table := newSurvivals(t, "What happens to the lists")
 	r := newRig(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, nil)
 	list := filepath.Join(r.dir, "deny.list")
@@ -165,6 +167,7 @@ func (r *rig) awaitMetric(ctx context.Context, name string, beyond float64) erro
 
 // TestSurviveFullDisk keeps config, list and log on a disk that gets full while the list is edited in place.
 func TestSurviveFullDisk(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	table := newSurvivals(t, "What happens to the disk")
 	var disk string
 	r := newRig(t, table, strings.Replace(heldLists, "deny.list", "disk/deny.list", 1), map[string]string{}, func(h *mtatest.Holder) {

@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // TestSurviveProcess does to the process what is done to processes, again and again, while a real Postfix asks.
 func TestSurviveProcess(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
 	table := newSurvivals(t, "What happens to the process")
 	r := newRig(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, func(h *mtatest.Holder) {
 		h.Watchdog = 2 * time.Second // more than smtpd waits

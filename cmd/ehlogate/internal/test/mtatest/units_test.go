@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // unitFiles returns the examples for systemd by name.
@@ -31,13 +32,14 @@ func unitFiles(t *testing.T) map[string]string {
 
 // TestUnitFiles has systemd look over the unit files, and say how exposed the service is: 0 is not at all, 10 is root.
 func TestUnitFiles(t *testing.T) {
+	testenv.Needs(t, "systemd")
 	t.Parallel()
 	files := unitFiles(t)
 	for name, most := range map[string]float64{"": 0.3, "dns.conf": 1.0} {
 		if _, ok := files[name]; !ok && name != "" {
 			t.Fatalf("no %s", name)
 		}
-		path, err := binary()
+		path, err := mtatest.Program(mtatest.RaceEnabled)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,13 +128,14 @@ func field(status, name string) []string {
 // replaced waits until the service is active, with another process.
 func (m machine) replaced(t *testing.T, before string) {
 	t.Helper()
-	until(t, "another process", func() bool {
+	testenv.Eventually(t, "another process", func() bool {
 		return m.show(t, "MainPID") != before && m.show(t, "ActiveState") == "active"
 	})
 }
 
 // TestUnits runs the service under a real systemd.
 func TestUnits(t *testing.T) {
+	testenv.Needs(t, "root", "systemd", "Postfix")
 	t.Parallel()
 	m := newUnits(t)
 	all := queries("192.0.2.7", true)
@@ -191,18 +194,18 @@ func TestUnits(t *testing.T) {
 			"etc/ehlogate/other.list":    "192.0.2.9\n",
 		})
 		m.run(t, "systemctl reload ehlogate")
-		until(t, "the changed config", func() bool { return m.ask(soon(t), queries("192.0.2.9", true)[0]) == nil })
+		testenv.Eventually(t, "the changed config", func() bool { return m.ask(soon(t), queries("192.0.2.9", true)[0]) == nil })
 		m.answers(t, queries("192.0.2.7", false))
 		m.write(t, map[string]string{"etc/ehlogate/ehlogate.toml": "nonsense = 1\n"})
 		m.run(t, "systemctl reload ehlogate")
-		until(t, "the error in the status", func() bool {
+		testenv.Eventually(t, "the error in the status", func() bool {
 			return strings.Contains(m.show(t, "StatusText"), `unknown key "nonsense"`)
 		})
 		m.answers(t, queries("192.0.2.9", true))
 		m.write(t, map[string]string{"etc/ehlogate/ehlogate.toml": unitsLists})
 		m.run(t, "systemctl reload ehlogate")
-		until(t, "the first config", func() bool { return m.ask(soon(t), all[0]) == nil })
-		until(t, "no error in the status", func() bool { return m.show(t, "StatusText") == "" })
+		testenv.Eventually(t, "the first config", func() bool { return m.ask(soon(t), all[0]) == nil })
+		testenv.Eventually(t, "no error in the status", func() bool { return m.show(t, "StatusText") == "" })
 		if after := m.show(t, "MainPID"); after != before {
 			t.Errorf("process %s, before %s", after, before)
 		}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // packageTree returns the directory with the files of the Debian package, and its control files in DEBIAN; built once, in a
@@ -88,6 +90,7 @@ var madeFiles = []string{"ehlogate.toml", "lists/allow.list", "lists/deny.list"}
 // another one: what the operator edited or deleted stays as it is. The first version is the package, or one that has these
 // files as conffiles, as it was once.
 func TestUpgrade(t *testing.T) {
+	testenv.Needs(t, "root", "systemd", "debhelper", "Postfix")
 	t.Parallel()
 	changed := newPackage(t, "2-1", func(tree string) {
 		for _, name := range madeFiles {

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+
+	"ehlogate/lists/test/testenv"
 )
 
 func network(t *testing.T) string {
@@ -19,6 +21,7 @@ func network(t *testing.T) string {
 
 // Two networks that are joined by a cable reach each other, and nobody else does.
 func TestLink(t *testing.T) {
+	testenv.Needs(t, "root")
 	var both [2]*Namespace
 	for i := range both {
 		n, err := New()
@@ -70,6 +73,7 @@ func TestLink(t *testing.T) {
 
 // Making a network ends no thread: processes that are set to die with the one that started them live on.
 func TestNewSparesChildren(t *testing.T) {
+	testenv.Needs(t, "root")
 	var children []*exec.Cmd
 	for range 20 {
 		cmd := exec.Command("sleep", "60")

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // bounds are what a connection can have the daemon hold at most, in KiB of its RSS: twice of what is held, since the
@@ -23,6 +25,7 @@ var bounds = map[string]int{"memcache": 40, "socketmap": 40, "tcp_table": 20, "p
 
 // A thousand connections, each of which holds what it can.
 func TestMemory(t *testing.T) {
+	testenv.Needs(t, "a minute")
 	for _, protocol := range Protocols {
 		for _, kind := range append(AlmostFull(protocol), Kind{Name: "nothing"}) {
 			t.Run(protocol+", "+kind.Name, func(t *testing.T) {

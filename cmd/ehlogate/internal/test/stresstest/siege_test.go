@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // visitor is a client that behaves well: it asks a question at a time, waits between them, and if its connection is lost
@@ -123,6 +125,7 @@ func quantile(all []*visitor, protocol string, q float64) float64 {
 // TestAttacks runs every attack on all protocols at once, for seconds. With SIEGE, such as SIEGE=10s, each attack is for so
 // long on one protocol after the other, with as many connections as an attacker can well have.
 func TestAttacks(t *testing.T) {
+	testenv.Needs(t, "a minute")
 	duration, listen, conns := 1500*time.Millisecond, "max_connections = 300", 1500
 	var rounds [][]string
 	if long := os.Getenv("SIEGE"); long != "" {
