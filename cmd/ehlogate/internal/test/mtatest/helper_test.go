@@ -3,6 +3,7 @@ package mtatest_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -90,6 +91,11 @@ func TestMain(m *testing.M) {
 			return mtatest.Build(ctx, dir, mtatest.RaceEnabled)
 		})
 		packageTree = sync.OnceValues(func() (string, error) { return buildPackage(filepath.Join(dir, "package")) })
+		flag.Parse()
+		if err := runSixAtOnce(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		code := m.Run()
 		if err := writeTables(os.Getenv("STAGE_TABLE")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -97,6 +103,16 @@ func TestMain(m *testing.M) {
 		}
 		return code
 	}())
+}
+
+// runSixAtOnce lets six tests run at a time, unless -parallel is given: most of them wait for timeouts of mail servers.
+func runSixAtOnce() error {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return nil
+	}
+	return flag.Set("test.parallel", "6")
 }
 
 // gate is an ehlogate with a configuration of its own.

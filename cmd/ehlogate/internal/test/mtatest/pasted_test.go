@@ -202,6 +202,7 @@ func TestPasted(t *testing.T) {
 	g := newPastedGate(t, operators)
 	for i, o := range operators {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
 			network, err := netns.New()
 			if err != nil {
 				t.Fatal(err)

@@ -151,7 +151,7 @@ func (r *rig) survive(t *testing.T, f fault) {
 		defer played.Add(1)
 		return r.session(running, i, &f)
 	}
-	before := mtatest.Load(context.Background(), pick(sessionsBefore, 300), sessionsAt, play)
+	before := mtatest.Load(context.Background(), pick(sessionsBefore, 100), sessionsAt, play)
 	if before.Right != before.Sessions {
 		t.Fatalf("%s: before it: %+v", f.name, before)
 	}
@@ -164,7 +164,7 @@ func (r *rig) survive(t *testing.T, f fault) {
 	played.Store(0)
 	go func() { result <- mtatest.Load(loading, 0, sessionsAt, play) }()
 	times, err := 0, error(nil)
-	for enough := int64(pick(sessionsDuring, 1500)); err == nil && played.Load() < enough; {
+	for enough := int64(pick(sessionsDuring, 750)); err == nil && played.Load() < enough; {
 		if err = f.do(ctx, r); err == nil {
 			times++
 			err = reach(ctx, &played, played.Load()+cmp.Or(f.every, faultEvery))
@@ -179,7 +179,7 @@ func (r *rig) survive(t *testing.T, f fault) {
 	if during.Wrong > 0 || during.Unanswered > 0 {
 		t.Errorf("%s, %s: want an answer for each session, by the lists, or by the backup while nobody else answers: %+v", f.name, f.through, during)
 	}
-	after := mtatest.Load(context.Background(), 200, sessionsAt, play)
+	after := mtatest.Load(context.Background(), pick(200, 100), sessionsAt, play)
 	if after.Right != after.Sessions {
 		t.Errorf("%s: after it: %+v", f.name, after)
 	}
