@@ -13,7 +13,7 @@ import (
 )
 
 // full: measure, and do not merely show that measuring works.
-var full = os.Getenv("BENCH") == "full"
+var full = os.Getenv("EHLOGATE_TEST_BENCH") == "full"
 
 // pick gives the size of something for a full run, or for one in small.
 func pick[T any](forFull, inSmall T) T {

@@ -27,7 +27,7 @@ func TestDNSCached(t *testing.T) {
 		}
 	}
 	server := dnstest.StartRbldnsd(t, lister("a.test", zones[0].String()), lister("b.test", zones[1].String()))
-	byDNS := startGate(t, fmt.Sprintf(`[guard]
+	byDNS := startDaemon(t, fmt.Sprintf(`[guard]
 off = true
 [dns]
 resolvers = [%q]
@@ -39,8 +39,8 @@ name = "deny"
 action = "suppress"
 zones = [{zone = "a.test"}, {zone = "b.test"}]
 `, server.Addr), "")
-	byFile := startGate(t, "", held.String())
-	again := startGate(t, "", held.String())
+	byFile := startDaemon(t, "", held.String())
+	again := startDaemon(t, "", held.String())
 
 	all := exchanges("memcache", clients)
 	if err := newLoad(t, byDNS.socket("memcache"), 64, all).run(len(all)); err != nil {
@@ -67,7 +67,7 @@ zones = [{zone = "a.test"}, {zone = "b.test"}]
 	if now := counted(t, byDNS, misses); now != missed {
 		t.Errorf("%v answers were not in memory while that was measured", now-missed)
 	}
-	for _, g := range []*gate{byDNS, byFile, again} {
+	for _, g := range []*daemon{byDNS, byFile, again} {
 		faultless(t, g)
 	}
 }
@@ -102,8 +102,8 @@ func lister(zone, addresses string) dnstest.Dataset {
 // testEntry is what shows that a list works, RFC 5782 section 5.
 const testEntry = "127.0.0.2\n"
 
-// counted is the sum of all counters of a gate that begin so.
-func counted(t testing.TB, g *gate, name string) (sum float64) {
+// counted is the sum of all counters of a daemon that begin so.
+func counted(t testing.TB, g *daemon, name string) (sum float64) {
 	t.Helper()
 	found := false
 	for line := range strings.Lines(metrics(t, g)) {

@@ -60,7 +60,7 @@ func TestDNSCold(t *testing.T) {
 	ours, theirs := &cold{}, &cold{}
 	begun := cpuTime(t, server.Pid())
 	compareNoted(t, "DNS", fmt.Sprintf("CPU of a cold lookup, %d at a time", coldConns), "µs", 0, rounds,
-		side{"ehlogate", ours.gate(t, newAsking(t, server.addr), take)},
+		side{"ehlogate", ours.daemon(t, newAsking(t, server.addr), take)},
 		side{"reject_rbl_client", theirs.postfix(t, newRejecting(t, server.addr), take)},
 		func() string {
 			each := (cpuTime(t, server.Pid()) - begun) * 1e6 / float64(total-len(fresh))
@@ -77,9 +77,9 @@ func TestDNSCold(t *testing.T) {
 	add(t, r)
 }
 
-// gate is a round of ehlogate's: requests about clients that are new, and again.
+// daemon is a round of ehlogate's: requests about clients that are new, and again.
 // The figure is the CPU time of a lookup in microseconds.
-func (m *cold) gate(t *testing.T, g *gate, take func() []client) func() float64 {
+func (m *cold) daemon(t *testing.T, g *daemon, take func() []client) func() float64 {
 	return func() float64 {
 		some := take()
 		l := newLoad(t, g.socket("memcache"), coldConns, exchanges("memcache", some))
@@ -97,7 +97,7 @@ func (m *cold) gate(t *testing.T, g *gate, take func() []client) func() float64 
 }
 
 // postfix is a round of Postfix's: sessions of clients that are new, where they
-// are looked up and where not. The figure is as with gate.
+// are looked up and where not. The figure is as with daemon.
 func (m *cold) postfix(t *testing.T, p *postfix, take func() []client) func() float64 {
 	for _, service := range []string{"rbl", "plain"} {
 		p.populate(t, service)
@@ -190,9 +190,9 @@ func answers53(addr netip.Addr) bool {
 }
 
 // newAsking starts an ehlogate that asks that resolver, as long as it takes.
-func newAsking(t *testing.T, resolver netip.Addr) *gate {
+func newAsking(t *testing.T, resolver netip.Addr) *daemon {
 	t.Helper()
-	return startGate(t, fmt.Sprintf(`[guard]
+	return startDaemon(t, fmt.Sprintf(`[guard]
 off = true
 [dns]
 resolvers = [%q]
@@ -293,7 +293,7 @@ func upToRCPT(c client, lookedUp bool) session {
 		for _, step := range []struct {
 			command string
 			want    int
-		}{{"EHLO client.example", 250}, {"MAIL FROM:<sender@example.org>", 250}, {"RCPT TO:<box@stage.test>", rcpt}, {"RSET", 250}} {
+		}{{"EHLO client.example", 250}, {"MAIL FROM:<sender@example.org>", 250}, {"RCPT TO:<box@mta.test>", rcpt}, {"RSET", 250}} {
 			if r, err := s.Command(step.command); err != nil || r.Code != step.want {
 				return fmt.Errorf("%s of %s: %v, %v", step.command, c.addr, r, err)
 			}

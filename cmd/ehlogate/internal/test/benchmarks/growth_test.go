@@ -31,7 +31,7 @@ type growing struct {
 // sample is a list of n addresses, and what to ask about it.
 type sample struct {
 	n          int
-	gate       *gate
+	daemon       *daemon
 	held, free netip.Addr
 	qs         []netip.Addr
 	in         []bool // which of qs are held
@@ -46,14 +46,14 @@ func TestGrowth(t *testing.T) {
 	programs := []growing{{name: "ehlogate"}, {name: "bart.Table"}, {name: "rbldnsd"}, {name: "Postfix cidr:"}}
 	for _, n := range sizes {
 		s := newSample(t, n)
-		for i, measure := range []func(*testing.T, *sample) cost{growGate, growTrie, growRbldnsd, growCIDR} {
+		for i, measure := range []func(*testing.T, *sample) cost{growDaemon, growTrie, growRbldnsd, growCIDR} {
 			if i == 3 && n > 1_000_000 {
 				continue // a lookup looks at every line
 			}
 			programs[i].costs = append(programs[i].costs, measure(t, s))
 			runtime.GC()
 		}
-		os.Remove(s.gate.list)
+		os.Remove(s.daemon.list)
 	}
 	text := growthTable(sizes, programs)
 	t.Log(text)
@@ -61,7 +61,7 @@ func TestGrowth(t *testing.T) {
 	table.appendix = append(table.appendix, text)
 	table.Unlock()
 	svg := growthPlot(sizes, programs)
-	if path := os.Getenv("BENCH_PLOT"); path != "" {
+	if path := os.Getenv("EHLOGATE_TEST_PLOT"); path != "" {
 		write(t, path, svg)
 	}
 }
@@ -102,21 +102,21 @@ func (s *sample) loads() int {
 	return 3
 }
 
-func growGate(t *testing.T, s *sample) cost {
+func growDaemon(t *testing.T, s *sample) cost {
 	var c cost
 	var table *iptable.Table
 	c.load = best(s.loads(), func() float64 {
 		table = nil
 		runtime.GC()
 		begun := time.Now()
-		table = readTable(t, s.gate.list)
+		table = readTable(t, s.daemon.list)
 		return time.Since(begun).Seconds()
 	})
 	runtime.GC()
 	c.lookup = best(3, func() float64 {
 		return lookupTime(t, len(s.qs), s.hits, func() int { return countTable(table, s.qs) })
 	})
-	server := servedGate(t, s.gate)
+	server := servedDaemon(t, s.daemon)
 	c.memory = server.start(t, s.held, s.free).steady
 	server.stop(t)
 	return c
@@ -131,7 +131,7 @@ func growTrie(t *testing.T, s *sample) cost {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		begun := time.Now()
-		table = readTrie(t, s.gate.list)
+		table = readTrie(t, s.daemon.list)
 		return time.Since(begun).Seconds()
 	})
 	runtime.GC()
@@ -158,7 +158,7 @@ func (s *sample) asked(from, count int) (qs, same []netip.Addr, hits int) {
 
 func growRbldnsd(t *testing.T, s *sample) cost {
 	var c cost
-	full := newRbldnsd(t, s.gate.list)
+	full := newRbldnsd(t, s.daemon.list)
 	c.load = best(s.loads(), func() float64 {
 		m := full.start(t, s.held, s.free)
 		c.memory = m.steady
@@ -184,7 +184,7 @@ func growRbldnsd(t *testing.T, s *sample) cost {
 
 func growCIDR(t *testing.T, s *sample) cost {
 	var c cost
-	text, err := os.ReadFile(s.gate.list)
+	text, err := os.ReadFile(s.daemon.list)
 	if err != nil {
 		t.Fatal(err)
 	}

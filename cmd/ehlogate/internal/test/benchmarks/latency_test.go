@@ -14,7 +14,7 @@ const share = 0.3
 // clients suppressed.
 func TestLatency(t *testing.T) {
 	list, clients := million()
-	g := startGate(t, "", list)
+	g := startDaemon(t, "", list)
 	for _, x := range []struct {
 		protocol string
 		conns    int

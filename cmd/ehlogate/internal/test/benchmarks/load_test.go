@@ -108,8 +108,8 @@ func startEcho(t testing.TB, protocol string, ours []exchange) (d *mtatest.Daemo
 	return startPeer(t, "echo", socket, protocol, replies[0], replies[1]), socket, theirs
 }
 
-// faultless fails the test if a gate counted a broken request or connection.
-func faultless(t testing.TB, g *gate) {
+// faultless fails the test if a daemon counted a broken request or connection.
+func faultless(t testing.TB, g *daemon) {
 	t.Helper()
 	for line := range strings.Lines(metrics(t, g)) {
 		if strings.HasPrefix(line, "ehlogate_protocol_errors_total") {

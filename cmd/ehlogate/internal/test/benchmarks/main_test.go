@@ -18,7 +18,7 @@ import (
 // by name. It runs as one of them if the environment says so.
 var peers = map[string]func(args []string) error{}
 
-const peerVariable = "EHLOGATE_BENCH_PEER"
+const peerVariable = "EHLOGATE_TEST_PEER"
 
 // binary is the ehlogate that is measured, built once.
 var binary func() (string, error)
@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 			return mtatest.Build(ctx, dir, false)
 		})
 		code := m.Run()
-		if err := writeTable(os.Getenv("BENCH_TABLE")); err != nil {
+		if err := writeTable(os.Getenv("EHLOGATE_TEST_TABLE")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -76,28 +76,28 @@ func write(t testing.TB, path, text string) {
 	}
 }
 
-// gate is a running ehlogate with one deny list.
-type gate struct {
+// daemon is a running ehlogate with one deny list.
+type daemon struct {
 	*mtatest.Daemon
 	dir  string // of its config; the list is deny.list there
 	list string // the path of that list
 }
 
 // socket is the path of its unix socket for a protocol, by its name in [listen].
-func (g *gate) socket(protocol string) string { return filepath.Join(g.dir, protocol+".sock") }
+func (g *daemon) socket(protocol string) string { return filepath.Join(g.dir, protocol+".sock") }
 
-// protocols that a gate serves, each on a unix socket; http for the metrics.
+// protocols that a daemon serves, each on a unix socket; http for the metrics.
 var protocols = []string{"memcache", "socketmap", "tcp_table", "policy", "milter", "http"}
 
-// newGate describes an ehlogate that suppresses what list holds; an empty list
+// newDaemon describes an ehlogate that suppresses what list holds; an empty list
 // is none. It is not started. settings are lines for the top of its config.
-func newGate(t testing.TB, settings, list string) *gate {
+func newDaemon(t testing.TB, settings, list string) *daemon {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{dir: tempDir(t)}
+	g := &daemon{dir: tempDir(t)}
 	config := settings + "\n[listen]\n"
 	for _, p := range protocols {
 		config += fmt.Sprintf("%s = [%q]\n", p, g.socket(p))
@@ -126,10 +126,10 @@ func newGate(t testing.TB, settings, list string) *gate {
 	return g
 }
 
-// startGate is newGate, started.
-func startGate(t testing.TB, settings, list string) *gate {
+// startDaemon is newDaemon, started.
+func startDaemon(t testing.TB, settings, list string) *daemon {
 	t.Helper()
-	g := newGate(t, settings, list)
+	g := newDaemon(t, settings, list)
 	if err := g.Start(soon(t)); err != nil {
 		t.Fatal(err)
 	}

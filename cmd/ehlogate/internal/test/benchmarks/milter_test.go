@@ -36,7 +36,7 @@ func init() {
 // nothing.
 func TestMilter(t *testing.T) {
 	list, clients := million()
-	g := startGate(t, "", list)
+	g := startDaemon(t, "", list)
 	socket := tempDir(t) + "/milter.sock"
 	peer := startPeer(t, "go-milter", socket)
 	n := pick(1<<12, 1<<6) // divides the number of clients

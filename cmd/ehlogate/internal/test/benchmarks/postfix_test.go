@@ -21,10 +21,10 @@ import (
 // clients is how many sessions there are at a time.
 const clients = 4
 
-// postfix is one instance with a smtpd for each way to answer EHLO: "gate" and "echo" ask a memcache map, "plain" nobody.
+// postfix is one instance with a smtpd for each way to answer EHLO: "daemon" and "echo" ask a memcache map, "plain" nobody.
 type postfix struct {
 	*mtatest.Postfix
-	gate            *gate
+	daemon            *daemon
 	echo            *mtatest.Daemon
 	offered, hidden []string // the reply to EHLO, with STARTTLS and without
 }
@@ -36,7 +36,7 @@ func newPostfix(t *testing.T) *postfix {
 		list += source(i) + "\n"
 	}
 	echo := filepath.Join(tempDir(t), "echo.sock")
-	p := &postfix{gate: startGate(t, "", list), echo: startPeer(t, "postfix-memcache-echo", echo)}
+	p := &postfix{daemon: startDaemon(t, "", list), echo: startPeer(t, "postfix-memcache-echo", echo)}
 	dir := tempDir(t)
 	etc := mtatest.LayoutOf(dir).Config
 	asks := func(name string) mtatest.Service {
@@ -51,7 +51,7 @@ func newPostfix(t *testing.T) *postfix {
 	var err error
 	p.Postfix, err = mtatest.NewPostfix(mtatest.PostfixConfig{
 		Dir:      dir,
-		Services: []mtatest.Service{asks("gate"), asks("echo"), {Name: "plain"}},
+		Services: []mtatest.Service{asks("daemon"), asks("echo"), {Name: "plain"}},
 		// No process ends within a round, none waits for the sake of the disk, and anvil counts our clients as it does
 		// those from outside: Postfix would spare it its own network, and whoever may send XCLIENT.
 		Main: `max_use = 1000000
@@ -63,7 +63,7 @@ smtpd_client_event_limit_exceptions =
 smtpd_authorized_xclient_hosts =
 smtpd_tls_cert_file = ` + etc + `/rsa.pem
 smtpd_tls_key_file = ` + etc + "/rsa.pem\n",
-		Files: map[string]string{"gate.cf": memcacheCF(p.gate.socket("memcache")), "echo.cf": memcacheCF(echo), "rsa.pem": rsaCert(t)},
+		Files: map[string]string{"daemon.cf": memcacheCF(p.daemon.socket("memcache")), "echo.cf": memcacheCF(echo), "rsa.pem": rsaCert(t)},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ smtpd_tls_key_file = ` + etc + "/rsa.pem\n",
 	}
 	p.offered = r.Reply.Text
 	p.hidden = slices.DeleteFunc(slices.Clone(p.offered), func(s string) bool { return s == "STARTTLS" })
-	for _, service := range []string{"gate", "echo", "plain"} {
+	for _, service := range []string{"daemon", "echo", "plain"} {
 		p.populate(t, service)
 	}
 	return p
@@ -216,7 +216,7 @@ func TestPostfix(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	p := newPostfix(t)
 	asking := func(n int) (ours, floor *played) {
-		return p.side(t, "ehlogate", n, p.gate.Pid(), p.short("gate")), p.side(t, "an echo", n, p.echo.Pid(), p.short("echo"))
+		return p.side(t, "ehlogate", n, p.daemon.Pid(), p.short("daemon")), p.side(t, "an echo", n, p.echo.Pid(), p.short("echo"))
 	}
 	n := pick(200, 10)
 	const short = "EHLO and QUIT, half suppressed, by a million entries"
@@ -231,8 +231,8 @@ func TestPostfix(t *testing.T) {
 	p.compare(t, short, 0, 31, ours, p.side(t, "no map", n, 0, p.short("plain")))
 	const withTLS = "no map, TLS 1.3 and RSA-2048"
 	p.compare(t, "EHLO and QUIT, suppressed, by a million entries", 0.25, 31,
-		p.side(t, "ehlogate", n, p.gate.Pid(), p.suppressed()), p.side(t, withTLS, n, 0, p.encrypted()))
+		p.side(t, "ehlogate", n, p.daemon.Pid(), p.suppressed()), p.side(t, withTLS, n, 0, p.encrypted()))
 	n = pick(100, 4)
 	p.compare(t, "a message, suppressed, by a million entries", 0, 9,
-		p.side(t, "ehlogate", n, p.gate.Pid(), p.suppressed(deliver)), p.side(t, withTLS, n, 0, p.encrypted(deliver)))
+		p.side(t, "ehlogate", n, p.daemon.Pid(), p.suppressed(deliver)), p.side(t, withTLS, n, 0, p.encrypted(deliver)))
 }

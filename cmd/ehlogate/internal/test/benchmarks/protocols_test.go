@@ -14,9 +14,9 @@ import (
 // who speaks it.
 func TestProtocols(t *testing.T) {
 	list, clients := million()
-	g := startGate(t, "", list)
+	g := startDaemon(t, "", list)
 	list, few := thousands()
-	short := startGate(t, "", list)
+	short := startDaemon(t, "", list)
 	for _, protocol := range []string{"memcache", "socketmap", "tcp_table", "policy"} {
 		before, asked := mallocs(t, g), 0
 		for _, conns := range []int{1, 8, 64} {
@@ -28,8 +28,8 @@ func TestProtocols(t *testing.T) {
 	faultless(t, g)
 }
 
-// protocolRow compares a gate with an echo, and says how often it was asked.
-func protocolRow(t *testing.T, g *gate, protocol string, conns int, clients []client, also string, goal float64) (asked int) {
+// protocolRow compares a daemon with an echo, and says how often it was asked.
+func protocolRow(t *testing.T, g *daemon, protocol string, conns int, clients []client, also string, goal float64) (asked int) {
 	what := fmt.Sprintf("%s, %d at a time%s", protocol, conns, also)
 	n, rounds := requests(conns), pick(9, 1)
 	t.Run(what, func(t *testing.T) {
@@ -42,8 +42,8 @@ func protocolRow(t *testing.T, g *gate, protocol string, conns int, clients []cl
 	return n * (rounds + 1)
 }
 
-// mallocs is how many allocations a gate has made.
-func mallocs(t testing.TB, g *gate) (n float64) {
+// mallocs is how many allocations a daemon has made.
+func mallocs(t testing.TB, g *daemon) (n float64) {
 	t.Helper()
 	for line := range strings.Lines(metrics(t, g)) {
 		if got, _ := fmt.Sscanf(line, "go_memstats_mallocs_total %g", &n); got == 1 {
@@ -80,8 +80,8 @@ func rates(a, b *load) string {
 	return fmt.Sprintf("%.0f against %.0f requests/s", ours, theirs)
 }
 
-// metrics are those of a gate, as text.
-func metrics(t testing.TB, g *gate) string {
+// metrics are those of a daemon, as text.
+func metrics(t testing.TB, g *daemon) string {
 	t.Helper()
 	transport := &http.Transport{
 		DisableKeepAlives: true,

@@ -39,7 +39,7 @@ func TestRbldnsd(t *testing.T) {
 	}
 	const group = "a million addresses"
 	compare(t, group, "process start to first right answer", "s", 1, pick(7, 1),
-		side{"ehlogate", begin(servedGate(t, g), &ours)}, side{"rbldnsd", begin(&peer.served, &theirs)})
+		side{"ehlogate", begin(servedDaemon(t, g), &ours)}, side{"rbldnsd", begin(&peer.served, &theirs)})
 
 	also := func(what, unit string, goal float64, note string, of func(start) float64) {
 		r := row{group: group, what: what, unit: unit, goal: goal, peer: "rbldnsd", note: note}
@@ -142,8 +142,8 @@ func steadyRSS(t testing.TB, pid int) float64 {
 	return now
 }
 
-// servedGate is g, asked by memcache.
-func servedGate(t testing.TB, g *gate) *served {
+// servedDaemon is g, asked by memcache.
+func servedDaemon(t testing.TB, g *daemon) *served {
 	g.Ready = nil // ask finds out
 	return &served{g.Daemon, func(a netip.Addr) (bool, error) {
 		c, err := net.DialTimeout("unix", g.socket("memcache"), time.Second)

@@ -18,7 +18,7 @@ import (
 func TestReload(t *testing.T) {
 	list, clients := million()
 	r := newReloads(t, list, clients)
-	g := startGate(t, "", list+marks(0))
+	g := startDaemon(t, "", list+marks(0))
 	p99 := row{group: "reload", what: "p99 while a list is reloaded, memcache, 8 connections, open loop", unit: "µs", peer: "before", goal: 2}
 	peak := row{group: "reload", what: "largest RSS in a reload", unit: "MiB", peer: "before", goal: 2.2}
 	var times, after []float64
@@ -47,11 +47,11 @@ func TestReloadPriority(t *testing.T) {
 	list, clients := million()
 	r := newReloads(t, list, clients)
 	for _, processors := range []int{1, runtime.NumCPU()} {
-		var with, without *gate
+		var with, without *daemon
 		start := func() {
-			with = startGate(t, "", list+marks(0))
+			with = startDaemon(t, "", list+marks(0))
 			t.Setenv("GOMAXPROCS", strconv.Itoa(processors))
-			without = startGate(t, "", list+marks(0))
+			without = startDaemon(t, "", list+marks(0))
 			os.Unsetenv("GOMAXPROCS")
 		}
 		what, goal, rate := "all processors", 0.0, r.rate
@@ -61,8 +61,8 @@ func TestReloadPriority(t *testing.T) {
 		} else {
 			start()
 		}
-		generation := map[*gate]int{}
-		p99 := func(g *gate) func() float64 {
+		generation := map[*daemon]int{}
+		p99 := func(g *daemon) func() float64 {
 			return func() float64 {
 				generation[g]++
 				return r.measure(t, g, generation[g]).p99
@@ -132,7 +132,7 @@ type measured struct {
 }
 
 // measure replaces the list of g by the given generation of it while an open loop runs.
-func (r *reloads) measure(t *testing.T, g *gate, generation int) (m measured) {
+func (r *reloads) measure(t *testing.T, g *daemon, generation int) (m measured) {
 	t.Helper()
 	next := g.list + ".new"
 	write(t, next, r.list+marks(generation))
@@ -192,7 +192,7 @@ func marks(generation int) string {
 }
 
 // awaitMark waits until a generation of the list is in use.
-func awaitMark(t testing.TB, g *gate, generation int) {
+func awaitMark(t testing.TB, g *daemon, generation int) {
 	t.Helper()
 	ctx := soon(t)
 	addr := fmt.Sprintf("127.100.%d.0", generation)
@@ -225,7 +225,7 @@ func awaitMark(t testing.TB, g *gate, generation int) {
 
 // What a process takes that has nothing to serve.
 func TestIdle(t *testing.T) {
-	g := startGate(t, "", "")
+	g := startDaemon(t, "", "")
 	l := newLoad(t, g.socket("memcache"), 1, []exchange{{[]byte("get starttls:192.0.2.1\r\n"), []byte("END\r\n")}})
 	if err := l.run(1); err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ func TestShed(t *testing.T) {
 	}
 	list := filepath.Join(tempDir(t), "allow.list")
 	write(t, list, allow.String())
-	g := startGate(t, fmt.Sprintf(`default = "limit"
+	g := startDaemon(t, fmt.Sprintf(`default = "limit"
 [limit]
 offers_per_second = %d
 [guard]

@@ -93,7 +93,7 @@ func starttls(c *mtatest.SMTP) error {
 
 // deliver hands over a message of a few lines.
 func deliver(c *mtatest.SMTP) error {
-	r, err := c.Deliver("sender@example.org", "box@stage.test", "Subject: bench\n\n"+strings.Repeat("A line of text.\n", 20))
+	r, err := c.Deliver("sender@example.org", "box@mta.test", "Subject: bench\n\n"+strings.Repeat("A line of text.\n", 20))
 	if err == nil && r.Code != 250 {
 		err = fmt.Errorf("delivering: %v", r)
 	}
@@ -140,7 +140,7 @@ func (p *postfix) short(service string) one {
 // suppressed is a session of a denied client of ours, with more steps behind EHLO.
 func (p *postfix) suppressed(more ...session) one {
 	return func(ctx context.Context, i int) error {
-		return play(ctx, p.Addr("gate"), source(2*i), append([]session{ehlo(p.hidden)}, more...)...)
+		return play(ctx, p.Addr("daemon"), source(2*i), append([]session{ehlo(p.hidden)}, more...)...)
 	}
 }
 
@@ -160,8 +160,8 @@ func rsaCert(t *testing.T) string {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "mx.stage.test"},
-		DNSNames:     []string{"mx.stage.test"},
+		Subject:      pkix.Name{CommonName: "mx.mta.test"},
+		DNSNames:     []string{"mx.mta.test"},
 		NotBefore:    time.Now().Add(-time.Hour),
 		NotAfter:     time.Now().Add(24 * time.Hour),
 	}

@@ -257,7 +257,7 @@ func (d *demo) play(source string, offered bool) (lines []string, err error) {
 		}
 	}
 	mark := fmt.Sprintf("%s-%d", source, time.Now().UnixNano())
-	if r, err = c.Deliver("sender@client.example", "you@stage.test", "Subject: "+mark+"\n\nhello\n"); err != nil || r.Code != 250 {
+	if r, err = c.Deliver("sender@client.example", "you@mta.test", "Subject: "+mark+"\n\nhello\n"); err != nil || r.Code != 250 {
 		return nil, fmt.Errorf("message from %s: %v, %w", source, r, err)
 	}
 	ctx, cancel := context.WithTimeout(d.ctx, patience)

@@ -28,7 +28,7 @@ type edit struct {
 	under []string
 	// lists are more lists, and during is done while the edit is made and until it is in force.
 	lists  string
-	during func(ctx context.Context, g *gate) error
+	during func(ctx context.Context, g *daemon) error
 	// removes: the edit takes 192.0.2.1 out, and puts nothing in.
 	removes bool
 	unread  bool // the list is not loaded at first
@@ -80,8 +80,8 @@ var edits = []edit{
 const another = "[[list]]\nname = \"other\"\naction = \"suppress\"\nfiles = [\"other.list\"]\n"
 
 // shell runs a script until ctx ends.
-func shell(script string) func(context.Context, *gate) error {
-	return func(ctx context.Context, g *gate) error {
+func shell(script string) func(context.Context, *daemon) error {
+	return func(ctx context.Context, g *daemon) error {
 		cmd := exec.CommandContext(ctx, "sh", "-c", script)
 		cmd.Dir = g.dir
 		if err := cmd.Run(); ctx.Err() == nil {
@@ -91,8 +91,8 @@ func shell(script string) func(context.Context, *gate) error {
 	}
 }
 
-// withoutFiles keeps the gate from opening any file, from before the edit until a second later.
-func withoutFiles(ctx context.Context, g *gate) error {
+// withoutFiles keeps the daemon from opening any file, from before the edit until a second later.
+func withoutFiles(ctx context.Context, g *daemon) error {
 	var old unix.Rlimit
 	if err := unix.Prlimit(g.Pid(), unix.RLIMIT_NOFILE, nil, &old); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (e *edit) play(t *testing.T) time.Duration {
 	}
 	var lists strings.Builder
 	fmt.Fprintf(&lists, "[[list]]\nname = \"edited\"\naction = \"suppress\"\nfiles = [\"%s\"]\n%s", patterns, e.lists)
-	var g *gate
+	var g *daemon
 	sh := func(script string) {
 		t.Helper()
 		cmd := exec.CommandContext(soon(t), "sh", "-ec", strings.ReplaceAll(script, "printf A", "printf "+newList))
@@ -137,9 +137,9 @@ func (e *edit) play(t *testing.T) time.Duration {
 			t.Fatalf("%s: %v\n%s", script, err, out)
 		}
 	}
-	// The files are as they are before the gate starts: it must not take the preparation for the edit.
+	// The files are as they are before the daemon starts: it must not take the preparation for the edit.
 	prepare := []string{"sh", "-ec", "cd DIR; " + strings.ReplaceAll(e.before, "printf A", "printf "+newList) + "\nexec \"$@\"", "sh"}
-	g = newGateUnder(t, append(prepare, e.under...), "edits", "", nil, lists.String(), files)
+	g = startDaemonUnder(t, append(prepare, e.under...), "edits", "", nil, lists.String(), files)
 	q := newQuestion(t, g.memcache)
 	if !e.unread && (!q.suppressed(t, "192.0.2.1") || q.suppressed(t, "192.0.2.2")) {
 		t.Fatal("before the edit the list is not as it was written")

@@ -40,11 +40,11 @@ var (
 // enforcing is a Postfix that asks by policy delegation and by milter.
 type enforcing struct {
 	*mtatest.Postfix
-	*gate
+	*daemon
 }
 
 func newEnforcing(t *testing.T) *enforcing {
-	g := newGate(t, "enforce", "", nil, enforceLists, map[string]string{
+	g := startDaemon(t, "enforce", "", nil, enforceLists, map[string]string{
 		"strict.list": strict.String() + "\n", "deny.list": "192.0.2.0/24\n2001:db8::/32\n127.0.0.66\n",
 	})
 	dir := tempDir(t)
@@ -62,7 +62,7 @@ func newEnforcing(t *testing.T) *enforcing {
 	}
 	early := map[string]string{"smtpd_delay_reject": "no", "smtpd_helo_restrictions": policy, "smtpd_sender_restrictions": policy}
 	late := map[string]string{"smtpd_recipient_restrictions": policy}
-	return &enforcing{gate: g, Postfix: startPostfix(t, mtatest.PostfixConfig{
+	return &enforcing{daemon: g, Postfix: startPostfix(t, mtatest.PostfixConfig{
 		Dir: dir,
 		Main: fmt.Sprintf("eg_memcache = inet:%s\neg_key_format = starttls:%%s\neg_backup = cidr:/dev/null\neg_max_try = 1\neg_timeout = 1\n", g.memcache) +
 			"smtpd_sasl_auth_enable = no\n",
@@ -117,7 +117,7 @@ func (e *enforcing) tls(t *testing.T, c *mtatest.SMTP) {
 func handOver(t *testing.T, c *mtatest.SMTP, headers string) (mtatest.Reply, string) {
 	t.Helper()
 	mark := fmt.Sprintf("mark-%d", time.Now().UnixNano())
-	r, err := c.Deliver("a@client.example", "b@stage.test", "Subject: "+mark+"\n"+headers+"\nhello\n")
+	r, err := c.Deliver("a@client.example", "b@mta.test", "Subject: "+mark+"\n"+headers+"\nhello\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func (e *enforcing) longSession(t *testing.T) {
 			e.tls(t, c)
 		}
 	}
-	for _, command := range []string{"MAIL FROM:<a@client.example>", "RCPT TO:<b@stage.test>", "DATA"} {
+	for _, command := range []string{"MAIL FROM:<a@client.example>", "RCPT TO:<b@mta.test>", "DATA"} {
 		if r, err := c.Command(command); err != nil || r.Code/100 > 3 {
 			t.Errorf("%s: %v, %v", command, r, err)
 		}
@@ -249,7 +249,7 @@ func (e *enforcing) faults(t *testing.T) {
 				if _, err := c.EHLO("client.example"); err != nil {
 					return mtatest.Unanswered, 0, err
 				}
-				r, err := c.Deliver("a@client.example", "b@stage.test", "Subject: x\n\nhello\n")
+				r, err := c.Deliver("a@client.example", "b@mta.test", "Subject: x\n\nhello\n")
 				if err != nil || r.Code != 250 {
 					return mtatest.Wrong, 0, fmt.Errorf("%v, %w", r, err)
 				}
@@ -266,7 +266,7 @@ func (e *enforcing) faults(t *testing.T) {
 		t.Fatal(err)
 	}
 	play("dead", 5*time.Second)
-	if err := e.gate.Start(soon(t)); err != nil {
+	if err := e.daemon.Start(soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	play("started again", 5*time.Second)

@@ -26,8 +26,8 @@ func example(t *testing.T, name string) string {
 	return string(data)
 }
 
-// newExampleGate runs the example config with the example lists. Only the ports are others.
-func newExampleGate(t *testing.T) *gate {
+// startExampleDaemon runs the example config with the example lists. Only the ports are others.
+func startExampleDaemon(t *testing.T) *daemon {
 	t.Helper()
 	path, err := mtatest.Program(mtatest.RaceEnabled)
 	if err != nil {
@@ -38,7 +38,7 @@ func newExampleGate(t *testing.T) *gate {
 		t.Fatal(err)
 	}
 	addr := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
-	g := &gate{dir: filepath.Join(tempDir(t), "examples"), memcache: addr(0), http: addr(1), policy: addr(2), milter: addr(3)}
+	g := &daemon{dir: filepath.Join(tempDir(t), "examples"), memcache: addr(0), http: addr(1), policy: addr(2), milter: addr(3)}
 	g.config = g.ports(example(t, "ehlogate.toml"))
 	g.write(t, "ehlogate.toml", g.config)
 	for _, list := range []string{"lists/allow.list", "lists/deny.list"} {
@@ -57,8 +57,8 @@ func newExampleGate(t *testing.T) *gate {
 	return g
 }
 
-// ports puts the gate's ports into an example, and in the place of the package's sockets.
-func (g *gate) ports(text string) string {
+// ports puts the daemon's ports into an example, and in the place of the package's sockets.
+func (g *daemon) ports(text string) string {
 	return strings.NewReplacer("unix:ehlogate/memcache", "inet:"+g.memcache, "unix:ehlogate/policy", "inet:"+g.policy,
 		"unix:ehlogate/milter", "inet:"+g.milter, "127.0.0.1:10046", g.memcache, "127.0.0.1:10045", g.http,
 		"127.0.0.1:10043", g.policy, "127.0.0.1:10044", g.milter).Replace(text)
@@ -69,7 +69,7 @@ func (g *gate) ports(text string) string {
 func TestExamples(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
-	g := newExampleGate(t)
+	g := startExampleDaemon(t)
 	ports, err := mtatest.FreePorts(4)
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestExamples(t *testing.T) {
 			t.Fatalf("%v, %v", r, err)
 		}
 	}
-	if r, err := c.Deliver("a@client.example", "b@stage.test", "Subject: x\n\nhello\n"); err != nil || r.Code != 250 {
+	if r, err := c.Deliver("a@client.example", "b@mta.test", "Subject: x\n\nhello\n"); err != nil || r.Code != 250 {
 		t.Fatalf("%v, %v", r, err)
 	}
 	if _, err := p.Maillog().Await(soon(t), regexp.MustCompile(`info: RCPT.*starttls=suppress list=deny entry=127\.0\.0\.66`), 0); err != nil {

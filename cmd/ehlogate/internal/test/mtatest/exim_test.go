@@ -54,7 +54,7 @@ func runExim(t *testing.T, port int, main string) *mtatest.Exim {
 func TestExim(t *testing.T) {
 	testenv.Needs(t, "root", "Exim")
 	t.Parallel()
-	g := newGate(t, "exim", "", nil, testLists, testFiles)
+	g := startDaemon(t, "exim", "", nil, testLists, testFiles)
 	e := startExim(t, g.tcp)
 	t.Run("by address", func(t *testing.T) {
 		for source, offered := range map[string]bool{denied: false, allowed: true, unlisted: true} {
@@ -117,7 +117,7 @@ func TestExim(t *testing.T) {
 
 // hostile checks that no name that a client can claim changes the question about its address: neither hides STARTTLS from
 // one that is not denied, nor gets it offered to one that is; and that ehlogate hears nothing that it does not understand.
-func hostile(t *testing.T, g *gate, e *mtatest.Exim) {
+func hostile(t *testing.T, g *daemon, e *mtatest.Exim) {
 	for _, name := range []string{
 		`"quoted"`, `'x'`, `{`, `}`, `}}{}{*}}`, `}{200 starttls}`, `$sender_host_address`, `${run{/bin/true}}`, `\N`, `\n`, `a\nget 127.0.0.10`,
 		"a\rget 127.0.0.10", "a%0Aget%20127.0.0.10", "%", "%0", "%zz", "%20bad.example", "x bad.example", "a\tb", "\x01\x7f", "\xff\xfe", "b\u00fccher.example",
@@ -136,7 +136,7 @@ func hostile(t *testing.T, g *gate, e *mtatest.Exim) {
 func TestEximFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Exim")
 	t.Parallel()
-	g := newGate(t, "exim-faults", "", nil, faultLists, faultFiles())
+	g := startDaemon(t, "exim-faults", "", nil, faultLists, faultFiles())
 	m := measured{newTable(t, "Exim"), "readsocket", startExim(t, g.tcp).Addr()}
 	m.right(t, "serving")
 	if _, err := g.Term(soon(t)); err != nil {

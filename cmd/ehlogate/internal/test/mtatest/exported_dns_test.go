@@ -16,7 +16,7 @@ import (
 func TestExportedWithoutDNS(t *testing.T) {
 	testenv.Needs(t, "Postfix")
 	t.Parallel()
-	g := newGate(t, "gate", "default = \"suppress\"\nguard.off = true\ndns = { resolvers = [\"127.0.0.1:1\"], verify_names = true }\n", nil,
+	g := startDaemon(t, "daemon", "default = \"suppress\"\nguard.off = true\ndns = { resolvers = [\"127.0.0.1:1\"], verify_names = true }\n", nil,
 		"[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n"+
 			"[[list]]\nname = \"zone\"\naction = \"offer\"\nzones = [{zone = \"list.example\"}]\n"+
 			"[[list]]\nname = \"names\"\naction = \"offer\"\nfiles = [\"allow.list\"]\n",

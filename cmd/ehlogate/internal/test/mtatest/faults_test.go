@@ -13,7 +13,7 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// faultLists and faultFiles make a gate that denies every other address of those from which player connects.
+// faultLists and faultFiles make a daemon that denies every other address of those from which newTraffic connects.
 const faultLists = "[[list]]\nname   = \"deny\"\naction = \"suppress\"\nfiles  = [\"deny.list\"]\n"
 
 func faultFiles() map[string]string {
@@ -45,9 +45,9 @@ var faultVariants = []variant{
 	{"socketmap", "socketmap", false, 0},
 }
 
-// player returns a load function: session i comes from one of 200 addresses, of which the list denies the even ones.
+// newTraffic returns a load function: session i comes from one of 200 addresses, of which the list denies the even ones.
 // limit is how long a session may take.
-func player(addr string, backup bool, limit time.Duration) func(context.Context, int) (mtatest.Verdict, time.Duration, error) {
+func newTraffic(addr string, backup bool, limit time.Duration) func(context.Context, int) (mtatest.Verdict, time.Duration, error) {
 	return func(ctx context.Context, i int) (mtatest.Verdict, time.Duration, error) {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
@@ -80,7 +80,7 @@ func judge(r mtatest.Reply, denied, backup bool) mtatest.Verdict {
 // faults is what the parts of TestFaults share.
 type faults struct {
 	*mtatest.Postfix
-	explicit, plain *gate // behind the variants with a backup that hides something, and behind the others
+	explicit, plain *daemon // behind the variants with a backup that hides something, and behind the others
 	table           *table
 }
 
@@ -90,20 +90,20 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	f := newFaults(t)
 	f.measure(t, "serving", 100, 10, f.allRight)
-	f.each(t, func(g *gate) error { _, err := g.Term(soon(t)); return err })
+	f.each(t, func(g *daemon) error { _, err := g.Term(soon(t)); return err })
 	f.measure(t, "dead", 100, 10, f.dead)
-	f.each(t, func(g *gate) error { return g.Start(soon(t)) })
+	f.each(t, func(g *daemon) error { return g.Start(soon(t)) })
 	f.measure(t, "started again", 100, 10, f.allRight)
-	f.disturb(t, "restarted under load", func(g *gate) error { return g.Restart(soon(t)) })
-	f.disturb(t, "killed under load, started again", func(g *gate) error {
+	f.disturb(t, "restarted under load", func(g *daemon) error { return g.Restart(soon(t)) })
+	f.disturb(t, "killed under load, started again", func(g *daemon) error {
 		if err := g.Kill(soon(t)); err != nil {
 			return err
 		}
 		return g.Start(soon(t))
 	})
-	f.each(t, func(g *gate) error { return g.Hang(soon(t)) })
+	f.each(t, func(g *daemon) error { return g.Hang(soon(t)) })
 	f.measure(t, "hung", 20, 4, f.hung)
-	f.each(t, (*gate).Resume)
+	f.each(t, (*daemon).Resume)
 	f.measure(t, "running on", 100, 10, f.allRight)
 }
 
@@ -111,8 +111,8 @@ func newFaults(t *testing.T) *faults {
 	dir := tempDir(t)
 	etc := mtatest.LayoutOf(dir).Config
 	f := &faults{
-		explicit: newGate(t, "explicit", "explicit_offer = true\n", nil, faultLists, faultFiles()),
-		plain:    newGate(t, "plain", "", nil, faultLists, faultFiles()),
+		explicit: startDaemon(t, "explicit", "explicit_offer = true\n", nil, faultLists, faultFiles()),
+		plain:    startDaemon(t, "plain", "", nil, faultLists, faultFiles()),
 		table:    newTable(t, "Postfix smtpd"),
 	}
 	memcache := func(name string) string { return "memcache:" + etc + "/" + name + ".cf" }
@@ -140,10 +140,10 @@ func newFaults(t *testing.T) *faults {
 	return f
 }
 
-// each does the same to both gates.
-func (f *faults) each(t *testing.T, do func(*gate) error) {
+// each does the same to both daemons.
+func (f *faults) each(t *testing.T, do func(*daemon) error) {
 	t.Helper()
-	for _, g := range []*gate{f.explicit, f.plain} {
+	for _, g := range []*daemon{f.explicit, f.plain} {
 		if err := do(g); err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +160,7 @@ func (f *faults) measure(t *testing.T, fault string, n, concurrency int, check f
 			n, limit = concurrency, 5*time.Second // it would be 100 s
 		}
 		wg.Go(func() {
-			tally := mtatest.Load(context.Background(), n, concurrency, player(f.Addr(v.service), v.backup, limit))
+			tally := mtatest.Load(context.Background(), n, concurrency, newTraffic(f.Addr(v.service), v.backup, limit))
 			note := ""
 			if strings.HasPrefix(v.service, "proxy") && fault == "hung" {
 				note = "clients wait for those that share their proxymap"
@@ -172,9 +172,9 @@ func (f *faults) measure(t *testing.T, fault string, n, concurrency int, check f
 	wg.Wait()
 }
 
-// disturb plays sessions against every variant, does something to the gates in the midst of it, and goes on for a while;
+// disturb plays sessions against every variant, does something to the daemons in the midst of it, and goes on for a while;
 // after that the lists must answer again.
-func (f *faults) disturb(t *testing.T, fault string, do func(*gate) error) {
+func (f *faults) disturb(t *testing.T, fault string, do func(*daemon) error) {
 	t.Helper()
 	const before, after, concurrency = 50, 100, 4
 	ctx, cancel := context.WithCancel(context.Background())
@@ -182,7 +182,7 @@ func (f *faults) disturb(t *testing.T, fault string, do func(*gate) error) {
 	played := make(chan int, 1<<16) // the index of the variant, at the end of each session
 	var wg sync.WaitGroup
 	for i, v := range faultVariants {
-		play := player(f.Addr(v.service), v.backup, patience)
+		play := newTraffic(f.Addr(v.service), v.backup, patience)
 		wg.Go(func() {
 			tally := mtatest.Load(ctx, 0, concurrency, func(running context.Context, n int) (mtatest.Verdict, time.Duration, error) {
 				defer func() {
@@ -203,7 +203,7 @@ func (f *faults) disturb(t *testing.T, fault string, do func(*gate) error) {
 	cancel()
 	wg.Wait()
 	for _, v := range faultVariants {
-		f.allRight(t, v, mtatest.Load(context.Background(), 50, concurrency, player(f.Addr(v.service), v.backup, patience)))
+		f.allRight(t, v, mtatest.Load(context.Background(), 50, concurrency, newTraffic(f.Addr(v.service), v.backup, patience)))
 	}
 }
 

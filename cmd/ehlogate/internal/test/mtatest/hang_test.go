@@ -17,23 +17,23 @@ func TestHangInSession(t *testing.T) {
 	t.Parallel()
 	const limit = 3500 * time.Millisecond // two seconds, and room for a busy machine
 	services := []string{"policy", "milter"}
-	gates := map[string]*gate{} // one for each service, so that both can hang at the same time
+	daemons := map[string]*daemon{} // one for each service, so that both can hang at the same time
 	for _, service := range services {
-		gates[service] = newGate(t, "hang", "", nil, enforceLists, map[string]string{"strict.list": "# none\n", "deny.list": unlisted + "\n"})
+		daemons[service] = startDaemon(t, "hang", "", nil, enforceLists, map[string]string{"strict.list": "# none\n", "deny.list": unlisted + "\n"})
 	}
 	options := exampleOptions(t)
 	p := startPostfix(t, mtatest.PostfixConfig{
 		Dir: tempDir(t),
 		Services: []mtatest.Service{
-			{Name: "policy", Options: map[string]string{"ehlogate_policy": gates["policy"].ports(options["ehlogate_policy"])}},
-			{Name: "milter", Options: map[string]string{"ehlogate_milter": gates["milter"].ports(options["ehlogate_milter"])}},
+			{Name: "policy", Options: map[string]string{"ehlogate_policy": daemons["policy"].ports(options["ehlogate_policy"])}},
+			{Name: "milter", Options: map[string]string{"ehlogate_milter": daemons["milter"].ports(options["ehlogate_milter"])}},
 		},
 		Main: "ehlogate_policy =\nehlogate_milter =\nsmtpd_sender_restrictions = $ehlogate_policy\nsmtpd_milters = $ehlogate_milter\n",
 	})
 	for _, service := range services {
 		t.Run(service, func(t *testing.T) {
 			t.Parallel()
-			g := gates[service]
+			g := daemons[service]
 			for step := range 8 {
 				mark := fmt.Sprintf("hang-%s-%d", service, step)
 				var began time.Time
@@ -54,7 +54,7 @@ func TestHangInSession(t *testing.T) {
 					t.Fatalf("%v, %v", r, err)
 				}
 				for i, command := range []string{
-					"EHLO client.example", "MAIL FROM:<a@client.example>", "RCPT TO:<b@stage.test>", "RCPT TO:<c@stage.test>", "RCPT TO:<d@stage.test>", "DATA",
+					"EHLO client.example", "MAIL FROM:<a@client.example>", "RCPT TO:<b@mta.test>", "RCPT TO:<c@mta.test>", "RCPT TO:<d@mta.test>", "DATA",
 					"Subject: " + mark + "\r\n\r\nhello\r\n.",
 				} {
 					reach(i + 1)

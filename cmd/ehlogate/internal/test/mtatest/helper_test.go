@@ -97,7 +97,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		code := m.Run()
-		if err := writeTables(os.Getenv("STAGE_TABLE")); err != nil {
+		if err := writeTables(os.Getenv("EHLOGATE_TEST_TABLE")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -115,8 +115,8 @@ func runSixAtOnce() error {
 	return flag.Set("test.parallel", "6")
 }
 
-// gate is an ehlogate with a configuration of its own.
-type gate struct {
+// daemon is an ehlogate with a configuration of its own.
+type daemon struct {
 	*mtatest.Daemon
 	dir                            string // of its configuration and lists
 	config                         string // the text of its configuration
@@ -124,17 +124,17 @@ type gate struct {
 	policy, milter                 string
 }
 
-// newGate writes a configuration for an ehlogate named name, and starts it; it lives as long as the test. settings are
+// startDaemon writes a configuration for an ehlogate named name, and starts it; it lives as long as the test. settings are
 // lines for the top of the file; sockets are more addresses to listen on, by protocol; lists is the text of the lists'
 // sections, and files the content of the list files.
-func newGate(t *testing.T, name, settings string, sockets map[string]string, lists string, files map[string]string) *gate {
+func startDaemon(t *testing.T, name, settings string, sockets map[string]string, lists string, files map[string]string) *daemon {
 	t.Helper()
-	return newGateUnder(t, nil, name, settings, sockets, lists, files)
+	return startDaemonUnder(t, nil, name, settings, sockets, lists, files)
 }
 
-// newGateUnder is newGate for a command that runs ehlogate: its words, in which DIR stands for the directory of the
+// startDaemonUnder is startDaemon for a command that runs ehlogate: its words, in which DIR stands for the directory of the
 // configuration.
-func newGateUnder(t *testing.T, command []string, name, settings string, sockets map[string]string, lists string, files map[string]string) *gate {
+func startDaemonUnder(t *testing.T, command []string, name, settings string, sockets map[string]string, lists string, files map[string]string) *daemon {
 	t.Helper()
 	path, err := mtatest.Program(mtatest.RaceEnabled)
 	if err != nil {
@@ -144,7 +144,7 @@ func newGateUnder(t *testing.T, command []string, name, settings string, sockets
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{dir: filepath.Join(tempDir(t), name)}
+	g := &daemon{dir: filepath.Join(tempDir(t), name)}
 	listen := "[listen]\n"
 	var all []string
 	for i, p := range []struct {
@@ -178,8 +178,8 @@ func newGateUnder(t *testing.T, command []string, name, settings string, sockets
 	return g
 }
 
-// finish ends the gate, which must go well, and looks for what must not stand in any log.
-func (g *gate) finish(t *testing.T) {
+// finish ends the daemon, which must go well, and looks for what must not stand in any log.
+func (g *daemon) finish(t *testing.T) {
 	if g.Running() {
 		if code, err := g.Term(soon(t)); err != nil || code != 0 {
 			t.Errorf("ending ehlogate: exit code %d, %v", code, err)
@@ -193,9 +193,9 @@ func (g *gate) finish(t *testing.T) {
 	}
 }
 
-// metrics returns those lines of the gate's metrics that begin with re. They count what has happened by now; a line of the
+// metrics returns those lines of the daemon's metrics that begin with re. They count what has happened by now; a line of the
 // log may still be on its way.
-func (g *gate) metrics(t *testing.T, re string) []string {
+func (g *daemon) metrics(t *testing.T, re string) []string {
 	t.Helper()
 	resp, err := http.Get("http://" + g.http + "/metrics")
 	if err != nil {
@@ -209,8 +209,8 @@ func (g *gate) metrics(t *testing.T, re string) []string {
 	return regexp.MustCompile(`(?m)^`+re).FindAllString(string(body), -1)
 }
 
-// lists returns what the gate says of its lists, by name.
-func (g *gate) lists(t *testing.T) map[string]listState {
+// lists returns what the daemon says of its lists, by name.
+func (g *daemon) lists(t *testing.T) map[string]listState {
 	t.Helper()
 	req, err := http.NewRequestWithContext(soon(t), http.MethodGet, "http://"+g.http+"/api/v1/lists", nil)
 	if err != nil {
@@ -238,8 +238,8 @@ type listState struct {
 	Entries                   int
 }
 
-// write replaces a file in the gate's directory as an editor does: a new file beside it takes its name.
-func (g *gate) write(t *testing.T, name, text string) {
+// write replaces a file in the daemon's directory as an editor does: a new file beside it takes its name.
+func (g *daemon) write(t *testing.T, name, text string) {
 	t.Helper()
 	path := filepath.Join(g.dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -253,7 +253,7 @@ func (g *gate) write(t *testing.T, name, text string) {
 	}
 }
 
-// memcacheCF is the memcache table file by which Postfix asks the gate at addr ("inet:..." or "unix:...").
+// memcacheCF is the memcache table file by which Postfix asks the daemon at addr ("inet:..." or "unix:...").
 func memcacheCF(addr, keyFormat string, maxTry int, backup string) string {
 	return fmt.Sprintf("memcache = %s\nkey_format = %s\nmax_try = %d\ntimeout = 1\nbackup = %s\n", addr, keyFormat, maxTry, backup)
 }

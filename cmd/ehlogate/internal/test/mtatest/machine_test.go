@@ -127,7 +127,7 @@ func TestMachine(t *testing.T) {
 		"setsid sh -c 'sleep 1000; exit # " + name + "' >/dev/null 2>&1 &",
 		"test -w /etc && ! test -w /proc/sys/kernel/panic && ! test -w /sys/kernel",
 		"systemctl --quiet is-active systemd-journald && ! systemctl --quiet is-active postfix",
-		`test "$(hostname)" = mx.stage.test`,
+		`test "$(hostname)" = mx.mta.test`,
 	} {
 		if _, err := m.Run(soon(t), "sh", "-c", line); err != nil {
 			t.Error(err)

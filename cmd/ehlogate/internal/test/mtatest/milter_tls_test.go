@@ -45,7 +45,7 @@ func TestMilterSessions(t *testing.T) {
 	t.Parallel()
 	t.Run("Postfix", func(t *testing.T) {
 		t.Parallel()
-		g := newGate(t, "macros", "", nil, macroLists, macroFiles)
+		g := startDaemon(t, "macros", "", nil, macroLists, macroFiles)
 		milters := fmt.Sprintf("{ inet:%s, default_action=accept, connect_timeout=5s, command_timeout=5s }", g.milter)
 		_, submission := port587()
 		p := startPostfix(t, mtatest.PostfixConfig{
@@ -57,7 +57,7 @@ func TestMilterSessions(t *testing.T) {
 	})
 	t.Run("Sendmail", func(t *testing.T) {
 		t.Parallel()
-		g := newGate(t, "macros", "", nil, macroLists, macroFiles)
+		g := startDaemon(t, "macros", "", nil, macroLists, macroFiles)
 		ports, err := mtatest.FreePorts(1)
 		if err != nil {
 			t.Fatal(err)
@@ -95,13 +95,13 @@ var orders = []string{
 	"deliver 450|deliver 450|HELO x.example|deliver 450",
 	"deliver 450|STARTTLS|deliver 250",
 	"EHLO x.example|STARTTLS|again|deliver 250",
-	"EHLO x.example|VRFY b@stage.test|pipeline 450|deliver 450",
+	"EHLO x.example|VRFY b@mta.test|pipeline 450|deliver 450",
 	"EHLO x.example|STARTTLS|pipeline 250|RSET|pipeline 250",
 	"EHLO x.example|pipeline 450|STARTTLS|pipeline 250",
 }
 
 // milterSessions plays orders on ports for mail and on one for submission.
-func milterSessions(t *testing.T, g *gate, ports map[string]string, submission string) {
+func milterSessions(t *testing.T, g *daemon, ports map[string]string, submission string) {
 	outcomes := func() (got []string) {
 		for _, line := range g.metrics(t, `ehlogate_outcomes_total.*protocol="milter".*[1-9]\n`) {
 			got = append(got, strings.TrimSpace(strings.NewReplacer("ehlogate_outcomes_total{outcome=", "", `,protocol="milter"}`, "").Replace(line)))
@@ -181,7 +181,7 @@ func playOrder(t *testing.T, name, addr, source, order string) {
 			}
 		case "deliver":
 			want = arg
-			r, err = c.Deliver("a@client.example", "b@stage.test", message)
+			r, err = c.Deliver("a@client.example", "b@mta.test", message)
 		case "pipeline":
 			want = arg
 			r, err = pipeline(c, message)
@@ -201,7 +201,7 @@ func playOrder(t *testing.T, name, addr, source, order string) {
 
 // pipeline hands a message over as RFC 2920 has it, and returns the last reply, or the one to MAIL if that is a refusal.
 func pipeline(c *mtatest.SMTP, message string) (mail mtatest.Reply, err error) {
-	if mail, err = c.Command("MAIL FROM:<a@client.example>\r\nRCPT TO:<b@stage.test>\r\nDATA"); err != nil {
+	if mail, err = c.Command("MAIL FROM:<a@client.example>\r\nRCPT TO:<b@mta.test>\r\nDATA"); err != nil {
 		return mail, err
 	}
 	var data mtatest.Reply
@@ -242,7 +242,7 @@ func TestMilterMacrosOfOthers(t *testing.T) {
 	} {
 		t.Run(server, func(t *testing.T) {
 			t.Parallel()
-			g := newGate(t, "macros", "", nil, macroLists, macroFiles)
+			g := startDaemon(t, "macros", "", nil, macroLists, macroFiles)
 			got := map[bool][]string{}
 			for _, beside := range []bool{false, true} {
 				seen := &macrosSeen{}

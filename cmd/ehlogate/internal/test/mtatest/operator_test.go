@@ -35,7 +35,7 @@ type operator struct {
 var ownSettings = map[string]string{
 	"smtpd_helo_restrictions":                 "reject_non_fqdn_helo_hostname",
 	"smtpd_sender_restrictions":               "check_sender_access inline:{ { bad@client.example = REJECT } }",
-	"smtpd_recipient_restrictions":            "check_recipient_access inline:{ { refused@stage.test = REJECT } }, permit_mynetworks",
+	"smtpd_recipient_restrictions":            "check_recipient_access inline:{ { refused@mta.test = REJECT } }, permit_mynetworks",
 	"smtpd_milters":                           "{ unix:own-milter, default_action=tempfail }",
 	"smtpd_command_filter":                    "regexp:{ { /^XYZZY$$/ NOOP } }",
 	"smtpd_discard_ehlo_keyword_address_maps": "cidr:{ { " + pastedDenied + " dsn } { " + pastedOwn + " dsn } }",
@@ -211,7 +211,7 @@ type written struct {
 }
 
 // follow does what doctor says, until it has nothing more to say.
-func (o *operator) follow(t *testing.T, g *gate) (all []string) {
+func (o *operator) follow(t *testing.T, g *daemon) (all []string) {
 	t.Helper()
 	var report struct{ Findings []advice }
 	for range 5 {

@@ -18,7 +18,7 @@ import (
 )
 
 // deliver is a message with nothing before it. DATA and BDAT stand for the command and the message or a part of it.
-const deliverOne = "MAIL FROM:<a@client.example>; RCPT TO:<b@stage.test>; DATA"
+const deliverOne = "MAIL FROM:<a@client.example>; RCPT TO:<b@mta.test>; DATA"
 
 // commandOrders are ways to deliver a message: commands, with "; " between them. ADDRESS is the client's address.
 var commandOrders = map[string]string{
@@ -31,26 +31,26 @@ var commandOrders = map[string]string{
 	"HELO without a name": "HELO ; " + deliverOne,
 	"RSET":                "RSET; " + deliverOne,
 	"RSET after HELO":     "HELO client.example; RSET; " + deliverOne,
-	"RSET after RCPT":     "EHLO client.example; MAIL FROM:<a@client.example>; RCPT TO:<b@stage.test>; RSET; " + deliverOne,
-	"EHLO after RCPT":     "MAIL FROM:<a@client.example>; RCPT TO:<b@stage.test>; EHLO client.example; DATA; " + deliverOne,
-	"HELO after MAIL":     "MAIL FROM:<a@client.example>; HELO client.example; RCPT TO:<b@stage.test>; DATA",
+	"RSET after RCPT":     "EHLO client.example; MAIL FROM:<a@client.example>; RCPT TO:<b@mta.test>; RSET; " + deliverOne,
+	"EHLO after RCPT":     "MAIL FROM:<a@client.example>; RCPT TO:<b@mta.test>; EHLO client.example; DATA; " + deliverOne,
+	"HELO after MAIL":     "MAIL FROM:<a@client.example>; HELO client.example; RCPT TO:<b@mta.test>; DATA",
 	"two messages":        "EHLO client.example; " + deliverOne + "; " + deliverOne,
 	"two without HELO":    deliverOne + "; RSET; " + deliverOne,
-	"no sender":           "MAIL FROM:<>; RCPT TO:<b@stage.test>; DATA",
+	"no sender":           "MAIL FROM:<>; RCPT TO:<b@mta.test>; DATA",
 	"MAIL twice":          "EHLO client.example; MAIL FROM:<c@client.example>; " + deliverOne,
-	"RCPT first":          "EHLO client.example; RCPT TO:<b@stage.test>; " + deliverOne,
-	"DATA first":          "EHLO client.example; RSET; MAIL FROM:<a@client.example>; DATA; RCPT TO:<b@stage.test>; DATA",
-	"three recipients":    "MAIL FROM:<a@client.example>; RCPT TO:<b@stage.test>; RCPT TO:<x@elsewhere.example>; RCPT TO:<c@stage.test>; DATA",
-	"BDAT":                "EHLO client.example; MAIL FROM:<a@client.example>; RCPT TO:<b@stage.test>; BDAT LAST Subject: MARK\r\n\r\nhello\r\n",
-	"BDAT without HELO":   "MAIL FROM:<a@client.example>; RCPT TO:<b@stage.test>; BDAT LAST Subject: MARK\r\n\r\nhello\r\n",
-	"BDAT in parts":       "EHLO client.example; MAIL FROM:<a@client.example>; RCPT TO:<b@stage.test>; BDAT Subject: ; BDAT ; BDAT MARK\r\n\r\nhel; BDAT LAST lo\r\n",
+	"RCPT first":          "EHLO client.example; RCPT TO:<b@mta.test>; " + deliverOne,
+	"DATA first":          "EHLO client.example; RSET; MAIL FROM:<a@client.example>; DATA; RCPT TO:<b@mta.test>; DATA",
+	"three recipients":    "MAIL FROM:<a@client.example>; RCPT TO:<b@mta.test>; RCPT TO:<x@elsewhere.example>; RCPT TO:<c@mta.test>; DATA",
+	"BDAT":                "EHLO client.example; MAIL FROM:<a@client.example>; RCPT TO:<b@mta.test>; BDAT LAST Subject: MARK\r\n\r\nhello\r\n",
+	"BDAT without HELO":   "MAIL FROM:<a@client.example>; RCPT TO:<b@mta.test>; BDAT LAST Subject: MARK\r\n\r\nhello\r\n",
+	"BDAT in parts":       "EHLO client.example; MAIL FROM:<a@client.example>; RCPT TO:<b@mta.test>; BDAT Subject: ; BDAT ; BDAT MARK\r\n\r\nhel; BDAT LAST lo\r\n",
 	"BDAT first":          "EHLO client.example; BDAT Subject: x\r\n; RSET; " + deliverOne,
-	"VRFY":                "VRFY b@stage.test; " + deliverOne,
-	"VRFY after MAIL":     "EHLO client.example; MAIL FROM:<a@client.example>; VRFY b@stage.test; RCPT TO:<b@stage.test>; DATA",
-	"ETRN":                "EHLO client.example; ETRN stage.test; " + deliverOne,
+	"VRFY":                "VRFY b@mta.test; " + deliverOne,
+	"VRFY after MAIL":     "EHLO client.example; MAIL FROM:<a@client.example>; VRFY b@mta.test; RCPT TO:<b@mta.test>; DATA",
+	"ETRN":                "EHLO client.example; ETRN mta.test; " + deliverOne,
 	"XCLIENT":             "EHLO client.example; XCLIENT ADDR=ADDRESS; " + deliverOne,
 	"XCLIENT with HELO":   "XCLIENT ADDR=ADDRESS HELO=client.example PROTO=ESMTP; " + deliverOne,
-	"XCLIENT after MAIL":  "MAIL FROM:<a@client.example>; XCLIENT ADDR=ADDRESS; RCPT TO:<b@stage.test>; DATA",
+	"XCLIENT after MAIL":  "MAIL FROM:<a@client.example>; XCLIENT ADDR=ADDRESS; RCPT TO:<b@mta.test>; DATA",
 	"other commands":      "NOOP; HELP; EXPN x; EHLO client.example; " + deliverOne,
 }
 
@@ -149,7 +149,7 @@ func exampleOptions(t *testing.T) map[string]string {
 func TestOrders(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
-	g := newGate(t, "orders", "", nil, enforceLists, map[string]string{"strict.list": mustTLS + "\n", "deny.list": "192.0.2.0/24\n"})
+	g := startDaemon(t, "orders", "", nil, enforceLists, map[string]string{"strict.list": mustTLS + "\n", "deny.list": "192.0.2.0/24\n"})
 	options := exampleOptions(t)
 	var services []mtatest.Service
 	for _, delay := range []string{"yes", "no"} {
@@ -195,7 +195,7 @@ func TestOrders(t *testing.T) {
 func TestHooks(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
-	g := newGate(t, "hooks", "", nil, enforceLists, map[string]string{"strict.list": mustTLS + "\n", "deny.list": "192.0.2.0/24\n"})
+	g := startDaemon(t, "hooks", "", nil, enforceLists, map[string]string{"strict.list": mustTLS + "\n", "deny.list": "192.0.2.0/24\n"})
 	policy := g.ports(exampleOptions(t)["ehlogate_policy"])
 	var services []mtatest.Service
 	for _, list := range []string{"client", "helo", "sender", "relay", "recipient", "data", "end_of_data", "etrn"} {

@@ -32,7 +32,7 @@ func (m machine) startMail(t *testing.T) {
 	smtpd := regexp.MustCompile(`(?m)^smtp +inet .*$`)
 	m.write(t, map[string]string{
 		"etc/postfix/main.cf": `compatibility_level = 3.6
-myhostname = mx.stage.test
+myhostname = mx.mta.test
 mydestination =
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
@@ -151,7 +151,7 @@ func TestPackage(t *testing.T) {
 
 	t.Run("upgraded", func(t *testing.T) {
 		open := m.held(t)
-		rows := newSurvivals(t, "What happens to the package, on a real systemd")
+		rows := newFaultTable(t, "What happens to the package, on a real systemd")
 		before := map[string]mtatest.Tally{}
 		for _, addr := range []string{throughCache, throughMap} {
 			before[addr] = m.mailLoad(t, addr, mtatest.Wrong, sessionsBefore)()
@@ -175,7 +175,7 @@ func TestPackage(t *testing.T) {
 				t.Error(err)
 			}
 			through := map[string]string{throughCache: held, throughMap: socketmap}[addr]
-			rows.add(survival{"dpkg -i of a newer version", through, 2, tally, before[addr].P99, peak / 1024})
+			rows.add(faultRow{"dpkg -i of a newer version", through, 2, tally, before[addr].P99, peak / 1024})
 			// A smtpd may lose the one answer that it waits for at that moment, and has a backup for that.
 			if tally.Sessions < enough || tally.Right+tally.Backup != tally.Sessions || tally.Backup*100 > tally.Sessions {
 				t.Errorf("%s: %+v", addr, tally)

@@ -74,7 +74,7 @@ func (o *operator) check(t *testing.T) {
 	t.Helper()
 	has := func(name string) bool { return o.settings[name] != "" }
 	table, chunking := has("smtpd_discard_ehlo_keyword_address_maps"), !has("smtpd_discard_ehlo_keywords")
-	const from, to = "a@client.example", "b@stage.test"
+	const from, to = "a@client.example", "b@mta.test"
 
 	// ehlogate.
 	c := o.offers(t, "25", pastedDenied, "client.example", map[string]bool{"STARTTLS": false, "DSN": !table, "CHUNKING": false, "PIPELINING": true})
@@ -104,7 +104,7 @@ func (o *operator) check(t *testing.T) {
 	if r, err := c.HELO("client.example"); err != nil || r.Code != 250 {
 		t.Errorf("HELO: %v, %v", r, err)
 	}
-	o.delivers(t, c, "a recipient", from, "refused@stage.test", refused("smtpd_recipient_restrictions"))
+	o.delivers(t, c, "a recipient", from, "refused@mta.test", refused("smtpd_recipient_restrictions"))
 	c = o.client(t, "25", pastedOther)
 	r, err := c.EHLO("nodots")
 	if err == nil && r.Code == 250 {
@@ -153,14 +153,14 @@ func (o *operator) milter(t *testing.T) {
 	t.Cleanup(func() { l.Close(); <-done })
 }
 
-// newPastedGate starts one ehlogate with sockets in the queue directory of each operator.
-func newPastedGate(t *testing.T, operators []*operator) *gate {
+// startPastedDaemon starts one ehlogate with sockets in the queue directory of each operator.
+func startPastedDaemon(t *testing.T, operators []*operator) *daemon {
 	t.Helper()
 	path, err := mtatest.Program(mtatest.RaceEnabled)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{dir: tempDir(t)}
+	g := &daemon{dir: tempDir(t)}
 	var text strings.Builder
 	var all []string
 	text.WriteString("always_hide = [\"chunking\"]\n[listen]\nsocket_group = \"postfix\"\nsocket_mode = \"0660\"\n")
@@ -199,7 +199,7 @@ func TestPasted(t *testing.T) {
 		o.dir = tempDir(t)
 		operators = append(operators, o)
 	}
-	g := newPastedGate(t, operators)
+	g := startPastedDaemon(t, operators)
 	for i, o := range operators {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()

@@ -15,8 +15,8 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// policyOutcomes returns what the gate counted, "suppressed 3", by policy delegation.
-func policyOutcomes(t *testing.T, g *gate) (got []string) {
+// policyOutcomes returns what the daemon counted, "suppressed 3", by policy delegation.
+func policyOutcomes(t *testing.T, g *daemon) (got []string) {
 	t.Helper()
 	for _, line := range g.metrics(t, `ehlogate_outcomes_total.*protocol="policy".*[1-9]\d*\n`) {
 		got = append(got, strings.TrimSpace(strings.NewReplacer(`ehlogate_outcomes_total{outcome="`, "", `",protocol="policy"}`, "").Replace(line)))
@@ -28,7 +28,7 @@ func policyOutcomes(t *testing.T, g *gate) (got []string) {
 // many connections as a Postfix with 20 processes has, and counts each once.
 func TestPolicyCountsSessions(t *testing.T) {
 	t.Parallel()
-	g := newGate(t, "sessions", "", nil, enforceLists, map[string]string{"strict.list": "#\n", "deny.list": denied + "\n"})
+	g := startDaemon(t, "sessions", "", nil, enforceLists, map[string]string{"strict.list": "#\n", "deny.list": denied + "\n"})
 	const processes, sessions = 20, 20000
 	var all sync.WaitGroup
 	errs := make([]error, processes)
@@ -68,7 +68,7 @@ func TestPolicyCountsSessions(t *testing.T) {
 func TestPolicyOfPostfix(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
-	g := newGate(t, "sessions", "", nil, enforceLists, map[string]string{"strict.list": strictLocal + "\n::1\n", "deny.list": denied + "\n"})
+	g := startDaemon(t, "sessions", "", nil, enforceLists, map[string]string{"strict.list": strictLocal + "\n::1\n", "deny.list": denied + "\n"})
 	policy := fmt.Sprintf("check_policy_service { inet:%s, timeout=5s, try_limit=1, default_action=DUNNO }", g.policy)
 	at := func(delay string, restrictions ...string) map[string]string {
 		o := map[string]string{"smtpd_delay_reject": delay}
@@ -86,7 +86,7 @@ func TestPolicyOfPostfix(t *testing.T) {
 	services[4].Options["smtpd_policy_service_request_limit"] = "1"
 	_, submission := port587()
 	p := startPostfix(t, mtatest.PostfixConfig{
-		Dir: tempDir(t), Main: "fast_flush_domains = stage.test\n", Services: services,
+		Dir: tempDir(t), Main: "fast_flush_domains = mta.test\n", Services: services,
 		Master: fmt.Sprintf("%s inet n - n - - smtpd\n  -o { smtpd_delay_reject = no }\n  -o { smtpd_helo_restrictions = %s }\n  -o { smtpd_recipient_restrictions = %s }\n",
 			submission, policy, policy),
 	})
@@ -95,12 +95,12 @@ func TestPolicyOfPostfix(t *testing.T) {
 	// VRFY and ETRN carry no mail; what does is refused in the clear, and taken over TLS.
 	for _, s := range services {
 		for source, addr := range map[string]string{strictLocal: p.Addr(s.Name), "::1": p.Addr6(s.Name)} {
-			playOrder(t, s.Name, addr, source, "EHLO x.example|VRFY b@stage.test|ETRN stage.test|STARTTLS|VRFY b@stage.test|deliver 250|EHLO x.example|ETRN stage.test|deliver 250")
-			playOrder(t, s.Name, addr, source, "VRFY b@stage.test|HELO x.example|VRFY b@stage.test|ETRN stage.test")
+			playOrder(t, s.Name, addr, source, "EHLO x.example|VRFY b@mta.test|ETRN mta.test|STARTTLS|VRFY b@mta.test|deliver 250|EHLO x.example|ETRN mta.test|deliver 250")
+			playOrder(t, s.Name, addr, source, "VRFY b@mta.test|HELO x.example|VRFY b@mta.test|ETRN mta.test")
 			if got := policyOutcomes(t, g); !slices.Equal(got, want) {
 				t.Errorf("%s, from %s: before mail in the clear %q, want %q", s.Name, source, got, want)
 			}
-			playOrder(t, s.Name, addr, source, "EHLO x.example|VRFY b@stage.test|deliver 450|RSET|deliver 450|VRFY b@stage.test|STARTTLS|deliver 250")
+			playOrder(t, s.Name, addr, source, "EHLO x.example|VRFY b@mta.test|deliver 450|RSET|deliver 450|VRFY b@mta.test|STARTTLS|deliver 250")
 			unmet := 1
 			if len(want) > 0 {
 				fmt.Sscanf(want[0], "require-unmet %d", &unmet)

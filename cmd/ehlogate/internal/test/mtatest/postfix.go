@@ -39,7 +39,7 @@ type PostfixConfig struct {
 	Master   string            // text appended to master.cf
 	Files    map[string]string // more files for the configuration directory: name and content
 
-	Host     string           // what it calls itself; empty: mx.stage.test
+	Host     string           // what it calls itself; empty: mx.mta.test
 	Network  *netns.Namespace // where it runs; nil: where we are
 	Resolver string           // the content of its resolv.conf; empty: that of the machine
 }
@@ -49,7 +49,7 @@ type Layout struct {
 	Config string // main.cf, master.cf, the caller's files, cert.pem
 	Queue  string // the queue directory, and the jail of chrooted services
 	Data   string // Postfix's own data
-	Mail   string // the maildir into which every message to anybody@stage.test goes
+	Mail   string // the maildir into which every message to anybody@mta.test goes
 	Log    string // the log file
 }
 

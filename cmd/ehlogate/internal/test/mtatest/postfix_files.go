@@ -14,8 +14,8 @@ import (
 
 // hostName is what the staged servers call themselves, and mailDomain the domain whose mail they deliver.
 const (
-	hostName   = "mx.stage.test"
-	mailDomain = "stage.test"
+	hostName   = "mx.mta.test"
+	mailDomain = "mta.test"
 )
 
 // owner is a user and group by number.

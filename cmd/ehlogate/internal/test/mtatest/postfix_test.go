@@ -16,7 +16,7 @@ import (
 func TestPostfix(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
-	s := newScene(t)
+	s := newFixture(t)
 	t.Run("by address", s.byAddress)
 	t.Run("by XCLIENT", s.byXCLIENT)
 	t.Run("by HELO name", s.byHELO)
@@ -43,7 +43,7 @@ func wantOffer(t *testing.T, r mtatest.Reply, starttls bool) {
 }
 
 // byAddress checks that the source address alone decides, and that a hidden STARTTLS is refused as well.
-func (s *scene) byAddress(t *testing.T) {
+func (s *fixture) byAddress(t *testing.T) {
 	for _, service := range addressVariants {
 		t.Run(service, func(t *testing.T) {
 			wantOffer(t, ehlo(t, s.Addr(service), denied), false)
@@ -65,7 +65,7 @@ func (s *scene) byAddress(t *testing.T) {
 }
 
 // dial connects and reads the banner.
-func (s *scene) dial(t *testing.T, service, source string) *mtatest.SMTP {
+func (s *fixture) dial(t *testing.T, service, source string) *mtatest.SMTP {
 	t.Helper()
 	c, err := mtatest.Dial(soon(t), s.Addr(service), source)
 	if err != nil {
@@ -79,7 +79,7 @@ func (s *scene) dial(t *testing.T, service, source string) *mtatest.SMTP {
 }
 
 // byXCLIENT checks that a client that a proxy announces is looked up anew.
-func (s *scene) byXCLIENT(t *testing.T) {
+func (s *fixture) byXCLIENT(t *testing.T) {
 	for _, service := range addressVariants {
 		t.Run(service, func(t *testing.T) {
 			for _, client := range []struct {
@@ -103,7 +103,7 @@ func (s *scene) byXCLIENT(t *testing.T) {
 }
 
 // byHELO checks that a listed HELO name gets the old greeting, which offers nothing, and that other names are not touched.
-func (s *scene) byHELO(t *testing.T) {
+func (s *fixture) byHELO(t *testing.T) {
 	for _, name := range []string{"bad.example", "BAD.example", "good.example", "[192.0.2.1]"} {
 		c := s.dial(t, "helo", unlisted)
 		r, err := c.EHLO(name)
@@ -113,14 +113,14 @@ func (s *scene) byHELO(t *testing.T) {
 		if r, err := c.HELO("bad.example"); err != nil || r.Code != 250 {
 			t.Errorf("HELO after EHLO %s: %v, %v", name, r, err)
 		}
-		if r, err := c.Deliver("a@example.com", "b@stage.test", "Subject: helo\n\nhello\n"); err != nil || r.Code != 250 {
+		if r, err := c.Deliver("a@example.com", "b@mta.test", "Subject: helo\n\nhello\n"); err != nil || r.Code != 250 {
 			t.Errorf("message after EHLO %s: %v, %v", name, r, err)
 		}
 	}
 }
 
 // mailOverTLS delivers one message inside of TLS and one in the clear, and finds both in the maildir.
-func (s *scene) mailOverTLS(t *testing.T) {
+func (s *fixture) mailOverTLS(t *testing.T) {
 	for source, header := range map[string]string{allowed: "with ESMTPS id", denied: "with ESMTP id"} {
 		c := s.dial(t, "memcache", source)
 		r, err := c.EHLO("client.example")
@@ -136,7 +136,7 @@ func (s *scene) mailOverTLS(t *testing.T) {
 			}
 		}
 		message := fmt.Sprintf("Subject: from %s\n\nA line.\n.\n..dots\n", source)
-		if r, err := c.Deliver("a@example.com", "b@stage.test", message); err != nil || r.Code != 250 {
+		if r, err := c.Deliver("a@example.com", "b@mta.test", message); err != nil || r.Code != 250 {
 			t.Fatalf("message from %s: %v, %v", source, r, err)
 		}
 		if r, err := c.Quit(); err != nil || r.Code != 221 {
@@ -154,15 +154,15 @@ func (s *scene) mailOverTLS(t *testing.T) {
 
 // alwaysHidden checks that an answer of ours, which replaces Postfix's own setting, still hides CHUNKING: for denied
 // clients always, for others where our offer is explicit. There the backup, which hides DSN, must not be asked either.
-func (s *scene) alwaysHidden(t *testing.T) {
+func (s *fixture) alwaysHidden(t *testing.T) {
 	wantOffer(t, ehlo(t, s.Addr("explicit"), denied), false)
 	wantOffer(t, ehlo(t, s.Addr("explicit"), allowed), true)
 	wantOffer(t, ehlo(t, s.Addr("explicit"), unlisted), true)
 	wantOffer(t, ehlo(t, s.Addr6("explicit"), "::1"), false)
 }
 
-// observing checks that a gate that only observes hides nothing, but says what it would have done.
-func (s *scene) observing(t *testing.T) {
+// observing checks that a daemon that only observes hides nothing, but says what it would have done.
+func (s *fixture) observing(t *testing.T) {
 	mark := s.observe.Log.Mark()
 	wantOffer(t, ehlo(t, s.Addr("observe"), denied), true)
 	if _, err := s.observe.Log.Await(soon(t), regexp.MustCompile(regexp.QuoteMeta(denied)), mark); err != nil {
@@ -171,7 +171,7 @@ func (s *scene) observing(t *testing.T) {
 }
 
 // postmap checks every kind of table with the tool that operators use.
-func (s *scene) postmap(t *testing.T) {
+func (s *fixture) postmap(t *testing.T) {
 	for _, q := range []struct{ table, key, value string }{
 		{"memcache:" + s.etc + "/plain.cf", denied, "chunking, starttls"},
 		{"memcache:" + s.etc + "/plain.cf", unlisted, ""},
@@ -193,14 +193,14 @@ func (s *scene) postmap(t *testing.T) {
 }
 
 // postscreen checks that a postscreen that has no table hands its clients to a smtpd that has one.
-func (s *scene) postscreen(t *testing.T) {
+func (s *fixture) postscreen(t *testing.T) {
 	wantOffer(t, ehlo(t, s.Addr("screen"), denied), false)
 	wantOffer(t, ehlo(t, s.Addr("screen"), allowed), true)
 }
 
 // edit checks that an edit of a list file takes effect without anything being done to Postfix, that a broken edit does not,
 // and that the mended file does again.
-func (s *scene) edit(t *testing.T) {
+func (s *fixture) edit(t *testing.T) {
 	g := s.plain
 	entries := g.lists(t)["deny"].Entries
 	for _, service := range []string{"memcache", "socketmap"} {
@@ -227,7 +227,7 @@ func (s *scene) edit(t *testing.T) {
 }
 
 // hup checks that SIGHUP brings a new configuration into effect, and that a broken one changes nothing but the log.
-func (s *scene) hup(t *testing.T) {
+func (s *fixture) hup(t *testing.T) {
 	g := s.plain
 	reread := func(config string) {
 		t.Helper()
@@ -249,7 +249,7 @@ func (s *scene) hup(t *testing.T) {
 }
 
 // awaitOffer plays sessions until STARTTLS is offered, or not, as wanted.
-func (s *scene) awaitOffer(t *testing.T, service, source string, want bool) {
+func (s *fixture) awaitOffer(t *testing.T, service, source string, want bool) {
 	t.Helper()
 	for ctx := soon(t); ehlo(t, s.Addr(service), source).Offers("STARTTLS") != want; {
 		if ctx.Err() != nil {
@@ -263,7 +263,7 @@ var clockWarning = regexp.MustCompile(`cleanup\[\d+\]: warning: (file system clo
 
 // noComplaints checks that nothing that Postfix was told or asked so far made it log a warning or worse. It comes before the
 // reload, because a smtpd that asks a proxymap which a reload is just replacing warns of it, waits a second and asks again.
-func (s *scene) noComplaints(t *testing.T) {
+func (s *fixture) noComplaints(t *testing.T) {
 	complaints, err := s.Maillog().Troubles(0)
 	complaints = slices.DeleteFunc(complaints, clockWarning.MatchString)
 	if err != nil || len(complaints) > 0 {
@@ -272,7 +272,7 @@ func (s *scene) noComplaints(t *testing.T) {
 }
 
 // reload checks that a reload of Postfix, which replaces its processes, changes nothing.
-func (s *scene) reload(t *testing.T) {
+func (s *fixture) reload(t *testing.T) {
 	if err := s.Reload(soon(t)); err != nil {
 		t.Fatal(err)
 	}

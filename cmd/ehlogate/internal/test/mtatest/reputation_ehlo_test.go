@@ -99,17 +99,17 @@ func reverseName(a netip.Addr) string {
 // reporting is a Postfix that asks by all ways at once, and the ehlogate that it asks.
 type reporting struct {
 	*mtatest.Postfix
-	*gate
+	*daemon
 }
 
 func newReporting(t *testing.T, resolver netip.AddrPort, settings, lists string) *reporting {
 	t.Helper()
-	g := newGate(t, "reputation", "explicit_offer = true\n"+settings, nil,
+	g := startDaemon(t, "reputation", "explicit_offer = true\n"+settings, nil,
 		fmt.Sprintf("[dns]\nresolvers = [%q]\nverify_names = true\n\n[guard]\noff = true\n", resolver)+lists, reputationFiles)
 	s, params := mapped("mx", g.memcache)
 	s.Options["smtpd_recipient_restrictions"] = fmt.Sprintf("check_policy_service { inet:%s, timeout=5s, try_limit=1, default_action=DUNNO }", g.policy)
 	s.Options["smtpd_milters"] = fmt.Sprintf("{ inet:%s, default_action=accept, connect_timeout=5s, command_timeout=5s }", g.milter)
-	return &reporting{gate: g, Postfix: startPostfix(t, mtatest.PostfixConfig{
+	return &reporting{daemon: g, Postfix: startPostfix(t, mtatest.PostfixConfig{
 		Dir: tempDir(t), Services: []mtatest.Service{s}, Main: params, Files: backupFiles,
 	})}
 }

@@ -102,14 +102,14 @@ func zoneText(t *testing.T, zone string) *dnstest.Zone {
 		map[string]string{allowZone: "*.1.11 1 A 127.0.0.2\n", denyZone: "*.2.11 1 A 127.0.0.2\n"}[zone])
 }
 
-// dnsRig is a Postfix that has, for each row, a smtpd and a wire to an ehlogate of its own.
-type dnsRig struct {
+// dnsEnv is a Postfix that has, for each row, a smtpd and a wire to an ehlogate of its own.
+type dnsEnv struct {
 	*mtatest.Postfix
 	wires  []*wire
 	delays *delays
 
 	mu    sync.Mutex // for the table: rows may be played at once
-	table *survivals
+	table *faultTable
 }
 
 // TestReputationFaults has everything happen to DNS that does happen, while a real Postfix asks.
@@ -119,7 +119,7 @@ func TestReputationFaults(t *testing.T) {
 		t.Parallel()
 	}
 	faults := dnsFaults()
-	r := &dnsRig{table: newSurvivals(t, "What happens to DNS"), delays: newDelays(t)}
+	r := &dnsEnv{table: newFaultTable(t, "What happens to DNS"), delays: newDelays(t)}
 	var services []mtatest.Service
 	var params strings.Builder
 	for i := range len(faults) + 2 {
@@ -173,8 +173,8 @@ func newStack(t *testing.T, faulty, direct bool) (s *dnsStack, resolver netip.Ad
 	return s, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(ports[0]))
 }
 
-// gate starts the ehlogate of row i, and gives it when it believes its zones. bounds are more lines of [dns].
-func (r *dnsRig) gate(t *testing.T, i int, resolver netip.AddrPort, bounds string) *gate {
+// daemon starts the ehlogate of row i, and gives it when it believes its zones. bounds are more lines of [dns].
+func (r *dnsEnv) daemon(t *testing.T, i int, resolver netip.AddrPort, bounds string) *daemon {
 	t.Helper()
 	lists := fmt.Sprintf(`[dns]
 resolvers = [%q]
@@ -192,17 +192,17 @@ name = "allow"
 action = "offer"
 zones = [{zone = %q}]
 `, resolver, bounds, hereList, denyZone, allowZone)
-	g := newGate(t, "dns", "explicit_offer = true\ndefault = \"suppress\"\n", nil, lists, map[string]string{"here.list": hereFile})
+	g := startDaemon(t, "dns", "explicit_offer = true\ndefault = \"suppress\"\n", nil, lists, map[string]string{"here.list": hereFile})
 	r.wires[i].lead(g.memcache)
 	g.awaitZones(t, patience, "closed", denyZone, allowZone)
 	return g
 }
 
 // row plays sessions before, through and after a fault.
-func (r *dnsRig) row(t *testing.T, i int, f dnsFault) {
+func (r *dnsEnv) row(t *testing.T, i int, f dnsFault) {
 	s, resolver := newStack(t, f.faulty, f.direct)
-	g := r.gate(t, i, resolver, "min_ttl = \"1s\"\nmax_ttl = \"1s\"\n")
-	p := &dnsPlayer{wire: r.wires[i], addr: r.Addr(rowService(i)), may: f.may}
+	g := r.daemon(t, i, resolver, "min_ttl = \"1s\"\nmax_ttl = \"1s\"\n")
+	p := &dnsTraffic{wire: r.wires[i], addr: r.Addr(rowService(i)), may: f.may}
 	p.acquaint(t)
 	before := mtatest.Load(t.Context(), pick(sessionsBefore, 60), dnsAtATime(), p.session)
 	if before.Wrong > 0 || before.Unanswered > 0 {
@@ -248,11 +248,11 @@ func (r *dnsRig) row(t *testing.T, i int, f dnsFault) {
 }
 
 // done adds a row, and judges it.
-func (r *dnsRig) done(t *testing.T, g *gate, during, before mtatest.Tally, d delay) {
+func (r *dnsEnv) done(t *testing.T, g *daemon, during, before mtatest.Tally, d delay) {
 	t.Helper()
 	peak := peakRSS(g.Pid())
 	r.mu.Lock()
-	r.table.add(survival{d.fault, "memcache, of lists by DNS", 1, during, before.P99, peak})
+	r.table.add(faultRow{d.fault, "memcache, of lists by DNS", 1, during, before.P99, peak})
 	r.mu.Unlock()
 	r.delays.add(d)
 	if during.Wrong > 0 || during.Unanswered > 0 || during.Backup*4 > during.Sessions {

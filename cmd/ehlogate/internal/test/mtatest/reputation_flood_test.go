@@ -17,11 +17,11 @@ import (
 
 // flood asks about 50,000 addresses that nobody knew in ten seconds. No Postfix can play so many sessions, so they are asked
 // about by memcache, as it does, while sessions go on beside.
-func (r *dnsRig) flood(t *testing.T, i int, hang bool) {
+func (r *dnsEnv) flood(t *testing.T, i int, hang bool) {
 	addresses, within := pick(50_000, 1_000), pick(10*time.Second, time.Second)
 	s, resolver := newStack(t, false, false)
-	g := r.gate(t, i, resolver, pick("", "max_lookups = 50\n"))
-	p := &dnsPlayer{wire: r.wires[i], addr: r.Addr(rowService(i)), may: flooded}
+	g := r.daemon(t, i, resolver, pick("", "max_lookups = 50\n"))
+	p := &dnsTraffic{wire: r.wires[i], addr: r.Addr(rowService(i)), may: flooded}
 	p.acquaint(t)
 	before := mtatest.Load(t.Context(), pick(sessionsBefore, 60), dnsAtATime(), p.session)
 	if before.Wrong > 0 || before.Unanswered > 0 {
@@ -34,7 +34,7 @@ func (r *dnsRig) flood(t *testing.T, i int, hang bool) {
 	}
 	stop := p.start()
 	defer stop()
-	f := &flood{gate: g.memcache, n: addresses, every: within / time.Duration(addresses), start: time.Now()}
+	f := &flood{daemon: g.memcache, n: addresses, every: within / time.Duration(addresses), start: time.Now()}
 	over := make(chan error, 1)
 	go func() { over <- f.run(pick(1000, 100)) }()
 	most := 0 // in flight
@@ -78,7 +78,7 @@ const apart = 40_000
 
 // flood asks an ehlogate about addresses, each once, at a rate.
 type flood struct {
-	gate  string
+	daemon  string
 	n     int
 	every time.Duration
 	start time.Time
@@ -108,7 +108,7 @@ func (f *flood) run(conns int) error {
 }
 
 func (f *flood) ask(ctx context.Context) error {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", f.gate)
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", f.daemon)
 	if err != nil {
 		return err
 	}

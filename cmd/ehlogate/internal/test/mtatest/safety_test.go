@@ -182,11 +182,11 @@ func TestSafety(t *testing.T) {
 	table := newSafety(t)
 	var params strings.Builder
 	var services []mtatest.Service
-	gates := map[string]*gate{}
+	daemons := map[string]*daemon{}
 	for _, at := range stances {
 		for _, p := range promises {
 			name := serviceOf(at, p)
-			gates[name] = newGate(t, name, "explicit_offer = true\n"+at.settings, nil, fmt.Sprintf(`[dns]
+			daemons[name] = startDaemon(t, name, "explicit_offer = true\n"+at.settings, nil, fmt.Sprintf(`[dns]
 resolvers = [%q]
 
 [guard]
@@ -199,7 +199,7 @@ action = "suppress"
 files = ["own.list"]
 
 `, resolver.Addr, p.domain, filepath.Join(states, name), hereList)+at.lists, map[string]string{"here.list": hereFile, "own.list": "11.0.3.0/24\n"})
-			s, param := mapped(name, gates[name].memcache)
+			s, param := mapped(name, daemons[name].memcache)
 			services = append(services, s)
 			params.WriteString(param)
 		}
@@ -211,7 +211,7 @@ files = ["own.list"]
 			continue
 		}
 		for _, at := range stances {
-			gates[serviceOf(at, p)].awaitPromise(t, p, tlspolicy.Confirmed)
+			daemons[serviceOf(at, p)].awaitPromise(t, p, tlspolicy.Confirmed)
 		}
 		p.withdraw(t, zone)
 		resolver.Flush(t)
@@ -219,14 +219,14 @@ files = ["own.list"]
 			t.Fatalf("%s: senders still find %+v", p.name, k)
 		}
 		for _, at := range stances {
-			if err := gates[serviceOf(at, p)].Restart(soon(t)); err != nil { // it looks at once
+			if err := daemons[serviceOf(at, p)].Restart(soon(t)); err != nil { // it looks at once
 				t.Fatal(err)
 			}
 		}
 	}
 	for _, at := range stances {
 		for _, p := range promises {
-			gates[serviceOf(at, p)].prepare(t, at, p, post.Addr(serviceOf(at, p)))
+			daemons[serviceOf(at, p)].prepare(t, at, p, post.Addr(serviceOf(at, p)))
 		}
 	}
 
@@ -292,8 +292,8 @@ func serviceOf(at stance, p promise) string {
 	return strings.ReplaceAll(at.name, " ", "") + strings.TrimSuffix(p.domain, "."+promisedZone)
 }
 
-// prepare waits until the gate knows what it can, and puts it under load if that is its stance.
-func (g *gate) prepare(t *testing.T, at stance, p promise, smtpd string) {
+// prepare waits until the daemon knows what it can, and puts it under load if that is its stance.
+func (g *daemon) prepare(t *testing.T, at stance, p promise, smtpd string) {
 	t.Helper()
 	want := tlspolicy.NoCommitment
 	switch {
@@ -326,8 +326,8 @@ func (g *gate) prepare(t *testing.T, at stance, p promise, smtpd string) {
 	}
 }
 
-// awaitPromise waits until the gate has looked at a domain, and checks what it makes of it.
-func (g *gate) awaitPromise(t *testing.T, p promise, want tlspolicy.Commitment) tlspolicy.Domain {
+// awaitPromise waits until the daemon has looked at a domain, and checks what it makes of it.
+func (g *daemon) awaitPromise(t *testing.T, p promise, want tlspolicy.Commitment) tlspolicy.Domain {
 	t.Helper()
 	r := g.awaitReputation(t, patience, "a check of the promise", func(r *reputation) bool { return !r.Guard.Domains[0].Checked.IsZero() })
 	d := r.Guard.Domains[0]

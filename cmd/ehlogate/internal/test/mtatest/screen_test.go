@@ -30,7 +30,7 @@ var screenVariants = []screenVariant{
 // screen is what the parts of TestScreenFaults share.
 type screen struct {
 	*mtatest.Postfix
-	gate  *gate
+	daemon  *daemon
 	table *table
 }
 
@@ -43,7 +43,7 @@ func TestScreenFaults(t *testing.T) {
 	s.measure(t, "serving", 20, func(v screenVariant, tally mtatest.Tally, died int) bool {
 		return died == 0 && tally.Right == 20
 	})
-	if err := s.gate.Kill(soon(t)); err != nil {
+	if err := s.daemon.Kill(soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	s.measure(t, "dead", 20, func(v screenVariant, tally mtatest.Tally, died int) bool {
@@ -52,13 +52,13 @@ func TestScreenFaults(t *testing.T) {
 		}
 		return died == 0 && tally.Backup == 10 && tally.Right == 10 // the backup offers it to the denied half
 	})
-	if err := s.gate.Start(soon(t)); err != nil {
+	if err := s.daemon.Start(soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	s.measure(t, "started again", 20, func(v screenVariant, tally mtatest.Tally, died int) bool {
 		return died == 0 && tally.Right == 20
 	})
-	if err := s.gate.Hang(soon(t)); err != nil {
+	if err := s.daemon.Hang(soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	s.measure(t, "hung", 1, func(v screenVariant, tally mtatest.Tally, died int) bool {
@@ -71,7 +71,7 @@ func TestScreenFaults(t *testing.T) {
 	s.measure(t, "hung", 20, func(v screenVariant, tally mtatest.Tally, died int) bool {
 		return died > 0 && tally.Unanswered > 0
 	})
-	if err := s.gate.Resume(); err != nil {
+	if err := s.daemon.Resume(); err != nil {
 		t.Fatal(err)
 	}
 	s.measure(t, "running on", 20, func(v screenVariant, tally mtatest.Tally, died int) bool {
@@ -83,10 +83,10 @@ func newScreen(t *testing.T) *screen {
 	dir := tempDir(t)
 	etc := mtatest.LayoutOf(dir).Config
 	s := &screen{
-		gate:  newGate(t, "gate", "", nil, faultLists, faultFiles()),
+		daemon:  startDaemon(t, "daemon", "", nil, faultLists, faultFiles()),
 		table: newTable(t, "Postfix postscreen"),
 	}
-	socketmap := "socketmap:inet:" + s.gate.socketmap + ":starttls"
+	socketmap := "socketmap:inet:" + s.daemon.socketmap + ":starttls"
 	service := func(name, table string) mtatest.Service {
 		return mtatest.Service{Name: name, Command: "postscreen", Options: map[string]string{
 			"postscreen_discard_ehlo_keyword_address_maps": table,
@@ -106,8 +106,8 @@ func newScreen(t *testing.T) *screen {
 			service("socketmap", socketmap), service("static", "cidr:"+etc+"/static.cidr"), service("none", ""),
 		},
 		Files: map[string]string{
-			"one.cf":      memcacheCF("inet:"+s.gate.memcache, "starttls:%s", 1, "cidr:/dev/null"),
-			"defaults.cf": fmt.Sprintf("memcache = inet:%s\nkey_format = starttls:%%s\nbackup = cidr:/dev/null\n", s.gate.memcache),
+			"one.cf":      memcacheCF("inet:"+s.daemon.memcache, "starttls:%s", 1, "cidr:/dev/null"),
+			"defaults.cf": fmt.Sprintf("memcache = inet:%s\nkey_format = starttls:%%s\nbackup = cidr:/dev/null\n", s.daemon.memcache),
 			"static.cidr": static,
 		},
 	})
@@ -122,7 +122,7 @@ func (s *screen) measure(t *testing.T, fault string, n int, ok func(v screenVari
 	for _, v := range screenVariants {
 		wg.Go(func() {
 			mark := s.Maillog().Mark()
-			tally := mtatest.Load(context.Background(), n, n, player(s.Addr(v.service), false, 20*time.Second))
+			tally := mtatest.Load(context.Background(), n, n, newTraffic(s.Addr(v.service), false, 20*time.Second))
 			fatal, err := s.Maillog().Lines(regexp.MustCompile(v.service+`/postscreen\[\d+\]: fatal: `), mark)
 			if err != nil {
 				t.Error(err)

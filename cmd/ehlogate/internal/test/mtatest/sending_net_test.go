@@ -153,7 +153,7 @@ func (s *sending) startGateway(t *testing.T) {
 	}
 	s.write(t, "port25.nft", s.localize(t, example(t, "sending-network/port25.nft"), map[string]string{"\ninclude \"/run/ehlogate-port25/": "\ninclude \"" + s.dir + "/"}))
 	s.daemon = mtatest.NewDaemon(s.dir, "ehlogate.log", path, mtatest.ReadyDial(sockets+"/memcache", sockets+"/policy"), "serve", "-c", filepath.Join(s.dir, "ehlogate.toml"))
-	t.Cleanup(func() { (&gate{Daemon: s.daemon}).finish(t) })
+	t.Cleanup(func() { s.daemon.Finish(t) })
 	if err := s.startDaemon(t); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func (s *sending) localize(t *testing.T, text string, others map[string]string) 
 }
 
 // write replaces a file as an editor does.
-func (s *sending) write(t *testing.T, name, text string) { (&gate{dir: s.dir}).write(t, name, text) }
+func (s *sending) write(t *testing.T, name, text string) { (&daemon{dir: s.dir}).write(t, name, text) }
 
 // unitCommands returns the command lines of a systemd unit, with the paths of this network.
 func (s *sending) unitCommands(t *testing.T, unit, key string) (lines [][]string) {

@@ -28,7 +28,7 @@ var ofThisRun = regexp.MustCompile(`banner from \S+ |/\S+/`)
 // play plays sessions and adds their row. The note of the row is what was said instead of an answer.
 func (m measured) play(t *testing.T, fault string, n, concurrency int) mtatest.Tally {
 	t.Helper()
-	tally := mtatest.Load(context.Background(), n, concurrency, player(m.addr, false, patience))
+	tally := mtatest.Load(context.Background(), n, concurrency, newTraffic(m.addr, false, patience))
 	note := ofThisRun.ReplaceAllString(strings.Join(tally.Errors, "; "), "")
 	m.add(row{variant: m.variant, fault: fault, clients: concurrency, tally: tally, note: note})
 	return tally
@@ -72,7 +72,7 @@ func TestSendmailFaults(t *testing.T) {
 	t.Parallel()
 	dir := tempDir(t)
 	socket := filepath.Join(dir, "socketmap")
-	g := newGate(t, "sendmail-faults", "", map[string]string{"socketmap": socket}, faultLists, faultFiles())
+	g := startDaemon(t, "sendmail-faults", "", map[string]string{"socketmap": socket}, faultLists, faultFiles())
 	tab := newTable(t, "Sendmail")
 	s := startSendmail(t, sendmailInet(g.socketmap))
 	inet := measured{tab, "socket map, inet", s.Addr()}

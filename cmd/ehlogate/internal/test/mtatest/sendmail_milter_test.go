@@ -15,7 +15,7 @@ import (
 func TestSendmailMilter(t *testing.T) {
 	testenv.Needs(t, "root", "Sendmail")
 	t.Parallel()
-	g := newGate(t, "sendmail", "", nil, enforceLists, map[string]string{
+	g := startDaemon(t, "sendmail", "", nil, enforceLists, map[string]string{
 		"strict.list": "127.0.0.70\n::1\n", "deny.list": denied + "\n",
 	})
 	ports, err := mtatest.FreePorts(1)
@@ -29,7 +29,7 @@ func TestSendmailMilter(t *testing.T) {
 	message := func(c *mtatest.SMTP) (code int, mark string) {
 		t.Helper()
 		mark = fmt.Sprintf("mark-%d", time.Now().UnixNano())
-		r, err := c.Deliver("a@example.com", "b@stage.test", "Subject: "+mark+"\nX-ehlogate: forged\n\nhello\n")
+		r, err := c.Deliver("a@example.com", "b@mta.test", "Subject: "+mark+"\nX-ehlogate: forged\n\nhello\n")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +99,7 @@ func TestSendmailMilter(t *testing.T) {
 			}
 			c := hello(t, s.Addr(), unlisted, "client.example", true)
 			defer c.Close()
-			for _, command := range []string{"MAIL FROM:<a@example.com>", "RCPT TO:<b@stage.test>", "DATA"} {
+			for _, command := range []string{"MAIL FROM:<a@example.com>", "RCPT TO:<b@mta.test>", "DATA"} {
 				if r, err := c.Command(command); err != nil || r.Code >= 400 {
 					t.Fatalf("%s: %v, %v", command, r, err)
 				}
@@ -137,7 +137,7 @@ func TestSendmailMilterHangs(t *testing.T) {
 	for _, header := range []string{"true", "false"} {
 		t.Run("add_header = "+header, func(t *testing.T) {
 			t.Parallel()
-			g := newGate(t, "sendmail", "", nil, strings.Replace(enforceLists, "add_header = true", "add_header = "+header, 1),
+			g := startDaemon(t, "sendmail", "", nil, strings.Replace(enforceLists, "add_header = true", "add_header = "+header, 1),
 				map[string]string{"strict.list": "#\n", "deny.list": "#\n"})
 			ports, err := mtatest.FreePorts(1)
 			if err != nil {
@@ -151,7 +151,7 @@ func TestSendmailMilterHangs(t *testing.T) {
 			for _, step := range []struct {
 				command string
 				code    int
-			}{{"MAIL FROM:<a@client.example>", 250}, {"RCPT TO:<b@stage.test>", 250}, {"DATA", 354}} {
+			}{{"MAIL FROM:<a@client.example>", 250}, {"RCPT TO:<b@mta.test>", 250}, {"DATA", 354}} {
 				if r, err := c.Command(step.command); err != nil || r.Code != step.code {
 					t.Fatalf("%s: %v, %v", step.command, r, err)
 				}

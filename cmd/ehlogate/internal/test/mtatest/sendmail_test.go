@@ -94,7 +94,7 @@ func runSendmailWith(t *testing.T, cfg mtatest.SendmailConfig) *mtatest.Sendmail
 func TestSendmail(t *testing.T) {
 	testenv.Needs(t, "root", "Sendmail")
 	t.Parallel()
-	g := newGate(t, "sendmail", "", nil, testLists, namedFiles)
+	g := startDaemon(t, "sendmail", "", nil, testLists, namedFiles)
 	s := startSendmail(t, sendmailInet(g.socketmap))
 	t.Run("by address and name", func(t *testing.T) {
 		for source, offered := range map[string]bool{denied: false, allowed: true, unlisted: true, named: false, forged: true} {
@@ -193,7 +193,7 @@ func deliver(t *testing.T, addr, source, helo string) {
 		}
 	}
 	message := fmt.Sprintf("Subject: from %s\n\nA line.\n.\n..dots\n", source)
-	if r, err := c.Deliver("a@example.com", "b@stage.test", message); err != nil || r.Code != 250 {
+	if r, err := c.Deliver("a@example.com", "b@mta.test", message); err != nil || r.Code != 250 {
 		t.Fatalf("message from %s: %v, %v", source, r, err)
 	}
 	if r, err := c.Quit(); err != nil || r.Code != 221 {

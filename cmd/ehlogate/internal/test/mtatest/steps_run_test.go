@@ -50,7 +50,7 @@ func (m machine) debianMail(t *testing.T) {
 	main := regexp.MustCompile(`(?m)^smtpd_tls_(cert|key)_file.*\n`).ReplaceAllString(read("main.cf.debian")+read("main.cf.tls"), "")
 	m.write(t, map[string]string{
 		"etc/postfix/main.cf": main + "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = none\n" +
-			"myhostname = mx.stage.test\nmydestination =\ninet_protocols = all\nalias_maps =\nalias_database =\n",
+			"myhostname = mx.mta.test\nmydestination =\ninet_protocols = all\nalias_maps =\nalias_database =\n",
 		"etc/postfix/master.cf": read("master.cf.dist"),
 	})
 	m.run(t, "systemctl start postfix")

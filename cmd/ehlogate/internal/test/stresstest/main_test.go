@@ -28,7 +28,7 @@ var built = map[bool]func() (string, error){}
 
 // attacker is set for a process of this program that attacks: which attack, then the target. It is a process of its own for
 // the clients not to wait for it.
-const attacker = "EHLOGATE_SIEGE"
+const attacker = "EHLOGATE_TEST_ATTACK"
 
 // attackUntilTold is that process.
 func attackUntilTold(words []string) error {
@@ -47,7 +47,7 @@ func attackUntilTold(words []string) error {
 }
 
 // attack starts one; the end of it waits until it is over.
-func (g *gate) attack(t testing.TB, name, protocol string, conns int) (end func()) {
+func (g *daemon) attack(t testing.TB, name, protocol string, conns int) (end func()) {
 	t.Helper()
 	self, err := os.Executable()
 	must(t, err)
@@ -109,15 +109,15 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// gate is a running ehlogate that serves all protocols.
-type gate struct {
+// daemon is a running ehlogate that serves all protocols.
+type daemon struct {
 	*mtatest.Daemon
 	dir     string
 	targets map[string]Target
 }
 
 // start starts one; listen is a line for that section of its config.
-func start(t testing.TB, race bool, network, listen string) *gate {
+func start(t testing.TB, race bool, network, listen string) *daemon {
 	t.Helper()
 	path, err := built[race]()
 	must(t, err)
@@ -126,7 +126,7 @@ func start(t testing.TB, race bool, network, listen string) *gate {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	ports, err := mtatest.FreePorts(len(Protocols))
 	must(t, err)
-	g := &gate{dir: dir, targets: map[string]Target{}}
+	g := &daemon{dir: dir, targets: map[string]Target{}}
 	config := "[listen]\n" + listen + "\n"
 	for i, p := range Protocols {
 		addr := fmt.Sprintf("127.0.0.1:%d", ports[i])
@@ -169,7 +169,7 @@ files = ["strict.list"]
 }
 
 // status gives a figure of /proc/PID/status in KiB: VmRSS, or VmHWM, its peak.
-func (g *gate) status(t testing.TB, key string) int {
+func (g *daemon) status(t testing.TB, key string) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.Pid()))
 	must(t, err)
@@ -184,13 +184,13 @@ func (g *gate) status(t testing.TB, key string) int {
 }
 
 // forget begins the peak anew.
-func (g *gate) forget(t testing.TB) {
+func (g *daemon) forget(t testing.TB) {
 	t.Helper()
 	must(t, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", g.Pid()), []byte("5"), 0))
 }
 
 // metrics are those of the daemon, by name with labels.
-func (g *gate) metrics(t testing.TB) map[string]float64 {
+func (g *daemon) metrics(t testing.TB) map[string]float64 {
 	t.Helper()
 	to := g.targets["http"]
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -215,7 +215,7 @@ func (g *gate) metrics(t testing.TB) map[string]float64 {
 // footprint is what a daemon has while nobody asks it.
 type footprint struct{ goroutines, files, conns int }
 
-func (g *gate) footprint(t testing.TB) footprint {
+func (g *daemon) footprint(t testing.TB) footprint {
 	t.Helper()
 	m := g.metrics(t)
 	f := footprint{goroutines: int(m["go_goroutines"]), files: int(m["process_open_fds"])}
@@ -240,7 +240,7 @@ func await(t testing.TB, what string, so func() bool) {
 }
 
 // settles waits until the daemon has no more than it had.
-func (g *gate) settles(t testing.TB, before footprint) {
+func (g *daemon) settles(t testing.TB, before footprint) {
 	t.Helper()
 	var now footprint
 	defer func() {

@@ -70,7 +70,7 @@ func TestMemory(t *testing.T) {
 }
 
 // open is how many connections the daemon has.
-func (g *gate) open(t testing.TB, protocol string) int {
+func (g *daemon) open(t testing.TB, protocol string) int {
 	t.Helper()
 	return int(g.metrics(t)[`ehlogate_connections{protocol="`+protocol+`"}`])
 }

@@ -25,7 +25,7 @@ var shares = []struct {
 // right, and the daemon as large as it was. SOAK is how many questions.
 func TestSoak(t *testing.T) {
 	total := 200_000
-	if n := os.Getenv("SOAK"); n != "" {
+	if n := os.Getenv("EHLOGATE_TEST_SOAK"); n != "" {
 		var err error
 		total, err = strconv.Atoi(n)
 		must(t, err)
@@ -147,7 +147,7 @@ func soak(ctx context.Context, to Target, which, n, many int, done *atomic.Int64
 
 // reload edits the deny list so that a client comes and goes, and sees that it does; every second time it is the signal that
 // has the lists read. It gives how often, when ctx ends.
-func (g *gate) reload(ctx context.Context, t *testing.T) (n int) {
+func (g *daemon) reload(ctx context.Context, t *testing.T) (n int) {
 	k, err := newTalk(g.targets["memcache"])
 	if err != nil {
 		t.Error(err)

@@ -23,7 +23,7 @@ func Question(protocol, addr string) []byte {
 	case "policy":
 		s = "request=smtpd_access_policy\nprotocol_state=RCPT\nprotocol_name=ESMTP\nclient_address=" + addr +
 			"\nclient_name=unknown\nclient_port=40000\nreverse_client_name=unknown\nserver_address=127.0.0.1\nserver_port=25\n" +
-			"helo_name=mail.example\nsender=a@example\nrecipient=b@stage.test\nencryption_protocol=\n\n"
+			"helo_name=mail.example\nsender=a@example\nrecipient=b@mta.test\nencryption_protocol=\n\n"
 	case "milter":
 		return slices.Concat(Negotiate(), Session(addr))
 	case "http":

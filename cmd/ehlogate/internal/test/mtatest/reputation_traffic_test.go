@@ -14,7 +14,7 @@ import (
 )
 
 // full: the tables of the documentation are made. Else it is only seen that all of it works.
-var full = os.Getenv("STAGE_TABLE") != ""
+var full = os.Getenv("EHLOGATE_TEST_TABLE") != ""
 
 func pick[T any](inFull, quick T) T {
 	if full {
@@ -94,8 +94,8 @@ func denyLies(c class, _ bool, p phase) (offer, hide bool) {
 	return c == good, c != good || p == turning
 }
 
-// dnsPlayer plays sessions of clients of all classes.
-type dnsPlayer struct {
+// dnsTraffic plays sessions of clients of all classes.
+type dnsTraffic struct {
 	wire *wire
 	addr string // of smtpd
 	may  may
@@ -109,7 +109,7 @@ type dnsPlayer struct {
 const acquainted = 20
 
 // session plays session i, of a client that is known, or one that is not, by turns.
-func (p *dnsPlayer) session(ctx context.Context, i int) (mtatest.Verdict, time.Duration, error) {
+func (p *dnsTraffic) session(ctx context.Context, i int) (mtatest.Verdict, time.Duration, error) {
 	defer p.played.Add(1)
 	c, known := class(i%int(classes)), i/int(classes)%2 == 0
 	n := i / (2 * int(classes)) % acquainted
@@ -119,7 +119,7 @@ func (p *dnsPlayer) session(ctx context.Context, i int) (mtatest.Verdict, time.D
 	return p.play(ctx, c, known, n)
 }
 
-func (p *dnsPlayer) play(ctx context.Context, c class, known bool, n int) (mtatest.Verdict, time.Duration, error) {
+func (p *dnsTraffic) play(ctx context.Context, c class, known bool, n int) (mtatest.Verdict, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	client, at := c.client(known, n), phase(p.phase.Load())
@@ -146,7 +146,7 @@ func (p *dnsPlayer) play(ctx context.Context, c class, known bool, n int) (mtate
 }
 
 // acquaint makes known who is to be.
-func (p *dnsPlayer) acquaint(t *testing.T) {
+func (p *dnsTraffic) acquaint(t *testing.T) {
 	t.Helper()
 	ctx := soon(t)
 	for i := range acquainted * int(classes) {
@@ -160,7 +160,7 @@ func (p *dnsPlayer) acquaint(t *testing.T) {
 }
 
 // start plays sessions until stop is called, which gives what came of them.
-func (p *dnsPlayer) start() (stop func() mtatest.Tally) {
+func (p *dnsTraffic) start() (stop func() mtatest.Tally) {
 	ctx, cancel := context.WithCancel(context.Background())
 	result := make(chan mtatest.Tally, 1)
 	go func() { result <- mtatest.Load(ctx, 0, dnsAtATime(), p.session) }()
@@ -168,7 +168,7 @@ func (p *dnsPlayer) start() (stop func() mtatest.Tally) {
 }
 
 // reach waits until so many more sessions have been played.
-func (p *dnsPlayer) reach(t *testing.T, more int) {
+func (p *dnsTraffic) reach(t *testing.T, more int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()

@@ -88,7 +88,7 @@ func (v *visitor) leave() {
 }
 
 // visitors of some protocols, two each: one that stays and one that comes anew for every few questions.
-func visitors(g *gate, protocols []string) (all []*visitor) {
+func visitors(g *daemon, protocols []string) (all []*visitor) {
 	for _, p := range protocols {
 		all = append(all, &visitor{target: g.targets[p], every: 5 * time.Millisecond},
 			&visitor{target: g.targets[p], every: 20 * time.Millisecond, renew: 5})
@@ -128,7 +128,7 @@ func TestAttacks(t *testing.T) {
 	testenv.Needs(t, "a minute")
 	duration, listen, conns := 1500*time.Millisecond, "max_connections = 300", 1500
 	var rounds [][]string
-	if long := os.Getenv("SIEGE"); long != "" {
+	if long := os.Getenv("EHLOGATE_TEST_ATTACK_TIME"); long != "" {
 		d, err := time.ParseDuration(long)
 		must(t, err)
 		duration, listen, conns = d, "", 10_000
@@ -150,7 +150,7 @@ func TestAttacks(t *testing.T) {
 			})
 			if len(protocols) > 0 {
 				t.Run(attack.Name+", "+strings.Join(protocols, " "), func(t *testing.T) {
-					table = append(table, besiege(t, g, attack, protocols, duration, conns)...)
+					table = append(table, runAttack(t, g, attack, protocols, duration, conns)...)
 				})
 			}
 		}
@@ -161,7 +161,7 @@ func TestAttacks(t *testing.T) {
 // decided are lines about what was decided, of which there may be 200 a second; the others are about faults.
 var decided = regexp.MustCompile(`msg="STARTTLS suppressed"|rate limited: more than`)
 
-func besiege(t *testing.T, g *gate, attack Attack, protocols []string, d time.Duration, conns int) (rows []string) {
+func runAttack(t *testing.T, g *daemon, attack Attack, protocols []string, d time.Duration, conns int) (rows []string) {
 	rest := g.footprint(t)
 	calm := visitors(g, protocols)
 	during(t.Context(), d/4, calm)

@@ -19,39 +19,39 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// TestSurviveLists does to a list what is done to files. The list goes on as it was, whatever happens to its file.
-func TestSurviveLists(t *testing.T) {
+// TestListFaults does to a list what is done to files. The list goes on as it was, whatever happens to its file.
+func TestListFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
-	table := newSurvivals(t, "What happens to the lists")
-	r := newRig(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, nil)
+	table := newFaultTable(t, "What happens to the lists")
+	r := newEnv(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, nil)
 	list := filepath.Join(r.dir, "deny.list")
 	for _, f := range []fault{
 		{name: "100 edits and 100 reloads a second", do: reloadAndEdit},
-		badList("list replaced by a directory", func(*rig) error {
+		badList("list replaced by a directory", func(*env) error {
 			if err := os.Remove(list); err != nil {
 				return err
 			}
 			return os.Mkdir(list, 0o755)
 		}),
-		badList("list cut short", func(*rig) error { return os.Truncate(list, 100) }),
-		badList("list emptied", func(*rig) error { return os.Truncate(list, 0) }),
-		badList("list that may not be read", func(*rig) error { return os.Chmod(list, 0) }),
-		badList("list of random bytes", func(r *rig) error {
+		badList("list cut short", func(*env) error { return os.Truncate(list, 100) }),
+		badList("list emptied", func(*env) error { return os.Truncate(list, 0) }),
+		badList("list that may not be read", func(*env) error { return os.Chmod(list, 0) }),
+		badList("list of random bytes", func(r *env) error {
 			noise := make([]byte, 1<<20)
 			rand.Read(noise)
 			return r.write("deny.list", string(noise))
 		}),
-		badList("list of one line of 100 MB", func(r *rig) error { return r.write("deny.list", strings.Repeat("1", 100<<20)+"\n") }),
-		badList("list deleted, and back", func(*rig) error { return os.Remove(list) }),
+		badList("list of one line of 100 MB", func(r *env) error { return r.write("deny.list", strings.Repeat("1", 100<<20)+"\n") }),
+		badList("list deleted, and back", func(*env) error { return os.Remove(list) }),
 		{name: "HTTP interface hammered", do: hammer},
 	} {
 		f.through = both
-		r.survive(t, f)
+		r.playFault(t, f)
 	}
 }
 
 // reloadAndEdit edits the list and asks for a reload, a hundred times in a second.
-func reloadAndEdit(ctx context.Context, r *rig) error {
+func reloadAndEdit(ctx context.Context, r *env) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for i := range 100 {
@@ -71,8 +71,8 @@ func reloadAndEdit(ctx context.Context, r *rig) error {
 }
 
 // badList is a fault of a list that is noticed, and repaired when that has been seen.
-func badList(name string, harm func(*rig) error) fault {
-	return fault{name: name, every: 1000, do: func(ctx context.Context, r *rig) error {
+func badList(name string, harm func(*env) error) fault {
+	return fault{name: name, every: 1000, do: func(ctx context.Context, r *env) error {
 		failures, err := r.metric(`ehlogate_list_reload_failures_total{list="deny"}`)
 		if err != nil {
 			return err
@@ -101,7 +101,7 @@ func badList(name string, harm func(*rig) error) fault {
 }
 
 // hammer asks everything of the HTTP interface, from twice as many connections as it serves, for a second.
-func hammer(ctx context.Context, r *rig) error {
+func hammer(ctx context.Context, r *env) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	done := make(chan struct{})
@@ -130,7 +130,7 @@ func hammer(ctx context.Context, r *rig) error {
 }
 
 // metric gives the value of one of the metrics.
-func (r *rig) metric(name string) (float64, error) {
+func (r *env) metric(name string) (float64, error) {
 	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get("http://" + r.at["http"] + "/metrics")
 	if err != nil {
@@ -149,7 +149,7 @@ func (r *rig) metric(name string) (float64, error) {
 }
 
 // awaitMetric waits until a metric has grown beyond a value.
-func (r *rig) awaitMetric(ctx context.Context, name string, beyond float64) error {
+func (r *env) awaitMetric(ctx context.Context, name string, beyond float64) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
@@ -165,12 +165,12 @@ func (r *rig) awaitMetric(ctx context.Context, name string, beyond float64) erro
 	}
 }
 
-// TestSurviveFullDisk keeps config, list and log on a disk that gets full while the list is edited in place.
-func TestSurviveFullDisk(t *testing.T) {
+// TestDiskFaults keeps config, list and log on a disk that gets full while the list is edited in place.
+func TestDiskFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
-	table := newSurvivals(t, "What happens to the disk")
+	table := newFaultTable(t, "What happens to the disk")
 	var disk string
-	r := newRig(t, table, strings.Replace(heldLists, "deny.list", "disk/deny.list", 1), map[string]string{}, func(h *mtatest.Holder) {
+	r := newEnv(t, table, strings.Replace(heldLists, "deny.list", "disk/deny.list", 1), map[string]string{}, func(h *mtatest.Holder) {
 		disk = filepath.Join(filepath.Dir(h.Log.Path()), "disk")
 		if err := os.Mkdir(disk, 0o755); err != nil {
 			t.Fatal(err)
@@ -188,7 +188,7 @@ func TestSurviveFullDisk(t *testing.T) {
 		}
 		h.Output = filepath.Join(disk, "log")
 	})
-	r.survive(t, fault{name: "disk full: list half written, log lost", through: both, every: 1000, do: func(ctx context.Context, r *rig) error {
+	r.playFault(t, fault{name: "disk full: list half written, log lost", through: both, every: 1000, do: func(ctx context.Context, r *env) error {
 		const failures, loaded = `ehlogate_list_reload_failures_total{list="deny"}`, `ehlogate_list_loaded_timestamp_seconds{list="deny"}`
 		before, err := r.metric(failures)
 		if err != nil {

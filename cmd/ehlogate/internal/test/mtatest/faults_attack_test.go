@@ -11,14 +11,14 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// TestSurviveAttack has every protocol attacked at once, in each way that there is, while a real Postfix asks. The attackers
+// TestAttackFaults has every protocol attacked at once, in each way that there is, while a real Postfix asks. The attackers
 // want more connections than a socket has: those of Postfix, on other sockets, must not have to go for them.
-func TestSurviveAttack(t *testing.T) {
+func TestAttackFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
-	table := newSurvivals(t, "What others do to it, on all protocols at once")
-	r := newRig(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, nil)
+	table := newFaultTable(t, "What others do to it, on all protocols at once")
+	r := newEnv(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, nil)
 	for _, a := range stresstest.Attacks() {
-		r.survive(t, fault{name: a.Name, through: both, every: 1, do: func(ctx context.Context, r *rig) error {
+		r.playFault(t, fault{name: a.Name, through: both, every: 1, do: func(ctx context.Context, r *env) error {
 			ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 			defer cancel()
 			failures := make([]error, len(a.Protocols))

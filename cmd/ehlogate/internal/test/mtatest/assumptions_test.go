@@ -12,9 +12,9 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// TestPostfixClaims keeps proving what the design takes for granted about Postfix's own map clients, with a map server that
+// TestPostfixAssumptions keeps proving what the design takes for granted about Postfix's own map clients, with a map server that
 // also gives the answers that ehlogate must not give.
-func TestPostfixClaims(t *testing.T) {
+func TestPostfixAssumptions(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	fake := newFake(t, map[string]string{
@@ -88,8 +88,8 @@ func TestPostfixClaims(t *testing.T) {
 	})
 }
 
-// TestMoreClaims proves what the design says about tables that nobody answers, and about files behind memcache.
-func TestMoreClaims(t *testing.T) {
+// TestMoreAssumptions proves what the design says about tables that nobody answers, and about files behind memcache.
+func TestMoreAssumptions(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	fake := newFake(t, map[string]string{"starttls:127.0.0.1": "starttls", "starttls:a b": "starttls"}, "")

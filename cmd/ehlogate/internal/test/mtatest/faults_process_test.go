@@ -12,28 +12,28 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// TestSurviveProcess does to the process what is done to processes, again and again, while a real Postfix asks.
-func TestSurviveProcess(t *testing.T) {
+// TestProcessFaults does to the process what is done to processes, again and again, while a real Postfix asks.
+func TestProcessFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
-	table := newSurvivals(t, "What happens to the process")
-	r := newRig(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, func(h *mtatest.Holder) {
+	table := newFaultTable(t, "What happens to the process")
+	r := newEnv(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, func(h *mtatest.Holder) {
 		h.Watchdog = 2 * time.Second // more than smtpd waits
 	})
 	for _, through := range []string{own, held, socketmap} {
 		for _, f := range []fault{
-			{name: "kill -9", do: func(ctx context.Context, r *rig) error { return r.again(ctx, syscall.SIGKILL) }},
-			{name: "SIGSTOP, until the watchdog ends it", every: 1000, do: func(ctx context.Context, r *rig) error { return r.again(ctx, syscall.SIGSTOP) }},
-			{name: "restart", do: func(ctx context.Context, r *rig) error { return r.again(ctx, syscall.SIGTERM) }},
+			{name: "kill -9", do: func(ctx context.Context, r *env) error { return r.again(ctx, syscall.SIGKILL) }},
+			{name: "SIGSTOP, until the watchdog ends it", every: 1000, do: func(ctx context.Context, r *env) error { return r.again(ctx, syscall.SIGSTOP) }},
+			{name: "restart", do: func(ctx context.Context, r *env) error { return r.again(ctx, syscall.SIGTERM) }},
 			{name: "another program takes its place, and a restart", do: upgrade},
 		} {
 			f.through, f.backup = through, through != socketmap
-			r.survive(t, f)
+			r.playFault(t, f)
 		}
 	}
 }
 
 // upgrade puts a copy in the place of the program, as a package does, and checks that it is the copy that runs then.
-func upgrade(ctx context.Context, r *rig) error {
+func upgrade(ctx context.Context, r *env) error {
 	program, err := os.ReadFile(r.Path)
 	if err != nil {
 		return err

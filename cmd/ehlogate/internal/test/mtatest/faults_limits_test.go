@@ -17,14 +17,14 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// TestSurviveShortage takes file descriptors and memory from ehlogate.
-func TestSurviveShortage(t *testing.T) {
+// TestShortageFaults takes file descriptors and memory from ehlogate.
+func TestShortageFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
-	table := newSurvivals(t, "What runs short")
-	r := newRig(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, func(h *mtatest.Holder) {
+	table := newFaultTable(t, "What runs short")
+	r := newEnv(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, func(h *mtatest.Holder) {
 		h.User = 0 // ours, or we might not change its limits
 	})
-	r.survive(t, fault{name: "no file descriptor is left", through: both, do: func(ctx context.Context, r *rig) error {
+	r.playFault(t, fault{name: "no file descriptor is left", through: both, do: func(ctx context.Context, r *env) error {
 		pid := r.Pid()
 		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 		if err != nil {
@@ -46,13 +46,13 @@ func TestSurviveShortage(t *testing.T) {
 	}})
 
 	group := memoryGroup(t)
-	more := newRig(t, table, heldLists+"[[list]]\nname = \"more\"\naction = \"suppress\"\nfiles = [\"more.list\"]\n",
+	more := newEnv(t, table, heldLists+"[[list]]\nname = \"more\"\naction = \"suppress\"\nfiles = [\"more.list\"]\n",
 		map[string]string{"deny.list": evenDenied(), "more.list": many(1)}, func(h *mtatest.Holder) {
 			h.Exec = []string{"/bin/sh", "-c", `echo $$ >"$0" && exec "$@"`, filepath.Join(group.dir, "cgroup.procs")}
 		})
 	group.limit(t) // hardly more than it has needed so far
 	turn := 1
-	more.survive(t, fault{name: "memory for a list of a million, and not for its reload", through: both, backup: true, every: 1000, do: func(ctx context.Context, r *rig) error {
+	more.playFault(t, fault{name: "memory for a list of a million, and not for its reload", through: both, backup: true, every: 1000, do: func(ctx context.Context, r *env) error {
 		ready := r.Heard("READY=1")
 		loaded, err := r.metric(`ehlogate_list_loaded_timestamp_seconds{list="more"}`)
 		if err != nil {
@@ -140,10 +140,10 @@ func (g *cgroup) limit(t *testing.T) {
 	}
 }
 
-// TestSurviveClock sets the clock back and forth across the end of the entries.
-func TestSurviveClock(t *testing.T) {
+// TestClockFaults sets the clock back and forth across the end of the entries.
+func TestClockFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
-	table := newSurvivals(t, "What happens to the clock")
+	table := newFaultTable(t, "What happens to the clock")
 	dir := tempDir(t)
 	program, err := mtatest.Build(soon(t), dir, mtatest.RaceEnabled, "setclock")
 	if err != nil {
@@ -160,7 +160,7 @@ func TestSurviveClock(t *testing.T) {
 	if err := set(before); err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, table, heldLists, map[string]string{"deny.list": strings.ReplaceAll(evenDenied(), "\n", " until=2030-05-31\n")}, func(h *mtatest.Holder) {
+	r := newEnv(t, table, heldLists, map[string]string{"deny.list": strings.ReplaceAll(evenDenied(), "\n", " until=2030-05-31\n")}, func(h *mtatest.Holder) {
 		h.Path = program
 		h.Env = []string{"EHLOGATE_CLOCK=" + clock}
 	})
@@ -176,7 +176,7 @@ func TestSurviveClock(t *testing.T) {
 		return even && !s.expired, !even || s.expired
 	}
 	expired := false
-	r.survive(t, fault{name: "clock set back and forth across until=", through: both, do: func(context.Context, *rig) error {
+	r.playFault(t, fault{name: "clock set back and forth across until=", through: both, do: func(context.Context, *env) error {
 		expired = !expired
 		state.Store(&clockState{setting: true})
 		err := set(map[bool]string{true: after, false: before}[expired])

@@ -32,14 +32,14 @@ var testFiles = map[string]string{
 	"deny.list":  "127.0.0.10\n127.0.0.20/30\n::1\n192.0.2.0/24\n2001:db8::/32\nhelo:bad.example\n",
 }
 
-// scene is what the parts of TestPostfix share: one Postfix with a port for every way to ask, and three gates behind it.
-type scene struct {
+// fixture is what the parts of TestPostfix share: one Postfix with a port for every way to ask, and three daemons behind it.
+type fixture struct {
 	*mtatest.Postfix
 	etc                      string
-	plain, explicit, observe *gate
+	plain, explicit, observe *daemon
 }
 
-func newScene(t *testing.T) *scene {
+func newFixture(t *testing.T) *fixture {
 	dir := tempDir(t)
 	layout := mtatest.LayoutOf(dir)
 	jail := filepath.Join(layout.Queue, "ehlogate") // as seen from outside
@@ -47,13 +47,13 @@ func newScene(t *testing.T) *scene {
 		t.Fatal(err)
 	}
 	const hidden = "always_hide = [\"chunking\"]\n"
-	s := &scene{etc: layout.Config}
-	s.plain = newGate(t, "plain", hidden, map[string]string{
+	s := &fixture{etc: layout.Config}
+	s.plain = startDaemon(t, "plain", hidden, map[string]string{
 		"memcache":  filepath.Join(jail, "memcache"),
 		"socketmap": filepath.Join(jail, "socketmap"),
 	}, testLists, testFiles)
-	s.explicit = newGate(t, "explicit", hidden+"explicit_offer = true\n", nil, testLists, testFiles)
-	s.observe = newGate(t, "observe", hidden+"mode = \"observe\"\n", nil, testLists, testFiles)
+	s.explicit = startDaemon(t, "explicit", hidden+"explicit_offer = true\n", nil, testLists, testFiles)
+	s.observe = startDaemon(t, "observe", hidden+"mode = \"observe\"\n", nil, testLists, testFiles)
 
 	files := map[string]string{
 		"plain.cf":    memcacheCF("inet:"+s.plain.memcache, "starttls:%s", 1, "cidr:/dev/null"),
@@ -100,5 +100,5 @@ func newScene(t *testing.T) *scene {
 	return s
 }
 
-// addressVariants are the services that ask by address and have the plain gate behind them.
+// addressVariants are the services that ask by address and have the plain daemon behind them.
 var addressVariants = []string{"memcache", "proxy", "socketmap", "tcptable", "jailmemcache", "jailsocketmap"}

@@ -17,17 +17,17 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// TestSurviveEdits edits lists in ways by which an answer could come from a state that was never on disk, or an edit could
+// TestEditFaults edits lists in ways by which an answer could come from a state that was never on disk, or an edit could
 // get lost. All of them allow odd addresses, each a third of those that the clients here have; the default suppresses. So
 // no odd client may ever miss STARTTLS, whatever is done.
-func TestSurviveEdits(t *testing.T) {
+func TestEditFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
-	table := newSurvivals(t, "What is done to several lists at once")
+	table := newFaultTable(t, "What is done to several lists at once")
 	config := "default = \"suppress\"\nguard.off = true\n"
 	for _, name := range []string{"one.list", "two.list", "place.list", "d/*.list"} {
 		config += fmt.Sprintf("[[list]]\nname = %q\naction = \"offer\"\nfiles = [%q]\n", name[:1], name)
 	}
-	r := newRig(t, table, config, map[string]string{"one.list": third(1), "two.list": "# none\n", "place.list": third(3), "d/d.list": third(5)}, func(h *mtatest.Holder) {
+	r := newEnv(t, table, config, map[string]string{"one.list": third(1), "two.list": "# none\n", "place.list": third(3), "d/d.list": third(5)}, func(h *mtatest.Holder) {
 		h.User = 0 // that of the test, or it might not change its limits
 	})
 	for _, f := range []fault{
@@ -38,7 +38,7 @@ func TestSurviveEdits(t *testing.T) {
 		{name: "the file system of a list hangs (strace)", do: hangList},
 	} {
 		f.through, f.every = held, 1000
-		r.survive(t, f)
+		r.playFault(t, f)
 	}
 }
 
@@ -56,7 +56,7 @@ func third(of int) string {
 
 // moveBetween moves the clients of one list to another that takes long to read, and back; into a list before out of the
 // other.
-func moveBetween(ctx context.Context, r *rig) error {
+func moveBetween(ctx context.Context, r *env) error {
 	for _, step := range []struct{ name, text string }{
 		{"two.list", third(1) + many(1)}, {"one.list", "# none\n"},
 		{"one.list", third(1)}, {"two.list", "# none\n"},
@@ -82,10 +82,10 @@ func loadedMetric(list string) string {
 	return fmt.Sprintf("ehlogate_list_loaded_timestamp_seconds{list=%q}", list)
 }
 
-func (r *rig) loaded(list string) (float64, error) { return r.metric(loadedMetric(list)) }
+func (r *env) loaded(list string) (float64, error) { return r.metric(loadedMetric(list)) }
 
 // writeDuringLoad writes a list with a pause in the middle that a careless reader would take for the end.
-func writeDuringLoad(ctx context.Context, r *rig) error {
+func writeDuringLoad(ctx context.Context, r *env) error {
 	loaded, err := r.loaded("p")
 	if err != nil {
 		return err
@@ -113,7 +113,7 @@ func writeDuringLoad(ctx context.Context, r *rig) error {
 }
 
 // replaceDirectory does what gives a directory the inode again that it had, on ext4.
-func replaceDirectory(ctx context.Context, r *rig) error {
+func replaceDirectory(ctx context.Context, r *env) error {
 	loaded, err := r.loaded("d")
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func replaceDirectory(ctx context.Context, r *rig) error {
 }
 
 // editWithoutFiles edits a list while ehlogate cannot open it. The edit must not be lost.
-func editWithoutFiles(ctx context.Context, r *rig) error {
+func editWithoutFiles(ctx context.Context, r *env) error {
 	loaded, err := r.loaded("o")
 	if err != nil {
 		return err
@@ -158,7 +158,7 @@ func editWithoutFiles(ctx context.Context, r *rig) error {
 }
 
 // hangList lets every open of one list hang, edits it, and edits and reloads others: those must be in force.
-func hangList(ctx context.Context, r *rig) error {
+func hangList(ctx context.Context, r *env) error {
 	tracer := exec.CommandContext(ctx, "strace", "-f", "-o", "/dev/null", "-e", "trace=openat", "-P", filepath.Join(r.dir, "place.list"),
 		"-e", "inject=openat:delay_enter=3000000", "-p", fmt.Sprint(r.Pid()))
 	if err := tracer.Start(); err != nil {
@@ -192,6 +192,6 @@ func hangList(ctx context.Context, r *rig) error {
 }
 
 // awaitHung waits until it is known that a file system hangs.
-func (r *rig) awaitHung(ctx context.Context) error {
+func (r *env) awaitHung(ctx context.Context) error {
 	return r.awaitMetric(ctx, `ehlogate_list_reload_failures_total{list="p"}`, 0)
 }

@@ -30,7 +30,7 @@ const (
 )
 
 // mapped is a smtpd that asks the memcache at addr as examples/postfix has it; its backup hides DSN, which tells it from the
-// lists of a gate with explicit_offer.
+// lists of a daemon with explicit_offer.
 func mapped(name, addr string) (mtatest.Service, string) {
 	param := "eg" + name
 	return mtatest.Service{Name: name, Options: map[string]string{"smtpd_discard_ehlo_keyword_address_maps": "memcache:" + param}},
@@ -117,8 +117,8 @@ func (r reputation) stale() (n uint64) {
 	return n
 }
 
-// get asks the gate's HTTP interface.
-func (g *gate) get(t *testing.T, path string) (code int, body string) {
+// get asks the daemon's HTTP interface.
+func (g *daemon) get(t *testing.T, path string) (code int, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(soon(t), http.MethodGet, "http://"+g.http+path, nil)
 	if err != nil {
@@ -136,7 +136,7 @@ func (g *gate) get(t *testing.T, path string) (code int, body string) {
 	return resp.StatusCode, string(text)
 }
 
-func (g *gate) reputation(t *testing.T) (r reputation) {
+func (g *daemon) reputation(t *testing.T) (r reputation) {
 	t.Helper()
 	code, body := g.get(t, "/api/v1/reputation")
 	if err := json.Unmarshal([]byte(body), &r); err != nil || code != http.StatusOK {
@@ -154,7 +154,7 @@ type explained struct {
 	}
 }
 
-func (g *gate) explain(t *testing.T, client netip.Addr) (e explained) {
+func (g *daemon) explain(t *testing.T, client netip.Addr) (e explained) {
 	t.Helper()
 	code, body := g.get(t, "/api/v1/decision?addr="+client.String())
 	if err := json.Unmarshal([]byte(body), &e); err != nil || code != http.StatusOK {
@@ -165,7 +165,7 @@ func (g *gate) explain(t *testing.T, client netip.Addr) (e explained) {
 
 // learn waits until all is known of a client that its decision depends on. Else, if the machine is busy, it might not be known
 // in time.
-func (g *gate) learn(t *testing.T, client netip.Addr) {
+func (g *daemon) learn(t *testing.T, client netip.Addr) {
 	t.Helper()
 	var order []listState
 	if _, body := g.get(t, "/api/v1/lists"); json.Unmarshal([]byte(body), &order) != nil {
@@ -190,8 +190,8 @@ func (g *gate) learn(t *testing.T, client netip.Addr) {
 	}
 }
 
-// awaitReputation waits until the gate is as it ought to be; what is that in words.
-func (g *gate) awaitReputation(t *testing.T, limit time.Duration, what string, is func(*reputation) bool) reputation {
+// awaitReputation waits until the daemon is as it ought to be; what is that in words.
+func (g *daemon) awaitReputation(t *testing.T, limit time.Duration, what string, is func(*reputation) bool) reputation {
 	t.Helper()
 	for end := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
 		r := g.reputation(t)
@@ -205,7 +205,7 @@ func (g *gate) awaitReputation(t *testing.T, limit time.Duration, what string, i
 }
 
 // awaitZones waits until all of these zones are in a state.
-func (g *gate) awaitZones(t *testing.T, limit time.Duration, state string, zones ...string) reputation {
+func (g *daemon) awaitZones(t *testing.T, limit time.Duration, state string, zones ...string) reputation {
 	t.Helper()
 	return g.awaitReputation(t, limit, fmt.Sprintf("%v %s", zones, state), func(r *reputation) bool {
 		return !slices.ContainsFunc(zones, func(z string) bool { return r.zone(z).State != state })
@@ -213,7 +213,7 @@ func (g *gate) awaitZones(t *testing.T, limit time.Duration, state string, zones
 }
 
 // seesBreaker checks that everything that shows the state of a zone says that it is asked, or is not.
-func (g *gate) seesBreaker(t *testing.T, asked bool, zones ...string) {
+func (g *daemon) seesBreaker(t *testing.T, asked bool, zones ...string) {
 	t.Helper()
 	code, health := g.get(t, "/healthz")
 	for _, zone := range zones {

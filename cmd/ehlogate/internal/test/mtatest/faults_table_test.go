@@ -10,8 +10,8 @@ import (
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 )
 
-// survival is one row of what was done to ehlogate, and what clients saw.
-type survival struct {
+// faultRow is one row of what was done to ehlogate, and what clients saw.
+type faultRow struct {
 	fault, through string
 	times          int
 	tally          mtatest.Tally
@@ -19,19 +19,19 @@ type survival struct {
 	peak           float64       // MiB
 }
 
-// survivals collects the rows of a test.
-type survivals struct {
+// faultTable collects the rows of a test.
+type faultTable struct {
 	heading string
-	rows    []survival
+	rows    []faultRow
 }
 
 // survivalTable holds those of all tests of this run, as one table.
-type survivalTable struct{ groups []*survivals }
+type survivalTable struct{ groups []*faultTable }
 
-// newSurvivals makes a part of the table, which is logged at the end of the test, and written with the other tables.
-func newSurvivals(t *testing.T, heading string) *survivals {
-	s := &survivals{heading: heading}
-	t.Cleanup(func() { t.Log("\n" + (&survivalTable{[]*survivals{s}}).markdown()) })
+// newFaultTable makes a part of the table, which is logged at the end of the test, and written with the other tables.
+func newFaultTable(t *testing.T, heading string) *faultTable {
+	s := &faultTable{heading: heading}
+	t.Cleanup(func() { t.Log("\n" + (&survivalTable{[]*faultTable{s}}).markdown()) })
 	tables.Lock()
 	defer tables.Unlock()
 	for _, t := range tables.all {
@@ -40,11 +40,11 @@ func newSurvivals(t *testing.T, heading string) *survivals {
 			return s
 		}
 	}
-	tables.all = append(tables.all, &survivalTable{[]*survivals{s}})
+	tables.all = append(tables.all, &survivalTable{[]*faultTable{s}})
 	return s
 }
 
-func (s *survivals) add(row survival) { s.rows = append(s.rows, row) }
+func (s *faultTable) add(row faultRow) { s.rows = append(s.rows, row) }
 
 func (s *survivalTable) markdown() string {
 	var b strings.Builder
@@ -52,7 +52,7 @@ func (s *survivalTable) markdown() string {
 	b.WriteString("| Fault | Asked through | Times | Sessions | Wrong | Without reply | By the backup | p99 before, ms | p99 during, ms | Peak RSS, MiB |\n")
 	b.WriteString("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	slices.SortStableFunc(s.groups, func(a, b *survivals) int { return strings.Compare(a.heading, b.heading) })
+	slices.SortStableFunc(s.groups, func(a, b *faultTable) int { return strings.Compare(a.heading, b.heading) })
 	for _, group := range s.groups {
 		fmt.Fprintf(&b, "| **%s** | | | | | | | | | |\n", group.heading)
 		for _, r := range group.rows {

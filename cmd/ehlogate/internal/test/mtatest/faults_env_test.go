@@ -34,17 +34,17 @@ const mostConns = 1000
 // nobody is whom ehlogate runs as here: files that it may not read cannot be read.
 const nobody = 65534
 
-// rig is a Postfix whose smtpds ask one ehlogate, which is kept running as systemd does.
-type rig struct {
+// env is a Postfix whose smtpds ask one ehlogate, which is kept running as systemd does.
+type env struct {
 	*mtatest.Postfix
 	*mtatest.Holder
 	dir    string            // config and lists
 	at     map[string]string // where it listens itself, by protocol
-	table  *survivals
+	table  *faultTable
 	denied func(last int, from, to time.Time) (yes, no bool) // what the lists may say between two points in time
 }
 
-// The smtpds of a rig. Postfix is never told that anything has happened to ehlogate.
+// The smtpds of a env. Postfix is never told that anything has happened to ehlogate.
 const (
 	own       = "memcache"                     // on a socket that ehlogate opens itself
 	held      = "memcache, held"               // on one that outlives it
@@ -57,16 +57,16 @@ type fault struct {
 	name    string
 	through string
 	// do does it and, where it must be undone, undoes it. Sessions are played all the time.
-	do func(ctx context.Context, r *rig) error
+	do func(ctx context.Context, r *env) error
 	// backup: the map's backup may answer, while no process does.
 	backup bool
 	// every is how many sessions are played between one time and the next, by default faultEvery.
 	every int64
 }
 
-// newRig starts both. config is the text of the config but for [listen], files are lists; tune changes the holder before
+// newEnv starts both. config is the text of the config but for [listen], files are lists; tune changes the holder before
 // it starts.
-func newRig(t *testing.T, table *survivals, config string, files map[string]string, tune func(*mtatest.Holder)) *rig {
+func newEnv(t *testing.T, table *faultTable, config string, files map[string]string, tune func(*mtatest.Holder)) *env {
 	t.Helper()
 	ports, err := mtatest.FreePorts(len(stresstest.Protocols))
 	if err != nil {
@@ -74,7 +74,7 @@ func newRig(t *testing.T, table *survivals, config string, files map[string]stri
 	}
 	dir := tempDir(t)
 	etc := mtatest.LayoutOf(dir).Config
-	r := &rig{table: table, at: map[string]string{}}
+	r := &env{table: table, at: map[string]string{}}
 	listen := fmt.Sprintf("[listen]\nmax_connections = %d\n", mostConns)
 	for i, protocol := range stresstest.Protocols {
 		r.at[protocol] = fmt.Sprintf("127.0.0.1:%d", ports[i])
@@ -113,7 +113,7 @@ func newRig(t *testing.T, table *survivals, config string, files map[string]stri
 
 // session plays session i: from one of 200 addresses, of which the lists deny the even ones. It is right if the lists
 // answered, or the backup while no process did.
-func (r *rig) session(ctx context.Context, i int, f *fault) (mtatest.Verdict, time.Duration, error) {
+func (r *env) session(ctx context.Context, i int, f *fault) (mtatest.Verdict, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	service := map[string]string{own: "own", held: "held", socketmap: "socketmap", both: []string{"held", "socketmap"}[i%2]}[f.through]
@@ -143,8 +143,8 @@ func (r *rig) session(ctx context.Context, i int, f *fault) (mtatest.Verdict, ti
 // outageSlack is how long after its end a process may still be thought to run.
 const outageSlack = 100 * time.Millisecond
 
-// survive plays a row.
-func (r *rig) survive(t *testing.T, f fault) {
+// playFault plays a row.
+func (r *env) playFault(t *testing.T, f fault) {
 	t.Helper()
 	var played atomic.Int64
 	play := func(running context.Context, i int) (mtatest.Verdict, time.Duration, error) {
@@ -175,7 +175,7 @@ func (r *rig) survive(t *testing.T, f fault) {
 	if err != nil {
 		t.Fatalf("%s, time %d: %v; until then %+v\n%s", f.name, times+1, err, during, r.Log.Tail(30))
 	}
-	r.table.add(survival{f.name, f.through, times, during, before.P99, peak()})
+	r.table.add(faultRow{f.name, f.through, times, during, before.P99, peak()})
 	if during.Wrong > 0 || during.Unanswered > 0 {
 		t.Errorf("%s, %s: want an answer for each session, by the lists, or by the backup while nobody else answers: %+v", f.name, f.through, during)
 	}
@@ -234,7 +234,7 @@ func peakRSS(pid int) (mib float64) {
 }
 
 // write replaces a file in the config directory, as an editor does.
-func (r *rig) write(name, text string) error {
+func (r *env) write(name, text string) error {
 	path := filepath.Join(r.dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -246,7 +246,7 @@ func (r *rig) write(name, text string) error {
 }
 
 // again waits until another process has taken over.
-func (r *rig) again(ctx context.Context, signal syscall.Signal) error {
+func (r *env) again(ctx context.Context, signal syscall.Signal) error {
 	ready := r.Heard("READY=1")
 	if err := r.Signal(signal); err != nil {
 		return err
