@@ -66,10 +66,10 @@ func (r *real) zone() ZoneStats { return r.Stats().Zones[0] }
 // until waits for what is to come.
 func (r *real) until(what string, is func() bool) {
 	r.Helper()
-	for start := time.Now(); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(start) > 20*time.Second {
-			r.Fatalf("%s: not so after %v; %+v", what, time.Since(start), r.Stats())
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Soon)
+	defer cancel()
+	if err := testenv.Await(ctx, func() (bool, error) { return is(), nil }); err != nil {
+		r.Fatalf("waiting until %s: %v; got %+v", what, err, r.Stats())
 	}
 }
 

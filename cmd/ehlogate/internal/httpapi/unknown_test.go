@@ -14,6 +14,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/reload"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists/test/dnstest"
+	"ehlogate/lists/test/testenv"
 )
 
 func asking(t *testing.T, conf string, files map[string]string, server *dnstest.Server) (*reload.Manager, func(string) (int, string)) {
@@ -31,15 +32,6 @@ func asking(t *testing.T, conf string, files map[string]string, server *dnstest.
 		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 		body, _ := io.ReadAll(w.Result().Body)
 		return w.Result().StatusCode, string(body)
-	}
-}
-
-func until(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for begin := time.Now(); !f(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(begin) > 20*time.Second {
-			t.Fatalf("never: %s", what)
-		}
 	}
 }
 
@@ -78,7 +70,7 @@ action = "offer"
 files = ["own.list"]
 `, map[string]string{"own.list": ".google.com\n"}, server)
 	n := 0
-	until(t, "reverse DNS is open", func() bool {
+	testenv.Eventually(t, "reverse DNS is open", func() bool {
 		n++
 		get("/api/v1/decision?addr=8.8.4." + string("0123456789"[n%10]))
 		return eng.Snapshot().DNS().Stats().Names.State == "open"
@@ -110,7 +102,7 @@ name = "slow"
 action = "offer"
 zones = [{zone = "slow.test"}]
 `, map[string]string{"own.list": "8.8.8.0/24\n"}, server)
-	until(t, "closed", func() bool {
+	testenv.Eventually(t, "closed", func() bool {
 		z := eng.Snapshot().DNS().Stats().Zones
 		return z[0].State == "closed" && z[1].State == "closed"
 	})

@@ -11,6 +11,7 @@ import (
 
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/test/dnstest"
+	"ehlogate/lists/test/testenv"
 )
 
 const zone = `
@@ -198,11 +199,8 @@ func TestStaleList(t *testing.T) {
 	defer cancel()
 	await := func(want string) {
 		t.Helper()
-		for action(e, "192.0.2.1") != want {
-			if ctx.Err() != nil {
-				t.Fatalf("never %q\n%s", want, d.log.String())
-			}
-			time.Sleep(time.Millisecond) // polls a condition
+		if err := testenv.Await(ctx, func() (bool, error) { return action(e, "192.0.2.1") == want, nil }); err != nil {
+			t.Fatalf("got %q, want %q: %v\n%s", action(e, "192.0.2.1"), want, err, d.log.String())
 		}
 	}
 	await("suppress listed")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/test/testenv"
 )
 
 // run lets an engine run until the test ends.
@@ -24,13 +25,20 @@ func (d *dir) run(e *Manager) (reload chan func()) {
 	return reload
 }
 
+// soon returns a context for what ought to happen soon.
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Soon)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // await waits for an answer.
 func (d *dir) await(e *Manager, what, addr, want string) {
 	d.t.Helper()
-	for begun := time.Now(); action(e, addr) != want; time.Sleep(time.Millisecond) { // polls a condition
-		if time.Since(begun) > 30*time.Second {
-			d.t.Fatalf("%s: %s is %q, want %q\n%s", what, addr, action(e, addr), want, d.log.String())
-		}
+	var got string
+	err := testenv.Await(soon(d.t), func() (bool, error) { got = action(e, addr); return got == want, nil })
+	if err != nil {
+		d.t.Fatalf("%s: %s: got %q, want %q: %v\n%s", what, addr, got, want, err, d.log.String())
 	}
 }
 

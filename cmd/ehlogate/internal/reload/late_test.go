@@ -9,6 +9,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/test/dnstest"
+	"ehlogate/lists/test/testenv"
 	"ehlogate/policyd"
 	"ehlogate/policyd/delegation"
 )
@@ -23,9 +24,8 @@ func TestPolicyAfterLateAnswer(t *testing.T) {
 	if ehlo.Action != lists.Offer || ehlo.Reason != lists.ReasonUnavailable {
 		t.Fatalf("%s %s", ehlo.Action, ehlo.Reason)
 	}
-	for r.Snapshot().DNS().Stats().InFlight > 0 { // the client uses what it was offered, and comes to MAIL
-		time.Sleep(time.Millisecond)
-	}
+	// Meanwhile the client uses what it was offered, and comes to MAIL.
+	testenv.Eventually(t, "no lookup is in flight", func() bool { return r.Snapshot().DNS().Stats().InFlight == 0 })
 	var outcome lists.Outcome
 	p := &delegation.Server{
 		Backend: policyd.Backend{Decider: lists.DeciderFunc(r.Review), Keywords: r.Keywords, Fault: func(string, []byte) {}},

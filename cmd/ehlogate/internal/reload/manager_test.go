@@ -17,6 +17,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
+	"ehlogate/lists/test/testenv"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -178,11 +179,8 @@ func TestRun(t *testing.T) {
 	}
 	await := func(what string, ok func() bool) {
 		t.Helper()
-		for !ok() {
-			if ctx.Err() != nil {
-				t.Fatalf("%s never came true\n%s", what, d.log.String())
-			}
-			time.Sleep(time.Millisecond) // polls a condition
+		if err := testenv.Await(ctx, func() (bool, error) { return ok(), nil }); err != nil {
+			t.Fatalf("waiting for %s: %v\n%s", what, err, d.log.String())
 		}
 	}
 	for i := 2; i < 8; i++ {

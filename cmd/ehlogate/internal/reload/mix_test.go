@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/test/testenv"
 )
 
 // disk is what config and lists say at one moment. Each list has an action and
@@ -173,11 +174,8 @@ func testNoMix(t *testing.T, random *rand.Rand) {
 		time.Sleep(time.Duration(random.IntN(30)) * time.Millisecond) // so that looks fall between edits, too
 	}
 	want := now.answers()
-	for e.Snapshot().answers() != want && ctx.Err() == nil {
-		time.Sleep(time.Millisecond) // polls a condition
-	}
-	if got := e.Snapshot().answers(); got != want {
-		t.Errorf("the last state never came in force: %s, want %s\n%s", got, want, d.log.String())
+	if err := testenv.Await(ctx, func() (bool, error) { return e.Snapshot().answers() == want, nil }); err != nil {
+		t.Errorf("the last state never came in force: got %s, want %s\n%s", e.Snapshot().answers(), want, d.log.String())
 	}
 	cancel()
 	mu.Lock()

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // pair returns both ends of a connection, the server's one wrapped.
@@ -146,9 +148,9 @@ func TestIdle(t *testing.T) {
 
 	expect("nobody", nil, nil)
 	a := dial(t, ln.Addr())
-	await(t, "a waits", func() bool { return r.waiting() == 1 })
+	testenv.Eventually(t, "a waits", func() bool { return r.waiting() == 1 })
 	b := dial(t, ln.Addr())
-	await(t, "b waits", func() bool { return r.waiting() == 2 })
+	testenv.Eventually(t, "b waits", func() bool { return r.waiting() == 2 })
 	expect("both wait", a.LocalAddr(), nil)
 	io.WriteString(a, "x")
 	<-working
@@ -158,10 +160,10 @@ func TestIdle(t *testing.T) {
 	expect("both work", nil, a.LocalAddr())
 	finish <- true
 	<-working // either has answered
-	await(t, "one waits", func() bool { return r.waiting() == 1 })
+	testenv.Eventually(t, "one waits", func() bool { return r.waiting() == 1 })
 	finish <- true
 	<-working
-	await(t, "both wait again", func() bool { return r.waiting() == 2 })
+	testenv.Eventually(t, "both wait again", func() bool { return r.waiting() == 2 })
 }
 
 // endless is a connection that never waits, so that nothing but the wrapper is measured.

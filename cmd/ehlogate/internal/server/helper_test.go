@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
@@ -151,16 +150,6 @@ func (r *running) waiting() (n int) {
 		}
 	}
 	return n
-}
-
-// await polls for what another goroutine is about to make true.
-func await(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !cond(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("never happened: %s", what)
-		}
-	}
 }
 
 func local(t *testing.T) net.Listener {

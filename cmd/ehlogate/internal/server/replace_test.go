@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // TestReplace lets clients connect without a pause while the socket under them is replaced: first a dead one, then again
@@ -67,7 +69,7 @@ func TestReplace(t *testing.T) {
 		alive.Store(true)
 		serve(t, &Server{Handler: echo}, ln)
 		seen := asked.Load()
-		await(t, "more clients are served", func() bool { return asked.Load() > seen+20 || t.Failed() })
+		testenv.Eventually(t, "more clients are served", func() bool { return asked.Load() > seen+20 || t.Failed() })
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"github.com/sirupsen/logrus/hooks/test"
+
+	"ehlogate/lists/test/testenv"
 )
 
 func TestServe(t *testing.T) {
@@ -69,7 +71,7 @@ func TestPanic(t *testing.T) {
 	}
 	must(t, ask(good, "still there"))
 	must(t, ask(dial(t, ln.Addr()), "hello"))
-	await(t, "all are counted", func() bool { return r.fault("panic") == 3 && r.conns() == 2 })
+	testenv.Eventually(t, "all are counted", func() bool { return r.fault("panic") == 3 && r.conns() == 2 })
 	if n := len(lines.AllEntries()); n != 1 {
 		t.Fatalf("%d lines for three panics within a second", n)
 	}
@@ -87,16 +89,16 @@ func TestCap(t *testing.T) {
 	var clients []net.Conn
 	for i, ln := range []net.Listener{tcp, unix, tcp} {
 		clients = append(clients, dial(t, ln.Addr()))
-		await(t, "it waits", func() bool { return r.waiting() == i+1 })
+		testenv.Eventually(t, "it waits", func() bool { return r.waiting() == i+1 })
 	}
 	// The first one asks again, so it is the last in the line.
 	must(t, ask(clients[0], "hello"))
-	await(t, "all wait", func() bool { return r.waiting() == 3 })
+	testenv.Eventually(t, "all wait", func() bool { return r.waiting() == 3 })
 	for _, next := range []int{1, 2, 0} {
 		c := dial(t, unix.Addr())
 		must(t, ask(c, "hello"))
 		expectEnd(t, clients[next])
-		await(t, "all wait", func() bool { return r.waiting() == 3 && r.conns() == 3 })
+		testenv.Eventually(t, "all wait", func() bool { return r.waiting() == 3 && r.conns() == 3 })
 	}
 	if n := r.fault("evicted"); n != 3 {
 		t.Errorf("%d evicted", n)

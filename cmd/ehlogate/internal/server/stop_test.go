@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // TestStop stops a server on real sockets with one connection idle and one request in flight.
@@ -19,7 +21,7 @@ func TestStop(t *testing.T) {
 		r := serve(t, &Server{Grace: time.Minute, Handler: slowHandler(answer)}, ln)
 		idle, working := dial(t, ln.Addr()), dial(t, ln.Addr())
 		io.WriteString(working, "question")
-		await(t, "one waits, one works", func() bool { return r.waiting() == 1 && r.conns() == 2 })
+		testenv.Eventually(t, "one waits, one works", func() bool { return r.waiting() == 1 && r.conns() == 2 })
 		r.stop()
 		expectEnd(t, idle)
 		if c, err := net.Dial(ln.Addr().Network(), ln.Addr().String()); err == nil {

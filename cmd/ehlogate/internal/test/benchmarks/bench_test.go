@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -151,6 +153,8 @@ func writeTable(path string) error {
 		return nil
 	}
 	var b strings.Builder
+	fmt.Fprintf(&b, "# What it costs\n\nWritten by `make bench` on %s, with %s on %s/%s and %d processors. Do not edit.\n\n",
+		time.Now().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	b.WriteString("| | What | Ours | Floor or peer | Ratio (quartiles) | Goal | Met | |\n|---|---|---:|---:|---:|---:|---|---|\n")
 	for _, r := range table.rows {
 		b.WriteString(r.markdown() + "\n")

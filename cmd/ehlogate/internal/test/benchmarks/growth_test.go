@@ -31,7 +31,7 @@ type growing struct {
 // sample is a list of n addresses, and what to ask about it.
 type sample struct {
 	n          int
-	daemon       *daemon
+	daemon     *daemon
 	held, free netip.Addr
 	qs         []netip.Addr
 	in         []bool // which of qs are held

@@ -43,12 +43,14 @@ func TestMain(m *testing.M) {
 			defer cancel()
 			return mtatest.Build(ctx, dir, false)
 		})
-		code := m.Run()
+		if code := m.Run(); code != 0 {
+			return code // what was measured before stays
+		}
 		if err := writeTable(os.Getenv("EHLOGATE_TEST_TABLE")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		return code
+		return 0
 	}())
 }
 

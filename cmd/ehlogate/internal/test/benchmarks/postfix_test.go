@@ -24,7 +24,7 @@ const clients = 4
 // postfix is one instance with a smtpd for each way to answer EHLO: "daemon" and "echo" ask a memcache map, "plain" nobody.
 type postfix struct {
 	*mtatest.Postfix
-	daemon            *daemon
+	daemon          *daemon
 	echo            *mtatest.Daemon
 	offered, hidden []string // the reply to EHLO, with STARTTLS and without
 }

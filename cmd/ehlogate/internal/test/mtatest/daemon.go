@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // Build builds the program in module package cmd/ehlogate into dir as "make build" does, and returns its path; race adds the
@@ -97,7 +99,7 @@ func (d *Daemon) Start(ctx context.Context) error {
 	if d.child, err = startChild(cmd); err != nil {
 		return fmt.Errorf("starting %s: %w", d.Path, err)
 	}
-	err = await(ctx, func() (bool, error) {
+	err = testenv.Await(ctx, func() (bool, error) {
 		if exit, ended := d.child.exited(); ended {
 			return false, fmt.Errorf("it ended: %w", exit)
 		}
@@ -163,7 +165,7 @@ func (d *Daemon) Hang(ctx context.Context) error {
 	if err := d.signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	err := await(ctx, func() (bool, error) { return state(d.child.pid()) == 'T', nil })
+	err := testenv.Await(ctx, func() (bool, error) { return state(d.child.pid()) == 'T', nil })
 	if err != nil {
 		return fmt.Errorf("waiting for %s to stand still: %w", d.Path, err)
 	}

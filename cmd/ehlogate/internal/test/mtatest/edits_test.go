@@ -3,6 +3,7 @@ package mtatest_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os/exec"
@@ -161,14 +162,17 @@ func (e *edit) play(t *testing.T) time.Duration {
 	if e.removes {
 		inForce = func() bool { return !q.suppressed(t, "192.0.2.1") }
 	}
-	for !inForce() {
+	err := testenv.Await(ctx, func() (bool, error) {
+		if inForce() {
+			return true, nil
+		}
 		if !e.unread && !q.suppressed(t, "192.0.2.9") {
-			t.Fatal("192.0.2.9, which both states of the list hold, is offered STARTTLS")
+			return false, errors.New("192.0.2.9, which both states of the list hold, is offered STARTTLS")
 		}
-		if ctx.Err() != nil {
-			t.Fatalf("the edit never came in force\n%s", g.Log.Tail(30))
-		}
-		time.Sleep(5 * time.Millisecond) // polls a condition
+		return false, nil
+	})
+	if err != nil {
+		t.Fatalf("waiting for the edit: %v\n%s", err, g.Log.Tail(30))
 	}
 	done := time.Now()
 	return max(0, done.Sub(<-edited))

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strconv"
 	"syscall"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // EximConfig describes an Exim.
@@ -157,7 +159,7 @@ func (e *Exim) Start(ctx context.Context) error {
 
 // serves waits until the daemon says behind mark that it accepts connections.
 func (e *Exim) serves(ctx context.Context, mark int64) error {
-	return await(ctx, func() (bool, error) {
+	return testenv.Await(ctx, func() (bool, error) {
 		if exit, ended := e.daemon.exited(); ended {
 			return false, fmt.Errorf("it ended: %w", exit)
 		}

@@ -109,14 +109,7 @@ func memoryGroup(t *testing.T) *cgroup {
 		t.Fatalf("a control group is needed, for which the tests must run as root: %v", err)
 	}
 	t.Cleanup(func() {
-		for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) { // until its processes are gone
-			if err := os.Remove(g.dir); err == nil || time.Now().After(end) {
-				if err != nil {
-					t.Error(err)
-				}
-				return
-			}
-		}
+		testenv.Eventually(t, "the processes of the control group are gone", func() bool { return os.Remove(g.dir) == nil })
 	})
 	if err := os.Chown(filepath.Join(g.dir, "cgroup.procs"), nobody, nobody); err != nil {
 		t.Fatal(err)

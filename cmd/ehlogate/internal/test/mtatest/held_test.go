@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // newHolder describes an ehlogate that is kept running with a config; nothing runs yet.

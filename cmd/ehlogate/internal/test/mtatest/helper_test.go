@@ -96,12 +96,14 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		code := m.Run()
+		if code := m.Run(); code != 0 {
+			return code // what was measured before stays
+		}
 		if err := writeTables(os.Getenv("EHLOGATE_TEST_TABLE")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		return code
+		return 0
 	}())
 }
 

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // Holder keeps a program running on sockets that it holds, as systemd does with a service and its sockets: it passes them
@@ -113,7 +115,7 @@ func (h *Holder) Ready(ctx context.Context, n int) error { return h.Said(ctx, "R
 
 // Said waits until the program has said something for the n-th time; what it says may go on longer.
 func (h *Holder) Said(ctx context.Context, state string, n int) error {
-	err := await(ctx, func() (bool, error) {
+	err := testenv.Await(ctx, func() (bool, error) {
 		h.mu.Lock()
 		err := h.err
 		h.mu.Unlock()

@@ -73,7 +73,7 @@ func (h *Holder) run(ctx context.Context) (*child, error) {
 
 // watch returns when the process has ended. One that says nothing for too long is ended.
 func (h *Holder) watch(ctx context.Context, c *child) {
-	tick := time.NewTicker(pollEvery)
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {

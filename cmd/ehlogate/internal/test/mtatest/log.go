@@ -8,11 +8,9 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"time"
-)
 
-// pollEvery is how often a condition on a file or a process is looked at again.
-const pollEvery = 5 * time.Millisecond
+	"ehlogate/lists/test/testenv"
+)
 
 // Log is a log file that a server appends to. A file that does not exist yet is an empty log.
 type Log struct{ path string }
@@ -52,7 +50,7 @@ func (l *Log) Lines(re *regexp.Regexp, mark int64) ([]string, error) {
 // what was awaited and carries the end of the log.
 func (l *Log) Await(ctx context.Context, re *regexp.Regexp, mark int64) (string, error) {
 	var line string
-	err := await(ctx, func() (bool, error) {
+	err := testenv.Await(ctx, func() (bool, error) {
 		found, err := l.Lines(re, mark)
 		if len(found) > 0 {
 			line = found[0]
@@ -81,21 +79,4 @@ func (l *Log) Tail(n int) string {
 		lines = lines[len(lines)-n:]
 	}
 	return fmt.Sprintf("--- end of %s:\n%s", l.path, strings.Join(lines, "\n"))
-}
-
-// await asks ready again and again until it says yes, fails, or the context ends.
-func await(ctx context.Context, ready func() (bool, error)) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		ok, err := ready()
-		if err != nil || ok {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
-	}
 }

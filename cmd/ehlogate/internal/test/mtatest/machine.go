@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/netns"
+	"ehlogate/lists/test/testenv"
 )
 
 // Machine is a system of its own: a real systemd as process 1, with namespaces, a cgroup and a loopback network of its own, on
@@ -108,7 +109,7 @@ func (m *Machine) boot() error {
 func (m *Machine) await(ctx context.Context) error {
 	proc := fmt.Sprintf("/proc/%d", m.init.pid())
 	// Until the shell that made its root has become systemd, what is run "in the machine" would be run here.
-	err := await(ctx, func() (bool, error) {
+	err := testenv.Await(ctx, func() (bool, error) {
 		if exit, ended := m.init.exited(); ended {
 			return false, fmt.Errorf("its root could not be made (overlayfs is needed, and the right to mount): %w", exit)
 		}
@@ -125,7 +126,7 @@ func (m *Machine) await(ctx context.Context) error {
 		return err
 	}
 	var state string
-	err = await(ctx, func() (bool, error) {
+	err = testenv.Await(ctx, func() (bool, error) {
 		if exit, ended := m.init.exited(); ended {
 			return false, fmt.Errorf("process 1 ended: %w", exit)
 		}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // systemd is where Debian keeps it.
@@ -101,7 +103,7 @@ func cgroupRoot() (string, error) {
 
 // removeCgroup removes a cgroup and all below it, as soon as the processes that have ended are forgotten there.
 func removeCgroup(ctx context.Context, path string) error {
-	err := await(ctx, func() (bool, error) {
+	err := testenv.Await(ctx, func() (bool, error) {
 		var dirs []string
 		err := filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() {

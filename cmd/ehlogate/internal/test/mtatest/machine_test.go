@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/testenv"
@@ -77,18 +76,6 @@ func (m machine) show(t *testing.T, property string) string {
 		t.Fatal(err)
 	}
 	return value
-}
-
-// until waits for what ought to become true soon.
-func until(t *testing.T, what string, ready func() bool) {
-	t.Helper()
-	for ctx := soon(t); !ready(); {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waited in vain: %s", what)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }
 
 // logged waits until the journal of ehlogate holds a text.

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // mailbox is the maildir into which a server delivers.
@@ -52,7 +54,7 @@ func (m mailbox) Mails() ([]string, error) {
 // AwaitMail waits for a delivered message that matches re and returns it. An error carries the end of the log.
 func (m mailbox) AwaitMail(ctx context.Context, re *regexp.Regexp) (string, error) {
 	var mail string
-	err := await(ctx, func() (bool, error) {
+	err := testenv.Await(ctx, func() (bool, error) {
 		mails, err := m.Mails()
 		i := slices.IndexFunc(mails, re.MatchString)
 		if i >= 0 {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/netns"
+	"ehlogate/lists/test/testenv"
 )
 
 // Service is one mail port of a Postfix instance. Each gets a free port, the same on 127.0.0.1 and ::1.
@@ -160,7 +161,7 @@ func (p *Postfix) Start(ctx context.Context) error {
 		return fmt.Errorf("starting postfix: %w", err)
 	}
 	p.master = master
-	err = await(ctx, func() (bool, error) {
+	err = testenv.Await(ctx, func() (bool, error) {
 		if exit, ended := master.exited(); ended {
 			return false, fmt.Errorf("it ended: %w", exit)
 		}

@@ -251,11 +251,9 @@ func (s *fixture) hup(t *testing.T) {
 // awaitOffer plays sessions until STARTTLS is offered, or not, as wanted.
 func (s *fixture) awaitOffer(t *testing.T, service, source string, want bool) {
 	t.Helper()
-	for ctx := soon(t); ehlo(t, s.Addr(service), source).Offers("STARTTLS") != want; {
-		if ctx.Err() != nil {
-			t.Fatalf("%s never saw STARTTLS offered: %v", source, want)
-		}
-	}
+	testenv.Eventually(t, fmt.Sprintf("STARTTLS is offered to %s: %v", source, want), func() bool {
+		return ehlo(t, s.Addr(service), source).Offers("STARTTLS") == want
+	})
 }
 
 // clockWarning is what cleanup says, rarely, of a message written at the turn of a second; it is about the machine's clocks.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // childAttr puts a child into a session and process group of its own, so that nobody's terminal signals reach it and
@@ -58,7 +60,7 @@ func state(pid int) byte {
 // evict waits until no process lives in dir any more; those that still do when the context ends are killed.
 func evict(ctx context.Context, dir string) error {
 	var pids []int
-	err := await(ctx, func() (bool, error) {
+	err := testenv.Await(ctx, func() (bool, error) {
 		var err error
 		pids, err = livingIn(dir)
 		return len(pids) == 0, err

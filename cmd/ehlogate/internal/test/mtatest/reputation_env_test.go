@@ -18,6 +18,7 @@ import (
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/dnscache"
 	"ehlogate/lists/ratelimit"
+	"ehlogate/lists/test/testenv"
 	"ehlogate/lists/tlspolicy"
 )
 
@@ -171,8 +172,9 @@ func (g *daemon) learn(t *testing.T, client netip.Addr) {
 	if _, body := g.get(t, "/api/v1/lists"); json.Unmarshal([]byte(body), &order) != nil {
 		t.Fatalf("/api/v1/lists: %s", body)
 	}
-	for ctx := soon(t); ; time.Sleep(time.Millisecond) {
-		e := g.explain(t, client)
+	var e explained
+	err := testenv.Await(soon(t), func() (bool, error) {
+		e = g.explain(t, client)
 		unknown := map[string]bool{}
 		for _, a := range e.Asked {
 			unknown[a.List] = slices.ContainsFunc(a.Steps, func(s lists.TraceStep) bool { return strings.Contains(s.Means, "not known") })
@@ -181,27 +183,23 @@ func (g *daemon) learn(t *testing.T, client netip.Addr) {
 		if last < 0 { // the default
 			last = len(order) - 1
 		}
-		if !unknown[""] && !slices.ContainsFunc(order[:last+1], func(l listState) bool { return unknown[l.Name] }) {
-			return
-		}
-		if ctx.Err() != nil {
-			t.Fatalf("%v is not known: %+v", client, e)
-		}
+		return !unknown[""] && !slices.ContainsFunc(order[:last+1], func(l listState) bool { return unknown[l.Name] }), nil
+	})
+	if err != nil {
+		t.Fatalf("waiting until %v is known: %v; got %+v", client, err, e)
 	}
 }
 
 // awaitReputation waits until the daemon is as it ought to be; what is that in words.
 func (g *daemon) awaitReputation(t *testing.T, limit time.Duration, what string, is func(*reputation) bool) reputation {
 	t.Helper()
-	for end := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
-		r := g.reputation(t)
-		if is(&r) {
-			return r
-		}
-		if time.Now().After(end) {
-			t.Fatalf("after %v still not: %s; %+v", limit, what, r)
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	var r reputation
+	if err := testenv.Await(ctx, func() (bool, error) { r = g.reputation(t); return is(&r), nil }); err != nil {
+		t.Fatalf("waiting %v for %s: %v; got %+v", limit, what, err, r)
 	}
+	return r
 }
 
 // awaitZones waits until all of these zones are in a state.

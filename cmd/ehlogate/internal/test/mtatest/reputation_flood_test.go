@@ -78,10 +78,10 @@ const apart = 40_000
 
 // flood asks an ehlogate about addresses, each once, at a rate.
 type flood struct {
-	daemon  string
-	n     int
-	every time.Duration
-	start time.Time
+	daemon string
+	n      int
+	every  time.Duration
+	start  time.Time
 
 	next, byZones atomic.Int64
 	mu            sync.Mutex

@@ -30,8 +30,8 @@ var screenVariants = []screenVariant{
 // screen is what the parts of TestScreenFaults share.
 type screen struct {
 	*mtatest.Postfix
-	daemon  *daemon
-	table *table
+	daemon *daemon
+	table  *table
 }
 
 // TestScreenFaults measures what becomes of a postscreen that asks ehlogate while ehlogate is dead or hangs, and that one
@@ -83,8 +83,8 @@ func newScreen(t *testing.T) *screen {
 	dir := tempDir(t)
 	etc := mtatest.LayoutOf(dir).Config
 	s := &screen{
-		daemon:  startDaemon(t, "daemon", "", nil, faultLists, faultFiles()),
-		table: newTable(t, "Postfix postscreen"),
+		daemon: startDaemon(t, "daemon", "", nil, faultLists, faultFiles()),
+		table:  newTable(t, "Postfix postscreen"),
 	}
 	socketmap := "socketmap:inet:" + s.daemon.socketmap + ":starttls"
 	service := func(name, table string) mtatest.Service {

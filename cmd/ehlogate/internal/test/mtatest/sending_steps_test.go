@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // testContent: mail that the inspector refuses does not leave, nor does mail that the server outside would refuse.

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // SendmailConfig describes a Sendmail.
@@ -157,7 +159,7 @@ func (s *Sendmail) Start(ctx context.Context) error {
 // moment before it does.
 func (s *Sendmail) serves(ctx context.Context, mark int64) error {
 	accepts := ReadyDial(s.Addr())
-	return await(ctx, func() (bool, error) {
+	return testenv.Await(ctx, func() (bool, error) {
 		if exit, ended := s.daemon.exited(); ended {
 			return false, fmt.Errorf("it ended: %w", exit)
 		}

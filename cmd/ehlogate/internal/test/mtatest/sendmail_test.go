@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/testenv"
@@ -212,11 +211,7 @@ func TestSendmailStop(t *testing.T) {
 		hello(t, s.Addr(), unlisted, "client.example", true)
 		queue := filepath.Join(filepath.Dir(s.Maillog().Path()), "queue")
 		// A child that served an earlier connection, such as the one that showed that sendmail is ready, may end later.
-		for end := time.Now().Add(patience); len(livingIn(t, queue)) != 2; time.Sleep(time.Millisecond) { // polls a condition
-			if time.Now().After(end) {
-				t.Fatalf("want the daemon and a child to run; found %d processes", len(livingIn(t, queue)))
-			}
-		}
+		testenv.Eventually(t, "the daemon and one child run", func() bool { return len(livingIn(t, queue)) == 2 })
 		if err := s.Stop(soon(t)); err != nil {
 			t.Fatal(err)
 		}

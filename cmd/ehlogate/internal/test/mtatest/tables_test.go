@@ -3,10 +3,12 @@ package mtatest_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 )
@@ -68,18 +70,27 @@ func (t *table) markdown() string {
 	return b.String()
 }
 
+// titles are the headings of the documents that make writes, by the name of the file.
+var titles = map[string]string{
+	"FAULTS.md": "What clients see during faults",
+	"EDITS.md":  "How long an edit of a list takes to come in force",
+	"SAFETY.md": "Which senders are offered STARTTLS, and whose mail arrives",
+}
+
 // writeTables writes all tables as Markdown to path, if there is a path.
 func writeTables(path string) error {
 	if path == "" {
 		return nil
 	}
+	name := filepath.Base(path)
+	text := []string{fmt.Sprintf("# %s\n\nWritten by `make %s` on %s. Do not edit.\n", titles[name],
+		strings.ToLower(strings.TrimSuffix(name, ".md")), time.Now().Format(time.DateOnly))}
 	tables.Lock()
 	defer tables.Unlock()
-	var text []string
 	for _, t := range tables.all {
 		text = append(text, t.markdown())
 	}
-	slices.Sort(text) // by heading
+	slices.Sort(text[1:]) // by heading
 	if err := os.WriteFile(path, []byte(strings.Join(text, "\n")), 0o644); err != nil {
 		return fmt.Errorf("writing the measured tables: %w", err)
 	}

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // built are the daemons that are attacked, by whether they look for races.
@@ -227,18 +228,6 @@ func (g *daemon) footprint(t testing.TB) footprint {
 	return f
 }
 
-// await asks until it is so, for at most a minute.
-func await(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(time.Minute); !so(); <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
-
 // settles waits until the daemon has no more than it had.
 func (g *daemon) settles(t testing.TB, before footprint) {
 	t.Helper()
@@ -248,7 +237,7 @@ func (g *daemon) settles(t testing.TB, before footprint) {
 			t.Logf("before %+v, now %+v", before, now)
 		}
 	}()
-	await(t, "goroutines, descriptors and connections go back", func() bool {
+	testenv.Eventually(t, "goroutines, descriptors and connections go back", func() bool {
 		now = g.footprint(t)
 		return now.goroutines <= before.goroutines+2 && now.files <= before.files+2 && now.conns <= before.conns
 	})

@@ -46,7 +46,7 @@ func TestMemory(t *testing.T) {
 					_, err = c.Write(kind.Bytes)
 					must(t, err)
 				}
-				await(t, "all of it has been read", func() bool {
+				testenv.Eventually(t, "all of it has been read", func() bool {
 					for _, c := range conns {
 						if unread(t, c) > 0 {
 							return false
