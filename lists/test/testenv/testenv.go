@@ -37,9 +37,6 @@ func Needs(t testing.TB, needs ...string) {
 // Soon is how long Eventually waits: long, because a busy machine must not fail a test.
 const Soon = time.Minute
 
-// pollEvery is the time between two looks at a condition.
-const pollEvery = 5 * time.Millisecond
-
 // Eventually waits until the condition holds and fails the test if it does not within Soon. what names the condition.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
@@ -50,18 +47,16 @@ func Eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// Await looks at a condition until it holds or fails. If ctx ends first, it returns the cause of that.
+// Await looks at a condition, less often as time goes by, until it holds or fails. If ctx ends first, it returns the cause of that.
 func Await(ctx context.Context, holds func() (bool, error)) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
+	for pause := time.Millisecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		if ok, err := holds(); err != nil || ok {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the condition does not hold: %w", context.Cause(ctx))
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 	}
 }

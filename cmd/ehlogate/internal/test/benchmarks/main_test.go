@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,9 +19,6 @@ var peers = map[string]func(args []string) error{}
 
 const peerVariable = "EHLOGATE_TEST_PEER"
 
-// binary is the ehlogate that is measured, built once.
-var binary func() (string, error)
-
 func TestMain(m *testing.M) {
 	if peer := os.Getenv(peerVariable); peer != "" {
 		if err := peers[peer](os.Args[1:]); err != nil {
@@ -32,17 +28,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Exit(func() int {
-		dir, err := mtatest.TempDir()
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		binary = sync.OnceValues(func() (string, error) {
-			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-			defer cancel()
-			return mtatest.Build(ctx, dir, false)
-		})
+		defer mtatest.RemovePrograms()
 		if code := m.Run(); code != 0 {
 			return code // what was measured before stays
 		}
@@ -95,35 +81,22 @@ var protocols = []string{"memcache", "socketmap", "tcp_table", "policy", "milter
 // is none. It is not started. settings are lines for the top of its config.
 func newDaemon(t testing.TB, settings, list string) *daemon {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	g := &daemon{dir: tempDir(t)}
 	config := settings + "\n[listen]\n"
 	for _, p := range protocols {
 		config += fmt.Sprintf("%s = [%q]\n", p, g.socket(p))
 	}
 	config += "socket_mode = \"0666\"\n"
+	files := map[string]string{}
 	if list != "" {
 		g.list = filepath.Join(g.dir, "deny.list")
-		write(t, g.list, list)
+		files["deny.list"] = list
 		config += "[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n"
 	}
-	write(t, filepath.Join(g.dir, "ehlogate.toml"), config)
-	// The log is elsewhere: ehlogate watches the directory of a list, and would
-	// wake up for each line that it writes.
-	g.Daemon = mtatest.NewDaemon(tempDir(t), "log", path, mtatest.ReadyLog(regexp.MustCompile("msg=serving")),
-		"serve", "-c", filepath.Join(g.dir, "ehlogate.toml"))
-	t.Cleanup(func() {
-		if g.Running() {
-			if code, err := g.Term(soon(t)); err != nil || code != 0 {
-				t.Errorf("ehlogate ended with %d, %v", code, err)
-			}
-		}
-		if t.Failed() {
-			t.Log(g.Log.Tail(20))
-		}
+	g.Daemon = mtatest.NewFixture(t, mtatest.Fixture{
+		Dir: g.dir, Config: config, Files: files, Ready: mtatest.ReadyLog(regexp.MustCompile("msg=serving")),
+		// Elsewhere: ehlogate watches the directory of a list, and would wake up for each line that it writes.
+		LogDir: tempDir(t),
 	})
 	return g
 }

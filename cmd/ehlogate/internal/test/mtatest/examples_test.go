@@ -49,11 +49,9 @@ func startExampleDaemon(t *testing.T) *daemon {
 	if err != nil || strings.Contains(string(out), "warning") {
 		t.Errorf("check: %v\n%s", err, out)
 	}
-	g.Daemon = mtatest.NewDaemon(g.dir, "log", path, mtatest.ReadyDial(g.memcache, g.http, g.policy, g.milter), "serve", "-c", config)
-	t.Cleanup(func() { g.finish(t) })
-	if err := g.Start(soon(t)); err != nil {
-		t.Fatal(err)
-	}
+	g.Daemon = mtatest.StartFixture(t, mtatest.Fixture{
+		Dir: g.dir, Config: g.config, Race: mtatest.RaceEnabled, Ready: mtatest.ReadyDial(g.memcache, g.http, g.policy, g.milter),
+	})
 	return g
 }
 

@@ -26,15 +26,7 @@ func newHolder(t *testing.T, config string, files map[string]string) (h *mtatest
 		t.Fatal(err)
 	}
 	dir = tempDir(t)
-	files["ehlogate.toml"] = config
-	for name, text := range files {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	mtatest.Fixture{Dir: dir, Config: config, Files: files}.WriteFiles(t)
 	h = mtatest.NewHolder(dir, path, "serve", "-c", filepath.Join(dir, "ehlogate.toml"))
 	t.Cleanup(func() {
 		if err := h.Stop(soon(t)); err != nil {

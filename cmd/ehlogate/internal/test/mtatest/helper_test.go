@@ -72,9 +72,6 @@ func ehlo(t *testing.T, addr, source string) mtatest.Reply {
 	return r.Reply
 }
 
-// binary is the ehlogate that all tests run, built once, in a directory that TestMain removes.
-var binary func() (string, error)
-
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		// nohup(1) has SIGHUP ignored, and a shell cannot trap what was ignored when it began.
@@ -147,6 +144,9 @@ func startDaemonUnder(t *testing.T, command []string, name, settings string, soc
 		t.Fatal(err)
 	}
 	g := &daemon{dir: filepath.Join(tempDir(t), name)}
+	if err := os.Mkdir(g.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	listen := "[listen]\n"
 	var all []string
 	for i, p := range []struct {
@@ -163,36 +163,10 @@ func startDaemonUnder(t *testing.T, command []string, name, settings string, soc
 		listen += fmt.Sprintf("%s = [%s]\n", p.protocol, strings.Join(addrs, ", "))
 	}
 	g.config = settings + "\n" + listen + "socket_group = \"postfix\"\nsocket_mode = \"0660\"\n\n" + lists
-	g.write(t, "ehlogate.toml", g.config)
-	for file, text := range files {
-		g.write(t, file, text)
-	}
-	words := append([]string(nil), command...)
-	for i := range words {
-		words[i] = strings.ReplaceAll(words[i], "DIR", g.dir)
-	}
-	words = append(words, path, "serve", "-c", filepath.Join(g.dir, "ehlogate.toml"))
-	g.Daemon = mtatest.NewDaemon(g.dir, "log", words[0], mtatest.ReadyDial(all...), words[1:]...)
-	t.Cleanup(func() { g.finish(t) })
-	if err := g.Start(soon(t)); err != nil {
-		t.Fatal(err)
-	}
+	g.Daemon = mtatest.StartFixture(t, mtatest.Fixture{
+		Dir: g.dir, Config: g.config, Files: files, Race: mtatest.RaceEnabled, Command: command, Ready: mtatest.ReadyDial(all...),
+	})
 	return g
-}
-
-// finish ends the daemon, which must go well, and looks for what must not stand in any log.
-func (g *daemon) finish(t *testing.T) {
-	if g.Running() {
-		if code, err := g.Term(soon(t)); err != nil || code != 0 {
-			t.Errorf("ending ehlogate: exit code %d, %v", code, err)
-		}
-	}
-	if bad, err := g.Log.Lines(regexp.MustCompile("panic|DATA RACE|goroutine "), 0); err != nil || len(bad) > 0 {
-		t.Errorf("ehlogate went wrong: %q, %v", bad, err)
-	}
-	if t.Failed() {
-		t.Log(g.Log.Tail(60))
-	}
 }
 
 // metrics returns those lines of the daemon's metrics that begin with re. They count what has happened by now; a line of the

@@ -177,14 +177,10 @@ func startPastedDaemon(t *testing.T, operators []*operator) *daemon {
 		all = append(all, paths...)
 	}
 	g.config = text.String() + "\n" + enforceLists
-	g.write(t, "ehlogate.toml", g.config)
-	g.write(t, "strict.list", pastedStrict+"\n")
-	g.write(t, "deny.list", pastedDenied+"\nhelo:ylmf-pc.example\n")
-	g.Daemon = mtatest.NewDaemon(g.dir, "log", path, mtatest.ReadyDial(all...), "serve", "-c", filepath.Join(g.dir, "ehlogate.toml"))
-	t.Cleanup(func() { g.finish(t) })
-	if err := g.Start(soon(t)); err != nil {
-		t.Fatal(err)
-	}
+	g.Daemon = mtatest.StartFixture(t, mtatest.Fixture{
+		Dir: g.dir, Config: g.config, Race: mtatest.RaceEnabled, Ready: mtatest.ReadyDial(all...),
+		Files: map[string]string{"strict.list": pastedStrict + "\n", "deny.list": pastedDenied + "\nhelo:ylmf-pc.example\n"},
+	})
 	return g
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/cmd/ehlogate/internal/test/netns"
 	"ehlogate/lists/test/testenv"
 )

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/testenv"
 )
 
@@ -138,7 +139,7 @@ func TestAttacks(t *testing.T) {
 	} else {
 		rounds = [][]string{Protocols}
 	}
-	g := start(t, raceEnabled, "tcp", listen)
+	g := start(t, mtatest.RaceEnabled, "tcp", listen)
 	during(t.Context(), time.Second, visitors(g, Protocols)) // whatever is made once
 	table := []string{"| attack | protocol | questions | wrong | unanswered | asked twice | p99 before | p99 during | " +
 		"RSS before | peak RSS | log lines |",
@@ -192,7 +193,7 @@ func runAttack(t *testing.T, g *daemon, attack Attack, protocols []string, d tim
 	for _, p := range protocols {
 		limit += min(conns, 4096) * bounds[p]
 	}
-	if raceEnabled {
+	if mtatest.RaceEnabled {
 		limit *= 8 // which remembers who touched what
 	}
 	if peak-rss > limit {

@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,9 +22,6 @@ import (
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/testenv"
 )
-
-// built are the daemons that are attacked, by whether they look for races.
-var built = map[bool]func() (string, error){}
 
 // attacker is set for a process of this program that attacks: which attack, then the target. It is a process of its own for
 // the clients not to wait for it.
@@ -73,24 +69,8 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	dir, err := mtatest.TempDir()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	for _, race := range []bool{false, true} {
-		built[race] = sync.OnceValues(func() (string, error) {
-			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-			defer cancel()
-			sub := filepath.Join(dir, strconv.FormatBool(race))
-			if err := os.Mkdir(sub, 0o755); err != nil {
-				return "", err
-			}
-			return mtatest.Build(ctx, sub, race)
-		})
-	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		os.RemoveAll(dir)
+		mtatest.RemovePrograms()
 		os.Exit(code)
 	}))
 }
@@ -120,8 +100,6 @@ type daemon struct {
 // start starts one; listen is a line for that section of its config.
 func start(t testing.TB, race bool, network, listen string) *daemon {
 	t.Helper()
-	path, err := built[race]()
-	must(t, err)
 	dir, err := mtatest.TempDir()
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
@@ -149,22 +127,12 @@ name = "strict"
 action = "require"
 files = ["strict.list"]
 `
-	for name, text := range map[string]string{"deny.list": list, "strict.list": strict, "ehlogate.toml": config} {
-		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
-	}
 	logs, err := mtatest.TempDir() // elsewhere: a list's directory is watched
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(logs) })
-	g.Daemon = mtatest.NewDaemon(logs, "log", path, mtatest.ReadyLog(regexp.MustCompile("msg=serving")),
-		"serve", "-c", filepath.Join(dir, "ehlogate.toml"))
-	must(t, g.Start(soon(t)))
-	t.Cleanup(func() {
-		if code, err := g.Term(soon(t)); err != nil || code != 0 {
-			t.Errorf("ehlogate ended with %d, %v", code, err)
-		}
-		if t.Failed() {
-			t.Log(g.Log.Tail(20))
-		}
+	g.Daemon = mtatest.StartFixture(t, mtatest.Fixture{
+		Dir: dir, Config: config, Files: map[string]string{"deny.list": list, "strict.list": strict}, Race: race,
+		Ready: mtatest.ReadyLog(regexp.MustCompile("msg=serving")), LogDir: logs,
 	})
 	return g
 }

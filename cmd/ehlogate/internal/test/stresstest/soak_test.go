@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 )
 
 // shares are how many of a hundred questions a protocol gets, and how many go together.
@@ -30,7 +32,7 @@ func TestSoak(t *testing.T) {
 		total, err = strconv.Atoi(n)
 		must(t, err)
 	}
-	g := start(t, raceEnabled, "unix", "")
+	g := start(t, mtatest.RaceEnabled, "unix", "")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for _, to := range g.targets { // whatever is made once
@@ -93,7 +95,7 @@ func TestSoak(t *testing.T) {
 		done.Load(), pages, time.Since(start).Round(time.Second), reloads, quarter, end,
 		rest.goroutines, after.goroutines, rest.files, after.files)
 	tolerance := quarter/10 + 4<<10 // what the garbage collector's timing makes of it
-	if raceEnabled {
+	if mtatest.RaceEnabled {
 		tolerance = quarter
 	}
 	if end > quarter+tolerance {

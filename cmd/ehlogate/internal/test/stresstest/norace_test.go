@@ -1,5 +1,0 @@
-//go:build !race
-
-package stresstest
-
-const raceEnabled = false
