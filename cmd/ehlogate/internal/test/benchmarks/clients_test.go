@@ -185,7 +185,7 @@ func echoed(ours []exchange) (theirs []exchange, replies [2]string) {
 		for i := turn; i < len(ours); i += 2 {
 			total, n = total+len(ours[i].reply), n+1
 		}
-		for i := turn; i < len(ours); i += 2 { // the one whose length is nearest
+		for i := turn; i < len(ours); i += 2 { // the one with the nearest length
 			if r := string(ours[i].reply); replies[turn] == "" || distance(len(r), total/n) < distance(len(replies[turn]), total/n) {
 				replies[turn] = r
 			}

@@ -21,7 +21,7 @@ import (
 // coldConns is how many lookups there are at a time.
 const coldConns = 8
 
-// cold is what lookups of addresses cost of which nobody has heard, by round.
+// cold is what lookups of addresses cost that are new to all servers, by round.
 type cold struct {
 	rate          []float64 // lookups a second
 	with, without []float64 // clients a second, with a lookup of each and without
@@ -126,8 +126,8 @@ func (m *cold) add(rate, with, without float64) {
 	m.rate, m.with, m.without = append(m.rate, rate), append(m.with, with), append(m.without, without)
 }
 
-// newLister starts a rbldnsd that serves addresses, for who knows of no port but
-// 53: Postfix asks whom resolv.conf names.
+// newLister starts a rbldnsd that serves addresses, for programs that know of no port but
+// 53: Postfix asks the servers that resolv.conf names.
 func newLister(t *testing.T, addresses string) *lister53 {
 	t.Helper()
 	dir := tempDir(t)
@@ -152,7 +152,7 @@ type lister53 struct {
 	addr netip.Addr
 }
 
-// free53 is an address of this host on whose port 53 nobody is.
+// free53 is an address of this host with a free port 53.
 func free53(t *testing.T) netip.Addr {
 	t.Helper()
 	var errs error
@@ -279,7 +279,7 @@ func (p *postfix) visit(t *testing.T, service string, clients []client) (cpu, ra
 }
 
 // upToRCPT has the server take the client for another, and plays its session.
-// Who is not on the list is told to come again later, so that no mail is begun,
+// A client that is not on the list is told to come again later, so that no mail is begun,
 // which would write to the disk.
 func upToRCPT(c client, lookedUp bool) session {
 	rcpt := 450

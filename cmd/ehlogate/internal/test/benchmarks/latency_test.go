@@ -23,7 +23,7 @@ func TestLatency(t *testing.T) {
 		_, socket, theirs := startEcho(t, x.protocol, ours)
 		_, again, _ := startEcho(t, x.protocol, ours)
 		rate := openRate(t, socket, x.conns, theirs)
-		// Short rounds, and many: who else runs on the machine spoils some.
+		// Short rounds, and many: other programs on the machine spoil some.
 		n, rounds := pick(int(0.4*rate), 200), pick(21, 1)
 		p99 := func(name, socket string, all []exchange) side {
 			return side{name, func() float64 { return quantile99(asked(t, socket, x.conns, all, rate, n)) }}

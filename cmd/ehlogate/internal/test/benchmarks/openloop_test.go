@@ -86,8 +86,8 @@ func (l *opened) open(socket string, conns int) (err error) {
 	if l.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC); err != nil {
 		return fmt.Errorf("timerfd: %w", err)
 	}
-	watch := func(fd, who int) error {
-		return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(who)})
+	watch := func(fd, index int) error {
+		return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(index)})
 	}
 	err = watch(l.timer, -1)
 	l.conns = make([]openConn, conns)

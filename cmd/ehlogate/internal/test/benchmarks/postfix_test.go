@@ -21,7 +21,7 @@ import (
 // clients is how many sessions there are at a time.
 const clients = 4
 
-// postfix is one instance with a smtpd for each way to answer EHLO: "daemon" and "echo" ask a memcache map, "plain" nobody.
+// postfix is one instance with a smtpd for each way to answer EHLO: "daemon" and "echo" ask a memcache map, "plain" asks no map.
 type postfix struct {
 	*mtatest.Postfix
 	daemon          *daemon
@@ -53,7 +53,7 @@ func newPostfix(t *testing.T) *postfix {
 		Dir:      dir,
 		Services: []mtatest.Service{asks("daemon"), asks("echo"), {Name: "plain"}},
 		// No process ends within a round, none waits for the sake of the disk, and anvil counts our clients as it does
-		// those from outside: Postfix would spare it its own network, and whoever may send XCLIENT.
+		// those from outside: Postfix would spare it its own network, and clients that may send XCLIENT.
 		Main: `max_use = 1000000
 max_idle = 3600s
 in_flow_delay = 0
@@ -112,7 +112,7 @@ func (p *postfix) populate(t *testing.T, service string) {
 	}
 }
 
-// played is a side that also knows who used the CPU.
+// played is a side that also knows which process used the CPU.
 type played struct {
 	side
 	parts    map[string]float64 // CPU seconds by the name of the process, of all rounds
@@ -141,11 +141,11 @@ func (p *postfix) side(t *testing.T, name string, n, asked int, session one) *pl
 			}
 			sum := 0.0
 			for pid, used := range after {
-				who := comm(pid)
+				program := comm(pid)
 				if pid == asked {
-					who = "the map"
+					program = "the map"
 				}
-				s.parts[who] += used - before[pid]
+				s.parts[program] += used - before[pid]
 				sum += used - before[pid]
 			}
 			s.sessions += n

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestProtocols is what a request costs over what its protocol costs anybody
-// who speaks it.
+// TestProtocols is what a request costs over what its protocol costs any
+// server that speaks it.
 func TestProtocols(t *testing.T) {
 	list, clients := million()
 	g := startDaemon(t, "", list)

@@ -24,7 +24,7 @@ import (
 
 func init() { peers["postfix-memcache-echo"] = memcacheEcho }
 
-// memcacheEcho suppresses every client whose address ends in an even digit, without a look at anything else. Postfix takes
+// memcacheEcho suppresses every client with an address that ends in an even digit, without a look at anything else. Postfix takes
 // an answer only under its own key, so that is all it repeats.
 func memcacheEcho(args []string) error {
 	syscall.Umask(0) // the smtpd that connects is not root

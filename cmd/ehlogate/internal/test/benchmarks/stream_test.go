@@ -109,7 +109,7 @@ type streamed struct {
 	ideal     int             // sessions of which an infinite memory knows the answer
 	distinct  int             // clients that came
 	questions uint64          // to the list
-	renewals  uint64          // those of them that were asked before somebody had to wait
+	renewals  uint64          // those of them that were asked before a client had to wait
 }
 
 func (s *stream) play(t *testing.T) *streamed {

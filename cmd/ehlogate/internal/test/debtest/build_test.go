@@ -223,7 +223,7 @@ func TestContents(t *testing.T) {
 		delete(got, name)
 	}
 	for name := range got {
-		t.Errorf("%s is there, and nobody expects it", name)
+		t.Errorf("got %s, want no such file", name)
 	}
 }
 

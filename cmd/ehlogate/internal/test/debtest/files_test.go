@@ -124,7 +124,7 @@ func TestCompletions(t *testing.T) {
 	}
 }
 
-// Whoever gets the program gets the licences of all that is in it.
+// With the program come the licences of all that is in it.
 func TestCopyright(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
 	b := deb(t)

@@ -94,7 +94,7 @@ func TestScripts(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(filepath.Join(deb(t).control, "preinst")); err == nil {
-		t.Error("there is a preinst: who stops what there?")
+		t.Error("got a preinst, want none: what does it stop?")
 	}
 }
 

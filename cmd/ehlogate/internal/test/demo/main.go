@@ -160,7 +160,7 @@ func (d *demo) twoClients() error {
 }
 
 func (d *demo) edit() error {
-	d.title("The list is edited; nobody is restarted or reloaded")
+	d.title("The list is edited; no server is restarted or reloaded")
 	if err := d.writeList("# the printer is mended\n" + partner + "    until=2099-12-31\n"); err != nil {
 		return err
 	}

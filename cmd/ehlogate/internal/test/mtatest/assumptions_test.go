@@ -88,7 +88,7 @@ func TestPostfixAssumptions(t *testing.T) {
 	})
 }
 
-// TestMoreAssumptions proves what the design says about tables that nobody answers, and about files behind memcache.
+// TestMoreAssumptions proves what the design says about tables that no server answers, and about files behind memcache.
 func TestMoreAssumptions(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
@@ -119,7 +119,7 @@ func TestMoreAssumptions(t *testing.T) {
 			"backup.cidr": "127.0.0.9 starttls\n",
 		},
 	})
-	t.Run("a command filter with a backup passes EHLO when nobody answers, without one it is a 421", func(t *testing.T) {
+	t.Run("a command filter with a backup passes EHLO when no server answers, without one it is a 421", func(t *testing.T) {
 		if r := ehlo(t, p.Addr("helo"), "127.0.0.1"); !r.Offers("STARTTLS") {
 			t.Errorf("want EHLO to pass: %v", r)
 		}

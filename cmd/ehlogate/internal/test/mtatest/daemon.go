@@ -75,7 +75,7 @@ type Daemon struct {
 	child *child
 }
 
-// NewDaemon describes a daemon whose log is the file name in dir; nothing runs yet.
+// NewDaemon describes a daemon with its log in the file name in dir; nothing runs yet.
 func NewDaemon(dir, name, path string, ready Ready, args ...string) *Daemon {
 	return &Daemon{Path: path, Args: args, Ready: ready, Log: &Log{path: filepath.Join(dir, name)}}
 }

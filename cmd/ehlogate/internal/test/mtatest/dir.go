@@ -33,7 +33,7 @@ var issued = struct {
 
 // FreePorts returns n different TCP ports that are free on 127.0.0.1 and, where the machine has it, on ::1. They lie below
 // the range from which the kernel takes the ports of outgoing connections: a server that is down for a while finds its
-// port free again, and nobody who asks for it meanwhile connects to himself. It fails if none can be found.
+// port free again, and no client that dials it meanwhile connects to itself. It fails if none can be found.
 func FreePorts(n int) ([]int, error) {
 	const low, high = 12000, 32000
 	issued.Lock()
@@ -78,7 +78,7 @@ var hasIPv6 = sync.OnceValue(func() bool {
 	return true
 })
 
-// writeFiles writes the named files below dir, making folders as needed. They are readable by everyone, and dated back:
+// writeFiles writes the named files below dir, making folders as needed. Every user may read them, and they are dated back:
 // every Postfix program that finds a file which is younger than a second waits until it is older, in case it is being written.
 func writeFiles(dir string, files map[string]string) error {
 	for name, text := range files {

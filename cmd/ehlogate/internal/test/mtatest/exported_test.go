@@ -15,8 +15,8 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// anybody is a network in which every address is a client's, and the servers' too.
-func anybody(t *testing.T) *netns.Namespace {
+// openNetwork is a network in which every address is a client's, and the servers' too.
+func openNetwork(t *testing.T) *netns.Namespace {
 	t.Helper()
 	n, err := netns.New()
 	if err != nil {
@@ -113,7 +113,7 @@ func TestExportedExim(t *testing.T) {
 	t.Parallel()
 	for _, def := range []string{"offer", "suppress"} {
 		x := newExported(t, def)
-		n := anybody(t)
+		n := openNetwork(t)
 		list := filepath.Join(x.dir, "ehlogate.hosts")
 		x.run(t, "export", "--format", "exim-hosts", "-o", list)
 		text, err := os.ReadFile(list)
@@ -142,7 +142,7 @@ func TestExportedExim(t *testing.T) {
 			t.Fatal(err)
 		}
 		x.compare(t, n, e.Addr(), e.Addr6())
-		// The head says how a list that is missing offers STARTTLS to everybody.
+		// The head says how a list that is missing offers STARTTLS to every client.
 		if err := os.Remove(list); err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +158,7 @@ func TestExportedSendmail(t *testing.T) {
 	t.Parallel()
 	for _, def := range []string{"offer", "suppress"} {
 		x := newExported(t, def)
-		n := anybody(t)
+		n := openNetwork(t)
 		access := filepath.Join(x.dir, "access")
 		x.run(t, "export", "--format", "sendmail-access", "-o", access)
 		text, err := os.ReadFile(access)

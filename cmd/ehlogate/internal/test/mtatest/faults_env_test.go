@@ -31,10 +31,10 @@ const (
 // mostConns is how many connections each socket of ehlogate has here.
 const mostConns = 1000
 
-// nobody is whom ehlogate runs as here: files that it may not read cannot be read.
+// nobody is the user that ehlogate runs as here: files that this user may not read cannot be read.
 const nobody = 65534
 
-// env is a Postfix whose smtpds ask one ehlogate, which is kept running as systemd does.
+// env is a Postfix with smtpds that ask one ehlogate, which is kept running as systemd does.
 type env struct {
 	*mtatest.Postfix
 	*mtatest.Holder
@@ -177,7 +177,7 @@ func (r *env) playFault(t *testing.T, f fault) {
 	}
 	r.table.add(faultRow{f.name, f.through, times, during, before.P99, peak()})
 	if during.Wrong > 0 || during.Unanswered > 0 {
-		t.Errorf("%s, %s: want an answer for each session, by the lists, or by the backup while nobody else answers: %+v", f.name, f.through, during)
+		t.Errorf("%s, %s: want an answer for each session, by the lists, or by the backup while no process answers: %+v", f.name, f.through, during)
 	}
 	after := mtatest.Load(context.Background(), pick(200, 100), sessionsAt, play)
 	if after.Right != after.Sessions {

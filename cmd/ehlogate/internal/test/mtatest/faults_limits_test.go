@@ -97,7 +97,7 @@ type cgroup struct {
 	bytes     int64  // the limit
 }
 
-// memoryGroup makes a control group that nobody may enter. It goes with the test.
+// memoryGroup makes a control group that the user nobody may enter. It goes with the test.
 func memoryGroup(t *testing.T) *cgroup {
 	t.Helper()
 	name := "ehlogate-test-" + strconv.Itoa(os.Getpid())

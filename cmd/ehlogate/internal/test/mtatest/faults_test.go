@@ -64,8 +64,8 @@ func newTraffic(addr string, backup bool, limit time.Duration) func(context.Cont
 	}
 }
 
-// judge tells who gave an answer: the lists hide STARTTLS from the denied and nothing else, the backup hides DSN from
-// everyone, an empty backup hides nothing. An empty backup and the lists say the same of a client that is not denied.
+// judge returns which source gave an answer: the lists hide STARTTLS from the denied and nothing else, the backup hides DSN from
+// every client, an empty backup hides nothing. An empty backup and the lists say the same of a client that is not denied.
 func judge(r mtatest.Reply, denied, backup bool) mtatest.Verdict {
 	starttls, dsn := r.Offers("STARTTLS"), r.Offers("DSN")
 	switch {

@@ -59,7 +59,7 @@ func askAt(t *testing.T, addr, question string) string {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(patience))
-	_, _ = fmt.Fprint(c, question) // who hangs up need not have read it
+	_, _ = fmt.Fprint(c, question) // a daemon that hangs up need not have read it
 	line, _ := bufio.NewReader(c).ReadString('\n')
 	if line == "" {
 		if _, err := c.Read(make([]byte, 1)); os.IsTimeout(err) {
@@ -72,7 +72,7 @@ func askAt(t *testing.T, addr, question string) string {
 const heldLists = "[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n"
 
 // TestHeldSockets checks that it is known what to speak on each socket that is passed: by its name, its address, its file;
-// and that nobody waits on one of which that is not known.
+// and that no client waits on one of which that is not known.
 func TestHeldSockets(t *testing.T) {
 	t.Parallel()
 	const memcache, tcp = "get starttls:192.0.2.1\r\n", "get 192.0.2.1\n"
@@ -173,7 +173,7 @@ func TestHeldSocketsWrong(t *testing.T) {
 		t.Errorf("%s, %v: %s", resp.Status, err, body)
 	}
 
-	// With a config that cannot be used it cannot start. Whoever asks is hung up on, and does not wait.
+	// With a config that cannot be used it cannot start. The connection of a client is closed, and it does not wait.
 	file := filepath.Join(dir, "ehlogate.toml")
 	if err := os.WriteFile(file, []byte("nonsense = 1\n"), 0o644); err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func TestHeldSocketsWrong(t *testing.T) {
 }
 
 // TestNotify checks what the service manager is told: ready, reloading and ready again, whether the config was good; and
-// that a process that hangs is ended and another takes over, while those who ask meanwhile wait.
+// that a process that hangs is ended and another takes over, while clients that ask meanwhile wait.
 func TestNotify(t *testing.T) {
 	t.Parallel()
 	h, dir := newHolder(t, heldLists, map[string]string{"deny.list": "192.0.2.1\n"})

@@ -234,7 +234,7 @@ func memcacheCF(addr, keyFormat string, maxTry int, backup string) string {
 	return fmt.Sprintf("memcache = %s\nkey_format = %s\nmax_try = %d\ntimeout = 1\nbackup = %s\n", addr, keyFormat, maxTry, backup)
 }
 
-// hides makes a smtpd whose clients a table tells apart.
+// hides makes a smtpd with a table that tells its clients apart.
 func hides(name, table string) mtatest.Service {
 	return mtatest.Service{Name: name, Options: map[string]string{
 		"smtpd_discard_ehlo_keyword_address_maps": table,

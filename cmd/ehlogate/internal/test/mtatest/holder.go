@@ -46,7 +46,7 @@ type Holder struct {
 	stopping bool  // it has said that it ends
 	err      error // why it is not started again
 
-	gone    time.Time // since when nobody answers; zero: somebody does
+	gone    time.Time // since when no process answers; zero: one does
 	outages []outage
 }
 
@@ -56,12 +56,12 @@ type outage struct{ from, to time.Time }
 // startAgain is how long after its end the program is started again.
 const startAgain = 100 * time.Millisecond
 
-// NewHolder describes a program whose log is the file "log" in dir; nothing runs yet.
+// NewHolder describes a program with its log in the file "log" in dir; nothing runs yet.
 func NewHolder(dir, path string, args ...string) *Holder {
 	return &Holder{Path: path, Args: args, Log: &Log{path: filepath.Join(dir, "log")}}
 }
 
-// Hold listens on an address, host:port or the absolute path of a unix socket that everybody may use, and holds the socket
+// Hold listens on an address, host:port or the absolute path of a unix socket that every user may use, and holds the socket
 // under a name.
 func (h *Holder) Hold(name, addr string) error {
 	network := "tcp"
@@ -169,7 +169,7 @@ func (h *Holder) Outage(from, to time.Time) bool {
 	return !h.gone.IsZero() && h.gone.Before(to)
 }
 
-// lost notes that nobody answers from now on. The lock must be held.
+// lost records that no process answers from now on. The lock must be held.
 func (h *Holder) lost() {
 	if h.gone.IsZero() {
 		h.gone = time.Now()

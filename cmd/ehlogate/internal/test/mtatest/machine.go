@@ -49,7 +49,7 @@ func NewMachine(dir string) (*Machine, error) {
 	return &Machine{
 		Console: &Log{path: filepath.Join(dir, "console")},
 		dir:     dir,
-		cgroup:  filepath.Join(root, "stage-"+filepath.Base(dir)),
+		cgroup:  filepath.Join(root, "mtatest-"+filepath.Base(dir)),
 	}, nil
 }
 
@@ -89,7 +89,7 @@ func (m *Machine) boot() error {
 	defer out.Close()
 	// The namespace of cgroups comes last: it has for its root the cgroup that the process is in when it makes one.
 	cmd := exec.Command("/usr/bin/unshare", "--cgroup", "/bin/sh", "-euc", bootScript, "sh", m.dir, systemd)
-	cmd.Env = []string{"container=stage", machinePath, "LC_ALL=C"}
+	cmd.Env = []string{"container=mtatest", machinePath, "LC_ALL=C"}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = childAttr(syscall.SIGKILL)
 	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(cgroup.Fd())
@@ -148,7 +148,7 @@ func (m *Machine) await(ctx context.Context) error {
 // Files are the machine's files. Names are relative to its root; symbolic links with an absolute target are not followed.
 func (m *Machine) Files() *os.Root { return m.files }
 
-// Write writes files that everybody may read, making folders as needed: name, relative to the machine's root, and content. A
+// Write writes files that every user may read, making folders as needed: name, relative to the machine's root, and content. A
 // file that exists is replaced, as an editor does it.
 func (m *Machine) Write(files map[string]string) error {
 	for name, text := range files {

@@ -83,7 +83,7 @@ func (m machine) answers(t *testing.T, queries []query) {
 }
 
 // knocking connects to sockets in the machine, again and again, until the returned function is called, which tells how often.
-// It fails the test if one attempt is refused; that nobody answers for a while is fine.
+// It fails the test if one attempt is refused; that no program answers for a while is fine.
 func (m machine) knocking(t *testing.T, addrs ...string) (stop func() int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -114,7 +114,7 @@ func (m machine) knocking(t *testing.T, addrs ...string) (stop func() int) {
 		n := 0
 		for i, count := range counts {
 			if count == 0 {
-				t.Errorf("nobody connected to %s", addrs[i])
+				t.Errorf("no client connected to %s", addrs[i])
 			}
 			n += count
 		}

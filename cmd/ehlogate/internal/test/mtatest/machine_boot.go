@@ -25,11 +25,11 @@ const bootScript = `
 mount --make-rprivate /
 seed=$1/seed
 mkdir -p $1/root
-mount -t tmpfs -o mode=0755 stage $1/root
+mount -t tmpfs -o mode=0755 mtatest $1/root
 cd $1/root
 mkdir upper work root
 cp -r $seed .
-mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work stage root
+mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work mtatest root
 seed=$PWD/seed
 cd root
 
@@ -45,7 +45,7 @@ sed -i '/^ehlogate:/d' etc/passwd etc/group etc/shadow etc/gshadow
 rm -f etc/resolv.conf
 cp -r $seed/. .
 
-for d in run tmp; do mount -t tmpfs -o mode=1777 stage $d; done
+for d in run tmp; do mount -t tmpfs -o mode=1777 mtatest $d; done
 chmod 0755 run
 mount -t proc proc proc
 mount -t sysfs sysfs sys
@@ -56,7 +56,7 @@ for d in proc/sys proc/sysrq-trigger; do
 	mount -o remount,bind,ro $d
 done
 mount -o remount,bind,ro sys
-mount -t tmpfs -o mode=0755 stage dev
+mount -t tmpfs -o mode=0755 mtatest dev
 mkdir dev/pts dev/shm
 for d in null zero full random urandom tty; do
 	touch dev/$d
@@ -64,7 +64,7 @@ for d in null zero full random urandom tty; do
 done
 mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
-mount -t tmpfs -o mode=1777 stage dev/shm
+mount -t tmpfs -o mode=1777 mtatest dev/shm
 ln -s /proc/self/fd dev/fd
 for i in 0:stdin 1:stdout 2:stderr; do ln -s fd/${i%%:*} dev/${i#*:}; done
 pivot_root . .
@@ -77,9 +77,9 @@ var machineFiles = map[string]string{
 	"etc/machine-id":  "5e1f0e0d5e1f0e0d5e1f0e0d5e1f0e0d\n",
 	"etc/hostname":    hostName + "\n",
 	"etc/hosts":       "127.0.0.1 localhost " + hostName + "\n::1 localhost\n",
-	"etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", // nobody there, which shows at once
+	"etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", // no server there, which shows at once
 	"etc/fstab":       "",
-	"etc/systemd/system/sysinit.target.d/stage.conf": "[Unit]\nWants=systemd-journald.service\n" +
+	"etc/systemd/system/sysinit.target.d/mtatest.conf": "[Unit]\nWants=systemd-journald.service\n" +
 		"Wants=systemd-journald.socket systemd-journald-dev-log.socket\n",
 	"etc/systemd/journald.conf": "[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\nRateLimitIntervalSec=0\n",
 }

@@ -56,7 +56,7 @@ func (m machine) write(t *testing.T, files map[string]string) {
 	}
 }
 
-// copy copies a file of this machine into the other; everybody may execute it.
+// copy copies a file of this machine into the other; every user may execute it.
 func (m machine) copy(t *testing.T, to, from string) {
 	t.Helper()
 	data, err := os.ReadFile(from)
@@ -170,7 +170,7 @@ func TestMachine(t *testing.T) {
 	}
 }
 
-// cgroups returns the cgroups whose name ends so.
+// cgroups returns the cgroups with a name that ends so.
 func cgroups(t *testing.T, name string) []string {
 	t.Helper()
 	var paths []string
@@ -184,7 +184,7 @@ func cgroups(t *testing.T, name string) []string {
 	return paths
 }
 
-// mentions returns the processes whose command line holds a text.
+// mentions returns the processes with a text in their command line.
 func mentions(t *testing.T, text string) []string {
 	t.Helper()
 	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")

@@ -62,7 +62,7 @@ func newOperator(i int) *operator {
 	return o
 }
 
-// write writes the configuration of the operator, who has a submission service, too.
+// write writes the configuration of an operator with a submission service, too.
 func (o *operator) write(t *testing.T, i int) {
 	t.Helper()
 	dice := rand.New(rand.NewPCG(41, uint64(i)))

@@ -63,7 +63,7 @@ func (m machine) session(ctx context.Context, addr, source string) (offered bool
 	return offered, took, err
 }
 
-// offers checks who is offered STARTTLS through one of the smtpds.
+// offers checks which clients are offered STARTTLS through one of the smtpds.
 func (m machine) offers(t *testing.T, addr string, want map[string]bool) {
 	t.Helper()
 	for source, want := range want {
@@ -75,7 +75,7 @@ func (m machine) offers(t *testing.T, addr string, want map[string]bool) {
 }
 
 // mailLoad plays sessions through an smtpd until the returned function is called, and then until there have been enough.
-// backup is what it means that STARTTLS is offered to who is denied.
+// backup is what it means that STARTTLS is offered to a denied client.
 func (m machine) mailLoad(t *testing.T, addr string, backup mtatest.Verdict, enough int64) (stop func() mtatest.Tally) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var over sync.WaitGroup
@@ -202,7 +202,7 @@ func TestPackage(t *testing.T) {
 		}
 		for addr := range m.sockets(t) {
 			if ours(addr) {
-				t.Errorf("somebody listens on %s", addr)
+				t.Errorf("a program listens on %s", addr)
 			}
 		}
 		kept(t)

@@ -112,7 +112,7 @@ func TestPolicyOfPostfix(t *testing.T) {
 		}
 	}
 
-	// A client whose every session comes from the same port, to the same process.
+	// A client that always connects from the same port, to the same process.
 	const sessions = 40
 	ports, err := mtatest.FreePorts(len(services))
 	if err != nil {

@@ -50,11 +50,11 @@ type Layout struct {
 	Config string // main.cf, master.cf, the caller's files, cert.pem
 	Queue  string // the queue directory, and the jail of chrooted services
 	Data   string // Postfix's own data
-	Mail   string // the maildir into which every message to anybody@mta.test goes
+	Mail   string // the maildir into which every message to any user @mta.test goes
 	Log    string // the log file
 }
 
-// LayoutOf returns the layout of an instance whose PostfixConfig.Dir is dir.
+// LayoutOf returns the layout of an instance with dir as PostfixConfig.Dir.
 func LayoutOf(dir string) Layout {
 	return Layout{
 		Config: filepath.Join(dir, "etc"),
@@ -128,7 +128,7 @@ func (p *Postfix) Addr6(service string) string { return p.addr("::1", service) }
 func (p *Postfix) addr(host, service string) string {
 	port, ok := p.ports[service]
 	if !ok {
-		panic(fmt.Sprintf("stage: no service %q among %v", service, slices.Sorted(maps.Keys(p.ports))))
+		panic(fmt.Sprintf("mtatest: no service %q among %v", service, slices.Sorted(maps.Keys(p.ports))))
 	}
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// hostName is what the staged servers call themselves, and mailDomain the domain whose mail they deliver.
+// hostName is what the servers call themselves, and mailDomain the domain for which they deliver mail.
 const (
 	hostName   = "mx.mta.test"
 	mailDomain = "mta.test"

@@ -31,7 +31,7 @@ func TestPostfix(t *testing.T) {
 	t.Run("reload of Postfix", s.reload)
 }
 
-// wantOffer checks what an EHLO reply offers. Everyone is offered DSN, and nobody CHUNKING.
+// wantOffer checks what an EHLO reply offers. DSN is offered to every client, and CHUNKING to none.
 func wantOffer(t *testing.T, r mtatest.Reply, starttls bool) {
 	t.Helper()
 	if r.Offers("STARTTLS") != starttls {

@@ -13,13 +13,13 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// childAttr puts a child into a session and process group of its own, so that nobody's terminal signals reach it and
+// childAttr puts a child into a session and process group of its own, so that no signal of a terminal reaches it and
 // Postfix can end its whole group, and has the kernel end it should this process die without stopping it.
 func childAttr(onOurDeath syscall.Signal) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true, Pdeathsig: onOurDeath}
 }
 
-// livingIn returns the processes whose working directory is dir. Every Postfix daemon lives in its queue directory, which
+// livingIn returns the processes with dir as their working directory. Every Postfix daemon lives in its queue directory, which
 // is ours alone: that finds also those that left the group of their master, as postscreen does.
 func livingIn(dir string) ([]int, error) {
 	dir, err := filepath.EvalSymlinks(dir)

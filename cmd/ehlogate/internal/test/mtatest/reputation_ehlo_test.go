@@ -114,7 +114,7 @@ func newReporting(t *testing.T, resolver netip.AddrPort, settings, lists string)
 	})}
 }
 
-// ehlo plays a client of whom all is known.
+// ehlo plays a client that is known.
 func (r *reporting) ehlo(t *testing.T, client netip.Addr) greeted {
 	t.Helper()
 	r.learn(t, client)
@@ -160,7 +160,7 @@ func TestReputation(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix", "rbldnsd", "unbound")
 	t.Parallel()
 	resolver := newReputation(t)
-	t.Run("STARTTLS for those who earned it", func(t *testing.T) { earned(t, resolver.Addr) })
+	t.Run("STARTTLS for clients that earned it", func(t *testing.T) { earned(t, resolver.Addr) })
 	t.Run("limit", func(t *testing.T) { shedding(t, resolver.Addr) })
 }
 
@@ -168,9 +168,9 @@ func earned(t *testing.T, resolver netip.AddrPort) {
 	r := newReporting(t, resolver, "default = \"suppress\"\n", reputationLists)
 	r.awaitZones(t, patience, "closed", "deny.test", "allow.test", "score.test", "spam.test")
 	for _, tc := range []struct {
-		who, client string
-		offered     bool
-		why         string // of the header: the list, and what of the entry is worth a look
+		what, client string
+		offered      bool
+		why          string // of the header: the list, and what of the entry is worth a look
 	}{
 		{"listed by two zones, 2 + 2 of 4", "11.0.1.1", true, "list=scored; entry=allow.test 127.0.10.3 (weight 2), score.test 127.0.4.2 (weight 2), score 4 of 4"},
 		{"likewise, IPv6", "2a10:1::1", true, "list=scored"},
@@ -189,7 +189,7 @@ func earned(t *testing.T, resolver netip.AddrPort) {
 		{"in a feed, IPv6, though allow zones list it", "2a10:4000::1", false, "list=drop; entry=2a10:4000::/29"},
 		{"no public address", "192.168.9.9", false, ""},
 	} {
-		t.Run(tc.who, func(t *testing.T) {
+		t.Run(tc.what, func(t *testing.T) {
 			client := netip.MustParseAddr(tc.client)
 			g := r.ehlo(t, client)
 			defer g.Close()
@@ -220,7 +220,7 @@ func shedding(t *testing.T, resolver netip.AddrPort) {
 	}
 	known("before the crowd")
 	client := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{11, 0, 20, byte(1 + i)}) }
-	for i := range crowd { // who might be on an allow list is offered STARTTLS anyway
+	for i := range crowd { // a client that might be on an allow list is offered STARTTLS anyway
 		r.learn(t, client(i))
 	}
 	before := r.reputation(t).Limit
@@ -278,7 +278,7 @@ func shedding(t *testing.T, resolver netip.AddrPort) {
 		t.Errorf("%d clients were told something else when they came again, and %d came too often", changed, revoked)
 	}
 	if got := after.Offered + after.Suppressed - before.Offered - before.Suppressed; got != 2*crowd {
-		t.Errorf("%d sessions of unknown clients were counted, not %d: who reports on a session is not one", got, 2*crowd)
+		t.Errorf("%d sessions of unknown clients were counted, not %d: a report on a session is not a session", got, 2*crowd)
 	}
 	t.Logf("%d of %d unknown clients were offered STARTTLS; %d of them were not when they came again", offered, crowd, changed)
 }

@@ -22,7 +22,7 @@ import (
 	"ehlogate/lists/tlspolicy"
 )
 
-// Clients here have public addresses, since nobody asks a list about others. No packet is ever sent to them.
+// Clients here have public addresses, since no list is asked about others. No packet is ever sent to them.
 
 // hereList stands before all other lists: XCLIENT has the map asked twice, and first about this machine.
 const (
@@ -53,7 +53,7 @@ type greeted struct {
 	took  time.Duration // from XCLIENT, with which the map is asked, to that reply
 }
 
-// greet connects, takes the address of the client, and greets. It fails unless EHLO is answered by 250; whoever has a session
+// greet connects, takes the address of the client, and greets. It fails unless EHLO is answered by 250; a caller that has a session
 // closes it.
 func greet(ctx context.Context, addr string, client netip.Addr) (g greeted, err error) {
 	c, err := mtatest.Dial(ctx, addr, "127.0.0.1")

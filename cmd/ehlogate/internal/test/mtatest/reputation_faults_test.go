@@ -30,10 +30,10 @@ type dnsStack struct {
 // dnsFault is a row: something that happens to DNS, and is over after a while.
 type dnsFault struct {
 	name    string
-	opens   []string // the zones whose breakers open; nil: nobody is to notice anything
+	opens   []string // the zones whose breakers open; nil: no part is to notice anything
 	may     may
 	suspect bool // the zone is not to be believed, and nothing but its answers shows it
-	stale   bool // who was known before is answered by what is remembered, though that is too old
+	stale   bool // a client that was known before is answered from memory, though that is too old
 	// faulty: the zones are served by the server for faults and not by rbldnsd; direct: it is the resolver, too.
 	faulty, direct bool
 	begin, end     func(*testing.T, *dnsStack)
@@ -41,7 +41,7 @@ type dnsFault struct {
 
 func dnsFaults() []dnsFault {
 	both, allow, deny := []string{denyZone, allowZone}, []string{allowZone}, []string{denyZone}
-	everybody, expired := listHead+"0.0.0.0/1\n128.0.0.0/1\n", "$TIMESTAMP 2000:01:01 2000:01:02\n127.0.0.2\n"
+	allListed, expired := listHead+"0.0.0.0/1\n128.0.0.0/1\n", "$TIMESTAMP 2000:01:01 2000:01:02\n127.0.0.2\n"
 	return []dnsFault{
 		{name: "resolver down", opens: both, may: allAway, stale: true,
 			begin: func(t *testing.T, s *dnsStack) { s.resolver.Stop(t) },
@@ -50,8 +50,8 @@ func dnsFaults() []dnsFault {
 			begin: func(t *testing.T, s *dnsStack) { s.resolver.Pause(t) },
 			end:   func(t *testing.T, s *dnsStack) { s.resolver.Resume(t) }},
 		dnsFault{name: "resolver takes 2 s", opens: both, may: allAway, stale: true, direct: true}.serving(".", dnstest.Fault{Delay: 2 * time.Second}),
-		dnsFault{name: "allow zone lists everybody", opens: allow, may: allowLies, suspect: true}.listing(allowZone, everybody),
-		dnsFault{name: "deny zone lists everybody", opens: deny, may: denyLies, suspect: true}.listing(denyZone, everybody),
+		dnsFault{name: "allow zone lists every address", opens: allow, may: allowLies, suspect: true}.listing(allowZone, allListed),
+		dnsFault{name: "deny zone lists every address", opens: deny, may: denyLies, suspect: true}.listing(denyZone, allListed),
 		dnsFault{name: "allow zone expired (SERVFAIL)", opens: allow, may: allowAway, stale: true}.listing(allowZone, expired),
 		dnsFault{name: "deny zone answers 127.255.255.254", opens: deny, may: asListed}.serving(denyZone, dnstest.Fault{Kind: dnstest.ErrorCode}),
 		dnsFault{name: "deny zone was sold, answers 192.0.2.1", opens: deny, may: asListed}.serving(denyZone, dnstest.Fault{Kind: dnstest.Parked}),
@@ -88,7 +88,7 @@ func (s *dnsStack) flush(t *testing.T) {
 	}
 }
 
-// listHead has resolvers forget answers after a second, so that a fault reaches those who were known before, too.
+// listHead has resolvers forget answers after a second, so that a fault reaches clients that were known before, too.
 const listHead = "$TTL 1\n$SOA 1 ns.invalid hostmaster.invalid 1 3600 600 86400 1\n"
 
 // listText is what rbldnsd serves as a zone while all is well, and zoneText the same for the server for faults.
@@ -146,7 +146,7 @@ func TestReputationFaults(t *testing.T) {
 
 func rowService(i int) string { return fmt.Sprintf("row%d", i) }
 
-// newStack starts the servers of a row, and says who is to be asked.
+// newStack starts the servers of a row, and returns which servers are to be asked.
 func newStack(t *testing.T, faulty, direct bool) (s *dnsStack, resolver netip.AddrPort) {
 	t.Helper()
 	s = &dnsStack{}
@@ -161,7 +161,7 @@ func newStack(t *testing.T, faulty, direct bool) (s *dnsStack, resolver netip.Ad
 	if direct {
 		return s, s.faulty.Addr
 	}
-	// A port that nobody takes while the resolver is down; not even somebody's connection to elsewhere.
+	// A port that no other program takes while the resolver is down, not even as the source port of a connection.
 	ports, err := mtatest.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +258,7 @@ func (r *dnsEnv) done(t *testing.T, g *daemon, during, before mtatest.Tally, d d
 	if during.Wrong > 0 || during.Unanswered > 0 || during.Backup*4 > during.Sessions {
 		t.Errorf("want an answer for each session, by the rules, and of the backup only by chance: %+v", during)
 	}
-	// How late exactly depends on what else the machine does. But who does not wait as he should has Postfix give up.
+	// How late exactly depends on what else the machine does. But an answer that is much too late has Postfix give up.
 	if waited, late := longer(d.took, dnsWait), longer(d.took, time.Second); late > waited/2 {
 		t.Errorf("%d answers waited, and %d of them for longer than Postfix does", waited, late)
 	}

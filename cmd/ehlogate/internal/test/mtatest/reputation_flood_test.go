@@ -15,7 +15,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 )
 
-// flood asks about 50,000 addresses that nobody knew in ten seconds. No Postfix can play so many sessions, so they are asked
+// flood asks about 50,000 addresses that are new to all servers, in ten seconds. No Postfix can play so many sessions, so they are asked
 // about by memcache, as it does, while sessions go on beside.
 func (r *dnsEnv) flood(t *testing.T, i int, hang bool) {
 	addresses, within := pick(50_000, 1_000), pick(10*time.Second, time.Second)
@@ -67,7 +67,7 @@ func (r *dnsEnv) flood(t *testing.T, i int, hang bool) {
 	g.awaitZones(t, time.Minute, "closed", denyZone, allowZone)
 }
 
-// flooded: who is new is answered by the zones, or is unknown.
+// flooded reports an error unless a new client is answered by the zones, or is unknown.
 func flooded(c class, known bool, p phase) (offer, hide bool) {
 	offer, hide = asListed(c, known, p)
 	return offer || !known && p != healthy, hide
@@ -88,7 +88,7 @@ type flood struct {
 	took          []time.Duration
 }
 
-// run asks on so many connections, so that those who wait do not keep others waiting.
+// run asks on so many connections, so that a slow answer does not delay others.
 func (f *flood) run(conns int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()

@@ -41,7 +41,7 @@ type authority struct {
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
 	a := &authority{pool: x509.NewCertPool(), file: filepath.Join(tempDir(t), "ca.pem")}
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: "stage"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: "mtatest"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	issued := a.issue(t, template)
 	a.cert, a.key = issued.Leaf, issued.PrivateKey.(*ecdsa.PrivateKey)
 	a.pool.AddCert(a.cert)
@@ -118,7 +118,7 @@ var promises = []promise{
 
 func (p promise) mx() string { return "mx." + p.domain }
 
-// made: whoever relies on promises of this kind needs STARTTLS.
+// made reports whether senders that rely on promises of this kind need STARTTLS.
 func (p promise) made() bool { return p.mode == "enforce" || p.tlsa }
 
 // withdraw takes a promise back, at all servers that tell of it.
@@ -150,7 +150,7 @@ func publish(t *testing.T, ca *authority, mx tls.Certificate, lists ...dnstest.D
 	return promised, signed, dnstest.StartUnbound(t, append(signed.Upstreams(), dnstest.StartRbldnsd(t, lists...).Upstreams()...)...)
 }
 
-// servePolicies serves the policies by HTTPS on an address of this machine's own, since nobody asks at any port but 443.
+// servePolicies serves the policies by HTTPS on an address of this machine's own, since no sender asks at any port but 443.
 func servePolicies(t *testing.T, ca *authority) (at netip.Addr) {
 	t.Helper()
 	var l net.Listener

@@ -50,7 +50,7 @@ type phase int
 
 const (
 	healthy phase = iota
-	turning       // it begins or ends, and not everybody has noticed
+	turning       // it begins or ends, and not every part has noticed
 	broken        // the breakers are open
 )
 
@@ -60,7 +60,7 @@ type may func(c class, known bool, p phase) (offer, hide bool)
 // asListed is what zones and default say.
 func asListed(c class, _ bool, _ phase) (offer, hide bool) { return c == good, c != good }
 
-// allAway: to whom nobody knows STARTTLS is offered, since an allow list that cannot be asked might hold him. Who was known is
+// allAway: STARTTLS is offered to unknown clients, since an allow list that cannot be asked might hold them. A known client is
 // told the same as ever.
 func allAway(c class, known bool, p phase) (offer, hide bool) {
 	offer, hide = asListed(c, known, p)
@@ -73,7 +73,7 @@ func allAway(c class, known bool, p phase) (offer, hide bool) {
 	return true, false
 }
 
-// allowAway: who is on the deny list is not offered anything all the same.
+// allowAway: a client on the deny list is not offered STARTTLS all the same.
 func allowAway(c class, known bool, p phase) (offer, hide bool) {
 	if c == bad {
 		return false, true
@@ -101,7 +101,7 @@ type dnsTraffic struct {
 	may  may
 
 	phase  atomic.Int32
-	fresh  atomic.Int64 // clients that nobody knew
+	fresh  atomic.Int64 // clients that were not known
 	played atomic.Int64
 }
 
@@ -132,7 +132,7 @@ func (p *dnsTraffic) play(ctx context.Context, c class, known bool, n int) (mtat
 		at = turning
 	}
 	offer, hide := p.may(c, known, at)
-	if !known && p.wire.of(client.String()) >= dnsWait { // nobody waits longer, even if all is well
+	if !known && p.wire.of(client.String()) >= dnsWait { // no client waits longer, even if all is well
 		offer = true
 	}
 	offered := g.reply.Offers("STARTTLS")
@@ -145,7 +145,7 @@ func (p *dnsTraffic) play(ctx context.Context, c class, known bool, n int) (mtat
 	return mtatest.Wrong, g.took, fmt.Errorf("%v (class %d, known: %v, phase %d): %v", client, c, known, at, g.reply)
 }
 
-// acquaint makes known who is to be.
+// acquaint makes those clients known that are to be.
 func (p *dnsTraffic) acquaint(t *testing.T) {
 	t.Helper()
 	ctx := soon(t)

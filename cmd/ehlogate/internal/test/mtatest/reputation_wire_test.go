@@ -92,7 +92,7 @@ func (w *wire) pass(near net.Conn) {
 		return
 	}
 	var mu sync.Mutex
-	var client string // about whom the last question was
+	var client string // the subject of the last question
 	var asked time.Time
 	done := make(chan struct{})
 	go func() {

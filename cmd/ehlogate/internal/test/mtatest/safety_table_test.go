@@ -26,9 +26,9 @@ func (s *safety) add(from sender, at stance, p promise, o outcome) {
 // markdown has a row for each sender, and more than one where stances differ.
 func (s *safety) markdown() string {
 	var b strings.Builder
-	b.WriteString("### Who gets STARTTLS, and whose mail arrives\n\n" +
+	b.WriteString("### Which senders get STARTTLS, and which mail arrives\n\n" +
 		"TLS: STARTTLS was offered, and the message came by TLS; clear: it was not, and the message came without; **kept**: it was not,\n" +
-		"and the sender, who was promised it, did not send; **fails**: it was, and the handshake failed.\n\n| Sender | Stance |")
+		"and the sender, to which it was promised, did not send; **fails**: it was, and the handshake failed.\n\n| Sender | Stance |")
 	for _, p := range promises {
 		fmt.Fprintf(&b, " %s |", p.name)
 	}

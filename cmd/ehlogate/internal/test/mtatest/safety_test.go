@@ -33,7 +33,7 @@ var stances = []stance{
 	{name: "DNS deny", lists: "[[list]]\nname = \"blocked\"\naction = \"suppress\"\nzones = [{zone = \"deny.test\"}]\n"},
 }
 
-// sender is somebody who sends mail.
+// sender is a mail server that sends mail.
 type sender struct {
 	name string
 	addr string
@@ -61,8 +61,8 @@ type outcome string
 const (
 	byTLS   outcome = "TLS"       // STARTTLS was offered, and the message delivered by TLS
 	inClear outcome = "clear"     // it was not, and the message was delivered without
-	kept    outcome = "**kept**"  // it was not, and the sender relies on it: he keeps the message
-	failed  outcome = "**fails**" // it was, and the sender, who takes what is offered, cannot do it
+	kept    outcome = "**kept**"  // it was not, and the sender relies on it: it keeps the message
+	failed  outcome = "**fails**" // it was, and the sender, which takes what is offered, cannot do it
 )
 
 // send delivers a message to a domain, if the sender does so at all.
@@ -151,8 +151,8 @@ func (s sender) wants(at stance, p promise) outcome {
 	return byTLS
 }
 
-// TestSafety plays every sender against every stance, under every promise, and prints who gets STARTTLS and whose mail is
-// delivered. Whoever relies on a promise gets it, unless an operator has written a line against him.
+// TestSafety plays every sender against every stance, under every promise, and prints which senders get STARTTLS and which mail is
+// delivered. A sender that relies on a promise gets it, unless an operator has written a line against it.
 func TestSafety(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix", "rbldnsd", "unbound")
 	ca := newAuthority(t)
@@ -165,7 +165,7 @@ func TestSafety(t *testing.T) {
 	mx := ca.server(t, keys, hosts...)
 	zone, signed, resolver := publish(t, ca, mx, dnstest.Dataset{Zone: "deny.test", Type: "ip4set", Text: "127.0.0.2\n11.0.2.0/24\n"})
 
-	// Senders remember what they found out, also when nobody can find it out any more.
+	// Senders remember what they found out, also when it can no longer be found out.
 	knows := map[string]known{}
 	for _, p := range promises {
 		k := discover(t, p, resolver.Addr, ca)
@@ -264,7 +264,7 @@ files = ["own.list"]
 			t.Errorf("%s, %s, %s: %v", c.s.name, c.at.name, c.p.name, err)
 		}
 		if c.s.relies(c.p) && !c.s.own && got != byTLS {
-			t.Errorf("%s, %s, %s: who relies on a promise is refused what was promised: %s", c.s.name, c.at.name, c.p.name, got)
+			t.Errorf("%s, %s, %s: a sender that relies on a promise is refused what was promised: %s", c.s.name, c.at.name, c.p.name, got)
 		}
 		return mtatest.Right, 0, nil
 	})

@@ -115,7 +115,7 @@ func newScreen(t *testing.T) *screen {
 }
 
 // measure lets n clients come to every postscreen at the same time, adds the rows, and has those of a live table judged. A
-// static table must always answer as the lists do, and no table must always offer STARTTLS to everyone.
+// static table must always answer as the lists do, and no table must always offer STARTTLS to every client.
 func (s *screen) measure(t *testing.T, fault string, n int, ok func(v screenVariant, tally mtatest.Tally, died int) bool) {
 	t.Helper()
 	var wg sync.WaitGroup

@@ -25,7 +25,7 @@ type SendmailConfig struct {
 	Hosts    string // names of clients, in the format of hosts(5); only the first line of a name counts as its address
 }
 
-// Sendmail is one Sendmail daemon, as Debian packages it. It delivers mail to anybody@mta.test. Its methods are for one goroutine; the addresses and the log may be used by many.
+// Sendmail is one Sendmail daemon, as Debian packages it. It delivers mail to every user @mta.test. Its methods are for one goroutine; the addresses and the log may be used by many.
 //
 // Sendmail logs to syslog alone. Its own debugging flag 89.8 sends the same lines to a file instead, without a time.
 type Sendmail struct {

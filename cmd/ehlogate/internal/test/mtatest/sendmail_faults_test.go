@@ -16,7 +16,7 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// measured is one way of asking ehlogate that has no backup: who is not told otherwise is offered STARTTLS.
+// measured is one way of asking ehlogate that has no backup: without an answer STARTTLS is offered.
 type measured struct {
 	*table
 	variant, addr string
@@ -42,7 +42,7 @@ func (m measured) right(t *testing.T, fault string) {
 	}
 }
 
-// offers wants STARTTLS offered to everybody, also to those whom the list denies, every other one; no sooner than after
+// offers wants STARTTLS offered to every client, also to those that the list denies, every other one; no sooner than after
 // the wait and not much later.
 func (m measured) offers(t *testing.T, fault string, n int, wait time.Duration) {
 	t.Helper()
@@ -112,7 +112,7 @@ func TestSendmailFaults(t *testing.T) {
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	local.refuses(t, "serving, in a directory that anybody may write to", 0)
+	local.refuses(t, "serving, in a directory that every user may write to", 0)
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func answers(t *testing.T) (addr string, set func(string)) {
 	answer.Store("")
 	go func() {
 		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
-			_, _ = io.WriteString(conn, answer.Load().(string)) // who has gone does not want it
+			_, _ = io.WriteString(conn, answer.Load().(string)) // a client that has gone does not want it
 			conn.Close()
 		}
 	}()

@@ -38,7 +38,7 @@ func newPrivate(dir, server, hosts string) (private, error) {
 	err := writeFiles(dir, map[string]string{
 		"hosts":       fmt.Sprintf("127.0.0.1 localhost\n127.0.0.1 %[1]s\n::1 %[1]s\n%s", hostName, hosts),
 		"host.conf":   "multi off\n",
-		"resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", // nobody there, which shows at once
+		"resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", // no server there, which shows at once
 		"ld.so.conf":  libs + "\ninclude /etc/ld.so.conf\n",
 	})
 	if err != nil {

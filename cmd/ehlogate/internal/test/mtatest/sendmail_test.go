@@ -113,7 +113,7 @@ func TestSendmail(t *testing.T) {
 			}
 		}
 	})
-	t.Run("another port asks nobody", func(t *testing.T) {
+	t.Run("another port asks no map", func(t *testing.T) {
 		ports, err := mtatest.FreePorts(1)
 		if err != nil {
 			t.Fatal(err)

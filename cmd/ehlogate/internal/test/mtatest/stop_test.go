@@ -47,7 +47,7 @@ func TestPostfixStop(t *testing.T) {
 	}
 }
 
-// livingIn returns the processes whose working directory is dir.
+// livingIn returns the processes with dir as their working directory.
 func livingIn(t *testing.T, dir string) []string {
 	t.Helper()
 	links, err := filepath.Glob("/proc/[0-9]*/cwd")

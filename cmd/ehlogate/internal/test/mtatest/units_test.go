@@ -184,7 +184,7 @@ func TestUnits(t *testing.T) {
 		m.logged(t, "SIGABRT: abort") // with the stacks of all that it does
 		m.replaced(t, before)
 		t.Logf("%d connections, none refused", stop())
-		m.answers(t, all) // whom the old one took when it was continued to die, it took along
+		m.answers(t, all) // connections that the old process accepted when it was continued to die are lost with it
 	})
 
 	t.Run("reload", func(t *testing.T) {
@@ -224,7 +224,7 @@ func TestUnits(t *testing.T) {
 			}
 		}
 		m.logged(t, `unknown key "nonsense"`)
-		// Whoever asks now has it started, in vain, again and again. That must not go so fast that systemd closes the socket.
+		// Each client that connects now has it started, in vain, again and again. That must not go so fast that systemd closes the socket.
 		stop := m.knocking(t, queue+"memcache", queue+"socketmap")
 		time.Sleep(3 * time.Second) // systemd counts for two
 		t.Logf("%d connections, none refused", stop())

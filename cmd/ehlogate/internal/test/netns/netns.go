@@ -1,5 +1,5 @@
 // Package netns makes network namespaces (network_namespaces(7)) that have no
-// name and are gone when nobody uses them, and runs functions in them. It takes
+// name and are gone when no process uses them, and runs functions in them. It takes
 // CAP_SYS_ADMIN.
 package netns
 
@@ -55,7 +55,7 @@ func Of(pid int) (*Namespace, error) {
 // open.
 func (n *Namespace) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.file.Fd()) }
 
-// Close lets go of the network. It is gone when nobody else has it: no process
+// Close lets go of the network. It is gone when nothing else has it: no process
 // that runs in it, no socket.
 func (n *Namespace) Close() error { return n.file.Close() }
 

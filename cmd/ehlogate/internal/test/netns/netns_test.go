@@ -19,7 +19,7 @@ func network(t *testing.T) string {
 	return name
 }
 
-// Two networks that are joined by a cable reach each other, and nobody else does.
+// Two networks that are joined by a cable reach each other, and no other network does.
 func TestLink(t *testing.T) {
 	testenv.Needs(t, "root")
 	var both [2]*Namespace

@@ -24,7 +24,7 @@ type Target struct {
 }
 
 // Attack is one thing that bad peers do. Run does it until ctx ends, and fails only if it could do nothing at all. It paces
-// itself: the point is what is said, and on how many connections, and not who has more CPU.
+// itself: the point is what is said, and on how many connections, and not which side has more CPU.
 type Attack struct {
 	Name      string
 	Protocols []string

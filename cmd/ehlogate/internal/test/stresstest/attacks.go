@@ -134,7 +134,7 @@ func nuls(ctx context.Context, t Target) error {
 	})
 }
 
-// unknown asks for what there is not, ever something else, so that nobody can remember it all.
+// unknown asks for what there is not, ever something else, so that no cache can hold it all.
 func unknown(ctx context.Context, t Target) error {
 	return workers(ctx, 20, 200*time.Millisecond, func(ctx context.Context) error {
 		var in []byte

@@ -123,7 +123,7 @@ func quantile(all []*visitor, protocol string, q float64) float64 {
 	return float64(took[int(q*float64(len(took)-1))].Microseconds()) / 1000
 }
 
-// TestAttacks runs every attack on all protocols at once, for seconds. With SIEGE, such as SIEGE=10s, each attack is for so
+// TestAttacks runs every attack on all protocols at once, for seconds. With EHLOGATE_TEST_ATTACK_TIME, such as 10s, each attack is for so
 // long on one protocol after the other, with as many connections as an attacker can well have.
 func TestAttacks(t *testing.T) {
 	testenv.Needs(t, "a minute")
@@ -189,12 +189,12 @@ func runAttack(t *testing.T, g *daemon, attack Attack, protocols []string, d tim
 	if most := len(protocols) * (10 + 10*int(d/(10*time.Second)) + 2*int(d/time.Second) + 2); len(lines) > most {
 		t.Errorf("%d lines were logged, more than %d: %q", len(lines), most, lines[:10])
 	}
-	limit := 16 << 10 // garbage of requests, whose pace the attacker sets
+	limit := 16 << 10 // garbage of requests, at a pace that the attacker sets
 	for _, p := range protocols {
 		limit += min(conns, 4096) * bounds[p]
 	}
 	if mtatest.RaceEnabled {
-		limit *= 8 // which remembers who touched what
+		limit *= 8 // which remembers each access
 	}
 	if peak-rss > limit {
 		t.Errorf("RSS grew from %d to %d KiB", rss, peak)
@@ -215,7 +215,7 @@ func runAttack(t *testing.T, g *daemon, attack Attack, protocols []string, d tim
 			t.Errorf("%s: %d of %d questions had to be asked again, since the connection had ended", p, retried, questions)
 		}
 		if questions == 0 {
-			t.Errorf("%s: nobody asked", p)
+			t.Errorf("%s: got no question, want some", p)
 		}
 		rows = append(rows, fmt.Sprintf("| %s | %s | %d | %d | %d | %d | %.2f ms | %.2f ms | %d MiB | %d MiB | %d |",
 			attack.Name, p, questions, wrong, missed, retried, quantile(calm, p, 0.99), quantile(busy, p, 0.99),

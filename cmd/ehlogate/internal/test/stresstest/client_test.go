@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// list is what the daemon suppresses, and strict is who must use TLS.
+// list is what the daemon suppresses, and strict has the clients that must use TLS.
 const (
 	list   = "192.0.2.0/25\n2001:db8::/64\nhelo:ylmf-pc\n"
 	strict = "203.0.113.0/24\n"
@@ -111,7 +111,7 @@ func newTalk(t Target) (*talk, error) {
 	return k, nil
 }
 
-// patience is how long an answer may take. It is long: who misses it waits for nothing that will come.
+// patience is how long an answer may take. It is long: what comes later will not come.
 const patience = 10 * time.Second
 
 // exchange asks, and says whether the answer is right. Several questions can be one, with as many answers.

@@ -181,7 +181,7 @@ func (g *daemon) metrics(t testing.TB) map[string]float64 {
 	return out
 }
 
-// footprint is what a daemon has while nobody asks it.
+// footprint is what a daemon has while no client asks it.
 type footprint struct{ goroutines, files, conns int }
 
 func (g *daemon) footprint(t testing.TB) footprint {

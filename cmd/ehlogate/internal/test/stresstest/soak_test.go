@@ -160,9 +160,9 @@ func (g *daemon) reload(ctx context.Context, t *testing.T) (n int) {
 	defer tick.Stop()
 	path := filepath.Join(g.dir, "deny.list")
 	for ; ctx.Err() == nil; n++ {
-		who, text := asked{"198.51.100.1", "offer"}, list
+		client, text := asked{"198.51.100.1", "offer"}, list
 		if n%2 == 0 {
-			who.action, text = "suppress", list+"198.51.100.1\n"
+			client.action, text = "suppress", list+"198.51.100.1\n"
 		}
 		err := os.WriteFile(path+".new", slices.Concat([]byte(text), fmt.Appendf(nil, "# edit %d\n", n)), 0o644)
 		if err == nil { // its times tell that it was complete before it was moved, so that it is read at once
@@ -176,7 +176,7 @@ func (g *daemon) reload(ctx context.Context, t *testing.T) (n int) {
 			t.Error(err)
 			return n
 		}
-		for end := time.Now().Add(patience); k.exchange(ask("memcache", who)) != nil; <-tick.C {
+		for end := time.Now().Add(patience); k.exchange(ask("memcache", client)) != nil; <-tick.C {
 			if time.Now().After(end) {
 				t.Errorf("edit %d took no effect", n)
 				return n
