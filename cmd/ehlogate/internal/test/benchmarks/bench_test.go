@@ -61,7 +61,7 @@ func compareNoted(t *testing.T, group, what, unit string, goal float64, rounds i
 		}
 	}
 	r.note = note()
-	add(t, r)
+	addRow(t, r)
 	return r
 }
 
@@ -78,7 +78,7 @@ type row struct {
 // single is a row of one figure with a goal of its own, 0 for none.
 func single(t *testing.T, group, what, unit string, value, goal float64, note string) {
 	t.Helper()
-	add(t, row{group: group, what: what, unit: unit, ours: []float64{value}, goal: goal, note: note})
+	addRow(t, row{group: group, what: what, unit: unit, ours: []float64{value}, goal: goal, note: note})
 }
 
 var table struct {
@@ -87,7 +87,7 @@ var table struct {
 	appendix []string // more text, with headings of its own
 }
 
-func add(t *testing.T, r row) {
+func addRow(t *testing.T, r row) {
 	t.Helper()
 	t.Log(r.markdown())
 	table.Lock()
@@ -182,8 +182,8 @@ func cpuTime(t testing.TB, pid int) float64 {
 	return float64(ts.Sec) + float64(ts.Nsec)/1e9
 }
 
-// rss gives the resident set of a process, and the largest it ever was, in MiB.
-func rss(t testing.TB, pid int) (now, peak float64) {
+// residentSet gives the resident set of a process, and the largest it ever was, in MiB.
+func residentSet(t testing.TB, pid int) (now, peak float64) {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -43,7 +43,7 @@ zones = [{zone = "a.test"}, {zone = "b.test"}]
 	again := startDaemon(t, "", held.String())
 
 	all := exchanges("memcache", clients)
-	if err := newLoad(t, byDNS.socket("memcache"), 64, all).run(len(all)); err != nil {
+	if err := newLoad(t, byDNS.socket("memcache"), 64, all).runRound(len(all)); err != nil {
 		t.Fatalf("filling the memory: %v", err)
 	}
 	const misses = `ehlogate_dns_cache_lookups_total{by="address",result="miss"`

@@ -40,9 +40,9 @@ func (p postmap) command(table string) *exec.Cmd {
 	return exec.Command("/usr/sbin/postmap", "-c", p.dir, "-q", "-", "cidr:"+table)
 }
 
-// ask asks about addresses, and gives the seconds that it took and how many
+// queryMap asks about addresses, and gives the seconds that it took and how many
 // of them are held.
-func (p postmap) ask(t testing.TB, table string, qs []netip.Addr) (seconds float64, held int) {
+func (p postmap) queryMap(t testing.TB, table string, qs []netip.Addr) (seconds float64, held int) {
 	t.Helper()
 	var in, out, errs bytes.Buffer
 	for _, a := range qs {
@@ -92,6 +92,6 @@ func (p postmap) memory(t testing.TB, table string, held netip.Addr) float64 {
 	if err != nil || line != held.String()+"\tstarttls\n" {
 		t.Fatalf("asked for %v: %q, %v", held, line, err)
 	}
-	now, _ := rss(t, cmd.Process.Pid)
+	now, _ := residentSet(t, cmd.Process.Pid)
 	return now
 }

@@ -74,7 +74,7 @@ func judge(entries []listtest.Entry, addrs []netip.Addr) []client {
 		// The smallest span wins; of equal ones a hole, else the later line.
 		best := slices.MinFunc(around, func(a, b int) int {
 			x, y := entries[a], entries[b]
-			if c := cmp.Compare(span(x), span(y)); c != 0 {
+			if c := cmp.Compare(timeSpan(x), timeSpan(y)); c != 0 {
 				return c
 			}
 			if x.Exception != y.Exception {
@@ -97,9 +97,9 @@ func spelling(e listtest.Entry) string {
 	return e.String()
 }
 
-// span is how much an entry covers; those of IPv4 and of IPv6 are never
+// timeSpan is how much an entry covers; those of IPv4 and of IPv6 are never
 // compared.
-func span(e listtest.Entry) float64 {
+func timeSpan(e listtest.Entry) float64 {
 	if e.From.Is6() {
 		return math.Ldexp(1, 128-e.Bits)
 	}

@@ -74,7 +74,7 @@ func TestDNSCold(t *testing.T) {
 	middle := func(v []float64) float64 { _, m, _ := quartiles(v[1:]); return m }
 	r.note = fmt.Sprintf("requests: %.0f/s cold, %.0f/s from memory; sessions: %.0f/s with, %.0f/s without",
 		middle(ours.with), middle(ours.without), middle(theirs.with), middle(theirs.without))
-	add(t, r)
+	addRow(t, r)
 }
 
 // daemon is a round of ehlogate's: requests about clients that are new, and again.
@@ -86,12 +86,12 @@ func (m *cold) daemon(t *testing.T, g *daemon, take func() []client) func() floa
 		var used [2]float64
 		for again := range used {
 			before := cpuTime(t, g.Pid())
-			if err := l.run(len(some)); err != nil {
+			if err := l.runRound(len(some)); err != nil {
 				t.Error(err)
 			}
 			used[again] = cpuTime(t, g.Pid()) - before
 		}
-		m.add(l.rates[0], l.rates[0], l.rates[1])
+		m.addRound(l.rates[0], l.rates[0], l.rates[1])
 		return (used[0] - used[1]) * 1e6 / float64(len(some))
 	}
 }
@@ -114,7 +114,7 @@ func (m *cold) postfix(t *testing.T, p *postfix, take func() []client) func() fl
 			if added <= 0 { // so few that chance has more to say
 				added = 1 / withRate
 			}
-			m.add(1/added, withRate, withoutRate)
+			m.addRound(1/added, withRate, withoutRate)
 			return (with - without) * 1e6 / float64(len(some))
 		}
 		t.Fatal("the processes of Postfix change all the time")
@@ -122,7 +122,7 @@ func (m *cold) postfix(t *testing.T, p *postfix, take func() []client) func() fl
 	}
 }
 
-func (m *cold) add(rate, with, without float64) {
+func (m *cold) addRound(rate, with, without float64) {
 	m.rate, m.with, m.without = append(m.rate, rate), append(m.with, with), append(m.without, without)
 }
 
@@ -254,14 +254,14 @@ smtpd_error_sleep_time = 0
 // all processes of Postfix, in seconds, and the sessions a second. Nothing is
 // known of the CPU time if processes have come or gone.
 func (p *postfix) visit(t *testing.T, service string, clients []client) (cpu, rate float64, ok bool) {
-	before, begun := p.used(t, 0), time.Now()
+	before, begun := p.cpuTimes(t, 0), time.Now()
 	tally := mtatest.Load(context.Background(), coldConns, coldConns, func(ctx context.Context, i int) (mtatest.Verdict, time.Duration, error) {
 		part := clients[i*len(clients)/coldConns : (i+1)*len(clients)/coldConns]
 		var steps []session
 		for _, c := range part {
 			steps = append(steps, upToRCPT(c, service == "rbl"))
 		}
-		if err := play(ctx, p.Addr(service), "", steps...); err != nil {
+		if err := playSessions(ctx, p.Addr(service), "", steps...); err != nil {
 			return mtatest.Wrong, 0, err
 		}
 		return mtatest.Right, 0, nil
@@ -270,7 +270,7 @@ func (p *postfix) visit(t *testing.T, service string, clients []client) (cpu, ra
 	if tally.Right != coldConns {
 		t.Fatalf("%s: %d of %d connections were right: %s", service, tally.Right, coldConns, strings.Join(tally.Errors, "\n"))
 	}
-	after := p.used(t, 0)
+	after := p.cpuTimes(t, 0)
 	for pid, used := range after {
 		cpu += used - before[pid]
 	}

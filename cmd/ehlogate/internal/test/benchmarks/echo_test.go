@@ -6,13 +6,13 @@ import (
 	"net"
 )
 
-func init() { peers["echo"] = echo }
+func init() { peers["echo"] = serveEcho }
 
-// echo is the floor under every lookup protocol: a server of Go's net package
+// serveEcho is the floor under every lookup protocol: a server of Go's net package
 // that finds where a request ends and knows what to say. Its arguments are its
 // socket, a protocol by its name in [listen], and two replies, which each
 // connection gets in turn.
-func echo(args []string) error {
+func serveEcho(args []string) error {
 	ln, err := net.Listen("unix", args[0])
 	if err != nil {
 		return err
@@ -58,8 +58,8 @@ func echoOn(conn net.Conn, end func([]byte) int, replies [2][]byte) {
 // frames give the length of the first request in what has arrived, 0 if it is
 // not all there. What they are given is well-formed.
 var frames = map[string]func([]byte) int{
-	"memcache":  line,
-	"tcp_table": line,
+	"memcache":  cutLine,
+	"tcp_table": cutLine,
 	"socketmap": func(in []byte) int {
 		size := 0
 		for i, b := range in {
@@ -81,4 +81,4 @@ var frames = map[string]func([]byte) int{
 	},
 }
 
-func line(in []byte) int { return bytes.IndexByte(in, '\n') + 1 }
+func cutLine(in []byte) int { return bytes.IndexByte(in, '\n') + 1 }

@@ -82,8 +82,8 @@ func newSample(t *testing.T, n int) *sample {
 	return s
 }
 
-// some measures a few times.
-func some(times int, measure func() float64) []float64 {
+// someRounds measures a few times.
+func someRounds(times int, measure func() float64) []float64 {
 	var v []float64
 	for range pick(times, 1) {
 		v = append(v, measure())
@@ -91,8 +91,8 @@ func some(times int, measure func() float64) []float64 {
 	return v
 }
 
-// best is for what the rest of the machine can only make longer.
-func best(times int, measure func() float64) float64 { return slices.Min(some(times, measure)) }
+// bestRound is for what the rest of the machine can only make longer.
+func bestRound(times int, measure func() float64) float64 { return slices.Min(someRounds(times, measure)) }
 
 // loads is how often loading is measured.
 func (s *sample) loads() int {
@@ -113,12 +113,12 @@ func growDaemon(t *testing.T, s *sample) cost {
 		return time.Since(begun).Seconds()
 	})
 	runtime.GC()
-	c.lookup = best(3, func() float64 {
+	c.lookup = bestRound(3, func() float64 {
 		return lookupTime(t, len(s.qs), s.hits, func() int { return countTable(table, s.qs) })
 	})
 	server := servedDaemon(t, s.daemon)
 	c.memory = server.start(t, s.held, s.free).steady
-	server.stop(t)
+	server.stopServer(t)
 	return c
 }
 
@@ -126,7 +126,7 @@ func growTrie(t *testing.T, s *sample) cost {
 	var c cost
 	var before, after runtime.MemStats
 	var table *bart.Table[int32]
-	c.load = best(s.loads(), func() float64 {
+	c.load = bestRound(s.loads(), func() float64 {
 		table = nil
 		runtime.GC()
 		runtime.ReadMemStats(&before)
@@ -137,7 +137,7 @@ func growTrie(t *testing.T, s *sample) cost {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	c.memory = float64(int64(after.HeapAlloc-before.HeapAlloc)) / (1 << 20)
-	c.lookup = best(3, func() float64 {
+	c.lookup = bestRound(3, func() float64 {
 		return lookupTime(t, len(s.qs), s.hits, func() int { return countTrie(table, s.qs) })
 	})
 	return c
@@ -159,10 +159,10 @@ func (s *sample) asked(from, count int) (qs, same []netip.Addr, hits int) {
 func growRbldnsd(t *testing.T, s *sample) cost {
 	var c cost
 	full := newRbldnsd(t, s.daemon.list)
-	c.load = best(s.loads(), func() float64 {
+	c.load = bestRound(s.loads(), func() float64 {
 		m := full.start(t, s.held, s.free)
 		c.memory = m.steady
-		full.stop(t)
+		full.stopServer(t)
 		return m.seconds
 	})
 	// Its lookups are what a question costs it more than with a list of one.
@@ -171,10 +171,10 @@ func growRbldnsd(t *testing.T, s *sample) cost {
 	one := newRbldnsd(t, path)
 	for _, r := range []*rbldnsd{full, one} {
 		r.start(t, s.held, s.free)
-		defer r.stop(t)
+		defer r.stopServer(t)
 	}
 	round, size := 0, pick(40_000, 500)
-	_, c.lookup, _ = quartiles(some(7, func() float64 {
+	_, c.lookup, _ = quartiles(someRounds(7, func() float64 {
 		qs, same, hits := s.asked(round*size, size)
 		round++
 		return (full.flood(t, qs, hits) - one.flood(t, same, hits)) * 1e9 / float64(len(qs))
@@ -192,7 +192,7 @@ func growCIDR(t *testing.T, s *sample) cost {
 	full, one := p.table(t, "full", string(text)), p.table(t, "one", s.held.String()+"\n")
 	c.memory = p.memory(t, full, s.held)
 	seconds := func(table string, qs []netip.Addr, want int) float64 {
-		took, held := p.ask(t, table, qs)
+		took, held := p.queryMap(t, table, qs)
 		if held != want {
 			t.Fatalf("cidr: holds %d of %d addresses, expected %d", held, len(qs), want)
 		}
@@ -201,7 +201,7 @@ func growCIDR(t *testing.T, s *sample) cost {
 	// Fewer questions where each takes long, and less the time to load.
 	qs, same, hits := s.asked(0, max(100, 200_000_000/s.n))
 	first := []netip.Addr{s.held}
-	c.load = best(3, func() float64 { return seconds(full, first, 1) })
+	c.load = bestRound(3, func() float64 { return seconds(full, first, 1) })
 	none := seconds(one, same, hits) - seconds(one, first, 1)
 	c.lookup = (seconds(full, qs, hits) - c.load - none) * 1e9 / float64(len(qs))
 	return c

@@ -45,7 +45,7 @@ func openRate(t testing.TB, socket string, conns int, all []exchange) float64 {
 	t.Helper()
 	l := newLoad(t, socket, conns, all)
 	for range pick(5, 1) {
-		if err := l.run(requests(conns)); err != nil {
+		if err := l.runRound(requests(conns)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -50,20 +50,20 @@ func newLoad(t testing.TB, socket string, conns int, all []exchange) *load {
 // own, and all begin at an even place, since an echo replies by turns.
 func begin(i, conns, n int) int { return i * n / conns &^ 1 }
 
-// run asks n times over all connections.
-func (l *load) run(n int) error {
+// runRound asks n times over all connections.
+func (l *load) runRound(n int) error {
 	start := time.Now()
 	errs := make([]error, len(l.askers))
 	var wg sync.WaitGroup
 	for i, a := range l.askers {
-		wg.Go(func() { errs[i] = a.ask(n / len(l.askers)) })
+		wg.Go(func() { errs[i] = a.sendRequests(n / len(l.askers)) })
 	}
 	wg.Wait()
 	l.rates = append(l.rates, float64(n)/time.Since(start).Seconds())
 	return errors.Join(errs...)
 }
 
-func (a *asker) ask(n int) error {
+func (a *asker) sendRequests(n int) error {
 	if err := a.conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (a *asker) ask(n int) error {
 func cpuSide(t testing.TB, name string, d *mtatest.Daemon, l *load, n int) side {
 	return side{name, func() float64 {
 		before := cpuTime(t, d.Pid())
-		if err := l.run(n); err != nil {
+		if err := l.runRound(n); err != nil {
 			t.Error(err)
 		}
 		return (cpuTime(t, d.Pid()) - before) * 1e6 / float64(n)

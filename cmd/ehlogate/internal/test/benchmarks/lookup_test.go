@@ -36,8 +36,8 @@ func compareLookups(t *testing.T, group string, entries []listtest.Entry, exact 
 	write(t, path, listtest.Format(entries))
 	ours := readTable(t, path)
 	trie, fast := new(bart.Table[int32]), new(bart.Fast[int32])
-	fill(entries, trie.Insert)
-	fill(entries, fast.Insert)
+	fillTable(entries, trie.Insert)
+	fillTable(entries, fast.Insert)
 	set := ipset(t, entries)
 
 	// They do not mean quite the same. A range is several prefixes for bart,
@@ -141,9 +141,9 @@ func readTable(t testing.TB, path string) *iptable.Table {
 	return l.Table()
 }
 
-// fill gives entries to a table in which the longest prefix wins: ranges
+// fillTable gives entries to a table in which the longest prefix wins: ranges
 // first and holes last, so that at equal span what should win is there.
-func fill(entries []listtest.Entry, insert func(netip.Prefix, int32)) {
+func fillTable(entries []listtest.Entry, insert func(netip.Prefix, int32)) {
 	for id, e := range entries {
 		if e.Bits < 0 {
 			for _, p := range netipx.IPRangeFrom(e.From, e.To).Prefixes() {

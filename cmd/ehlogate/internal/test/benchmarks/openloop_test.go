@@ -32,7 +32,7 @@ func openLoop(ctx context.Context, socket string, conns int, all []exchange, rat
 	defer runtime.UnlockOSThread()
 	l := &opened{all: all, got: make([]timing, 0, n)}
 	defer l.close()
-	if err := l.open(socket, conns); err != nil {
+	if err := l.openConns(socket, conns); err != nil {
 		return nil, 0, err
 	}
 	r := rand.New(rand.NewPCG(7, 7))
@@ -41,7 +41,7 @@ func openLoop(ctx context.Context, socket string, conns int, all []exchange, rat
 	for {
 		now := time.Since(l.start)
 		for ; l.asked < n && due <= now && ctx.Err() == nil; l.asked++ {
-			l.add(&l.conns[l.asked%conns], due)
+			l.addConn(&l.conns[l.asked%conns], due)
 			due += time.Duration(r.ExpFloat64() / rate * float64(time.Second))
 		}
 		var wait time.Duration
@@ -50,7 +50,7 @@ func openLoop(ctx context.Context, socket string, conns int, all []exchange, rat
 		} else if len(l.got)+l.failures == l.asked {
 			break
 		}
-		if err := l.wait(wait); err != nil {
+		if err := l.waitUntil(wait); err != nil {
 			return l.got, l.asked - len(l.got), err
 		}
 	}
@@ -79,7 +79,7 @@ type openConn struct {
 	dead bool
 }
 
-func (l *opened) open(socket string, conns int) (err error) {
+func (l *opened) openConns(socket string, conns int) (err error) {
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("epoll: %w", err)
 	}
@@ -120,25 +120,25 @@ func (l *opened) close() {
 	unix.Close(l.epoll)
 }
 
-// add sends a request, or has it wait for its turn.
-func (l *opened) add(c *openConn, due time.Duration) {
+// addConn sends a request, or has it wait for its turn.
+func (l *opened) addConn(c *openConn, due time.Duration) {
 	c.due = append(c.due, due)
 	if c.dead {
-		l.fail(c, errors.New("the connection is lost"))
+		l.failWith(c, errors.New("the connection is lost"))
 	} else if len(c.due) == 1 {
-		l.send(c)
+		l.sendDue(c)
 	}
 }
 
-func (l *opened) send(c *openConn) {
+func (l *opened) sendDue(c *openConn) {
 	request := l.all[c.next].request
 	if n, err := unix.Write(c.fd, request); err != nil || n < len(request) {
-		l.fail(c, fmt.Errorf("asking %q: %d bytes sent, %w", request, n, err))
+		l.failWith(c, fmt.Errorf("asking %q: %d bytes sent, %w", request, n, err))
 	}
 }
 
-// fail counts all that waits on a connection as failed.
-func (l *opened) fail(c *openConn, err error) {
+// failWith counts all that waits on a connection as failed.
+func (l *opened) failWith(c *openConn, err error) {
 	if l.err == nil {
 		l.err = err
 	}
@@ -150,9 +150,9 @@ func (l *opened) fail(c *openConn, err error) {
 	}
 }
 
-// wait reads what arrives, until then or for that long; 0 is no limit but that
+// waitUntil reads what arrives, until then or for that long; 0 is no limit but that
 // of what is stalled.
-func (l *opened) wait(limit time.Duration) error {
+func (l *opened) waitUntil(limit time.Duration) error {
 	// Set anew, the timer forgets that it ran out, and need not be read.
 	if err := unix.TimerfdSettime(l.timer, 0, &unix.ItimerSpec{Value: unix.NsecToTimespec(int64(limit))}, nil); err != nil {
 		return fmt.Errorf("timerfd: %w", err)
@@ -168,13 +168,13 @@ func (l *opened) wait(limit time.Duration) error {
 	}
 	for _, e := range l.events[:n] {
 		if e.Fd >= 0 {
-			l.read(&l.conns[e.Fd])
+			l.readReplies(&l.conns[e.Fd])
 		}
 	}
 	return nil
 }
 
-func (l *opened) read(c *openConn) {
+func (l *opened) readReplies(c *openConn) {
 	x := &l.all[c.next]
 	n, err := unix.Read(c.fd, c.buf[c.have:])
 	now := time.Since(l.start)
@@ -182,7 +182,7 @@ func (l *opened) read(c *openConn) {
 		return
 	}
 	if c.have += max(n, 0); n <= 0 || len(c.due) == 0 || !bytes.HasPrefix(x.reply, c.buf[:c.have]) {
-		l.fail(c, fmt.Errorf("%q: answered %q, %v, want %q", x.request, c.buf[:c.have], err, x.reply))
+		l.failWith(c, fmt.Errorf("%q: answered %q, %v, want %q", x.request, c.buf[:c.have], err, x.reply))
 		return
 	}
 	if c.have < len(x.reply) {
@@ -191,6 +191,6 @@ func (l *opened) read(c *openConn) {
 	l.got = append(l.got, timing{c.due[0], now - c.due[0]})
 	c.have, c.next, c.due = 0, (c.next+1)%len(l.all), c.due[:copy(c.due, c.due[1:])]
 	if len(c.due) > 0 {
-		l.send(c)
+		l.sendDue(c)
 	}
 }

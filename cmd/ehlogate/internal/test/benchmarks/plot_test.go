@@ -33,7 +33,7 @@ func growthPlot(sizes []int, programs []growing) string {
 	for i, what := range costs {
 		fmt.Fprintf(&b, "<g transform=\"translate(%d 0)\">\n", i*panelWidth)
 		p := newPanel(sizes, programs, what.of)
-		p.axes(&b, what.title, sizes)
+		p.drawAxes(&b, what.title, sizes)
 		p.lines(&b, sizes, programs)
 		b.WriteString("</g>\n")
 	}
@@ -70,7 +70,7 @@ func (p panel) y(v float64) float64 {
 	return p.base - (math.Log10(v)-p.low)/(p.high-p.low)*(p.base-p.top)
 }
 
-func (p panel) axes(b *strings.Builder, title string, sizes []int) {
+func (p panel) drawAxes(b *strings.Builder, title string, sizes []int) {
 	fmt.Fprintf(b, "<text x=\"%.0f\" y=\"22\" font-size=\"14\" font-weight=\"bold\" fill=\"#222\">%s</text>\n", p.left-36, title)
 	for d := p.low; d <= p.high; d++ {
 		y := p.y(math.Pow(10, d))

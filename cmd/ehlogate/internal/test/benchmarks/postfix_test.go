@@ -101,7 +101,7 @@ func (p *postfix) populate(t *testing.T, service string) {
 			here := sync.OnceFunc(arrived.Done)
 			defer here()
 			// All stay until all have their smtpd.
-			if err := play(soon(t), p.Addr(service), source(i), func(*mtatest.SMTP) error { here(); arrived.Wait(); return nil }); err != nil {
+			if err := playSessions(soon(t), p.Addr(service), source(i), func(*mtatest.SMTP) error { here(); arrived.Wait(); return nil }); err != nil {
 				t.Error(err)
 			}
 		})
@@ -119,13 +119,13 @@ type played struct {
 	sessions int                // of all rounds
 }
 
-// side plays n sessions a round. The figure is the CPU time of a session, in microseconds: that of all processes of Postfix
+// newSide plays n sessions a round. The figure is the CPU time of a session, in microseconds: that of all processes of Postfix
 // and, unless it is 0, of the one that its map asks.
-func (p *postfix) side(t *testing.T, name string, n, asked int, session one) *played {
+func (p *postfix) newSide(t *testing.T, name string, n, asked int, session one) *played {
 	s := &played{parts: map[string]float64{}}
 	s.side = side{name, func() float64 {
 		for range 10 {
-			before := p.used(t, asked)
+			before := p.cpuTimes(t, asked)
 			tally := mtatest.Load(context.Background(), n, clients, func(ctx context.Context, i int) (mtatest.Verdict, time.Duration, error) {
 				if err := session(ctx, i); err != nil {
 					return mtatest.Wrong, 0, err
@@ -135,13 +135,13 @@ func (p *postfix) side(t *testing.T, name string, n, asked int, session one) *pl
 			if tally.Right != n {
 				t.Fatalf("%s: %d of %d sessions were right: %s", name, tally.Right, n, strings.Join(tally.Errors, "\n"))
 			}
-			after := p.used(t, asked)
+			after := p.cpuTimes(t, asked)
 			if !slices.Equal(slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(after))) {
 				continue // what a process used that has come or gone is not known
 			}
 			sum := 0.0
 			for pid, used := range after {
-				program := comm(pid)
+				program := commandName(pid)
 				if pid == asked {
 					program = "the map"
 				}
@@ -169,8 +169,8 @@ func (s *played) split() string {
 	return s.name + ": " + strings.Join(parts, ", ")
 }
 
-// used tells the CPU time of each process so far, once there is nothing left to do: no mail waits, and no daemon runs.
-func (p *postfix) used(t *testing.T, asked int) map[int]float64 {
+// cpuTimes tells the CPU time of each process so far, once there is nothing left to do: no mail waits, and no daemon runs.
+func (p *postfix) cpuTimes(t *testing.T, asked int) map[int]float64 {
 	t.Helper()
 	var last map[int]float64
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
@@ -216,7 +216,7 @@ func TestPostfix(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	p := newPostfix(t)
 	asking := func(n int) (ours, floor *played) {
-		return p.side(t, "ehlogate", n, p.daemon.Pid(), p.short("daemon")), p.side(t, "an echo", n, p.echo.Pid(), p.short("echo"))
+		return p.newSide(t, "ehlogate", n, p.daemon.Pid(), p.short("daemon")), p.newSide(t, "an echo", n, p.echo.Pid(), p.short("echo"))
 	}
 	n := pick(200, 10)
 	const short = "EHLO and QUIT, half suppressed, by a million entries"
@@ -228,11 +228,11 @@ func TestPostfix(t *testing.T) {
 		p.compare(t, "noise: the echo, against itself", 0, 31, one, other)
 	}
 	ours, _ = asking(n)
-	p.compare(t, short, 0, 31, ours, p.side(t, "no map", n, 0, p.short("plain")))
+	p.compare(t, short, 0, 31, ours, p.newSide(t, "no map", n, 0, p.short("plain")))
 	const withTLS = "no map, TLS 1.3 and RSA-2048"
 	p.compare(t, "EHLO and QUIT, suppressed, by a million entries", 0.25, 31,
-		p.side(t, "ehlogate", n, p.daemon.Pid(), p.suppressed()), p.side(t, withTLS, n, 0, p.encrypted()))
+		p.newSide(t, "ehlogate", n, p.daemon.Pid(), p.suppressed()), p.newSide(t, withTLS, n, 0, p.encrypted()))
 	n = pick(100, 4)
 	p.compare(t, "a message, suppressed, by a million entries", 0, 9,
-		p.side(t, "ehlogate", n, p.daemon.Pid(), p.suppressed(deliver)), p.side(t, withTLS, n, 0, p.encrypted(deliver)))
+		p.newSide(t, "ehlogate", n, p.daemon.Pid(), p.suppressed(deliver)), p.newSide(t, withTLS, n, 0, p.encrypted(deliver)))
 }

@@ -33,7 +33,7 @@ func TestRbldnsd(t *testing.T) {
 	begin := func(s *served, into *[]start) func() float64 {
 		return func() float64 {
 			*into = append(*into, s.start(t, held, free))
-			s.stop(t)
+			s.stopServer(t)
 			return (*into)[len(*into)-1].seconds
 		}
 	}
@@ -47,7 +47,7 @@ func TestRbldnsd(t *testing.T) {
 			a, b := of(ours[i+1]), of(theirs[i+1])
 			r.ours, r.theirs, r.ratios = append(r.ours, a), append(r.theirs, b), append(r.ratios, a/b)
 		}
-		add(t, r)
+		addRow(t, r)
 	}
 	also("CPU time until then", "s", 0, "", func(s start) float64 { return s.cpu })
 	also("resident memory, once it is steady", "MiB", 1, "", func(s start) float64 { return s.steady })
@@ -109,7 +109,7 @@ func (s *served) start(t testing.TB, held, free netip.Addr) (m start) {
 		time.Sleep(200 * time.Microsecond)
 	}
 	m.seconds, m.cpu = time.Since(begun).Seconds(), cpuTime(t, s.Pid())
-	m.first, m.peak = rss(t, s.Pid())
+	m.first, m.peak = residentSet(t, s.Pid())
 	if ok, err := s.ask(free); ok || err != nil {
 		t.Fatalf("asked about %v, which is in no list: %t, %v", free, ok, err)
 	}
@@ -117,7 +117,7 @@ func (s *served) start(t testing.TB, held, free netip.Addr) (m start) {
 	return m
 }
 
-func (s *served) stop(t testing.TB) {
+func (s *served) stopServer(t testing.TB) {
 	t.Helper()
 	if code, err := s.Term(soon(t)); err != nil || code != 0 {
 		t.Fatalf("%s ended with %d, %v", s.Path, code, err)
@@ -130,15 +130,15 @@ func steadyRSS(t testing.TB, pid int) float64 {
 	t.Helper()
 	const every = 20 * time.Millisecond
 	quiet := pick(time.Second, 2*every)
-	last, _ := rss(t, pid)
+	last, _ := residentSet(t, pid)
 	since := time.Now()
 	for began := since; time.Since(since) < quiet && time.Since(began) < 20*time.Second; {
 		time.Sleep(every)
-		if now, _ := rss(t, pid); now < 0.99*last || now > 1.01*last {
+		if now, _ := residentSet(t, pid); now < 0.99*last || now > 1.01*last {
 			last, since = now, time.Now()
 		}
 	}
-	now, _ := rss(t, pid)
+	now, _ := residentSet(t, pid)
 	return now
 }
 

@@ -227,10 +227,10 @@ func awaitMark(t testing.TB, g *daemon, generation int) {
 func TestIdle(t *testing.T) {
 	g := startDaemon(t, "", "")
 	l := newLoad(t, g.socket("memcache"), 1, []exchange{{[]byte("get starttls:192.0.2.1\r\n"), []byte("END\r\n")}})
-	if err := l.run(1); err != nil {
+	if err := l.runRound(1); err != nil {
 		t.Fatal(err)
 	}
-	now, peak := rss(t, g.Pid())
+	now, peak := residentSet(t, g.Pid())
 	single(t, "memory", "idle, without lists: RSS", "MiB", now, 16, "")
 	single(t, "memory", "the same, the largest so far", "MiB", peak, 0, "")
 	faultless(t, g)

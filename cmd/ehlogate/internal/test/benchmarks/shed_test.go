@@ -54,7 +54,7 @@ files = [%q]
 		v := &visits{r: rand.New(rand.NewPCG(3, uint64(i))), offers: make([]int, length/time.Second+1)}
 		out[i] = v
 		wg.Go(func() {
-			if err := v.come(g.socket("memcache"), begun, length, conns, known, unknown); err != nil {
+			if err := v.startVisits(g.socket("memcache"), begun, length, conns, known, unknown); err != nil {
 				t.Error(err)
 			}
 		})
@@ -85,13 +85,13 @@ files = [%q]
 	seconds := length.Seconds()
 	whole := sum.offers[:len(sum.offers)-1]
 	offered := float64(sum.unknownOffered) / seconds
-	add(t, row{
+	addRow(t, row{
 		group: group, what: fmt.Sprintf("offers to unknown clients, in %v at ten times the limit", length), unit: "/s", peer: "the limit",
 		ours: []float64{offered}, theirs: []float64{offerLimit}, ratios: []float64{offered / offerLimit}, least: 0.95, goal: 1.05,
 		note: fmt.Sprintf("%.0f unknown and %.0f known-good sessions/s, late by up to %v; in one second %d to %d offers",
 			float64(sum.unknown)/seconds, float64(sum.known)/seconds, sum.late.Round(time.Millisecond), slices.Min(whole), slices.Max(whole)),
 	})
-	add(t, row{
+	addRow(t, row{
 		group: group, what: "known-good clients that were offered STARTTLS meanwhile", unit: "%",
 		ours: []float64{100 * float64(sum.knownOffered) / float64(sum.known)}, least: 100,
 		note: fmt.Sprintf("%d sessions", sum.known),
@@ -108,9 +108,9 @@ type visits struct {
 	late                    time.Duration // by which a session came, at most
 }
 
-// come plays one of conns parts of all sessions. One that is late because the
+// startVisits plays one of conns parts of all sessions. One that is late because the
 // one before took long is played at once.
-func (v *visits) come(socket string, begun time.Time, length time.Duration, conns int, known, unknown []client) error {
+func (v *visits) startVisits(socket string, begun time.Time, length time.Duration, conns int, known, unknown []client) error {
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
 		return err

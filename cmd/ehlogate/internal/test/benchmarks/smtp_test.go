@@ -100,8 +100,8 @@ func deliver(c *mtatest.SMTP) error {
 	return err
 }
 
-// play connects, does all steps, and takes leave.
-func play(ctx context.Context, addr, source string, steps ...session) error {
+// playSessions connects, does all steps, and takes leave.
+func playSessions(ctx context.Context, addr, source string, steps ...session) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	c, err := mtatest.Dial(ctx, addr, source)
@@ -133,21 +133,21 @@ func (p *postfix) short(service string) one {
 		if service != "plain" && i%2 == 0 {
 			want = p.hidden
 		}
-		return play(ctx, p.Addr(service), source(i), ehlo(want))
+		return playSessions(ctx, p.Addr(service), source(i), ehlo(want))
 	}
 }
 
 // suppressed is a session of a denied client of ours, with more steps behind EHLO.
 func (p *postfix) suppressed(more ...session) one {
 	return func(ctx context.Context, i int) error {
-		return play(ctx, p.Addr("daemon"), source(2*i), append([]session{ehlo(p.hidden)}, more...)...)
+		return playSessions(ctx, p.Addr("daemon"), source(2*i), append([]session{ehlo(p.hidden)}, more...)...)
 	}
 }
 
 // encrypted is a session with TLS, where there is no map.
 func (p *postfix) encrypted(more ...session) one {
 	return func(ctx context.Context, i int) error {
-		return play(ctx, p.Addr("plain"), source(2*i), append([]session{ehlo(p.offered), starttls, ehlo(p.hidden)}, more...)...)
+		return playSessions(ctx, p.Addr("plain"), source(2*i), append([]session{ehlo(p.offered), starttls, ehlo(p.hidden)}, more...)...)
 	}
 }
 
@@ -177,8 +177,8 @@ func rsaCert(t *testing.T) string {
 		string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))
 }
 
-// comm is the name of a process.
-func comm(pid int) string {
+// commandName is the name of a process.
+func commandName(pid int) string {
 	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	if err != nil {
 		return "gone"

@@ -96,7 +96,7 @@ func TestDNSStream(t *testing.T) {
 		{"in a day, TTL 5 min", n, clients, 24 * time.Hour, 5 * time.Minute},
 	} {
 		t.Run(s.what, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { s.play(t).report(t, &s) })
+			synctest.Test(t, func(t *testing.T) { s.playStream(t).report(t, &s) })
 		})
 	}
 }
@@ -112,7 +112,7 @@ type streamed struct {
 	renewals  uint64          // those of them that were asked before a client had to wait
 }
 
-func (s *stream) play(t *testing.T) *streamed {
+func (s *stream) playStream(t *testing.T) *streamed {
 	ctx, stop := context.WithCancel(t.Context())
 	cache := dnscache.New(dnscache.Defaults(), time.Now, nil)
 	service := dnsbl.New(cache, farList{s.ttl})
@@ -131,7 +131,7 @@ func (s *stream) play(t *testing.T) *streamed {
 	known := make([]time.Time, len(s.clients)) // until when an infinite memory knows
 	var mu sync.Mutex
 	var sessions sync.WaitGroup
-	rank, r := zipf(len(s.clients)), rand.New(rand.NewPCG(6, 6))
+	rank, r := newZipf(len(s.clients)), rand.New(rand.NewPCG(6, 6))
 	gap := float64(s.length) / float64(s.sessions)
 	due := time.Now()
 	for i := range s.sessions {
@@ -169,9 +169,9 @@ func (s *stream) play(t *testing.T) *streamed {
 	return out
 }
 
-// zipf draws from n clients, of which the k-th has 1/k of the share of the
+// newZipf draws from n clients, of which the k-th has 1/k of the share of the
 // first: it gives the one of a number from 0 to 1.
-func zipf(n int) func(float64) int {
+func newZipf(n int) func(float64) int {
 	sums := make([]float64, n)
 	sum := 0.0
 	for k := range sums {
@@ -189,7 +189,7 @@ func (out *streamed) report(t *testing.T, s *stream) {
 	add := func(what, unit, peer string, ours, theirs float64, note string) {
 		r := row{group: "DNS", what: "a stream " + s.what + ": " + what, unit: unit, peer: peer, ours: []float64{ours}, note: note}
 		r.theirs, r.ratios = []float64{theirs}, []float64{ours / theirs}
-		add(t, r)
+		addRow(t, r)
 	}
 	add("hit ratio of the memory", "%", "an infinite memory", percent(out.atOnce), percent(out.ideal),
 		fmt.Sprintf("%d sessions of %d clients; %d questions to the list, %d of them renewals; not known after %v: %.2f %%",
@@ -200,12 +200,12 @@ func (out *streamed) report(t *testing.T, s *stream) {
 		none[i] = min(aDelay(), streamWait)
 	}
 	median, p99 := quantileOf(0.5), quantileOf(0.99)
-	add("mean delay of a session", "ms", "no memory", mean(out.delays), mean(none),
+	add("mean delay of a session", "ms", "no memory", meanOf(out.delays), meanOf(none),
 		fmt.Sprintf("median %s ms against %s, p99 %s against %s", number(median(out.delays)), number(median(none)), number(p99(out.delays)), number(p99(none))))
 }
 
-// mean and quantileOf give milliseconds.
-func mean(v []time.Duration) float64 {
+// meanOf and quantileOf give milliseconds.
+func meanOf(v []time.Duration) float64 {
 	sum := 0.0
 	for _, d := range v {
 		sum += float64(d)

@@ -22,10 +22,10 @@ const repository = "../../../../.."
 // example reads a file of examples/.
 func example(t *testing.T, name string) string {
 	t.Helper()
-	return read(t, filepath.Join(repository, "examples", name))
+	return readFile(t, filepath.Join(repository, "examples", name))
 }
 
-func read(t *testing.T, name string) string {
+func readFile(t *testing.T, name string) string {
 	t.Helper()
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -110,7 +110,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func deb(t *testing.T) built {
+func buildOnce(t *testing.T) built {
 	t.Helper()
 	b, err := build()
 	if err != nil {
@@ -121,11 +121,11 @@ func deb(t *testing.T) built {
 
 func TestReproducible(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
-	b := deb(t)
+	b := buildOnce(t)
 	if filepath.Base(b.debs[0]) != filepath.Base(b.debs[1]) {
 		t.Errorf("%s and %s", b.debs[0], b.debs[1])
 	}
-	if sha256.Sum256([]byte(read(t, b.debs[0]))) != sha256.Sum256([]byte(read(t, b.debs[1]))) {
+	if sha256.Sum256([]byte(readFile(t, b.debs[0]))) != sha256.Sum256([]byte(readFile(t, b.debs[1]))) {
 		t.Errorf("two builds differ: %s %s", b.debs[0], b.debs[1])
 	}
 	for _, deb := range b.debs { // and nothing else is left
@@ -138,7 +138,7 @@ func TestReproducible(t *testing.T) {
 func TestLintian(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
 	cmd := exec.CommandContext(t.Context(), "lintian", "--no-cfg", "--display-info", "--pedantic", "--allow-root",
-		"--fail-on", "error,warning,info,pedantic", deb(t).debs[0])
+		"--fail-on", "error,warning,info,pedantic", buildOnce(t).debs[0])
 	out, err := cmd.CombinedOutput()
 	t.Logf("lintian: %s", out)
 	if err != nil {
@@ -148,7 +148,7 @@ func TestLintian(t *testing.T) {
 
 func TestControl(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
-	b := deb(t)
+	b := buildOnce(t)
 	field := func(name string) string {
 		return strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "-f", b.debs[0], name)))
 	}
@@ -162,14 +162,14 @@ func TestControl(t *testing.T) {
 		t.Error("Depends:", depends)
 	}
 	if _, err := os.Stat(filepath.Join(b.control, "conffiles")); err == nil { // dpkg would ask about each that was edited
-		t.Errorf("conffiles:\n%s", read(t, filepath.Join(b.control, "conffiles")))
+		t.Errorf("conffiles:\n%s", readFile(t, filepath.Join(b.control, "conffiles")))
 	}
 }
 
 // Everything is in its place, owned by root and readable by all.
 func TestContents(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
-	b := deb(t)
+	b := buildOnce(t)
 	got := make(map[string]string)
 	for line := range strings.Lines(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "--contents", b.debs[0]))) {
 		f := strings.Fields(line)
@@ -240,7 +240,7 @@ func TestBinary(t *testing.T) {
 		t.Errorf("got %q, want %q", out, want)
 	}
 	// Its stacks name functions and lines although it is stripped, and no path of the machine that built it is in it.
-	data := read(t, binary)
+	data := readFile(t, binary)
 	if !strings.Contains(data, "ehlogate/cmd/ehlogate/main.go") {
 		t.Error("no line tables")
 	}

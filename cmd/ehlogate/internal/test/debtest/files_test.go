@@ -16,7 +16,7 @@ import (
 // The config that is made at the first installation is the example but for [listen], which is a comment, and its lists are empty.
 func TestConfig(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
-	b := deb(t)
+	b := buildOnce(t)
 	etc := filepath.Join(b.files, "usr/share/ehlogate")
 	out := output(t, exec.CommandContext(t.Context(), filepath.Join(b.files, "usr/bin/ehlogate"), "check", "-c", filepath.Join(etc, "ehlogate.toml")))
 	for _, want := range []string{"ehlogate.toml: fine\n", `list "allow": fine, 0 entries`, `list "deny": fine, 0 entries`} {
@@ -27,7 +27,7 @@ func TestConfig(t *testing.T) {
 
 	want := strings.Split(example(t, "ehlogate.toml"), "\n")
 	section, added := "", 0
-	for i, line := range strings.Split(read(t, filepath.Join(etc, "ehlogate.toml")), "\n") {
+	for i, line := range strings.Split(readFile(t, filepath.Join(etc, "ehlogate.toml")), "\n") {
 		if i-added >= len(want) {
 			t.Fatalf("line %d is too much: %s", i+1, line)
 		}
@@ -51,7 +51,7 @@ func TestConfig(t *testing.T) {
 		t.Error("[listen] was not found")
 	}
 	for _, list := range []string{"allow.list", "deny.list"} {
-		text, live := read(t, filepath.Join(etc, "lists", list)), 0
+		text, live := readFile(t, filepath.Join(etc, "lists", list)), 0
 		for line := range strings.Lines(text) {
 			if strings.TrimSpace(line) != "" && line[0] != '#' {
 				live++
@@ -75,7 +75,7 @@ func TestWithoutListen(t *testing.T) {
 // man shows the pages, and groff has nothing to complain about.
 func TestManual(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
-	b := deb(t)
+	b := buildOnce(t)
 	for _, page := range []struct{ file, name, says string }{
 		{"man8/ehlogate.8.gz", "ehlogate - decides which SMTP clients are offered STARTTLS", "ehlogate explain ADDR"},
 		{"man5/ehlogate.toml.5.gz", "ehlogate.toml - the config of ehlogate", `mode = "enforce"`},
@@ -113,13 +113,13 @@ func TestManual(t *testing.T) {
 
 func TestCompletions(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
-	b := deb(t)
+	b := buildOnce(t)
 	share := filepath.Join(b.files, "usr/share")
 	output(t, exec.CommandContext(t.Context(), "bash", "-n", filepath.Join(share, "bash-completion/completions/ehlogate")))
-	if zsh := read(t, filepath.Join(share, "zsh/vendor-completions/_ehlogate")); !strings.HasPrefix(zsh, "#compdef ehlogate\n") {
+	if zsh := readFile(t, filepath.Join(share, "zsh/vendor-completions/_ehlogate")); !strings.HasPrefix(zsh, "#compdef ehlogate\n") {
 		t.Error(zsh[:80])
 	}
-	if fish := read(t, filepath.Join(share, "fish/vendor_completions.d/ehlogate.fish")); !strings.Contains(fish, "\ncomplete -c ehlogate ") {
+	if fish := readFile(t, filepath.Join(share, "fish/vendor_completions.d/ehlogate.fish")); !strings.Contains(fish, "\ncomplete -c ehlogate ") {
 		t.Error("fish is told nothing")
 	}
 }
@@ -127,9 +127,9 @@ func TestCompletions(t *testing.T) {
 // With the program come the licences of all that is in it.
 func TestCopyright(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
-	b := deb(t)
-	text := read(t, filepath.Join(b.files, "usr/share/doc/ehlogate/copyright"))
-	if !strings.Contains(text, read(t, filepath.Join(repository, "LICENSE"))) {
+	b := buildOnce(t)
+	text := readFile(t, filepath.Join(b.files, "usr/share/doc/ehlogate/copyright"))
+	if !strings.Contains(text, readFile(t, filepath.Join(repository, "LICENSE"))) {
 		t.Error("not ours")
 	}
 	modules := 0

@@ -35,9 +35,9 @@ func script(t *testing.T, queue, name string, args ...string) (calls []string) {
 		"/var/spool/postfix/ehlogate", queue,
 		"/var/lib/ehlogate", filepath.Join(dir, "lib"),
 		"/etc/ehlogate", filepath.Join(queue, "../etc"),
-		"/usr/share/ehlogate", filepath.Join(deb(t).files, "usr/share/ehlogate"),
+		"/usr/share/ehlogate", filepath.Join(buildOnce(t).files, "usr/share/ehlogate"),
 		"/usr/bin/deb-systemd-helper", filepath.Join(bin, "deb-systemd-helper"),
-	).Replace(read(t, filepath.Join(deb(t).control, name)))
+	).Replace(readFile(t, filepath.Join(buildOnce(t).control, name)))
 	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-s", "--"}, args...)...)
 	cmd.Stdin = strings.NewReader(text)
 	cmd.Env = []string{"PATH=" + bin + ":/usr/bin:/bin"}
@@ -54,8 +54,8 @@ func script(t *testing.T, queue, name string, args ...string) (calls []string) {
 	return calls
 }
 
-// acts are the calls that start or stop something.
-func acts(calls []string) (acts []string) {
+// actions are the calls that start or stop something.
+func actions(calls []string) (acts []string) {
 	for _, call := range calls {
 		if act, ok := strings.CutPrefix(call, "deb-systemd-invoke "); ok {
 			acts = append(acts, act)
@@ -84,7 +84,7 @@ func TestScripts(t *testing.T) {
 		{"purged", "postrm", []string{"purge"}, nil},
 	} {
 		calls := script(t, filepath.Join(t.TempDir(), "none"), c.script, c.args...)
-		if got := acts(calls); !slices.Equal(got, c.want) {
+		if got := actions(calls); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.about, got, c.want)
 		}
 		for _, call := range calls {
@@ -93,7 +93,7 @@ func TestScripts(t *testing.T) {
 			}
 		}
 	}
-	if _, err := os.Stat(filepath.Join(deb(t).control, "preinst")); err == nil {
+	if _, err := os.Stat(filepath.Join(buildOnce(t).control, "preinst")); err == nil {
 		t.Error("got a preinst, want none: what does it stop?")
 	}
 }
@@ -192,7 +192,7 @@ func TestConfigIsMadeOnce(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
-	if got := read(t, filepath.Join(etc, deny)); got != read(t, filepath.Join(deb(t).files, "usr/share/ehlogate", deny)) {
+	if got := readFile(t, filepath.Join(etc, deny)); got != readFile(t, filepath.Join(buildOnce(t).files, "usr/share/ehlogate", deny)) {
 		t.Errorf("%s:\n%s", deny, got)
 	}
 	if err := os.Remove(filepath.Join(etc, deny)); err != nil {

@@ -59,7 +59,7 @@ func run(ctx context.Context, out io.Writer, mapCF string) (err error) {
 		}
 	}()
 	for _, step := range []func() error{
-		func() error { return d.setUp(mapCF) }, d.twoClients, d.edit, d.kill,
+		func() error { return d.setUp(mapCF) }, d.twoClients, d.editList, d.killDaemon,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -159,7 +159,7 @@ func (d *demo) twoClients() error {
 	return nil
 }
 
-func (d *demo) edit() error {
+func (d *demo) editList() error {
 	d.title("The list is edited; no server is restarted or reloaded")
 	if err := d.writeList("# the printer is mended\n" + partner + "    until=2099-12-31\n"); err != nil {
 		return err
@@ -180,7 +180,7 @@ func (d *demo) edit() error {
 	return d.compare(map[string]bool{printer: true, partner: false})
 }
 
-func (d *demo) kill() error {
+func (d *demo) killDaemon() error {
 	d.title("ehlogate is killed (SIGKILL); mail still flows")
 	ctx, cancel := context.WithTimeout(d.ctx, patience)
 	defer cancel()
@@ -199,11 +199,11 @@ func (d *demo) session(source string) (mtatest.Reply, error) {
 
 // compare shows what both clients see, and fails if it is not what is meant.
 func (d *demo) compare(offered map[string]bool) error {
-	left, err := d.play(printer, offered[printer])
+	left, err := d.playSession(printer, offered[printer])
 	if err != nil {
 		return err
 	}
-	right, err := d.play(partner, offered[partner])
+	right, err := d.playSession(partner, offered[partner])
 	if err != nil {
 		return err
 	}
@@ -220,9 +220,9 @@ func (d *demo) compare(offered map[string]bool) error {
 	return nil
 }
 
-// play is one client's session: EHLO, STARTTLS, a message. It gives what is
+// playSession is one client's session: EHLO, STARTTLS, a message. It gives what is
 // to be seen of it.
-func (d *demo) play(source string, offered bool) (lines []string, err error) {
+func (d *demo) playSession(source string, offered bool) (lines []string, err error) {
 	c, err := mtatest.Dial(d.ctx, d.postfix.Addr("smtp"), source)
 	if err != nil {
 		return nil, err

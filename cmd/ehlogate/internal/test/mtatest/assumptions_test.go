@@ -185,7 +185,7 @@ func TestStaleConnection(t *testing.T) {
 	}
 	p := startPostfix(t, cfg)
 	for _, c := range cases {
-		fake.drop() // what the cases before have left
+		fake.dropConns() // what the cases before have left
 		conn, err := mtatest.Dial(soon(t), p.Addr(c.service), "127.0.0.1")
 		if err != nil {
 			t.Fatal(err)
@@ -197,7 +197,7 @@ func TestStaleConnection(t *testing.T) {
 		if c.service == "proxy" {
 			fake.leave(t) // proxymap has nothing else to do, and notices
 		} else {
-			fake.drop()
+			fake.dropConns()
 		}
 		start := time.Now()
 		if r, err := conn.XCLIENT(netip.MustParseAddr("192.0.2.1")); err != nil || r.Code != 220 {

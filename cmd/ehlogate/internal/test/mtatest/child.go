@@ -52,9 +52,9 @@ func (c *child) signal(sig syscall.Signal) error {
 	return nil
 }
 
-// end sends a signal and waits until the process is gone. If it is not by the end of the context, it is killed and that is
+// endProcess sends a signal and waits until the process is gone. If it is not by the end of the context, it is killed and that is
 // an error. A process that is gone already is no error.
-func (c *child) end(ctx context.Context, sig syscall.Signal) error {
+func (c *child) endProcess(ctx context.Context, sig syscall.Signal) error {
 	if err := c.signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}

@@ -133,7 +133,7 @@ func (d *Daemon) Pid() int {
 
 // Kill ends the program with SIGKILL and returns when it is gone. One that does not run is no error.
 func (d *Daemon) Kill(ctx context.Context) error {
-	_, err := d.end(ctx, syscall.SIGKILL)
+	_, err := d.endWith(ctx, syscall.SIGKILL)
 	return err
 }
 
@@ -143,14 +143,14 @@ func (d *Daemon) Term(ctx context.Context) (code int, err error) {
 	if d.child == nil {
 		return 0, fmt.Errorf("ending %s: it does not run", d.Path)
 	}
-	return d.end(ctx, syscall.SIGTERM)
+	return d.endWith(ctx, syscall.SIGTERM)
 }
 
-func (d *Daemon) end(ctx context.Context, sig syscall.Signal) (int, error) {
+func (d *Daemon) endWith(ctx context.Context, sig syscall.Signal) (int, error) {
 	if d.child == nil {
 		return 0, nil
 	}
-	err := d.child.end(ctx, sig)
+	err := d.child.endProcess(ctx, sig)
 	code := d.child.cmd.ProcessState.ExitCode()
 	d.child = nil
 	if err != nil {

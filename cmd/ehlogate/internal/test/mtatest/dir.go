@@ -44,7 +44,7 @@ func FreePorts(n int) ([]int, error) {
 			return nil, fmt.Errorf("looking for %d free loopback ports in %d-%d: found only %d", n, low, high, len(ports))
 		}
 		port := low + rand.IntN(high-low)
-		if issued.ports[port] || !free(port) {
+		if issued.ports[port] || !isFree(port) {
 			continue
 		}
 		issued.ports[port] = true
@@ -53,8 +53,8 @@ func FreePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-// free tells whether the port can be bound on both loopback addresses.
-func free(port int) bool {
+// isFree tells whether the port can be bound on both loopback addresses.
+func isFree(port int) bool {
 	for _, host := range []string{"127.0.0.1", "::1"} {
 		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 		if err != nil {

@@ -116,12 +116,12 @@ func TestEdits(t *testing.T) {
 	for _, e := range edits {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
-			table.add(e.name, e.play(t))
+			table.add(e.name, e.playEdit(t))
 		})
 	}
 }
 
-func (e *edit) play(t *testing.T) time.Duration {
+func (e *edit) playEdit(t *testing.T) time.Duration {
 	files := map[string]string{"d/a.list": oldList, "other.list": "# none\n"}
 	patterns := "d/a.list"
 	if e.files != "" {

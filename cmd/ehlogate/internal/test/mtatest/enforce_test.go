@@ -103,7 +103,7 @@ func (e *enforcing) client(t *testing.T, service string, addr netip.Addr) *mtate
 	return c
 }
 
-func (e *enforcing) tls(t *testing.T, c *mtatest.SMTP) {
+func (e *enforcing) startTLS(t *testing.T, c *mtatest.SMTP) {
 	t.Helper()
 	if r, state, err := c.STARTTLS(); err != nil || !state.HandshakeComplete {
 		t.Fatalf("STARTTLS: %v, %v", r, err)
@@ -129,7 +129,7 @@ func TestEnforce(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	e := newEnforcing(t)
-	t.Run("INFO in the log", e.info)
+	t.Run("INFO in the log", e.awaitInfo)
 	t.Run("require", e.require)
 	t.Run("encrypted all the same", e.encrypted)
 	t.Run("header", e.header)
@@ -137,8 +137,8 @@ func TestEnforce(t *testing.T) {
 	t.Run("faults", e.faults)
 }
 
-// info checks that Postfix logs the decision, at EHLO and at RCPT.
-func (e *enforcing) info(t *testing.T) {
+// awaitInfo checks that Postfix logs the decision, at EHLO and at RCPT.
+func (e *enforcing) awaitInfo(t *testing.T) {
 	for service, stage := range map[string]string{"early": "HELO|EHLO", "late": "RCPT"} {
 		for _, addr := range []netip.Addr{barred, barred6} {
 			mark := e.Maillog().Mark()
@@ -162,7 +162,7 @@ func (e *enforcing) require(t *testing.T) {
 		if r, _ := handOver(t, c, ""); r.Code != 450 || !strings.Contains(r.String(), "TLS required") {
 			t.Errorf("%s, without TLS: %v", service, r)
 		}
-		e.tls(t, c)
+		e.startTLS(t, c)
 		if r, _ := handOver(t, c, ""); r.Code != 250 {
 			t.Errorf("%s, with TLS: %v", service, r)
 		}
@@ -176,7 +176,7 @@ func (e *enforcing) require(t *testing.T) {
 func (e *enforcing) encrypted(t *testing.T) {
 	for service, protocol := range map[string]string{"nomapearly": "policy", "nomapmilter": "milter"} {
 		c := e.client(t, service, barredLocal)
-		e.tls(t, c)
+		e.startTLS(t, c)
 		if r, _ := handOver(t, c, ""); r.Code != 250 {
 			t.Errorf("%s: %v", service, r)
 		}
@@ -217,7 +217,7 @@ func (e *enforcing) longSession(t *testing.T) {
 			}
 		}
 		if i == 1 {
-			e.tls(t, c)
+			e.startTLS(t, c)
 		}
 	}
 	for _, command := range []string{"MAIL FROM:<a@client.example>", "RCPT TO:<b@mta.test>", "DATA"} {

@@ -53,7 +53,7 @@ func NewExim(cfg EximConfig) (*Exim, error) {
 	if err := writeCert(e.view.dir, hostName); err != nil {
 		return nil, err
 	}
-	if err := e.make(as); err != nil {
+	if err := e.makeMaildir(as); err != nil {
 		return nil, err
 	}
 	for _, dir := range []string{e.spool, logs} {
@@ -66,7 +66,7 @@ func NewExim(cfg EximConfig) (*Exim, error) {
 			return nil, fmt.Errorf("giving %s to its user: %w", path, err)
 		}
 	}
-	return e, writeFiles(e.view.dir, map[string]string{"exim.conf": e.main() + cfg.Main + eximSections})
+	return e, writeFiles(e.view.dir, map[string]string{"exim.conf": e.configText() + cfg.Main + eximSections})
 }
 
 // eximOwner returns the ids of Exim's user.
@@ -86,9 +86,9 @@ func eximOwner() (owner, error) {
 	return owner{uid, gid}, nil
 }
 
-// main returns the first part of the main section: TLS, no lookups, and every HELO name accepted. Exim starts itself anew
+// configText returns the first part of the main section: TLS, no lookups, and every HELO name accepted. Exim starts itself anew
 // for a delivery; it has no setuid bit here, so it stays its own user.
-func (e *Exim) main() string {
+func (e *Exim) configText() string {
 	interfaces := "127.0.0.1"
 	if hasIPv6() {
 		interfaces += " ; ::1"
@@ -189,7 +189,7 @@ func (e *Exim) Stop(ctx context.Context) error {
 	if e.daemon == nil {
 		return nil
 	}
-	err := e.daemon.end(ctx, syscall.SIGTERM)
+	err := e.daemon.endProcess(ctx, syscall.SIGTERM)
 	e.daemon = nil
 	if err = errors.Join(err, expel(ctx, e.spool)); err != nil {
 		return fmt.Errorf("stopping exim: %w\n%s", err, e.log.Tail(30))

@@ -23,7 +23,7 @@ func TestExportedWithoutDNS(t *testing.T) {
 		map[string]string{"deny.list": "8.8.4.0/24\n2a00:5::/32\n", "allow.list": ".example.net\n10.1.0.0/16\n"})
 	x := exported{binary: g.Path, dir: g.dir, config: filepath.Join(g.dir, "ehlogate.toml")}
 	table := filepath.Join(g.dir, "table.cidr")
-	x.run(t, "export", "--format", "postfix-cidr", "--without-dns", "--without-names", "-o", table)
+	x.runExport(t, "export", "--format", "postfix-cidr", "--without-dns", "--without-names", "-o", table)
 	for name, text := range map[string]string{"main.cf": "compatibility_level = 3.6\n", "memcache.cf": memcacheCF("inet:"+g.memcache, "starttls:%s", 1, "cidr:"+filepath.Join(g.dir, "none.cidr")), "none.cidr": "# nothing\n"} {
 		g.write(t, name, text)
 	}

@@ -62,8 +62,8 @@ func newExported(t *testing.T, def string) exported {
 	return x
 }
 
-// run runs the program about the policy.
-func (x exported) run(t *testing.T, args ...string) string {
+// runExport runs the program about the policy.
+func (x exported) runExport(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := exec.CommandContext(soon(t), x.binary, append(args, "-c", x.config)...).CombinedOutput()
 	if err != nil {
@@ -82,7 +82,7 @@ func (x exported) compare(t *testing.T, n *netns.Namespace, v4, v6 string) {
 			addr = v6
 		}
 		r := session(t, n, addr, client)
-		says := x.run(t, "explain", client)
+		says := x.runExport(t, "explain", client)
 		if suppressed := strings.HasPrefix(says, client+": suppress"); r.Offers("STARTTLS") == suppressed {
 			t.Errorf("%s: the server says %v, ehlogate\n%s", client, r, says)
 		}
@@ -115,7 +115,7 @@ func TestExportedExim(t *testing.T) {
 		x := newExported(t, def)
 		n := openNetwork(t)
 		list := filepath.Join(x.dir, "ehlogate.hosts")
-		x.run(t, "export", "--format", "exim-hosts", "-o", list)
+		x.runExport(t, "export", "--format", "exim-hosts", "-o", list)
 		text, err := os.ReadFile(list)
 		if err != nil {
 			t.Fatal(err)
@@ -160,7 +160,7 @@ func TestExportedSendmail(t *testing.T) {
 		x := newExported(t, def)
 		n := openNetwork(t)
 		access := filepath.Join(x.dir, "access")
-		x.run(t, "export", "--format", "sendmail-access", "-o", access)
+		x.runExport(t, "export", "--format", "sendmail-access", "-o", access)
 		text, err := os.ReadFile(access)
 		if err != nil {
 			t.Fatal(err)

@@ -60,7 +60,7 @@ func (f *fake) listen(t *testing.T, serve func(*bufio.ReadWriter) error) string 
 	})
 	t.Cleanup(func() {
 		l.Close()
-		f.drop()
+		f.dropConns()
 		wg.Wait()
 	})
 	return l.Addr().String()
@@ -116,8 +116,8 @@ func (f *fake) wasAsked(request string) bool {
 	return slices.Contains(f.heard, request)
 }
 
-// drop closes every connection, as a restart does; new ones are welcome at once.
-func (f *fake) drop() {
+// dropConns closes every connection, as a restart does; new ones are welcome at once.
+func (f *fake) dropConns() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for conn := range f.conns {

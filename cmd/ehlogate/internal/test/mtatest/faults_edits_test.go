@@ -58,7 +58,7 @@ func third(of int) string {
 // other.
 func moveBetween(ctx context.Context, r *env) error {
 	for _, step := range []struct{ name, text string }{
-		{"two.list", third(1) + many(1)}, {"one.list", "# none\n"},
+		{"two.list", third(1) + manyEntries(1)}, {"one.list", "# none\n"},
 		{"one.list", third(1)}, {"two.list", "# none\n"},
 	} {
 		loaded, err := r.loaded(step.name[:1])
@@ -68,7 +68,7 @@ func moveBetween(ctx context.Context, r *env) error {
 		if err := r.write(step.name, step.text); err != nil {
 			return err
 		}
-		if step.text == third(1)+many(1) || step.text == third(1) {
+		if step.text == third(1)+manyEntries(1) || step.text == third(1) {
 			continue // what comes next is to be done while this is not in force yet
 		}
 		if err := r.awaitMetric(ctx, loadedMetric(step.name[:1]), loaded); err != nil {
@@ -90,7 +90,7 @@ func writeDuringLoad(ctx context.Context, r *env) error {
 	if err != nil {
 		return err
 	}
-	if err := r.write("two.list", many(2)); err != nil {
+	if err := r.write("two.list", manyEntries(2)); err != nil {
 		return err
 	}
 	text := third(3)
@@ -184,11 +184,11 @@ func hangList(ctx context.Context, r *env) error {
 	if err := r.awaitMetric(ctx, loadedMetric("o"), loaded); err != nil {
 		return err
 	}
-	reloaded := r.Heard("READY=1")
+	reloaded := r.CountStates("READY=1")
 	if err := r.Signal(syscall.SIGHUP); err != nil {
 		return err
 	}
-	return r.Ready(ctx, reloaded+1)
+	return r.AwaitReady(ctx, reloaded+1)
 }
 
 // awaitHung waits until it is known that a file system hangs.

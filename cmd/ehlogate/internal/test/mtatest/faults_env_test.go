@@ -86,9 +86,9 @@ func newEnv(t *testing.T, table *faultTable, config string, files map[string]str
 	if tune != nil {
 		tune(r.Holder)
 	}
-	hold(t, r.Holder, "memcache", filepath.Join(r.dir, "memcache"))
-	hold(t, r.Holder, "socketmap", filepath.Join(r.dir, "socketmap"))
-	hold(t, r.Holder, "http", r.at["http"])
+	listenFor(t, r.Holder, "memcache", filepath.Join(r.dir, "memcache"))
+	listenFor(t, r.Holder, "socketmap", filepath.Join(r.dir, "socketmap"))
+	listenFor(t, r.Holder, "http", r.at["http"])
 	if err := r.Holder.Start(soon(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -247,11 +247,11 @@ func (r *env) write(name, text string) error {
 
 // again waits until another process has taken over.
 func (r *env) again(ctx context.Context, signal syscall.Signal) error {
-	ready := r.Heard("READY=1")
+	ready := r.CountStates("READY=1")
 	if err := r.Signal(signal); err != nil {
 		return err
 	}
-	return r.Ready(ctx, ready+1)
+	return r.AwaitReady(ctx, ready+1)
 }
 
 // evenDenied is a list of the even addresses, and of more.

@@ -47,23 +47,23 @@ func TestShortageFaults(t *testing.T) {
 
 	group := memoryGroup(t)
 	more := newEnv(t, table, heldLists+"[[list]]\nname = \"more\"\naction = \"suppress\"\nfiles = [\"more.list\"]\n",
-		map[string]string{"deny.list": evenDenied(), "more.list": many(1)}, func(h *mtatest.Holder) {
+		map[string]string{"deny.list": evenDenied(), "more.list": manyEntries(1)}, func(h *mtatest.Holder) {
 			h.Exec = []string{"/bin/sh", "-c", `echo $$ >"$0" && exec "$@"`, filepath.Join(group.dir, "cgroup.procs")}
 		})
 	group.limit(t) // hardly more than it has needed so far
 	turn := 1
 	more.playFault(t, fault{name: "memory for a list of a million, and not for its reload", through: both, backup: true, every: 1000, do: func(ctx context.Context, r *env) error {
-		ready := r.Heard("READY=1")
+		ready := r.CountStates("READY=1")
 		loaded, err := r.metric(`ehlogate_list_loaded_timestamp_seconds{list="more"}`)
 		if err != nil {
 			return err
 		}
 		turn++
-		if err := r.write("more.list", many(turn)); err != nil {
+		if err := r.write("more.list", manyEntries(turn)); err != nil {
 			return err
 		}
 		for { // it is loaded, or it took the process with it and another has loaded it
-			if r.Heard("READY=1") > ready {
+			if r.CountStates("READY=1") > ready {
 				return nil
 			}
 			if now, err := r.metric(`ehlogate_list_loaded_timestamp_seconds{list="more"}`); err == nil && now > loaded {
@@ -81,8 +81,8 @@ func TestShortageFaults(t *testing.T) {
 	}
 }
 
-// many is a list of a million addresses that the clients here do not have.
-func many(turn int) string {
+// manyEntries is a list of a million addresses that the clients here do not have.
+func manyEntries(turn int) string {
 	b := []byte(fmt.Sprintf("# %d\n", turn))
 	for i := range 1_000_000 {
 		b = fmt.Appendf(b, "10.%d.%d.%d\n", i>>16, i>>8&255, i&255)

@@ -90,9 +90,9 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	f := newFaults(t)
 	f.measure(t, "serving", 100, 10, f.allRight)
-	f.each(t, func(g *daemon) error { _, err := g.Term(soon(t)); return err })
-	f.measure(t, "dead", 100, 10, f.dead)
-	f.each(t, func(g *daemon) error { return g.Start(soon(t)) })
+	f.onEach(t, func(g *daemon) error { _, err := g.Term(soon(t)); return err })
+	f.measure(t, "dead", 100, 10, f.checkDead)
+	f.onEach(t, func(g *daemon) error { return g.Start(soon(t)) })
 	f.measure(t, "started again", 100, 10, f.allRight)
 	f.disturb(t, "restarted under load", func(g *daemon) error { return g.Restart(soon(t)) })
 	f.disturb(t, "killed under load, started again", func(g *daemon) error {
@@ -101,9 +101,9 @@ func TestFaults(t *testing.T) {
 		}
 		return g.Start(soon(t))
 	})
-	f.each(t, func(g *daemon) error { return g.Hang(soon(t)) })
-	f.measure(t, "hung", 20, 4, f.hung)
-	f.each(t, (*daemon).Resume)
+	f.onEach(t, func(g *daemon) error { return g.Hang(soon(t)) })
+	f.measure(t, "hung", 20, 4, f.checkHung)
+	f.onEach(t, (*daemon).Resume)
 	f.measure(t, "running on", 100, 10, f.allRight)
 }
 
@@ -140,8 +140,8 @@ func newFaults(t *testing.T) *faults {
 	return f
 }
 
-// each does the same to both daemons.
-func (f *faults) each(t *testing.T, do func(*daemon) error) {
+// onEach does the same to both daemons.
+func (f *faults) onEach(t *testing.T, do func(*daemon) error) {
 	t.Helper()
 	for _, g := range []*daemon{f.explicit, f.plain} {
 		if err := do(g); err != nil {
@@ -198,7 +198,7 @@ func (f *faults) disturb(t *testing.T, fault string, do func(*daemon) error) {
 		})
 	}
 	eachPlays(t, played, before)
-	f.each(t, do)
+	f.onEach(t, do)
 	eachPlays(t, played, after)
 	cancel()
 	wg.Wait()
@@ -236,20 +236,20 @@ func (f *faults) nothingLost(t *testing.T, v variant, tally mtatest.Tally) {
 	}
 }
 
-// dead wants every session answered by the backup; through socketmap, which has none, it wants them all refused.
-func (f *faults) dead(t *testing.T, v variant, tally mtatest.Tally) {
+// checkDead wants every session answered by the backup; through socketmap, which has none, it wants them all refused.
+func (f *faults) checkDead(t *testing.T, v variant, tally mtatest.Tally) {
 	f.nothingLost(t, v, tally)
 	if v.backup && tally.Backup != tally.Sessions {
 		t.Errorf("%s: want the backup's answer always: %+v", v.name, tally)
 	}
 	refused := func(reason string) bool { return strings.Contains(reason, "to EHLO: 421 ") }
-	if v.service == "socketmap" && (tally.Unanswered != tally.Sessions || len(tally.Errors) == 0 || !all(tally.Errors, refused)) {
+	if v.service == "socketmap" && (tally.Unanswered != tally.Sessions || len(tally.Errors) == 0 || !allTrue(tally.Errors, refused)) {
 		t.Errorf("%s: want a 421 always: %+v", v.name, tally)
 	}
 }
 
-// hung wants the same, but each answer in its time; through socketmap it wants none at all.
-func (f *faults) hung(t *testing.T, v variant, tally mtatest.Tally) {
+// checkHung wants the same, but each answer in its time; through socketmap it wants none at all.
+func (f *faults) checkHung(t *testing.T, v variant, tally mtatest.Tally) {
 	f.nothingLost(t, v, tally)
 	if v.backup && tally.Backup != tally.Sessions {
 		t.Errorf("%s: want the backup's answer always: %+v", v.name, tally)
@@ -262,7 +262,7 @@ func (f *faults) hung(t *testing.T, v variant, tally mtatest.Tally) {
 	}
 }
 
-// all tells whether ok is true of all values.
-func all(values []string, ok func(string) bool) bool {
+// allTrue tells whether ok is true of all values.
+func allTrue(values []string, ok func(string) bool) bool {
 	return !slices.ContainsFunc(values, func(v string) bool { return !ok(v) })
 }

@@ -58,7 +58,7 @@ func TestHangInSession(t *testing.T) {
 					"Subject: " + mark + "\r\n\r\nhello\r\n.",
 				} {
 					reach(i + 1)
-					if r, err := c.Raw(command + "\r\n"); err != nil || r.Code >= 400 {
+					if r, err := c.SendRaw(command + "\r\n"); err != nil || r.Code >= 400 {
 						t.Errorf("%s, stopped at step %d: %.10q: %v, %v", service, step, command, r, err)
 					}
 				}

@@ -39,9 +39,9 @@ func newHolder(t *testing.T, config string, files map[string]string) (h *mtatest
 	return h, dir
 }
 
-func hold(t *testing.T, h *mtatest.Holder, name, addr string) {
+func listenFor(t *testing.T, h *mtatest.Holder, name, addr string) {
 	t.Helper()
-	if err := h.Hold(name, addr); err != nil {
+	if err := h.ListenFor(name, addr); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -81,10 +81,10 @@ func TestHeldSockets(t *testing.T) {
 	t.Run("without [listen]", func(t *testing.T) {
 		h, dir := newHolder(t, heldLists, files)
 		in := func(name string) string { return filepath.Join(dir, name) }
-		hold(t, h, "memcache", in("anything"))
-		hold(t, h, "ehlogate.socket", in("socketmap"))
-		hold(t, h, "ehlogate.socket", in("nonsense"))
-		hold(t, h, "http", "127.0.0.1:0")
+		listenFor(t, h, "memcache", in("anything"))
+		listenFor(t, h, "ehlogate.socket", in("socketmap"))
+		listenFor(t, h, "ehlogate.socket", in("nonsense"))
+		listenFor(t, h, "http", "127.0.0.1:0")
 		datagrams, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: in("datagrams"), Net: "unixgram"})
 		if err != nil {
 			t.Fatal(err)
@@ -94,7 +94,7 @@ func TestHeldSockets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.Pass("policy", f)
+		h.PassFile("policy", f)
 		if err := h.Start(soon(t)); err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +129,7 @@ func TestHeldSockets(t *testing.T) {
 		}
 		held, own := fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
 		h, _ := newHolder(t, fmt.Sprintf("[listen]\ntcp_table = [%q]\nmemcache = [%q]\n%s", held, own, heldLists), files)
-		hold(t, h, "ehlogate-loopback.socket", held)
+		listenFor(t, h, "ehlogate-loopback.socket", held)
 		if err := h.Start(soon(t)); err != nil {
 			t.Fatal(err)
 		}
@@ -153,9 +153,9 @@ func TestHeldSocketsWrong(t *testing.T) {
 	config := fmt.Sprintf("[listen]\nmax_connections = 10\nmemcache = [%q, \"192.0.2.1:10046\"]\n%s", other, heldLists)
 	h, dir := newHolder(t, config, map[string]string{"deny.list": "192.0.2.1\n"})
 	at := filepath.Join(dir, "tcp_table")
-	hold(t, h, "policy", other)
-	hold(t, h, "ehlogate.socket", at)
-	hold(t, h, "http", web)
+	listenFor(t, h, "policy", other)
+	listenFor(t, h, "ehlogate.socket", at)
+	listenFor(t, h, "http", web)
 	if err := h.Start(soon(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestHeldSocketsWrong(t *testing.T) {
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Ready(soon(t), 2); err != nil {
+	if err := h.AwaitReady(soon(t), 2); err != nil {
 		t.Fatal(err)
 	}
 	if got := askAt(t, at, "get 192.0.2.1\n"); got != "200 starttls" {
@@ -202,7 +202,7 @@ func TestNotify(t *testing.T) {
 	h, dir := newHolder(t, heldLists, map[string]string{"deny.list": "192.0.2.1\n"})
 	h.Watchdog = 3 * time.Second
 	at := filepath.Join(dir, "tcp_table")
-	hold(t, h, "ehlogate.socket", at)
+	listenFor(t, h, "ehlogate.socket", at)
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -211,8 +211,8 @@ func TestNotify(t *testing.T) {
 	}
 	must(h.Start(soon(t)))
 	must(h.Signal(syscall.SIGHUP))
-	must(h.Ready(soon(t), 2))
-	if h.Heard("RELOADING=1") != 1 {
+	must(h.AwaitReady(soon(t), 2))
+	if h.CountStates("RELOADING=1") != 1 {
 		t.Error("it did not say that it reloads")
 	}
 	must(os.WriteFile(filepath.Join(dir, "ehlogate.toml"), []byte("nonsense = 1\n"), 0o644))
@@ -221,7 +221,7 @@ func TestNotify(t *testing.T) {
 	must(h.Said(soon(t), "STATUS=reload failed; previous config stays in use: "+dir+`/ehlogate.toml:1:1: unknown key "nonsense"`, 1))
 	must(os.WriteFile(filepath.Join(dir, "ehlogate.toml"), []byte(heldLists), 0o644))
 
-	must(h.Said(soon(t), "WATCHDOG=1", 5)) // longer than it may be silent
+	must(h.AwaitState(soon(t), "WATCHDOG=1", 5)) // longer than it may be silent
 	if n := h.Starts(); n != 1 {
 		t.Errorf("started %d times", n)
 	}

@@ -89,7 +89,7 @@ func TestMain(m *testing.M) {
 		})
 		packageTree = sync.OnceValues(func() (string, error) { return buildPackage(filepath.Join(dir, "package")) })
 		flag.Parse()
-		if err := runSixAtOnce(); err != nil {
+		if err := runFourAtOnce(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -104,14 +104,14 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// runSixAtOnce lets six tests run at a time, unless -parallel is given: most of them wait for timeouts of mail servers.
-func runSixAtOnce() error {
+// runFourAtOnce lets four tests run at a time, unless -parallel is given: most of them wait for timeouts of mail servers.
+func runFourAtOnce() error {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if given {
 		return nil
 	}
-	return flag.Set("test.parallel", "6")
+	return flag.Set("test.parallel", "4")
 }
 
 // daemon is an ehlogate with a configuration of its own.

@@ -61,9 +61,9 @@ func NewHolder(dir, path string, args ...string) *Holder {
 	return &Holder{Path: path, Args: args, Log: &Log{path: filepath.Join(dir, "log")}}
 }
 
-// Hold listens on an address, host:port or the absolute path of a unix socket that every user may use, and holds the socket
+// ListenFor listens on an address, host:port or the absolute path of a unix socket that every user may use, and holds the socket
 // under a name.
-func (h *Holder) Hold(name, addr string) error {
+func (h *Holder) ListenFor(name, addr string) error {
 	network := "tcp"
 	if strings.HasPrefix(addr, "/") {
 		network = "unix"
@@ -83,12 +83,12 @@ func (h *Holder) Hold(name, addr string) error {
 	if err != nil {
 		return fmt.Errorf("holding %s: %w", addr, err)
 	}
-	h.Pass(name, f)
+	h.PassFile(name, f)
 	return nil
 }
 
-// Pass passes any file under a name.
-func (h *Holder) Pass(name string, f *os.File) {
+// PassFile passes any file under a name.
+func (h *Holder) PassFile(name string, f *os.File) {
 	h.names, h.sockets = append(h.names, name), append(h.sockets, f)
 }
 
@@ -106,20 +106,20 @@ func (h *Holder) Start(ctx context.Context) error {
 	running, cancel := context.WithCancel(context.Background())
 	h.cancel = cancel
 	h.over.Go(h.listen)
-	h.over.Go(func() { h.keep(running) })
-	return h.Ready(ctx, 1)
+	h.over.Go(func() { h.keepRunning(running) })
+	return h.AwaitReady(ctx, 1)
 }
 
-// Ready waits until the program has said for the n-th time, counted over all of its processes, that it is ready.
-func (h *Holder) Ready(ctx context.Context, n int) error { return h.Said(ctx, "READY=1", n) }
+// AwaitReady waits until the program has said for the n-th time, counted over all of its processes, that it is ready.
+func (h *Holder) AwaitReady(ctx context.Context, n int) error { return h.AwaitState(ctx, "READY=1", n) }
 
-// Said waits until the program has said something for the n-th time; what it says may go on longer.
-func (h *Holder) Said(ctx context.Context, state string, n int) error {
+// AwaitState waits until the program has said something for the n-th time; what it says may go on longer.
+func (h *Holder) AwaitState(ctx context.Context, state string, n int) error {
 	err := testenv.Await(ctx, func() (bool, error) {
 		h.mu.Lock()
 		err := h.err
 		h.mu.Unlock()
-		return h.Heard(state) >= n, err
+		return h.CountStates(state) >= n, err
 	})
 	if err != nil {
 		return fmt.Errorf("waiting for %q from %s: %w\n%s", state, h.Path, err, h.Log.Tail(30))
@@ -127,8 +127,8 @@ func (h *Holder) Said(ctx context.Context, state string, n int) error {
 	return nil
 }
 
-// Heard counts how often the program has said something, or something longer.
-func (h *Holder) Heard(state string) (n int) {
+// CountStates counts how often the program has said something, or something longer.
+func (h *Holder) CountStates(state string) (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.states {
@@ -169,8 +169,8 @@ func (h *Holder) Outage(from, to time.Time) bool {
 	return !h.gone.IsZero() && h.gone.Before(to)
 }
 
-// lost records that no process answers from now on. The lock must be held.
-func (h *Holder) lost() {
+// markLost records that no process answers from now on. The lock must be held.
+func (h *Holder) markLost() {
 	if h.gone.IsZero() {
 		h.gone = time.Now()
 	}
@@ -184,7 +184,7 @@ func (h *Holder) Signal(sig syscall.Signal) error {
 		return errors.New("it does not run")
 	}
 	if sig == syscall.SIGKILL || sig == syscall.SIGTERM || sig == syscall.SIGSTOP {
-		h.lost()
+		h.markLost()
 	}
 	return h.child.signal(sig)
 }
@@ -206,7 +206,7 @@ func (h *Holder) Stop(ctx context.Context) error {
 	c, err := h.child, h.err
 	h.mu.Unlock()
 	if c != nil {
-		err = c.end(ctx, syscall.SIGTERM)
+		err = c.endProcess(ctx, syscall.SIGTERM)
 		if code := c.cmd.ProcessState.ExitCode(); err == nil && code != 0 {
 			err = fmt.Errorf("it ended with exit code %d", code)
 		}

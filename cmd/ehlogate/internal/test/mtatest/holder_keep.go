@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// keep runs the program again and again until ctx ends.
-func (h *Holder) keep(ctx context.Context) {
+// keepRunning runs the program again and again until ctx ends.
+func (h *Holder) keepRunning(ctx context.Context) {
 	for ctx.Err() == nil {
-		c, err := h.run(ctx)
+		c, err := h.startProcess(ctx)
 		if c == nil && err == nil {
 			return
 		}
@@ -32,8 +32,8 @@ func (h *Holder) keep(ctx context.Context) {
 	}
 }
 
-// run starts one process; none if ctx has ended.
-func (h *Holder) run(ctx context.Context) (*child, error) {
+// startProcess starts one process; none if ctx has ended.
+func (h *Holder) startProcess(ctx context.Context) (*child, error) {
 	output := h.Log.path
 	if h.Output != "" {
 		output = h.Output
@@ -80,7 +80,7 @@ func (h *Holder) watch(ctx context.Context, c *child) {
 		case <-c.done:
 			h.mu.Lock()
 			defer h.mu.Unlock()
-			h.lost()
+			h.markLost()
 			if ctx.Err() == nil {
 				h.child = nil
 			}

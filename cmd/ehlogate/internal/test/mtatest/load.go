@@ -91,7 +91,7 @@ func Load(ctx context.Context, n, concurrency int, fn func(ctx context.Context, 
 			for i, ok := take(); ok; i, ok = take() {
 				verdict, latency, err := fn(running, i)
 				mu.Lock()
-				tally.add(verdict, err)
+				tally.addSession(verdict, err)
 				if verdict != Unanswered {
 					latencies = append(latencies, latency)
 				}
@@ -105,8 +105,8 @@ func Load(ctx context.Context, n, concurrency int, fn func(ctx context.Context, 
 	return tally
 }
 
-// add counts one session.
-func (t *Tally) add(verdict Verdict, err error) {
+// addSession counts one session.
+func (t *Tally) addSession(verdict Verdict, err error) {
 	t.Sessions++
 	switch verdict {
 	case Right:

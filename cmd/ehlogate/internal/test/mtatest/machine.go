@@ -58,7 +58,7 @@ func (m *Machine) Start(ctx context.Context) error {
 	if m.init != nil {
 		return errors.New("starting a machine: it runs already")
 	}
-	err := m.boot()
+	err := m.bootRoot()
 	if err == nil {
 		err = m.await(ctx)
 	}
@@ -68,8 +68,8 @@ func (m *Machine) Start(ctx context.Context) error {
 	return nil
 }
 
-// boot starts process 1.
-func (m *Machine) boot() error {
+// bootRoot starts process 1.
+func (m *Machine) bootRoot() error {
 	seed := filepath.Join(m.dir, "seed")
 	if err := writeFiles(seed, machineFiles); err != nil {
 		return err
@@ -219,7 +219,7 @@ func (m *Machine) Dial(ctx context.Context, network, addr string) (conn net.Conn
 func (m *Machine) Stop(ctx context.Context) error {
 	var err error
 	if m.init != nil {
-		err = m.init.end(ctx, syscall.SIGKILL) // with process 1 all of them end, before it can be waited for
+		err = m.init.endProcess(ctx, syscall.SIGKILL) // with process 1 all of them end, before it can be waited for
 		m.init = nil
 	}
 	if m.files != nil {

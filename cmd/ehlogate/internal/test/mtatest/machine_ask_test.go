@@ -43,8 +43,8 @@ func loopback(client string) []query {
 	return of
 }
 
-// ask asks a question; an error tells what went wrong, also with the answer.
-func (m machine) ask(ctx context.Context, q query) error {
+// sendQuestion asks a question; an error tells what went wrong, also with the answer.
+func (m machine) sendQuestion(ctx context.Context, q query) error {
 	network := "tcp"
 	if strings.HasPrefix(q.addr, "/") {
 		network = "unix"
@@ -74,7 +74,7 @@ func (m machine) answers(t *testing.T, queries []query) {
 	var wg sync.WaitGroup
 	for _, q := range queries {
 		wg.Go(func() {
-			if err := m.ask(soon(t), q); err != nil {
+			if err := m.sendQuestion(soon(t), q); err != nil {
 				t.Error(err)
 			}
 		})
@@ -144,8 +144,8 @@ func (m machine) sockets(t *testing.T) map[string]string {
 	return all
 }
 
-// ours tells whether a listening socket is one of our units'.
-func ours(addr string) bool {
+// isOurSocket tells whether a listening socket is one of our units'.
+func isOurSocket(addr string) bool {
 	return strings.HasPrefix(addr, queue) || addr == "0100007F:273D" // 127.0.0.1:10045
 }
 
@@ -153,7 +153,7 @@ func ours(addr string) bool {
 func (m machine) held(t *testing.T) map[string]string {
 	t.Helper()
 	all := m.sockets(t)
-	maps.DeleteFunc(all, func(addr, _ string) bool { return !ours(addr) })
+	maps.DeleteFunc(all, func(addr, _ string) bool { return !isOurSocket(addr) })
 	if len(all) != 5 {
 		t.Errorf("the sockets of our units: %v", all)
 	}

@@ -20,8 +20,8 @@ type mailbox struct {
 	log  *Log // of the server
 }
 
-// make makes the maildir for a user.
-func (m mailbox) make(as owner) error {
+// makeMaildir makes the maildir for a user.
+func (m mailbox) makeMaildir(as owner) error {
 	for _, name := range []string{"", "tmp", "cur", "new"} {
 		dir := filepath.Join(m.path, name)
 		if err := os.MkdirAll(dir, 0o755); err != nil {

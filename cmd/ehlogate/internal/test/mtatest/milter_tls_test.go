@@ -254,7 +254,7 @@ func TestMilterMacrosOfOthers(t *testing.T) {
 				for range 2 { // the second with a server that has heard of the list
 					playOrder(t, server, addr, unlisted, "EHLO x.example|STARTTLS|EHLO x.example|deliver 250")
 				}
-				got[beside] = seen.all()
+				got[beside] = seen.allSeen()
 			}
 			if !slices.Equal(got[false], got[true]) || len(got[false]) < 4 {
 				t.Errorf("alone:\n%s\nbeside ehlogate:\n%s", strings.Join(got[false], "\n"), strings.Join(got[true], "\n"))
@@ -283,13 +283,13 @@ func (s *macrosSeen) listen(t *testing.T) (addr string) {
 	return l.Addr().String()
 }
 
-func (s *macrosSeen) all() []string {
+func (s *macrosSeen) allSeen() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Sorted(maps.Keys(s.seen))
 }
 
-func (s *macrosSeen) note(stage string, m *gomilter.Modifier) (gomilter.Response, error) {
+func (s *macrosSeen) record(stage string, m *gomilter.Modifier) (gomilter.Response, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.seen == nil {
@@ -300,21 +300,21 @@ func (s *macrosSeen) note(stage string, m *gomilter.Modifier) (gomilter.Response
 }
 
 func (s *macrosSeen) Connect(_, _ string, _ uint16, _ net.IP, m *gomilter.Modifier) (gomilter.Response, error) {
-	return s.note("connect", m)
+	return s.record("connect", m)
 }
 
 func (s *macrosSeen) Helo(_ string, m *gomilter.Modifier) (gomilter.Response, error) {
-	return s.note("helo", m)
+	return s.record("helo", m)
 }
 
 func (s *macrosSeen) MailFrom(_ string, m *gomilter.Modifier) (gomilter.Response, error) {
-	return s.note("mail", m)
+	return s.record("mail", m)
 }
 
 func (s *macrosSeen) RcptTo(_ string, m *gomilter.Modifier) (gomilter.Response, error) {
-	return s.note("rcpt", m)
+	return s.record("rcpt", m)
 }
 
 func (s *macrosSeen) Body(m *gomilter.Modifier) (gomilter.Response, error) {
-	return s.note("end of message", m)
+	return s.record("end of message", m)
 }

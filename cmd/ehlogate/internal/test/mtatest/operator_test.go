@@ -90,12 +90,12 @@ func (o *operator) write(t *testing.T, i int) {
 	}
 	o.Postfix = p
 	for _, name := range []string{"ehlogate.cf", "ehlogate-helo.cf", "ehlogate-helo.regexp"} {
-		o.file(t, name, func(string) string { return example(t, "postfix/"+name) })
+		o.editFile(t, name, func(string) string { return example(t, "postfix/"+name) })
 	}
 }
 
-// file edits a file in Postfix's configuration directory.
-func (o *operator) file(t *testing.T, name string, edit func(text string) string) {
+// editFile edits a file in Postfix's configuration directory.
+func (o *operator) editFile(t *testing.T, name string, edit func(text string) string) {
 	t.Helper()
 	path := filepath.Join(o.Config, name)
 	text, err := os.ReadFile(path)
@@ -107,8 +107,8 @@ func (o *operator) file(t *testing.T, name string, edit func(text string) string
 	}
 }
 
-// age has Postfix's programs not wait because a file may still be written.
-func (o *operator) age(t *testing.T) {
+// backdate has Postfix's programs not wait because a file may still be written.
+func (o *operator) backdate(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{"main.cf", "master.cf"} {
 		past := time.Now().Add(-time.Minute)
@@ -118,10 +118,10 @@ func (o *operator) age(t *testing.T) {
 	}
 }
 
-// run runs a command that names no configuration directory, on that of the operator, and returns what it prints.
-func (o *operator) run(t *testing.T, command string) string {
+// runCommand runs a command that names no configuration directory, on that of the operator, and returns what it prints.
+func (o *operator) runCommand(t *testing.T, command string) string {
 	t.Helper()
-	o.age(t)
+	o.backdate(t)
 	cmd := exec.CommandContext(soon(t), "sh", "-ec", command)
 	cmd.Env = append(os.Environ(), "MAIL_CONFIG="+o.Config)
 	out, err := cmd.CombinedOutput()
@@ -134,7 +134,7 @@ func (o *operator) run(t *testing.T, command string) string {
 // complaints is what Postfix's own tools have against the configuration.
 func (o *operator) complaints(t *testing.T) string {
 	t.Helper()
-	return o.run(t, "postconf >/dev/null; postconf -n >/dev/null; postfix check")
+	return o.runCommand(t, "postconf >/dev/null; postconf -n >/dev/null; postfix check")
 }
 
 // service is the line of master.cf to which ehlogate's belong.
@@ -148,7 +148,7 @@ func (o *operator) service() string {
 // below puts lines below the line of a service in master.cf, or below its options.
 func (o *operator) below(t *testing.T, service, lines string) {
 	t.Helper()
-	o.file(t, "master.cf", func(text string) string {
+	o.editFile(t, "master.cf", func(text string) string {
 		options := ""
 		if o.last {
 			options = `(?: .*\n)*`
@@ -175,7 +175,7 @@ func (o *operator) paste(t *testing.T) {
 		if command == nil {
 			t.Fatalf("no command for %s in\n%s", param, text)
 		}
-		o.run(t, command[1])
+		o.runCommand(t, command[1])
 	}
 	o.below(t, o.service(), text)
 }
@@ -193,7 +193,7 @@ func (o *operator) pasteOld(t *testing.T) {
 			"filter": "pipemap:{regexp:$config_directory/ehlogate-helo.regexp, memcache:$config_directory/ehlogate-helo.cf}",
 		}[hook])
 	}
-	o.file(t, "main.cf", func(text string) string { return text + main })
+	o.editFile(t, "main.cf", func(text string) string { return text + main })
 	o.below(t, o.service(), lines)
 }
 
@@ -215,7 +215,7 @@ func (o *operator) follow(t *testing.T, g *daemon) (all []string) {
 	t.Helper()
 	var report struct{ Findings []advice }
 	for range 5 {
-		o.age(t)
+		o.backdate(t)
 		var out []byte
 		err := o.network.Do(func() (err error) {
 			out, err = exec.CommandContext(soon(t), g.Path, "doctor", "--json", "-c", filepath.Join(g.dir, "ehlogate.toml"), "--postfix-config", o.Config).Output()
@@ -248,7 +248,7 @@ func (o *operator) apply(t *testing.T, w written) {
 	t.Helper()
 	if w.In == "a root shell" {
 		for _, line := range w.Lines {
-			if out := o.run(t, line); out != "" {
+			if out := o.runCommand(t, line); out != "" {
 				t.Errorf("%s: %s", line, out)
 			}
 		}
@@ -259,7 +259,7 @@ func (o *operator) apply(t *testing.T, w written) {
 		t.Fatalf("where is that? %+v", w)
 	}
 	gone := regexp.MustCompile(`-o (\w+)`).FindAllStringSubmatch(m[2], -1)
-	o.file(t, "master.cf", func(text string) string {
+	o.editFile(t, "master.cf", func(text string) string {
 		at := regexp.MustCompile(`(?m)^` + strings.Replace(m[1], " ", " +", 1) + ` .*\n`).FindStringIndex(text) // postconf aligns the columns
 		if at == nil {
 			t.Fatalf("no service %s in\n%s", m[1], text)

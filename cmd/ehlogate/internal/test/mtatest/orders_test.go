@@ -60,9 +60,9 @@ var marks atomic.Int64
 // mustTLS must use TLS.
 const mustTLS = "127.0.0.77"
 
-// play has a client of that address send the commands, one after the other or all at once. It returns the codes of all
+// playCommands has a client of that address send the commands, one after the other or all at once. It returns the codes of all
 // replies, and whether a message was taken.
-func play(t *testing.T, addr, order, client string, useTLS, atOnce bool) (codes []int, taken bool) {
+func playCommands(t *testing.T, addr, order, client string, useTLS, atOnce bool) (codes []int, taken bool) {
 	t.Helper()
 	c, err := mtatest.Dial(soon(t), addr, client)
 	if err != nil {
@@ -105,10 +105,10 @@ func play(t *testing.T, addr, order, client string, useTLS, atOnce bool) (codes 
 		if atOnce {
 			continue
 		}
-		r, err := c.Raw(send)
+		r, err := c.SendRaw(send)
 		if err == nil && r.Code == 354 {
 			note(r)
-			r, err = c.Raw(body)
+			r, err = c.SendRaw(body)
 		}
 		if err != nil {
 			t.Fatalf("%q: %v", command, err)
@@ -120,7 +120,7 @@ func play(t *testing.T, addr, order, client string, useTLS, atOnce bool) (codes 
 	}
 	// What the server takes for commands of the message's text ends the session, or the last command does.
 	for send := all.String() + "QUIT\r\n"; ; send = "" {
-		r, err := c.Raw(send)
+		r, err := c.SendRaw(send)
 		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 			return codes, taken
 		}
@@ -167,20 +167,20 @@ func TestOrders(t *testing.T) {
 		for _, delay := range []string{"yes", "no"} {
 			for _, atOnce := range []bool{false, true} {
 				what := fmt.Sprintf("%s, smtpd_delay_reject = %s, at once: %v", name, delay, atOnce)
-				want, taken := play(t, p.Addr("plain"+delay), order, unlisted, false, atOnce)
+				want, taken := playCommands(t, p.Addr("plain"+delay), order, unlisted, false, atOnce)
 				if taken {
 					delivered++
 				}
 				for _, hook := range []string{"policy", "milter"} {
-					if codes, taken := play(t, p.Addr(hook+delay), order, mustTLS, false, atOnce); taken {
+					if codes, taken := playCommands(t, p.Addr(hook+delay), order, mustTLS, false, atOnce); taken {
 						t.Errorf("%s, %s: delivered without TLS: %v", hook, what, codes)
 					}
-					if codes, _ := play(t, p.Addr(hook+delay), order, unlisted, false, atOnce); !slices.Equal(codes, want) {
+					if codes, _ := playCommands(t, p.Addr(hook+delay), order, unlisted, false, atOnce); !slices.Equal(codes, want) {
 						t.Errorf("%s, %s: another client gets %v, want %v", hook, what, codes, want)
 					}
 				}
-				want, _ = play(t, p.Addr("plain"+delay), order, unlisted, true, atOnce)
-				if codes, _ := play(t, p.Addr("policy"+delay), order, mustTLS, true, atOnce); !slices.Equal(codes, want) {
+				want, _ = playCommands(t, p.Addr("plain"+delay), order, unlisted, true, atOnce)
+				if codes, _ := playCommands(t, p.Addr("policy"+delay), order, mustTLS, true, atOnce); !slices.Equal(codes, want) {
 					t.Errorf("%s: with TLS: %v, want %v", what, codes, want)
 				}
 			}
@@ -243,7 +243,7 @@ func TestHooks(t *testing.T) {
 		var escapes []string
 		for name, order := range commandOrders {
 			for _, atOnce := range []bool{false, true} {
-				if _, taken := play(t, p.Addr(s.Name), order, mustTLS, false, atOnce); taken {
+				if _, taken := playCommands(t, p.Addr(s.Name), order, mustTLS, false, atOnce); taken {
 					escapes = append(escapes, name)
 				}
 			}

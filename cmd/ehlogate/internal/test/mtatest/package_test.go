@@ -144,7 +144,7 @@ func TestPackage(t *testing.T) {
 			t.Errorf("the edited list: %q, %v", text, err)
 		}
 	}
-	testenv.Eventually(t, "the edited list", func() bool { return m.ask(soon(t), queries(denied, true)[0]) == nil })
+	testenv.Eventually(t, "the edited list", func() bool { return m.sendQuestion(soon(t), queries(denied, true)[0]) == nil })
 	m.answers(t, queries(denied, true))
 	m.offers(t, throughCache, some)
 	m.offers(t, throughMap, some)
@@ -201,7 +201,7 @@ func TestPackage(t *testing.T) {
 			t.Errorf("it is %s", state)
 		}
 		for addr := range m.sockets(t) {
-			if ours(addr) {
+			if isOurSocket(addr) {
 				t.Errorf("a program listens on %s", addr)
 			}
 		}

@@ -231,7 +231,7 @@ func TestPasted(t *testing.T) {
 					t.Logf("%s, %q, doctor: %q\n%s\n%s\n%s", o.begin, o.hooks, said, main, master, o.Maillog().Tail(20))
 				}
 			})
-			o.age(t)
+			o.backdate(t)
 			if err := o.Start(soon(t)); err != nil {
 				t.Fatal(err)
 			}

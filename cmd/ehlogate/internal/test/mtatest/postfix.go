@@ -120,12 +120,12 @@ func NewPostfix(cfg PostfixConfig) (*Postfix, error) {
 }
 
 // Addr returns the IPv4 address, host:port, of a service. It panics on a name that is not in the configuration.
-func (p *Postfix) Addr(service string) string { return p.addr("127.0.0.1", service) }
+func (p *Postfix) Addr(service string) string { return p.dialAddr("127.0.0.1", service) }
 
 // Addr6 is Addr for IPv6.
-func (p *Postfix) Addr6(service string) string { return p.addr("::1", service) }
+func (p *Postfix) Addr6(service string) string { return p.dialAddr("::1", service) }
 
-func (p *Postfix) addr(host, service string) string {
+func (p *Postfix) dialAddr(host, service string) string {
 	port, ok := p.ports[service]
 	if !ok {
 		panic(fmt.Sprintf("mtatest: no service %q among %v", service, slices.Sorted(maps.Keys(p.ports))))
@@ -221,7 +221,7 @@ func (p *Postfix) Stop(ctx context.Context) error {
 	if p.master == nil {
 		return nil
 	}
-	err := p.master.end(ctx, syscall.SIGTERM)
+	err := p.master.endProcess(ctx, syscall.SIGTERM)
 	p.master = nil
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 	defer cancel()
@@ -265,11 +265,11 @@ func (p *Postfix) Postmap(ctx context.Context, key, table string) (value string,
 }
 
 // Mails returns the messages delivered so far, oldest first.
-func (p *Postfix) Mails() ([]string, error) { return p.box().Mails() }
+func (p *Postfix) Mails() ([]string, error) { return p.mailbox().Mails() }
 
 // AwaitMail waits for a delivered message that matches re and returns it. An error carries the end of the log.
 func (p *Postfix) AwaitMail(ctx context.Context, re *regexp.Regexp) (string, error) {
-	return p.box().AwaitMail(ctx, re)
+	return p.mailbox().AwaitMail(ctx, re)
 }
 
-func (p *Postfix) box() mailbox { return mailbox{p.Mail, p.Maillog()} }
+func (p *Postfix) mailbox() mailbox { return mailbox{p.Mail, p.Maillog()} }

@@ -25,8 +25,8 @@ func TestPostfix(t *testing.T) {
 	t.Run("observe", s.observing)
 	t.Run("postmap", s.postmap)
 	t.Run("postscreen", s.postscreen)
-	t.Run("edit", s.edit)
-	t.Run("SIGHUP", s.hup)
+	t.Run("edit", s.checkEdits)
+	t.Run("SIGHUP", s.checkReload)
 	t.Run("no complaints", s.noComplaints)
 	t.Run("reload of Postfix", s.reload)
 }
@@ -52,7 +52,7 @@ func (s *fixture) byAddress(t *testing.T) {
 			wantOffer(t, ehlo(t, s.Addr6(service), "::1"), false)
 
 			for source, want := range map[string]int{denied: 502, allowed: 220} {
-				c := s.dial(t, service, source)
+				c := s.connect(t, service, source)
 				if r, err := c.EHLO("client.example"); err != nil || r.Code != 250 {
 					t.Fatalf("EHLO: %v, %v", r, err)
 				}
@@ -64,8 +64,8 @@ func (s *fixture) byAddress(t *testing.T) {
 	}
 }
 
-// dial connects and reads the banner.
-func (s *fixture) dial(t *testing.T, service, source string) *mtatest.SMTP {
+// connect connects and reads the banner.
+func (s *fixture) connect(t *testing.T, service, source string) *mtatest.SMTP {
 	t.Helper()
 	c, err := mtatest.Dial(soon(t), s.Addr(service), source)
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *fixture) byXCLIENT(t *testing.T) {
 			}{
 				{"192.0.2.200", false}, {"198.51.100.1", true}, {"2001:db8:b::1", false}, {"2001:db8:a::1", true}, {"2001:db9::1", true},
 			} {
-				c := s.dial(t, service, unlisted)
+				c := s.connect(t, service, unlisted)
 				if r, err := c.XCLIENT(netip.MustParseAddr(client.addr)); err != nil || r.Code != 220 {
 					t.Fatalf("XCLIENT %s: %v, %v", client.addr, r, err)
 				}
@@ -105,7 +105,7 @@ func (s *fixture) byXCLIENT(t *testing.T) {
 // byHELO checks that a listed HELO name gets the old greeting, which offers nothing, and that other names are not touched.
 func (s *fixture) byHELO(t *testing.T) {
 	for _, name := range []string{"bad.example", "BAD.example", "good.example", "[192.0.2.1]"} {
-		c := s.dial(t, "helo", unlisted)
+		c := s.connect(t, "helo", unlisted)
 		r, err := c.EHLO(name)
 		if bad := strings.EqualFold(name, "bad.example"); err != nil || r.Code != 250 || r.Offers("STARTTLS") == bad || (len(r.Keywords()) == 0) != bad {
 			t.Errorf("EHLO %s: %v, %v", name, r, err)
@@ -122,7 +122,7 @@ func (s *fixture) byHELO(t *testing.T) {
 // mailOverTLS delivers one message inside of TLS and one in the clear, and finds both in the maildir.
 func (s *fixture) mailOverTLS(t *testing.T) {
 	for source, header := range map[string]string{allowed: "with ESMTPS id", denied: "with ESMTP id"} {
-		c := s.dial(t, "memcache", source)
+		c := s.connect(t, "memcache", source)
 		r, err := c.EHLO("client.example")
 		if err != nil {
 			t.Fatal(err)
@@ -198,9 +198,9 @@ func (s *fixture) postscreen(t *testing.T) {
 	wantOffer(t, ehlo(t, s.Addr("screen"), allowed), true)
 }
 
-// edit checks that an edit of a list file takes effect without anything being done to Postfix, that a broken edit does not,
+// checkEdits checks that an edit of a list file takes effect without anything being done to Postfix, that a broken edit does not,
 // and that the mended file does again.
-func (s *fixture) edit(t *testing.T) {
+func (s *fixture) checkEdits(t *testing.T) {
 	g := s.plain
 	entries := g.lists(t)["deny"].Entries
 	for _, service := range []string{"memcache", "socketmap"} {
@@ -226,8 +226,8 @@ func (s *fixture) edit(t *testing.T) {
 	s.awaitOffer(t, "memcache", later, true)
 }
 
-// hup checks that SIGHUP brings a new configuration into effect, and that a broken one changes nothing but the log.
-func (s *fixture) hup(t *testing.T) {
+// checkReload checks that SIGHUP brings a new configuration into effect, and that a broken one changes nothing but the log.
+func (s *fixture) checkReload(t *testing.T) {
 	g := s.plain
 	reread := func(config string) {
 		t.Helper()

@@ -118,8 +118,8 @@ func (r reputation) stale() (n uint64) {
 	return n
 }
 
-// get asks the daemon's HTTP interface.
-func (g *daemon) get(t *testing.T, path string) (code int, body string) {
+// getPage asks the daemon's HTTP interface.
+func (g *daemon) getPage(t *testing.T, path string) (code int, body string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(soon(t), http.MethodGet, "http://"+g.http+path, nil)
 	if err != nil {
@@ -139,7 +139,7 @@ func (g *daemon) get(t *testing.T, path string) (code int, body string) {
 
 func (g *daemon) reputation(t *testing.T) (r reputation) {
 	t.Helper()
-	code, body := g.get(t, "/api/v1/reputation")
+	code, body := g.getPage(t, "/api/v1/reputation")
 	if err := json.Unmarshal([]byte(body), &r); err != nil || code != http.StatusOK {
 		t.Fatalf("/api/v1/reputation: %d, %v: %s", code, err, body)
 	}
@@ -157,7 +157,7 @@ type explained struct {
 
 func (g *daemon) explain(t *testing.T, client netip.Addr) (e explained) {
 	t.Helper()
-	code, body := g.get(t, "/api/v1/decision?addr="+client.String())
+	code, body := g.getPage(t, "/api/v1/decision?addr="+client.String())
 	if err := json.Unmarshal([]byte(body), &e); err != nil || code != http.StatusOK {
 		t.Fatalf("/api/v1/decision: %d, %v: %s", code, err, body)
 	}
@@ -169,7 +169,7 @@ func (g *daemon) explain(t *testing.T, client netip.Addr) (e explained) {
 func (g *daemon) learn(t *testing.T, client netip.Addr) {
 	t.Helper()
 	var order []listState
-	if _, body := g.get(t, "/api/v1/lists"); json.Unmarshal([]byte(body), &order) != nil {
+	if _, body := g.getPage(t, "/api/v1/lists"); json.Unmarshal([]byte(body), &order) != nil {
 		t.Fatalf("/api/v1/lists: %s", body)
 	}
 	var e explained
@@ -213,7 +213,7 @@ func (g *daemon) awaitZones(t *testing.T, limit time.Duration, state string, zon
 // seesBreaker checks that everything that shows the state of a zone says that it is asked, or is not.
 func (g *daemon) seesBreaker(t *testing.T, asked bool, zones ...string) {
 	t.Helper()
-	code, health := g.get(t, "/healthz")
+	code, health := g.getPage(t, "/healthz")
 	for _, zone := range zones {
 		trusted, line := 0, "zone "+zone+" is disabled (open): "
 		if asked {

@@ -138,7 +138,7 @@ func TestReputationFaults(t *testing.T) {
 		})
 	}
 	for i, f := range faults {
-		run(f.name, func(t *testing.T) { r.row(t, i, f) })
+		run(f.name, func(t *testing.T) { r.playRow(t, i, f) })
 	}
 	run("flood", func(t *testing.T) { r.flood(t, len(faults), false) })
 	run("flood, and the resolver hangs", func(t *testing.T) { r.flood(t, len(faults)+1, true) })
@@ -193,13 +193,13 @@ action = "offer"
 zones = [{zone = %q}]
 `, resolver, bounds, hereList, denyZone, allowZone)
 	g := startDaemon(t, "dns", "explicit_offer = true\ndefault = \"suppress\"\n", nil, lists, map[string]string{"here.list": hereFile})
-	r.wires[i].lead(g.memcache)
+	r.wires[i].leadTo(g.memcache)
 	g.awaitZones(t, patience, "closed", denyZone, allowZone)
 	return g
 }
 
-// row plays sessions before, through and after a fault.
-func (r *dnsEnv) row(t *testing.T, i int, f dnsFault) {
+// playRow plays sessions before, through and after a fault.
+func (r *dnsEnv) playRow(t *testing.T, i int, f dnsFault) {
 	s, resolver := newStack(t, f.faulty, f.direct)
 	g := r.daemon(t, i, resolver, "min_ttl = \"1s\"\nmax_ttl = \"1s\"\n")
 	p := &dnsTraffic{wire: r.wires[i], addr: r.Addr(rowService(i)), may: f.may}
@@ -244,11 +244,11 @@ func (r *dnsEnv) row(t *testing.T, i int, f dnsFault) {
 	p.reach(t, pick(200, 30))
 	during := stop()
 
-	r.done(t, g, during, before, d)
+	r.finishRow(t, g, during, before, d)
 }
 
-// done adds a row, and judges it.
-func (r *dnsEnv) done(t *testing.T, g *daemon, during, before mtatest.Tally, d delay) {
+// finishRow adds a row, and judges it.
+func (r *dnsEnv) finishRow(t *testing.T, g *daemon, during, before mtatest.Tally, d delay) {
 	t.Helper()
 	peak := peakRSS(g.Pid())
 	r.mu.Lock()

@@ -36,7 +36,7 @@ func (r *dnsEnv) flood(t *testing.T, i int, hang bool) {
 	defer stop()
 	f := &flood{daemon: g.memcache, n: addresses, every: within / time.Duration(addresses), start: time.Now()}
 	over := make(chan error, 1)
-	go func() { over <- f.run(pick(1000, 100)) }()
+	go func() { over <- f.runFlood(pick(1000, 100)) }()
 	most := 0 // in flight
 	for flying := true; flying; {
 		select {
@@ -59,7 +59,7 @@ func (r *dnsEnv) flood(t *testing.T, i int, hang bool) {
 	if most > rep.DNS.MaxLookups || rep.DNS.Entries > rep.DNS.MaxEntries || hang && rep.DNS.Rejected == 0 {
 		t.Errorf("no bounds: at most %d in flight, %+v", most, rep.DNS)
 	}
-	r.done(t, g, during, before, delay{fault: name, took: f.took, stale: rep.stale()})
+	r.finishRow(t, g, during, before, delay{fault: name, took: f.took, stale: rep.stale()})
 	if hang {
 		s.resolver.Resume(t)
 	}
@@ -88,14 +88,14 @@ type flood struct {
 	took          []time.Duration
 }
 
-// run asks on so many connections, so that a slow answer does not delay others.
-func (f *flood) run(conns int) error {
+// runFlood asks on so many connections, so that a slow answer does not delay others.
+func (f *flood) runFlood(conns int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	errs := make([]error, conns)
 	var wg sync.WaitGroup
 	for i := range conns {
-		wg.Go(func() { errs[i] = f.ask(ctx) })
+		wg.Go(func() { errs[i] = f.sendQuestion(ctx) })
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -107,7 +107,7 @@ func (f *flood) run(conns int) error {
 	return nil
 }
 
-func (f *flood) ask(ctx context.Context) error {
+func (f *flood) sendQuestion(ctx context.Context) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", f.daemon)
 	if err != nil {
 		return err

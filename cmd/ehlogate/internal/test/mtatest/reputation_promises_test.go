@@ -118,8 +118,8 @@ var promises = []promise{
 
 func (p promise) mx() string { return "mx." + p.domain }
 
-// made reports whether senders that rely on promises of this kind need STARTTLS.
-func (p promise) made() bool { return p.mode == "enforce" || p.tlsa }
+// isMade reports whether senders that rely on promises of this kind need STARTTLS.
+func (p promise) isMade() bool { return p.mode == "enforce" || p.tlsa }
 
 // withdraw takes a promise back, at all servers that tell of it.
 func (p promise) withdraw(t *testing.T, from *dnstest.Zone) {

@@ -116,10 +116,10 @@ func (p *dnsTraffic) session(ctx context.Context, i int) (mtatest.Verdict, time.
 	if !known {
 		n = int(p.fresh.Add(1))
 	}
-	return p.play(ctx, c, known, n)
+	return p.playSession(ctx, c, known, n)
 }
 
-func (p *dnsTraffic) play(ctx context.Context, c class, known bool, n int) (mtatest.Verdict, time.Duration, error) {
+func (p *dnsTraffic) playSession(ctx context.Context, c class, known bool, n int) (mtatest.Verdict, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	client, at := c.client(known, n), phase(p.phase.Load())
@@ -132,7 +132,7 @@ func (p *dnsTraffic) play(ctx context.Context, c class, known bool, n int) (mtat
 		at = turning
 	}
 	offer, hide := p.may(c, known, at)
-	if !known && p.wire.of(client.String()) >= dnsWait { // no client waits longer, even if all is well
+	if !known && p.wire.delayOf(client.String()) >= dnsWait { // no client waits longer, even if all is well
 		offer = true
 	}
 	offered := g.reply.Offers("STARTTLS")
@@ -152,7 +152,7 @@ func (p *dnsTraffic) acquaint(t *testing.T) {
 	for i := range acquainted * int(classes) {
 		for verdict := mtatest.Wrong; verdict != mtatest.Right; {
 			var err error
-			if verdict, _, err = p.play(ctx, class(i%int(classes)), true, i/int(classes)); verdict == mtatest.Unanswered || ctx.Err() != nil {
+			if verdict, _, err = p.playSession(ctx, class(i%int(classes)), true, i/int(classes)); verdict == mtatest.Unanswered || ctx.Err() != nil {
 				t.Fatalf("while all is well: %v", err)
 			}
 		}

@@ -36,7 +36,7 @@ func newWire(t *testing.T) *wire {
 			if err != nil {
 				return // closed by the cleanup
 			}
-			wg.Go(func() { w.pass(conn) })
+			wg.Go(func() { w.passOn(conn) })
 		}
 	})
 	t.Cleanup(func() {
@@ -52,8 +52,8 @@ func newWire(t *testing.T) *wire {
 	return w
 }
 
-// lead says where the wire leads.
-func (w *wire) lead(to string) {
+// leadTo says where the wire leads.
+func (w *wire) leadTo(to string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.to = to
@@ -70,16 +70,16 @@ func (w *wire) keep(c net.Conn) bool {
 	return true
 }
 
-func (w *wire) drop(c net.Conn) {
+func (w *wire) dropAnswer(c net.Conn) {
 	c.Close()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.conns, c)
 }
 
-// pass serves one connection. A question and an answer are one packet each: one side waits while the other speaks.
-func (w *wire) pass(near net.Conn) {
-	defer w.drop(near)
+// passOn serves one connection. A question and an answer are one packet each: one side waits while the other speaks.
+func (w *wire) passOn(near net.Conn) {
+	defer w.dropAnswer(near)
 	w.mu.Lock()
 	to := w.to
 	w.mu.Unlock()
@@ -87,7 +87,7 @@ func (w *wire) pass(near net.Conn) {
 	if err != nil {
 		return
 	}
-	defer w.drop(far)
+	defer w.dropAnswer(far)
 	if !w.keep(near) || !w.keep(far) {
 		return
 	}
@@ -149,8 +149,8 @@ func (w *wire) note(client string, took time.Duration) {
 	w.last[client] = took
 }
 
-// of gives how long the last answer about a client took; 0 if there was none.
-func (w *wire) of(client string) time.Duration {
+// delayOf gives how long the last answer about a client took; 0 if there was none.
+func (w *wire) delayOf(client string) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.last[client]

@@ -65,8 +65,8 @@ const (
 	failed  outcome = "**fails**" // it was, and the sender, which takes what is offered, cannot do it
 )
 
-// send delivers a message to a domain, if the sender does so at all.
-func (s sender) send(ctx context.Context, addr string, p promise, k known, ca *authority) (outcome, error) {
+// sendMessage delivers a message to a domain, if the sender does so at all.
+func (s sender) sendMessage(ctx context.Context, addr string, p promise, k known, ca *authority) (outcome, error) {
 	g, err := greetListed(ctx, addr, netip.MustParseAddr(s.addr))
 	if err != nil {
 		return "", err
@@ -136,9 +136,9 @@ func (s sender) wants(at stance, p promise) outcome {
 	hidden := s.own // by the operator, whatever was promised
 	switch at.name {
 	case "suppress", "limit":
-		hidden = hidden || !p.made()
+		hidden = hidden || !p.isMade()
 	case "DNS deny":
-		hidden = hidden || s.listed && !p.made()
+		hidden = hidden || s.listed && !p.isMade()
 	}
 	switch {
 	case hidden && s.relies(p):
@@ -250,7 +250,7 @@ files = ["own.list"]
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		c := cells[i]
-		got, err := c.s.send(ctx, post.Addr(serviceOf(c.at, c.p)), c.p, knows[c.p.domain], ca)
+		got, err := c.s.sendMessage(ctx, post.Addr(serviceOf(c.at, c.p)), c.p, knows[c.p.domain], ca)
 		mu.Lock()
 		defer mu.Unlock()
 		table.add(c.s, c.at, c.p, got)

@@ -53,7 +53,7 @@ func NewSendmail(cfg SendmailConfig) (*Sendmail, error) {
 	if err := os.Mkdir(s.queue, 0o700); err != nil {
 		return nil, fmt.Errorf("making the queue: %w", err)
 	}
-	if err := s.make(owner{}); err != nil {
+	if err := s.makeMaildir(owner{}); err != nil {
 		return nil, err
 	}
 	if err := writeCert(s.view.dir, hostName); err != nil {
@@ -63,7 +63,7 @@ func NewSendmail(cfg SendmailConfig) (*Sendmail, error) {
 		"statistics":      "",
 		"etc/switch":      "hosts files\naliases files\npasswd files\n",
 		"etc/deliver":     fmt.Sprintf("#!/bin/sh\nf=$(mktemp %[1]s/tmp/XXXXXX) && cat >\"$f\" && mv \"$f\" %[1]s/new/\n", s.path),
-		"etc/sendmail.mc": s.mc() + cfg.Features + "MAILER(`local')dnl\nMAILER(`smtp')dnl\n" + cfg.MC,
+		"etc/sendmail.mc": s.configText() + cfg.Features + "MAILER(`local')dnl\nMAILER(`smtp')dnl\n" + cfg.MC,
 	})
 	if err != nil {
 		return nil, err
@@ -89,9 +89,9 @@ func (s *Sendmail) makeCF() error {
 	return writeFiles(s.view.dir, map[string]string{"sendmail.cf": string(cf)})
 }
 
-// mc returns the first part of sendmail.mc, up to the mailers: TLS, no AUTH, no aliases, no waiting for names or for the load of the machine,
+// configText returns the first part of sendmail.mc, up to the mailers: TLS, no AUTH, no aliases, no waiting for names or for the load of the machine,
 // and all mail for mailDomain through a script into the maildir.
-func (s *Sendmail) mc() string {
+func (s *Sendmail) configText() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "include(`%s/sendmail/usr/share/sendmail/cf/m4/cf.m4')dnl\nOSTYPE(`linux')dnl\n", unpacked)
 	for _, d := range [][2]string{
@@ -192,7 +192,7 @@ func (s *Sendmail) Stop(ctx context.Context) error {
 	if s.daemon == nil {
 		return nil
 	}
-	err := s.daemon.end(ctx, syscall.SIGTERM)
+	err := s.daemon.endProcess(ctx, syscall.SIGTERM)
 	s.daemon = nil
 	if err = errors.Join(err, expel(ctx, s.queue)); err != nil {
 		return fmt.Errorf("stopping sendmail: %w\n%s", err, s.log.Tail(30))

@@ -25,8 +25,8 @@ type measured struct {
 // ofThisRun is what a note leaves out: ports and directories, which are others each time.
 var ofThisRun = regexp.MustCompile(`banner from \S+ |/\S+/`)
 
-// play plays sessions and adds their row. The note of the row is what was said instead of an answer.
-func (m measured) play(t *testing.T, fault string, n, concurrency int) mtatest.Tally {
+// playSessions plays sessions and adds their row. The note of the row is what was said instead of an answer.
+func (m measured) playSessions(t *testing.T, fault string, n, concurrency int) mtatest.Tally {
 	t.Helper()
 	tally := mtatest.Load(context.Background(), n, concurrency, newTraffic(m.addr, false, patience))
 	note := ofThisRun.ReplaceAllString(strings.Join(tally.Errors, "; "), "")
@@ -37,7 +37,7 @@ func (m measured) play(t *testing.T, fault string, n, concurrency int) mtatest.T
 // right wants the lists' answer always.
 func (m measured) right(t *testing.T, fault string) {
 	t.Helper()
-	if tally := m.play(t, fault, 50, 10); tally.Right != tally.Sessions {
+	if tally := m.playSessions(t, fault, 50, 10); tally.Right != tally.Sessions {
 		t.Errorf("%s, %s: want the lists' answer always: %+v", m.variant, fault, tally)
 	}
 }
@@ -46,7 +46,7 @@ func (m measured) right(t *testing.T, fault string) {
 // the wait and not much later.
 func (m measured) offers(t *testing.T, fault string, n int, wait time.Duration) {
 	t.Helper()
-	tally := m.play(t, fault, n, min(n, 10))
+	tally := m.playSessions(t, fault, n, min(n, 10))
 	if tally.Backup*2 != n || tally.Right*2 != n || tally.Max < wait || tally.Max > wait+3*time.Second {
 		t.Errorf("%s, %s: want an offer always, after %v: %+v", m.variant, fault, wait, tally)
 	}
@@ -57,10 +57,10 @@ func (m measured) refuses(t *testing.T, fault string, wait time.Duration) {
 	t.Helper()
 	const n = 4
 	start := time.Now()
-	tally := m.play(t, fault, n, n)
+	tally := m.playSessions(t, fault, n, n)
 	took := time.Since(start)
 	said := func(reason string) bool { return strings.Contains(reason, ": 451 ") }
-	if tally.Unanswered != n || len(tally.Errors) == 0 || !all(tally.Errors, said) || took < wait || took > wait+3*time.Second {
+	if tally.Unanswered != n || len(tally.Errors) == 0 || !allTrue(tally.Errors, said) || took < wait || took > wait+3*time.Second {
 		t.Errorf("%s, %s: want a 451 always, after %v: %v, %+v", m.variant, fault, wait, took, tally)
 	}
 }

@@ -108,7 +108,7 @@ func TestSendmailMilter(t *testing.T) {
 				t.Fatal(err)
 			}
 			began := time.Now()
-			r, err := c.Raw("Subject: x\r\n\r\nhello\r\n.\r\n")
+			r, err := c.SendRaw("Subject: x\r\n\r\nhello\r\n.\r\n")
 			if took := time.Since(began); err != nil || r.Code != 250 || took > 3500*time.Millisecond {
 				t.Errorf("add_header = %v: %v, %v after %v", header, r, err, took)
 			}

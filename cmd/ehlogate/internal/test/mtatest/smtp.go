@@ -95,16 +95,16 @@ func (c *SMTP) Close() error {
 	return c.raw.Close()
 }
 
-// step sends a command, unless it is empty, and returns the reply.
-func (c *SMTP) step(what, command string) (Reply, error) {
+// sendCommand sends a command, unless it is empty, and returns the reply.
+func (c *SMTP) sendCommand(what, command string) (Reply, error) {
 	if command != "" {
 		command += "\r\n"
 	}
 	return c.exchange(what, command)
 }
 
-// Raw sends text as it is, such as several commands at once, and returns the next reply.
-func (c *SMTP) Raw(text string) (Reply, error) { return c.exchange("raw text", text) }
+// SendRaw sends text as it is, such as several commands at once, and returns the next reply.
+func (c *SMTP) SendRaw(text string) (Reply, error) { return c.exchange("raw text", text) }
 
 func (c *SMTP) exchange(what, text string) (Reply, error) {
 	if err := c.conn.SetDeadline(time.Now().Add(c.Timeout)); err != nil {
@@ -131,12 +131,12 @@ func (c *SMTP) failed(what string, err error) error {
 }
 
 // Banner reads the server's greeting.
-func (c *SMTP) Banner() (Reply, error) { return c.step("banner", "") }
+func (c *SMTP) Banner() (Reply, error) { return c.sendCommand("banner", "") }
 
 // Command sends any one-line command and returns the reply.
 func (c *SMTP) Command(line string) (Reply, error) {
 	verb, _, _ := strings.Cut(line, " ")
-	return c.step(verb, line)
+	return c.sendCommand(verb, line)
 }
 
 // EHLO greets the server with a name; the reply knows what it offers.
@@ -193,7 +193,7 @@ func (c *SMTP) Deliver(from, to, message string) (Reply, error) {
 	if err := w.Close(); err != nil {
 		return Reply{}, c.failed("message", err)
 	}
-	return c.step("end of the message", "")
+	return c.sendCommand("end of the message", "")
 }
 
 // Quit takes leave and drops the connection.

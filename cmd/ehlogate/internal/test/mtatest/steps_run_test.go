@@ -167,7 +167,7 @@ func TestSteps(t *testing.T) {
 			r.debianMail(t)
 			for _, s := range readme {
 				if s.prints == nil && s.heading != handHeading {
-					r.step(t, s)
+					r.runStep(t, s)
 				}
 			}
 			r.promised(t)
@@ -203,7 +203,7 @@ func TestSteps(t *testing.T) {
 			}
 			for _, s := range connect {
 				if s.item != "1." { // which installs the package
-					r.step(t, s)
+					r.runStep(t, s)
 				}
 			}
 			r.promised(t)
@@ -234,8 +234,8 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// step runs a step of README, and sees that Postfix is told what it promises.
-func (r runner) step(t *testing.T, s step) {
+// runStep runs a step of README, and sees that Postfix is told what it promises.
+func (r runner) runStep(t *testing.T, s step) {
 	t.Helper()
 	printed := r.steps(t, s)
 	if strings.Contains(s.text, "postmap -q") {
@@ -259,7 +259,7 @@ func (r runner) promised(t *testing.T) {
 	}
 	defer r.write(t, map[string]string{list: string(text)})
 	r.write(t, map[string]string{list: string(text) + denied + "\n"})
-	testenv.Eventually(t, "the edit", func() bool { return r.ask(soon(t), queries(denied, true)[0]) == nil })
+	testenv.Eventually(t, "the edit", func() bool { return r.sendQuestion(soon(t), queries(denied, true)[0]) == nil })
 	want := map[string]bool{denied: false, unlisted: true}
 	r.offers(t, throughCache, want)
 	r.run(t, "systemctl start ehlogate-export.service") // the timer has a minute

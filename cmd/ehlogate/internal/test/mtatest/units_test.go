@@ -194,7 +194,7 @@ func TestUnits(t *testing.T) {
 			"etc/ehlogate/other.list":    "192.0.2.9\n",
 		})
 		m.run(t, "systemctl reload ehlogate")
-		testenv.Eventually(t, "the changed config", func() bool { return m.ask(soon(t), queries("192.0.2.9", true)[0]) == nil })
+		testenv.Eventually(t, "the changed config", func() bool { return m.sendQuestion(soon(t), queries("192.0.2.9", true)[0]) == nil })
 		m.answers(t, queries("192.0.2.7", false))
 		m.write(t, map[string]string{"etc/ehlogate/ehlogate.toml": "nonsense = 1\n"})
 		m.run(t, "systemctl reload ehlogate")
@@ -204,7 +204,7 @@ func TestUnits(t *testing.T) {
 		m.answers(t, queries("192.0.2.9", true))
 		m.write(t, map[string]string{"etc/ehlogate/ehlogate.toml": unitsLists})
 		m.run(t, "systemctl reload ehlogate")
-		testenv.Eventually(t, "the first config", func() bool { return m.ask(soon(t), all[0]) == nil })
+		testenv.Eventually(t, "the first config", func() bool { return m.sendQuestion(soon(t), all[0]) == nil })
 		testenv.Eventually(t, "no error in the status", func() bool { return m.show(t, "StatusText") == "" })
 		if after := m.show(t, "MainPID"); after != before {
 			t.Errorf("process %s, before %s", after, before)

@@ -42,7 +42,7 @@ func Attacks() []Attack {
 		{"connect and reset", Protocols, connectAndReset},
 		{"broken requests", Protocols, brokenRequests},
 		{"requests without end", Protocols, endless},
-		{"NULs", Protocols, nuls},
+		{"NULs", Protocols, sendNULs},
 		{"unknown maps, commands, keys", Protocols, unknown},
 		{"questions, replies never read", Protocols, neverRead},
 		{"almost full requests held", Protocols, almostFull},
@@ -89,9 +89,9 @@ func workers(ctx context.Context, n int, every time.Duration, one func(ctx conte
 	return nil
 }
 
-// dial connects, from many addresses, so that neither an attacker nor a client runs out of ports. The connection ends with
+// connect connects, from many addresses, so that neither an attacker nor a client runs out of ports. The connection ends with
 // ctx.
-func (t Target) dial(ctx context.Context) (net.Conn, error) {
+func (t Target) connect(ctx context.Context) (net.Conn, error) {
 	d := net.Dialer{Timeout: 5 * time.Second}
 	if t.Network == "tcp" {
 		d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 6, byte(rand.IntN(256)), byte(1+rand.IntN(254)))}
@@ -133,8 +133,8 @@ func (c endsWith) closeWrite() error {
 	return c.Conn.(interface{ CloseWrite() error }).CloseWrite()
 }
 
-// hear reads whatever comes until the daemon closes, at most for a time.
-func hear(c net.Conn, atMost time.Duration) {
+// readUntilClosed reads whatever comes until the daemon closes, at most for a time.
+func readUntilClosed(c net.Conn, atMost time.Duration) {
 	if err := c.SetReadDeadline(time.Now().Add(atMost)); err != nil {
 		return
 	}

@@ -20,7 +20,7 @@ func idleCrowd(ctx context.Context, t Target) error {
 	}()
 	every := 16 * time.Second / time.Duration(t.Conns) // all of them in four seconds
 	return workers(ctx, 4, every, func(ctx context.Context) error {
-		c, err := t.dial(ctx)
+		c, err := t.connect(ctx)
 		if err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func idleCrowd(ctx context.Context, t Target) error {
 func trickle(ctx context.Context, t Target) error {
 	request := Question(t.Protocol, "192.0.2.66")
 	return workers(ctx, min(t.Conns, 300), time.Second, func(ctx context.Context) error {
-		c, err := t.dial(ctx)
+		c, err := t.connect(ctx)
 		if err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ func trickle(ctx context.Context, t Target) error {
 			if _, err := c.Write(request[i : i+1]); err != nil {
 				return nil // it was closed on us
 			}
-			hear(c, time.Second)
+			readUntilClosed(c, time.Second)
 		}
 		return nil
 	})
@@ -57,7 +57,7 @@ func trickle(ctx context.Context, t Target) error {
 func halfClosed(ctx context.Context, t Target) error {
 	request := Question(t.Protocol, "192.0.2.66")
 	return workers(ctx, min(t.Conns, 100), time.Second, func(ctx context.Context) error {
-		c, err := t.dial(ctx)
+		c, err := t.connect(ctx)
 		if err != nil {
 			return err
 		}
@@ -66,14 +66,14 @@ func halfClosed(ctx context.Context, t Target) error {
 		if err := c.(endsWith).closeWrite(); err != nil {
 			return nil
 		}
-		hear(c, time.Second)
+		readUntilClosed(c, time.Second)
 		return nil
 	})
 }
 
 func connectAndClose(ctx context.Context, t Target) error {
 	return workers(ctx, 4, 8*time.Millisecond, func(ctx context.Context) error { // 500 a second
-		c, err := t.dial(ctx)
+		c, err := t.connect(ctx)
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func connectAndClose(ctx context.Context, t Target) error {
 func connectAndReset(ctx context.Context, t Target) error {
 	request := Question(t.Protocol, "192.0.2.66")
 	return workers(ctx, 4, 8*time.Millisecond, func(ctx context.Context) error {
-		c, err := t.dial(ctx)
+		c, err := t.connect(ctx)
 		if err != nil {
 			return err
 		}
@@ -93,22 +93,22 @@ func connectAndReset(ctx context.Context, t Target) error {
 	})
 }
 
-// say connects, sends something and hears what is said to it.
-func (t Target) say(ctx context.Context, in []byte, atMost time.Duration) error {
-	c, err := t.dial(ctx)
+// sendAndRead connects, sends something and hears what is said to it.
+func (t Target) sendAndRead(ctx context.Context, in []byte, atMost time.Duration) error {
+	c, err := t.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	go func() { _, _ = c.Write(in) }() // the daemon may hang up, or say more than fits before it reads on
-	hear(c, atMost)
+	readUntilClosed(c, atMost)
 	return nil
 }
 
 func brokenRequests(ctx context.Context, t Target) error {
 	all := Broken(t.Protocol)
 	return workers(ctx, 20, 100*time.Millisecond, func(ctx context.Context) error {
-		return t.say(ctx, all[rand.IntN(len(all))], 100*time.Millisecond)
+		return t.sendAndRead(ctx, all[rand.IntN(len(all))], 100*time.Millisecond)
 	})
 }
 
@@ -116,7 +116,7 @@ func brokenRequests(ctx context.Context, t Target) error {
 func endless(ctx context.Context, t Target) error {
 	begin, more := beginning(t.Protocol), bytes.Repeat([]byte("x"), 16<<10)
 	return workers(ctx, 20, 100*time.Millisecond, func(ctx context.Context) error {
-		c, err := t.dial(ctx)
+		c, err := t.connect(ctx)
 		if err != nil {
 			return err
 		}
@@ -127,10 +127,10 @@ func endless(ctx context.Context, t Target) error {
 	})
 }
 
-func nuls(ctx context.Context, t Target) error {
+func sendNULs(ctx context.Context, t Target) error {
 	in := make([]byte, 8<<10)
 	return workers(ctx, 20, 100*time.Millisecond, func(ctx context.Context) error {
-		return t.say(ctx, in, 100*time.Millisecond)
+		return t.sendAndRead(ctx, in, 100*time.Millisecond)
 	})
 }
 
@@ -141,7 +141,7 @@ func unknown(ctx context.Context, t Target) error {
 		for range 20 {
 			in = append(in, strange(t.Protocol)...)
 		}
-		return t.say(ctx, in, 50*time.Millisecond)
+		return t.sendAndRead(ctx, in, 50*time.Millisecond)
 	})
 }
 
@@ -149,7 +149,7 @@ func unknown(ctx context.Context, t Target) error {
 func neverRead(ctx context.Context, t Target) error {
 	in := bytes.Repeat(Question(t.Protocol, "192.0.2.66"), 100)
 	return workers(ctx, 5, time.Second, func(ctx context.Context) error {
-		c, err := t.dial(ctx)
+		c, err := t.connect(ctx)
 		if err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func almostFull(ctx context.Context, t Target) error {
 	kinds := AlmostFull(t.Protocol)
 	return workers(ctx, min(t.Conns/10, 1000), 2*time.Second, func(ctx context.Context) error {
 		kind := kinds[rand.IntN(len(kinds))]
-		return t.say(ctx, kind.Bytes, time.Minute)
+		return t.sendAndRead(ctx, kind.Bytes, time.Minute)
 	})
 }
 
@@ -177,12 +177,12 @@ func almostFull(ctx context.Context, t Target) error {
 func fullSpeed(ctx context.Context, t Target) error {
 	in := bytes.Repeat(Question(t.Protocol, "198.51.100.66"), 20)
 	return workers(ctx, 4, 0, func(ctx context.Context) error {
-		c, err := t.dial(ctx)
+		c, err := t.connect(ctx)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		go hear(c, time.Hour)
+		go readUntilClosed(c, time.Hour)
 		for err == nil {
 			_, err = c.Write(in)
 		}

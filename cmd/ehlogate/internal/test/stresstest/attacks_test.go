@@ -45,18 +45,18 @@ func (v *visitor) visit(ctx context.Context) {
 		if v.renew > 0 && v.asked%v.renew == 0 {
 			v.leave()
 		}
-		v.ask(client(v.asked))
+		v.lookUp(client(v.asked))
 		v.asked++
 	}
 }
 
-func (v *visitor) ask(a asked) {
-	x, start := ask(v.target.Protocol, a), time.Now()
-	err := v.try(x)
+func (v *visitor) lookUp(a asked) {
+	x, start := newExchange(v.target.Protocol, a), time.Now()
+	err := v.tryOnce(x)
 	// With few places, as HTTP has, a connection that is new may be the next to go.
 	for tries := 1; tries < 3 && err != nil && !errors.Is(err, errWrong); tries++ {
 		v.retried++
-		err = v.try(x)
+		err = v.tryOnce(x)
 	}
 	switch {
 	case errors.Is(err, errWrong):
@@ -69,7 +69,7 @@ func (v *visitor) ask(a asked) {
 	}
 }
 
-func (v *visitor) try(x exchange) (err error) {
+func (v *visitor) tryOnce(x exchange) (err error) {
 	if v.talk == nil {
 		if v.talk, err = newTalk(v.target); err != nil {
 			return err

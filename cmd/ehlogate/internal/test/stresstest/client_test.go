@@ -43,7 +43,7 @@ func client(i int) asked {
 // exchange is a question and the one right answer to it. That of HTTP is what the body has to contain.
 type exchange struct{ request, reply []byte }
 
-func ask(protocol string, a asked) exchange {
+func newExchange(protocol string, a asked) exchange {
 	hide := a.action == "suppress"
 	pick := func(suppress, offer string) []byte {
 		if hide {
@@ -123,7 +123,7 @@ func (k *talk) exchange(x exchange) error {
 		return err
 	}
 	if k.protocol == "http" {
-		return k.page(x)
+		return k.readPage(x)
 	}
 	for rest := x.reply; len(rest) > 0; {
 		n, err := k.in.Read(k.buf[:min(len(rest), len(k.buf))])
@@ -137,7 +137,7 @@ func (k *talk) exchange(x exchange) error {
 	return nil
 }
 
-func (k *talk) page(x exchange) error {
+func (k *talk) readPage(x exchange) error {
 	resp, err := http.ReadResponse(k.in, nil)
 	if err != nil {
 		return err

@@ -42,7 +42,7 @@ func TestMemory(t *testing.T) {
 					c, err := net.Dial("unix", g.targets[protocol].Addr)
 					must(t, err)
 					conns[i] = c
-					go hear(c, time.Minute)
+					go readUntilClosed(c, time.Minute)
 					_, err = c.Write(kind.Bytes)
 					must(t, err)
 				}
@@ -52,7 +52,7 @@ func TestMemory(t *testing.T) {
 							return false
 						}
 					}
-					return g.open(t, protocol) == n // none was hung up on
+					return g.connections(t, protocol) == n // none was hung up on
 				})
 				grown := g.status(t, "VmHWM") - rss
 				t.Logf("%d connections: RSS grew by %d KiB, %.1f for each; bound %d",
@@ -69,8 +69,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// open is how many connections the daemon has.
-func (g *daemon) open(t testing.TB, protocol string) int {
+// connections is how many connections the daemon has.
+func (g *daemon) connections(t testing.TB, protocol string) int {
 	t.Helper()
 	return int(g.metrics(t)[`ehlogate_connections{protocol="`+protocol+`"}`])
 }

@@ -38,7 +38,7 @@ func TestSoak(t *testing.T) {
 	for _, to := range g.targets { // whatever is made once
 		k, err := newTalk(to)
 		must(t, err)
-		must(t, k.exchange(ask(to.Protocol, client(0))))
+		must(t, k.exchange(newExchange(to.Protocol, client(0))))
 		k.Close()
 	}
 	rest := g.footprint(t)
@@ -48,7 +48,7 @@ func TestSoak(t *testing.T) {
 		const conns = 2
 		for i := range conns {
 			asking.Go(func() {
-				if err := soak(ctx, g.targets[s.protocol], i, total*s.percent/100/conns, s.many, &done); err != nil {
+				if err := playSoak(ctx, g.targets[s.protocol], i, total*s.percent/100/conns, s.many, &done); err != nil {
 					t.Error(err)
 					cancel()
 				}
@@ -112,13 +112,13 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// soak asks n questions, many at a time, and comes anew from time to time.
-func soak(ctx context.Context, to Target, which, n, many int, done *atomic.Int64) error {
+// playSoak asks n questions, many at a time, and comes anew from time to time.
+func playSoak(ctx context.Context, to Target, which, n, many int, done *atomic.Int64) error {
 	var batches []exchange
 	for i := range 30 {
 		var b exchange
 		for j := range many {
-			x := ask(to.Protocol, client(7*which+many*i+j))
+			x := newExchange(to.Protocol, client(7*which+many*i+j))
 			b.request, b.reply = append(b.request, x.request...), append(b.reply, x.reply...)
 		}
 		batches = append(batches, b)
@@ -176,7 +176,7 @@ func (g *daemon) reload(ctx context.Context, t *testing.T) (n int) {
 			t.Error(err)
 			return n
 		}
-		for end := time.Now().Add(patience); k.exchange(ask("memcache", client)) != nil; <-tick.C {
+		for end := time.Now().Add(patience); k.exchange(newExchange("memcache", client)) != nil; <-tick.C {
 			if time.Now().After(end) {
 				t.Errorf("edit %d took no effect", n)
 				return n

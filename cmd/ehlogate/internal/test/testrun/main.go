@@ -43,7 +43,7 @@ func runTests(out io.Writer, args []string) (ok bool, err error) {
 		return false, err
 	}
 	r := report{out: out, output: map[test][]string{}}
-	readErr := r.read(events)
+	readErr := r.readEvents(events)
 	err = cmd.Wait()
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
 		err = nil // the report says why
@@ -74,7 +74,7 @@ type leftOut struct {
 	needs string // "" if it did not say by testenv.Needs
 }
 
-func (r *report) read(events io.Reader) error {
+func (r *report) readEvents(events io.Reader) error {
 	lines := bufio.NewReader(events)
 	for {
 		line, err := lines.ReadBytes('\n')
@@ -83,7 +83,7 @@ func (r *report) read(events io.Reader) error {
 			if json.Unmarshal(line, &e) != nil { // the compiler, for example
 				fmt.Fprintf(r.out, "%s", line)
 			} else {
-				r.add(e)
+				r.addEvent(e)
 			}
 		}
 		if errors.Is(err, io.EOF) {
@@ -95,7 +95,7 @@ func (r *report) read(events io.Reader) error {
 	}
 }
 
-func (r *report) add(e event) {
+func (r *report) addEvent(e event) {
 	at := test{e.Package, e.Test}
 	switch e.Action {
 	case "build-output":
@@ -103,19 +103,19 @@ func (r *report) add(e event) {
 	case "output":
 		r.output[at] = append(r.output[at], e.Output)
 	case "pass":
-		r.end(at, false)
+		r.endTest(at, false)
 	case "fail":
-		r.end(at, true)
+		r.endTest(at, true)
 	case "skip":
 		if e.Test != "" { // else it is a package without tests
 			r.left = append(r.left, leftOut{at, needsOf(r.output[at])})
 		}
-		r.end(at, false)
+		r.endTest(at, false)
 	}
 }
 
-// end prints the output of a test that failed, or the last line of a package.
-func (r *report) end(at test, failed bool) {
+// endTest prints the output of a test that failed, or the last line of a package.
+func (r *report) endTest(at test, failed bool) {
 	output := r.output[at]
 	delete(r.output, at)
 	if at.name == "" && !failed {

@@ -139,7 +139,7 @@ not an event
 `
 	var out bytes.Buffer
 	r := report{out: &out, output: map[test][]string{}}
-	if err := r.read(strings.NewReader(events)); err != nil {
+	if err := r.readEvents(strings.NewReader(events)); err != nil {
 		t.Fatal(err)
 	}
 	if got := out.String(); got != want {
