@@ -24,7 +24,7 @@ func TestLists(t *testing.T) {
 		}
 	}
 	if !slices.Equal(Mixed(100), Mixed(100)) {
-		t.Error("two lists of the same size differ")
+		t.Error("two lists of the same size: got different entries, want the same")
 	}
 	seen := make(map[netip.Addr]bool)
 	for _, e := range Hosts(n) {

@@ -92,7 +92,9 @@ func someRounds(times int, measure func() float64) []float64 {
 }
 
 // bestRound is for what the rest of the machine can only make longer.
-func bestRound(times int, measure func() float64) float64 { return slices.Min(someRounds(times, measure)) }
+func bestRound(times int, measure func() float64) float64 {
+	return slices.Min(someRounds(times, measure))
+}
 
 // loads is how often loading is measured.
 func (s *sample) loads() int {

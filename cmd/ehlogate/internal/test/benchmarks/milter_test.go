@@ -58,7 +58,7 @@ func TestMilter(t *testing.T) {
 	// Every second one is suppressed.
 	want := fmt.Sprintf(`ehlogate_outcomes_total{outcome="suppressed",protocol="milter"} %d`, played/2)
 	if text := metrics(t, g); !strings.Contains(text, want+"\n") {
-		t.Errorf("the metrics do not have %s:\n%s", want, text)
+		t.Errorf("the metrics do not got %s:\n%s", want, text)
 	}
 	faultless(t, g)
 }

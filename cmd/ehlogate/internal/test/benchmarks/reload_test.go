@@ -218,7 +218,7 @@ func awaitMark(t testing.TB, g *daemon, generation int) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatal("the new list was never taken")
+			t.Fatalf("the list of generation %d: got the answers of an older one for a minute, want its own", generation)
 		}
 	}
 }

@@ -242,7 +242,7 @@ func TestBinary(t *testing.T) {
 	// Its stacks name functions and lines although it is stripped, and no path of the machine that built it is in it.
 	data := readFile(t, binary)
 	if !strings.Contains(data, "ehlogate/cmd/ehlogate/main.go") {
-		t.Error("no line tables")
+		t.Error("got a program without line tables, want them")
 	}
 	goroot := strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "go", "env", "GOROOT")))
 	for _, path := range []string{temp, goroot + "/src"} {

@@ -48,7 +48,7 @@ func TestConfig(t *testing.T) {
 		}
 	}
 	if section == "" || added == 0 {
-		t.Error("[listen] was not found")
+		t.Error("got a config without [listen], want it")
 	}
 	for _, list := range []string{"allow.list", "deny.list"} {
 		text, live := readFile(t, filepath.Join(etc, "lists", list)), 0
@@ -120,7 +120,7 @@ func TestCompletions(t *testing.T) {
 		t.Error(zsh[:80])
 	}
 	if fish := readFile(t, filepath.Join(share, "fish/vendor_completions.d/ehlogate.fish")); !strings.Contains(fish, "\ncomplete -c ehlogate ") {
-		t.Error("fish is told nothing")
+		t.Error("got no completion of a subcommand for fish, want one")
 	}
 }
 

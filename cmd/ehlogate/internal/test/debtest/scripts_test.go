@@ -151,7 +151,7 @@ func TestPurge(t *testing.T) {
 		t.Fatal(err)
 	}
 	if script(t, queue, "postrm", "purge"); exists(queue) {
-		t.Error("the directory is left")
+		t.Error("got the directory, want it removed")
 	}
 }
 
@@ -207,7 +207,7 @@ func TestConfigIsMadeOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if run("postrm", "purge"); !isGone(etc) {
-		t.Error("an empty directory is left")
+		t.Error("got an empty directory, want it removed")
 	}
 }
 

@@ -51,7 +51,7 @@ func TestPostfixAssumptions(t *testing.T) {
 			t.Errorf("want STARTTLS alone hidden: %v", r)
 		}
 		if fake.wasAsked("set starttls:127.0.0.1 0 3600 3 dsn") {
-			t.Error("the backup was asked although there was a value")
+			t.Error("got the answer of the backup, want the value of ehlogate")
 		}
 	})
 	t.Run("END asks the backup and sets its answer", func(t *testing.T) {
@@ -127,12 +127,12 @@ func TestMoreAssumptions(t *testing.T) {
 	})
 	t.Run("parameters may stand in main.cf", func(t *testing.T) {
 		if value, found, err := p.Postmap(soon(t), "127.0.0.1", "memcache:eg"); err != nil || !found || value != "starttls" {
-			t.Errorf("have %q, %v, %v", value, found, err)
+			t.Errorf("got %q, %v, %v", value, found, err)
 		}
 	})
 	t.Run("a key with a space is never asked", func(t *testing.T) {
 		if value, found, err := p.Postmap(soon(t), "a b", "memcache:eg"); err != nil || found || fake.wasAsked("get starttls:a b") {
-			t.Errorf("have %q, %v, %v", value, found, err)
+			t.Errorf("got %q, %v, %v", value, found, err)
 		}
 	})
 	t.Run("a smtpd notices a changed backup after a reload only", func(t *testing.T) {
@@ -208,7 +208,7 @@ func TestStaleConnection(t *testing.T) {
 			t.Fatalf("%s: EHLO: %v, %v", c.service, r, err)
 		}
 		if wait := time.Since(start); r.Offers("STARTTLS") != c.backup || r.Offers("DSN") == c.backup || wait < c.wait || c.wait == 0 && wait > time.Second {
-			t.Errorf("%s: want the backup's answer %v after %v; have %v after %v", c.service, c.backup, c.wait, r, wait)
+			t.Errorf("%s: want the backup's answer %v after %v; got %v after %v", c.service, c.backup, c.wait, r, wait)
 		}
 	}
 }
@@ -218,6 +218,6 @@ func refused(t *testing.T, addr, source string, code int) {
 	t.Helper()
 	r, err := mtatest.Session(soon(t), addr, source, "client.example")
 	if err == nil || r.Reply.Code != code {
-		t.Errorf("session from %s with %s: want %d, have %v, %v", source, addr, code, r.Reply, err)
+		t.Errorf("session from %s with %s: want %d, got %v, %v", source, addr, code, r.Reply, err)
 	}
 }

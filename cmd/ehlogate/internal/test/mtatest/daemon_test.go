@@ -31,7 +31,7 @@ func TestDaemonLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := d.Start(soon(t)); err == nil {
-		t.Error("started twice")
+		t.Error("Start of a daemon that runs: got no error, want one")
 	}
 	if err := d.Hang(soon(t)); err != nil {
 		t.Fatal(err)
@@ -49,10 +49,10 @@ func TestDaemonLife(t *testing.T) {
 		t.Error(err)
 	}
 	if code, err := d.Term(soon(t)); err != nil || code != 7 {
-		t.Errorf("want exit code 7; have %d, %v", code, err)
+		t.Errorf("want exit code 7; got %d, %v", code, err)
 	}
 	if _, err := d.Term(soon(t)); err == nil || d.HUP() == nil || d.Hang(soon(t)) == nil {
-		t.Error("a signal to a daemon that is not there went well")
+		t.Error("Term, HUP and Hang of a daemon that does not run: got no error from one of them, want one from each")
 	}
 	if err := d.Start(soon(t)); err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestDaemonLife(t *testing.T) {
 		t.Error(err)
 	}
 	if up, err := d.Log.Lines(regexp.MustCompile("^up$"), 0); err != nil || len(up) != 3 {
-		t.Errorf("want the logs of three starts in one; have %q, %v", up, err)
+		t.Errorf("want the logs of three starts in one; got %q, %v", up, err)
 	}
 }
 
@@ -72,13 +72,13 @@ func TestDaemonThatFails(t *testing.T) {
 	t.Parallel()
 	ends := newShell(t, "echo no such thing; exit 78")
 	if err := ends.Start(soon(t)); err == nil || !strings.Contains(err.Error(), "exit status 78") || !strings.Contains(err.Error(), "no such thing") {
-		t.Errorf("want the exit code and the log; have %v", err)
+		t.Errorf("want the exit code and the log; got %v", err)
 	}
 	never := newShell(t, "echo still busy; exec sleep 60")
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	if err := never.Start(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "still busy") {
-		t.Errorf("want the deadline and the log; have %v", err)
+		t.Errorf("want the deadline and the log; got %v", err)
 	}
 	deaf := newShell(t, "trap '' TERM; echo up; while :; do sleep 0.01; done")
 	if err := deaf.Start(soon(t)); err != nil {
@@ -87,7 +87,7 @@ func TestDaemonThatFails(t *testing.T) {
 	ctx, cancel = context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	if code, err := deaf.Term(ctx); code != -1 || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("want a kill at the deadline; have %d, %v", code, err)
+		t.Errorf("want a kill at the deadline; got %d, %v", code, err)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestLoad(t *testing.T) {
 	want := mtatest.Tally{Sessions: 100, Right: 97, Backup: 1, Wrong: 1, Unanswered: 1, P50: 53 * time.Millisecond, P99: 3 * time.Hour, Max: 3 * time.Hour, Errors: []string{"odd"}}
 	if !slices.Equal(tally.Errors, want.Errors) || tally.P50 != want.P50 || tally.P99 != want.P99 || tally.Max != want.Max ||
 		tally.Right != want.Right || tally.Backup != 1 || tally.Wrong != 1 || tally.Unanswered != 1 || tally.Sessions != 100 {
-		t.Errorf("have %+v\nwant %+v", tally, want)
+		t.Errorf("got %+v\nwant %+v", tally, want)
 	}
 	if most.Load() > 5 {
 		t.Errorf("%d sessions at a time", most.Load())

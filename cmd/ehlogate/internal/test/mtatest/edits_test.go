@@ -143,7 +143,7 @@ func (e *edit) playEdit(t *testing.T) time.Duration {
 	g = startDaemonUnder(t, append(prepare, e.under...), "edits", "", nil, lists.String(), files)
 	q := newQuestion(t, g.memcache)
 	if !e.unread && (!q.suppressed(t, "192.0.2.1") || q.suppressed(t, "192.0.2.2")) {
-		t.Fatal("before the edit the list is not as it was written")
+		t.Fatal("before the edit: got other answers than the list has, want those of the list")
 	}
 	ctx, cancel := context.WithCancel(soon(t))
 	var wg sync.WaitGroup

@@ -66,10 +66,10 @@ func TestExim(t *testing.T) {
 		c := hello(t, e.Addr(), unlisted, "bad.example", false)
 		defer c.Close()
 		if r, _, err := c.STARTTLS(); err != nil || r.Code != 503 {
-			t.Errorf("STARTTLS: want 503; have %v, %v", r, err)
+			t.Errorf("STARTTLS: want 503; got %v, %v", r, err)
 		}
 		if r, err := c.EHLO("good.example"); err != nil || !r.Offers("STARTTLS") {
-			t.Errorf("want another EHLO to be asked about anew; have %v, %v", r, err)
+			t.Errorf("want another EHLO to be asked about anew; got %v, %v", r, err)
 		}
 		hello(t, e.Addr(), allowed, "bad.example", true).Close()
 	})
@@ -193,6 +193,6 @@ func TestEximStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := broken.Start(soon(t)); err == nil || !strings.Contains(err.Error(), "no_such_option") {
-		t.Errorf("want the reason; have %v", err)
+		t.Errorf("want the reason; got %v", err)
 	}
 }

@@ -213,7 +213,7 @@ func TestNotify(t *testing.T) {
 	must(h.Signal(syscall.SIGHUP))
 	must(h.AwaitReady(soon(t), 2))
 	if h.CountStates("RELOADING=1") != 1 {
-		t.Error("it did not say that it reloads")
+		t.Errorf("RELOADING=1: got it %d times, want 1", h.CountStates("RELOADING=1"))
 	}
 	must(os.WriteFile(filepath.Join(dir, "ehlogate.toml"), []byte("nonsense = 1\n"), 0o644))
 	must(h.Signal(syscall.SIGHUP))

@@ -35,10 +35,10 @@ func TestPostfix(t *testing.T) {
 func wantOffer(t *testing.T, r mtatest.Reply, starttls bool) {
 	t.Helper()
 	if r.Offers("STARTTLS") != starttls {
-		t.Errorf("want STARTTLS offered: %v; have %v", starttls, r)
+		t.Errorf("want STARTTLS offered: %v; got %v", starttls, r)
 	}
 	if !r.Offers("DSN") || r.Offers("CHUNKING") {
-		t.Errorf("want DSN and no CHUNKING; have %v", r)
+		t.Errorf("want DSN and no CHUNKING; got %v", r)
 	}
 }
 
@@ -57,7 +57,7 @@ func (s *fixture) byAddress(t *testing.T) {
 					t.Fatalf("EHLO: %v, %v", r, err)
 				}
 				if r, state, err := c.STARTTLS(); err != nil || r.Code != want || state.HandshakeComplete != (want == 220) {
-					t.Errorf("STARTTLS from %s: want %d; have %v, %v", source, want, r, err)
+					t.Errorf("STARTTLS from %s: want %d; got %v, %v", source, want, r, err)
 				}
 			}
 		})
@@ -187,7 +187,7 @@ func (s *fixture) postmap(t *testing.T) {
 	} {
 		value, found, err := s.Postmap(soon(t), q.key, q.table)
 		if err != nil || value != q.value || found != (q.value != "") {
-			t.Errorf("postmap -q %s %s: want %q; have %q, %v, %v", q.key, q.table, q.value, value, found, err)
+			t.Errorf("postmap -q %s %s: want %q; got %q, %v, %v", q.key, q.table, q.value, value, found, err)
 		}
 	}
 }
@@ -211,7 +211,7 @@ func (s *fixture) checkEdits(t *testing.T) {
 		s.awaitOffer(t, service, later, false)
 	}
 	if l := g.lists(t)["deny"]; l.Entries != entries+1 || l.Error != "" {
-		t.Errorf("want %d entries; have %+v", entries+1, l)
+		t.Errorf("want %d entries; got %+v", entries+1, l)
 	}
 	mark := g.Log.Mark()
 	g.write(t, "deny.list", "127.0.0.10\nthis is no entry\n")
@@ -219,7 +219,7 @@ func (s *fixture) checkEdits(t *testing.T) {
 		t.Error(err)
 	}
 	if l := g.lists(t)["deny"]; l.Entries != entries+1 || !strings.Contains(l.Error, "deny.list:2:6") {
-		t.Errorf("want the old entries and the place of the error; have %+v", l)
+		t.Errorf("want the old entries and the place of the error; got %+v", l)
 	}
 	wantOffer(t, ehlo(t, s.Addr("memcache"), later), false)
 	g.write(t, "deny.list", testFiles["deny.list"])

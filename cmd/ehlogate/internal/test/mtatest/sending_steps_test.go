@@ -156,7 +156,7 @@ func (s *sending) testLoop(t *testing.T) {
 		narrate(t, "\nRules that would intercept the gateway's own mail:\n%s", out)
 		return
 	}
-	t.Error("a loop is not refused")
+	t.Error("a loop: got no refusal, want one")
 }
 
 // testNoOpenRelay: a host outside does not get through the firewall, and without the firewall Postfix does not relay.

@@ -157,7 +157,7 @@ func converse(t *testing.T, addr, source string, offered bool) {
 	}
 	r, state, err := c.STARTTLS()
 	if err != nil || r.Code != want || state.HandshakeComplete != offered {
-		t.Errorf("STARTTLS from %s: want %d; have %v, %v", source, want, r, err)
+		t.Errorf("STARTTLS from %s: want %d; got %v, %v", source, want, r, err)
 	}
 }
 
@@ -173,7 +173,7 @@ func hello(t *testing.T, addr, source, helo string, offered bool) *mtatest.SMTP 
 		t.Fatalf("banner for %s: %v, %v", source, r, err)
 	}
 	if r, err := c.EHLO(helo); err != nil || r.Code != 250 || r.Offers("STARTTLS") != offered {
-		t.Errorf("EHLO %.80q from %s: want STARTTLS offered: %v; have %v, %v", helo, source, offered, r, err)
+		t.Errorf("EHLO %.80q from %s: want STARTTLS offered: %v; got %v, %v", helo, source, offered, r, err)
 	}
 	return c
 }
@@ -223,13 +223,13 @@ func TestSendmailStop(t *testing.T) {
 		}
 	}
 	if _, err := mtatest.NewSendmail(mtatest.SendmailConfig{Dir: tempDir(t), MC: "FEATURE(`nocanonify')\n"}); err == nil || !strings.Contains(err.Error(), "should be before MAILER") {
-		t.Errorf("want m4's complaint; have %v", err)
+		t.Errorf("want m4's complaint; got %v", err)
 	}
 	broken, err := mtatest.NewSendmail(mtatest.SendmailConfig{Dir: tempDir(t), Port: 1, MC: "LOCAL_CONFIG\nKx nosuchtype\n"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := broken.Start(soon(t)); err == nil || !strings.Contains(err.Error(), "nosuchtype") {
-		t.Errorf("want the reason from the log; have %v", err)
+		t.Errorf("want the reason from the log; got %v", err)
 	}
 }

@@ -289,7 +289,7 @@ func (r runner) promised(t *testing.T) {
 	r.run(t, "systemctl stop ehlogate.service")
 	r.offers(t, throughCache, want)
 	if hidden() {
-		t.Error("a HELO name hides STARTTLS while ehlogate is dead")
+		t.Error("a HELO name while ehlogate is dead: got no STARTTLS, want it")
 	}
 	r.run(t, "systemctl start ehlogate.service")
 }

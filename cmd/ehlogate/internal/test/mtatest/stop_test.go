@@ -74,7 +74,7 @@ func TestPostfixStartFails(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := p.Start(ctx); err == nil || !strings.Contains(err.Error(), "no local interface found for 192.0.2.1") {
-		t.Errorf("want the reason from the log; have %v", err)
+		t.Errorf("want the reason from the log; got %v", err)
 	}
 	if pids := livingIn(t, p.Queue); len(pids) > 0 {
 		t.Errorf("still running: %v", pids)
