@@ -333,7 +333,24 @@ func FuzzServe(f *testing.F) {
 		var r record
 		cfg := config
 		cfg.AddHeader = true
-		r.server(cfg).Serve(context.Background(), &replay{r: bytes.NewReader(in)})
+		conn := &pieces{from: bytes.NewReader(in)}
+		r.server(cfg).Serve(context.Background(), conn)
+		// Whatever arrives, no mail is rejected or discarded, and none is deferred but that of a client that must use TLS. A
+		// packet that go-milter cannot read is the last: it answers with a temporary failure, and the connection ends.
+		for said := conn.said; len(said) > 0; {
+			size := 4
+			if len(said) > size {
+				size += int(binary.BigEndian.Uint32(said))
+			}
+			if len(said) < size || size < 5 {
+				t.Fatalf("%q: got a reply cut short, %q, want whole packets", in, said)
+			}
+			last := size == len(said)
+			if code := said[4]; !strings.ContainsRune("Ocmhi", rune(code)) && !(code == 't' && last && len(r.faults) > 0) && (code != 'y' || !strings.HasPrefix(string(said[5:]), cfg.RequireReply)) {
+				t.Fatalf("%q: got reply %q, want one that lets the session go on", in, said[4:size])
+			}
+			said = said[size:]
+		}
 	})
 }
 
