@@ -168,6 +168,10 @@ func TestUnits(t *testing.T) {
 		before, held := m.show(t, "MainPID"), m.held(t)
 		stop := m.knocking(t, queue+"memcache", queue+"socketmap", queue+"policy", queue+"milter", "127.0.0.1:10045")
 		m.run(t, "kill -KILL "+before)
+		testenv.Eventually(t, "the killed process is gone", func() bool { // else it may take a question, and die over it
+			status, err := m.Files().ReadFile("proc/" + before + "/status")
+			return err != nil || strings.Contains(string(status), "State:\tZ")
+		})
 		m.answers(t, all)
 		m.replaced(t, before)
 		t.Logf("%d connections, none refused", stop())
