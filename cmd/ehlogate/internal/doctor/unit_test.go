@@ -14,6 +14,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/test/testenv"
 )
 
 // startMachine returns a machine with a real systemd, and a function that runs a program there.

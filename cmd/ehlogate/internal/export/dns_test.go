@@ -149,6 +149,7 @@ func TestIdenticalWithoutDNS(t *testing.T) {
 
 // Postfix itself reads the tables so.
 func TestPostmapWithoutDNS(t *testing.T) {
+	testenv.Needs(t, "Postfix")
 	s := unreachableDNS(t)
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "main.cf"), []byte("compatibility_level = 3.6\n"), 0o644); err != nil {

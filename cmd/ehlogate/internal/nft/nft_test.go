@@ -12,6 +12,7 @@ import (
 	"go4.org/netipx"
 
 	"ehlogate/cmd/ehlogate/internal/test/netns"
+	"ehlogate/lists/test/testenv"
 )
 
 // newKernel makes a network namespace with these rules and returns a function that runs another one in it.
@@ -76,6 +77,7 @@ func randomRanges(r *rand.Rand) []netipx.IPRange {
 
 // Whatever the sets held before, they hold the new ranges afterwards, and Compare finds nothing left to do.
 func TestReplace(t *testing.T) {
+	testenv.Needs(t, "root", "nft")
 	within := newKernel(t, sets)
 	var before []netipx.IPRange
 	for seed := range uint64(40) {
@@ -121,6 +123,7 @@ func checkBorders(ctx context.Context, ranges []netipx.IPRange) error {
 
 // An element with a comment is compared like any other, so a set with comments that differs in nothing is left alone.
 func TestCompareComments(t *testing.T) {
+	testenv.Needs(t, "root", "nft")
 	within := newKernel(t, sets+"add element inet ehlogate trusted4 { 192.0.2.0/24 comment \"by hand\", 198.51.100.1, 203.0.113.5-203.0.113.9 }\n")
 	for text, want := range map[string][2]string{
 		"192.0.2.0-192.0.2.255 198.51.100.1-198.51.100.1 203.0.113.5-203.0.113.9": {},
@@ -149,6 +152,7 @@ func formatRanges(ranges []netipx.IPRange) (text string) {
 
 // A refusal says what to do, and leaves the sets as they were.
 func TestRefusals(t *testing.T) {
+	testenv.Needs(t, "root", "nft")
 	within := newKernel(t, sets+"add element inet ehlogate trusted4 { 192.0.2.1 }\n")
 	for set, want := range map[Set]string{
 		{"inet", "ehlogate", "absent"}: "load the rules that have it first",

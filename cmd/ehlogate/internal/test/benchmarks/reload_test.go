@@ -34,8 +34,8 @@ func TestReload(t *testing.T) {
 	_, took, _ := quartiles(times)
 	_, rssAfter, _ := quartiles(after)
 	p99.note = fmt.Sprintf("at %.0f requests/s; a reload takes %.2f s", r.rate, took)
-	add(t, p99)
-	add(t, peak)
+	addRow(t, p99)
+	addRow(t, peak)
 	single(t, "reload", "RSS after a reload", "MiB", rssAfter, 40, "65 without the return of memory to the system")
 	single(t, "reload", fmt.Sprintf("failed of %d requests", r.requests), "", float64(r.failed), 0, "one would fail the test")
 	faultless(t, g)
@@ -150,7 +150,7 @@ func (r *reloads) measure(t *testing.T, g *daemon, generation int) (m measured) 
 		done <- result{got, failures, err}
 	}()
 	time.Sleep(pick(time.Second, 100*time.Millisecond)) // what is measured before
-	m.rssBefore, _ = rss(t, g.Pid())
+	m.rssBefore, _ = residentSet(t, g.Pid())
 	resetPeak(t, g.Pid())
 	if err := os.Rename(next, g.list); err != nil {
 		t.Fatal(err)
@@ -158,11 +158,11 @@ func (r *reloads) measure(t *testing.T, g *daemon, generation int) (m measured) 
 	from := time.Since(start)
 	awaitMark(t, g, generation)
 	until := time.Since(start)
-	_, m.rssPeak = rss(t, g.Pid())
+	_, m.rssPeak = residentSet(t, g.Pid())
 	time.Sleep(200 * time.Millisecond) // what was due until then is asked, too, if the loop is late
 	stop()
 	res := <-done
-	m.rssAfter, _ = rss(t, g.Pid())
+	m.rssAfter, _ = residentSet(t, g.Pid())
 	r.requests, r.failed = r.requests+len(res.got), r.failed+res.failures
 	if res.err != nil || res.failures > 0 {
 		t.Errorf("%d failures in a reload: %v", res.failures, res.err)

@@ -229,10 +229,10 @@ func TestContents(t *testing.T) {
 
 func TestBinary(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
-	binary := filepath.Join(deb(t).files, "usr/bin/ehlogate")
-	version := strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "-f", deb(t).debs[0], "Version")))
+	binary := filepath.Join(buildOnce(t).files, "usr/bin/ehlogate")
+	version := strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "-f", buildOnce(t).debs[0], "Version")))
 	// The version of the source, with the commit behind it: 0.9.0~git20261123.231512.abcdef0-1.
-	source := regexp.MustCompile(`(?m)^const version = "(\d+\.\d+\.\d+)"$`).FindStringSubmatch(read(t, filepath.Join(repository, "cmd/ehlogate/version.go")))
+	source := regexp.MustCompile(`(?m)^const version = "(\d+\.\d+\.\d+)"$`).FindStringSubmatch(readFile(t, filepath.Join(repository, "cmd/ehlogate/version.go")))
 	if source == nil || !strings.HasPrefix(version, source[1]) || strings.Trim(version[len(source[1]):][:1], "~+-") != "" {
 		t.Fatalf("the package has version %s, want that of the source, %q", version, source)
 	}

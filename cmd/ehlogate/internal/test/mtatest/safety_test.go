@@ -299,7 +299,7 @@ func (g *daemon) prepare(t *testing.T, at stance, p promise, smtpd string) {
 	switch {
 	case p.fails:
 		want = tlspolicy.Assumed
-	case p.made():
+	case p.isMade():
 		want = tlspolicy.Confirmed
 	}
 	d := g.awaitPromise(t, p, want)

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 )
 
 // step is a part of a document that is meant for a shell: a block of lines, or a command in running text.
