@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"ehlogate/cmd/ehlogate/internal/test/netns"
+	"ehlogate/lists/test/testenv"
 )
 
 // checkRules returns the path of the script in examples/sending-network that tries rules before they are loaded.
@@ -127,6 +128,7 @@ var rulesTests = map[string]struct {
 
 // TestSendingRules tries rules on machines of all kinds.
 func TestSendingRules(t *testing.T) {
+	testenv.Needs(t, "root", "nft")
 	t.Parallel()
 	postfix, err := user.Lookup("postfix")
 	if err != nil {
