@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/test/testenv"
 )
 
 // installExim makes the Exim of this machine, or the one that .ci/deps unpacks, a program of the test.
@@ -33,6 +34,7 @@ func installExim(t *testing.T) {
 
 // Odd settings are what the real Exim makes of them.
 func TestOddExim(t *testing.T) {
+	testenv.Needs(t, "Exim")
 	installExim(t)
 	const asks = "${if match{${readsocket{inet:127.0.0.1:10042}{get $sender_host_address\\n}{2s}{}{}}}{^200}{}{*}}"
 	for name, tc := range map[string]struct {
@@ -77,6 +79,7 @@ func TestOddExim(t *testing.T) {
 
 // What Exim itself refuses is an error with its reason.
 func TestBrokenExim(t *testing.T) {
+	testenv.Needs(t, "Exim")
 	installExim(t)
 	file := filepath.Join(t.TempDir(), "exim.conf")
 	if err := os.WriteFile(file, []byte("tls_advertise_host = *\n"), 0o644); err != nil {

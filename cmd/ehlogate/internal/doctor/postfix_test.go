@@ -120,6 +120,7 @@ pickup unix n - y 60 1 pickup
 
 // Odd settings are what the real Postfix makes of them, live and from copies, for the service that has them.
 func TestOddSettings(t *testing.T) {
+	testenv.Needs(t, "Postfix")
 	const asks = "memcache:eg"
 	for name, tc := range map[string]struct {
 		main, options string // of main.cf, and of the smtpd on port 25
@@ -173,6 +174,7 @@ func TestOddSettings(t *testing.T) {
 
 // What Postfix itself refuses is an error that names the command and the reason.
 func TestBrokenSettings(t *testing.T) {
+	testenv.Needs(t, "Postfix")
 	for name, tc := range map[string]struct{ main, master, want string }{
 		"a macro that is not closed": {"smtpd_banner = ${a\n", "", "truncated macro"},
 		"a macro of itself":          {"a = $a\nsmtpd_banner = $a\n", "", "postconf -c"},
@@ -188,6 +190,7 @@ func TestBrokenSettings(t *testing.T) {
 
 // Each of several instances of Postfix has settings of its own.
 func TestInstances(t *testing.T) {
+	testenv.Needs(t, "Postfix")
 	var dirs []string
 	for _, port := range []string{"25", "2525"} {
 		dirs = append(dirs, configDir(t, "compatibility_level = 3.6\nmulti_instance_name = postfix-"+port+"\nsmtpd_banner = $multi_instance_name $config_directory\n", port+" inet n - n - - smtpd\n"))

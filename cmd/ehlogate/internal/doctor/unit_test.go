@@ -50,6 +50,7 @@ func startMachine(t *testing.T) (ctx context.Context, m *mtatest.Machine, run fu
 
 // A real systemd lists the sockets that it holds, as long as it holds them.
 func TestRealSockets(t *testing.T) {
+	testenv.Needs(t, "root", "systemd")
 	_, m, run := startMachine(t)
 	if err := m.Write(map[string]string{
 		"etc/systemd/system/held.socket":  "[Socket]\nListenStream=127.0.0.1:10041\nListenStream=[::1]:10041\nListenStream=10045\nListenStream=/run/held/a.sock\n",
@@ -76,6 +77,7 @@ func TestRealSockets(t *testing.T) {
 
 // A real systemd has limits as they are shipped, and as doctor advises.
 func TestRealUnit(t *testing.T) {
+	testenv.Needs(t, "root", "systemd")
 	ctx, m, run := startMachine(t)
 	cfg := config.Defaults()
 	cfg.DNS.VerifyNames = true

@@ -156,7 +156,7 @@ func TestExamples(t *testing.T) {
 func TestExportedTable(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
-	g := newExampleGate(t)
+	g := startExampleDaemon(t)
 	path, err := mtatest.Program(mtatest.RaceEnabled)
 	if err != nil {
 		t.Fatal(err)

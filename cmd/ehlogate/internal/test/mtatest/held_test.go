@@ -217,8 +217,8 @@ func TestNotify(t *testing.T) {
 	}
 	must(os.WriteFile(filepath.Join(dir, "ehlogate.toml"), []byte("nonsense = 1\n"), 0o644))
 	must(h.Signal(syscall.SIGHUP))
-	must(h.Ready(soon(t), 3))
-	must(h.Said(soon(t), "STATUS=reload failed; previous config stays in use: "+dir+`/ehlogate.toml:1:1: unknown key "nonsense"`, 1))
+	must(h.AwaitReady(soon(t), 3))
+	must(h.AwaitState(soon(t), "STATUS=reload failed; previous config stays in use: "+dir+`/ehlogate.toml:1:1: unknown key "nonsense"`, 1))
 	must(os.WriteFile(filepath.Join(dir, "ehlogate.toml"), []byte(heldLists), 0o644))
 
 	must(h.AwaitState(soon(t), "WATCHDOG=1", 5)) // longer than it may be silent

@@ -82,11 +82,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		binary = sync.OnceValues(func() (string, error) {
-			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-			defer cancel()
-			return mtatest.Build(ctx, dir, mtatest.RaceEnabled)
-		})
+		defer mtatest.RemovePrograms()
 		packageTree = sync.OnceValues(func() (string, error) { return buildPackage(filepath.Join(dir, "package")) })
 		flag.Parse()
 		if err := runFourAtOnce(); err != nil {
@@ -135,10 +131,6 @@ func startDaemon(t *testing.T, name, settings string, sockets map[string]string,
 // configuration.
 func startDaemonUnder(t *testing.T, command []string, name, settings string, sockets map[string]string, lists string, files map[string]string) *daemon {
 	t.Helper()
-	path, err := mtatest.Program(mtatest.RaceEnabled)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ports, err := mtatest.FreePorts(6)
 	if err != nil {
 		t.Fatal(err)

@@ -156,10 +156,6 @@ func (o *operator) milter(t *testing.T) {
 // startPastedDaemon starts one ehlogate with sockets in the queue directory of each operator.
 func startPastedDaemon(t *testing.T, operators []*operator) *daemon {
 	t.Helper()
-	path, err := mtatest.Program(mtatest.RaceEnabled)
-	if err != nil {
-		t.Fatal(err)
-	}
 	g := &daemon{dir: tempDir(t)}
 	var text strings.Builder
 	var all []string

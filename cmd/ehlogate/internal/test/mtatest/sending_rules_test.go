@@ -169,6 +169,7 @@ func TestSendingRules(t *testing.T) {
 
 // TestSendingRulesUnreadable has nft refuse a file, in its own words, and the script one that does not exist.
 func TestSendingRulesUnreadable(t *testing.T) {
+	testenv.Needs(t, "root", "nft")
 	t.Parallel()
 	n, err := netns.New()
 	if err != nil {

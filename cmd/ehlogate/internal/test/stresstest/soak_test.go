@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // shares are how many of a hundred questions a protocol gets, and how many go together.
@@ -26,6 +27,7 @@ var shares = []struct {
 // TestSoak asks many questions of all protocols while lists and config are read again and again. Every answer has to be
 // right, and the daemon as large as it was. SOAK is how many questions.
 func TestSoak(t *testing.T) {
+	testenv.Needs(t, "a minute")
 	total := 200_000
 	if n := os.Getenv("EHLOGATE_TEST_SOAK"); n != "" {
 		var err error

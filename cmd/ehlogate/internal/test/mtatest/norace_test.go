@@ -1,5 +1,0 @@
-//go:build !race
-
-package mtatest_test
-
-const mtatest.RaceEnabled = false
