@@ -16,6 +16,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/iptable"
+	"ehlogate/lists/test/testenv"
 )
 
 // rbldnsdPath is where .ci/deps puts it.

@@ -30,7 +30,7 @@ func TestCoveredIsTrue(t *testing.T) {
 		if _, err := l.Check("x", Spec{Patterns: []string{name}, Rules: Rules{AnyAction: true}}); err != nil {
 			t.Fatal(err)
 		}
-		var all *Table
+		var all *iptable.Table
 		var items []Item
 		for _, w := range l.Warnings.First {
 			if !strings.Contains(w.Msg, "is covered by") {

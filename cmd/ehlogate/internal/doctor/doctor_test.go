@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/test/testenv"
 )
 
 // partOf returns a part of a case.
@@ -49,6 +50,7 @@ var askVersion = sync.OnceValues(func() ([]byte, error) { return exec.Command("p
 
 func postfixVersion(t *testing.T) string {
 	t.Helper()
+	testenv.Needs(t, "Postfix")
 	version, err := askVersion()
 	if err != nil {
 		t.Fatalf("Postfix is needed (run .ci/deps): %v", err)
@@ -137,6 +139,7 @@ func ids(r *Report) string {
 // Every case in testdata/cases has exactly the findings in its part want, and the text in its part show.
 // UPDATE=1 writes both anew.
 func TestCases(t *testing.T) {
+	testenv.Needs(t, "Postfix")
 	names, err := filepath.Glob("testdata/cases/*.txtar")
 	if err != nil || len(names) < 40 {
 		t.Fatalf("%d cases, %v", len(names), err)

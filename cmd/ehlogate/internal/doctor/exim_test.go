@@ -15,6 +15,7 @@ import (
 // installExim makes the Exim of this machine, or the one that .ci/deps unpacks, a program of the test.
 func installExim(t *testing.T) {
 	t.Helper()
+	testenv.Needs(t, "Exim")
 	for _, name := range []string{"exim", "exim4"} {
 		if _, err := exec.LookPath("/usr/sbin/" + name); err == nil {
 			return

@@ -17,6 +17,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
 	"ehlogate/lists/diag"
+	"ehlogate/lists/test/testenv"
 )
 
 const examples = "../../../../examples"

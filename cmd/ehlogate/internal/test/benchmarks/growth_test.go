@@ -68,7 +68,7 @@ func TestGrowth(t *testing.T) {
 
 func newSample(t *testing.T, n int) *sample {
 	entries := listtest.Hosts(n)
-	s := &sample{n: n, gate: newGate(t, "", listtest.Format(entries))}
+	s := &sample{n: n, daemon: newDaemon(t, "", listtest.Format(entries))}
 	set := addresses(entries)
 	s.held = entries[n-1].From
 	s.free = set.notIn(s.held)
@@ -107,7 +107,7 @@ func (s *sample) loads() int {
 func growDaemon(t *testing.T, s *sample) cost {
 	var c cost
 	var table *iptable.Table
-	c.load = best(s.loads(), func() float64 {
+	c.load = bestRound(s.loads(), func() float64 {
 		table = nil
 		runtime.GC()
 		begun := time.Now()

@@ -24,7 +24,7 @@ import (
 func TestRbldnsd(t *testing.T) {
 	testenv.Needs(t, "rbldnsd")
 	entries := listtest.Hosts(pick(1_000_000, 2_000))
-	g := newGate(t, "", listtest.Format(entries))
+	g := newDaemon(t, "", listtest.Format(entries))
 	held := entries[len(entries)-1].From
 	free := addresses(entries).notIn(held)
 	peer := newRbldnsd(t, g.list)
