@@ -11,7 +11,7 @@ import (
 // network is a source that matches the clients of one network.
 type network netip.Prefix
 
-func (n network) Lookup(_ context.Context, c lists.Client) lists.Match {
+func (n network) Lookup(c lists.Client) lists.Match {
 	if netip.Prefix(n).Contains(c.Addr) {
 		return lists.Match{Status: lists.Matched, By: n}
 	}
@@ -23,12 +23,12 @@ func (n network) Entry(int32, netip.Addr) lists.Entry {
 	return lists.Entry{Text: netip.Prefix(n).String()}
 }
 
-// A source says of a client whether it matches, and by which entry.
+// A source answers at once whether a client matches, and by which entry.
 func ExampleSource() {
 	var source lists.Source = network(netip.MustParsePrefix("192.0.2.0/24"))
 	for _, addr := range []string{"192.0.2.7", "198.51.100.1"} {
 		c := lists.Client{Addr: netip.MustParseAddr(addr)}
-		m := source.Lookup(context.Background(), c)
+		m := source.Lookup(c)
 		fmt.Println(addr, m.Status == lists.Matched, m.Entry(c.Addr).Text)
 	}
 	// Output:

@@ -17,7 +17,7 @@ func ExampleServe() {
 	denied := netip.MustParsePrefix("192.0.2.0/24")
 	keywords := policyd.NewKeywords([]string{"chunking"}, false)
 	server := &memcache.Server{Backend: policyd.Backend{
-		Decider: policyd.DeciderFunc(func(_ context.Context, c lists.Client) (d lists.Decision) {
+		Decider: lists.DeciderFunc(func(_ context.Context, c lists.Client) (d lists.Decision) {
 			if denied.Contains(c.Addr) {
 				d.Action = lists.Suppress
 			}

@@ -12,6 +12,7 @@ import (
 	"ehlogate/lists/dnscache"
 	"ehlogate/lists/test/dnstest"
 	"ehlogate/lists/test/listtest"
+	"ehlogate/lists/test/testenv"
 )
 
 // A flood of new clients: nothing grows beyond its bound, whether the server

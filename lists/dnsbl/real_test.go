@@ -19,6 +19,7 @@ import (
 	"ehlogate/lists/test/dnsfake"
 	"ehlogate/lists/test/dnstest"
 	"ehlogate/lists/test/listtest"
+	"ehlogate/lists/test/testenv"
 )
 
 // real is a client that queries real servers.
@@ -91,6 +92,7 @@ var realEntries = dnstest.Dataset{Zone: "bl.test", Type: "ip4set", Text: ":127.0
 
 // rbldnsd serves lists behind unbound: by IPv4, IPv6 and name, with scores.
 func TestRbldnsd(t *testing.T) {
+	testenv.Needs(t, "rbldnsd", "unbound")
 	rbl := dnstest.StartRbldnsd(t, realEntries,
 		dnstest.Dataset{Zone: "bl.test", Type: "ip6trie", Text: ":127.0.0.6:listed\n2a00:1::/32\n2a00:2::1\n"},
 		dnstest.Dataset{Zone: "names.test", Type: "dnset", Text: ":127.0.0.2:listed\ntest\n.good.example\n"},
@@ -128,6 +130,7 @@ func TestRbldnsd(t *testing.T) {
 
 // A list whose operator let it end: rbldnsd serves the zone no longer.
 func TestZoneExpires(t *testing.T) {
+	testenv.Needs(t, "rbldnsd", "unbound")
 	rbl := dnstest.StartRbldnsd(t, realEntries)
 	unbound := dnstest.StartUnbound(t, rbl.Upstreams()...)
 	r := newReal(t, dnscache.Defaults(), unbound.Addr)

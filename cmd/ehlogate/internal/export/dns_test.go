@@ -21,6 +21,7 @@ import (
 	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
 	"ehlogate/lists/iprev"
+	"ehlogate/lists/test/testenv"
 )
 
 // unreachable is a resolver that does not answer.
