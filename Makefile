@@ -1,8 +1,11 @@
 # What is worth a name. "make test" is the same as .ci/test.
 
-.PHONY: build test quick lint fuzz demo demo-sending edits faults safety bench bench-quick deb soak clean
+.PHONY: help build test quick lint fuzz demo demo-sending edits faults safety bench bench-quick deb soak clean
 
 TESTS = cmd/ehlogate/internal/test
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
 build: ## build/ehlogate, static
 	CGO_ENABLED=0 go build -trimpath -o build/ehlogate ./cmd/ehlogate

@@ -126,24 +126,35 @@ var mistake = regexp.MustCompile(`(?m)^\d+ \| (.*)$`)
 
 const (
 	connectHeading = "## Connect Postfix"
-	handHeading    = "### Without the package"
+	handHeading    = "## Install without the package"
 )
 
-// TestSteps takes every command from README, the examples and the manual, and runs it word for word, in order, on a fresh
-// Debian with a Postfix: with the package, by hand, and on the gateway of a network. What is promised for the end is there
-// then. A command that is not run by one of them, and is not in notRun with a reason, fails the test.
+// documents are the pages whose commands are run, in the order in which an operator reads them.
+var documents = []string{"README.md", "examples/README.md", "lists/README.md", "policyd/README.md", "milter/README.md", "cmd/ehlogate/README.md"}
+
+// TestSteps takes every command from the documents, the examples and the manual, and runs it word for word, in order, on a
+// fresh Debian with a Postfix: with the package, by hand, and on the gateway of a network. What is promised for the end is
+// there then. A command that is not run by one of them, and is not in notRun with a reason, fails the test.
 func TestSteps(t *testing.T) {
 	testenv.Needs(t, "root", "systemd", "debhelper", "Postfix", "nft")
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join(repository, "README.md"))
-	if err != nil {
-		t.Fatal(err)
+	var pages []step
+	for _, name := range documents {
+		text, err := os.ReadFile(filepath.Join(repository, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, markdown(name, string(text))...)
 	}
-	readme := markdown("README.md", string(text))
 	network := exampleSteps(t, "sending-network")
 	manual := append(manualSteps(t, "ehlogate.8"), manualSteps(t, "ehlogate.list.5")...)
-	others := exampleSteps(t, ".", "debian", "sending-network") // debian: of the build
-	connect, byHand := below(readme, connectHeading), below(readme, handHeading)
+	others := exampleSteps(t, ".", "README.md", "debian", "sending-network") // debian: of the build
+	connect, byHand := below(pages, connectHeading), below(pages, handHeading)
+	for _, s := range pages { // what follows the five steps
+		if s.doc == "examples/README.md" && s.heading != handHeading {
+			connect = append(connect, s)
+		}
+	}
 	if len(connect) < 8 || len(byHand) != 1 || len(network) < 8 || len(manual) < 8 || len(others) < 8 {
 		t.Fatalf("%d, %d, %d, %d, %d steps: they are written otherwise now", len(connect), len(byHand), len(network), len(manual), len(others))
 	}
@@ -152,7 +163,7 @@ func TestSteps(t *testing.T) {
 	}
 	aboutSets := func(s step) bool { return strings.Contains(s.text, "nft") }
 	var transcripts []step
-	for _, s := range readme {
+	for _, s := range pages {
 		if s.prints != nil {
 			transcripts = append(transcripts, s)
 		}
@@ -165,7 +176,7 @@ func TestSteps(t *testing.T) {
 			r := runner{startMachine(t), ran[0]}
 			r.clone(t)
 			r.debianMail(t)
-			for _, s := range readme {
+			for _, s := range pages {
 				if s.prints == nil && s.heading != handHeading {
 					r.runStep(t, s)
 				}
@@ -219,7 +230,7 @@ func TestSteps(t *testing.T) {
 		return
 	}
 	used := map[string]bool{}
-	for _, s := range slices.Concat(readme, others, network, manual) {
+	for _, s := range slices.Concat(pages, others, network, manual) {
 		if !ran[0][s.String()] && !ran[1][s.String()] && !ran[2][s.String()] {
 			t.Errorf("no machine ran %s", s)
 		}

@@ -213,7 +213,7 @@ func manualSteps(t *testing.T, page string) (steps []step) {
 	return steps
 }
 
-// exampleSteps returns the steps in the comments of all examples below a folder, but those below one of the folders in but.
+// exampleSteps returns the steps in the comments of all examples below a folder, but those in or below one of but.
 func exampleSteps(t *testing.T, folder string, but ...string) (steps []step) {
 	t.Helper()
 	err := filepath.WalkDir(filepath.Join(examples, folder), func(path string, d os.DirEntry, err error) error {
@@ -221,11 +221,16 @@ func exampleSteps(t *testing.T, folder string, but ...string) (steps []step) {
 			return err
 		}
 		name, err := filepath.Rel(examples, path)
-		if err != nil || d.IsDir() {
-			if slices.Contains(but, name) {
+		switch {
+		case err != nil:
+			return err
+		case slices.Contains(but, name):
+			if d.IsDir() {
 				return filepath.SkipDir
 			}
-			return err
+			return nil
+		case d.IsDir():
+			return nil
 		}
 		text := example(t, name)
 		if strings.HasSuffix(name, ".md") {
