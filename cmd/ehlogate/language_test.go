@@ -15,9 +15,9 @@ import (
 type language struct {
 	commentLines int
 	bare         []string // comment lines with a pronoun in place of an actor
-	functions    int // but for those that "go test" runs
-	short        int // functions with a name of four letters or fewer
-	letters      int // of the names of all functions
+	functions    int      // but for those that "go test" runs
+	short        int      // functions with a name of four letters or fewer
+	letters      int      // of the names of all functions
 }
 
 var (
