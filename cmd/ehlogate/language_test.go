@@ -21,7 +21,7 @@ type language struct {
 }
 
 var (
-	pronoun  = regexp.MustCompile(`(?i)\b(who|whom|whose|whoever|nobody|somebody|everybody|he|him|his)\b`)
+	pronoun  = regexp.MustCompile(`(?i)\b(who|whom|whoever|nobody|somebody|everybody|he|him|his)\b`)
 	testName = regexp.MustCompile(`^(Test|Benchmark|Fuzz|Example)`)
 )
 
