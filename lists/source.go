@@ -13,7 +13,7 @@ const (
 	NoMatch Status = iota
 	// Matched means that the list matches the client.
 	Matched
-	// Exception means that an exception of the list matches the client, so the list does not.
+	// Exception means that an exception decides, so the list does not match.
 	Exception
 	// Unavailable means that the source cannot say: it was never loaded, is expired or is unreachable.
 	Unavailable

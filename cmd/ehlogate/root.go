@@ -21,8 +21,8 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ehlogate",
 		Short: "Decides which SMTP clients are offered STARTTLS",
-		Long: `At the start of every SMTP session a mail server asks ehlogate one question: may
-this client be offered STARTTLS? Clients on an allow list are offered it.
+		Long: `At the start of every SMTP session a mail server queries ehlogate: may this
+client be offered STARTTLS? Clients on an allow list are offered it.
 Clients on a deny list do not see the keyword and send in the clear.
 
 The lists are plain files. The daemon follows them while it runs:

@@ -48,7 +48,8 @@ config. With neither it listens on loopback:
     http       127.0.0.1:10045   /healthz, /metrics and /api/v1/
 
 For a socket passed by systemd, FileDescriptorName= of its unit selects the
-protocol; else the address in [listen], else the name of the socket file.
+protocol; else its address, in [listen] or among these ports; else the name of
+the socket file.
 
 Edits of list files take effect by themselves. Edits of the config take effect
 on SIGHUP. A config with an error is refused as a whole, and the daemon goes on
