@@ -137,8 +137,9 @@ func TestReproducible(t *testing.T) {
 
 func TestLintian(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
+	// Bytes of the code look like misspelt words in one build and not in the next, so no override can be right.
 	cmd := exec.CommandContext(t.Context(), "lintian", "--no-cfg", "--display-info", "--pedantic", "--allow-root",
-		"--fail-on", "error,warning,info,pedantic", buildOnce(t).debs[0])
+		"--suppress-tags", "spelling-error-in-binary", "--fail-on", "error,warning,info,pedantic", buildOnce(t).debs[0])
 	out, err := cmd.CombinedOutput()
 	t.Logf("lintian: %s", out)
 	if err != nil {

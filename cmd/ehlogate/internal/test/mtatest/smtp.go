@@ -11,7 +11,10 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // StepTimeout is how long an SMTP client waits for any one reply, unless its Timeout says otherwise.
@@ -68,6 +71,16 @@ func Dial(ctx context.Context, addr, source string) (*SMTP, error) {
 	}
 	if from.IsValid() {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(from)
+	}
+	if from.Port() != 0 { // the connection before it may not be gone from the kernel yet
+		dialer.Control = func(_, _ string, c syscall.RawConn) (err error) {
+			if failed := c.Control(func(fd uintptr) {
+				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+			}); failed != nil {
+				return failed
+			}
+			return err
+		}
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
