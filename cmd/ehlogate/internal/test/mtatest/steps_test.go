@@ -49,8 +49,6 @@ var notRun = map[string]struct{ instead, why string }{
 		"postconf -PX smtp/inet/smtpd_discard_ehlo_keyword_address_maps && postconf -P 'smtp/inet/smtpd_discard_ehlo_keyword_address_maps=memcache:$config_directory/ehlogate.cf'",
 		"the steps behind it need the map"},
 
-	"ehlogate export": {"", "names the command"},
-
 	"check-rules FILE [RELAY...]": {"", "names the arguments"},
 
 	"ehlogate doctor --exim /etc/exim4/exim4.conf":                     {eximWrapper + " && ehlogate doctor --exim /usr/share/doc/ehlogate/examples/exim/ehlogate.conf", "Debian has Postfix or Exim"},

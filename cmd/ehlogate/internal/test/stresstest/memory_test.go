@@ -21,7 +21,7 @@ import (
 //	http        a header of 12 KiB, and buffers of 8 KiB; of these there are 64 at most
 //
 // Replies that are not read add their buffer of 4 KiB.
-var bounds = map[string]int{"memcache": 40, "socketmap": 40, "tcp_table": 20, "policy": 80, "milter": 120, "http": 60}
+var bounds = map[string]int{"memcache": 40, "socketmap": 40, "tcp_table": 20, "policy": 80, "milter": 150, "http": 60}
 
 // A thousand connections, each of which holds what it can.
 func TestMemory(t *testing.T) {
