@@ -42,8 +42,8 @@ var checks = []check{
 	{onPostfix, (*exam).checkSMTPDs, ""}, // smtpdChecks
 	{onPostfix, (*exam).checkPostfixVersion, "postfix-version"},
 	{onPostfix, (*exam).checkServedDomains, "guard-misses guard-unseen"},
-	{onPostfix, (*exam).checkPostscreen, "postscreen-asks postscreen-inherits postscreen-offers"},
-	{onPostfix, (*exam).checkPostfixQueries, "ehlogate-not-asked"},
+	{onPostfix, (*exam).checkPostscreen, "postscreen-queries postscreen-inherits postscreen-offers"},
+	{onPostfix, (*exam).checkPostfixQueries, "ehlogate-not-queried"},
 	{onExim, (*exam).checkExim, "exim-slow exim-no-shutdown"},
 	{onSendmail, (*exam).checkSendmailMilters, ""},
 	{onSendmail, (*exam).checkSendmailMaps, "sendmail-map-name sendmail-tempfail sendmail-slow sendmail-local-socket"},
@@ -51,7 +51,7 @@ var checks = []check{
 	{onDNS, (*exam).checkResolverAddresses, "public-resolver distant-resolver dane-unsure"},
 	{onDNS, (*exam).checkUnit, "service-no-network service-no-https"},
 	{onDNS, (*exam).checkDNSAnswers, "resolver-silent zone-silent zone-refuses zone-no-list zone-lists-all zone-lists-nothing"},
-	{onDNS, (*exam).checkCommitments, "guard-holds"},
+	{onDNS, (*exam).checkCommitments, "guard-active"},
 }
 
 // smtpdChecks are the checks of each smtpd of Postfix, in their order.
@@ -63,20 +63,20 @@ var smtpdChecks = []struct {
 	{(*exam).checkMilters, ""},
 	{(*exam).checkTables, "map-refuses socketmap-name table-unreadable"},
 	{(*exam).checkKeywords, "keywords-lost keywords-extra starttls-hidden-from-all"},
-	{(*exam).checkLogins, "auth-asks"},
+	{(*exam).checkLogins, "auth-queries"},
 	{(*exam).checkTLSLevel, "tls-required no-starttls"},
 	{(*exam).checkReplacedSettings, "setting-replaced"},
-	{(*exam).checkDoubledEntries, "asked-twice"},
-	{(*exam).checkEnforcement, "require-unenforced policy-skipped milter-skipped never-asked"},
+	{(*exam).checkDoubledEntries, "queried-twice"},
+	{(*exam).checkEnforcement, "require-unenforced policy-skipped milter-skipped never-queried"},
 }
 
 // sharedFindings are those of parts that several checks use: how a mail server connects to ehlogate, and the files of
 // tables.
-const sharedFindings = "not-examined submission-asks names-never-count wait-too-long " +
+const sharedFindings = "not-examined submission-queries names-never-count wait-too-long " +
 	"bad-attribute milter-default-action milter-slow " + // policy_milter.go, sendmail_milter.go
 	"bad-address socket-outside-jail localhost not-our-address wrong-listener " + // endpoint.go
-	"unreachable stranger-answers no-answer running-differs " + // probe.go, running.go
-	"filter-never-asks key-format key-digest memcache-file-unreadable memcache-bad-number memcache-slow " + // memcache.go
-	"memcache-no-backup backup-asks backup-inline-empty backup-unreadable backup-suppresses " +
+	"unreachable other-program-answers no-answer running-differs " + // probe.go, running.go
+	"filter-never-queries key-format key-digest memcache-file-unreadable memcache-bad-number memcache-slow " + // memcache.go
+	"memcache-no-backup backup-needs-daemon backup-inline-empty backup-unreadable backup-suppresses " +
 	"proxy-not-approved proxy-waits " + // proxymap.go
 	"table-behind table-stays-behind table-not-reloaded export-unit-fails" // exported.go

@@ -188,12 +188,12 @@ func TestCases(t *testing.T) {
 
 // needsHost are the findings about the machine itself; host_test.go has them.
 var needsHost = map[string]bool{
-	"unreachable": true, "stranger-answers": true, "no-answer": true,
+	"unreachable": true, "other-program-answers": true, "no-answer": true,
 	"table-unreadable": true, "backup-unreadable": true, "memcache-file-unreadable": true,
 	"table-stays-behind": true, "table-not-reloaded": true, // exported_test.go
 	"running-differs": true, // testdata/script/doctor_running.txt
 	// Answers of DNS: zones_test.go and guard_test.go.
-	"guard-holds":     true,
+	"guard-active":    true,
 	"resolver-silent": true, "zone-silent": true, "zone-refuses": true, "zone-no-list": true, "zone-lists-all": true, "zone-lists-nothing": true,
 }
 

@@ -114,7 +114,7 @@ func (e *exam) avoids(v view, param string, enforce bool) (how string) {
 // checkExampleUsed looks for a parameter of the examples that is set and not used.
 func (e *exam) checkExampleUsed(v view, name, param string, advise func(view) []Write) {
 	if v.svc.Params[name] != "" {
-		e.addWarning("never-asked", v.place(name), fmt.Sprintf("%s is set, but %s does not contain it", name, param),
+		e.addWarning("never-queried", v.place(name), fmt.Sprintf("%s is set, but %s does not contain it", name, param),
 			"ehlogate is not queried: its decisions are not in the log of Postfix, and require is not enforced.", advise(v)...)
 	}
 }

@@ -100,12 +100,12 @@ func (e *exam) checkExim() {
 	if asked {
 		e.checkNameEntries("Exim", "by address and HELO name")
 	} else if !exported {
-		e.addNote("ehlogate-not-asked", at, "Exim does not query ehlogate", "No ${readsocket...} in tls_advertise_hosts names an address of "+e.daemon.File+".")
+		e.addNote("ehlogate-not-queried", at, "Exim does not query ehlogate", "No ${readsocket...} in tls_advertise_hosts names an address of "+e.daemon.File+".")
 		return
 	}
 	submission := regexp.MustCompile(`\b(587|submission)\b`)
 	if submission.MatchString(e.exim.values[daemonPorts]+" "+e.exim.values[localInterfaces]) && !strings.Contains(value, "_port") {
-		e.addHazard("submission-asks", at, submissionAsks,
+		e.addHazard("submission-queries", at, submissionAsks,
 			"Exim listens on port 587 too. A suppressed client sends its password in the clear there, or cannot send at all.",
 			Write{e.exim.file, []string{advertiseHosts + " = ${if eq{$received_port}{587}{*}{...what it is now...}}"}})
 	}

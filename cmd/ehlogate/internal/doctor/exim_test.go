@@ -72,7 +72,7 @@ func TestOddExim(t *testing.T) {
 			t.Errorf("%s: got %s = %q, want %q", name, tc.option, got, tc.want)
 		}
 		r := Examine(t.Context(), SavedHost(dir), DaemonFrom(config.Defaults()), nil, x, nil)
-		if asks := !strings.Contains(ids(r), "ehlogate-not-asked"); asks != tc.asks {
+		if asks := !strings.Contains(ids(r), "ehlogate-not-queried"); asks != tc.asks {
 			t.Errorf("%s: ehlogate is asked: got %v, want %v\n%s", name, asks, tc.asks, ids(r))
 		}
 	}

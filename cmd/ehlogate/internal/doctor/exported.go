@@ -43,7 +43,7 @@ func (e *exam) checkExported(format, name string, data []byte, at Place) (ok boo
 	}
 	if len(lacks) > 0 {
 		e.addWarning("table-stays-behind", at, name+" cannot be updated with the flags that it was exported with",
-			strings.TrimSpace(fmt.Sprintf("The table stays as it is, whatever you edit: the export needs %s, because the lists or the default have what no table can hold. %s",
+			strings.TrimSpace(fmt.Sprintf("The table stays as it is, whatever you edit: the export needs %s, because the lists or the default contain what no table can express. %s",
 				strings.Join(lacks, " and "), why)), write, dropIn)
 		return true
 	}

@@ -17,7 +17,7 @@ import (
 func (e *exam) checkGuardOff() {
 	if c := e.daemon.config; c.NeedsGuard() && c.Guard.Off {
 		e.addNote("guard-off", e.configPlace("guard.off", true), "no check whether your domains have committed to STARTTLS by MTA-STS or DANE",
-			"Clients are suppressed because they are unknown, or because a list of others has them. If a domain publishes MTA-STS in mode enforce, or TLSA "+
+			"Clients are suppressed because they are unknown, or because a feed or a DNS list has them. If a domain publishes MTA-STS in mode enforce, or TLSA "+
 				"records, senders that check them defer their mail, and bounce it in the end.",
 			e.inSection("guard", `domains = ["example.org"] # all that are served here, in place of off`))
 	}
@@ -48,7 +48,7 @@ func (e *exam) checkCommitments() {
 		if d.Commitment == tlspolicy.Assumed {
 			what = fmt.Sprintf("%s is assumed to have committed to STARTTLS: %s", d.Name, d.Why)
 		}
-		e.addNote("guard-holds", e.guardPlace(), what,
+		e.addNote("guard-active", e.guardPlace(), what,
 			"As long as that is so, only the lines of your own list files hide STARTTLS. What the default, feeds and "+
 				"DNS lists would hide is overridden (ehlogate_overridden_total counts it).")
 	}

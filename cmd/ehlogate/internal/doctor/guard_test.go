@@ -15,7 +15,7 @@ func TestPromises(t *testing.T) {
 		dnstest.NewZone(t, "free.example", "@ MX 10 mx\nmx A 192.0.2.25\n"), dnstest.NewZone(t, ".", "@ NS root-server.test.\n"))
 	for domains, want := range map[string]string{
 		`"free.example"`:                     "",
-		`"free.example", "promised.example"`: "guard-holds: promised.example is assumed to have committed to STARTTLS: its MX host mx.promised.example has TLSA records",
+		`"free.example", "promised.example"`: "guard-active: promised.example is assumed to have committed to STARTTLS: its MX host mx.promised.example has TLSA records",
 	} {
 		cfg := asks(t, []netip.AddrPort{s.Addr}, "[guard]\nstate = \"\"\ndomains = ["+domains+"]\n")
 		cfg.Default = 1 // suppress

@@ -78,9 +78,9 @@ func TestProbe(t *testing.T) {
 		want   []string
 	}{
 		"ehlogate":  {"VERSION ehlogate\r\n", nil},
-		"memcached": {"VERSION 1.6.18\r\n", []string{"hazard stranger-answers"}},
-		"smtp":      {"220 mail.example.org ESMTP\r\n", []string{"hazard stranger-answers"}},
-		"cut off":   {"VERSION", []string{"hazard stranger-answers"}},
+		"memcached": {"VERSION 1.6.18\r\n", []string{"hazard other-program-answers"}},
+		"smtp":      {"220 mail.example.org ESMTP\r\n", []string{"hazard other-program-answers"}},
+		"cut off":   {"VERSION", []string{"hazard other-program-answers"}},
 		"mute":      {"", []string{"hazard no-answer"}},
 	} {
 		t.Run(name, func(t *testing.T) {

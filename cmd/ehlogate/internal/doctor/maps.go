@@ -60,7 +60,7 @@ func (e *exam) checkDirect(v view, t table, at Place) {
 	if e.host.IsInherited != nil && e.host.IsInherited(p.network, p.addr) {
 		f.Severity = Warning
 		f.What = fmt.Sprintf("%s has no backup: no mail while ehlogate hangs or cannot start", t.setting())
-		f.Why = "systemd holds the socket, so that a restart costs no mail. But while ehlogate hangs or cannot start, clients wait up to 100 s."
+		f.Why = "systemd keeps the socket open, so that a restart costs no mail. But while ehlogate hangs or cannot start, clients wait up to 100 s."
 	}
 	e.addAdvice(f, at.adviseReplacement(t.setting(), exampleMap))
 	e.probe(p, proto, at, Hazard)

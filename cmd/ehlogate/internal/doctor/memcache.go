@@ -96,7 +96,7 @@ func (e *exam) checkKeys(m *memcacheTable) {
 	if m.param == smtpdFilter {
 		want = "helo:%s"
 		if !m.piped {
-			e.addWarning("filter-never-asks", m.at, "the table is never queried about an EHLO",
+			e.addWarning("filter-never-queries", m.at, "the table is never queried about an EHLO",
 				"The filter looks up whole commands, and Postfix sends no key with a space. A regexp table before it must extract the name.",
 				m.at.adviseReplacement(m.setting(), "pipemap:{regexp:$config_directory/ehlogate-helo.regexp,"+m.setting()+"}"))
 		}
@@ -157,7 +157,7 @@ func (e *exam) checkBackup(m *memcacheTable) {
 		}
 		switch {
 		case t.needsDaemon():
-			e.addHazard("backup-asks", where, "the backup needs a daemon too",
+			e.addHazard("backup-needs-daemon", where, "the backup needs a daemon too",
 				"Both daemons may be unreachable. Name a file: an exported table, or the empty table /dev/null.", write)
 		case t.kind == "inline" && isEmptyInline(t.name):
 			e.addHazard("backup-inline-empty", where, "the backup is an empty inline table, which Postfix refuses", fails, write)

@@ -102,7 +102,7 @@ func (e *exam) checkDoubledEntries(s smtpd) {
 			found = found || len(asking) > 0
 			once = append(once, item)
 		}
-		e.addWarning("asked-twice", s.place(param), fmt.Sprintf("%s queries ehlogate %d times", param, n),
+		e.addWarning("queried-twice", s.place(param), fmt.Sprintf("%s queries ehlogate %d times", param, n),
 			"Every message waits for each answer, and the decision is logged as often. One entry is enough.", at.adviseValue(strings.Join(once, ", ")))
 	}
 }

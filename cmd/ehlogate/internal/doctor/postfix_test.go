@@ -165,7 +165,7 @@ func TestOddSettings(t *testing.T) {
 					t.Errorf("%s: got %s = %q, want %q", how, tc.param, got, tc.want)
 				}
 				r := Examine(t.Context(), SavedHost(dir), DaemonFrom(config.Defaults()), pf, nil, nil)
-				if asks := !slices.Contains(idsOf(r), "note ehlogate-not-asked"); asks != tc.asks {
+				if asks := !slices.Contains(idsOf(r), "note ehlogate-not-queried"); asks != tc.asks {
 					t.Errorf("%s: ehlogate is asked: got %v, want %v\n%s", how, asks, tc.asks, ids(r))
 				}
 			}
@@ -239,7 +239,7 @@ virtual_alias_domains = alias.example,
 			got := texts(r)
 			want := []string{
 				"guard-misses: Postfix serves domains that [guard] does not have: example.org (mydestination), relay.example (relay_domains), alias.example, example.net (virtual_alias_domains)",
-				"ehlogate-not-asked: no smtpd queries ehlogate",
+				"ehlogate-not-queried: no smtpd queries ehlogate",
 				"guard-unseen: domains in tables of Postfix were not compared with those of [guard]: hash:/etc/postfix/relay, lmdb:/etc/postfix/vmail",
 			}
 			if len(domains) > 1 {

@@ -26,7 +26,7 @@ func (e *exam) checkPostscreen() {
 		}
 		for _, t := range parseTables(v.value(screenFilter)) {
 			if t.needsDaemon() || t.proxied {
-				e.addHazard("postscreen-asks", v.place(screenFilter), "postscreen queries "+t.setting()+" for every command", screenWaits+".",
+				e.addHazard("postscreen-queries", v.place(screenFilter), "postscreen queries "+t.setting()+" for every command", screenWaits+".",
 					v.place(screenFilter).adviseValue(e.withoutEhlogate(v, screenFilter)))
 			}
 		}
@@ -39,7 +39,7 @@ func (e *exam) checkPostscreen() {
 // checkScreenMap examines a map for which postscreen waits.
 func (e *exam) checkScreenMap(v view, t table) {
 	f := Finding{
-		ID: "postscreen-asks", Severity: Hazard, Place: v.place(screenMaps),
+		ID: "postscreen-queries", Severity: Hazard, Place: v.place(screenMaps),
 		What: "postscreen queries " + t.setting(),
 		Why:  screenWaits + "; with socketmap it dies as soon as ehlogate is unreachable. It can use an exported table.",
 	}

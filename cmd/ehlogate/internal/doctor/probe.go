@@ -49,7 +49,7 @@ func (e *exam) isEhlogate(conn net.Conn, r *bufio.Reader, p endpoint, at Place) 
 	case err == nil && strings.HasPrefix(reply, "VERSION ehlogate"):
 		return true
 	case reply != "":
-		e.addHazard("stranger-answers", at, fmt.Sprintf("a program other than ehlogate answers at %s: %q", p, strings.TrimSpace(reply)),
+		e.addHazard("other-program-answers", at, fmt.Sprintf("a program other than ehlogate answers at %s: %q", p, strings.TrimSpace(reply)),
 			"That program decides about all clients, or the backup does. \"ss -lntxp\" shows which program it is.")
 	default:
 		e.addHazard("no-answer", at, fmt.Sprintf("timeout: no answer at %s within %v", p, dialLimit),

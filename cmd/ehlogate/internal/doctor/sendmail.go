@@ -123,11 +123,11 @@ func (e *exam) checkSendmailMaps() {
 		e.probe(p, socketmapProto, at, Warning)
 	}
 	if !asked {
-		e.addNote("ehlogate-not-asked", Place{File: s.name}, "Sendmail does not query ehlogate", "No socket map names an address of "+e.daemon.File+".")
+		e.addNote("ehlogate-not-queried", Place{File: s.name}, "Sendmail does not query ehlogate", "No socket map names an address of "+e.daemon.File+".")
 		return
 	}
 	if port, daemon := s.submissionDaemon(); port != "" && !tellsDaemons.MatchString(s.ruleText()) {
-		e.addHazard("submission-asks", Place{File: s.name, Parameter: "DaemonPortOptions", Value: port}, submissionAsks,
+		e.addHazard("submission-queries", Place{File: s.name, Parameter: "DaemonPortOptions", Value: port}, submissionAsks,
 			"The ruleset runs for every daemon. A suppressed client sends its password in the clear on port 587, or cannot send at all.",
 			Write{s.name + ", as the first rules of Local_srv_features", []string{"R$*\t\t$: $&{daemon_name}", "R" + daemon + "\t\t$@ OK"}})
 	}

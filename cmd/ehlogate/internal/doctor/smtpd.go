@@ -71,7 +71,7 @@ func (e *exam) checkPostfixQueries() {
 			advice = e.adviseMap(s.view)
 		}
 	}
-	e.addNote("ehlogate-not-asked", view{e.pf, nil}.origin(smtpdMaps), "no smtpd queries ehlogate",
+	e.addNote("ehlogate-not-queried", view{e.pf, nil}.origin(smtpdMaps), "no smtpd queries ehlogate",
 		"All clients are offered STARTTLS, whatever the lists say. Add the map to the smtpd on port 25, and to no other. "+
 			"examples/postfix has ehlogate.cf, for /etc/postfix.", advice)
 }
@@ -81,7 +81,7 @@ func (e *exam) checkLogins(s smtpd) {
 	switch param := s.decidingParameter(); {
 	case !s.suppresses():
 	case s.isSubmission():
-		e.addHazard("submission-asks", s.place(param), submissionAsks,
+		e.addHazard("submission-queries", s.place(param), submissionAsks,
 			"A suppressed client is not offered STARTTLS, and sends its password in the clear or cannot send at all."+inherits(s, param),
 			s.setOption(param, e.withoutEhlogate(s.view, param)))
 	case s.isYes("smtpd_sasl_auth_enable") && (s.filterQueries || !containsWord(e.daemon.AlwaysHide, "auth")):
@@ -89,7 +89,7 @@ func (e *exam) checkLogins(s smtpd) {
 		if s.isYes("smtpd_tls_auth_only") {
 			why = "A suppressed client cannot log in: AUTH is offered only after STARTTLS."
 		}
-		e.addHazard("auth-asks", s.place(param), "the lists decide about STARTTLS on a port where clients may log in",
+		e.addHazard("auth-queries", s.place(param), "the lists decide about STARTTLS on a port where clients may log in",
 			why+" Let clients log in on another port."+inherits(s, "smtpd_sasl_auth_enable"), s.setOption("smtpd_sasl_auth_enable", "no"))
 	}
 }
@@ -158,7 +158,7 @@ func (e *exam) checkKeywords(s smtpd) {
 	if len(lost) > 0 {
 		why := "The answer of ehlogate replaces this setting."
 		if slices.Contains(lost, "chunking") {
-			why += " CHUNKING is hidden because of SMTP smuggling: it would be offered to exactly the clients that are not trusted."
+			why += " CHUNKING is hidden because of SMTP smuggling: it would be offered to exactly the suppressed clients."
 		}
 		e.addHazard("keywords-lost", at, "suppressed clients are offered "+strings.ToUpper(strings.Join(lost, ", "))+" again", why,
 			Write{e.daemon.File, []string{fmt.Sprintf("always_hide = [%s]", quoteAll(append(slices.Clip(always), lost...)))}})
