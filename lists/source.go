@@ -92,12 +92,12 @@ type NameMatch struct {
 
 // TraceStep is one thing that a Source or NameVerifier knows of a client, and how, for operators.
 type TraceStep struct {
-	Query  string        `json:"query"`           // the question, such as "2.0.0.127.list.example A"
-	Answer string        `json:"answer"`          // the answer, or why there is none
-	Means  string        `json:"means,omitempty"` // what follows from it for the list
-	From   string        `json:"from,omitempty"`  // "cache", "cache, stale", "in flight"; empty: never asked
-	Age    time.Duration `json:"age,omitempty"`   // since it arrived, ns
-	TTL    time.Duration `json:"ttl,omitempty"`   // for which it still counts, ns; less than 0: too old
+	Query  string        `json:"query"`            // the question, such as "2.0.0.127.list.example A"
+	Answer string        `json:"answer"`           // the answer, or why there is none
+	Effect string        `json:"effect,omitempty"` // what follows from it for the list
+	From   string        `json:"from,omitempty"`   // "cache", "cache, stale", "in flight"; empty: never queried
+	Age    time.Duration `json:"age,omitempty"`    // since it arrived, ns
+	TTL    time.Duration `json:"ttl,omitempty"`    // for which it still counts, ns; less than 0: expired
 }
 
 // Tracer is a Source or NameVerifier that can explain its answers. It explains from its cache and sends no query.

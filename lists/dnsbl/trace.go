@@ -12,7 +12,7 @@ import (
 func (l *List) Trace(c lists.Client) []lists.TraceStep {
 	c.Addr = c.Addr.Unmap()
 	if c.Addr.IsValid() && !isPublic(c.Addr) {
-		return []lists.TraceStep{{Query: c.Addr.String(), Answer: "never queried", Means: "not listed: not a public address"}}
+		return []lists.TraceStep{{Query: c.Addr.String(), Answer: "never queried", Effect: "not listed: not a public address"}}
 	}
 	now := l.client.cache.Now()
 	var steps []lists.TraceStep
@@ -45,11 +45,11 @@ func (l *List) traceScore(answers []dnscache.Answer) lists.TraceStep {
 	}
 	switch l.judge(answers) {
 	case lists.Matched:
-		step.Means = "the list matches the client"
+		step.Effect = "the list matches the client"
 	case lists.NoMatch:
-		step.Means = "the list does not match the client"
+		step.Effect = "the list does not match the client"
 	default:
-		step.Means = "not known"
+		step.Effect = "not known"
 	}
 	return step
 }
@@ -60,25 +60,25 @@ func (m *member) trace(c *lists.Client, now int64) (lists.TraceStep, dnscache.An
 	step, known := lists.TraceStep{Query: z.name, Answer: "not queried"}, dnscache.Answer{State: dnscache.Known}
 	switch {
 	case !m.ByName && !c.Addr.IsValid():
-		step.Means = "not listed: the address of the client is not known"
+		step.Effect = "not listed: the address of the client is not known"
 		return step, known
 	case m.ByName && c.Name == "" && (c.NameStatus == lists.Pending || c.NameStatus == lists.Unavailable):
-		step.Means = "not known: the name of the client is not known"
+		step.Effect = "not known: the name of the client is not known"
 		return step, dnscache.Answer{}
 	case m.ByName && c.Name == "":
-		step.Means = "not listed: the client has no verified name"
+		step.Effect = "not listed: the client has no verified name"
 		return step, known
 	}
 	k := m.key(c)
 	name, ok := z.question(&k)
 	if step.Query = name + " A"; !ok {
-		step.Means = "not listed: not a host name, or too long"
+		step.Effect = "not listed: not a host name, or too long"
 		return step, known
 	}
 	step.Answer = ""
 	a := z.Upstream.Trace(&k, now, &step, "no such record", formatAnswers)
 	if a.State == dnscache.Known {
-		step.Means = m.explain(a.Text) + step.Means
+		step.Effect = m.explain(a.Text) + step.Effect
 	}
 	return step, a
 }

@@ -15,7 +15,7 @@ import (
 func steps(in []lists.TraceStep) string {
 	var b strings.Builder
 	for _, s := range in {
-		fmt.Fprintf(&b, "%s | %s | %s | %s | %v | %v\n", s.Query, s.Answer, s.Means, s.From, s.Age, s.TTL)
+		fmt.Fprintf(&b, "%s | %s | %s | %s | %v | %v\n", s.Query, s.Answer, s.Effect, s.From, s.Age, s.TTL)
 	}
 	return b.String()
 }
@@ -80,7 +80,7 @@ func TestTrace(t *testing.T) {
 			`"no name".names.example A | not queried | not listed: not a host name, or too long |  | 0s | 0s`,
 			"score | 0 of 5 | the list does not match the client |  | 0s | 0s")
 		c.NameStatus = lists.Unavailable
-		if got := s.Trace(c)[2]; got.Means != "not known: the name of the client is not known" {
+		if got := s.Trace(c)[2]; got.Effect != "not known: the name of the client is not known" {
 			t.Errorf("%+v", got)
 		}
 	})
@@ -105,11 +105,11 @@ func TestTraceOfTrouble(t *testing.T) {
 		w.traces(s, at(listed), "1.1.1.11.list.example A | 127.0.0.2 | not known: expired, and will be queried again | cache, stale | 12m0s | -2m0s")
 		w.Break("11."+bl, dnsclient.ServFail)
 		w.learn(s, listed, lists.Matched)
-		w.traces(s, at(listed), "1.1.1.11.list.example A | 127.0.0.2 | listed, +1; expired, and used all the same: the query for a fresh one failed (servfail) | cache, stale | 12m0s | -2m0s")
+		w.traces(s, at(listed), "1.1.1.11.list.example A | 127.0.0.2 | listed, +1; stale answer used: the query for a fresh one failed (servfail) | cache, stale | 12m0s | -2m0s")
 		w.Mend()
 		w.Set("*."+bl+" A", "127.0.0.2")
 		time.Sleep(40 * time.Second)
-		w.traces(s, at(listed), "1.1.1.11.list.example A | 127.0.0.2 | listed, +1; expired, and used all the same: disabled: 127.0.0.1 is listed (127.0.0.2), so all clients can be | cache, stale | 12m40s | -2m40s")
+		w.traces(s, at(listed), "1.1.1.11.list.example A | 127.0.0.2 | listed, +1; stale answer used: disabled: 127.0.0.1 is listed (127.0.0.2), so all clients can be | cache, stale | 12m40s | -2m40s")
 		w.traces(s, at("11.3.0.1"), "1.0.3.11.list.example A | not queried | not known: disabled: 127.0.0.1 is listed (127.0.0.2), so all clients can be |  | 0s | 0s")
 	})
 }

@@ -26,7 +26,7 @@ type Cache struct {
 
 	inFlight     atomic.Int64
 	rejected     atomic.Uint64 // queries, because of MaxLookups
-	overloadedAt atomic.Int64  // when that was told last
+	overloadedAt atomic.Int64  // when that was reported last
 	sharing      atomic.Int32  // upstreams that share MaxLookups
 	goroutines   sync.WaitGroup
 

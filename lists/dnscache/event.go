@@ -24,7 +24,7 @@ const (
 	IPv6Disabled
 	// IPv6Enabled is Enabled for these.
 	IPv6Enabled
-	// Overloaded means that queries are dropped since so many are in flight. It is told once in ten minutes.
+	// Overloaded means that queries are dropped since so many are in flight. It is reported once in ten minutes.
 	Overloaded
 	// Panicked means that a query panicked, which is a bug. Why has the stack.
 	Panicked

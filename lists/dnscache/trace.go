@@ -9,7 +9,7 @@ import (
 )
 
 // Trace tells in step what the cache has for k, and returns what counts of that without a wait. none is what an empty answer
-// is called; describe describes another. If there is no fresh answer, Means has why.
+// is called; describe describes another. If there is no fresh answer, Effect has why.
 func (u *Upstream) Trace(k *Key, now int64, step *lists.TraceStep, none string, describe func(string) string) Answer {
 	e, inFlight := u.cache.store.peekEntry(k)
 	switch {
@@ -29,23 +29,23 @@ func (u *Upstream) Trace(k *Key, now int64, step *lists.TraceStep, none string, 
 	case e.answered:
 		step.From, step.Age, step.TTL = "cache, stale", time.Duration(now-e.arrivedAt), time.Duration(e.expiresAt-now)
 		if disabled != "" && usable {
-			step.Means = "; expired, and used all the same: " + disabled
+			step.Effect = "; stale answer used: " + disabled
 			return Answer{State: Known, Text: e.text}
 		} else if failed && usable {
-			step.Means = "; expired, and used all the same: the query for a fresh one failed (" + e.failure.String() + ")"
+			step.Effect = "; stale answer used: the query for a fresh one failed (" + e.failure.String() + ")"
 			return Answer{State: Known, Text: e.text}
 		}
-		step.Means = "not known: expired, and will be queried again"
+		step.Effect = "not known: expired, and will be queried again"
 	case inFlight:
-		step.Answer, step.Means, step.From = "none yet", "not known yet", "in flight"
+		step.Answer, step.Effect, step.From = "none yet", "not known yet", "in flight"
 	case disabled != "":
-		step.Answer, step.Means = "not queried", "not known: "+disabled
+		step.Answer, step.Effect = "not queried", "not known: "+disabled
 	case failed:
 		step.Answer, step.From, step.Age = e.failure.String(), "cache", time.Duration(now-e.failedAt)
 		rest := time.Duration(int64(u.options.FailureTTL) - (now - e.failedAt)).Round(time.Second)
-		step.Means = fmt.Sprintf("not known: the query failed, and is repeated after %v at the earliest", rest)
+		step.Effect = fmt.Sprintf("not known: the query failed, and is repeated after %v at the earliest", rest)
 	default:
-		step.Answer, step.Means = "not queried", "not known: not in the cache"
+		step.Answer, step.Effect = "not queried", "not known: not in the cache"
 	}
 	return Answer{Text: e.text}
 }

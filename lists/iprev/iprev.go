@@ -98,9 +98,9 @@ func (v *Verifier) Trace(c lists.Client) []lists.TraceStep {
 	switch {
 	case a.State != dnscache.Known:
 	case a.Text == "":
-		step.Means = "no PTR record has a name that has the address" + step.Means
+		step.Effect = "no PTR record has a name that resolves to the address" + step.Effect
 	default:
-		step.Means = "verified: the name has the address" + step.Means
+		step.Effect = "verified: the name resolves to the address" + step.Effect
 	}
 	return []lists.TraceStep{step}
 }

@@ -266,7 +266,7 @@ func TestNamesBreaker(t *testing.T) {
 func steps(in []lists.TraceStep) string {
 	var b strings.Builder
 	for _, s := range in {
-		fmt.Fprintf(&b, "%s | %s | %s | %s | %v | %v\n", s.Query, s.Answer, s.Means, s.From, s.Age, s.TTL)
+		fmt.Fprintf(&b, "%s | %s | %s | %s | %v | %v\n", s.Query, s.Answer, s.Effect, s.From, s.Age, s.TTL)
 	}
 	return b.String()
 }
@@ -296,8 +296,8 @@ func TestTrace(t *testing.T) {
 		w.verify("11.1.1.1")
 		w.verify("11.1.1.2")
 		time.Sleep(time.Minute)
-		w.traces(n, at("11.1.1.1"), ptr+" | mail.example | verified: the name has the address | cache | 1m0s | 9m0s")
-		w.traces(n, at("11.1.1.2"), "2.1.1.11.in-addr.arpa PTR | no verified name | no PTR record has a name that has the address | cache | 1m0s | 4m0s")
+		w.traces(n, at("11.1.1.1"), ptr+" | mail.example | verified: the name resolves to the address | cache | 1m0s | 9m0s")
+		w.traces(n, at("11.1.1.2"), "2.1.1.11.in-addr.arpa PTR | no verified name | no PTR record has a name that resolves to the address | cache | 1m0s | 4m0s")
 		if got := n.Trace(at("127.0.0.1")); got != nil {
 			t.Errorf("%+v", got)
 		}

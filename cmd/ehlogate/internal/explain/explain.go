@@ -253,7 +253,7 @@ func (r Report) Text() string {
 		}
 		fmt.Fprintf(table, "  DNS       %s\n", what)
 		for _, s := range a.Steps {
-			fmt.Fprintln(table, strings.TrimRight(fmt.Sprintf("    %s\t%s\t%s\t%s", s.Query, s.Answer, s.Means, formatSource(s)), "\t"))
+			fmt.Fprintln(table, strings.TrimRight(fmt.Sprintf("    %s\t%s\t%s\t%s", s.Query, s.Answer, s.Effect, formatSource(s)), "\t"))
 		}
 		table.Flush()
 	}

@@ -177,7 +177,7 @@ func (g *daemon) learn(t *testing.T, client netip.Addr) {
 		e = g.explain(t, client)
 		unknown := map[string]bool{}
 		for _, a := range e.Asked {
-			unknown[a.List] = slices.ContainsFunc(a.Steps, func(s lists.TraceStep) bool { return strings.Contains(s.Means, "not known") })
+			unknown[a.List] = slices.ContainsFunc(a.Steps, func(s lists.TraceStep) bool { return strings.Contains(s.Effect, "not known") })
 		}
 		last := slices.IndexFunc(order, func(l listState) bool { return l.Name == e.Decision.List })
 		if last < 0 { // the default
