@@ -44,7 +44,7 @@ edits: ## how long each way of editing a list takes to come in force (ten second
 	$(call measure,mtatest/EDITS.md) -run '^TestEdits$$' ./$(TESTS)/mtatest
 	@cat $(TESTS)/mtatest/EDITS.md
 
-safety: ## which senders are offered STARTTLS, by stance and published policy (some seconds)
+safety: ## which senders are offered STARTTLS, by list and published policy (some seconds)
 	.ci/deps
 	$(call measure,mtatest/SAFETY.md) -run '^TestSafety$$' ./$(TESTS)/mtatest
 	@cat $(TESTS)/mtatest/SAFETY.md
@@ -60,7 +60,7 @@ bench: ## what it costs, beside floors and peers: one table, and a plot (15 minu
 	@cat $(TESTS)/benchmarks/RESULTS.md
 
 bench-quick: ## the parts of it that need no other servers, in small: that they work, and not how fast it is
-	EHLOGATE_TEST=all go test -count=1 -v -run '^Test(Protocols|Noise|Latency|Milter|Reload|ReloadPriority|Idle|Lookup|Refusal|Shed|DNSStream|Sets)$$' ./$(TESTS)/benchmarks
+	EHLOGATE_TEST=all go test -count=1 -v -run '^Test(Protocols|Noise|Latency|Milter|Reload|ReloadPriority|Idle|Lookup|Refusal|Limit|DNSStream|Sets)$$' ./$(TESTS)/benchmarks
 
 deb: ## build/ehlogate_VERSION_ARCH.deb, by debhelper; VERSION=... for another version
 	@examples/debian/build

@@ -21,11 +21,11 @@ const (
 	knownRate   = offerLimit
 )
 
-// TestShed has far more unknown clients come than are offered STARTTLS, at
+// TestLimit has far more unknown clients come than are offered STARTTLS, at
 // random times and in real time. Each of them comes from anywhere among many, so
 // that some come again and keep their answer. All is counted from the start of
 // the server, when a part of the offers of a second may be made at once.
-func TestShed(t *testing.T) {
+func TestLimit(t *testing.T) {
 	known, unknown := strangers(200, 1), strangers(pick(100_000, 5_000), 1)
 	unknown = slices.DeleteFunc(unknown, func(c client) bool { return slices.Contains(known, c) })
 	var allow strings.Builder

@@ -44,7 +44,7 @@ func writeCert(dir, host string) error {
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			return fmt.Errorf("writing %s: %w", path, err)
+			return fmt.Errorf("cannot write %s: %w", path, err)
 		}
 	}
 	return nil

@@ -31,7 +31,7 @@ func startChild(cmd *exec.Cmd) (*child, error) {
 
 func (c *child) pid() int { return c.cmd.Process.Pid }
 
-// exited tells whether the process has ended, and how.
+// exited reports whether the process has ended, and how.
 func (c *child) exited() (exit error, ended bool) {
 	select {
 	case <-c.done:

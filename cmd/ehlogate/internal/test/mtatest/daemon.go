@@ -114,7 +114,7 @@ func (d *Daemon) Start(ctx context.Context) error {
 	return nil
 }
 
-// Running tells whether the program was started, and has not ended since.
+// Running reports whether the program was started, and has not ended since.
 func (d *Daemon) Running() bool {
 	if d.child == nil {
 		return false

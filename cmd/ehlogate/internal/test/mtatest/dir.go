@@ -53,7 +53,7 @@ func FreePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-// isFree tells whether the port can be bound on both loopback addresses.
+// isFree reports whether the port can be bound on both loopback addresses.
 func isFree(port int) bool {
 	for _, host := range []string{"127.0.0.1", "::1"} {
 		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
@@ -68,7 +68,7 @@ func isFree(port int) bool {
 	return true
 }
 
-// hasIPv6 tells whether this machine can listen on ::1 at all.
+// hasIPv6 reports whether this machine can listen on ::1 at all.
 var hasIPv6 = sync.OnceValue(func() bool {
 	l, err := net.Listen("tcp6", "[::1]:0")
 	if err != nil {
@@ -87,7 +87,7 @@ func writeFiles(dir string, files map[string]string) error {
 			return fmt.Errorf("making the folder of %s: %w", path, err)
 		}
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			return fmt.Errorf("writing %s: %w", path, err)
+			return fmt.Errorf("cannot write %s: %w", path, err)
 		}
 		past := time.Now().Add(-time.Minute)
 		if err := os.Chtimes(path, past, past); err != nil {

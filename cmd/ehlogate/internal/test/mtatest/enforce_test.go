@@ -231,7 +231,7 @@ func (e *enforcing) longSession(t *testing.T) {
 	}
 }
 
-// faults checks that mail flows when ehlogate is dead, and when it hangs, within the timeouts configured.
+// faults checks that mail flows when ehlogate is down, and when it hangs, within the timeouts configured.
 func (e *enforcing) faults(t *testing.T) {
 	tab := newTable(t, "Postfix policy and milter")
 	play := func(fault string, atMost time.Duration) {
@@ -265,7 +265,7 @@ func (e *enforcing) faults(t *testing.T) {
 	if err := e.Kill(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	play("dead", 5*time.Second)
+	play("down", 5*time.Second)
 	if err := e.daemon.Start(soon(t)); err != nil {
 		t.Fatal(err)
 	}

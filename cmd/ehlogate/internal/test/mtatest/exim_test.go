@@ -131,7 +131,7 @@ func hostile(t *testing.T, g *daemon, e *mtatest.Exim) {
 	}
 }
 
-// TestEximFaults measures what clients of Exim see while ehlogate is dead, restarts, or hangs, and when what answers in its
+// TestEximFaults measures what clients of Exim see while ehlogate is down, restarts, or hangs, and when what answers in its
 // place is odd.
 func TestEximFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Exim")
@@ -142,7 +142,7 @@ func TestEximFaults(t *testing.T) {
 	if _, err := g.Term(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	m.offers(t, "dead", 50, 0)
+	m.offers(t, "down", 50, 0)
 	if err := g.Start(soon(t)); err != nil {
 		t.Fatal(err)
 	}

@@ -109,7 +109,7 @@ func (f *fake) serveSocketmap(rw *bufio.ReadWriter) error {
 	return nil
 }
 
-// wasAsked tells whether a request was heard.
+// wasAsked reports whether a request was heard.
 func (f *fake) wasAsked(request string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

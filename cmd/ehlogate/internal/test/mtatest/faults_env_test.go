@@ -46,10 +46,10 @@ type env struct {
 
 // The smtpds of a env. Postfix is never told that anything has happened to ehlogate.
 const (
-	own       = "memcache"                     // on a socket that ehlogate opens itself
-	held      = "memcache, held"               // on one that outlives it
-	socketmap = "socketmap, held"              // likewise, and there is no backup
-	both      = "memcache and socketmap, held" // in turn
+	own       = "memcache"                                  // on a socket that ehlogate opens itself
+	held      = "memcache, inherited socket"                // on one that outlives it
+	socketmap = "socketmap, inherited socket"               // likewise, and there is no backup
+	both      = "memcache and socketmap, inherited sockets" // in turn
 )
 
 // fault is one row: something that is done again and again while sessions are played.

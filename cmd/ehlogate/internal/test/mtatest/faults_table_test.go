@@ -49,7 +49,7 @@ func (s *faultTable) add(row faultRow) { s.rows = append(s.rows, row) }
 func (s *survivalTable) markdown() string {
 	var b strings.Builder
 	b.WriteString("### Under load, with sockets that are held\n\n")
-	b.WriteString("| Fault | Asked through | Times | Sessions | Wrong | Without reply | By the backup | p99 before, ms | p99 during, ms | Peak RSS, MiB |\n")
+	b.WriteString("| Fault | Queried through | Times | Sessions | Wrong | Without reply | By the backup | p99 before, ms | p99 during, ms | Peak RSS, MiB |\n")
 	b.WriteString("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	slices.SortStableFunc(s.groups, func(a, b *faultTable) int { return strings.Compare(a.heading, b.heading) })

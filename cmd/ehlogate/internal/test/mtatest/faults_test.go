@@ -84,14 +84,14 @@ type faults struct {
 	table           *table
 }
 
-// TestFaults measures what clients see while ehlogate is dead, is killed under load, restarts, or hangs.
+// TestFaults measures what clients see while ehlogate is down, is killed under load, restarts, or hangs.
 func TestFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	f := newFaults(t)
 	f.measure(t, "serving", 100, 10, f.allRight)
 	f.onEach(t, func(g *daemon) error { _, err := g.Term(soon(t)); return err })
-	f.measure(t, "dead", 100, 10, f.checkDead)
+	f.measure(t, "down", 100, 10, f.checkDown)
 	f.onEach(t, func(g *daemon) error { return g.Start(soon(t)) })
 	f.measure(t, "started again", 100, 10, f.allRight)
 	f.disturb(t, "restarted under load", func(g *daemon) error { return g.Restart(soon(t)) })
@@ -236,8 +236,8 @@ func (f *faults) nothingLost(t *testing.T, v variant, tally mtatest.Tally) {
 	}
 }
 
-// checkDead wants every session answered by the backup; through socketmap, which has none, it wants them all refused.
-func (f *faults) checkDead(t *testing.T, v variant, tally mtatest.Tally) {
+// checkDown wants every session answered by the backup; through socketmap, which has none, it wants them all refused.
+func (f *faults) checkDown(t *testing.T, v variant, tally mtatest.Tally) {
 	f.nothingLost(t, v, tally)
 	if v.backup && tally.Backup != tally.Sessions {
 		t.Errorf("%s: want the backup's answer always: %+v", v.name, tally)
@@ -262,7 +262,7 @@ func (f *faults) checkHung(t *testing.T, v variant, tally mtatest.Tally) {
 	}
 }
 
-// allTrue tells whether ok is true of all values.
+// allTrue reports whether ok is true of all values.
 func allTrue(values []string, ok func(string) bool) bool {
 	return !slices.ContainsFunc(values, func(v string) bool { return !ok(v) })
 }

@@ -156,7 +156,7 @@ func (h *Holder) Starts() int {
 	return h.starts
 }
 
-// Outage tells whether there was a moment, between two points in time, in which no process answered: from the signal that
+// Outage reports whether there was a moment, between two points in time, in which no process answered: from the signal that
 // ended or stopped it, or from its end, until another was ready.
 func (h *Holder) Outage(from, to time.Time) bool {
 	h.mu.Lock()
@@ -189,7 +189,7 @@ func (h *Holder) Signal(sig syscall.Signal) error {
 	return h.child.signal(sig)
 }
 
-// Stopped tells whether the process that runs stands still, some time after SIGSTOP.
+// Stopped reports whether the process that runs stands still, some time after SIGSTOP.
 func (h *Holder) Stopped() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 const keptTable = "etc/postfix/ehlogate.cidr"
 
 // TestInStep runs the units that keep a table in step under a real systemd, with a real Postfix that has this table as its
-// backup: what it says once ehlogate is dead is what the lists said before.
+// backup: what it says once ehlogate is down is what the lists said before.
 func TestInStep(t *testing.T) {
 	testenv.Needs(t, "root", "systemd", "Postfix")
 	t.Parallel()

@@ -156,7 +156,7 @@ func (m *Machine) Write(files map[string]string) error {
 			return fmt.Errorf("making the folder of %s: %w", name, err)
 		}
 		if err := m.files.WriteFile(name+".new", []byte(text), 0o644); err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
+			return fmt.Errorf("cannot write %s: %w", name, err)
 		}
 		if err := m.files.Rename(name+".new", name); err != nil {
 			return fmt.Errorf("putting %s in place: %w", name, err)

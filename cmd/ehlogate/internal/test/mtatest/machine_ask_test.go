@@ -144,7 +144,7 @@ func (m machine) sockets(t *testing.T) map[string]string {
 	return all
 }
 
-// isOurSocket tells whether a listening socket is one of our units'.
+// isOurSocket reports whether a listening socket is one of our units'.
 func isOurSocket(addr string) bool {
 	return strings.HasPrefix(addr, queue) || addr == "0100007F:273D" // 127.0.0.1:10045
 }

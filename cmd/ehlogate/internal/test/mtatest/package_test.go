@@ -53,7 +53,7 @@ smtpd_client_event_limit_exceptions = static:all
 	m.run(t, "systemctl start postfix")
 }
 
-// session plays one session in the machine, and tells whether STARTTLS was offered.
+// session plays one session in the machine, and reports whether STARTTLS was offered.
 func (m machine) session(ctx context.Context, addr, source string) (offered bool, took time.Duration, err error) {
 	err = m.Network().Do(func() error {
 		r, err := mtatest.Session(ctx, addr, source, "client.example")

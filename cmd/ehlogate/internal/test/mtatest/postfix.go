@@ -247,7 +247,7 @@ func (p *Postfix) Reload(ctx context.Context) error {
 	return nil
 }
 
-// Postmap asks a table, written "type:name", for a key, as the command postmap -q does; found tells whether it holds the
+// Postmap asks a table, written "type:name", for a key, as the command postmap -q does; found reports whether it holds the
 // key. It fails if the table cannot be asked.
 func (p *Postfix) Postmap(ctx context.Context, key, table string) (value string, found bool, err error) {
 	var stdout, stderr bytes.Buffer

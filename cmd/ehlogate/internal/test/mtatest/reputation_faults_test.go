@@ -252,7 +252,7 @@ func (r *dnsEnv) finishRow(t *testing.T, g *daemon, during, before mtatest.Tally
 	t.Helper()
 	peak := peakRSS(g.Pid())
 	r.mu.Lock()
-	r.table.add(faultRow{d.fault, "memcache, of lists by DNS", 1, during, before.P99, peak})
+	r.table.add(faultRow{d.fault, "memcache, of DNS lists", 1, during, before.P99, peak})
 	r.mu.Unlock()
 	r.delays.add(d)
 	if during.Wrong > 0 || during.Unanswered > 0 || during.Backup*4 > during.Sessions {

@@ -34,7 +34,7 @@ type screen struct {
 	table  *table
 }
 
-// TestScreenFaults measures what becomes of a postscreen that asks ehlogate while ehlogate is dead or hangs, and that one
+// TestScreenFaults measures what becomes of a postscreen that asks ehlogate while ehlogate is down or hangs, and that one
 // which does not ask it is not affected.
 func TestScreenFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
@@ -46,7 +46,7 @@ func TestScreenFaults(t *testing.T) {
 	if err := s.daemon.Kill(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	s.measure(t, "dead", 20, func(v screenVariant, tally mtatest.Tally, died int) bool {
+	s.measure(t, "down", 20, func(v screenVariant, tally mtatest.Tally, died int) bool {
 		if v.service == "socketmap" {
 			return died > 0 && tally.Unanswered == 20
 		}

@@ -121,7 +121,7 @@ func (s *sending) testUnreadableList(t *testing.T) {
 	for name, text := range map[string]string{"broken": bot + "\n192.0.2.300\n", "empty": ""} {
 		s.write(t, "lists/trusted.list", text)
 		out, err := s.gateway.Run(soon(t), line[0], line[1:]...)
-		if err == nil || !strings.Contains(out, "nothing is exported, since a list could not be loaded; the sets inet ehlogate trusted4 and trusted6 stay as they are") {
+		if err == nil || !strings.Contains(out, "nothing is exported, since a list cannot be loaded; the sets inet ehlogate trusted4 and trusted6 stay as they are") {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
 		if after := set(); after != before || !strings.Contains(after, bot) {
@@ -275,7 +275,7 @@ func (s *sending) testKilled(t *testing.T) {
 		}
 	}
 	if offered[true] == 0 || offered[false] < 5 {
-		t.Errorf("the denied machine was offered STARTTLS %v times: want that only while ehlogate was dead", offered)
+		t.Errorf("the denied machine was offered STARTTLS %v times: want that only while ehlogate was down", offered)
 	}
 	narrate(t, "  of %d messages none was lost, and all were inspected and arrived over TLS; the backup offered STARTTLS to %s, which is denied, in %d of %d sessions",
 		len(visits[0])+len(visits[1]), sources[0], offered[true], len(visits[0]))

@@ -65,7 +65,7 @@ func (m measured) refuses(t *testing.T, fault string, wait time.Duration) {
 	}
 }
 
-// TestSendmailFaults measures what clients of Sendmail see while ehlogate is dead, restarts, or hangs, and without its
+// TestSendmailFaults measures what clients of Sendmail see while ehlogate is down, restarts, or hangs, and without its
 // socket file.
 func TestSendmailFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Sendmail")
@@ -91,16 +91,16 @@ func TestSendmailFaults(t *testing.T) {
 	if _, err := g.Term(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	inet.offers(t, "dead", 50, 0)
-	local.offers(t, "dead, its socket file is there", 50, 0)
-	bare.offers(t, "dead", 50, 0)
+	inet.offers(t, "down", 50, 0)
+	local.offers(t, "down, its socket file is there", 50, 0)
+	bare.offers(t, "down", 50, 0)
 	if lines, err := s.Maillog().Lines(regexp.MustCompile(`SYSERR|srv_features`), 0); err != nil || len(lines) > 0 {
 		t.Errorf("want no word about it in the log of Sendmail: %q, %v", lines, err)
 	}
 	if err := os.Rename(socket, socket+".away"); err != nil {
 		t.Fatal(err)
 	}
-	local.refuses(t, "dead, its socket file is missing", 0)
+	local.refuses(t, "down, its socket file is missing", 0)
 	if err := os.Rename(socket+".away", socket); err != nil {
 		t.Fatal(err)
 	}

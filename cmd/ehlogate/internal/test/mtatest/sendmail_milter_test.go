@@ -117,7 +117,7 @@ func TestSendmailMilter(t *testing.T) {
 			}
 		}
 	})
-	t.Run("dead", func(t *testing.T) {
+	t.Run("down", func(t *testing.T) {
 		if err := g.Kill(soon(t)); err != nil {
 			t.Fatal(err)
 		}

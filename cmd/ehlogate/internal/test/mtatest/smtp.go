@@ -39,7 +39,7 @@ func (r Reply) Keywords() []string {
 	return words
 }
 
-// Offers tells whether the reply is to EHLO and offers the keyword, in any case.
+// Offers reports whether the reply is to EHLO and offers the keyword, in any case.
 func (r Reply) Offers(keyword string) bool {
 	return r.Code == 250 && slices.Contains(r.Keywords(), strings.ToUpper(keyword))
 }

@@ -260,7 +260,7 @@ func (r runner) runStep(t *testing.T, s step) {
 }
 
 // promised edits the deny list, and plays sessions: what is denied sees no STARTTLS, also by its HELO name, and also when
-// ehlogate is dead.
+// ehlogate is down.
 func (r runner) promised(t *testing.T) {
 	t.Helper()
 	const list, table = "etc/ehlogate/lists/deny.list", "etc/postfix/ehlogate.cidr"
@@ -300,7 +300,7 @@ func (r runner) promised(t *testing.T) {
 	r.run(t, "systemctl stop ehlogate.service")
 	r.offers(t, throughCache, want)
 	if hidden() {
-		t.Error("a HELO name while ehlogate is dead: got no STARTTLS, want it")
+		t.Error("a HELO name while ehlogate is down: got no STARTTLS, want it")
 	}
 	r.run(t, "systemctl start ehlogate.service")
 }

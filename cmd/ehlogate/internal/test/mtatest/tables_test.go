@@ -50,14 +50,14 @@ func (t *table) add(r row) {
 	t.rows = append(t.rows, r)
 }
 
-// markdown returns the table; rows of one variant stand together, otherwise in the order in which they were added.
+// markdown returns the table; rows of one variant are together, otherwise in the order in which they were added.
 func (t *table) markdown() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	slices.SortStableFunc(t.rows, func(a, b row) int { return strings.Compare(a.variant, b.variant) })
 	var b strings.Builder
 	fmt.Fprintf(&b, "### %s\n\n", t.heading)
-	b.WriteString("| Asked through | ehlogate is | Clients at a time | Sessions | Right | By the backup | Wrong | No proper EHLO reply | Longest wait for it | |\n")
+	b.WriteString("| Queried through | ehlogate is | Clients at a time | Sessions | Right | By the backup | Wrong | No proper EHLO reply | Longest wait for it | |\n")
 	b.WriteString("|---|---|---:|---:|---:|---:|---:|---:|---:|---|\n")
 	for _, r := range t.rows {
 		longest := "-"
