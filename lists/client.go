@@ -27,7 +27,7 @@ type Client struct {
 func ParseAddr(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(trimAddr(s))
 	if err != nil {
-		return netip.Addr{}, fmt.Errorf("%q is not an IP address", s)
+		return netip.Addr{}, fmt.Errorf("invalid IP address %q", s)
 	}
 	return a.Unmap(), nil
 }

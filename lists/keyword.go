@@ -1,6 +1,9 @@
 package lists
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // keywordAt returns the name of an enumerated value.
 func keywordAt(names []string, i int) string {
@@ -17,5 +20,5 @@ func parseKeyword(what string, names []string, text []byte) (int, error) {
 			return i, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is no %s: write one of %q", text, what, names)
+	return 0, fmt.Errorf(`unknown %s %q: write one of "%s"`, what, text, strings.Join(names, `", "`))
 }

@@ -59,7 +59,7 @@ type packetConn struct {
 	deadlineOld bool   // it is the deadline of a previous packet
 }
 
-var errPacket = errors.New("milter: broken packet")
+var errPacket = errors.New("milter: malformed packet")
 
 func (f *packetConn) Read(p []byte) (int, error) {
 	if err := f.nextPacket(); err != nil {

@@ -25,13 +25,13 @@ func newCheck(o *options) *cobra.Command {
 		Long: `Checks the config and every list in it. Reports all errors at once, each with
 its line, a caret and what to write instead. Warnings do not change the exit
 status. They flag valid but suspicious entries: duplicates, entries that have
-expired, that a wider one covers, or that stand in two lists. DNS lists are not
+expired, that a wider one covers, or that are in two lists. DNS lists are not
 queried; use "ehlogate doctor" or "ehlogate explain" for that.
 
 With a FILE it checks only that file, as the validate step of a deployment tool
 does. A name that ends in .toml is a config and is checked with its lists. Any
 other file is a list file. The list in the config that has this file, or --list,
-determines its format and the entries that it may hold.
+determines its format and the entries that it may contain.
 
 Exit status 1 if there is an error, 0 otherwise. See ehlogate(8) for more, and
 ehlogate.list(5) for the formats.`,

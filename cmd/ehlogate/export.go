@@ -37,7 +37,7 @@ func newExport(o *options) *cobra.Command {
 		Short: "Write the policy as a static table",
 		Long: `Writes the whole policy (exceptions, order of the lists, default) as a static
 table that decides as the daemon does, for programs that cannot or should not
-ask the daemon:
+query the daemon:
 
     postfix-cidr     for smtpd_discard_ehlo_keyword_address_maps: the backup
                      behind a memcache map, and postscreen (cidr_table(5))
@@ -60,7 +60,7 @@ If COMMAND fails, the next run repeats it; until then FILE has the time
 1970-01-01. --if-changed and --apply wait while a list is being written to.
 
 --apply replaces the elements of the sets in the kernel of this machine, in one
-transaction, which resets comments and counters of elements. If the sets hold
+transaction, which resets comments and counters of elements. If the sets have
 the right elements already, nothing is changed and nothing is printed. --dry-run
 only prints how many elements would be added and removed, and the first of them.
 The rules that have the sets must be loaded. Both need root or CAP_NET_ADMIN.
@@ -99,7 +99,7 @@ until= as they are now, and says until when it is exact.`,
 	f := cmd.Flags()
 	f.StringVar(&e.format, "format", "", "`FORMAT` of the table: "+strings.Join(exportFormats, ", "))
 	f.StringVarP(&e.output, "output", "o", "", "write to `FILE`, which is replaced atomically, instead of standard output")
-	f.BoolVar(&e.ifChanged, "if-changed", false, "do nothing if FILE holds the table already")
+	f.BoolVar(&e.ifChanged, "if-changed", false, "do nothing if FILE has the table already")
 	f.StringVar(&e.then, "then", "", "run `COMMAND` by sh after FILE was written, such as \"postfix reload\"")
 	f.StringVar(&e.action, "action", "", "nft: export the clients of this `ACTION`: offer, suppress, require")
 	f.StringVar(&e.set, "set", "", "nft: `\"FAMILY TABLE NAME\"` of the sets NAME4 and NAME6 (default \"inet ehlogate\" and trusted, denied or required)")
@@ -119,7 +119,7 @@ func (e *exportFlags) validate() error {
 	isNFT := e.format == "nft"
 	switch {
 	case !slices.Contains(exportFormats, e.format):
-		return fmt.Errorf("--format %q is not known: write one of %s", e.format, strings.Join(exportFormats, ", "))
+		return fmt.Errorf("--format: unknown format %q: write one of %s", e.format, strings.Join(exportFormats, ", "))
 	case !isNFT && (e.action != "" || e.set != "" || e.apply || e.dryRun):
 		return errors.New("--action, --set, --apply and --dry-run are about sets: they need --format nft")
 	case isNFT && e.action == "":
@@ -146,7 +146,7 @@ func (e *exportFlags) export(ctx context.Context, o *options, stdout, stderr io.
 		if e.apply {
 			unchanged = fmt.Sprintf("the sets %s4 and %s6 stay as they are", set, set.Name)
 		}
-		return errors.New("nothing is exported, since a list could not be loaded; " + unchanged)
+		return errors.New("nothing is exported, since a list cannot be loaded; " + unchanged)
 	}
 	if e.apply {
 		return e.fillSets(ctx, p, action, set, stdout)

@@ -60,7 +60,7 @@ func (e *exportFlags) writeTable(ctx context.Context, table []byte, stdout, stde
 	info, err := os.Stat(e.output)
 	switch {
 	case err == nil && !info.Mode().IsRegular() && (e.ifChanged || e.then != ""):
-		return fmt.Errorf("%s is no regular file: --if-changed and --then need one", e.output)
+		return fmt.Errorf("%s is not a regular file: --if-changed and --then need one", e.output)
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return err
 	}

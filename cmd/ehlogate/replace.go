@@ -31,7 +31,7 @@ func replaceFile(name string, data []byte, modTime time.Time) error {
 	f, err := renameio.NewPendingFile(name, renameio.WithTempDir(filepath.Dir(name)),
 		renameio.WithPermissions(0o644), renameio.IgnoreUmask(), renameio.WithExistingPermissions())
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
+		return fmt.Errorf("cannot write %s: %w", name, err)
 	}
 	defer func() { _ = f.Cleanup() }() // after an error; what went wrong was returned
 	if _, err := f.Write(data); err != nil {

@@ -19,7 +19,7 @@ type socket struct {
 	net.Listener
 }
 
-// unknown is the protocol of an inherited socket whose protocol cannot be told.
+// unknown is the protocol of an inherited socket whose protocol is not known.
 const unknown = "unknown"
 
 // openSockets returns the sockets that the service manager passed, and opens the other addresses of [listen]. The defaults

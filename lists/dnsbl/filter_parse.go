@@ -18,13 +18,13 @@ func ParseFilter(s string) (Filter, error) {
 	for i := range 4 {
 		if i > 0 {
 			if at >= len(s) || s[at] != '.' {
-				return Filter{}, filterError(s, at, "a dot and the next of four numbers")
+				return Filter{}, filterError(s, at, "a dot and a number (there are four)")
 			}
 			at++
 		}
 		if i > 0 && at < len(s) && s[at] == 'N' {
 			if f.score != 0 {
-				return Filter{}, filterError(s, at, "a number: there is an N already")
+				return Filter{}, filterError(s, at, "a number (there is an N already)")
 			}
 			f.score = i
 			f.parts[i-1].addRange(0, 255)
@@ -40,14 +40,14 @@ func ParseFilter(s string) (Filter, error) {
 		if i > 0 {
 			f.parts[i-1] = set
 		} else if !set.isOnly(127) {
-			return Filter{}, filterError(s, begin, "127: lists answer with nothing else")
+			return Filter{}, filterError(s, begin, "127, as in all answers of DNS lists")
 		}
 	}
 	if at != len(s) {
-		return Filter{}, filterError(s, at, "nothing behind the fourth number")
+		return Filter{}, filterError(s, at, "the end after four numbers")
 	}
 	if f.parts[0].isOnly(255) && f.parts[1].isOnly(255) {
-		return Filter{}, filterError(s, 0, "another answer: 127.255.255.x are error codes and list no client")
+		return Filter{}, filterError(s, 0, "another answer (127.255.255.x are error codes and list no client)")
 	}
 	return f, nil
 }
@@ -57,7 +57,7 @@ func filterError(s string, at int, want string) error {
 	if at < len(s) {
 		got = strconv.Quote(s[at:min(at+12, len(s))])
 	}
-	return fmt.Errorf("answer %.60q, at %d: %s where there should be %s", s, at+1, got, want)
+	return fmt.Errorf("invalid answer %.60q: found %s at %d, expected %s", s, got, at+1, want)
 }
 
 // parseOcts reads a number, or [A;B..C;...], and returns the position behind it.

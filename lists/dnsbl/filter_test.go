@@ -52,30 +52,30 @@ func TestFilter(t *testing.T) {
 
 func TestFilterErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"127":                   "at 4: the end where there should be a dot and the next of four numbers",
-		"127.0.0":               "at 8: the end where there should be a dot and the next of four numbers",
-		"127.0.0.":              "at 9: the end where there should be a number from 0 to 255",
-		"127.0.0.2 ":            `at 10: " " where there should be nothing behind the fourth number`,
-		"127.0.0.2.3":           `at 10: ".3" where there should be nothing behind the fourth number`,
-		" 127.0.0.2":            `at 1: " 127.0.0.2" where there should be a number from 0 to 255`,
-		"10.0.0.2":              `at 1: "10.0.0.2" where there should be 127: lists answer with nothing else`,
-		"[126..127].0.0.2":      `at 1: "[126..127].0" where there should be 127: lists answer with nothing else`,
-		"N.0.0.2":               `at 1: "N.0.0.2" where there should be a number from 0 to 255`,
-		"127.0.N.N":             `at 9: "N" where there should be a number: there is an N already`,
-		"127.0.0.256":           `at 9: "256" where there should be a number from 0 to 255`,
-		"127.0.0.2561":          `at 9: "2561" where there should be a number from 0 to 255`,
-		"127.0.0.02":            `at 9: "02" where there should be a number from 0 to 255`,
-		"127.0.0.[4..2]":        `at 13: "2]" where there should be a number of 4 or more`,
-		"127.0.0.[]":            `at 10: "]" where there should be a number from 0 to 255`,
-		"127.0.0.[2,4]":         `at 11: ",4]" where there should be ; or .. or ]`,
-		"127.0.0.[2;4":          "at 13: the end where there should be ; or .. or ]",
-		"127.0.0.[N]":           `at 10: "N]" where there should be a number from 0 to 255`,
+		"127":                   "found the end at 4, expected a dot and a number (there are four)",
+		"127.0.0":               "found the end at 8, expected a dot and a number (there are four)",
+		"127.0.0.":              "found the end at 9, expected a number from 0 to 255",
+		"127.0.0.2 ":            `found " " at 10, expected the end after four numbers`,
+		"127.0.0.2.3":           `found ".3" at 10, expected the end after four numbers`,
+		" 127.0.0.2":            `found " 127.0.0.2" at 1, expected a number from 0 to 255`,
+		"10.0.0.2":              `found "10.0.0.2" at 1, expected 127, as in all answers of DNS lists`,
+		"[126..127].0.0.2":      `found "[126..127].0" at 1, expected 127, as in all answers of DNS lists`,
+		"N.0.0.2":               `found "N.0.0.2" at 1, expected a number from 0 to 255`,
+		"127.0.N.N":             `found "N" at 9, expected a number (there is an N already)`,
+		"127.0.0.256":           `found "256" at 9, expected a number from 0 to 255`,
+		"127.0.0.2561":          `found "2561" at 9, expected a number from 0 to 255`,
+		"127.0.0.02":            `found "02" at 9, expected a number from 0 to 255`,
+		"127.0.0.[4..2]":        `found "2]" at 13, expected a number of 4 or more`,
+		"127.0.0.[]":            `found "]" at 10, expected a number from 0 to 255`,
+		"127.0.0.[2,4]":         `found ",4]" at 11, expected ; or .. or ]`,
+		"127.0.0.[2;4":          "found the end at 13, expected ; or .. or ]",
+		"127.0.0.[N]":           `found "N]" at 10, expected a number from 0 to 255`,
 		"127.255.255.254":       "error codes and list no client",
 		"127.255.255.N":         "error codes and list no client",
 		"127.255.255.[0..255]":  "error codes and list no client",
-		"127.0.0.*":             `at 9: "*" where there should be a number from 0 to 255`,
-		"127.0.0.2/31":          "nothing behind the fourth number",
-		"127..0.2":              `at 5: ".0.2" where there should be a number from 0 to 255`,
+		"127.0.0.*":             `found "*" at 9, expected a number from 0 to 255`,
+		"127.0.0.2/31":          "the end after four numbers",
+		"127..0.2":              `found ".0.2" at 5, expected a number from 0 to 255`,
 		strings.Repeat("1", 99): "a number from 0 to 255",
 	} {
 		_, err := ParseFilter(text)
@@ -95,7 +95,7 @@ func FuzzParseFilter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string, a, b, c byte) {
 		f, err := ParseFilter(s)
 		if err != nil {
-			if f != (Filter{}) || !strings.HasPrefix(err.Error(), "answer ") {
+			if f != (Filter{}) || !strings.HasPrefix(err.Error(), "invalid answer ") {
 				t.Fatalf("%q: %v, %v", s, f, err)
 			}
 			return

@@ -32,7 +32,7 @@ func parseReply(b []byte) (Answer, *Error) {
 	}
 	// A client chooses what its reverse zone has, and 64 kB of compressed names are megabytes of strings.
 	if n := recordCount(b, 1) + recordCount(b, 2) + recordCount(b, 3); n > maxRecords {
-		return fail(Malformed, fmt.Errorf("%d records, and at most %d are taken", n, maxRecords))
+		return fail(Malformed, fmt.Errorf("too many records: %d, at most %d are accepted", n, maxRecords))
 	}
 	var m dns.Msg
 	if err := m.Unpack(b); err != nil {

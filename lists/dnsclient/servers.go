@@ -53,7 +53,7 @@ func ParseServer(s string) (netip.AddrPort, error) {
 	}
 	ap, err := netip.ParseAddrPort(s)
 	if err != nil || ap.Port() == 0 {
-		return netip.AddrPort{}, fmt.Errorf("%q is no address of a resolver: write an IP address and, if it is not 53, a port, as in 127.0.0.1, 127.0.0.1:5353, ::1 or [::1]:5353", s)
+		return netip.AddrPort{}, fmt.Errorf("invalid resolver address %q: write an IP address and, if it is not 53, a port, as in 127.0.0.1, 127.0.0.1:5353, ::1 or [::1]:5353", s)
 	}
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
 }

@@ -1,4 +1,4 @@
-// Package dnsname writes addresses as domain names, and tells which names are host names.
+// Package dnsname writes addresses as domain names, and reports which names are host names.
 package dnsname
 
 import (

@@ -57,7 +57,7 @@ func parseAccessPattern(l *listfile.Lines, w word, exact bool) []*listfile.Item 
 	case strings.ContainsAny(w.text, "/["):
 		return fail(fmt.Sprintf("%q never matches a client", w.text), "an access table has addresses, and networks by their first octets, as in 192.0.2; for prefixes set format = \"postfix-cidr\"")
 	case strings.EqualFold(w.text, "unknown"):
-		return fail("no entry of a list can match clients without a verified name, as \"unknown\" does", "delete the rule")
+		return fail("no entry of a list can match clients without a verified name, as \"unknown\" does", "remove the rule")
 	case strings.Contains(w.text, ":"):
 		return parseAccessIPv6(w, fail)
 	case strings.Trim(w.text, "0123456789.") == "":
@@ -65,10 +65,10 @@ func parseAccessPattern(l *listfile.Lines, w word, exact bool) []*listfile.Item 
 	case !strings.Contains(w.text, ".") && strings.Trim(w.text, "0123456789abcdefABCDEF") == "" && w.text[0] <= '9':
 		return fail(fmt.Sprintf("%q may be the first group of IPv6 addresses, or a name", w.text), "for a network set format = \"postfix-cidr\"")
 	case strings.HasSuffix(w.text, "."):
-		return fail("host name ends with a dot: it never matches a client", "delete the dot")
+		return fail("host name ends with a dot: it never matches a client", "remove the dot")
 	case w.text[0] == '.' && !exact:
 		return fail(fmt.Sprintf("%q is looked up only where parent_domain_matches_subdomains lacks smtpd_access_maps", w.text),
-			"set format = \"postfix-access-exact\" if that is so; else delete the first dot: a domain matches all names below, too")
+			"set format = \"postfix-access-exact\" if that is so; else remove the first dot: a domain matches all names below, too")
 	}
 	name, err := listfile.ParseHostName(w.text)
 	if err != nil {

@@ -21,7 +21,7 @@ func readAddresses(l *listfile.Lines) {
 		first := nextWord(l.Text, 0, ends)
 		if first.text == "" {
 			if first.at < len(l.Text) && l.Text[first.at] == ',' {
-				l.Fail(first.at, 1, "first column is empty", "the address must be in the first column")
+				l.Fail(first.at, 1, "missing address in the first column", "write the address there, at the beginning of the line")
 			}
 			continue
 		}

@@ -41,7 +41,7 @@ func readDrop(l *listfile.Lines) {
 		switch {
 		case line.Type == "metadata":
 			if n := line.Records; n != nil && *n != records && !failed {
-				failAt(l, all, fmt.Sprintf("%d records before this line, which says %d (truncated file?)", records, *n), again)
+				failAt(l, all, fmt.Sprintf("%d records before this line, which says %d (truncated write?)", records, *n), again)
 			}
 			records, open = 0, false
 		case line.Type != "":
@@ -57,7 +57,7 @@ func readDrop(l *listfile.Lines) {
 		}
 	}
 	if open && !failed {
-		l.Fail(len(l.Text), 1, "missing \"metadata\" in the last line (truncated file?)", again)
+		l.Fail(len(l.Text), 1, "missing \"metadata\" in the last line (truncated write?)", again)
 	}
 }
 

@@ -50,7 +50,7 @@ var (
 	memberOptions = map[string]int{"timeout": 1, "packets": 1, "bytes": 1, "skbmark": 1, "skbprio": 1, "skbqueue": 1, "nomatch": 0, "comment": 1}
 )
 
-const saveAlone = "save the sets that are meant alone: ipset save NAME"
+const saveAlone = "save only the sets that you need: ipset save NAME"
 
 // maxSets is how many sets a file may have.
 const maxSets = 4096
@@ -154,7 +154,7 @@ func (r *ipsets) parseOptions(at int, known map[string]int) (map[string]word, bo
 		value := w
 		if args > 0 {
 			if value, ok = r.parseArgument(w.endOffset()); !ok {
-				failAt(r.Lines, w, fmt.Sprintf("%q without a value", w.text), "is the line complete?")
+				failAt(r.Lines, w, fmt.Sprintf("missing value of %q", w.text), "is the line complete?")
 				return nil, false
 			}
 		}

@@ -27,7 +27,7 @@ func readNFT(l *listfile.Lines) {
 		r.endOfLine()
 	}
 	if n := len(r.open); n > 0 {
-		r.Fail(len(r.Text), 1, fmt.Sprintf("file ends in %s (truncated file?)", r.open[n-1]), "write it again")
+		r.Fail(len(r.Text), 1, fmt.Sprintf("file ends in %s (truncated write?)", r.open[n-1]), "write it again")
 	} else if r.tables && !r.sets {
 		r.Fail(0, len(r.Text), "no set in the file", listAlone)
 	}
@@ -47,7 +47,7 @@ type nft struct {
 }
 
 const (
-	listAlone   = "write the sets that are meant alone: nft list set FAMILY TABLE NAME"
+	listAlone   = "write only the sets that you need: nft list set FAMILY TABLE NAME"
 	outputOfNFT = "is it the output of \"nft list set\"?"
 )
 

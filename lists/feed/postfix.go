@@ -50,7 +50,7 @@ func (t *table) readRules(isReached func(items []*listfile.Item, exception bool)
 		case t.pending:
 			t.finishRule(w, isReached)
 		case t.line == 0:
-			t.Fail(0, w.at, "continuation line without a line before it", "delete the blank at its beginning")
+			t.Fail(0, w.at, "continuation line without a line before it", "remove the blank at its beginning")
 		}
 	}
 	t.failPending()
@@ -60,7 +60,7 @@ func (t *table) readRules(isReached func(items []*listfile.Item, exception bool)
 func (t *table) failPending() {
 	if t.pending {
 		t.Problems.Add(diag.Problem{File: t.Name, Line: t.line, Col: 1, Width: len(t.rule.text), Text: string(t.text),
-			Msg: "pattern without a result", Hint: "write PATTERN RESULT, as in 192.0.2.1 REJECT"})
+			Msg: "missing result after the pattern", Hint: "write PATTERN RESULT, as in 192.0.2.1 REJECT"})
 	}
 	t.pending = false
 }

@@ -101,7 +101,7 @@ func (z *zone) parseSpecial(w word) bool {
 		if isComment(w.text) {
 			return true // such as #$Id$
 		}
-		failAt(z.Lines, w, fmt.Sprintf("%q without a value", words[0]), "add its value, or delete the line")
+		failAt(z.Lines, w, fmt.Sprintf("missing value of %q", words[0]), "add its value, or remove the line")
 	case what == "soa", what == "ns", what == "nameserver", what == "ttl", what == "=", len(what) == 1 && what[0]-'0' < 10:
 	case what == "maxrange4":
 		z.parseMaxRange4(w, args[0])

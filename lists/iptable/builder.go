@@ -48,7 +48,7 @@ func (b *Builder) Add(it *Item) error {
 	t, id := &b.t, int32(len(b.bits))
 	if max := b.MaxEntries; int(id) > maxID || max > 0 && int(id) >= max {
 		return &LimitError{fmt.Sprintf("the list has more than %d entries", id),
-			"if all of them are meant, raise max_entries in the config: each takes some 20 bytes of memory while it is loaded, and some 30 with until="}
+			"if that is intended, raise max_entries in the config: each takes some 20 bytes of memory while it is loaded, and some 30 with until="}
 	}
 	if it.Line != b.line+1 {
 		t.lines.add(id, uint32(it.Line))

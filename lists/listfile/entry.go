@@ -23,7 +23,7 @@ func (p *parser) parseEntry(word string, off int) {
 		p.item.Exception = true
 		word, off = rest, off+1
 		if word == "" {
-			p.Fail(off-1, 1, "exception without an entry", "write the entry right after the !, without a space")
+			p.Fail(off-1, 1, "missing entry after !", "write the entry right after the !, without a space")
 			return
 		}
 	}
@@ -237,7 +237,7 @@ func (p *parser) parseHELO(name string, off int) {
 	case strings.Contains(p.item.Name, "..") && p.item.Name[0] == '.':
 		p.Fail(off, len(name), "empty label in HELO name", forms)
 	case p.item.Name == "":
-		p.Fail(off-len("helo:"), len("helo:"), "helo: without a name", "write the name right after it, without a space")
+		p.Fail(off-len("helo:"), len("helo:"), "missing name after helo:", "write the name right after it, without a space")
 	case len(name) > 255:
 		p.Fail(off, len(name), "HELO name is longer than 255 bytes", "")
 	case strings.Contains(name, "*"):

@@ -100,7 +100,7 @@ func TestLinesEnd(t *testing.T) {
 			t.Errorf("%s: %v after %d", name, err, n)
 		}
 		r = io.MultiReader(strings.NewReader("1.1.1.1\n"), errorReader{broken})
-		if err := grammar(r, "x", Rules{}, func(*Item) error { return nil }); !errors.Is(err, broken) || !strings.Contains(err.Error(), "reading x") {
+		if err := grammar(r, "x", Rules{}, func(*Item) error { return nil }); !errors.Is(err, broken) || !strings.Contains(err.Error(), "cannot read x") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

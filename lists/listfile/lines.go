@@ -68,7 +68,7 @@ func (l *Lines) Next() bool {
 			}
 		}
 		if err != nil && err != io.EOF {
-			l.err = fmt.Errorf("reading %s: %w", l.Name, err)
+			l.err = fmt.Errorf("cannot read %s: %w", l.Name, err)
 			return false
 		}
 		l.cut = err == io.EOF

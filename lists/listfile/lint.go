@@ -74,7 +74,7 @@ func (l *Lint) findRepeated(list string, items []lintItem) {
 	for i := range items {
 		it := &items[i]
 		if it.Expired(l.Now) {
-			l.warn(it, fmt.Sprintf("%s expired at %s", it, it.Until.Format(time.RFC3339)), "delete the line")
+			l.warn(it, fmt.Sprintf("%s expired at %s", it, it.Until.Format(time.RFC3339)), "remove the line")
 			continue
 		}
 		if strings.HasPrefix(it.Note, "until=") {
@@ -90,10 +90,10 @@ func (l *Lint) findRepeated(list string, items []lintItem) {
 		case first.Exception != it.Exception:
 			l.warn(it, fmt.Sprintf("%s contradicts %s (%s:%d): the exception wins", it, first, first.file, first.Line), "keep one of them")
 		default:
-			l.warn(it, fmt.Sprintf("duplicate entry %s, first in %s:%d", it, first.file, first.Line), "delete one of the lines")
+			l.warn(it, fmt.Sprintf("duplicate entry %s, first in %s:%d", it, first.file, first.Line), "remove one of the lines")
 		}
 		if other, ok := l.seen[k]; ok && !repeated && !it.Exception && !other.Exception {
-			l.warn(it, fmt.Sprintf("%s is also in list %q (%s:%d), which comes first", it, other.list, other.file, other.Line), "delete the one that is not meant")
+			l.warn(it, fmt.Sprintf("%s is also in list %q (%s:%d), which comes first", it, other.list, other.file, other.Line), "remove the wrong one")
 		}
 	}
 	if l.seen == nil {
@@ -129,7 +129,7 @@ func (l *Lint) findCovered(items []lintItem) {
 	}
 	for i := range items {
 		if by, ok := coveredBy[&items[i]]; ok {
-			l.warn(&items[i], fmt.Sprintf("%s is covered by %s (%s:%d)", &items[i], by, by.file, by.Line), "delete the line, unless it is there for its note")
+			l.warn(&items[i], fmt.Sprintf("%s is covered by %s (%s:%d)", &items[i], by, by.file, by.Line), "remove the line, unless it is there for its note")
 		}
 	}
 }

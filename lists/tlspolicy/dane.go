@@ -112,7 +112,7 @@ func (m *Monitor) lookupTLSA(ctx context.Context, host string) (State, error) {
 func (m *Monitor) validates(ctx context.Context, server netip.AddrPort) (bool, error) {
 	a, err := m.resolver.Query(ctx, m.options.Signed, dns.TypeNS)
 	if err != nil {
-		return false, fmt.Errorf("finding out whether the resolver validates: %w", err)
+		return false, fmt.Errorf("cannot find out whether the resolver validates: %w", err)
 	}
 	return a.Authentic && a.Server == server, nil
 }

@@ -159,7 +159,7 @@ func TestDANE(t *testing.T) {
 			r.setAnswer(mx, "10 mail.example.org.")
 			r.setAnswer(mailTLSA, tlsa)
 			r.failQueries(root)
-		}, false, Unknown, "", Assumed, "finding out whether the resolver validates"},
+		}, false, Unknown, "", Assumed, "cannot find out whether the resolver validates"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -20,23 +20,23 @@ func CheckDomain(s string) error {
 	err := lists.CheckHostName(name)
 	switch {
 	case strings.Contains(name, "@"):
-		err = errors.New("write only what is behind the @")
+		err = errors.New("write only what is after the @")
 	case strings.HasPrefix(name, "*.") || strings.HasPrefix(name, "."):
-		err = errors.New("write each domain by itself; there are no patterns here")
+		err = errors.New("patterns are not supported; write each domain by itself")
 	case strings.ContainsFunc(name, func(c rune) bool { return c > unicode.MaxASCII }):
 		err = errors.New("write it in ASCII, as in DNS (xn--...)")
 	case err != nil:
 	case strings.Contains(name, "_"): // which host names of clients have
-		err = errors.New("invalid character '_' in a domain")
+		err = errors.New("invalid character '_'")
 	case strings.Contains("."+name+".", ".-") || strings.Contains("."+name+".", "-."):
 		err = errors.New("a label begins or ends with a hyphen")
 	case len(name) > maxDomain:
-		err = fmt.Errorf("it has %d characters, and at most %d are possible", len(name), maxDomain)
+		err = fmt.Errorf("%d characters; at most %d are allowed", len(name), maxDomain)
 	case lists.EndsInNumber(name):
-		err = errors.New("it ends like an IP address; write the domain behind the @ of mail addresses")
+		err = errors.New("ends like an IP address; write what is after the @ of mail addresses")
 	}
 	if err != nil {
-		return fmt.Errorf("%q is no domain: %w", s, err)
+		return fmt.Errorf("invalid domain %q: %w", s, err)
 	}
 	return nil
 }

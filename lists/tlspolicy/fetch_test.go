@@ -61,7 +61,7 @@ func TestFetch(t *testing.T) {
 		"too large": {handler: func(out http.ResponseWriter, in *http.Request) {
 			plain(out, in)
 			out.Write(bytes.Repeat([]byte("a: 1\n"), maxPolicySize))
-		}, want: "more than 65536 bytes"},
+		}, want: "larger than 65536 bytes"},
 		"endless headers": {handler: func(out http.ResponseWriter, in *http.Request) {
 			out.Header().Set("X", strings.Repeat("x", 2*maxPolicySize))
 			plain(out, in)

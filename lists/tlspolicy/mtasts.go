@@ -96,7 +96,7 @@ func (m *Monitor) fetchPolicy(ctx context.Context, domain string) (policy, error
 		return policy{}, fmt.Errorf("%s: %w", url, fetchError(ctx, err))
 	}
 	if len(text) > maxPolicySize {
-		return policy{}, fmt.Errorf("%s has more than %d bytes", url, maxPolicySize)
+		return policy{}, fmt.Errorf("%s is larger than %d bytes", url, maxPolicySize)
 	}
 	p, err := parsePolicy(text)
 	if err != nil {

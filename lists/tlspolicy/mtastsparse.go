@@ -58,7 +58,7 @@ func parseRecord(s string) (id string, err error) {
 		}
 	}
 	if id == "" {
-		return "", errors.New("the record has no id")
+		return "", errors.New("missing id in the record")
 	}
 	return id, nil
 }
@@ -88,7 +88,7 @@ func parsePolicy(text []byte) (policy, error) {
 	}
 	for _, key := range []string{"version", "mode", "max_age", "mx"} {
 		if !seen[key] && (key != "mx" || p.mode != None) {
-			return policy{}, fmt.Errorf("the policy has no %s", key)
+			return policy{}, fmt.Errorf("missing %s in the policy", key)
 		}
 	}
 	return p, nil
@@ -103,7 +103,7 @@ func parseField(line string) (key, value string, err error) {
 	case !ok || !isFieldName(key):
 		return "", "", fmt.Errorf("invalid line %.80q: must be key: value", line)
 	case value == "":
-		return "", "", fmt.Errorf("%s has no value", key)
+		return "", "", fmt.Errorf("missing value of %s", key)
 	case !utf8.ValidString(value) || strings.ContainsFunc(value, isControl):
 		return "", "", fmt.Errorf("%s has control characters, or is not UTF-8", key)
 	}

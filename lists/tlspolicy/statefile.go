@@ -77,7 +77,7 @@ func readRegularFile(path string) ([]byte, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(in, maxFileSize+1))
 	if err == nil && len(text) > maxFileSize {
-		err = fmt.Errorf("more than %d bytes", maxFileSize)
+		err = fmt.Errorf("larger than %d bytes", maxFileSize)
 	}
 	return text, err
 }
@@ -126,7 +126,7 @@ func (f *stateFile) writeState(domains map[string]savedDomain) {
 // held before.
 func replaceFile(path string, text []byte) error {
 	if len(text) > maxFileSize {
-		return fmt.Errorf("%d bytes, and at most %d are read again: name fewer domains", len(text), maxFileSize)
+		return fmt.Errorf("too large: %d bytes, at most %d can be read again: name fewer domains", len(text), maxFileSize)
 	}
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 		return errNotRegular // such as /dev/null, which other programs need

@@ -40,7 +40,7 @@ func TestStateFile(t *testing.T) {
 		"another case":   {strings.Replace(validState, `"max_age"`, `"Max_age"`, 1), `misspelled key "Max_age": write "max_age"`},
 		"both cases":     {strings.Replace(validState, `"version":2`, `"version":2,"DOMAINS":{}`, 1), `misspelled key "DOMAINS"`},
 		"a key twice":    {strings.Replace(validState, `"version":2`, `"version":1,"version":2`, 1), `duplicate key "version"`},
-		"too much":       {validState + strings.Repeat(" ", maxFileSize), "more than 1048576 bytes"},
+		"too much":       {validState + strings.Repeat(" ", maxFileSize), "larger than 1048576 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			os.RemoveAll(path)

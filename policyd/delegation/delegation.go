@@ -39,7 +39,7 @@ func CheckAction(text string) error {
 		return errors.New("action must be one line of printable ASCII, at most 500 characters")
 	}
 	if rest := strings.NewReplacer("{action}", "", "{list}", "", "{entry}", "").Replace(text); strings.ContainsAny(rest, "{}") {
-		return fmt.Errorf("unknown word in braces in %q", text)
+		return fmt.Errorf("unknown placeholder in %q", text)
 	}
 	return nil
 }

@@ -113,10 +113,10 @@ func (p *parser) parseZone(r *rawZone, path string, l *List) dnsbl.Zone {
 		case "address":
 		case "name":
 			if z.ByName = true; l.Action == lists.Require {
-				p.addProblem(path+".by", `by = "name" is not possible with action = "require"`, "use addresses: a mail server asks about EHLO by client address")
+				p.addProblem(path+".by", `by = "name" is not possible with action = "require"`, "use addresses: mail servers query by client address")
 			}
 		default:
-			p.addProblem(path+".by", fmt.Sprintf("invalid value %q of by", *r.By), `write "address" or "name" (the verified host name)`)
+			p.addProblem(path+".by", fmt.Sprintf("unknown value %q of by", *r.By), `write "address" or "name" (the verified host name)`)
 		}
 	}
 	if r.Answer != nil {

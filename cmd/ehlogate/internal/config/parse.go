@@ -26,7 +26,7 @@ type parser struct {
 func parse(name, dir string, data []byte) (*Config, error) {
 	p := &parser{name: name, dir: dir, sockets: make(map[string]string)}
 	if len(data) == 0 {
-		p.problems.Add(diag.Problem{File: name, Msg: "file is empty (unfinished write?)", Hint: "to use the defaults, write a comment into it"})
+		p.problems.Add(diag.Problem{File: name, Msg: "empty file (truncated write?)", Hint: "to use the defaults, write a comment into it"})
 		return nil, p.problems.Err()
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // byte order mark, which some editors write
@@ -123,14 +123,14 @@ func (p *parser) parseConfig(r *raw) *Config {
 	if s := r.Log.Level; s != nil {
 		level, err := logrus.ParseLevel(*s)
 		if err != nil || level < logrus.ErrorLevel || level > logrus.DebugLevel {
-			p.addProblem("log.level", fmt.Sprintf("invalid log level %q", *s), `write "debug", "info", "warning" or "error"`)
+			p.addProblem("log.level", fmt.Sprintf("unknown log level %q", *s), `write "debug", "info", "warning" or "error"`)
 		}
 		c.Log.Level = level
 	}
 	if s := r.Log.Format; s != nil {
 		c.Log.JSON = *s == "json"
 		if *s != "json" && *s != "text" {
-			p.addProblem("log.format", fmt.Sprintf("invalid log format %q", *s), `write "text" or "json"`)
+			p.addProblem("log.format", fmt.Sprintf("unknown log format %q", *s), `write "text" or "json"`)
 		}
 	}
 	if _, ok := p.positions.at["list[0]"]; !ok && len(r.List) > 0 {

@@ -70,7 +70,7 @@ func (p *parser) parseDefault(r *raw, c *Config) {
 		c.Limit = &ratelimit.Rate{Keep: 5 * time.Minute}
 	case r.Default != nil:
 		if *r.Default == "require" || c.Default.UnmarshalText([]byte(*r.Default)) != nil {
-			p.addProblem("default", fmt.Sprintf("invalid default %q", *r.Default), `write "offer", "suppress" or "limit"`)
+			p.addProblem("default", fmt.Sprintf("unknown default %q", *r.Default), `write "offer", "suppress" or "limit"`)
 		}
 	}
 	if r.Limit == nil {
@@ -125,7 +125,7 @@ func (p *parser) parseGuard(r *rawGuard, c *Config) {
 	}
 	if r.State != nil {
 		if c.Guard.State = *r.State; c.Guard.State != "" && !filepath.IsAbs(c.Guard.State) {
-			p.addProblem("guard.state", fmt.Sprintf("path %q is not absolute", *r.State), fmt.Sprintf("write a path such as %q, or \"\" for no state file", DefaultState))
+			p.addProblem("guard.state", fmt.Sprintf("%q is not an absolute path", *r.State), fmt.Sprintf("write a path such as %q, or \"\" for no state file", DefaultState))
 		}
 	}
 	switch {
@@ -149,7 +149,7 @@ func (p *parser) requireGuard(c *Config) {
 	}
 	for i := range c.Lists {
 		if l := &c.Lists[i]; l.suppressesExternal() {
-			p.addProblem(fmt.Sprintf("list[%d].action", i), fmt.Sprintf("list %q suppresses by entries of others, which needs [guard] domains", l.Name), hint)
+			p.addProblem(fmt.Sprintf("list[%d].action", i), fmt.Sprintf("list %q suppresses by a feed or a DNS list, which needs [guard] domains", l.Name), hint)
 		}
 	}
 }

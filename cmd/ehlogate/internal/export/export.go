@@ -57,13 +57,13 @@ func (p *Policy) checkExportable() error {
 			continue
 		}
 		if l.Mode == lists.Enforce && len(s.Status().Files) == 0 { // as while its directory is not mounted
-			return fmt.Errorf("no file matches files = [...] of list %q: if it is meant to be empty, add a file that holds only a comment", l.Name)
+			return fmt.Errorf("no file matches files = [...] of list %q: if it is meant to be empty, add a file that contains only a comment", l.Name)
 		}
 		if l.Mode == lists.Observe || p.WithoutNames {
 			continue
 		}
 		for e := range t.NameEntries() {
-			named.Add(diag.Problem{File: e.File, Line: e.Line, Msg: e.Text + " is about a name, and this table holds only addresses",
+			named.Add(diag.Problem{File: e.File, Line: e.Line, Msg: e.Text + " is about a name, and this table contains only addresses",
 				Hint: "--without-names leaves such entries out"})
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // Load returns the policy of a config, with its lists as they are on disk. Lists that are unavailable are errors.
 func Load(cfg *config.Config, now time.Time) (p *Policy, errs []error) {
 	if cfg.File == "" {
-		return nil, []error{errors.New("there is no config file: name one with -c (the built-in defaults have no lists)")}
+		return nil, []error{errors.New("no config file: name one with -c (the built-in defaults have no lists)")}
 	}
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)

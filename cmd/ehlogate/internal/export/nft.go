@@ -18,7 +18,7 @@ func (p *Policy) WriteNFT(ctx context.Context, w io.Writer, action lists.Action,
 		return err
 	}
 	out := bufio.NewWriter(w)
-	p.writeHeader(out, "nft --action "+action.String(), fmt.Sprintf("for nft -f: replaces what the sets %s4 and %s6 hold", set, set.Name))
+	p.writeHeader(out, "nft --action "+action.String(), fmt.Sprintf("for nft -f: replaces the elements of the sets %s4 and %s6", set, set.Name))
 	out.WriteString(set.Script(ranges))
 	return out.Flush()
 }

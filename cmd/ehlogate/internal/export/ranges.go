@@ -37,7 +37,7 @@ func (p *Policy) Addresses(ctx context.Context, action lists.Action) ([]netipx.I
 		}
 	}
 	if !filled && (action == lists.Offer || p.Policy.Default != action) {
-		return nil, fmt.Errorf("no list that is enforced has action = %q, so the set would be empty: if it is meant to be empty, add a list that holds only a comment", action)
+		return nil, fmt.Errorf("no list that is enforced has action = %q, so the set would be empty: if it is meant to be empty, add a list that contains only a comment", action)
 	}
 	ranges := p.withoutDNSAnswers().decidedRanges(ctx, func(d lists.Decision) bool {
 		return d.Action == action && (action != lists.Offer || d.Reason == lists.ReasonListed)

@@ -45,7 +45,7 @@ func runNFT(ctx context.Context, script string, args ...string) ([]byte, error) 
 		case errors.Is(err, fs.ErrNotExist):
 			hint = "install nftables (Debian: apt-get install nftables)"
 		case strings.Contains(message, "Operation not permitted"):
-			hint = "\nnftables takes root, or CAP_NET_ADMIN"
+			hint = "\nnftables needs root or CAP_NET_ADMIN"
 		case strings.Contains(message, "No such file or directory"):
 			hint = "\n" + loadRulesFirst
 		}
@@ -64,7 +64,7 @@ var setName = regexp.MustCompile(`^\s*(inet|ip|ip6|netdev|bridge)\s+([A-Za-z_][\
 func ParseSet(text string) (Set, error) {
 	f := setName.FindStringSubmatch(text)
 	if f == nil {
-		return Set{}, fmt.Errorf(`%q names no set: write "FAMILY TABLE NAME", such as "inet ehlogate trusted" for the sets trusted4 and trusted6`, text)
+		return Set{}, fmt.Errorf(`invalid set name %q: write "FAMILY TABLE NAME", such as "inet ehlogate trusted" for the sets trusted4 and trusted6`, text)
 	}
 	return Set{f[1], f[2], f[3]}, nil
 }
@@ -157,25 +157,25 @@ func parseElements(text []byte, name, typ string) (ranges []netipx.IPRange, err 
 		}
 	}
 	if err := json.Unmarshal(text, &listing); err != nil {
-		return nil, fmt.Errorf("unreadable output of nft -j: %w", err)
+		return nil, fmt.Errorf("cannot parse the output of nft -j: %w", err)
 	}
 	for _, n := range listing.Nftables {
 		if n.Set == nil || n.Set.Name != name {
 			continue
 		}
 		if n.Set.Type != typ || !slices.Contains(n.Set.Flags, "interval") {
-			return nil, fmt.Errorf(`it cannot hold ranges of addresses: declare it with "type %s; flags interval;"`, typ)
+			return nil, fmt.Errorf(`it cannot contain ranges of addresses: declare it with "type %s; flags interval;"`, typ)
 		}
 		for _, raw := range n.Set.Elem {
 			r := parseElement(raw)
 			if !r.IsValid() {
-				return nil, fmt.Errorf("unreadable output of nft -j: element %s is no address", raw)
+				return nil, fmt.Errorf("cannot parse the output of nft -j: invalid address %s", raw)
 			}
 			ranges = append(ranges, r)
 		}
 		return ranges, nil
 	}
-	return nil, errors.New("there is no such set: " + loadRulesFirst)
+	return nil, errors.New("no such set: " + loadRulesFirst)
 }
 
 // parseElement reads an address, a prefix, a range, or one of these with a comment or counter beside it. For anything

@@ -157,7 +157,7 @@ func TestRefusals(t *testing.T) {
 	for set, want := range map[Set]string{
 		{"inet", "ehlogate", "absent"}: "load the rules that have it first",
 		{"inet", "absent", "trusted"}:  "load the rules that have it first",
-		{"inet", "ehlogate", "single"}: `set inet ehlogate single4: it cannot hold ranges of addresses: declare it with "type ipv4_addr; flags interval;"`,
+		{"inet", "ehlogate", "single"}: `set inet ehlogate single4: it cannot contain ranges of addresses: declare it with "type ipv4_addr; flags interval;"`,
 	} {
 		within(func(ctx context.Context) error {
 			if _, _, err := set.Compare(ctx, nil); err == nil || !strings.Contains(err.Error(), want) {

@@ -39,7 +39,7 @@ func Listen(addr string, opt SocketOptions) (net.Listener, error) {
 	}
 	ln, err := open(addr)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %q: %w", addr, err)
+		return nil, fmt.Errorf("cannot listen on %q: %w", addr, err)
 	}
 	return ln, nil
 }
@@ -87,7 +87,7 @@ func tcpNetwork(addr string) (string, error) {
 	}
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
-		return "", fmt.Errorf("%q is not an IP address, and host names are not looked up: write 127.0.0.1:%s or [::1]:%s", host, port, port)
+		return "", fmt.Errorf("invalid IP address %q (host names are not looked up): write 127.0.0.1:%s or [::1]:%s", host, port, port)
 	}
 	if ip.Unmap().Is4() {
 		return "tcp4", nil

@@ -44,7 +44,7 @@ func TestOpenTCPErrors(t *testing.T) {
 	taken := local(t)
 	defer taken.Close()
 	for _, tc := range []struct{ addr, want string }{
-		{"localhost:10046", "host names are not looked up: write 127.0.0.1:10046 or [::1]:10046"},
+		{"localhost:10046", "(host names are not looked up): write 127.0.0.1:10046 or [::1]:10046"},
 		{"10046", "must be IP:PORT"},
 		{"::1:10046", "must be IP:PORT"},
 		{"", "must be IP:PORT"},

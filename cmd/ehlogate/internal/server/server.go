@@ -90,7 +90,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	return fmt.Errorf("%s: accept on %s: %w", s.Name, ln.Addr(), err)
+	return fmt.Errorf("%s: cannot accept connections on %s: %w", s.Name, ln.Addr(), err)
 }
 
 // Conns returns the number of connections. It takes the server's lock, so a watchdog that calls it notices a deadlock.

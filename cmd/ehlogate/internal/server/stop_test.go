@@ -113,7 +113,7 @@ func TestListenerFails(t *testing.T) {
 		a, b := gone.dial(t), stays.dial(t)
 		synctest.Wait()
 		gone.Close()
-		if err := <-failed; err == nil || err.Error() != "memcache: accept on pipes: use of closed network connection" {
+		if err := <-failed; err == nil || err.Error() != "memcache: cannot accept connections on pipes: use of closed network connection" {
 			t.Error(err)
 		}
 		expectEnd(t, a)

@@ -34,7 +34,7 @@ func (l *unixListener) Addr() net.Addr { return &l.addr }
 
 func checkPath(path string) error {
 	if !filepath.IsAbs(path) {
-		return errors.New("path of a socket must be absolute, such as /var/spool/postfix/ehlogate/memcache")
+		return errors.New("not an absolute path: write one such as /var/spool/postfix/ehlogate/memcache")
 	}
 	if len(path) > maxPath {
 		return fmt.Errorf("path is too long (%d bytes; the kernel takes %d): choose a shorter one", len(path), maxPath)
@@ -63,7 +63,7 @@ func openUnix(path string, opt SocketOptions) (net.Listener, error) {
 		return nil, err
 	}
 	if err := os.Remove(path + tempSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("remove the temporary socket of an earlier start: %w", err)
+		return nil, fmt.Errorf("cannot remove the temporary socket of an earlier start: %w", err)
 	}
 	ln, err := bindPrivate(path + tempSuffix)
 	if err != nil {

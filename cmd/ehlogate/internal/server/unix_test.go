@@ -100,7 +100,7 @@ func TestOpenUnixErrors(t *testing.T) {
 		opt  SocketOptions
 		want string
 	}{
-		{"ehlogate/memcache", SocketOptions{}, "must be absolute"},
+		{"ehlogate/memcache", SocketOptions{}, "not an absolute path"},
 		{in("file"), SocketOptions{}, "is not a socket: remove it"},
 		{in("link"), SocketOptions{}, "is not a socket: remove it"},
 		{in("half"), SocketOptions{}, "half~ exists and is not a socket: remove it"},

@@ -46,7 +46,7 @@ func faultMessage(reason string) string {
 	case milter.FaultMacros:
 		return "milter cannot enforce action \"require\": the mail server does not send the macros {client_port} and {tls_version} at MAIL (Postfix 2.5 and Sendmail 8.14 do)"
 	case "accept":
-		return "accept failed; trying again"
+		return "cannot accept connections; trying again"
 	case "evicted":
 		return "connection limit reached; closed the connection that was idle longest; raise max_connections in [listen]"
 	case "refused":

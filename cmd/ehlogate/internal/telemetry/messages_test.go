@@ -29,7 +29,7 @@ func TestFaultMessages(t *testing.T) {
 		{policyd.FaultTimeout, "timeout: the mail server did not finish a request, or did not read a reply; connection closed"},
 		{lists.OutcomeSubmission.String(), "STARTTLS suppressed for a client that submits mail: its password is sent in the clear; use the map only in the smtpd on port 25"},
 		{milter.FaultMacros, `milter cannot enforce action \"require\": the mail server does not send the macros {client_port} and {tls_version} at MAIL (Postfix 2.5 and Sendmail 8.14 do)`},
-		{"accept", "accept failed; trying again"},
+		{"accept", "cannot accept connections; trying again"},
 		{"evicted", "connection limit reached; closed the connection that was idle longest; raise max_connections in [listen]"},
 		{"refused", "connection limit reached; refused a new connection; raise max_connections in [listen]"},
 		{FaultPanic, "internal error (panic); answered with offer, or closed the connection; please report the stack trace"},
