@@ -29,7 +29,7 @@ demo: ## a real Postfix shows the difference
 
 demo-sending: ## a network, its gateway and a server outside, of real parts: what each machine inside sees
 	.ci/deps
-	@EHLOGATE_TEST=all EHLOGATE_TEST_SAY=1 go test -count=1 -v -run '^TestSending$$' ./$(TESTS)/mtatest | grep --line-buffered -v -e '^ *---' -e '^==='
+	@EHLOGATE_TEST=all EHLOGATE_TEST_VERBOSE=1 go test -count=1 -v -run '^TestSending$$' ./$(TESTS)/mtatest | grep --line-buffered -v -e '^ *---' -e '^==='
 
 # The next four write tables beside the tests that measure them.
 measure = EHLOGATE_TEST=all EHLOGATE_TEST_TABLE=$(CURDIR)/$(TESTS)/$(1) go test -count=1 -timeout 60m

@@ -15,14 +15,14 @@ const (
 var actionNames = [...]string{Offer: "offer", Suppress: "suppress", Require: "require"}
 
 // String returns the word used in config, logs and metrics.
-func (a Action) String() string { return keywordAt(actionNames[:], int(a)) }
+func (a Action) String() string { return enumName(actionNames[:], int(a)) }
 
 // MarshalText returns the same word as String; it never fails.
 func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
 // UnmarshalText accepts "offer", "suppress" or "require".
 func (a *Action) UnmarshalText(text []byte) error {
-	i, err := parseKeyword("action", actionNames[:], text)
+	i, err := parseEnum("action", actionNames[:], text)
 	*a = Action(i)
 	return err
 }
@@ -40,14 +40,14 @@ const (
 var modeNames = [...]string{Enforce: "enforce", Observe: "observe"}
 
 // String returns the word used in config and logs.
-func (m Mode) String() string { return keywordAt(modeNames[:], int(m)) }
+func (m Mode) String() string { return enumName(modeNames[:], int(m)) }
 
 // MarshalText returns the same word as String; it never fails.
 func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
 // UnmarshalText accepts "enforce" or "observe".
 func (m *Mode) UnmarshalText(text []byte) error {
-	i, err := parseKeyword("mode", modeNames[:], text)
+	i, err := parseEnum("mode", modeNames[:], text)
 	*m = Mode(i)
 	return err
 }

@@ -48,7 +48,7 @@ var reasonNames = [...]string{
 }
 
 // String returns the word used in logs.
-func (r Reason) String() string { return keywordAt(reasonNames[:], int(r)) }
+func (r Reason) String() string { return enumName(reasonNames[:], int(r)) }
 
 // MarshalText returns the same word as String; it never fails.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }

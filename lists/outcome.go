@@ -37,7 +37,7 @@ var outcomeNames = [...]string{
 }
 
 // String returns the word used in logs and metrics.
-func (o Outcome) String() string { return keywordAt(outcomeNames[:], int(o)) }
+func (o Outcome) String() string { return enumName(outcomeNames[:], int(o)) }
 
 // JudgeSession returns the outcome of a session. TLS is required only if the decision at EHLO, which knew the address
 // alone, required it too.

@@ -20,8 +20,8 @@ type walk struct {
 	pending  bool              // a wait could change the decision
 	ready    []<-chan struct{} // what to wait for then
 
-	nameAsked bool // the NameVerifier was asked
-	nameReady []<-chan struct{}
+	nameLookedUp bool // the NameVerifier was queried
+	nameReady    []<-chan struct{}
 }
 
 // waitAndRevisit visits the lists again until no pending one could change the decision about c, or the time is up.
@@ -52,7 +52,7 @@ func waitForAny(ready []<-chan struct{}, done <-chan struct{}, timeout <-chan ti
 	return i > 1
 }
 
-// visitLists asks the lists in order, until one decides. Behind a pending list that ends the walk it goes on, as if that
+// visitLists looks up the lists in order, until one decides. Behind a pending list that ends the walk it goes on, as if that
 // list did not match: only to start the lookups of the lists behind it, all at the same time. It goes on no further than
 // a walk could that has the answer.
 func (w *walk) visitLists() {
@@ -121,7 +121,7 @@ func (w *walk) decideBy(v Verdict) {
 	}
 }
 
-// lookupAgain asks the source of a list after a wait. Once the walk is decided, an answer that is too old is of no use.
+// lookupAgain looks up the source of a list after a wait. Once the walk is decided, an answer that is too old is of no use.
 func (w *walk) lookupAgain(l *List) Match {
 	if s, ok := l.Source.(PendingSource); ok {
 		return s.LookupAgain(w.client, w.late && !w.decided)
@@ -131,7 +131,7 @@ func (w *walk) lookupAgain(l *List) Match {
 
 // usesName reports whether a list needs the client's name, and it was not looked up yet.
 func (w *walk) usesName(l *List) bool {
-	if w.nameAsked || w.client.Name != "" || !w.client.Addr.IsValid() {
+	if w.nameLookedUp || w.client.Name != "" || !w.client.Addr.IsValid() {
 		return false
 	}
 	u, ok := l.Source.(NameUser)
@@ -141,7 +141,7 @@ func (w *walk) usesName(l *List) bool {
 // verifyName looks up the client's name.
 func (w *walk) verifyName() {
 	names := w.policy.Names
-	w.nameAsked = true
+	w.nameLookedUp = true
 	var m NameMatch
 	if w.again {
 		m = names.VerifyAgain(w.client.Addr, w.late && !w.decided)

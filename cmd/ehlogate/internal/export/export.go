@@ -83,7 +83,7 @@ func (p *Policy) withoutDNSAnswers() *Policy {
 		policy.Names = n.Offline()
 	}
 	if policy.Guard != nil {
-		policy.Guard = unknownPromises{}
+		policy.Guard = alwaysActiveGuard{}
 	}
 	policy.Lists = slices.Clone(policy.Lists)
 	for i, l := range policy.Lists {
@@ -98,9 +98,9 @@ func (p *Policy) withoutDNSAnswers() *Policy {
 }
 
 // unknownPromises is a guard that is always active: a domain may publish MTA-STS or DANE after the table was exported.
-type unknownPromises struct{}
+type alwaysActiveGuard struct{}
 
-func (unknownPromises) Active() bool { return true }
+func (alwaysActiveGuard) Active() bool { return true }
 
 // nextExpiry returns when the first entry expires, from which on the table is no longer exact.
 func (p *Policy) nextExpiry() (next time.Time, ok bool) {

@@ -314,7 +314,7 @@ func TestSetBehindDNS(t *testing.T) {
 	}
 }
 
-// What takes more lines than a map should have is refused, with what to write; holes and wide networks take few.
+// What takes more lines than a map should have is refused, with what to write; exceptions and wide networks take few.
 func TestSendmailBorders(t *testing.T) {
 	for text, want := range map[string]string{
 		"10.0.0.0/8\n!10.1.2.3\n":       "Srv_Features:10\tS\nSrv_Features:10.1.2.3\ts\n",

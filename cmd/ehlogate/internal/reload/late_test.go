@@ -67,6 +67,6 @@ limit = { offers_per_second = 1000 }
 	e := d.engine()
 	dec := e.Decide(context.Background(), lists.Client{Addr: netip.MustParseAddr("8.8.8.8")})
 	if dec.Action != lists.Offer || len(dec.Observed) != 0 {
-		t.Errorf("the first client of the day, with 1000 offers a second: %s %s, and held back: %s %s", dec.Action, dec.Reason, dec.Observed[0].Action, dec.Observed[0].Reason)
+		t.Errorf("the first client of the day, with 1000 offers a second: %s %s, and overridden: %s %s", dec.Action, dec.Reason, dec.Observed[0].Action, dec.Observed[0].Reason)
 	}
 }

@@ -56,7 +56,7 @@ func TestAcceptPauses(t *testing.T) {
 			}
 		}
 		if n := len(lines.AllEntries()); n != 2 || held != 12 {
-			t.Errorf("%d lines, %d held back", n, held)
+			t.Errorf("%d lines, %d not logged", n, held)
 		}
 	})
 }

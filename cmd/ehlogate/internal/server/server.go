@@ -143,7 +143,7 @@ func (s *Server) admit(c *conn) bool {
 		runtime.Gosched()
 	}
 	if full {
-		s.logs.full.Warn(s.Log.WithField("max_conns", s.MaxConns), "connection limit reached; each new connection closes the one that was idle longest")
+		s.logs.full.Warn(s.Log.WithField("max_connections", s.MaxConns), "connection limit reached; each new connection closes the one that was idle longest")
 	}
 	return !refused
 }

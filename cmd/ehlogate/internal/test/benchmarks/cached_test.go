@@ -11,7 +11,7 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// TestDNSCached compares a list by DNS, of which all answers are in memory,
+// TestDNSCached compares a DNS list, of which all answers are in memory,
 // with a list file that holds the same clients.
 func TestDNSCached(t *testing.T) {
 	testenv.Needs(t, "rbldnsd")

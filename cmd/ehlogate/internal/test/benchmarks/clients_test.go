@@ -71,7 +71,7 @@ func judge(entries []listtest.Entry, addrs []netip.Addr) []client {
 		if len(around) == 0 {
 			continue
 		}
-		// The smallest span wins; of equal ones a hole, else the later line.
+		// The smallest span wins; of equal ones an exception, else the later line.
 		best := slices.MinFunc(around, func(a, b int) int {
 			x, y := entries[a], entries[b]
 			if c := cmp.Compare(timeSpan(x), timeSpan(y)); c != 0 {

@@ -27,7 +27,7 @@ type cold struct {
 	with, without []float64 // clients a second, with a lookup of each and without
 }
 
-// TestDNSCold compares lookups in a list by DNS with those of Postfix's
+// TestDNSCold compares lookups in a DNS list with those of Postfix's
 // reject_rbl_client in the same zone. Both ask rbldnsd itself: a resolver in
 // between would have the larger part of the work, and the same for both. One
 // client of 16 is on the list; about it Postfix asks twice, as it wants the text,

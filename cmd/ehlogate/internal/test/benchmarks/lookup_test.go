@@ -22,7 +22,7 @@ import (
 )
 
 // hole is the value of what a bart table does not hold.
-const hole int32 = -1
+const exception int32 = -1
 
 // TestLookup compares our table with bart's and netipx's.
 func TestLookup(t *testing.T) {
@@ -42,7 +42,7 @@ func compareLookups(t *testing.T, group string, entries []listtest.Entry, exact 
 
 	// They do not mean quite the same. A range is several prefixes for bart,
 	// so that a part of it may be narrower than something that is narrower
-	// than all of it; and a set knows no entry in a hole. Such addresses are
+	// than all of it; and a set knows no entry in an exception. Such addresses are
 	// not asked about.
 	var qs []netip.Addr
 	held, differ := 0, 0
@@ -50,7 +50,7 @@ func compareLookups(t *testing.T, group string, entries []listtest.Entry, exact 
 	for _, a := range all {
 		_, status := ours.Lookup(lists.Client{Addr: a}, time.Now)
 		id, ok := trie.Lookup(a)
-		if want := status == lists.Matched; want != (ok && id != hole) || want != set.Contains(a) {
+		if want := status == lists.Matched; want != (ok && id != exception) || want != set.Contains(a) {
 			differ++
 			continue
 		}
@@ -76,7 +76,7 @@ func compareLookups(t *testing.T, group string, entries []listtest.Entry, exact 
 	compare(t, group, "lookup", "ns", 0, pick(3, 1), mine, side{"bart.Fast", measure(func() int {
 		count := 0
 		for _, a := range qs {
-			if id, ok := fast.Lookup(a); ok && id != hole {
+			if id, ok := fast.Lookup(a); ok && id != exception {
 				count++
 			}
 		}
@@ -125,7 +125,7 @@ func countTable(table *iptable.Table, qs []netip.Addr) (held int) {
 
 func countTrie(table *bart.Table[int32], qs []netip.Addr) (held int) {
 	for _, a := range qs {
-		if id, ok := table.Lookup(a); ok && id != hole {
+		if id, ok := table.Lookup(a); ok && id != exception {
 			held++
 		}
 	}
@@ -142,7 +142,7 @@ func readTable(t testing.TB, path string) *iptable.Table {
 }
 
 // fillTable gives entries to a table in which the longest prefix wins: ranges
-// first and holes last, so that at equal span what should win is there.
+// first and exceptions last, so that at equal span what should win is there.
 func fillTable(entries []listtest.Entry, insert func(netip.Prefix, int32)) {
 	for id, e := range entries {
 		if e.Bits < 0 {
@@ -158,7 +158,7 @@ func fillTable(entries []listtest.Entry, insert func(netip.Prefix, int32)) {
 	}
 	for _, e := range entries {
 		if e.Exception {
-			insert(netip.PrefixFrom(e.From, e.Bits), hole)
+			insert(netip.PrefixFrom(e.From, e.Bits), exception)
 		}
 	}
 }

@@ -55,7 +55,7 @@ const (
 	streamWait = 300 * time.Millisecond
 )
 
-// farList is a list by DNS that is far away. It lists addresses that end so
+// farList is a DNS list that is far away. It lists addresses that end so
 // that they are 2 modulo 4, which 127.0.0.2 does.
 type farList struct{ ttl time.Duration }
 

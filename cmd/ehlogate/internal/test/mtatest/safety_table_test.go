@@ -19,16 +19,16 @@ func newSafety(t *testing.T) *safety {
 	return s
 }
 
-func (s *safety) add(from sender, at stance, p promise, o outcome) {
+func (s *safety) add(from sender, at setting, p promise, o outcome) {
 	s.cells[from.name+at.name+p.name] = o
 }
 
-// markdown has a row for each sender, and more than one where stances differ.
+// markdown has a row for each sender, and more than one where settings differ.
 func (s *safety) markdown() string {
 	var b strings.Builder
 	b.WriteString("### Which senders get STARTTLS, and which mail arrives\n\n" +
 		"TLS: STARTTLS was offered, and the message came by TLS; clear: it was not, and the message came without; **kept**: it was not,\n" +
-		"and the sender, to which it was promised, did not send; **fails**: it was, and the handshake failed.\n\n| Sender | Stance |")
+		"and the sender, to which it was promised, did not send; **fails**: it was, and the handshake failed.\n\n| Sender | Setting |")
 	for _, p := range promises {
 		fmt.Fprintf(&b, " %s |", p.name)
 	}
@@ -36,7 +36,7 @@ func (s *safety) markdown() string {
 	for _, from := range senders {
 		var rows []string
 		names := map[string][]string{}
-		for _, at := range stances {
+		for _, at := range allSettings {
 			row := ""
 			for _, p := range promises {
 				row += fmt.Sprintf(" %s |", s.cells[from.name+at.name+p.name])

@@ -21,12 +21,12 @@ import (
 	"ehlogate/lists/tlspolicy"
 )
 
-// stance is what a server does about clients on none of its own lists.
-type stance struct {
+// setting is what a server does about clients on none of its own lists.
+type setting struct {
 	name, settings, lists string
 }
 
-var stances = []stance{
+var allSettings = []setting{
 	{name: "offer"},
 	{name: "suppress", settings: "default = \"suppress\"\n"},
 	{name: "limit", settings: "default = \"limit\"\n", lists: "[limit]\noffers_per_second = 0.001\n"},
@@ -132,7 +132,7 @@ func verifyDANE(state tls.ConnectionState, k known) error {
 func (s sender) relies(p promise) bool { return s.mtasts && p.mode == "enforce" || s.dane && p.tlsa }
 
 // wants is what ought to come of it.
-func (s sender) wants(at stance, p promise) outcome {
+func (s sender) wants(at setting, p promise) outcome {
 	hidden := s.own // by the operator, whatever was promised
 	switch at.name {
 	case "suppress", "limit":
@@ -151,7 +151,7 @@ func (s sender) wants(at stance, p promise) outcome {
 	return byTLS
 }
 
-// TestSafety plays every sender against every stance, under every promise, and prints which senders get STARTTLS and which mail is
+// TestSafety plays every sender against every setting, under every promise, and prints which senders get STARTTLS and which mail is
 // delivered. A sender that relies on a promise gets it, unless an operator has written a line against it.
 func TestSafety(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix", "rbldnsd", "unbound")
@@ -183,7 +183,7 @@ func TestSafety(t *testing.T) {
 	var params strings.Builder
 	var services []mtatest.Service
 	daemons := map[string]*daemon{}
-	for _, at := range stances {
+	for _, at := range allSettings {
 		for _, p := range promises {
 			name := serviceOf(at, p)
 			daemons[name] = startDaemon(t, name, "explicit_offer = true\n"+at.settings, nil, fmt.Sprintf(`[dns]
@@ -210,7 +210,7 @@ files = ["own.list"]
 		if !p.withdrawn {
 			continue
 		}
-		for _, at := range stances {
+		for _, at := range allSettings {
 			daemons[serviceOf(at, p)].awaitPromise(t, p, tlspolicy.Confirmed)
 		}
 		p.withdraw(t, zone)
@@ -218,25 +218,25 @@ files = ["own.list"]
 		if k := discover(t, p, resolver.Addr, ca); k.mode != "" || len(k.tlsa) > 0 {
 			t.Fatalf("%s: senders still find %+v", p.name, k)
 		}
-		for _, at := range stances {
+		for _, at := range allSettings {
 			if err := daemons[serviceOf(at, p)].Restart(soon(t)); err != nil { // it looks at once
 				t.Fatal(err)
 			}
 		}
 	}
-	for _, at := range stances {
+	for _, at := range allSettings {
 		for _, p := range promises {
 			daemons[serviceOf(at, p)].prepare(t, at, p, post.Addr(serviceOf(at, p)))
 		}
 	}
 
 	type cell struct {
-		at stance
+		at setting
 		p  promise
 		s  sender
 	}
 	var cells []cell
-	for _, at := range stances {
+	for _, at := range allSettings {
 		for _, p := range promises {
 			for _, s := range senders {
 				cells = append(cells, cell{at, p, s})
@@ -287,13 +287,13 @@ files = ["own.list"]
 	}
 }
 
-// serviceOf is the smtpd that serves a domain in a stance.
-func serviceOf(at stance, p promise) string {
+// serviceOf is the smtpd that serves a domain in a setting.
+func serviceOf(at setting, p promise) string {
 	return strings.ReplaceAll(at.name, " ", "") + strings.TrimSuffix(p.domain, "."+promisedZone)
 }
 
-// prepare waits until the daemon knows what it can, and puts it under load if that is its stance.
-func (g *daemon) prepare(t *testing.T, at stance, p promise, smtpd string) {
+// prepare waits until the daemon knows what it can, and puts it under load if that is its setting.
+func (g *daemon) prepare(t *testing.T, at setting, p promise, smtpd string) {
 	t.Helper()
 	want := tlspolicy.NoCommitment
 	switch {

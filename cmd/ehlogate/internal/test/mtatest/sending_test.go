@@ -19,7 +19,7 @@ import (
 // narrate prints what the test sees: to standard output for "make demo-sending", else to the log of the test.
 func narrate(t *testing.T, format string, args ...any) {
 	t.Helper()
-	if os.Getenv("EHLOGATE_TEST_SAY") != "" {
+	if os.Getenv("EHLOGATE_TEST_VERBOSE") != "" {
 		fmt.Printf(format+"\n", args...)
 		return
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // keywordAt returns the name of an enumerated value.
-func keywordAt(names []string, i int) string {
+func enumName(names []string, i int) string {
 	if i < len(names) {
 		return names[i]
 	}
@@ -14,7 +14,7 @@ func keywordAt(names []string, i int) string {
 }
 
 // parseKeyword returns the enumerated value of a name. what is the kind of value, for the error.
-func parseKeyword(what string, names []string, text []byte) (int, error) {
+func parseEnum(what string, names []string, text []byte) (int, error) {
 	for i, n := range names {
 		if n == string(text) {
 			return i, nil
