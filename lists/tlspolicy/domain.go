@@ -3,7 +3,6 @@ package tlspolicy
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"time"
 )
@@ -62,29 +61,16 @@ type finding struct {
 	renewed bool          // MTA-STS: there is no record, but senders that have the policy in a cache may renew it
 }
 
-// apply records the finding of a check that succeeded.
-func (r *record) apply(f finding, now time.Time) {
-	r.State, r.ID, r.Checked = f.state, f.id, now
-	id := f.id
-	if f.renewed {
-		id = r.Published.ID
-	}
-	r.Published.update(f.renewed || f.state.commits(), id, f.maxAge, now)
-}
-
-// doubt records that a policy of this id is announced, and could not be fetched: what was found before is out of date.
-func (r *record) doubt(id string) {
-	if id != "" && id != r.ID && r.State != Enforce {
-		r.State = Unknown
-	}
-}
-
 // maxSavedAge is for how long the state file is believed that there was no commitment.
 const maxSavedAge = 24 * time.Hour
 
-// restore takes over what an earlier process saved.
+// restore takes over what an earlier process saved. If the file does not say how long senders cache a commitment that the
+// last check found, MaxAge is no less.
 func (r *record) restore(now time.Time) {
-	r.Published.restore(r.State.commits(), now)
+	if r.State.commits() && r.Published.Current == nil {
+		r.Published.Current = new(r.Published.MaxAge)
+	}
+	r.Published.adjustClock(now)
 	age := now.Sub(r.Checked)
 	if r.State == "" || r.commitment(now) == NoCommitment && (age > maxSavedAge || age < -maxSavedAge) {
 		r.State, r.ID = Unknown, ""
@@ -113,6 +99,23 @@ type mechanism struct {
 	record
 	err     error // of the last check
 	failing alert
+}
+
+// update records the result of a check. If that failed, and a policy with another id is announced, what was found before
+// is out of date.
+func (m *mechanism) update(f finding, err error, now time.Time) {
+	if m.err = err; err != nil {
+		if f.id != "" && f.id != m.ID && m.State != Enforce {
+			m.State = Unknown
+		}
+		return
+	}
+	m.State, m.ID, m.Checked = f.state, f.id, now
+	id := f.id
+	if f.renewed {
+		id = m.Published.ID
+	}
+	m.Published.update(f.renewed || f.state.commits(), id, f.maxAge, now)
 }
 
 // domain is what is known of a domain, and when it is checked.
@@ -210,16 +213,6 @@ func (r *record) explainDANE() string {
 	default:
 		return fmt.Sprintf("its MX host %s had TLSA records, which resolvers may have in their caches until %s", host, r.Published.endTime().Format(time.RFC3339))
 	}
-}
-
-// nextEnd returns when the commitment may end without a check; zero: never.
-func (d *domain) nextEnd(now time.Time) time.Time {
-	ends := []time.Time{d.mtasts.Published.endTime(), d.dane.Published.endTime()}
-	ends = slices.DeleteFunc(ends, func(t time.Time) bool { return !t.After(now) })
-	if len(ends) == 0 {
-		return time.Time{}
-	}
-	return slices.MinFunc(ends, time.Time.Compare)
 }
 
 // isDue reports whether it is time for the next check, or the clock was set back.

@@ -81,15 +81,6 @@ func (p *publication) expired(now time.Time) bool {
 // inForce reports whether senders may get it, or have it in a cache.
 func (p *publication) inForce(now time.Time) bool { return !p.expired(now) || p.Current != nil }
 
-// restore takes over what an earlier process saved; found: its last check found a commitment. If the file does not say
-// how long senders cache that, MaxAge is no less.
-func (p *publication) restore(found bool, now time.Time) {
-	if found && p.Current == nil {
-		p.Current = new(p.MaxAge)
-	}
-	p.adjustClock(now)
-}
-
 // isPossible reports whether a check can have seen p.
 func (p publication) isPossible() bool {
 	return 0 <= p.MaxAge && p.MaxAge <= maxMaxAge && (p.Current == nil || 0 <= *p.Current && *p.Current <= maxMaxAge)

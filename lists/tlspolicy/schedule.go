@@ -31,8 +31,10 @@ func (m *Monitor) Run(ctx context.Context) {
 		for _, d := range m.domains {
 			m.reportCommitment(d, now) // which may end without a check
 			wait = min(wait, d.next.Sub(now))
-			if end := d.nextEnd(now); !end.IsZero() {
-				wait = min(wait, end.Sub(now))
+			for _, of := range d.mechanisms() {
+				if end := of.Published.endTime(); end.After(now) {
+					wait = min(wait, end.Sub(now))
+				}
 			}
 		}
 		m.updateActive(now, ctx.Err() == nil)
@@ -109,13 +111,4 @@ func (m *Monitor) checkDomain(ctx context.Context, d *domain) {
 	m.reportCheck(d, now)
 	m.reportCommitment(d, now)
 	m.updateActive(now, false)
-}
-
-// update records the result of a check.
-func (m *mechanism) update(f finding, err error, now time.Time) {
-	if m.err = err; err == nil {
-		m.apply(f, now)
-	} else {
-		m.doubt(f.id)
-	}
 }

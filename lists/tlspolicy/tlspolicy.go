@@ -9,6 +9,7 @@
 package tlspolicy
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"net"
@@ -70,12 +71,8 @@ var _ lists.Guard = (*Monitor)(nil)
 // New returns a Monitor that knows what the state file has, and has sent no query yet. Until a domain has been checked,
 // a commitment is assumed.
 func New(o Options, resolver dnsclient.Resolver, clock func() time.Time) *Monitor {
-	if o.Interval <= 0 {
-		o.Interval = time.Hour
-	}
-	if o.Signed == "" {
-		o.Signed = "."
-	}
+	o.Interval = cmp.Or(max(o.Interval, 0), time.Hour)
+	o.Signed = cmp.Or(o.Signed, ".")
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
 	}
@@ -101,8 +98,7 @@ func New(o Options, resolver dnsclient.Resolver, clock func() time.Time) *Monito
 		if !ok {
 			known = saved[name]
 		}
-		d := newDomain(name, known, now)
-		m.domains = append(m.domains, d)
+		m.domains = append(m.domains, newDomain(name, known, now))
 	}
 	m.active.Store(m.committedDomain(now) != nil)
 	return m
