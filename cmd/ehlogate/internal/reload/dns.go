@@ -55,34 +55,28 @@ func (d *DNS) Stats() DNSStats {
 // logDNSEvents returns what logs the events of a DNS cache.
 func logDNSEvents(log *logrus.Logger) func(dnscache.Event) {
 	return func(e dnscache.Event) {
-		upstream, entry := "reverse DNS", logrus.NewEntry(log)
+		upstream, log := "reverse DNS", logrus.NewEntry(log)
 		if e.Upstream != "" {
-			upstream, entry = "zone "+e.Upstream, log.WithField("zone", e.Upstream)
+			upstream, log = "zone "+e.Upstream, log.WithField("zone", e.Upstream)
 		}
-		level, message := describeDNSEvent(upstream, e)
-		entry.Log(level, message)
-	}
-}
-
-// describeDNSEvent returns the log message for an event, and its level.
-func describeDNSEvent(upstream string, e dnscache.Event) (logrus.Level, string) {
-	switch e.Kind {
-	case dnscache.Disabled:
-		then := "clients count as unknown"
-		if e.Stale > 0 {
-			then = fmt.Sprintf("expired answers are used for up to %v, other clients count as unknown", e.Stale)
+		switch e.Kind {
+		case dnscache.Disabled:
+			then := "clients count as unknown"
+			if e.Stale > 0 {
+				then = fmt.Sprintf("expired answers are used for up to %v, other clients count as unknown", e.Stale)
+			}
+			log.Warnf("%s disabled until its health check passes: %s; %s", upstream, e.Why, then)
+		case dnscache.Enabled:
+			log.Infof("%s enabled again after %v", upstream, e.After)
+		case dnscache.IPv6Disabled:
+			log.Warnf("%s disabled for IPv6 clients until its health check passes: %s; such clients count as unknown", upstream, e.Why)
+		case dnscache.IPv6Enabled:
+			log.Infof("%s enabled again for IPv6 clients", upstream)
+		case dnscache.Overloaded:
+			log.Warnf("DNS queries dropped: max_lookups = %d queries are in flight, or %s has nearly all of them; "+
+				"clients that are not in the cache count as unknown", e.Limit, upstream)
+		default:
+			log.Errorf("panic in a DNS query to %s, please report it: %s", upstream, e.Why)
 		}
-		return logrus.WarnLevel, fmt.Sprintf("%s disabled until its health check passes: %s; %s", upstream, e.Why, then)
-	case dnscache.Enabled:
-		return logrus.InfoLevel, fmt.Sprintf("%s enabled again after %v", upstream, e.After)
-	case dnscache.IPv6Disabled:
-		return logrus.WarnLevel, fmt.Sprintf("%s disabled for IPv6 clients until its health check passes: %s; such clients count as unknown", upstream, e.Why)
-	case dnscache.IPv6Enabled:
-		return logrus.InfoLevel, upstream + " enabled again for IPv6 clients"
-	case dnscache.Overloaded:
-		return logrus.WarnLevel, fmt.Sprintf("DNS queries dropped: max_lookups = %d queries are in flight, or %s has nearly all of them; "+
-			"clients that are not in the cache count as unknown", e.Limit, upstream)
-	default:
-		return logrus.ErrorLevel, fmt.Sprintf("panic in a DNS query to %s, please report it: %s", upstream, e.Why)
 	}
 }
