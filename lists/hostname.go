@@ -6,7 +6,8 @@ import (
 )
 
 const (
-	maxNameLength  = 253 // bytes without the last dot (RFC 1035 section 2.3.4)
+	// MaxNameLength is the maximum length of a domain name, in bytes without the last dot (RFC 1035 section 2.3.4).
+	MaxNameLength  = 253
 	maxLabelLength = 63
 )
 
@@ -34,8 +35,8 @@ func CheckHostName(name string) error {
 	if name == "" {
 		return fail(0, "empty host name")
 	}
-	if len(name) > maxNameLength {
-		return fail(0, "host name is longer than %d bytes", maxNameLength)
+	if len(name) > MaxNameLength {
+		return fail(0, "host name is longer than %d bytes", MaxNameLength)
 	}
 	label := 0 // its first byte
 	for i := range len(name) + 1 {
@@ -66,4 +67,11 @@ func isLabelByte(c byte) bool {
 func EndsInNumber(name string) bool {
 	name = strings.TrimSuffix(name, ".")
 	return strings.Trim(name[strings.LastIndexByte(name, '.')+1:], "0123456789") == ""
+}
+
+// ParseHostName returns the spelling of NormalizeName, and false if s is no host name, or ends in a number as an IPv4
+// address does.
+func ParseHostName(s string) (string, bool) {
+	s = NormalizeName(s)
+	return s, CheckHostName(s) == nil && !EndsInNumber(s)
 }

@@ -2,6 +2,7 @@ package lists
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -41,4 +42,46 @@ func TestEndsInNumber(t *testing.T) {
 			t.Errorf("%q: got %v, want %v", name, got, want)
 		}
 	}
+}
+
+func TestParseHostName(t *testing.T) {
+	for in, want := range map[string]string{
+		"mail.example": "mail.example", "Mail.Example.": "mail.example", "a": "a", "a-b_c.d": "a-b_c.d", "1.2.3.4a": "1.2.3.4a", "x.123a": "x.123a",
+		"": "", ".": "", ".a": "", "a..b": "", "1.2.3.4": "", "123": "", "a.b c": "", `a\.b.example`: "", `a\032.example`: "", "a*.b": "", "ä.example": "",
+		"a/b": "", "mail.example\x00": "", "[1.2.3.4]": "", "2001:db8::1": "",
+		strings.Repeat("a", 63) + ".example": strings.Repeat("a", 63) + ".example", strings.Repeat("a", 64) + ".example": "",
+		strings.Repeat("abcdefg.", 31) + "abcde":  strings.Repeat("abcdefg.", 31) + "abcde", // 253
+		strings.Repeat("abcdefg.", 31) + "abcdef": "",
+	} {
+		got, ok := ParseHostName(in)
+		if ok != (want != "") || ok && got != want {
+			t.Errorf("%q: %q, %v", in, got, ok)
+		}
+		if ok && got != NormalizeName(in) {
+			t.Errorf("%q is not spelt as lists spell it", got)
+		}
+	}
+}
+
+func FuzzParseHostName(f *testing.F) {
+	for _, s := range []string{"mail.example", "a..b", `a\.b`, "1.2.3.4", "-", "_.", "x.1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		name, ok := ParseHostName(s)
+		if !ok {
+			return
+		}
+		if again, ok := ParseHostName(name); !ok || again != name || len(name) > MaxNameLength {
+			t.Fatalf("%q became %q, which became %q", s, name, again)
+		}
+		if _, err := netip.ParseAddr(name); err == nil || strings.ContainsAny(name, " \\/:*@\x00") {
+			t.Fatalf("%q", name)
+		}
+		for label := range strings.SplitSeq(name, ".") {
+			if label == "" || len(label) > 63 {
+				t.Fatalf("%q", name)
+			}
+		}
+	})
 }

@@ -49,22 +49,18 @@ func (s *slow) Lookup(c Client) Match {
 	return Match{Status: status, By: fixed(Matched), ID: 7, Ready: ready}
 }
 
-func (s *slow) LookupAgain(c Client, late bool) Match {
+func (s *slow) LookupTurn(c Client, t Turn) Match {
 	m := s.Lookup(c)
-	if m.Status == Pending && late && s.stale != NoMatch {
+	if m.Status == Pending && t == Last && s.stale != NoMatch {
 		m.Status = s.stale
 	}
 	return m
 }
 
-func (s *slow) Verify(netip.Addr) NameMatch {
+func (s *slow) Verify(_ netip.Addr, t Turn) NameMatch {
 	status, ready := s.status()
-	return NameMatch{Name: "mail.example", Status: status, Ready: ready}
-}
-
-func (s *slow) VerifyAgain(a netip.Addr, late bool) NameMatch {
-	m := s.Verify(a)
-	if m.Status == Pending && late && s.stale != NoMatch {
+	m := NameMatch{Name: "mail.example", Status: status, Ready: ready}
+	if m.Status == Pending && t == Last && s.stale != NoMatch {
 		m.Status = s.stale
 	}
 	return m

@@ -31,10 +31,21 @@ type Source interface {
 // PendingSource is a source that can say Pending.
 type PendingSource interface {
 	Source
-	// LookupAgain is Lookup for a question that was pending: it does not count as another one. With late the time is up, and an
-	// answer that is too old counts where there is no better one.
-	LookupAgain(c Client, late bool) Match
+	// LookupTurn is Lookup for a caller that may have put the question before.
+	LookupTurn(c Client, t Turn) Match
 }
+
+// Turn is how often a caller put a question.
+type Turn uint8
+
+const (
+	// First means that the question is new.
+	First Turn = iota
+	// Again means that its answer was pending. It is not counted again.
+	Again
+	// Last is Again for a caller that waits no longer: an answer that is too old counts if there is no better one.
+	Last
+)
 
 // Match is a source's answer.
 type Match struct {
@@ -77,10 +88,8 @@ type NameUser interface {
 
 // NameVerifier looks up the verified host names of clients, by forward-confirmed reverse DNS (RFC 8601 section 2.7.3).
 type NameVerifier interface {
-	// Verify returns at once what is known, as Source.Lookup does.
-	Verify(addr netip.Addr) NameMatch
-	// VerifyAgain is Verify for a question that was pending, as PendingSource.LookupAgain is.
-	VerifyAgain(addr netip.Addr, late bool) NameMatch
+	// Verify returns at once what is known, as PendingSource.LookupTurn does.
+	Verify(addr netip.Addr, t Turn) NameMatch
 }
 
 // NameMatch is the answer of a NameVerifier.

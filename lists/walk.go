@@ -3,15 +3,13 @@ package lists
 import (
 	"context"
 	"reflect"
-	"time"
 )
 
 // walk is the way of one client through the lists, and what came of it.
 type walk struct {
 	policy *Policy
 	client Client
-	again  bool // the caller waited since the first walk
-	late   bool // the caller waits no longer
+	turn   Turn
 
 	verdict  Verdict // if decided
 	decided  bool
@@ -26,30 +24,29 @@ type walk struct {
 
 // waitAndRevisit visits the lists again until no pending one could change the decision about c, or the time is up.
 func (w *walk) waitAndRevisit(ctx context.Context, c Client) {
-	timer := time.NewTimer(w.policy.Wait)
-	defer timer.Stop()
-	for w.pending && !w.late {
-		late := !waitForAny(w.ready, ctx.Done(), timer.C)
-		*w = walk{policy: w.policy, client: c, again: true, late: late}
+	ctx, cancel := context.WithTimeout(ctx, w.policy.Wait)
+	defer cancel()
+	for w.pending && w.turn != Last {
+		turn := Last
+		if waitForAny(ctx, w.ready) {
+			turn = Again
+		}
+		*w = walk{policy: w.policy, client: c, turn: turn}
 		w.visitLists()
 	}
 }
 
-// waitForAny waits until one of ready is closed. It returns false if the time is up before that, or there is nothing to
-// wait for.
-func waitForAny(ready []<-chan struct{}, done <-chan struct{}, timeout <-chan time.Time) bool {
+// waitForAny waits until one of ready is closed. It returns false if ctx ends before that, or there is nothing to wait for.
+func waitForAny(ctx context.Context, ready []<-chan struct{}) bool {
 	if len(ready) == 0 {
 		return false
 	}
-	receive := func(channel any) reflect.SelectCase {
-		return reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(channel)}
-	}
-	cases := []reflect.SelectCase{receive(done), receive(timeout)}
+	cases := []reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())}}
 	for _, r := range ready {
-		cases = append(cases, receive(r))
+		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(r)})
 	}
 	i, _, _ := reflect.Select(cases)
-	return i > 1
+	return i > 0
 }
 
 // visitLists looks up the lists in order, until one decides. Behind a pending list that ends the walk it goes on, as if that
@@ -60,12 +57,7 @@ func (w *walk) visitLists() {
 		if w.policy.Names != nil && w.usesName(l) {
 			w.verifyName()
 		}
-		var m Match
-		if w.again {
-			m = w.lookupAgain(l)
-		} else {
-			m = l.Source.Lookup(w.client)
-		}
+		m := w.lookupClient(l)
 		switch m.Status {
 		case NoMatch, Exception:
 			continue
@@ -121,12 +113,22 @@ func (w *walk) decideBy(v Verdict) {
 	}
 }
 
-// lookupAgain looks up the source of a list after a wait. Once the walk is decided, an answer that is too old is of no use.
-func (w *walk) lookupAgain(l *List) Match {
-	if s, ok := l.Source.(PendingSource); ok {
-		return s.LookupAgain(w.client, w.late && !w.decided)
+// lookupClient looks up the client in the source of a list.
+func (w *walk) lookupClient(l *List) Match {
+	if w.turn != First {
+		if s, ok := l.Source.(PendingSource); ok {
+			return s.LookupTurn(w.client, w.usefulTurn())
+		}
 	}
 	return l.Source.Lookup(w.client)
+}
+
+// usefulTurn returns the turn. Once the walk is decided, an answer that is too old is of no use.
+func (w *walk) usefulTurn() Turn {
+	if w.decided {
+		return min(w.turn, Again)
+	}
+	return w.turn
 }
 
 // usesName reports whether a list needs the client's name, and it was not looked up yet.
@@ -140,15 +142,8 @@ func (w *walk) usesName(l *List) bool {
 
 // verifyName looks up the client's name.
 func (w *walk) verifyName() {
-	names := w.policy.Names
 	w.nameLookedUp = true
-	var m NameMatch
-	if w.again {
-		m = names.VerifyAgain(w.client.Addr, w.late && !w.decided)
-	} else {
-		m = names.Verify(w.client.Addr)
-	}
-	switch m.Status {
+	switch m := w.policy.Names.Verify(w.client.Addr, w.usefulTurn()); m.Status {
 	case Matched:
 		w.client.Name = m.Name
 	case Pending, Unavailable:

@@ -6,6 +6,7 @@
 package breaker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"ehlogate/lists/dnsclient"
 )
 
 const (
@@ -85,9 +88,7 @@ type Breaker struct {
 
 // New makes a breaker.
 func New(o Options) *Breaker {
-	if o.FirstRetry <= 0 {
-		o.FirstRetry = time.Second
-	}
+	o.FirstRetry = cmp.Or(max(o.FirstRetry, 0), time.Second)
 	b := &Breaker{options: o, kick: make(chan struct{}, 1), passedAt: Never}
 	b.checkedAt.Store(Never)
 	if o.Interval == 0 {
@@ -129,7 +130,7 @@ func (b *Breaker) Record(began int64, positive bool, err error) {
 		b.failures.Store(0)
 		b.recordPositive(positive)
 	case began < b.since.Load(): // it says nothing about the present state
-	case errors.As(err, new(BogusError)):
+	case dnsclient.IsBogus(err):
 		b.setOpen(describe(err), false)
 	default:
 		b.recordFailure(err)
@@ -143,7 +144,7 @@ func (b *Breaker) recordFailure(err error) {
 		b.why = describe(err)
 	}
 	b.mu.Unlock()
-	if b.options.Lenient && FailureOf(err).Answered() {
+	if b.options.Lenient && dnsclient.KindOf(err).Answered() {
 		b.failures.Store(0)
 		return
 	}
@@ -213,4 +214,16 @@ func (b *Breaker) setOpen(why string, flush bool) {
 		b.positives.Store(0)
 		b.checkSoon()
 	}
+}
+
+// describe returns err without the query.
+func describe(err error) string {
+	var e *dnsclient.Error
+	switch {
+	case dnsclient.IsBogus(err):
+		return err.Error()
+	case errors.As(err, &e):
+		return e.Reason()
+	}
+	return dnsclient.KindOf(err).String()
 }

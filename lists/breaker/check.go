@@ -2,9 +2,10 @@ package breaker
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
+
+	"ehlogate/lists/dnsclient"
 )
 
 const (
@@ -90,7 +91,7 @@ func (b *Breaker) check(ctx context.Context) {
 		return
 	case err == nil:
 		b.setClosed(began)
-	case errors.As(err, new(BogusError)):
+	case dnsclient.IsBogus(err):
 		b.setOpen(describe(err), true)
 	case b.State() == Closed && !b.options.Lenient:
 		b.recordFailure(err)

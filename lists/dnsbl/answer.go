@@ -3,15 +3,12 @@ package dnsbl
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/miekg/dns"
 
-	"ehlogate/lists/breaker"
-	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
 )
 
@@ -41,9 +38,9 @@ type BogusError struct {
 	Answer  string // the answers, if there are some
 }
 
-var _ breaker.BogusError = (*BogusError)(nil)
+var _ dnsclient.BogusError = (*BogusError)(nil)
 
-// BogusAnswer implements breaker.BogusError.
+// BogusAnswer implements dnsclient.BogusError.
 func (e *BogusError) BogusAnswer() {}
 
 func (e *BogusError) Error() string {
@@ -76,55 +73,30 @@ func (e *BogusError) CodeMeaning() string {
 	return "the query is refused"
 }
 
-// answerer queries a zone.
-type answerer struct {
-	resolver dnsclient.Resolver
-	counts   *dnscache.QueryCounts
-	takes255 func() bool // 127.0.0.255 is no error code
-}
-
 // query returns the A records at name: for each the three bytes behind 127, in order and once.
-func (a answerer) query(ctx context.Context, name string) (answers string, ttl time.Duration, err error) {
-	reply, err := a.counts.Query(ctx, a.resolver, name, dns.TypeA)
+func (z *zone) query(ctx context.Context, r dnsclient.Resolver, name string) (answers string, ttl time.Duration, err error) {
+	reply, err := r.Query(ctx, name, dns.TypeA)
 	if err != nil {
 		return "", 0, err
 	}
-	var found [][3]byte
-	for _, rr := range reply.Records {
-		r, ok := rr.(*dns.A)
-		if !ok {
-			continue
-		}
-		addr, _ := netip.AddrFromSlice(r.A)
-		addr = addr.Unmap()
-		if problem, ok := a.problem(addr); ok {
-			a.counts.CountBogus()
-			return "", 0, &BogusError{Problem: problem, Answer: addr.String()}
+	var found []string
+	for _, addr := range reply.Addrs() {
+		if !addr.Is4() || addr.As4()[0] != 127 { // RFC 5782 section 2.1
+			return "", 0, &BogusError{Problem: NotListAnswer, Answer: addr.String()}
 		}
 		b := addr.As4()
-		found = append(found, [3]byte(b[1:]))
+		// 127.0.0.255 is the error code of dnswl.org, and the highest score of a list of scores.
+		if b[1] == 255 && b[2] == 255 || b == [4]byte{127, 0, 0, 255} && !z.takes255.Load() {
+			return "", 0, &BogusError{Problem: ErrorCode, Answer: addr.String()}
+		}
+		found = append(found, string(b[1:]))
 	}
-	slices.SortFunc(found, func(a, b [3]byte) int { return slices.Compare(a[:], b[:]) })
+	slices.Sort(found)
 	found = slices.Compact(found)
 	if len(found) > maxAnswers {
-		a.counts.CountBogus()
 		return "", 0, &BogusError{Problem: TooManyAnswers, Answer: fmt.Sprint(len(found))}
 	}
-	var b strings.Builder
-	for _, f := range found {
-		b.Write(f[:])
-	}
-	return b.String(), reply.TTL, nil
-}
-
-// problem reports whether an answer is none of a list (RFC 5782 section 2.1), or an error code. 127.0.0.255 is that of
-// dnswl.org, and the highest score of a list of scores.
-func (a answerer) problem(addr netip.Addr) (Problem, bool) {
-	if !addr.Is4() || addr.As4()[0] != 127 {
-		return NotListAnswer, true
-	}
-	b := addr.As4()
-	return ErrorCode, b[1] == 255 && b[2] == 255 || b == [4]byte{127, 0, 0, 255} && !a.takes255()
+	return strings.Join(found, ""), reply.TTL, nil
 }
 
 // formatAnswers returns answers as addresses.

@@ -11,7 +11,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/dnscache"
-	"ehlogate/lists/dnsname"
+	"ehlogate/lists/dnsclient"
 	"ehlogate/lists/test/dnsfake"
 	"ehlogate/lists/test/listtest"
 )
@@ -39,7 +39,7 @@ func warm(t testing.TB, n, zones int, byName bool) (*List, []lists.Client) {
 		a := netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)})
 		clients[i] = lists.Client{Addr: a, Name: fmt.Sprintf("host%d.example", i)}
 		if i%4 == 0 {
-			w.Set(dnsname.Reverse(a)+".list0.example A", "127.0.0.2")
+			w.Set(dnsclient.ReverseAddr(a)+".list0.example A", "127.0.0.2")
 			w.Set(clients[i].Name+".list0.example A", "127.0.0.2")
 		}
 	}

@@ -9,8 +9,10 @@
 package dnsbl
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"ehlogate/lists"
@@ -24,12 +26,12 @@ type Client struct {
 	resolver dnsclient.Resolver
 
 	mu    sync.Mutex
-	zones map[zoneID]*zone
+	zones map[ZoneID]*zone
 }
 
 // New makes a client. Answers come from the cache alone until that runs.
 func New(cache *dnscache.Cache, r dnsclient.Resolver) *Client {
-	return &Client{cache: cache, resolver: r, zones: make(map[zoneID]*zone)}
+	return &Client{cache: cache, resolver: r, zones: make(map[ZoneID]*zone)}
 }
 
 // List makes a list. Lists that name the same zone share its answers and health; zones differ if one is queried by name and
@@ -37,9 +39,9 @@ func New(cache *dnscache.Cache, r dnsclient.Resolver) *Client {
 func (c *Client) List(spec Spec) *List {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l := &List{client: c, spec: spec}
+	l := &List{client: c, spec: spec, matches: make(map[string]*matched)}
 	for _, z := range spec.Zones {
-		id := zoneID{lists.NormalizeName(z.Name), z.ByName, z.NoHealthCheck}
+		id := ZoneID{lists.NormalizeName(z.Name), z.ByName, z.NoHealthCheck}
 		if c.zones[id] == nil {
 			c.addZone(newZone(c, id))
 		}
@@ -48,39 +50,38 @@ func (c *Client) List(spec Spec) *List {
 			m.zone.takes255.Store(true)
 		}
 		l.members = append(l.members, m)
+		l.usesNames = l.usesNames || z.ByName
 	}
 	return l
 }
 
 func (c *Client) addZone(z *zone) {
-	c.zones[z.zoneID] = z
+	c.zones[z.ZoneID] = z
 	c.cache.AddUpstream(z.Upstream)
 }
 
 // Retain forgets all zones that none of these lists uses. Other lists must not be used again, unless a later Retain names
 // them.
 func (c *Client) Retain(used []*List) {
-	zones, takes255 := make(map[zoneID]*zone), make(map[zoneID]bool)
+	takes255 := make(map[*zone]bool) // of the zones in use
 	for _, l := range used {
 		for _, m := range l.members {
-			id := m.zone.zoneID
-			zones[id] = m.zone
-			takes255[id] = takes255[id] || m.Answer.Takes255()
+			takes255[m.zone] = takes255[m.zone] || m.Answer.Takes255()
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var gone []*dnscache.Upstream
 	for id, z := range c.zones {
-		if zones[id] != z {
+		if _, ok := takes255[z]; !ok {
 			delete(c.zones, id)
 			gone = append(gone, z.Upstream)
 		}
 	}
 	c.cache.RemoveUpstreams(gone...)
-	for id, z := range zones {
-		z.takes255.Store(takes255[id])
-		if c.zones[id] == nil {
+	for z, takes := range takes255 {
+		z.takes255.Store(takes)
+		if c.zones[z.ZoneID] == nil {
 			c.addZone(z)
 		}
 	}
@@ -88,19 +89,17 @@ func (c *Client) Retain(used []*List) {
 
 // ZoneStats is the state of a zone.
 type ZoneStats struct {
-	Zone          string `json:"zone,omitempty"`
-	ByName        bool   `json:"by_name,omitempty"`
-	NoHealthCheck bool   `json:"no_health_check,omitempty"`
+	ZoneID
 	dnscache.UpstreamStats
 }
 
 // Stats returns the state of all zones, by name.
 func (c *Client) Stats() (out []ZoneStats) {
 	c.mu.Lock()
-	zones := slices.SortedFunc(maps.Values(c.zones), func(a, b *zone) int { return a.zoneID.compare(b.zoneID) })
+	zones := slices.SortedFunc(maps.Values(c.zones), func(a, b *zone) int { return strings.Compare(fmt.Sprint(a.ZoneID), fmt.Sprint(b.ZoneID)) })
 	c.mu.Unlock()
 	for _, z := range zones {
-		out = append(out, ZoneStats{z.name, z.byName, z.noHealthCheck, z.Upstream.Stats()})
+		out = append(out, ZoneStats{z.ZoneID, z.Upstream.Stats()})
 	}
 	return out
 }

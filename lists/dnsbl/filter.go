@@ -13,14 +13,11 @@ type Filter struct {
 }
 
 // octs is a set of numbers from 0 to 255.
-type octs [4]uint64
+type octs [256]bool
 
-func (o *octs) addOctet(n int)       { o[n>>6] |= 1 << (n & 63) }
-func (o *octs) hasOctet(n byte) bool { return o[n>>6]>>(n&63)&1 != 0 }
-func (o *octs) isOnly(n byte) bool   { var p octs; p.addOctet(int(n)); return *o == p }
 func (o *octs) addRange(from, to int) {
 	for n := from; n <= to; n++ {
-		o.addOctet(n)
+		o[n] = true
 	}
 }
 
@@ -44,14 +41,14 @@ func (f Filter) String() string {
 func (o *octs) appendTo(b []byte) []byte {
 	start, members := len(b), 0
 	for n := 0; n < 256; n++ {
-		if !o.hasOctet(byte(n)) {
+		if !o[n] {
 			continue
 		}
 		if members++; members > 1 {
 			b = append(b, ';')
 		}
 		from := n
-		for n < 255 && o.hasOctet(byte(n+1)) {
+		for n < 255 && o[n+1] {
 			n++
 		}
 		b = strconv.AppendInt(b, int64(from), 10)
@@ -67,7 +64,7 @@ func (o *octs) appendTo(b []byte) []byte {
 }
 
 // Takes255 reports whether the filter names 127.0.0.255, such as for the highest score.
-func (f Filter) Takes255() bool {
+func (f *Filter) Takes255() bool {
 	_, ok := f.takes(0, 0, 255)
 	return f.given && ok
 }
@@ -80,7 +77,7 @@ func (f *Filter) takes(a, b, c byte) (times int, ok bool) {
 	if !f.given {
 		return 1, a|b != 0 || c != 1
 	}
-	if !f.parts[0].hasOctet(a) || !f.parts[1].hasOctet(b) || !f.parts[2].hasOctet(c) {
+	if !f.parts[0][a] || !f.parts[1][b] || !f.parts[2][c] {
 		return 0, false
 	}
 	if f.score == 0 {

@@ -39,14 +39,14 @@ func ParseFilter(s string) (Filter, error) {
 		}
 		if i > 0 {
 			f.parts[i-1] = set
-		} else if !set.isOnly(127) {
+		} else if set != (octs{127: true}) {
 			return Filter{}, filterError(s, begin, "127, as in all answers of DNS lists")
 		}
 	}
 	if at != len(s) {
 		return Filter{}, filterError(s, at, "the end after four numbers")
 	}
-	if f.parts[0].isOnly(255) && f.parts[1].isOnly(255) {
+	if only255 := (octs{255: true}); f.parts[0] == only255 && f.parts[1] == only255 {
 		return Filter{}, filterError(s, 0, "another answer (127.255.255.x are error codes and list no client)")
 	}
 	return f, nil

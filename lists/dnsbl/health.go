@@ -2,31 +2,33 @@ package dnsbl
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
+	"time"
 
-	"ehlogate/lists"
 	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
-	"ehlogate/lists/dnsname"
 )
 
 // CheckHealth runs the health check of a zone once, apart from IPv6. It returns a *BogusError if the zone must not be used,
 // else why that is not known, nil if the zone passes.
 func CheckHealth(ctx context.Context, r dnsclient.Resolver, z Zone) error {
-	id := zoneID{lists.NormalizeName(z.Name), z.ByName, z.NoHealthCheck}
-	a := answerer{resolver: r, counts: new(dnscache.QueryCounts), takes255: z.Answer.Takes255}
-	if z.NoHealthCheck {
-		return a.checkAnswers(ctx, id)
+	c := New(dnscache.New(dnscache.Options{CacheEntries: 1}, time.Now, nil), r)
+	zone := c.List(Spec{Zones: []Zone{z}}).members[0].zone
+	isIPv6 := func(e testEntry) bool { return e.isIPv6 }
+	failed, _ := zone.checkEntries(ctx, slices.DeleteFunc(zone.testEntries(), isIPv6))
+	return failed
+}
+
+// checkHealth is the health check of the breaker.
+func (z *zone) checkHealth(ctx context.Context) error {
+	failed, ipv6 := z.checkEntries(ctx, z.testEntries())
+	if !dnsclient.IsBogus(failed) {
+		z.CheckedIPv6(ipv6)
 	}
-	entries := testEntries(id)
-	if last := len(entries) - 1; entries[last].isIPv6 {
-		entries = entries[:last]
-	}
-	failed, _ := a.checkEntries(ctx, entries, func(f func() error) error { return f() })
 	return failed
 }
 
@@ -34,20 +36,27 @@ func CheckHealth(ctx context.Context, r dnsclient.Resolver, z Zone) error {
 type testEntry struct {
 	entry, name string
 	listed      bool
+	anyAnswer   bool // any answer of a list will do
 	isIPv6      bool // it says something of IPv6 addresses alone
 }
 
 // testEntries returns those of RFC 5782 section 5, and a made-up one: that is in no cache of a resolver, which can keep for
-// hours what a zone answered before it began to list all addresses. The one about IPv6 is the last.
-func testEntries(id zoneID) []testEntry {
-	if id.byName {
+// hours what a zone answered before it began to list all addresses. A zone without test entries only has to answer, as a list
+// does, about an address or name that it will not list.
+func (z *zone) testEntries() []testEntry {
+	at := func(a string) string { return dnsclient.ReverseAddr(netip.MustParseAddr(a)) + "." + z.Zone }
+	switch {
+	case z.NoHealthCheck && z.ByName:
+		return []testEntry{{name: "invalid." + z.Zone, anyAnswer: true}}
+	case z.NoHealthCheck:
+		return []testEntry{{name: at("127.0.0.1"), anyAnswer: true}}
+	case z.ByName:
 		return []testEntry{
-			{entry: "TEST", name: "test." + id.name, listed: true},
-			{entry: "INVALID", name: "invalid." + id.name},
-			{entry: "a made-up name", name: fmt.Sprintf("no-entry-%08x.%s", rand.Uint32(), id.name)},
+			{entry: "TEST", name: "test." + z.Zone, listed: true},
+			{entry: "INVALID", name: "invalid." + z.Zone},
+			{entry: "a made-up name", name: fmt.Sprintf("no-entry-%08x.%s", rand.Uint32(), z.Zone)},
 		}
 	}
-	at := func(a string) string { return dnsname.Reverse(netip.MustParseAddr(a)) + "." + id.name }
 	return []testEntry{
 		{entry: "127.0.0.2", name: at("127.0.0.2"), listed: true},
 		{entry: "127.0.0.1", name: at("127.0.0.1")},
@@ -56,30 +65,31 @@ func testEntries(id zoneID) []testEntry {
 	}
 }
 
-// checkEntries queries all entries at the same time, each by protect. A zone that does not support IPv6 need not have the
-// entry for that, so its result is a second one.
-func (a answerer) checkEntries(ctx context.Context, entries []testEntry, protect func(func() error) error) (failed, ipv6 error) {
+// checkEntries queries all entries at the same time. A zone that does not support IPv6 need not have the entry for that, so
+// its result is a second one.
+func (z *zone) checkEntries(ctx context.Context, entries []testEntry) (failed, ipv6 error) {
 	results := make([]error, len(entries))
 	var wg sync.WaitGroup
 	for i, e := range entries {
-		wg.Go(func() { results[i] = protect(func() error { return a.checkEntry(ctx, e) }) })
+		wg.Go(func() { results[i] = z.Protect(func() error { return z.checkEntry(ctx, e) }) })
 	}
 	wg.Wait()
 	for i, err := range results {
 		switch {
 		case entries[i].isIPv6:
 			ipv6 = err
-		case failed == nil || isBogus(err) && !isBogus(failed):
+		case failed == nil || dnsclient.IsBogus(err) && !dnsclient.IsBogus(failed):
 			failed = err
 		}
 	}
 	return failed, ipv6
 }
 
-func (a answerer) checkEntry(ctx context.Context, e testEntry) error {
-	answers, _, err := a.query(ctx, e.name)
+// checkEntry queries the resolver itself: a health check is no query about a client.
+func (z *zone) checkEntry(ctx context.Context, e testEntry) error {
+	answers, _, err := z.query(ctx, z.client.resolver, e.name)
 	switch {
-	case err != nil:
+	case err != nil || e.anyAnswer:
 		return err
 	case e.listed && answers == "":
 		return &BogusError{Problem: ListsNothing, Entry: e.entry}
@@ -88,16 +98,3 @@ func (a answerer) checkEntry(ctx context.Context, e testEntry) error {
 	}
 	return nil
 }
-
-// checkAnswers is the check of a zone without test entries: that it answers at all, as a list does, about an address or name
-// that it will not list.
-func (a answerer) checkAnswers(ctx context.Context, id zoneID) error {
-	name := "invalid"
-	if !id.byName {
-		name = dnsname.Reverse(netip.MustParseAddr("127.0.0.1"))
-	}
-	_, _, err := a.query(ctx, name+"."+id.name)
-	return err
-}
-
-func isBogus(err error) bool { return errors.As(err, new(*BogusError)) }

@@ -12,7 +12,6 @@ import (
 	"ehlogate/lists/breaker"
 	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
-	"ehlogate/lists/dnsname"
 )
 
 // A zone is not queried about clients before it has passed its health check.
@@ -171,7 +170,7 @@ func TestManyListings(t *testing.T) {
 					want := lists.NoMatch
 					if i*37%100 < share {
 						want = lists.Matched
-						w.Set(dnsname.Reverse(addr)+"."+bl+" A", "127.0.0.2")
+						w.Set(dnsclient.ReverseAddr(addr)+"."+bl+" A", "127.0.0.2")
 					}
 					w.learn(s, addr.String(), want)
 					time.Sleep(100 * time.Millisecond)

@@ -1,7 +1,9 @@
 package dnsbl
 
 import (
-	"slices"
+	"iter"
+	"net/netip"
+	"sync"
 
 	"ehlogate/lists"
 	"ehlogate/lists/dnscache"
@@ -9,10 +11,13 @@ import (
 
 // List is a DNS list.
 type List struct {
-	client  *Client
-	spec    Spec
-	members []member
-	matches matchCache
+	client    *Client
+	spec      Spec
+	members   []member
+	usesNames bool
+
+	mu      sync.Mutex
+	matches map[string]*matched // by matched.answers
 }
 
 // member is a zone of a list.
@@ -32,20 +37,14 @@ var (
 func (l *List) Spec() Spec { return l.spec }
 
 // UsesNames implements lists.NameUser.
-func (l *List) UsesNames() bool {
-	return slices.ContainsFunc(l.spec.Zones, func(z Zone) bool { return z.ByName })
-}
+func (l *List) UsesNames() bool { return l.usesNames }
 
 // Lookup implements lists.Source. A client whose address is no global unicast address is on no list, and no query is sent
 // about it; neither is one about a host name that is invalid, or too long for the query.
-func (l *List) Lookup(c lists.Client) lists.Match { return l.lookup(&c, dnscache.First) }
+func (l *List) Lookup(c lists.Client) lists.Match { return l.LookupTurn(c, lists.First) }
 
-// LookupAgain implements lists.PendingSource.
-func (l *List) LookupAgain(c lists.Client, late bool) lists.Match {
-	return l.lookup(&c, dnscache.TurnAgain(late))
-}
-
-func (l *List) lookup(c *lists.Client, t dnscache.Turn) lists.Match {
+// LookupTurn implements lists.PendingSource.
+func (l *List) LookupTurn(c lists.Client, t lists.Turn) lists.Match {
 	c.Addr = c.Addr.Unmap()
 	if c.Addr.IsValid() && !isPublic(c.Addr) {
 		return lists.Match{}
@@ -58,45 +57,54 @@ func (l *List) lookup(c *lists.Client, t dnscache.Turn) lists.Match {
 	}
 	answers = answers[:len(l.members)]
 	for i := range l.members {
-		answers[i] = l.members[i].lookup(c, now, t)
+		answers[i] = l.members[i].lookup(&c, now, t)
 	}
-	switch status := l.judge(answers); status {
+	match := lists.Match{Status: l.judge(answers)}
+	switch match.Status {
 	case lists.Matched:
-		return lists.Match{Status: status, By: l.matches.findMatch(l, answers)}
+		match.By = l.findMatch(answers)
 	case lists.Pending:
-		return lists.Match{Status: status, Ready: pendingChannels(answers)}
-	default:
-		return lists.Match{Status: status}
-	}
-}
-
-// pendingChannels returns the channels of all answers that are pending.
-func pendingChannels(answers []dnscache.Answer) (out []<-chan struct{}) {
-	for i := range answers {
-		if ready := answers[i].Ready(); ready != nil {
-			out = append(out, ready)
+		for i := range answers {
+			if answers[i].Ready != nil {
+				match.Ready = append(match.Ready, answers[i].Ready)
+			}
 		}
 	}
-	return out
+	return match
 }
 
-func (m *member) lookup(c *lists.Client, now int64, t dnscache.Turn) dnscache.Answer {
+func (m *member) lookup(c *lists.Client, now int64, t lists.Turn) dnscache.Answer {
+	if state, why := m.withoutQuery(c); why != "" {
+		return dnscache.Answer{State: state}
+	}
+	return m.zone.Lookup(m.key(c), now, t)
+}
+
+// withoutQuery returns what is known of a client about which the zone cannot be queried, and why; "" if it can.
+func (m *member) withoutQuery(c *lists.Client) (state dnscache.State, why string) {
 	switch {
 	case !m.ByName && c.Addr.IsValid(), m.ByName && c.Name != "":
-	case m.ByName && c.NameStatus == lists.Pending:
-		return dnscache.Answer{State: dnscache.Pending}
-	case m.ByName && c.NameStatus == lists.Unavailable:
-		return dnscache.Answer{State: dnscache.Unknown}
-	default:
-		return dnscache.Answer{State: dnscache.Known}
+		return dnscache.Unknown, ""
+	case !m.ByName:
+		return dnscache.Known, "not listed: the address of the client is not known"
+	case c.NameStatus == lists.Pending:
+		return dnscache.Pending, "not known: the name of the client is not known"
+	case c.NameStatus == lists.Unavailable:
+		return dnscache.Unknown, "not known: the name of the client is not known"
 	}
-	k := m.key(c)
-	return m.zone.Lookup(&k, now, t)
+	return dnscache.Known, "not listed: the client has no verified name"
 }
 
 func (m *member) key(c *lists.Client) dnscache.Key {
 	if m.ByName {
-		return m.zone.NameKey(c.Name)
+		return dnscache.Key{Name: c.Name}
 	}
-	return m.zone.AddrKey(c.Addr)
+	return dnscache.Key{Addr: c.Addr}
 }
+
+// Offline returns the list as it is while no server answers and nothing is cached: what it says of a client it says of all
+// clients between two Boundaries.
+func (l *List) Offline() *List { return New(l.client.cache.Offline(), nil).List(l.spec) }
+
+// Boundaries returns the addresses at which the answer can change while no server answers, in no order.
+func (l *List) Boundaries() iter.Seq[netip.Addr] { return special.Boundaries() }

@@ -134,8 +134,8 @@ func TestWaitsNoLongerThanItMatters(t *testing.T) {
 		for _, zone := range []string{"slow.example", "quick.example"} {
 			w.SetZone(zone, map[string]string{listed: "127.0.0.2"})
 		}
-		s := w.List(Spec{Zones: []Zone{{Name: "slow.example", Weight: 1}, {Name: "quick.example", Weight: 1}}, Threshold: 1})
 		w.Client.resolver = &lagging{w.Book, "11.slow.example", time.Second}
+		s := w.List(Spec{Zones: []Zone{{Name: "slow.example", Weight: 1}, {Name: "quick.example", Weight: 1}}, Threshold: 1})
 		w.run()
 		begin := time.Now()
 		w.learn(s, listed, lists.Matched)

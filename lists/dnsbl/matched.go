@@ -2,10 +2,8 @@ package dnsbl
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 
 	"ehlogate/lists"
 	"ehlogate/lists/dnscache"
@@ -23,16 +21,11 @@ const (
 	zoneUnknown
 )
 
-// matchCache keeps what lists matched with, since the same few reasons come again and again; beyond a number of them they
-// are made anew each time.
-type matchCache struct {
-	all atomic.Pointer[map[string]*matched]
-}
-
+// maxMatches is how many reasons a list keeps, since the same few come again and again. Others are made anew each time.
 const maxMatches = 512
 
 // findMatch returns the reason for a match, which is the same for the same answers.
-func (c *matchCache) findMatch(l *List, answers []dnscache.Answer) *matched {
+func (l *List) findMatch(answers []dnscache.Answer) *matched {
 	var few [4 * 8]byte
 	b := few[:0]
 	for i := range answers {
@@ -44,26 +37,15 @@ func (c *matchCache) findMatch(l *List, answers []dnscache.Answer) *matched {
 			b = append(b, zoneNotListed, 0, 0, 0)
 		}
 	}
-	for {
-		old := c.all.Load()
-		if old != nil {
-			if m := (*old)[string(b)]; m != nil {
-				return m
-			}
-		}
-		m := &matched{l, string(b)}
-		more := make(map[string]*matched)
-		if old != nil {
-			if len(*old) >= maxMatches {
-				return m
-			}
-			maps.Copy(more, *old)
-		}
-		more[m.answers] = m
-		if c.all.CompareAndSwap(old, &more) {
-			return m
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.matches[string(b)]
+	if m == nil {
+		if m = (&matched{l, string(b)}); len(l.matches) < maxMatches {
+			l.matches[m.answers] = m
 		}
 	}
+	return m
 }
 
 // Entry implements lists.Describer: the zones that list the client, with their answers, and the score.
@@ -76,9 +58,9 @@ func (m *matched) Entry(int32, netip.Addr) lists.Entry {
 		case zoneListed:
 			n, _, _ := member.score(answer)
 			score += n
-			parts = append(parts, fmt.Sprintf("%s %s (weight %d)", member.zone.name, formatAnswers(answer), n))
+			parts = append(parts, fmt.Sprintf("%s %s (weight %d)", member.zone.Zone, formatAnswers(answer), n))
 		case zoneUnknown:
-			parts = append(parts, member.zone.name+" not known")
+			parts = append(parts, member.zone.Zone+" not known")
 		}
 	}
 	parts = append(parts, fmt.Sprintf("score %d of %d", score, m.list.spec.Threshold))

@@ -52,8 +52,8 @@ func TestReach(t *testing.T) {
 		{Zone{Weight: 3}, 0, 3}, {Zone{Weight: -3}, -3, 0},
 		{Zone{Weight: 3, Answer: filter("127.0.0.N")}, 0, 765}, {Zone{Weight: -1, Answer: filter("127.0.0.N")}, -255, 0},
 	} {
-		if tc.zone.Lowest() != tc.low || tc.zone.Highest() != tc.high {
-			t.Errorf("%+v: %d to %d", tc.zone, tc.zone.Lowest(), tc.zone.Highest())
+		if low, _ := tc.zone.scoreRange(); min(low, 0) != tc.low || tc.zone.Highest() != tc.high {
+			t.Errorf("%+v: %d to %d", tc.zone, low, tc.zone.Highest())
 		}
 	}
 }

@@ -22,9 +22,6 @@ type Zone struct {
 // Highest returns what the zone adds to a score at most: 0 if it only takes away.
 func (z Zone) Highest() int { _, high := z.scoreRange(); return max(high, 0) }
 
-// Lowest returns what the zone adds to a score at least: less than 0 if it can take away, else 0.
-func (z Zone) Lowest() int { low, _ := z.scoreRange(); return min(low, 0) }
-
 // scoreRange returns what a listing adds at least and at most.
 func (z *Zone) scoreRange() (low, high int) {
 	if z.Answer.score == 0 {

@@ -15,12 +15,9 @@ func (l *List) Trace(c lists.Client) []lists.TraceStep {
 		return []lists.TraceStep{{Query: c.Addr.String(), Answer: "never queried", Effect: "not listed: not a public address"}}
 	}
 	now := l.client.cache.Now()
-	var steps []lists.TraceStep
-	answers := make([]dnscache.Answer, len(l.members))
+	steps, answers := make([]lists.TraceStep, len(l.members)), make([]dnscache.Answer, len(l.members))
 	for i := range l.members {
-		var step lists.TraceStep
-		step, answers[i] = l.members[i].trace(&c, now)
-		steps = append(steps, step)
+		steps[i], answers[i] = l.members[i].trace(&c, now)
 	}
 	if len(answers) > 1 || l.spec.Threshold != 1 {
 		steps = append(steps, l.traceScore(answers))
@@ -34,7 +31,7 @@ func (l *List) traceScore(answers []dnscache.Answer) lists.TraceStep {
 	var without []string
 	for i := range answers {
 		if answers[i].State != dnscache.Known {
-			without = append(without, l.members[i].zone.name)
+			without = append(without, l.members[i].zone.Zone)
 		} else if n, _, ok := l.members[i].score(answers[i].Text); ok {
 			score += n
 		}
@@ -57,26 +54,17 @@ func (l *List) traceScore(answers []dnscache.Answer) lists.TraceStep {
 // trace returns the step about one zone, and what counts of its answer without a wait.
 func (m *member) trace(c *lists.Client, now int64) (lists.TraceStep, dnscache.Answer) {
 	z := m.zone
-	step, known := lists.TraceStep{Query: z.name, Answer: "not queried"}, dnscache.Answer{State: dnscache.Known}
-	switch {
-	case !m.ByName && !c.Addr.IsValid():
-		step.Effect = "not listed: the address of the client is not known"
-		return step, known
-	case m.ByName && c.Name == "" && (c.NameStatus == lists.Pending || c.NameStatus == lists.Unavailable):
-		step.Effect = "not known: the name of the client is not known"
-		return step, dnscache.Answer{}
-	case m.ByName && c.Name == "":
-		step.Effect = "not listed: the client has no verified name"
-		return step, known
+	if state, why := m.withoutQuery(c); why != "" {
+		return lists.TraceStep{Query: z.Zone, Answer: "not queried", Effect: why}, dnscache.Answer{State: state}
 	}
 	k := m.key(c)
-	name, ok := z.question(&k)
-	if step.Query = name + " A"; !ok {
-		step.Effect = "not listed: not a host name, or too long"
-		return step, known
+	name, ok := z.question(k)
+	step := lists.TraceStep{Query: name + " A"}
+	if !ok {
+		step.Answer, step.Effect = "not queried", "not listed: not a host name, or too long"
+		return step, dnscache.Answer{State: dnscache.Known}
 	}
-	step.Answer = ""
-	a := z.Upstream.Trace(&k, now, &step, "no such record", formatAnswers)
+	a := z.Upstream.Trace(k, now, &step, "no such record", formatAnswers)
 	if a.State == dnscache.Known {
 		step.Effect = m.explain(a.Text) + step.Effect
 	}

@@ -143,14 +143,14 @@ func TestDescription(t *testing.T) {
 
 // However many findings there are, few are kept.
 func TestFindingsAreBounded(t *testing.T) {
-	s := &List{spec: Spec{Threshold: 1}, members: []member{{Zone: Zone{Weight: 1}}}}
+	s := &List{spec: Spec{Threshold: 1}, members: []member{{Zone: Zone{Weight: 1}}}, matches: make(map[string]*matched)}
 	for i := range 3 * maxMatches {
 		parts := []dnscache.Answer{{State: dnscache.Known, Text: string([]byte{1, byte(i >> 8), byte(i)})}}
-		if f := s.matches.findMatch(s, parts); f.answers != "\x01"+parts[0].Text {
+		if f := s.findMatch(parts); f.answers != "\x01"+parts[0].Text {
 			t.Fatalf("%+v", f)
 		}
 	}
-	if n := len(*s.matches.all.Load()); n != maxMatches {
+	if n := len(s.matches); n != maxMatches {
 		t.Errorf("%d are kept", n)
 	}
 }

@@ -27,7 +27,6 @@ type Cache struct {
 	inFlight     atomic.Int64
 	rejected     atomic.Uint64 // queries, because of MaxLookups
 	overloadedAt atomic.Int64  // when that was reported last
-	sharing      atomic.Int32  // upstreams that share MaxLookups
 	goroutines   sync.WaitGroup
 
 	mu        sync.RWMutex
@@ -45,9 +44,6 @@ func New(o Options, clock func() time.Time, notify func(Event)) *Cache {
 	o = o.withDefaults()
 	return &Cache{options: o, clock: clock, start: clock(), notify: notify, store: newStore(o.CacheEntries), upstreams: make(map[*Upstream]bool)}
 }
-
-// Options returns the options in use.
-func (c *Cache) Options() Options { return c.options }
 
 // Offline returns a cache as this one is while no server answers and nothing is cached: one that never runs.
 func (c *Cache) Offline() *Cache { return New(Options{CacheEntries: 1}, c.clock, nil) }
@@ -77,7 +73,6 @@ func (c *Cache) AddUpstream(u *Upstream) {
 	defer c.mu.Unlock()
 	u.Breaker.Reset()
 	c.upstreams[u] = true
-	c.sharing.Add(1)
 	if c.ctx != nil {
 		c.runChecks(u)
 	}
@@ -90,14 +85,13 @@ func (c *Cache) RemoveUpstreams(upstreams ...*Upstream) {
 	for _, u := range upstreams {
 		if c.upstreams[u] {
 			delete(c.upstreams, u)
-			c.sharing.Add(-1)
 			u.stopChecks()
 			gone[u.id] = true
 		}
 	}
 	c.mu.Unlock()
 	if len(gone) > 0 {
-		c.store.removeWhere(func(k *Key, _ *entry) bool { return gone[k.upstream] })
+		c.store.removeWhere(func(k Key, _ *entry) bool { return gone[k.upstream] })
 	}
 }
 

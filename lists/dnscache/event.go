@@ -13,24 +13,19 @@ type Event struct {
 }
 
 // EventKind is what happened.
-type EventKind uint8
+type EventKind string
 
 const (
 	// Disabled means that an upstream is not queried until its health check passes.
-	Disabled EventKind = iota
+	Disabled EventKind = "disabled"
 	// Enabled means that it is queried again.
-	Enabled
+	Enabled EventKind = "enabled"
 	// IPv6Disabled is Disabled for questions about IPv6 addresses alone.
-	IPv6Disabled
+	IPv6Disabled EventKind = "IPv6 disabled"
 	// IPv6Enabled is Enabled for these.
-	IPv6Enabled
+	IPv6Enabled EventKind = "IPv6 enabled"
 	// Overloaded means that queries are dropped since so many are in flight. It is reported once in ten minutes.
-	Overloaded
+	Overloaded EventKind = "overloaded"
 	// Panicked means that a query panicked, which is a bug. Why has the stack.
-	Panicked
+	Panicked EventKind = "panicked"
 )
-
-// String returns a word for the kind.
-func (k EventKind) String() string {
-	return [...]string{"disabled", "enabled", "IPv6 disabled", "IPv6 enabled", "overloaded", "panicked"}[k]
-}

@@ -1,6 +1,9 @@
 package dnscache
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Options bounds a Cache.
 type Options struct {
@@ -28,17 +31,10 @@ func Defaults() Options {
 // withDefaults replaces what is missing.
 func (o Options) withDefaults() Options {
 	d := Defaults()
-	if o.MaxLookups <= 0 {
-		o.MaxLookups = d.MaxLookups
-	}
-	if o.CacheEntries <= 0 {
-		o.CacheEntries = d.CacheEntries
-	}
-	if o.MaxTTL <= 0 {
-		o.MaxTTL = d.MaxTTL
-	}
+	o.MaxLookups = cmp.Or(max(o.MaxLookups, 0), d.MaxLookups)
+	o.CacheEntries = cmp.Or(max(o.CacheEntries, 0), d.CacheEntries)
 	o.MinTTL = max(o.MinTTL, time.Second)
-	o.MaxTTL = max(o.MaxTTL, o.MinTTL)
+	o.MaxTTL = max(cmp.Or(max(o.MaxTTL, 0), d.MaxTTL), o.MinTTL)
 	o.Stale = max(o.Stale, 0)
 	return o
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"ehlogate/lists/breaker"
+	"ehlogate/lists/dnsclient"
 )
 
 // Stats is the state of a Cache.
@@ -27,14 +28,11 @@ type UpstreamStats struct {
 	Error6   string    `json:"error6,omitempty"` // why IPv6 is open
 	Tested   time.Time `json:"tested,omitzero"`  // when the last health check began; zero: never
 	InFlight int       `json:"in_flight"`
-	Counts
-}
 
-// Counts are from the start of the process.
-type Counts struct {
+	// What follows counts from the start of the process.
 	Queries  uint64            `json:"queries"` // about clients, to a resolver
 	Answered uint64            `json:"answered"`
-	Failed   map[string]uint64 `json:"failed"` // by breaker.Failure
+	Failed   map[string]uint64 `json:"failed"` // by dnsclient.Kind
 	Listed   uint64            `json:"listed"` // answers that list a client, or verified names
 
 	Hits       uint64 `json:"hits"`   // lookups that the cache answered
@@ -58,24 +56,20 @@ func (c *Cache) Stats() Stats {
 // Stats returns the state of the upstream.
 func (u *Upstream) Stats() UpstreamStats {
 	at := func(ns int64) time.Time { return u.cache.start.Add(time.Duration(ns)) }
-	st := UpstreamStats{
-		State: u.Breaker.State().String(), IPv6: breaker.State(u.ipv6.state.Load()).String(),
-		Since: at(u.Breaker.Since()), Error: u.Breaker.Reason(), InFlight: int(u.inFlight.Load()),
-	}
-	u.ipv6.mu.Lock()
-	st.Error6 = u.ipv6.why
-	u.ipv6.mu.Unlock()
-	if checked := u.Breaker.CheckedAt(); checked != breaker.Never {
-		st.Tested = at(checked)
-	}
 	checks, opened := u.Breaker.Counts()
-	st.Counts = Counts{
-		Queries: u.Queries.sent.Load(), Answered: u.Queries.answered.Load(), Failed: make(map[string]uint64), Listed: u.positive.Load(),
+	st := UpstreamStats{
+		State: u.Breaker.State().String(), Since: at(u.Breaker.Since()), Error: u.Breaker.Reason(), InFlight: int(u.inFlight.Load()),
+		Queries: u.sent.Load(), Answered: u.answered.Load(), Failed: make(map[string]uint64), Listed: u.positive.Load(),
 		Hits: u.hits.Load(), Misses: u.misses.Load(), Stale: u.stale.Load(), Prefetched: u.prefetched.Load(),
 		Rejected: u.rejected.Load(), Tests: checks, Opened: opened,
 	}
-	for f := breaker.Failure(1); int(f) < breaker.Failures; f++ {
-		st.Failed[f.String()] = u.Queries.failed[f].Load()
+	ipv6, why := u.ipv6.read()
+	st.IPv6, st.Error6 = ipv6.String(), why
+	if checked := u.Breaker.CheckedAt(); checked != breaker.Never {
+		st.Tested = at(checked)
+	}
+	for kind := range dnsclient.KindCount {
+		st.Failed[kind.String()] = u.failed[kind].Load()
 	}
 	return st
 }

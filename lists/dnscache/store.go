@@ -7,32 +7,25 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
-	"ehlogate/lists/breaker"
+	"ehlogate/lists/dnsclient"
 )
 
-// Key is a question: to which upstream, and about which address or name.
+// Key is a question about an address or name.
 type Key struct {
-	upstream uint32
-	addr     [16]byte // of the client, IPv4 as IPv4-mapped; zero for a question about a name
-	name     string   // of the client, for a question about a name
+	upstream uint32     // set by the Upstream
+	Addr     netip.Addr // of the client, unmapped; zero for a question about a name
+	Name     string     // of the client, for a question about a name
 }
-
-// Addr returns the address that the question is about.
-func (k *Key) Addr() netip.Addr { return netip.AddrFrom16(k.addr).Unmap() }
-
-// Name returns the name that the question is about; "" if it is about an address.
-func (k *Key) Name() string { return k.name }
-
-func (k *Key) isIPv6() bool { return k.name == "" && !netip.AddrFrom16(k.addr).Is4In6() }
 
 // entry is what is cached for a question. Times are in ns since the start of the cache.
 type entry struct {
-	text      string          // the answer
-	arrivedAt int64           // of text
-	expiresAt int64           // of text
-	failedAt  int64           // of the last query, if failure is not 0
-	answered  bool            // text is valid
-	failure   breaker.Failure // of the last query, since there was an answer
+	text      string         // the answer
+	arrivedAt int64          // of text
+	expiresAt int64          // of text
+	failedAt  int64          // of the last query, if failed
+	answered  bool           // text is valid
+	failed    bool           // a query, since there was an answer
+	failure   dnsclient.Kind // of the last query, if failed
 }
 
 // shard is a part of the cache with a lock of its own: with one lock for all, two cores take a third longer, and a flush
@@ -40,8 +33,8 @@ type entry struct {
 type shard struct {
 	mu       sync.Mutex
 	entries  *simplelru.LRU[Key, entry]
-	inFlight map[Key]*call
-	_        [64]byte // so that two locks do not share a cache line
+	inFlight map[Key]chan struct{} // the queries in flight; closed when what came of one is in the cache
+	_        [64]byte              // so that two locks do not share a cache line
 }
 
 // store has the most recently used answers, and the queries in flight.
@@ -60,45 +53,29 @@ func newStore(entries int) *store {
 	}
 	s := &store{seed: maphash.MakeSeed(), shards: make([]shard, n)}
 	for i := range s.shards {
-		lru, err := simplelru.NewLRU[Key, entry](max(entries/n, 1), nil)
-		if err != nil {
-			panic(err) // a size below 1
-		}
-		s.shards[i].entries, s.shards[i].inFlight = lru, make(map[Key]*call)
+		lru, _ := simplelru.NewLRU[Key, entry](max(entries/n, 1), nil) // it fails only for a size below 1
+		s.shards[i].entries, s.shards[i].inFlight = lru, make(map[Key]chan struct{})
 	}
 	return s
 }
 
 // shard returns the shard of k. The seed keeps an attacker from choosing addresses that evict those of one shard.
-func (s *store) shard(k *Key) *shard {
+func (s *store) shard(k Key) *shard {
 	if len(s.shards) == 1 {
 		return &s.shards[0]
 	}
-	var h uint64
-	if k.name != "" {
-		h = maphash.String(s.seed, k.name)
-	} else {
-		h = maphash.Bytes(s.seed, k.addr[:])
-	}
-	return &s.shards[(h+uint64(k.upstream))&uint64(len(s.shards)-1)]
-}
-
-// peekEntry returns the entry of k without making it recently used, and whether a query is in flight.
-func (s *store) peekEntry(k *Key) (e entry, inFlight bool) {
-	sh := s.shard(k)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	e, _ = sh.entries.Peek(*k)
-	return e, sh.inFlight[*k] != nil
+	addr := k.Addr.As16()
+	h := maphash.Bytes(s.seed, addr[:]) + maphash.String(s.seed, k.Name) + uint64(k.upstream)
+	return &s.shards[h&uint64(len(s.shards)-1)]
 }
 
 // removeWhere removes the entries for which drop returns true.
-func (s *store) removeWhere(drop func(*Key, *entry) bool) {
+func (s *store) removeWhere(drop func(Key, *entry) bool) {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()
 		for _, k := range sh.entries.Keys() {
-			if e, ok := sh.entries.Peek(k); ok && drop(&k, &e) {
+			if e, ok := sh.entries.Peek(k); ok && drop(k, &e) {
 				sh.entries.Remove(k)
 			}
 		}

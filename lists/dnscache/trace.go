@@ -10,8 +10,13 @@ import (
 
 // Trace tells in step what the cache has for k, and returns what counts of that without a wait. none is what an empty answer
 // is called; describe describes another. If there is no fresh answer, Effect has why.
-func (u *Upstream) Trace(k *Key, now int64, step *lists.TraceStep, none string, describe func(string) string) Answer {
-	e, inFlight := u.cache.store.peekEntry(k)
+func (u *Upstream) Trace(k Key, now int64, step *lists.TraceStep, none string, describe func(string) string) Answer {
+	k.upstream = u.id
+	sh := u.cache.store.shard(k)
+	sh.mu.Lock()
+	e, _ := sh.entries.Peek(k)
+	inFlight := sh.inFlight[k] != nil
+	sh.mu.Unlock()
 	switch {
 	case !e.answered:
 	case e.text == "":
@@ -19,20 +24,21 @@ func (u *Upstream) Trace(k *Key, now int64, step *lists.TraceStep, none string, 
 	default:
 		step.Answer = describe(e.text)
 	}
-	usable := e.answered && now-e.expiresAt < int64(u.cache.options.Stale)
-	failed := e.failure != 0 && now-e.failedAt < int64(u.options.FailureTTL)
-	disabled := u.whyDisabled(k)
-	switch {
-	case e.answered && now < e.expiresAt:
+	if e.answered {
 		step.From, step.Age, step.TTL = "cache", time.Duration(now-e.arrivedAt), time.Duration(e.expiresAt-now)
+	}
+	failed, disabled := u.failedLately(now, &e), u.whyDisabled(k)
+	switch {
+	case e.answered && step.TTL > 0:
 		return Answer{State: Known, Text: e.text}
 	case e.answered:
-		step.From, step.Age, step.TTL = "cache, stale", time.Duration(now-e.arrivedAt), time.Duration(e.expiresAt-now)
-		if disabled != "" && usable {
-			step.Effect = "; stale answer used: " + disabled
-			return Answer{State: Known, Text: e.text}
-		} else if failed && usable {
-			step.Effect = "; stale answer used: the query for a fresh one failed (" + e.failure.String() + ")"
+		step.From = "cache, stale"
+		why := disabled
+		if why == "" && failed {
+			why = "the query for a fresh one failed (" + e.failure.String() + ")"
+		}
+		if why != "" && -step.TTL < u.cache.options.Stale {
+			step.Effect = "; stale answer used: " + why
 			return Answer{State: Known, Text: e.text}
 		}
 		step.Effect = "not known: expired, and will be queried again"
@@ -51,7 +57,7 @@ func (u *Upstream) Trace(k *Key, now int64, step *lists.TraceStep, none string, 
 }
 
 // whyDisabled returns why k cannot be queried, "" if it can.
-func (u *Upstream) whyDisabled(k *Key) string {
+func (u *Upstream) whyDisabled(k Key) string {
 	if u.enabled(k) {
 		return ""
 	}
@@ -61,10 +67,8 @@ func (u *Upstream) whyDisabled(k *Key) string {
 	case breaker.Open:
 		return "disabled: " + u.Breaker.Reason()
 	}
-	if breaker.State(u.ipv6.state.Load()) == breaker.Open {
-		u.ipv6.mu.Lock()
-		defer u.ipv6.mu.Unlock()
-		return "disabled for IPv6: " + u.ipv6.why
+	if state, why := u.ipv6.read(); state == breaker.Open {
+		return "disabled for IPv6: " + why
 	}
 	return "disabled for IPv6 until a health check of that passes"
 }

@@ -1,10 +1,11 @@
 package dnscache
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"net/netip"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,8 +17,10 @@ import (
 type UpstreamOptions struct {
 	// Name is that of the zone, for events; "" for reverse DNS.
 	Name string
-	// Query looks up k.
-	Query func(ctx context.Context, k *Key) (text string, ttl time.Duration, err error)
+	// Resolver is what Upstream.Query sends queries to.
+	Resolver dnsclient.Resolver
+	// Query looks up k with queries to the Upstream, which counts them. "" means that there is no such record.
+	Query func(ctx context.Context, k Key) (text string, ttl time.Duration, err error)
 	// Valid reports whether there can be an answer to k; if not, it is "". nil: always.
 	Valid func(k Key) bool
 	// FailureTTL is how long a failure is remembered.
@@ -31,7 +34,6 @@ type UpstreamOptions struct {
 // Upstream answers questions of one kind: a zone, or reverse DNS.
 type Upstream struct {
 	Breaker *breaker.Breaker
-	Queries QueryCounts // about clients
 
 	cache      *Cache
 	id         uint32
@@ -41,8 +43,12 @@ type Upstream struct {
 	inFlight   atomic.Int32
 	stopChecks context.CancelFunc
 
-	positive, hits, misses, stale, prefetched, rejected atomic.Uint64
+	sent, answered, positive, hits, misses, stale, prefetched, rejected atomic.Uint64
+
+	failed [dnsclient.KindCount]atomic.Uint64
 }
+
+var _ dnsclient.Resolver = (*Upstream)(nil)
 
 // NewUpstream makes an upstream, which is queried once it is added.
 func (c *Cache) NewUpstream(o UpstreamOptions) *Upstream {
@@ -56,6 +62,9 @@ func (c *Cache) NewUpstream(o UpstreamOptions) *Upstream {
 	}
 	b := o.Breaker
 	b.FirstRetry, b.Clock = c.options.FirstRetry, c.Now
+	if b.Interval > 0 {
+		b.Interval = cmp.Or(c.options.CheckInterval, b.Interval)
+	}
 	check := b.Check
 	b.Check = func(ctx context.Context) error { return u.Protect(func() error { return check(ctx) }) }
 	b.OnOpen = func(why string, was breaker.State) {
@@ -66,26 +75,22 @@ func (c *Cache) NewUpstream(o UpstreamOptions) *Upstream {
 		c.notify(e)
 	}
 	b.OnClose = func(openFor time.Duration) { c.notify(Event{Kind: Enabled, Upstream: o.Name, After: openFor}) }
-	b.Flush = func(since int64) { u.flush(since, func(*Key) bool { return true }) }
+	b.Flush = func(since int64) { u.flush(since, false) }
 	u.Breaker = breaker.New(b)
 	return u
 }
 
-// AddrKey returns the question about an address.
-func (u *Upstream) AddrKey(addr netip.Addr) Key { return Key{upstream: u.id, addr: addr.As16()} }
-
-// NameKey returns the question about a name.
-func (u *Upstream) NameKey(name string) Key { return Key{upstream: u.id, name: name} }
-
 // enabled reports whether k can be queried.
-func (u *Upstream) enabled(k *Key) bool {
-	return u.Breaker.State() == breaker.Closed && (!k.isIPv6() || breaker.State(u.ipv6.state.Load()) == breaker.Closed)
+func (u *Upstream) enabled(k Key) bool {
+	return u.Breaker.State() == breaker.Closed && (!k.Addr.Is6() || breaker.State(u.ipv6.state.Load()) == breaker.Closed)
 }
 
 // flush drops answers since that time, and those of the queries in flight.
-func (u *Upstream) flush(since int64, which func(*Key) bool) {
+func (u *Upstream) flush(since int64, onlyIPv6 bool) {
 	u.epoch.Add(1)
-	u.cache.store.removeWhere(func(k *Key, e *entry) bool { return k.upstream == u.id && e.arrivedAt >= since && which(k) })
+	u.cache.store.removeWhere(func(k Key, e *entry) bool {
+		return k.upstream == u.id && e.arrivedAt >= since && (!onlyIPv6 || k.Addr.Is6())
+	})
 }
 
 // Protect calls f. A panic becomes an error and an event.
@@ -99,26 +104,58 @@ func (u *Upstream) Protect(f func() error) (err error) {
 	return f()
 }
 
-// QueryCounts counts queries.
-type QueryCounts struct {
-	sent, answered atomic.Uint64
-	failed         [breaker.Failures]atomic.Uint64
-}
-
-// Query sends a query.
-func (c *QueryCounts) Query(ctx context.Context, r dnsclient.Resolver, name string, qtype uint16) (dnsclient.Answer, error) {
-	c.sent.Add(1)
-	a, err := r.Query(ctx, name, qtype)
+// Query sends a query about a client, and counts it.
+func (u *Upstream) Query(ctx context.Context, name string, qtype uint16) (dnsclient.Answer, error) {
+	u.sent.Add(1)
+	a, err := u.options.Resolver.Query(ctx, name, qtype)
 	if err != nil {
-		c.failed[breaker.FailureOf(err)].Add(1)
-		return a, err
+		u.failed[dnsclient.KindOf(err)].Add(1)
+	} else {
+		u.answered.Add(1)
 	}
-	c.answered.Add(1)
-	return a, nil
+	return a, err
 }
 
-// CountBogus counts an answer that is bogus.
-func (c *QueryCounts) CountBogus() { c.failed[breaker.Bogus].Add(1) }
+// ipv6Check is the result of the part of a health check that is about IPv6 addresses. A zone can answer well about IPv4
+// alone.
+type ipv6Check struct {
+	state atomic.Uint32 // a breaker.State
 
-// CountPositive counts an answer that lists a client, or a verified name.
-func (u *Upstream) CountPositive() { u.positive.Add(1) }
+	mu       sync.Mutex
+	why      string // it is open
+	passedAt int64  // when the last good check began, or breaker.Never
+}
+
+// CheckedIPv6 takes into account the part of the present health check that is about IPv6 addresses. An error that is no
+// BogusError changes nothing.
+func (u *Upstream) CheckedIPv6(err error) {
+	c, now, why := &u.ipv6, breaker.Closed, ""
+	if dnsclient.IsBogus(err) {
+		now, why = breaker.Open, err.Error()
+	} else if err != nil {
+		return
+	}
+	c.mu.Lock()
+	c.why = why
+	passedAt := c.passedAt
+	if now == breaker.Closed {
+		c.passedAt = u.Breaker.CheckedAt()
+	}
+	was := breaker.State(c.state.Swap(uint32(now)))
+	c.mu.Unlock()
+	switch {
+	case now == was:
+	case now == breaker.Open:
+		u.flush(passedAt, true)
+		u.cache.notify(Event{Kind: IPv6Disabled, Upstream: u.options.Name, Why: why})
+	case was == breaker.Open:
+		u.cache.notify(Event{Kind: IPv6Enabled, Upstream: u.options.Name})
+	}
+}
+
+// read returns the present state, and why it is open.
+func (c *ipv6Check) read() (breaker.State, string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return breaker.State(c.state.Load()), c.why
+}

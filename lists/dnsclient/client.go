@@ -29,14 +29,13 @@ type Client struct {
 
 // New returns a Client. Without servers every query fails as Unreachable.
 func New(o Options) *Client {
-	c := &Client{
+	return &Client{
 		servers: slices.Clone(o.Servers),
 		timeout: cmp.Or(max(o.Timeout, 0), 2*time.Second),
 		tries:   cmp.Or(max(o.Tries, 0), 3),
 		now:     time.Now,
 		failed:  make([]time.Time, len(o.Servers)),
 	}
-	return c
 }
 
 var errNoServer = errors.New("no resolver is configured")
@@ -44,21 +43,21 @@ var errNoServer = errors.New("no resolver is configured")
 // Query implements [Resolver]. A server that cannot be reached, or whose reply is no answer, is not tried again for the
 // same query.
 func (c *Client) Query(ctx context.Context, name string, qtype uint16) (Answer, error) {
-	fail := func(e *Error, server netip.AddrPort) (Answer, error) {
-		return Answer{}, &Error{Kind: e.Kind, Name: name, Type: qtype, Server: server, Err: e.Err}
+	fail := func(e *Error) (Answer, error) {
+		e.Name, e.Type = name, qtype
+		return Answer{}, e
 	}
 	q, err := newQuery(name, qtype)
 	if err != nil {
-		return fail(&Error{Kind: Malformed, Err: err}, netip.AddrPort{})
+		return fail(&Error{Kind: Malformed, Err: err})
 	}
 	worst := &Error{Kind: Unreachable, Err: errNoServer}
-	var from netip.AddrPort
 	order := c.serverOrder()
 	for try := 0; try < c.tries && len(order) > 0; try++ {
 		i := order[0]
 		order = order[1:]
 		if ctx.Err() != nil {
-			return fail(&Error{Kind: Timeout, Err: ctx.Err()}, from)
+			return fail(&Error{Kind: Timeout, Server: worst.Server, Err: ctx.Err()})
 		}
 		a, failed := queryServer(ctx, c.servers[i], c.timeout, q)
 		c.recordResult(ctx, i, failed)
@@ -66,17 +65,18 @@ func (c *Client) Query(ctx context.Context, name string, qtype uint16) (Answer, 
 			a.Server = c.servers[i]
 			return a, nil
 		}
+		failed.Server = c.servers[i]
 		if ctx.Err() != nil {
-			return fail(&Error{Kind: Timeout, Err: ctx.Err()}, c.servers[i])
+			return fail(&Error{Kind: Timeout, Server: failed.Server, Err: ctx.Err()})
 		}
-		if try == 0 || failed.Kind.severity() >= worst.Kind.severity() {
-			worst, from = failed, c.servers[i]
+		if try == 0 || failed.Kind >= worst.Kind {
+			worst = failed
 		}
 		if failed.Kind == Timeout {
 			order = append(order, i) // a packet may have been lost
 		}
 	}
-	return fail(worst, from)
+	return fail(worst)
 }
 
 // serverOrder returns the indexes of the servers in the order for one query: those that failed lately last, and of
@@ -119,9 +119,4 @@ func (c *Client) recordResult(ctx context.Context, i int, e *Error) {
 	c.mu.Lock()
 	c.failed[i] = when
 	c.mu.Unlock()
-}
-
-// severity orders kinds by how much they say about the name, and not about the way to a server.
-func (k Kind) severity() int {
-	return [...]int{Unreachable: 0, Timeout: 1, Malformed: 2, Refused: 3, ServFail: 4}[k]
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"time"
 
@@ -36,6 +37,23 @@ type Answer struct {
 	Server    netip.AddrPort // the resolver
 }
 
+// Addrs returns the addresses in A and AAAA records.
+func (a Answer) Addrs() (addrs []netip.Addr) {
+	for _, rr := range a.Records {
+		var ip net.IP
+		switch rr := rr.(type) {
+		case *dns.A:
+			ip = rr.A
+		case *dns.AAAA:
+			ip = rr.AAAA
+		}
+		if addr, ok := netip.AddrFromSlice(ip); ok {
+			addrs = append(addrs, addr.Unmap())
+		}
+	}
+	return addrs
+}
+
 // Resolver sends one query. [Client] is one; tests have others.
 type Resolver interface {
 	// Query looks up the records of a type (dns.TypeA and so on) at name, a domain name from the root, with or without
@@ -43,7 +61,8 @@ type Resolver interface {
 	Query(ctx context.Context, name string, qtype uint16) (Answer, error)
 }
 
-// Kind is why there is no answer.
+// Kind is why there is no answer. The kinds are in the order of how much they say about the name, and not about the way
+// to a server.
 type Kind uint8
 
 const (
@@ -51,18 +70,26 @@ const (
 	Unreachable Kind = iota
 	// Timeout: no server answered in time, or the context ended before.
 	Timeout
-	// ServFail: the server could not find out (SERVFAIL), as with a zone that is down or fails DNSSEC.
-	ServFail
-	// Refused: the server refuses to answer (REFUSED, NOTIMP), or does not resolve for its clients.
-	Refused
 	// Malformed: the reply is invalid, incomplete, or not about the query; or the name in the query is invalid.
 	Malformed
+	// Refused: the server refuses to answer (REFUSED, NOTIMP), or does not resolve for its clients.
+	Refused
+	// ServFail: the server could not find out (SERVFAIL), as with a zone that is down or fails DNSSEC.
+	ServFail
+	// Bogus: there is a BogusError. Callers find that out, not a Client.
+	Bogus
+
+	// KindCount is the number of kinds.
+	KindCount
 )
 
 // String returns the word that logs and metrics have.
 func (k Kind) String() string {
-	return [...]string{"unreachable", "timeout", "servfail", "refused", "malformed"}[k]
+	return [...]string{"unreachable", "timeout", "malformed", "refused", "servfail", "bogus"}[k]
 }
+
+// Answered reports whether a server sent a reply at all.
+func (k Kind) Answered() bool { return k != Unreachable && k != Timeout }
 
 // Error is why there is no answer. If several servers failed, it is the failure that says most about the name: of
 // SERVFAIL and a timeout, the former.
@@ -74,8 +101,11 @@ type Error struct {
 	Err    error          // may be nil
 }
 
-func (e *Error) Error() string {
-	s := fmt.Sprintf("%s %s: %s", e.Name, dns.Type(e.Type), e.Kind)
+func (e *Error) Error() string { return fmt.Sprintf("%s %s: %s", e.Name, dns.Type(e.Type), e.Reason()) }
+
+// Reason returns the error without the query, which can name a client.
+func (e *Error) Reason() string {
+	s := e.Kind.String()
 	if e.Server.IsValid() {
 		s += " from " + e.Server.String()
 	}
@@ -87,10 +117,25 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// KindOf returns the kind of an error of Query.
+// BogusError is an answer that proves that the zone or resolver is not what it should be, such as a listing of all
+// addresses.
+type BogusError interface {
+	error
+	BogusAnswer()
+}
+
+// IsBogus reports whether err is a BogusError.
+func IsBogus(err error) bool { return errors.As(err, new(BogusError)) }
+
+// KindOf returns why a query failed with err.
 func KindOf(err error) Kind {
 	var e *Error
-	if errors.As(err, &e) {
+	switch {
+	case IsBogus(err):
+		return Bogus
+	case errors.Is(err, context.DeadlineExceeded):
+		return Timeout
+	case errors.As(err, &e):
 		return e.Kind
 	}
 	return Unreachable

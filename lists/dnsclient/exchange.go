@@ -68,24 +68,8 @@ func (q query) isReply(sent, b []byte) bool {
 	}
 	return binary.BigEndian.Uint16(b[4:]) == 1 && len(b) >= q.end &&
 		// The length of a label is no letter; type and class could be.
-		equalFoldASCII(b[headerSize:q.end-4], sent[headerSize:q.end-4]) &&
+		bytes.EqualFold(b[headerSize:q.end-4], sent[headerSize:q.end-4]) &&
 		bytes.Equal(b[q.end-4:q.end], sent[q.end-4:q.end])
-}
-
-// equalFoldASCII compares as DNS does (RFC 4343). bytes.EqualFold folds more than ASCII.
-func equalFoldASCII(a, b []byte) bool {
-	lower := func(c byte) byte {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		return c
-	}
-	for i := range a {
-		if lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 // responseCode returns the code of a message, without what EDNS adds.
@@ -135,7 +119,8 @@ func exchangeOn(ctx context.Context, network string, server netip.AddrPort, dead
 		return nil, socketError(err)
 	}
 	defer conn.Close()
-	defer limitTime(ctx, conn, deadline)()
+	conn.SetDeadline(deadline)
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	framed := dns.Conn{Conn: conn} // by TCP, with the length before each message
 	if _, err := framed.Write(sent); err != nil {
 		return nil, socketError(err)
@@ -152,12 +137,6 @@ func exchangeOn(ctx context.Context, network string, server netip.AddrPort, dead
 			return nil, &Error{Kind: Malformed, Err: errors.New("the reply by TCP has another id or question")}
 		}
 	}
-}
-
-// limitTime ends what conn waits for at the deadline, or when ctx ends, until the function that it returns is called.
-func limitTime(ctx context.Context, conn net.Conn, deadline time.Time) func() bool {
-	conn.SetDeadline(deadline)
-	return context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 }
 
 // socketError returns what the error of a socket means.

@@ -7,8 +7,10 @@ package iprev
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -17,12 +19,17 @@ import (
 	"ehlogate/lists/breaker"
 	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
-	"ehlogate/lists/dnsname"
 	"ehlogate/lists/prefixset"
 )
 
 // failureTTL is how long a failed query is remembered.
 const failureTTL = time.Minute
+
+// maxNames is how many names of an address are tried. An address with more of them is that of a web server, or of an
+// attacker that wants to cause many queries.
+const maxNames = 10
+
+var errManyNames = &dnsclient.Error{Kind: dnsclient.Malformed, Err: errors.New("too many names")}
 
 // hostless has addresses of no host on any network, or of none but this host or its link, so that reverse DNS does not know
 // them.
@@ -48,7 +55,7 @@ var (
 func New(cache *dnscache.Cache, r dnsclient.Resolver) *Verifier {
 	v := &Verifier{cache: cache, resolver: r}
 	v.upstream = cache.NewUpstream(dnscache.UpstreamOptions{
-		Query: v.queryName, FailureTTL: failureTTL, Breaker: breaker.Options{Check: v.checkResolver, Lenient: true},
+		Resolver: r, Query: v.queryName, FailureTTL: failureTTL, Breaker: breaker.Options{Check: v.checkResolver, Lenient: true},
 	})
 	cache.AddUpstream(v.upstream)
 	return v
@@ -61,22 +68,14 @@ func (v *Verifier) Close() { v.cache.RemoveUpstreams(v.upstream) }
 func (v *Verifier) Stats() dnscache.UpstreamStats { return v.upstream.Stats() }
 
 // Verify implements lists.NameVerifier. Local networks can have names of their own, so private addresses are looked up, too.
-func (v *Verifier) Verify(addr netip.Addr) lists.NameMatch { return v.lookup(addr, dnscache.First) }
-
-// VerifyAgain implements lists.NameVerifier.
-func (v *Verifier) VerifyAgain(addr netip.Addr, late bool) lists.NameMatch {
-	return v.lookup(addr, dnscache.TurnAgain(late))
-}
-
-func (v *Verifier) lookup(addr netip.Addr, t dnscache.Turn) lists.NameMatch {
+func (v *Verifier) Verify(addr netip.Addr, t lists.Turn) lists.NameMatch {
 	addr = addr.Unmap()
 	if !addr.IsValid() || hostless.Contains(addr) {
 		return lists.NameMatch{}
 	}
-	k := v.upstream.AddrKey(addr)
-	switch a := v.upstream.Lookup(&k, v.cache.Now(), t); {
+	switch a := v.upstream.Lookup(dnscache.Key{Addr: addr}, v.cache.Now(), t); {
 	case a.State == dnscache.Pending:
-		return lists.NameMatch{Status: lists.Pending, Ready: []<-chan struct{}{a.Ready()}}
+		return lists.NameMatch{Status: lists.Pending, Ready: []<-chan struct{}{a.Ready}}
 	case a.State == dnscache.Unknown:
 		return lists.NameMatch{Status: lists.Unavailable}
 	case a.Text == "":
@@ -92,9 +91,8 @@ func (v *Verifier) Trace(c lists.Client) []lists.TraceStep {
 	if !addr.IsGlobalUnicast() {
 		return nil
 	}
-	k := v.upstream.AddrKey(addr)
-	step := lists.TraceStep{Query: dnsname.Pointer(addr) + " PTR"}
-	a := v.upstream.Trace(&k, v.cache.Now(), &step, "no verified name", func(name string) string { return name })
+	step := lists.TraceStep{Query: dnsclient.PointerName(addr) + " PTR"}
+	a := v.upstream.Trace(dnscache.Key{Addr: addr}, v.cache.Now(), &step, "no verified name", func(name string) string { return name })
 	switch {
 	case a.State != dnscache.Known:
 	case a.Text == "":
@@ -115,8 +113,54 @@ func (v *Verifier) Boundaries() iter.Seq[netip.Addr] { return hostless.Boundarie
 // checkResolver is the health check: any answer about the root shows that the resolver is there.
 func (v *Verifier) checkResolver(ctx context.Context) error {
 	_, err := v.resolver.Query(ctx, ".", dns.TypeNS)
-	if err != nil && breaker.FailureOf(err).Answered() {
+	if err != nil && dnsclient.KindOf(err).Answered() {
 		return nil
 	}
 	return err
+}
+
+// queryName looks up the verified name of an address, "" if it has none.
+func (v *Verifier) queryName(ctx context.Context, k dnscache.Key) (string, time.Duration, error) {
+	addr := k.Addr
+	a, err := v.upstream.Query(ctx, dnsclient.PointerName(addr), dns.TypePTR)
+	if err != nil {
+		return "", 0, err
+	}
+	var names []string
+	for _, rr := range a.Records {
+		if ptr, ok := rr.(*dns.PTR); ok {
+			if name, ok := lists.ParseHostName(ptr.Ptr); ok {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	ttl := a.TTL
+	for _, name := range names[:min(len(names), maxNames)] {
+		has, t, err := v.queryAddress(ctx, name, addr)
+		if err != nil {
+			return "", 0, err
+		}
+		if ttl = min(ttl, t); has {
+			return name, ttl, nil
+		}
+	}
+	if len(names) > maxNames {
+		return "", 0, errManyNames // one of the others can have the address
+	}
+	return "", ttl, nil
+}
+
+// queryAddress looks up whether name has addr.
+func (v *Verifier) queryAddress(ctx context.Context, name string, addr netip.Addr) (bool, time.Duration, error) {
+	qtype := dns.TypeA
+	if addr.Is6() {
+		qtype = dns.TypeAAAA
+	}
+	a, err := v.upstream.Query(ctx, name, qtype)
+	if err != nil {
+		return false, 0, err
+	}
+	return slices.Contains(a.Addrs(), addr), a.TTL, nil
 }

@@ -13,7 +13,6 @@ import (
 	"ehlogate/lists"
 	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
-	"ehlogate/lists/dnsname"
 	"ehlogate/lists/test/dnsfake"
 	"ehlogate/lists/test/listtest"
 
@@ -58,7 +57,7 @@ func (w *world) verify(addr string) string {
 
 // verified asks without one.
 func (w *world) verified(addr string) string {
-	m := w.Verify(netip.MustParseAddr(addr))
+	m := w.Verify(netip.MustParseAddr(addr), lists.First)
 	return said(m.Name, m.Status)
 }
 
@@ -108,7 +107,7 @@ func TestVerify(t *testing.T) {
 		{name: "PTR fails", fails: "11.in-addr.arpa", want: "unavailable", asked: 1},
 		{name: "A fails", records: map[string]string{ptr: "mail.example."}, fails: "mail.example", want: "unavailable", asked: 2},
 		{name: "the first may be it", records: map[string]string{ptr: "a.example.|b.example.", "b.example A": "11.1.1.1"}, fails: "a.example", want: "unavailable", asked: 2},
-		{name: "IPv6", addr: "2a00::1", records: map[string]string{dnsname.Pointer(netip.MustParseAddr("2a00::1")) + " PTR": "mail.example.",
+		{name: "IPv6", addr: "2a00::1", records: map[string]string{dnsclient.PointerName(netip.MustParseAddr("2a00::1")) + " PTR": "mail.example.",
 			"mail.example AAAA": "2a00:0:0::1", "mail.example A": "11.1.1.1"}, want: "mail.example", asked: 2},
 		{name: "IPv4-mapped", addr: "::ffff:11.1.1.1", records: map[string]string{ptr: "mail.example.", "mail.example A": "11.1.1.1"}, want: "mail.example"},
 		{name: "a private address", addr: "10.0.0.1", records: map[string]string{"1.0.0.10.in-addr.arpa PTR": "printer.corp.example.", "printer.corp.example A": "10.0.0.1"}, want: "printer.corp.example"},
@@ -147,7 +146,7 @@ func TestNeverNamed(t *testing.T) {
 		for _, a := range []string{"127.0.0.1", "::1", "0.0.0.0", "::", "224.0.0.1", "ff02::1", "169.254.1.1", "fe80::1", "255.255.255.255"} {
 			w.expect(w.verify(a), "absent")
 		}
-		w.expect(word(w.Verify(netip.Addr{}).Status), "absent")
+		w.expect(word(w.Verify(netip.Addr{}, lists.First).Status), "absent")
 		if len(w.Queries()) != 0 {
 			t.Errorf("asked %v", w.Queries())
 		}
@@ -315,12 +314,12 @@ func BenchmarkVerify(b *testing.B) {
 	go func() { defer close(done); v.cache.Run(ctx) }()
 	defer func() { cancel(); <-done }()
 	addr := netip.MustParseAddr("11.1.1.1")
-	for v.Verify(addr).Status != lists.NoMatch {
+	for v.Verify(addr, lists.First).Status != lists.NoMatch {
 		runtime.Gosched()
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		v.Verify(addr)
+		v.Verify(addr, lists.First)
 	}
 }
 

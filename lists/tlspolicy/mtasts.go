@@ -143,18 +143,7 @@ func (m *Monitor) lookupAddresses(ctx context.Context, host string) (addrs []net
 		if queryErr != nil {
 			err = queryErr
 		}
-		for _, rr := range a.Records {
-			var ip net.IP
-			switch rr := rr.(type) {
-			case *dns.A:
-				ip = rr.A
-			case *dns.AAAA:
-				ip = rr.AAAA
-			}
-			if addr, ok := netip.AddrFromSlice(ip); ok {
-				addrs = append(addrs, addr.Unmap())
-			}
-		}
+		addrs = append(addrs, a.Addrs()...)
 	}
 	switch {
 	case len(addrs) > 0:

@@ -13,7 +13,6 @@ import (
 	"github.com/miekg/dns"
 
 	"ehlogate/lists/dnsclient"
-	"ehlogate/lists/dnsname"
 )
 
 // Book is a resolver that answers what a test has written into it. Its fields are changed in Do.
@@ -107,7 +106,7 @@ func (b *Book) SetZone(zone string, entries map[string]string) {
 	for client, what := range entries {
 		name := client
 		if a, err := netip.ParseAddr(client); err == nil {
-			name = dnsname.Reverse(a)
+			name = dnsclient.ReverseAddr(a)
 		}
 		b.Set(name+"."+zone+" A", strings.Fields(what)...)
 	}

@@ -20,7 +20,7 @@ type Events struct {
 func (l *Events) Notify(e dnscache.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	text := strings.TrimSpace(e.Kind.String() + " " + e.Upstream)
+	text := strings.TrimSpace(string(e.Kind) + " " + e.Upstream)
 	if e.Why != "" {
 		text += ": " + e.Why
 	}

@@ -13,31 +13,34 @@ import (
 // too old counts.
 func Lookup(ctx context.Context, s lists.PendingSource, c lists.Client) lists.Match {
 	m := s.Lookup(c)
-	for late := false; m.Status == lists.Pending && !late && !errors.Is(ctx.Err(), context.Canceled); {
-		late = !waitForAny(ctx, m.Ready)
-		m = s.LookupAgain(c, late)
+	for t := lists.First; m.Status == lists.Pending && t != lists.Last && !errors.Is(ctx.Err(), context.Canceled); {
+		t = nextTurn(ctx, m.Ready)
+		m = s.LookupTurn(c, t)
 	}
 	return m
 }
 
 // Verify asks for a name as a lists.Policy does.
 func Verify(ctx context.Context, n lists.NameVerifier, addr netip.Addr) (string, lists.Status) {
-	m := n.Verify(addr)
-	for late := false; m.Status == lists.Pending && !late && !errors.Is(ctx.Err(), context.Canceled); {
-		late = !waitForAny(ctx, m.Ready)
-		m = n.VerifyAgain(addr, late)
+	m := n.Verify(addr, lists.First)
+	for t := lists.First; m.Status == lists.Pending && t != lists.Last && !errors.Is(ctx.Err(), context.Canceled); {
+		t = nextTurn(ctx, m.Ready)
+		m = n.Verify(addr, t)
 	}
 	return m.Name, m.Status
 }
 
-func waitForAny(ctx context.Context, ready []<-chan struct{}) bool {
+// nextTurn waits until one of ready is closed, or ctx ends.
+func nextTurn(ctx context.Context, ready []<-chan struct{}) lists.Turn {
 	if len(ready) == 0 {
-		return false
+		return lists.Last
 	}
 	cases := []reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ctx.Done())}}
 	for _, r := range ready {
 		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(r)})
 	}
-	i, _, _ := reflect.Select(cases)
-	return i > 0
+	if i, _, _ := reflect.Select(cases); i == 0 {
+		return lists.Last
+	}
+	return lists.Again
 }

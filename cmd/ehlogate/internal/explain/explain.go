@@ -107,7 +107,7 @@ func dnsQueries(c lists.Client, p *lists.Policy) (out []Queries) {
 	})
 	if c.Name == "" && p.Names != nil && wanted {
 		add("", p.Names)
-		if name := p.Names.Verify(c.Addr); name.Status == lists.Matched {
+		if name := p.Names.Verify(c.Addr, lists.First); name.Status == lists.Matched {
 			c.Name = name.Name
 		} else if name.Status != lists.NoMatch {
 			c.NameStatus = name.Status

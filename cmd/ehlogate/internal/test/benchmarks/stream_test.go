@@ -164,7 +164,7 @@ func (s *stream) playStream(t *testing.T) *streamed {
 		})
 	}
 	sessions.Wait()
-	counts := service.Stats()[0].Counts
+	counts := service.Stats()[0]
 	out.questions, out.renewals = counts.Queries, counts.Prefetched
 	return out
 }

@@ -26,7 +26,7 @@ func TestFailure(t *testing.T) {
 		{errors.New("another"), "unreachable", "unreachable"},
 		{bogus("a lie"), "bogus", "a lie"},
 	} {
-		if f := FailureOf(tc.err); f.String() != tc.word || describe(tc.err) != tc.text {
+		if f := dnsclient.KindOf(tc.err); f.String() != tc.word || describe(tc.err) != tc.text {
 			t.Errorf("%v: got %s, %s; want %s, %s", tc.err, f, describe(tc.err), tc.word, tc.text)
 		}
 	}
