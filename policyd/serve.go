@@ -14,7 +14,7 @@ import (
 type Protocol interface {
 	// Answer answers the first request in in. It returns out with the reply appended, and the length of the request in
 	// bytes: 0 if the request is not complete. An error, ErrQuit or a FrameError, closes the connection after the reply
-	// was sent. Answer may overwrite the first n bytes of in.
+	// was sent.
 	Answer(ctx context.Context, in, out []byte) (n int, reply []byte, err error)
 	// MaxRequest returns the length in bytes of the longest valid request.
 	MaxRequest() int

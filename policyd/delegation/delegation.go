@@ -11,6 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"ehlogate/lists"
 	"ehlogate/policyd"
@@ -57,7 +60,8 @@ type Server struct {
 	// service differently, since Postfix opens a connection for each.
 	Outcome func(o lists.Outcome, c lists.Client, d lists.Decision)
 
-	recent
+	setup  sync.Once
+	recent *lru.Cache[key, session] // the last session of each connection, if an outcome of it was reported
 }
 
 // MaxRequest implements policyd.Protocol.
@@ -70,8 +74,8 @@ func (c *conn) appendAction(ctx context.Context, r *request, out []byte) []byte 
 	if full == lists.Require && len(r.name)+len(r.helo) > 0 {
 		full = c.Further().Decide(ctx, r.client()).Action
 	}
-	o := lists.JudgeSession(lists.Session{AtEHLO: atEHLO.Action, Full: full, Encrypted: r.encrypted, Mail: r.isMail(),
-		Submission: r.isSubmission(), Login: r.login})
+	o := lists.JudgeSession(lists.Session{AtEHLO: atEHLO.Action, Full: full, Encrypted: r.isEncrypted(), Mail: r.isMail(),
+		Submission: r.isSubmission(), Login: r.isLogin()})
 	actions := c.Actions(atEHLO)
 	text := ""
 	switch o {

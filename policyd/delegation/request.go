@@ -12,113 +12,79 @@ import (
 // line_length_limit (2048) bytes each, and the login name what remains of 12288 bytes after decoding.
 const maxRequest = 32 << 10
 
-// request has the attributes of a request that matter here. Its byte slices point into the request, and are valid until it
-// is answered.
+// request has the attributes of a request that matter here, a third of those that Postfix sends. Those that are missing
+// are nil. They point into the request, and are valid until it is answered.
 type request struct {
-	addr       netip.Addr
-	name, helo []byte // of the client; name is nil if not verified
-	instance   []byte // of the message; empty until MAIL was accepted
-	from       []byte // the client's port
-	port       []byte // the server's
-	state      []byte
+	request     []byte
+	state       []byte
+	clientAddr  []byte
+	name, helo  []byte // of the client; name is verified by Postfix, or "unknown"
+	from        []byte // the client's port
+	port        []byte // the server's
+	instance    []byte // of the message; empty until MAIL was accepted
+	encryption  []byte
+	loginMethod []byte
+	loginName   []byte
 
-	isPolicy  bool // it has request=smtpd_access_policy
-	hasAddr   bool // it has client_address, even if invalid
-	encrypted bool
-	login     bool
+	addr netip.Addr // clientAddr; invalid if it is
 }
 
 // parseRequest parses the first request in in. It returns the length of the request including the empty line that ends it;
 // 0 if it is not complete. Attributes may come in any order, and unknown ones are ignored (SMTPD_POLICY_README). If an
 // attribute occurs twice, which Postfix never sends, the first counts, so that appended data cannot change it.
 func parseRequest(in []byte) (r request, n int, err error) {
-	var seen [attributes]bool
 	for {
 		i := bytes.IndexByte(in[n:], '\n')
 		if i < 0 {
 			return r, 0, nil
 		}
-		line := in[n : n+i]
+		line := bytes.TrimSuffix(in[n:n+i], []byte("\r"))
 		n += i + 1
-		if i > 0 && line[i-1] == '\r' {
-			line = line[:i-1]
-		}
 		if len(line) == 0 {
 			break
 		}
-		for _, a := range byLetter[line[0]] {
-			if name := names[a]; bytes.HasPrefix(line, name) && !seen[a] {
-				seen[a] = true
-				r.setAttribute(a, line[len(name):])
-				break
-			}
+		name, value, ok := bytes.Cut(line, []byte("="))
+		if attr := r.attribute(name); ok && attr != nil && *attr == nil {
+			*attr = value
 		}
 	}
-	if !r.isPolicy {
-		err = policyd.FrameError(policyd.FaultMalformed)
+	if string(r.request) != "smtpd_access_policy" {
+		return r, n, policyd.FrameError(policyd.FaultMalformed)
 	}
-	return r, n, err
+	r.addr, _ = lists.ParseAddrBytes(r.clientAddr)
+	if string(r.name) == "unknown" {
+		r.name = nil
+	}
+	return r, n, nil
 }
 
-// attribute is one of the attributes that matter here, a third of those that Postfix sends.
-type attribute int
-
-const (
-	attrRequest attribute = iota
-	attrState
-	attrAddress
-	attrName
-	attrHELO
-	attrFrom
-	attrInstance
-	attrPort
-	attrEncryption
-	attrLoginMethod
-	attrLoginName
-	attributes
-)
-
-var names = [attributes][]byte{
-	attrRequest: []byte("request="), attrState: []byte("protocol_state="), attrAddress: []byte("client_address="),
-	attrName: []byte("client_name="), // verified by Postfix, or "unknown"
-	attrHELO: []byte("helo_name="), attrFrom: []byte("client_port="), attrInstance: []byte("instance="), attrPort: []byte("server_port="),
-	attrEncryption: []byte("encryption_protocol="), attrLoginMethod: []byte("sasl_method="), attrLoginName: []byte("sasl_username="),
-}
-
-// byLetter has the attributes by the first letter of their names.
-var byLetter = func() (by [256][]attribute) {
-	for a, name := range names {
-		by[name[0]] = append(by[name[0]], attribute(a))
+// attribute returns the attribute of that name; nil if it does not matter here.
+func (r *request) attribute(name []byte) *[]byte {
+	switch string(name) {
+	case "request":
+		return &r.request
+	case "protocol_state":
+		return &r.state
+	case "client_address":
+		return &r.clientAddr
+	case "client_name":
+		return &r.name
+	case "helo_name":
+		return &r.helo
+	case "client_port":
+		return &r.from
+	case "server_port":
+		return &r.port
+	case "instance":
+		return &r.instance
+	case "encryption_protocol":
+		return &r.encryption
+	case "sasl_method":
+		return &r.loginMethod
+	case "sasl_username":
+		return &r.loginName
 	}
-	return by
-}()
-
-func (r *request) setAttribute(a attribute, value []byte) {
-	switch a {
-	case attrRequest:
-		r.isPolicy = string(value) == "smtpd_access_policy"
-	case attrState:
-		r.state = value
-	case attrAddress:
-		r.hasAddr = true
-		r.addr, _ = lists.ParseAddrBytes(value)
-	case attrName:
-		if string(value) != "unknown" {
-			r.name = value
-		}
-	case attrHELO:
-		r.helo = value
-	case attrFrom:
-		r.from = value
-	case attrInstance:
-		r.instance = value
-	case attrPort:
-		r.port = value
-	case attrEncryption:
-		r.encrypted = len(value) > 0
-	case attrLoginMethod, attrLoginName:
-		r.login = r.login || len(value) > 0
-	}
+	return nil
 }
 
 // client returns everything that is known about the client.
@@ -135,7 +101,11 @@ func (r *request) isMail() bool {
 	return false
 }
 
+func (r *request) isEncrypted() bool { return len(r.encryption) > 0 }
+
+func (r *request) isLogin() bool { return len(r.loginMethod)+len(r.loginName) > 0 }
+
 // isSubmission reports whether the client submits mail: it logged in, or uses a submission port.
 func (r *request) isSubmission() bool {
-	return r.login || string(r.port) == "587" || string(r.port) == "465"
+	return r.isLogin() || string(r.port) == "587" || string(r.port) == "465"
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"net/netip"
+	"slices"
 	"strconv"
-	"sync"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"ehlogate/lists"
 	"ehlogate/policyd"
@@ -20,8 +22,14 @@ type conn struct {
 	begun   bool
 }
 
+// maxRecent is how many sessions are remembered, also after the end of their connection.
+const maxRecent = 256
+
 // Connection returns the protocol for one connection.
-func (s *Server) Connection() policyd.Protocol { return &conn{Server: s} }
+func (s *Server) Connection() policyd.Protocol {
+	s.setup.Do(func() { s.recent, _ = lru.New[key, session](maxRecent) }) // it fails only for a size below 1
+	return &conn{Server: s}
+}
 
 // Answer implements policyd.Protocol.
 func (c *conn) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
@@ -30,7 +38,7 @@ func (c *conn) Answer(ctx context.Context, in, out []byte) (int, []byte, error) 
 		// Postfix asks policy servers to close the connection after an error, and then applies its default_action.
 		return n, out, err
 	}
-	if !r.addr.IsValid() && r.hasAddr {
+	if !r.addr.IsValid() && r.clientAddr != nil {
 		c.Fault(policyd.FaultKey, in[:n])
 	}
 	c.trackSession(&r)
@@ -52,6 +60,9 @@ type session struct {
 	greeted   bool // there were requests after CONNECT
 	reported  [lists.OutcomeCount]bool
 }
+
+// isReported reports whether any outcome of the session was reported.
+func (s *session) isReported() bool { return slices.Contains(s.reported[:], true) }
 
 // instance is the attribute instance: PID.SECONDS.MICROSECONDS.NUMBER in hexadecimal. It is empty until MAIL was accepted.
 // NUMBER counts the mail transactions of a session from 0.
@@ -82,7 +93,7 @@ func parsePort(text []byte) uint16 {
 // endsBefore reports whether r, which has the same key, must belong to a later session.
 func (s *session) endsBefore(r *request, message instance) bool {
 	switch {
-	case s.greeted && string(r.state) == "CONNECT", s.encrypted && !r.encrypted:
+	case s.greeted && string(r.state) == "CONNECT", s.encrypted && !r.isEncrypted():
 		return true
 	case !message.known || !s.message.known || message == s.message:
 		return false
@@ -95,20 +106,23 @@ func (c *conn) trackSession(r *request) {
 	k, message := key{r.addr, parsePort(r.from), parsePort(r.port)}, parseInstance(r.instance)
 	if !c.begun {
 		// A previous connection may have broken within a session.
-		c.current, c.begun = c.recall(k), true
+		c.current, _ = c.recent.Get(k)
+		c.current.key, c.begun = k, true
 	}
 	if c.current.key != k || c.current.endsBefore(r, message) {
-		c.forget(&c.current)
+		if c.current.isReported() {
+			c.recent.Remove(c.current.key)
+		}
 		c.current = session{key: k}
 	}
 	was := c.current
 	if message.known {
 		c.current.message = message
 	}
-	c.current.encrypted = r.encrypted
+	c.current.encrypted = r.isEncrypted()
 	c.current.greeted = c.current.greeted || string(r.state) != "CONNECT"
 	if c.current != was {
-		c.remember(&c.current)
+		c.remember()
 	}
 }
 
@@ -118,54 +132,13 @@ func (c *conn) reportOutcome(o lists.Outcome, client lists.Client, d lists.Decis
 		return
 	}
 	c.current.reported[o] = true
-	c.remember(&c.current)
+	c.remember()
 	c.Outcome(o, client, d)
 }
 
-// maxRecent is how many sessions are remembered after the end of their connection.
-const maxRecent = 256
-
-// recent remembers the last session of each connection, and of some closed connections, if an outcome of it was reported.
-type recent struct {
-	mu       sync.Mutex
-	sessions map[key]session
-}
-
-// remember stores a session if an outcome of it was reported.
-func (r *recent) remember(s *session) {
-	if s.reported == ([lists.OutcomeCount]bool{}) {
-		return
+// remember stores the session if an outcome of it was reported.
+func (c *conn) remember() {
+	if c.current.isReported() {
+		c.recent.Add(c.current.key, c.current)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.sessions == nil {
-		r.sessions = make(map[key]session)
-	}
-	if _, known := r.sessions[s.key]; !known && len(r.sessions) >= maxRecent {
-		for k := range r.sessions { // any one
-			delete(r.sessions, k)
-			break
-		}
-	}
-	r.sessions[s.key] = *s
-}
-
-// recall returns the stored session with this key, or a new one.
-func (r *recent) recall(k key) session {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if s, ok := r.sessions[k]; ok {
-		return s
-	}
-	return session{key: k}
-}
-
-// forget removes a session that has ended.
-func (r *recent) forget(s *session) {
-	if s.reported == ([lists.OutcomeCount]bool{}) {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.sessions, s.key)
 }

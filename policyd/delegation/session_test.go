@@ -138,8 +138,8 @@ func TestSessionsAreCounted(t *testing.T) {
 			if len(outcomes) != sessions {
 				t.Errorf("%d sessions count as %d", sessions, len(outcomes))
 			}
-			if len(s.sessions) > maxRecent {
-				t.Errorf("%d sessions are remembered", len(s.sessions))
+			if s.recent.Len() > maxRecent {
+				t.Errorf("%d sessions are remembered", s.recent.Len())
 			}
 		})
 	}

@@ -10,6 +10,8 @@ package tcptable
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"net/url"
 
 	"ehlogate/lists"
 	"ehlogate/policyd"
@@ -38,13 +40,10 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 		s.Fault(policyd.FaultCommand, line)
 		return n, append(out, "500 only get ADDR is served\n"...), nil
 	}
-	key, ok := unquote(quoted)
-	c, helo, isAddr := policyd.ParseClientKey(key)
-	if !ok || !isAddr {
-		if !ok {
-			key = quoted // partly decoded
-		}
-		s.Fault(policyd.FaultKey, key)
+	key, err := unquote(quoted)
+	c, helo, ok := policyd.ParseClientKey(key)
+	if err != nil || !ok {
+		s.Fault(policyd.FaultKey, quoted)
 		return n, append(out, "500 not an address\n"...), nil
 	}
 	if len(helo) > 0 {
@@ -57,34 +56,14 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 	return n, append(out, "500 offer\n"...), nil
 }
 
-// unquote decodes %XX in place. ok is false if a % is not followed by two hexadecimal digits.
-func unquote(in []byte) (out []byte, ok bool) {
-	out = in[:0]
-	for i := 0; i < len(in); i++ {
-		b := in[i]
-		if b == '%' {
-			if i+2 >= len(in) {
-				return nil, false
-			}
-			hi, lo := hexDigit(in[i+1]), hexDigit(in[i+2])
-			if hi > 15 || lo > 15 {
-				return nil, false
-			}
-			b, i = hi<<4|lo, i+2
-		}
-		out = append(out, b)
+// unquote decodes %XX. It returns an error if a % is not followed by two hexadecimal digits. Ordinary requests have no %,
+// and cost no memory.
+func unquote(in []byte) ([]byte, error) {
+	if bytes.IndexByte(in, '%') < 0 {
+		return in, nil
 	}
-	return out, true
-}
-
-func hexDigit(b byte) byte {
-	switch {
-	case b-'0' < 10:
-		return b - '0'
-	case b|0x20-'a' < 6:
-		return b | 0x20 - 'a' + 10
-	}
-	return 255
+	out, err := url.PathUnescape(string(in))
+	return []byte(out), err
 }
 
 // appendQuoted appends s with %XX for % and for bytes other than printable ASCII. Spaces in a value need no quoting.
@@ -93,8 +72,7 @@ func appendQuoted(out []byte, s string) []byte {
 		if b := s[i]; b >= ' ' && b <= '~' && b != '%' {
 			out = append(out, b)
 		} else {
-			const hex = "0123456789ABCDEF"
-			out = append(out, '%', hex[b>>4], hex[b&15])
+			out = fmt.Appendf(out, "%%%02X", b)
 		}
 	}
 	return out
