@@ -7,9 +7,9 @@
 package export
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -73,9 +73,12 @@ func (p *Policy) checkExportable() error {
 	return named.Err()
 }
 
-// withoutDNSAnswers returns the policy that a table can express. DNS lists stay in it as they are for the daemon while no
-// DNS server answers, so that addresses that are never looked up are decided as the daemon decides them.
-func (p *Policy) withoutDNSAnswers() *Policy {
+// reduceToTable returns the policy that a table can express. DNS lists stay in it as they are for the daemon while no DNS
+// server answers, so that addresses that are never looked up are decided as the daemon decides them.
+func (p *Policy) reduceToTable() (*Policy, error) {
+	if err := p.checkExportable(); err != nil {
+		return nil, err
+	}
 	out := *p
 	policy := *p.Policy
 	policy.Limit, policy.FailOpen, policy.Wait = nil, nil, 0
@@ -94,7 +97,7 @@ func (p *Policy) withoutDNSAnswers() *Policy {
 		}
 	}
 	out.Policy = &policy
-	return &out
+	return &out, nil
 }
 
 // unknownPromises is a guard that is always active: a domain may publish MTA-STS or DANE after the table was exported.
@@ -118,7 +121,7 @@ func (p *Policy) nextExpiry() (next time.Time, ok bool) {
 }
 
 // writeHeader writes comments that say how the table was made, how to use it, and what it leaves out.
-func (p *Policy) writeHeader(out io.Writer, format string, use ...string) {
+func (p *Policy) writeHeader(out *bytes.Buffer, format string, use ...string) {
 	fmt.Fprint(out, madeBy, format)
 	if p.WithoutNames {
 		fmt.Fprint(out, " ", withoutNames)

@@ -1,190 +1,114 @@
 package export
 
 import (
+	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"go4.org/netipx"
 )
 
-// octetTree is a network in a table with keys of whole octets, in IPv6 groups of 16 bits, of which the longest key that
-// matches decides. There are two values. A network without a line has the value of the network around it.
-type octetTree struct {
-	prefix netip.Prefix
-	parts  []treePart
-	// cost is how many lines the network takes if the network around it has the value false, or true. flips reports
-	// whether the first of these lines is about the network itself.
-	cost  [2]int
-	flips [2]bool
-}
+// octetTable is a table with keys of whole octets, in IPv6 groups of 16 bits, of which the longest key that matches
+// decides. Addresses in given ranges, which are in order and do not touch, have the value true, all others false. A
+// network without a line has the value of the network around it.
+//
+// It has the divided networks that take fewer lines with one of their own, and its value. That line is left out if the
+// network around has that value.
+type octetTable map[netip.Prefix]bool
 
-// treePart is a run of networks on the next level that have one value, or one network that is divided further.
-type treePart struct {
-	first   netip.Prefix
-	count   int
-	value   bool
-	divided *octetTree
-}
-
-// buildOctetTrees returns the trees of IPv4 and IPv6. Addresses in the ranges have the value true. The ranges must be in
-// order, and no two of them may touch.
-func buildOctetTrees(ranges []netipx.IPRange) []*octetTree {
-	var trees []*octetTree
-	for _, zero := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
-		e := valueChanges{}
-		for _, r := range ranges {
-			if r.From().Is4() != zero.Is4() {
-				continue
-			}
-			if e.first = e.first || r.From() == zero; r.From() != zero {
-				e.at = append(e.at, r.From())
-			}
-			if next := r.To().Next(); next.IsValid() {
-				e.at = append(e.at, next)
-			}
-		}
-		t := e.buildTree(netip.PrefixFrom(zero, 0))
-		// No line is about all of a family: the default, of both families, is.
-		t.cost, t.flips = t.countLines(), [2]bool{}
-		trees = append(trees, t)
-	}
-	return trees
-}
-
-// valueChanges are the addresses at which the value changes, in order.
-type valueChanges struct {
-	first bool // the value of the lowest address
-	at    []netip.Addr
-}
-
-// valueAt returns the value of an address.
-func (e valueChanges) valueAt(a netip.Addr) bool {
-	n, found := slices.BinarySearchFunc(e.at, a, netip.Addr.Compare)
-	if found {
-		n++
-	}
-	return e.first != (n%2 == 1)
-}
-
-// groupBits returns how many bits a level has.
-func groupBits(a netip.Addr) int {
-	if a.Is4() {
+// groupBits returns how many bits a part of a key has.
+func groupBits(p netip.Prefix) int {
+	if p.Addr().Is4() {
 		return 8
 	}
 	return 16
 }
 
-// buildTree returns the tree of a network, divided as far as its parts have more than one value.
-func (e valueChanges) buildTree(p netip.Prefix) *octetTree {
-	n := &octetTree{prefix: p}
-	from, _ := slices.BinarySearchFunc(e.at, p.Addr(), netip.Addr.Compare)
-	to, last := slices.BinarySearchFunc(e.at, netipx.PrefixLastIP(p), netip.Addr.Compare)
+// splitPrefix returns the two halves of p.
+func splitPrefix(p netip.Prefix) [2]netip.Prefix {
+	bits := p.Bits() + 1
+	return [2]netip.Prefix{netip.PrefixFrom(p.Addr(), bits), netip.PrefixFrom(netipx.PrefixLastIP(p), bits).Masked()}
+}
+
+// rangesWithin returns those of ranges that overlap p.
+func rangesWithin(ranges []netipx.IPRange, p netip.Prefix) []netipx.IPRange {
+	from, _ := slices.BinarySearchFunc(ranges, p.Addr(), func(r netipx.IPRange, a netip.Addr) int { return r.To().Compare(a) })
+	to, last := slices.BinarySearchFunc(ranges, netipx.PrefixLastIP(p), func(r netipx.IPRange, a netip.Addr) int { return r.From().Compare(a) })
 	if last {
 		to++
 	}
-	// Between two cuts are networks with one value, or one network that is divided.
-	var cuts []int
-	size := groupBits(p.Addr())
-	divided := map[int]bool{}
-	for _, at := range e.at[from:to] {
-		i := groupAt(at, p.Bits()/size)
-		cuts = append(cuts, i)
-		if at != childNetwork(p, i).Addr() {
-			divided[i] = true
-			cuts = append(cuts, i+1)
-		}
-	}
-	cuts = append(cuts, 0, 1<<size)
-	slices.Sort(cuts)
-	cuts = slices.Compact(cuts)
-	for k, i := range cuts[:len(cuts)-1] {
-		part := treePart{first: childNetwork(p, i), count: cuts[k+1] - i}
-		if divided[i] {
-			part.divided = e.buildTree(part.first)
-		} else {
-			part.value = e.valueAt(part.first.Addr())
-		}
-		n.parts = append(n.parts, part)
-	}
-	n.cost = n.countLines()
-	for around := range n.cost {
-		if other := n.countLines()[1-around] + 1; other < n.cost[around] {
-			n.cost[around], n.flips[around] = other, true
-		}
-	}
-	return n
+	return ranges[from:to]
 }
 
-// countLines returns how many lines the parts take if the network itself has the value false, or true.
-func (n *octetTree) countLines() (lines [2]int) {
-	for _, p := range n.parts {
-		switch {
-		case p.divided != nil:
-			lines[0] += p.divided.cost[0]
-			lines[1] += p.divided.cost[1]
-		default:
-			lines[boolIndex(!p.value)] += p.count
+// singleValue returns the value of p if all its addresses have the same. within has the ranges that overlap p.
+func singleValue(within []netipx.IPRange, p netip.Prefix) (value, ok bool) {
+	value = len(within) == 1 && within[0].Contains(p.Addr()) && within[0].Contains(netipx.PrefixLastIP(p))
+	return value, value || len(within) == 0
+}
+
+func boolIndex(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// countLines returns how many lines network p takes if the network around it has the value false, or true, and fills
+// t. No line is about a whole family: the default, of both families, is.
+func (t octetTable) countLines(p netip.Prefix, ranges []netipx.IPRange) (lines [2]int) {
+	ranges = rangesWithin(ranges, p)
+	size := groupBits(p)
+	if value, ok := singleValue(ranges, p); ok && p.Bits() > 0 {
+		lines[boolIndex(!value)] = 1 << ((size - p.Bits()%size) % size)
+		return lines
+	}
+	for _, half := range splitPrefix(p) {
+		n := t.countLines(half, ranges)
+		lines[0], lines[1] = lines[0]+n[0], lines[1]+n[1]
+	}
+	if p.Bits() > 0 && p.Bits()%size == 0 {
+		for around := range lines {
+			if own := lines[1-around] + 1; own < lines[around] {
+				lines[around] = own
+				t[p] = around == 0
+			}
 		}
 	}
 	return lines
 }
 
-// visitLines calls line for each line that the network takes, if the network around it has the value around.
-func (n *octetTree) visitLines(around bool, line func(key string, value bool)) {
-	if n.flips[boolIndex(around)] {
-		around = !around
-		line(formatKey(n.prefix), around)
+// visitLines calls line for each line that network p takes, if the network around it has the value around.
+func (t octetTable) visitLines(p netip.Prefix, ranges []netipx.IPRange, around bool, line func(key string, value bool)) {
+	ranges = rangesWithin(ranges, p)
+	if value, ok := singleValue(ranges, p); ok && value == around {
+		return
+	} else if ok && p.Bits() > 0 && p.Bits()%groupBits(p) == 0 {
+		line(formatKey(p), value)
+		return
 	}
-	for _, p := range n.parts {
-		if p.divided != nil {
-			p.divided.visitLines(around, line)
-			continue
-		}
-		if p.value == around {
-			continue
-		}
-		size := groupBits(p.first.Addr())
-		level := p.first.Bits()/size - 1
-		around := netip.PrefixFrom(p.first.Addr(), p.first.Bits()-size).Masked()
-		for i := range p.count {
-			line(formatKey(childNetwork(around, groupAt(p.first.Addr(), level)+i)), p.value)
-		}
+	if own, ok := t[p]; ok && own != around {
+		around = own
+		line(formatKey(p), own)
 	}
-}
-
-// groupAt returns the octet, or group of 16 bits, of an address at a level, from 0.
-func groupAt(a netip.Addr, level int) int {
-	b := a.AsSlice()
-	if a.Is4() {
-		return int(b[level])
+	for _, half := range splitPrefix(p) {
+		t.visitLines(half, ranges, around, line)
 	}
-	return int(b[2*level])<<8 | int(b[2*level+1])
-}
-
-// childNetwork returns network i on the level below p.
-func childNetwork(p netip.Prefix, i int) netip.Prefix {
-	size := groupBits(p.Addr())
-	b := p.Addr().AsSlice()
-	if level := p.Bits() / size; size == 8 {
-		b[level] = byte(i)
-	} else {
-		b[2*level], b[2*level+1] = byte(i>>8), byte(i)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return netip.PrefixFrom(a, p.Bits()+size)
 }
 
 // formatKey returns a network as Sendmail spells it: 192.0.2, IPv6:2001:db8:0.
 func formatKey(p netip.Prefix) string {
 	var groups []string
-	size := groupBits(p.Addr())
-	for level := range p.Bits() / size {
-		groups = append(groups, strconv.FormatInt(int64(groupAt(p.Addr(), level)), map[int]int{8: 10, 16: 16}[size]))
-	}
-	if size == 8 {
+	octets := p.Addr().AsSlice()[:p.Bits()/8]
+	if p.Addr().Is4() {
+		for _, octet := range octets {
+			groups = append(groups, fmt.Sprint(octet))
+		}
 		return strings.Join(groups, ".")
+	}
+	for group := range slices.Chunk(octets, 2) {
+		groups = append(groups, fmt.Sprintf("%x", binary.BigEndian.Uint16(group)))
 	}
 	return "IPv6:" + strings.Join(groups, ":")
 }

@@ -20,7 +20,8 @@ import (
 // It fails if a table cannot express the policy, if no list could fill the set, and if a DNS list comes before a list
 // with this action: the set would lack the entries of that list.
 func (p *Policy) Addresses(ctx context.Context, action lists.Action) ([]netipx.IPRange, error) {
-	if err := p.checkExportable(); err != nil {
+	p, err := p.reduceToTable()
+	if err != nil {
 		return nil, err
 	}
 	var ends *lists.List
@@ -39,7 +40,7 @@ func (p *Policy) Addresses(ctx context.Context, action lists.Action) ([]netipx.I
 	if !filled && (action == lists.Offer || p.Policy.Default != action) {
 		return nil, fmt.Errorf("no list that is enforced has action = %q, so the set would be empty: if it is meant to be empty, add a list that contains only a comment", action)
 	}
-	ranges := p.withoutDNSAnswers().decidedRanges(ctx, func(d lists.Decision) bool {
+	ranges := p.decidedRanges(ctx, func(d lists.Decision) bool {
 		return d.Action == action && (action != lists.Offer || d.Reason == lists.ReasonListed)
 	})
 	if len(ranges) == 0 {
@@ -76,7 +77,7 @@ func (p *Policy) decidedRanges(ctx context.Context, matches func(lists.Decision)
 		if !matches(p.Policy.Decide(ctx, lists.Client{Addr: from})) {
 			continue
 		}
-		to := lastAddress(from)
+		to := netipx.PrefixLastIP(netip.PrefixFrom(from, 0))
 		if i+1 < len(starts) && starts[i+1].Is4() == from.Is4() {
 			to = starts[i+1].Prev()
 		}
@@ -87,9 +88,4 @@ func (p *Policy) decidedRanges(ctx context.Context, matches func(lists.Decision)
 		out = append(out, netipx.IPRangeFrom(from, to))
 	}
 	return out
-}
-
-// lastAddress returns the last address of the family of a.
-func lastAddress(a netip.Addr) netip.Addr {
-	return netipx.PrefixLastIP(netip.PrefixFrom(a, 0))
 }
