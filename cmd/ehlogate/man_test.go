@@ -269,7 +269,7 @@ func checkConfigPage(source, dir string) []string {
 // checkDefault compares the config that sets a key to its default with the one that does not set it.
 func checkDefault(dir, heading, with, key, value string) error {
 	if heading == "[listen]" && slices.Contains(config.Protocols, key) { // to name an address is to leave the defaults
-		if want := fmt.Sprintf(" [%q]", config.Defaults().Listen.Addresses(key)[0]); value != want {
+		if want := fmt.Sprintf(" [%q]", config.Defaults().Listen.Addresses[key][0]); value != want {
 			return fmt.Errorf("the default is%s", want)
 		}
 		return nil
@@ -418,7 +418,7 @@ func TestHelpWidth(t *testing.T) {
 	help := runCommand(t, "serve", "--help")
 	defaults := config.Defaults()
 	for _, protocol := range config.Protocols {
-		if want := fmt.Sprintf("    %-11s%s", protocol, defaults.Listen.Addresses(protocol)[0]); !strings.Contains(help, want) {
+		if want := fmt.Sprintf("    %-11s%s", protocol, defaults.Listen.Addresses[protocol][0]); !strings.Contains(help, want) {
 			t.Errorf("serve --help does not say %q", want)
 		}
 	}

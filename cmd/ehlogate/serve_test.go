@@ -311,7 +311,7 @@ func TestReachableFromElsewhere(t *testing.T) {
 	lines := newLogWriter(&out)
 	log := newLogger(config.Defaults().Log, lines)
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0", "0.0.0.0:0"} {
-		sockets, _, err := openSockets(nil, &config.Listen{Explicit: true, HTTP: []string{addr}}, log)
+		sockets, _, err := openSockets(nil, &config.Listen{Explicit: true, Addresses: map[string][]string{"http": {addr}}}, log)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -41,7 +41,7 @@ func openSockets(inherited []server.InheritedSocket, l *config.Listen, log *logr
 		return sockets, nil, nil
 	}
 	for _, protocol := range config.Protocols {
-		for _, addr := range l.Addresses(protocol) {
+		for _, addr := range l.Addresses[protocol] {
 			log := log.WithFields(logrus.Fields{"protocol": protocol, "addr": addr})
 			if i := slices.IndexFunc(inherited, func(h server.InheritedSocket) bool { return h.Matches(addr) }); i >= 0 {
 				if is := protocolOf(inherited[i], l); is != protocol {
@@ -113,7 +113,7 @@ func protocolOf(h server.InheritedSocket, l *config.Listen) string {
 	}
 	for _, l := range []*config.Listen{l, &config.Defaults().Listen} {
 		for _, protocol := range config.Protocols {
-			if slices.ContainsFunc(l.Addresses(protocol), h.Matches) {
+			if slices.ContainsFunc(l.Addresses[protocol], h.Matches) {
 				return protocol
 			}
 		}

@@ -71,8 +71,7 @@ type Listen struct {
 	// manager passes sockets.
 	Explicit bool
 
-	Memcache, Socketmap, TCPTable, Policy, Milter, HTTP []string
-
+	Addresses      map[string][]string // by protocol
 	SocketGroup    string
 	SocketMode     fs.FileMode
 	MaxConnections int // for each socket
@@ -80,25 +79,6 @@ type Listen struct {
 
 // Protocols are the keys of [listen] that name addresses, in the order in which sockets are opened.
 var Protocols = []string{"memcache", "socketmap", "tcp_table", "policy", "milter", "http"}
-
-// Addresses returns the addresses of one of Protocols.
-func (l *Listen) Addresses(protocol string) []string {
-	switch protocol {
-	case "memcache":
-		return l.Memcache
-	case "socketmap":
-		return l.Socketmap
-	case "tcp_table":
-		return l.TCPTable
-	case "policy":
-		return l.Policy
-	case "milter":
-		return l.Milter
-	case "http":
-		return l.HTTP
-	}
-	return nil
-}
 
 // InheritedDir is the directory in which the socket units of the Debian package have their unix sockets, each with the
 // name of its protocol.
@@ -164,12 +144,14 @@ func Defaults() *Config {
 		MaxEntries:   20_000_000,
 		Policy:       actions,
 		Listen: Listen{
-			Memcache:       []string{"127.0.0.1:10046"},
-			Socketmap:      []string{"127.0.0.1:10041"},
-			TCPTable:       []string{"127.0.0.1:10042"},
-			Policy:         []string{"127.0.0.1:10043"},
-			Milter:         []string{"127.0.0.1:10044"},
-			HTTP:           []string{"127.0.0.1:10045"},
+			Addresses: map[string][]string{
+				"memcache":  {"127.0.0.1:10046"},
+				"socketmap": {"127.0.0.1:10041"},
+				"tcp_table": {"127.0.0.1:10042"},
+				"policy":    {"127.0.0.1:10043"},
+				"milter":    {"127.0.0.1:10044"},
+				"http":      {"127.0.0.1:10045"},
+			},
 			SocketMode:     0o660,
 			MaxConnections: 4096,
 		},

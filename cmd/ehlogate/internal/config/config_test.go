@@ -97,7 +97,7 @@ allow_wide = true
 	}
 	want := Defaults()
 	want.File, want.Mode, want.Default, want.AlwaysHide, want.ExplicitOffer = "x.toml", lists.Observe, lists.Suppress, []string{"chunking", "DSN"}, true
-	want.Listen = Listen{Explicit: true, Memcache: []string{"/run/m", "[::1]:10046"}, SocketGroup: "postfix", SocketMode: 0o600, MaxConnections: 10}
+	want.Listen = Listen{Explicit: true, Addresses: map[string][]string{"memcache": {"/run/m", "[::1]:10046"}}, SocketGroup: "postfix", SocketMode: 0o600, MaxConnections: 10}
 	want.Log.Level, want.Log.JSON = 5, true
 	want.RequireReply, want.Policy.RequireUnmet, want.Policy.Suppressed, want.Milter.AddHeader = "550 5.7.10 no", "550 5.7.10 no", "no_tls {list}", true
 	want.Lists = []List{{Name: "a", Action: lists.Require, Mode: lists.Observe, Spec: listfile.Spec{

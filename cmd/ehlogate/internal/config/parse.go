@@ -18,24 +18,26 @@ import (
 type parser struct {
 	name      string // for messages
 	dir       string // directory of relative paths
-	positions *positions
+	lines     []string
+	positions map[string]diag.Problem // places without a message, by paths such as listen.memcache[0] and list[2].name
 	problems  diag.Problems
 	sockets   map[string]string // addresses so far, and their keys
 }
 
 func parse(name, dir string, data []byte) (*Config, error) {
-	p := &parser{name: name, dir: dir, sockets: make(map[string]string)}
+	p := &parser{name: name, dir: dir, positions: make(map[string]diag.Problem), sockets: make(map[string]string)}
 	if len(data) == 0 {
-		p.problems.Add(diag.Problem{File: name, Msg: "empty file (truncated write?)", Hint: "to use the defaults, write a comment into it"})
+		p.addProblemAt(diag.Problem{}, "empty file (truncated write?)", "to use the defaults, write a comment into it")
 		return nil, p.problems.Err()
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // byte order mark, which some editors write
+	p.lines = strings.Split(string(data), "\n")
 	var r raw
 	if err := toml.Unmarshal(data, &r); err != nil {
-		return nil, p.syntaxError(data, err)
+		p.addSyntaxError(err)
+		return nil, p.problems.Err()
 	}
-	p.positions = findPositions(data)
-	if p.checkKeys(data); p.problems.Total > 0 {
+	if p.walkDocument(data); p.problems.Total > 0 {
 		return nil, p.problems.Err() // other problems may only follow from these
 	}
 	c := p.parseConfig(&r)
@@ -46,21 +48,16 @@ func parse(name, dir string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// syntaxError returns an error of the TOML library as a problem with its position.
-func (p *parser) syntaxError(data []byte, err error) error {
+// addSyntaxError adds an error of the TOML library as a problem with its position.
+func (p *parser) addSyntaxError(err error) {
 	var e *toml.DecodeError
 	if !errors.As(err, &e) {
-		p.problems.Add(diag.Problem{File: p.name, Msg: err.Error()})
-		return p.problems.Err()
+		p.addProblemAt(diag.Problem{}, err.Error(), "")
+		return
 	}
-	row, col := e.Position()
-	text := ""
-	if lines := strings.Split(string(data), "\n"); row >= 1 && row <= len(lines) {
-		text = strings.TrimSuffix(lines[row-1], "\r")
-	}
+	line, col := e.Position()
 	msg, hint := translateError(strings.TrimPrefix(e.Error(), "toml: "))
-	p.problems.Add(diag.Problem{File: p.name, Line: row, Col: col, Width: 1, Text: text, Msg: msg, Hint: hint})
-	return p.problems.Err()
+	p.addProblemAt(p.placeAt(line, col, 1), msg, hint)
 }
 
 var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) .* of type (\S+)$`)
@@ -84,11 +81,26 @@ func translateError(msg string) (plain, hint string) {
 
 // addProblem adds a problem with the value at path or, if there is none, with the table around it.
 func (p *parser) addProblem(path, msg, hint string) {
-	p.addProblemAt(p.positions.lookup(path), msg, hint)
+	place, ok := p.positions[path]
+	for !ok && path != "" {
+		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+		place, ok = p.positions[path]
+	}
+	p.addProblemAt(place, msg, hint)
 }
 
-func (p *parser) addProblemAt(at position, msg, hint string) {
-	p.problems.Add(diag.Problem{File: p.name, Line: at.line, Col: at.col, Width: at.width, Text: at.text, Msg: msg, Hint: hint})
+func (p *parser) addProblemAt(place diag.Problem, msg, hint string) {
+	place.File, place.Msg, place.Hint = p.name, msg, hint
+	p.problems.Add(place)
+}
+
+// placeAt returns a place in the file.
+func (p *parser) placeAt(line, col, width int) diag.Problem {
+	place := diag.Problem{Line: line, Col: col, Width: width}
+	if line >= 1 && line <= len(p.lines) {
+		place.Text = strings.TrimSuffix(p.lines[line-1], "\r")
+	}
+	return place
 }
 
 var keyword = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`) // RFC 5321 ehlo-keyword
@@ -133,7 +145,7 @@ func (p *parser) parseConfig(r *raw) *Config {
 			p.addProblem("log.format", fmt.Sprintf("unknown log format %q", *s), `write "text" or "json"`)
 		}
 	}
-	if _, ok := p.positions.at["list[0]"]; !ok && len(r.List) > 0 {
+	if _, ok := p.positions["list[0]"]; !ok && len(r.List) > 0 {
 		p.addProblem("list", "[list] must be [[list]]", "write [[list]] for each list")
 	}
 	for i := range r.List {

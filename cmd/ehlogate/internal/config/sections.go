@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,9 +17,18 @@ import (
 )
 
 func (p *parser) parseListen(r *rawListen, l *Listen) {
-	l.Explicit = len(r.Memcache)+len(r.Socketmap)+len(r.TCPTable)+len(r.Policy)+len(r.Milter)+len(r.HTTP) > 0
-	if l.Explicit {
-		p.parseSockets(r, l)
+	given := map[string][]string{
+		"memcache": r.Memcache, "socketmap": r.Socketmap, "tcp_table": r.TCPTable, "policy": r.Policy, "milter": r.Milter, "http": r.HTTP,
+	}
+	maps.DeleteFunc(given, func(_ string, addrs []string) bool { return len(addrs) == 0 })
+	for _, protocol := range Protocols {
+		p.checkAddresses(given[protocol], "listen."+protocol)
+	}
+	if len(given) == 1 && len(given["http"]) > 0 {
+		p.addProblem("listen", "no address for mail servers", "add an address for memcache, socketmap, tcp_table, policy or milter, or remove all addresses for the defaults")
+	}
+	if len(given) > 0 {
+		l.Addresses, l.Explicit = given, true
 	}
 	l.SocketGroup = r.SocketGroup
 	if s := r.SocketMode; s != nil {
@@ -31,20 +41,7 @@ func (p *parser) parseListen(r *rawListen, l *Listen) {
 	p.parseCount(r.MaxConnections, "listen.max_connections", 1, &l.MaxConnections)
 }
 
-// parseSockets reads the addresses.
-func (p *parser) parseSockets(r *rawListen, l *Listen) {
-	l.Memcache = p.checkAddresses(r.Memcache, "listen.memcache")
-	l.Socketmap = p.checkAddresses(r.Socketmap, "listen.socketmap")
-	l.TCPTable = p.checkAddresses(r.TCPTable, "listen.tcp_table")
-	l.Policy = p.checkAddresses(r.Policy, "listen.policy")
-	l.Milter = p.checkAddresses(r.Milter, "listen.milter")
-	l.HTTP = p.checkAddresses(r.HTTP, "listen.http")
-	if len(l.Memcache)+len(l.Socketmap)+len(l.TCPTable)+len(l.Policy)+len(l.Milter) == 0 {
-		p.addProblem("listen", "no address for mail servers", "add an address for memcache, socketmap, tcp_table, policy or milter, or remove all addresses for the defaults")
-	}
-}
-
-func (p *parser) checkAddresses(addrs []string, path string) []string {
+func (p *parser) checkAddresses(addrs []string, path string) {
 	for i, a := range addrs {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if err := server.CheckAddress(a); err != nil {
@@ -59,7 +56,6 @@ func (p *parser) checkAddresses(addrs []string, path string) []string {
 		}
 		p.sockets[a] = path
 	}
-	return addrs
 }
 
 // parseDefault reads default and [limit].

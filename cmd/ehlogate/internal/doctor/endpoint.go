@@ -78,7 +78,7 @@ func DaemonFrom(cfg *config.Config) Daemon {
 	d := Daemon{cmp.Or(cfg.File, config.DefaultFile), cfg.AlwaysHide, cfg.ExplicitOffer, make(map[string][]string), cfg}
 	usual := map[string]string{policyProto: "127.0.0.1:10043", milterProto: "127.0.0.1:10044"}
 	for _, proto := range protocols {
-		addrs := slices.Clone(cfg.Listen.Addresses(proto))
+		addrs := slices.Clone(cfg.Listen.Addresses[proto])
 		if !cfg.Listen.Explicit {
 			addrs = append(addrs, path.Join(config.InheritedDir, proto))
 		}

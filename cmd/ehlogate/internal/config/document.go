@@ -1,0 +1,145 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+
+	"ehlogate/lists/diag"
+)
+
+// walkDocument finds the positions of all keys and values in a valid document. It adds a problem for every key that is not
+// spelled exactly as a field of raw: the TOML library ignores case, so "Mode" and "mode" would both set the same field, the
+// later one last, without an error. It does refuse a key that occurs twice in the same spelling.
+func (p *parser) walkDocument(data []byte) {
+	w := walker{parser: p}
+	w.Reset(data)
+	root := table{of: reflect.TypeFor[raw]()}
+	in := root
+	count := make(map[string]int) // elements of arrays of tables
+	for w.NextExpression() {
+		switch e := w.Expression(); e.Kind {
+		case unstable.Table:
+			in = w.walkKey(root, e)
+		case unstable.ArrayTable:
+			array := w.walkKey(root, e)
+			in = array.element(count[array.at])
+			count[array.at]++
+			p.positions[in.at] = p.positions[array.at]
+		case unstable.KeyValue:
+			w.walkKeyValue(in, e)
+		}
+	}
+}
+
+type walker struct {
+	unstable.Parser
+	*parser
+}
+
+// table is a table or a value of the document.
+type table struct {
+	of   reflect.Type // its struct in raw; nil: unknown, and reported
+	path string       // for messages
+	at   string       // path with the indexes of arrays, such as list[2].name
+}
+
+// element returns element i of the array t.
+func (t table) element(i int) table {
+	t.at = fmt.Sprintf("%s[%d]", t.at, i)
+	return t
+}
+
+func (w *walker) walkKeyValue(in table, kv *unstable.Node) {
+	if in.of != nil {
+		w.walkValue(w.walkKey(in, kv), kv.Value())
+	}
+}
+
+func (w *walker) walkValue(in table, v *unstable.Node) {
+	if v.Raw.Length > 0 {
+		w.positions[in.at] = w.findPlace(v.Raw)
+	}
+	i := 0
+	for it := v.Children(); it.Next(); i++ {
+		switch v.Kind {
+		case unstable.Array:
+			w.walkValue(in.element(i), it.Node())
+		case unstable.InlineTable:
+			w.walkKeyValue(in, it.Node())
+		}
+	}
+}
+
+// walkKey checks the key of e, which may be dotted, and returns what it leads to.
+func (w *walker) walkKey(in table, e *unstable.Node) table {
+	var begin diag.Problem
+	for it := e.Key(); in.of != nil && it.Next(); {
+		part := string(it.Node().Data)
+		place := w.findPlace(it.Node().Raw)
+		if begin.Line == 0 {
+			begin = place
+		}
+		inner := in.lookup(part)
+		if inner.of == nil {
+			w.addProblemAt(place, fmt.Sprintf("unknown key %q", inner.path), in.keyHint(part))
+		}
+		in = inner
+	}
+	w.positions[in.at] = begin
+	return in
+}
+
+func (w *walker) findPlace(r unstable.Range) diag.Problem {
+	start := w.Shape(r).Start
+	return w.placeAt(start.Line, start.Column, int(r.Length))
+}
+
+// lookup returns the table at a key of t.
+func (t table) lookup(key string) table {
+	inner := table{path: strings.TrimPrefix(t.path+"."+key, "."), at: strings.TrimPrefix(t.at+"."+key, ".")}
+	if t.of.Kind() == reflect.Struct {
+		for i := range t.of.NumField() {
+			f := t.of.Field(i)
+			if f.Tag.Get("toml") != key {
+				continue
+			}
+			inner.of = f.Type
+			for inner.of.Kind() == reflect.Pointer || inner.of.Kind() == reflect.Slice {
+				inner.of = inner.of.Elem()
+			}
+		}
+	}
+	return inner
+}
+
+// keyHint returns the right spelling of a key, or all keys of t.
+func (t table) keyHint(key string) string {
+	if t.of.Kind() != reflect.Struct {
+		return t.path + " is not a table"
+	}
+	same := func(s string) string { return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(s)) }
+	var known []string
+	for i := range t.of.NumField() {
+		f := t.of.Field(i)
+		name := f.Tag.Get("toml")
+		if same(name) == same(key) {
+			return fmt.Sprintf("write %s: the spelling of keys is exact, also in upper and lower case", name)
+		}
+		switch kind := f.Type.Kind(); {
+		case t.path != "":
+		case kind == reflect.Struct, kind == reflect.Pointer && f.Type.Elem().Kind() == reflect.Struct:
+			name = "[" + name + "]"
+		case kind == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
+			name = "[[" + name + "]]"
+		}
+		known = append(known, name)
+	}
+	where := "here"
+	if t.path != "" {
+		where = "in " + t.path
+	}
+	return "known " + where + ": " + strings.Join(known, ", ")
+}
