@@ -5,33 +5,27 @@ import (
 	"sync"
 )
 
-// oneConn is a listener with one connection, which package server accepted.
+// oneConn is a listener with one connection, which package server accepted, and that connection.
 type oneConn struct {
-	conn   net.Conn
-	taken  bool
-	once   sync.Once
-	closed chan struct{} // closed with the connection
+	net.Conn
+	accepted bool
+	closed   chan struct{}
+	once     sync.Once
 }
 
-func (o *oneConn) Accept() (net.Conn, error) {
-	if o.taken {
+// Accept returns the connection, and the second time waits until it is closed.
+func (c *oneConn) Accept() (net.Conn, error) {
+	if c.accepted {
+		<-c.closed
 		return nil, net.ErrClosed
 	}
-	o.taken = true
-	return notifyClose{o.conn, o}, nil
+	c.accepted = true
+	return c, nil
 }
 
-func (o *oneConn) Close() error   { return nil }
-func (o *oneConn) Addr() net.Addr { return o.conn.LocalAddr() }
-
-// notifyClose closes oneConn.closed with the connection.
-type notifyClose struct {
-	net.Conn
-	o *oneConn
+func (c *oneConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
 }
 
-func (c notifyClose) Close() error {
-	err := c.Conn.Close()
-	c.o.once.Do(func() { close(c.o.closed) })
-	return err
-}
+func (c *oneConn) Addr() net.Addr { return c.LocalAddr() }

@@ -80,11 +80,9 @@ func (s *Server) Serve(ctx context.Context, conn net.Conn) {
 		conn.Close()
 		return
 	}
-	once := &oneConn{conn: f, closed: make(chan struct{})}
 	// go-milter calls NewMilter after every final reply, within a connection. The state of the session must be kept.
 	srv := &milter.Server{NewMilter: func() milter.Milter { return sess }}
-	_ = srv.Serve(once) // returns after the only connection was accepted
-	<-once.closed
+	_ = srv.Serve(&oneConn{Conn: f, closed: make(chan struct{})}) // returns when the connection is closed
 }
 
 const headerActions = milter.OptAddHeader | milter.OptChangeHeader

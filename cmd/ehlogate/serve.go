@@ -97,7 +97,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	metrics := telemetry.NewMetrics(manager)
 	recorder := telemetry.NewRecorder(metrics, log)
 	api := &httpapi.API{Manager: manager, Metrics: metrics, Recorder: recorder, NotServed: missing}
-	httpHandler, stopHTTP := httpapi.ServeConn(api.Handler(), log)
+	httpHandler, stopHTTP := httpapi.ServeConn(api.Handler())
 	defer stopHTTP()
 
 	// From here on, all that is started ends with ctx.

@@ -79,8 +79,7 @@ func DecisionReport(c lists.Client, d lists.Decision) Report {
 	}
 	would, observing := d.WithoutObserve()
 	if d.Reason == lists.ReasonObserve {
-		w := newVerdictText(would)
-		r.Would = &w
+		r.Would = new(newVerdictText(would))
 	}
 	for _, v := range observing {
 		if v.Overridden {

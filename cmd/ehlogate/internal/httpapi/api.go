@@ -100,16 +100,13 @@ func (a *API) serveReputation(w http.ResponseWriter, _ *http.Request) {
 	}
 	body.Overridden = a.Recorder.Overridden()
 	if c := snapshot.DNS(); c != nil {
-		stats := c.Stats()
-		body.DNS = &stats
+		body.DNS = new(c.Stats())
 	}
 	if g := snapshot.Guard(); g != nil {
-		report := g.Report()
-		body.Guard = &report
+		body.Guard = new(g.Report())
 	}
 	if l := snapshot.Limiter(); l != nil {
-		stats := l.Stats()
-		body.Limit = &stats
+		body.Limit = new(l.Stats())
 	}
 	writeJSON(w, http.StatusOK, body)
 }

@@ -65,7 +65,7 @@ func get(t *testing.T, api *API, path string) (code int, body string) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	handle, stop := ServeConn(api.Handler(), logrus.New())
+	handle, stop := ServeConn(api.Handler())
 	defer stop()
 	served := make(chan struct{})
 	go func() {
@@ -208,7 +208,7 @@ func TestPanicOverHTTP(t *testing.T) {
 
 // An idle HTTP connection that has to give way ends without a word.
 func TestHTTPGivesWay(t *testing.T) {
-	handle, stop := ServeConn(http.NotFoundHandler(), logrus.New())
+	handle, stop := ServeConn(http.NotFoundHandler())
 	defer stop()
 	client, server := net.Pipe()
 	defer client.Close()

@@ -9,15 +9,11 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"github.com/sirupsen/logrus"
 )
 
 // ServeConn returns a handler of single connections that serves h, so that HTTP connections count against the same cap
 // as those of every other protocol. stop ends all of them.
-func ServeConn(h http.Handler, log *logrus.Logger) (handle func(context.Context, net.Conn), stop func()) {
-	queue := &connQueue{conns: make(chan net.Conn), closed: make(chan struct{})}
-	var open sync.Map // net.Conn to a chan struct{} that is closed with it
+func ServeConn(h http.Handler) (handle func(context.Context, net.Conn), stop func()) {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -26,65 +22,46 @@ func ServeConn(h http.Handler, log *logrus.Logger) (handle func(context.Context,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    8 << 10,
 		ErrorLog:          stdlog.New(io.Discard, "", 0), // net/http reports each client that breaks off
-		ConnState: func(c net.Conn, s http.ConnState) {
-			if s == http.StateClosed || s == http.StateHijacked {
-				if done, ok := open.LoadAndDelete(c); ok {
-					close(done.(chan struct{}))
-				}
-			}
-		},
 	}
-	finished := make(chan struct{})
-	go func() {
-		defer close(finished)
-		if err := server.Serve(queue); !errors.Is(err, http.ErrServerClosed) {
-			log.WithError(err).Error("HTTP server failed")
-		}
-	}()
 	handle = func(_ context.Context, c net.Conn) {
-		done := make(chan struct{})
-		open.Store(quietConn{c}, done)
-		select {
-		case queue.conns <- quietConn{c}:
-			<-done
-		case <-queue.closed:
-		}
+		l := &oneConn{Conn: c, closed: make(chan struct{})}
+		_ = server.Serve(l) // returns when the connection is closed
 	}
-	return handle, func() { server.Close(); <-finished }
+	return handle, func() { server.Close() }
 }
 
-// quietConn reports a closed connection as EOF: net/http answers any other error with "400 Bad Request", also on an
-// idle connection that the server closes to make room.
-type quietConn struct{ net.Conn }
+// oneConn is a listener with one connection, which package server accepted, and that connection.
+type oneConn struct {
+	net.Conn
+	accepted bool
+	closed   chan struct{}
+	once     sync.Once
+}
 
-func (c quietConn) Read(p []byte) (int, error) {
+// Accept returns the connection, and the second time waits until it is closed.
+func (c *oneConn) Accept() (net.Conn, error) {
+	if c.accepted {
+		<-c.closed
+		return nil, net.ErrClosed
+	}
+	c.accepted = true
+	return c, nil
+}
+
+func (c *oneConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// Addr is that of the listener, for net/http.
+func (c *oneConn) Addr() net.Addr { return c.LocalAddr() }
+
+// Read reports a closed connection as EOF: net/http answers any other error with "400 Bad Request", also on an idle
+// connection that the server closes to make room.
+func (c *oneConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if errors.Is(err, net.ErrClosed) {
 		err = io.EOF
 	}
 	return n, err
 }
-
-// connQueue is a net.Listener of connections that package server accepted.
-type connQueue struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (q *connQueue) Accept() (net.Conn, error) {
-	select {
-	case c := <-q.conns:
-		return c, nil
-	case <-q.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (q *connQueue) Close() error {
-	q.once.Do(func() { close(q.closed) })
-	return nil
-}
-
-// Addr returns no real address: each connection has its own.
-func (q *connQueue) Addr() net.Addr { return &net.UnixAddr{Net: "unix"} }

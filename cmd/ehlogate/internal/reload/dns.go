@@ -46,8 +46,7 @@ func (d *DNS) withNames() *DNS {
 func (d *DNS) Stats() DNSStats {
 	st := DNSStats{Zones: d.zones.Stats(), Stats: d.cache.Stats()}
 	if d.names != nil {
-		names := d.names.Stats()
-		st.Names = &names
+		st.Names = new(d.names.Stats())
 	}
 	return st
 }
