@@ -12,6 +12,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/explain"
+	"ehlogate/cmd/ehlogate/internal/reload"
 	"ehlogate/lists"
 )
 
@@ -42,17 +43,22 @@ decision on --name or --helo.`,
 			if err != nil {
 				return err
 			}
-			manager, unavailable, err := o.loadSnapshot(cmd.ErrOrStderr(), time.Now)
+			cfg, err := o.loadConfig()
 			if err != nil {
-				return err
+				return exitError{exitWrong, err}
 			}
+			manager := reload.Load(cfg, time.Now)
 			snapshot := manager.Snapshot()
-			if err := checkStateReadable(snapshot.Config.Guard); err != nil {
+			unavailable := snapshot.Unavailable()
+			for _, err := range unavailable {
+				reportError(cmd.ErrOrStderr(), err)
+			}
+			if err := checkStateReadable(cfg.Guard); err != nil {
 				return exitError{exitWrong, err}
 			}
 			defer manager.RunOnce(cmd.Context(), lookupTimeout)()
 			r := explain.NewReport(cmd.Context(), c, snapshot.Policy, snapshot.Keywords)
-			if snapshot.Config.File == "" {
+			if cfg.File == "" {
 				fmt.Fprintf(cmd.ErrOrStderr(), "no config file: using the built-in defaults (%s does not exist; -c names another)\n", config.DefaultFile)
 			}
 			if asJSON {
@@ -63,7 +69,7 @@ decision on --name or --helo.`,
 			if snapshot.Limiter() != nil && r.Decision.Reason == lists.ReasonLimit {
 				fmt.Fprintln(cmd.ErrOrStderr(), "default = \"limit\" depends on the load, which only the daemon knows: query it, as --help shows")
 			}
-			if err == nil && unavailable {
+			if err == nil && len(unavailable) > 0 {
 				return exitError{code: exitWrong}
 			}
 			return err

@@ -2,18 +2,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"os"
 	"os/signal"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/httpapi"
@@ -100,23 +99,17 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	httpHandler, stopHTTP := httpapi.ServeConn(api.Handler())
 	defer stopHTTP()
 
-	// From here on, all that is started ends with ctx.
-	ctx, cancel := context.WithCancelCause(ctx)
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer cancel(nil) // before the wait
+	// From here on, all that is started ends with ctx, and the first error ends ctx.
+	running, ctx := errgroup.WithContext(ctx)
+	start := func(run func()) { running.Go(func() error { run(); return nil }) }
 	servers := newServers(cfg, sockets, newHandlers(manager, recorder, httpHandler, log), metrics, recorder, log)
 	for i, s := range servers {
-		running.Go(func() {
-			if err := s.Serve(ctx, sockets[i]); err != nil {
-				cancel(err)
-			}
-		})
+		running.Go(func() error { return s.Serve(ctx, sockets[i]) })
 	}
 	reloads := make(chan func())
-	running.Go(func() { manager.Run(ctx, reloads) })
-	running.Go(func() { recorder.Run(ctx) })
-	running.Go(func() {
+	start(func() { manager.Run(ctx, reloads) })
+	start(func() { recorder.Run(ctx) })
+	start(func() {
 		runWatchdog(ctx, log, func(ctx context.Context) {
 			manager.Review(ctx, lists.Client{})
 			for _, s := range servers {
@@ -129,7 +122,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	forwardReloads(ctx, hup, reloads, manager, log)
 	log.Info("stopping")
 	notifyManager(log, sd.SdNotifyStopping)
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+	if err := running.Wait(); err != nil {
 		return exitError{exitWrong, err}
 	}
 	return nil

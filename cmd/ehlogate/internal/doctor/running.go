@@ -15,8 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/reload"
 	"ehlogate/lists"
@@ -68,9 +66,7 @@ func (e *exam) compareRunning(proto string, conn net.Conn, r *bufio.Reader, p en
 // not answer.
 func (e *exam) findDifferences(ctx context.Context, d dialect, conn net.Conn, r *bufio.Reader) (out []string, written time.Time, ok bool) {
 	cfg := e.daemon.config
-	quiet := logrus.New()
-	quiet.SetOutput(io.Discard)
-	live := reload.New(cfg, nil, time.Now, quiet).Snapshot()
+	live := reload.Load(cfg, time.Now).Snapshot()
 	if len(live.Unavailable()) > 0 { // the daemon keeps what it had
 		return nil, written, false
 	}

@@ -2,11 +2,8 @@ package export
 
 import (
 	"errors"
-	"io"
 	"os"
 	"time"
-
-	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/reload"
@@ -17,9 +14,7 @@ func Load(cfg *config.Config, now time.Time) (p *Policy, errs []error) {
 	if cfg.File == "" {
 		return nil, []error{errors.New("no config file: name one with -c (the built-in defaults have no lists)")}
 	}
-	quiet := logrus.New()
-	quiet.SetOutput(io.Discard)
-	live := reload.New(cfg, nil, func() time.Time { return now }, quiet).Snapshot()
+	live := reload.Load(cfg, func() time.Time { return now }).Snapshot()
 	p = &Policy{Config: live.Config, Policy: live.Policy, Now: now}
 	for _, s := range live.Sources {
 		p.Sources = append(p.Sources, s.File)

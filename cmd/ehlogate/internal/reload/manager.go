@@ -7,6 +7,7 @@ package reload
 
 import (
 	"context"
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -53,6 +54,13 @@ func New(cfg *config.Config, load func() (*config.Config, error), clock func() t
 	m.publish(m.buildSnapshot(cfg, nil, m.lists))
 	m.logChanges(m.lists)
 	return m
+}
+
+// Load is New for a command that does without the daemon: it logs nothing, and there is no reload.
+func Load(cfg *config.Config, clock func() time.Time) *Manager {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return New(cfg, nil, clock, log)
 }
 
 // Snapshot returns the present snapshot.
