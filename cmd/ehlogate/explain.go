@@ -66,7 +66,7 @@ decision on --name or --helo.`,
 			} else {
 				_, err = io.WriteString(cmd.OutOrStdout(), r.Text())
 			}
-			if snapshot.Limiter() != nil && r.Decision.Reason == lists.ReasonLimit {
+			if snapshot.Limiter != nil && r.Decision.Reason == lists.ReasonLimit {
 				fmt.Fprintln(cmd.ErrOrStderr(), "default = \"limit\" depends on the load, which only the daemon knows: query it, as --help shows")
 			}
 			if err == nil && len(unavailable) > 0 {

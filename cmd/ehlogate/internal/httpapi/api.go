@@ -74,7 +74,7 @@ func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 			faulty = append(faulty, l)
 		}
 	}
-	if g := a.Manager.Snapshot().Guard(); g != nil {
+	if g := a.Manager.Snapshot().Guard; g != nil {
 		body["guard"] = g.Report()
 	}
 	if e := a.Recorder.Exposed(); e.Sessions > 0 {
@@ -99,13 +99,13 @@ func (a *API) serveReputation(w http.ResponseWriter, _ *http.Request) {
 		Limit      *ratelimit.Stats  `json:"limit"`
 	}
 	body.Overridden = a.Recorder.Overridden()
-	if c := snapshot.DNS(); c != nil {
+	if c := snapshot.DNS; c != nil {
 		body.DNS = new(c.Stats())
 	}
-	if g := snapshot.Guard(); g != nil {
+	if g := snapshot.Guard; g != nil {
 		body.Guard = new(g.Report())
 	}
-	if l := snapshot.Limiter(); l != nil {
+	if l := snapshot.Limiter; l != nil {
 		body.Limit = new(l.Stats())
 	}
 	writeJSON(w, http.StatusOK, body)

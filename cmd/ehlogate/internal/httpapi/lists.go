@@ -33,8 +33,8 @@ type ListStatus struct {
 func (a *API) listStates() (all []ListStatus, unavailable, degraded int) {
 	snapshot := a.Manager.Snapshot()
 	var dns reload.DNSStats
-	if snapshot.DNS() != nil {
-		dns = snapshot.DNS().Stats()
+	if snapshot.DNS != nil {
+		dns = snapshot.DNS.Stats()
 	}
 	all = []ListStatus{}
 	for i, s := range snapshot.Sources {

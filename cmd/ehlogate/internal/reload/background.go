@@ -21,21 +21,12 @@ import (
 // background are the services that learn about clients and domains in the background. A service that the config does
 // not use is nil. A reload that does not change the settings of a service keeps it, with its cache.
 type background struct {
+	DNS     *DNS               // for DNS lists and reverse DNS
+	Guard   *tlspolicy.Monitor // of [guard] domains
+	Limiter *ratelimit.Limiter // of default = "limit"
+
 	servers []netip.AddrPort // resolvers
-
-	dns     *DNS
-	guard   *tlspolicy.Monitor
-	limiter *ratelimit.Limiter
 }
-
-// DNS returns the client for DNS lists and reverse DNS; nil if the config uses neither.
-func (b *background) DNS() *DNS { return b.dns }
-
-// Guard returns the monitor of MTA-STS and DANE; nil if the config names no domains.
-func (b *background) Guard() *tlspolicy.Monitor { return b.guard }
-
-// Limiter returns the limiter of default = "limit"; nil with another default.
-func (b *background) Limiter() *ratelimit.Limiter { return b.limiter }
 
 // attachBackground gives s the services that its config uses, from old or new ones.
 func (m *Manager) attachBackground(s, old *Snapshot) {
@@ -50,32 +41,32 @@ func (m *Manager) attachBackground(s, old *Snapshot) {
 	}
 	sameDNS := slices.Equal(old.servers, s.servers) && sameDNSConfig(old.Config.DNS, c.DNS)
 	if c.UsesDNS() {
-		s.dns = old.dns
-		if s.dns == nil || !sameDNS {
-			s.dns = newDNS(c.DNS.Cache, dnsclient.New(options), m.clock, logDNSEvents(m.log))
+		s.DNS = old.DNS
+		if s.DNS == nil || !sameDNS {
+			s.DNS = newDNS(c.DNS.Cache, dnsclient.New(options), m.clock, logDNSEvents(m.log))
 		}
 		if m.failOpen == nil {
 			m.failOpen = ratelimit.NewFailOpenLog(m.clock)
 		}
 		s.Policy.Wait, s.Policy.FailOpen = c.DNS.Wait, m.failOpen
 		if c.DNS.VerifyNames {
-			s.dns = s.dns.withNames()
-			s.Policy.Names = s.dns.names
+			s.DNS = s.DNS.withNames()
+			s.Policy.Names = s.DNS.names
 		}
 	}
 	if len(c.Guard.Domains) > 0 {
-		s.guard = old.guard
-		if s.guard == nil || !sameDNS || !reflect.DeepEqual(old.Config.Guard, c.Guard) {
-			s.guard = m.newGuard(c, options, old.guard)
+		s.Guard = old.Guard
+		if s.Guard == nil || !sameDNS || !reflect.DeepEqual(old.Config.Guard, c.Guard) {
+			s.Guard = m.newGuard(c, options, old.Guard)
 		}
-		s.Policy.Guard = s.guard
+		s.Policy.Guard = s.Guard
 	}
 	if c.Limit != nil {
-		s.limiter = old.limiter
-		if s.limiter == nil || s.limiter.Rate() != *c.Limit {
-			s.limiter = ratelimit.New(*c.Limit, m.clock)
+		s.Limiter = old.Limiter
+		if s.Limiter == nil || s.Limiter.Rate() != *c.Limit {
+			s.Limiter = ratelimit.New(*c.Limit, m.clock)
 		}
-		s.Policy.Limit = s.limiter
+		s.Policy.Limit = s.Limiter
 	}
 }
 
@@ -94,7 +85,7 @@ func (m *Manager) newGuard(c *config.Config, options dnsclient.Options, old *tls
 
 // dropUnusedZones drops the cache of zones that no list uses any more.
 func (s *Snapshot) dropUnusedZones() {
-	if s.dns == nil {
+	if s.DNS == nil {
 		return
 	}
 	var used []*dnsbl.List
@@ -103,7 +94,7 @@ func (s *Snapshot) dropUnusedZones() {
 			used = append(used, source.DNS)
 		}
 	}
-	s.dns.zones.Retain(used)
+	s.DNS.zones.Retain(used)
 }
 
 // tries is how often a query is sent, to all resolvers together.
@@ -137,42 +128,40 @@ type services struct {
 
 // switchTo starts the services of b, and stops running ones that b does not have.
 func (r *services) switchTo(ctx context.Context, b background) {
-	if b.dns != nil {
-		r.dns.replace(ctx, b.dns.cache, b.dns.cache.Run)
-	} else {
-		r.dns.stop()
+	var dns, guard runner
+	if b.DNS != nil {
+		dns = b.DNS.cache
 	}
-	if b.guard != nil {
-		r.guard.replace(ctx, b.guard, b.guard.Run)
-	} else {
-		r.guard.stop()
+	if b.Guard != nil {
+		guard = b.Guard
 	}
+	r.dns.switchTo(ctx, dns)
+	r.guard.switchTo(ctx, guard)
 }
 
 func (r *services) stopAll() { r.switchTo(context.Background(), background{}) }
 
-// service is a background service that runs in a goroutine.
+// service runs one background service at a time.
 type service struct {
-	running any // nil: none
+	current runner // nil: none
 	cancel  func()
+	running sync.WaitGroup
 }
 
-// replace stops the running service and starts another, unless it is the same.
-func (r *service) replace(ctx context.Context, next any, run func(context.Context)) {
-	if r.running == next {
+type runner interface{ Run(context.Context) }
+
+// switchTo stops the running service and starts another, if next is not nil, unless it is the same.
+func (r *service) switchTo(ctx context.Context, next runner) {
+	if r.current == next {
 		return
 	}
-	r.stop()
-	ctx, cancel := context.WithCancel(ctx)
-	var done sync.WaitGroup
-	done.Go(func() { run(ctx) })
-	*r = service{next, func() { cancel(); done.Wait() }}
-}
-
-func (r *service) stop() {
-	if r.running != nil {
+	if r.current != nil {
 		r.cancel()
-		*r = service{}
+		r.running.Wait()
+	}
+	if r.current = next; next != nil {
+		ctx, r.cancel = context.WithCancel(ctx)
+		r.running.Go(func() { next.Run(ctx) })
 	}
 }
 
@@ -183,14 +172,14 @@ func (m *Manager) RunOnce(ctx context.Context, timeout time.Duration) (stop func
 	ctx, cancel := context.WithTimeout(ctx, 2*timeout)
 	s := m.Snapshot()
 	var running sync.WaitGroup
-	if s.dns != nil {
+	if s.DNS != nil {
 		s.Policy.Wait = timeout
-		running.Go(func() { s.dns.cache.Run(ctx) })
-		awaitHealthChecks(ctx, s.dns)
+		running.Go(func() { s.DNS.cache.Run(ctx) })
+		awaitHealthChecks(ctx, s.DNS)
 	}
-	if s.guard != nil {
+	if s.Guard != nil {
 		limited, done := context.WithTimeout(ctx, timeout)
-		s.guard.Check(limited)
+		s.Guard.Check(limited)
 		done()
 	}
 	return func() { cancel(); running.Wait() }

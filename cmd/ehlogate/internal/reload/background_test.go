@@ -44,7 +44,7 @@ func newRunning(t *testing.T, conf string) *live {
 func (r *live) tested() {
 	r.t.Helper()
 	for begun := time.Now(); ; time.Sleep(time.Millisecond) { // polls a condition
-		zones := r.Snapshot().DNS().Stats().Zones
+		zones := r.Snapshot().DNS.Stats().Zones
 		if len(zones) > 0 && !slices.ContainsFunc(zones, func(z dnsbl.ZoneStats) bool { return z.State != "closed" }) {
 			return
 		}
@@ -97,25 +97,25 @@ func TestReloadKeepsWhatWasAsked(t *testing.T) {
 	if n := r.server.QueryCount(name); n != 1 {
 		t.Fatalf("asked %d times", n)
 	}
-	before := r.Snapshot().DNS()
+	before := r.Snapshot().DNS
 	r.hup(askingConf + "threshold = 2\n")
 	if r.ReloadError() == nil {
 		t.Error("a threshold that is never reached was taken")
 	}
 	r.hup(strings.Replace(askingConf, `"good"`, `"renamed"`, 1))
 	r.expect("after a reload", "8.8.8.8", "offer listed")
-	if n := r.server.QueryCount(name); n != 1 || r.Snapshot().DNS() != before {
+	if n := r.server.QueryCount(name); n != 1 || r.Snapshot().DNS != before {
 		t.Errorf("asked %d times", n)
 	}
 	r.hup(strings.Replace(askingConf, "wait", "max_ttl = \"1m\"\nwait", 1))
 	r.tested()
 	r.expect("with another [dns]", "8.8.8.8", "offer listed")
-	if n := r.server.QueryCount(name); n != 2 || r.Snapshot().DNS() == before {
+	if n := r.server.QueryCount(name); n != 2 || r.Snapshot().DNS == before {
 		t.Errorf("asked %d times", n)
 	}
 	r.hup("default = \"suppress\"\nguard.off = true\n")
 	r.expect("without lists", "8.8.8.8", "suppress default")
-	if r.Snapshot().DNS() != nil {
+	if r.Snapshot().DNS != nil {
 		t.Error("DNS is still asked")
 	}
 	r.stop() // goleak looks for what is left
@@ -139,7 +139,7 @@ files = ["missing.list"]
 	if r.ReloadError() == nil {
 		t.Fatal("a new list that cannot be loaded was taken")
 	}
-	if zones := r.Snapshot().DNS().Stats().Zones; len(zones) != 1 || zones[0].Zone != "bl.test" {
+	if zones := r.Snapshot().DNS.Stats().Zones; len(zones) != 1 || zones[0].Zone != "bl.test" {
 		t.Errorf("zones %+v", zones)
 	}
 	r.expect("after it", "8.8.8.8", "offer listed")
@@ -172,14 +172,14 @@ guard = { domains = ["example.org"], state = "" }
 	r := &live{dir: d, Manager: d.engine(), server: server}
 	r.expect("own line", "192.0.2.1", "suppress listed")
 	r.expect("default", "192.0.2.2", "offer guard")
-	before := r.Snapshot().Guard()
+	before := r.Snapshot().Guard
 	d.write("deny.list", "192.0.2.3\n")
-	if err := r.Manager.Reload(t.Context()); err != nil || r.Snapshot().Guard() != before {
+	if err := r.Manager.Reload(t.Context()); err != nil || r.Snapshot().Guard != before {
 		t.Errorf("another guard after a reload, %v", err)
 	}
 	stop := r.RunOnce(t.Context(), 10*time.Second)
 	defer stop()
-	if st := r.Snapshot().Guard().Report(); !st.Active || !strings.Contains(fmt.Sprint(st), "SERVFAIL") && !strings.Contains(fmt.Sprint(st), "servfail") {
+	if st := r.Snapshot().Guard.Report(); !st.Active || !strings.Contains(fmt.Sprint(st), "SERVFAIL") && !strings.Contains(fmt.Sprint(st), "servfail") {
 		t.Errorf("%+v", st)
 	}
 }

@@ -25,7 +25,7 @@ func TestPolicyAfterLateAnswer(t *testing.T) {
 		t.Fatalf("%s %s", ehlo.Action, ehlo.Reason)
 	}
 	// Meanwhile the client uses what it was offered, and comes to MAIL.
-	testenv.Eventually(t, "no lookup is in flight", func() bool { return r.Snapshot().DNS().Stats().InFlight == 0 })
+	testenv.Eventually(t, "no lookup is in flight", func() bool { return r.Snapshot().DNS.Stats().InFlight == 0 })
 	var outcome lists.Outcome
 	p := &delegation.Server{
 		Backend: policyd.Backend{Decider: lists.DeciderFunc(r.Review), Keywords: r.Keywords, Fault: func(string, []byte) {}},

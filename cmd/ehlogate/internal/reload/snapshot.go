@@ -46,7 +46,7 @@ func (m *Manager) buildSnapshot(cfg *config.Config, old *Snapshot, files []*trac
 	for _, l := range cfg.Lists {
 		var source ListSource
 		if l.IsDNSList() {
-			source.DNS = s.dns.zones.List(l.Zones)
+			source.DNS = s.DNS.zones.List(l.Zones)
 		} else {
 			source.File, files = files[0].source, files[1:]
 		}

@@ -84,17 +84,17 @@ func (backgroundCollector) Describe(chan<- *prometheus.Desc) {}
 
 func (c backgroundCollector) Collect(ch chan<- prometheus.Metric) {
 	out, snapshot := metricSink(ch), c.manager.Snapshot()
-	if dns := snapshot.DNS(); dns != nil {
+	if dns := snapshot.DNS; dns != nil {
 		out.sendDNS(dns.Stats())
 	}
-	if guard := snapshot.Guard(); guard != nil {
+	if guard := snapshot.Guard; guard != nil {
 		report := guard.Report()
 		out.sendBool(guardActive, report.Active)
 		for _, d := range report.Domains {
 			out.sendBool(guardCommitted, d.Commitment != tlspolicy.NoCommitment, d.Name, string(d.MTASTS.State), string(d.DANE.State))
 		}
 	}
-	if limiter := snapshot.Limiter(); limiter != nil {
+	if limiter := snapshot.Limiter; limiter != nil {
 		stats := limiter.Stats()
 		out.sendCount(limitSessions, stats.Offered, lists.Offer.String())
 		out.sendCount(limitSessions, stats.Suppressed, lists.Suppress.String())
