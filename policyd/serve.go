@@ -40,8 +40,7 @@ func Serve(ctx context.Context, conn net.Conn, p Protocol, fault func(reason str
 	s := session{ctx: ctx, conn: conn, proto: p, in: make([]byte, 0, firstBuffer)}
 	for {
 		if err := s.readAndAnswer(); err != nil {
-			var frame FrameError
-			if errors.As(err, &frame) {
+			if frame, ok := errors.AsType[FrameError](err); ok {
 				fault(string(frame), s.in)
 			}
 			return

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"time"
 
@@ -99,16 +98,11 @@ Exit status 1 if there is a hazard, 0 otherwise.`,
 
 // writeReport writes the report. It returns an error if there is a hazard in it.
 func writeReport(out io.Writer, report *doctor.Report, asJSON bool) error {
-	var err error
+	write := report.WriteText
 	if asJSON {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		err = enc.Encode(report)
-	} else {
-		err = report.WriteText(out)
+		write = func(out io.Writer) error { return writeJSON(out, report) }
 	}
-	if err != nil {
+	if err := write(out); err != nil {
 		return exitError{exitWrong, err}
 	}
 	if report.Count(doctor.Hazard) > 0 {

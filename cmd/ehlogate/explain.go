@@ -69,10 +69,13 @@ decision on --name or --helo.`,
 			if snapshot.Limiter != nil && r.Decision.Reason == lists.ReasonLimit {
 				fmt.Fprintln(cmd.ErrOrStderr(), "default = \"limit\" depends on the load, which only the daemon knows: query it, as --help shows")
 			}
-			if err == nil && len(unavailable) > 0 {
+			switch {
+			case err != nil:
+				return exitError{exitWrong, err}
+			case len(unavailable) > 0:
 				return exitError{code: exitWrong}
 			}
-			return err
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&helo, "helo", "", "the `NAME` that the client sends in EHLO")
@@ -99,8 +102,6 @@ func checkStateReadable(g config.Guard) error {
 func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	if err := e.Encode(v); err != nil {
-		return exitError{exitWrong, err}
-	}
-	return nil
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
 }

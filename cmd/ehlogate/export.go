@@ -19,12 +19,8 @@ import (
 
 // exportFlags are the flags of export.
 type exportFlags struct {
-	format, output           string
-	action, set              string
-	apply, dryRun            bool
-	ifChanged                bool
-	then                     string
-	withoutNames, withoutDNS bool
+	format, output, action, set, then                  string
+	apply, dryRun, ifChanged, withoutNames, withoutDNS bool
 }
 
 // exportFormats are the values of --format.
@@ -87,10 +83,11 @@ until= as they are now, and says until when it is exact.`,
 			if err := e.validate(); err != nil {
 				return err
 			}
-			if err := e.export(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
-				if exit := (exitError{}); errors.As(err, &exit) {
-					return err
-				}
+			action, set, err := e.parseSet()
+			if err != nil {
+				return exitError{exitUsage, err}
+			}
+			if err := e.export(cmd.Context(), o, action, set, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
 				return exitError{exitWrong, err}
 			}
 			return nil
@@ -132,11 +129,7 @@ func (e *exportFlags) validate() error {
 	return nil
 }
 
-func (e *exportFlags) export(ctx context.Context, o *options, stdout, stderr io.Writer) error {
-	action, set, err := e.parseSet()
-	if err != nil {
-		return exitError{exitUsage, err}
-	}
+func (e *exportFlags) export(ctx context.Context, o *options, action lists.Action, set nft.Set, stdout, stderr io.Writer) error {
 	p, err := e.load(ctx, o, stderr)
 	if err != nil {
 		return err

@@ -45,8 +45,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	var exit exitError
-	if !errors.As(err, &exit) { // the errors of cobra are all about the command line
+	exit, ok := errors.AsType[exitError](err)
+	if !ok { // the errors of cobra are all about the command line
 		fmt.Fprintf(stderr, "ehlogate: %v\nTry '%s --help'.\n", err, cmd.CommandPath())
 		return exitUsage
 	}
@@ -58,14 +58,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // reportError writes an error, and each problem of a list or a config on lines of its own.
 func reportError(w io.Writer, err error) {
-	var problems *diag.Problems
-	if errors.As(err, &problems) {
+	if problems, ok := errors.AsType[*diag.Problems](err); ok {
 		fmt.Fprint(w, problems.Report("error"))
-		return
-	}
-	if unread := new(filewatch.ReadError); errors.As(err, unread) {
+	} else if unread, ok := errors.AsType[filewatch.ReadError](err); ok {
 		fmt.Fprint(w, unread.Report("error"))
-		return
+	} else {
+		fmt.Fprintf(w, "ehlogate: %v\n", err)
 	}
-	fmt.Fprintf(w, "ehlogate: %v\n", err)
 }

@@ -50,8 +50,8 @@ func parse(name, dir string, data []byte) (*Config, error) {
 
 // addSyntaxError adds an error of the TOML library as a problem with its position.
 func (p *parser) addSyntaxError(err error) {
-	var e *toml.DecodeError
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*toml.DecodeError](err)
+	if !ok {
 		p.addProblemAt(diag.Problem{}, err.Error(), "")
 		return
 	}

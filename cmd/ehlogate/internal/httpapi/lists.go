@@ -70,8 +70,7 @@ func (l *ListStatus) setFileStatus(status listfile.Status) {
 	}
 	if err := status.Fault(); err != nil {
 		l.Error = err.Error()
-		var ps *diag.Problems
-		if errors.As(err, &ps) {
+		if ps, ok := errors.AsType[*diag.Problems](err); ok {
 			for _, p := range ps.First {
 				l.Problems = append(l.Problems, p.Error())
 			}

@@ -75,7 +75,7 @@ func (m *Manager) awaitConfig() {
 	if err == nil && got.config.File == "" && old.File != "" {
 		err = fmt.Errorf("%s does not exist any more", old.File)
 	}
-	if path := new(fs.PathError); errors.As(err, &path) && !filewatch.IsContentError(err) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok && !filewatch.IsContentError(err) {
 		err = filewatch.NewReadError(path.Path, path)
 	}
 	if err != nil {
@@ -135,8 +135,8 @@ func (m *Manager) failReload(err error) {
 		t.next = nil
 	}
 	m.recordFailure(err)
-	retryAt := time.Time{}
-	if errors.As(err, new(filewatch.ReadError)) {
+	var retryAt time.Time
+	if filewatch.IsReadError(err) {
 		retryAt = time.Now().Add(reloadRetry)
 	}
 	m.endReload(retryAt)
@@ -156,7 +156,7 @@ func (m *Manager) endReload(retryAt time.Time) {
 
 // recordFailure counts and logs a failed reload, unless it is the same error of reading again.
 func (m *Manager) recordFailure(err error) {
-	if before := m.ReloadError(); before != nil && before.Error() == err.Error() && errors.As(err, new(filewatch.ReadError)) {
+	if before := m.ReloadError(); before != nil && before.Error() == err.Error() && filewatch.IsReadError(err) {
 		return
 	}
 	m.reloadFailures.Add(1)

@@ -76,8 +76,8 @@ func effectOfUnavailable(l config.List) string {
 
 // logProblems logs each problem in err on a line of its own, then msg.
 func (m *Manager) logProblems(log *logrus.Entry, err error, msg string) {
-	var ps *diag.Problems
-	if !errors.As(err, &ps) {
+	ps, ok := errors.AsType[*diag.Problems](err)
+	if !ok {
 		log.WithError(err).Error(msg)
 		return
 	}
