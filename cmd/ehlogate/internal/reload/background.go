@@ -139,8 +139,6 @@ func (r *services) switchTo(ctx context.Context, b background) {
 	r.guard.switchTo(ctx, guard)
 }
 
-func (r *services) stopAll() { r.switchTo(context.Background(), background{}) }
-
 // service runs one background service at a time.
 type service struct {
 	current runner // nil: none

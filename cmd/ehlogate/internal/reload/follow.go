@@ -136,7 +136,7 @@ func sortReady(all []*trackedList, now time.Time, wanted func(*trackedList, time
 	for _, t := range all {
 		switch {
 		case t.blocked != nil:
-		case wanted(t, now) && t.isSettled(now):
+		case wanted(t, now) && t.settling.IsComplete(t.source.Files(), now):
 			ready = append(ready, t)
 		case wanted(t, now) || !t.settling.IsStable():
 			waiting = append(waiting, t)

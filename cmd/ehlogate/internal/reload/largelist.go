@@ -3,7 +3,6 @@ package reload
 import (
 	"os"
 	"runtime"
-	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,10 +17,6 @@ const (
 	// niceLevel is the nice value (sched(7)) of the thread that loads a large list.
 	niceLevel = 10
 )
-
-// releaseMemory returns the memory to the system that loading a large list and the list before it took: half of what the
-// daemon has. Go would keep it for minutes.
-func releaseMemory() { debug.FreeOSMemory() }
 
 // loadAside calls load for a large list, and returns when it is done. load gets a thread of its own with a low priority, so
 // that queries come first: on a machine with one processor they would wait for up to ten times as long, and on a busy one

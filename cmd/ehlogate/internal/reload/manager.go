@@ -8,6 +8,7 @@ package reload
 import (
 	"context"
 	"io"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -113,7 +114,7 @@ func (m *Manager) ReloadError() error {
 // so there is one order of changes.
 func (m *Manager) Run(ctx context.Context, reload <-chan func()) {
 	var running services
-	defer running.stopAll()
+	defer running.switchTo(context.Background(), background{}) // stop all
 	next := time.NewTimer(0)
 	defer next.Stop()
 	for {
@@ -135,6 +136,8 @@ func (m *Manager) publish(s *Snapshot) {
 	m.current.Store(s)
 	if m.large {
 		m.large = false
-		releaseMemory()
+		// Loading a large list, and the list before it, took half of the memory that the daemon has. Go would keep it
+		// for minutes.
+		debug.FreeOSMemory()
 	}
 }

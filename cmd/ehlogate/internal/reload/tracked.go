@@ -162,11 +162,6 @@ func (t *trackedList) needsLoad(now time.Time) bool {
 	return !t.settling.Files().Equal(t.source.Files()) && (t.source.Status().ReadErr == nil || !now.Before(t.retryAt))
 }
 
-// isSettled reports whether the change on disk is complete.
-func (t *trackedList) isSettled(now time.Time) bool {
-	return t.settling.IsComplete(t.source.Files(), now)
-}
-
 func (t *trackedList) isLarge() bool {
 	return t.source.Status().Entries >= largeList || t.settling.Files().TotalSize() >= largeFile
 }

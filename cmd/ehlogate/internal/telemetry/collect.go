@@ -52,18 +52,16 @@ func (s metricSink) sendBool(d *prometheus.Desc, is bool, labels ...string) {
 	s.sendGauge(d, v, labels...)
 }
 
-// listCollector reads the state of the lists at each scrape, so that a list which was removed leaves no metrics behind.
-type listCollector struct{ manager *reload.Manager }
+// stateCollector reads the state of lists, DNS, guard and limit at each scrape, so that a list which was removed leaves
+// no metrics behind.
+type stateCollector struct{ manager *reload.Manager }
 
-func (c listCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{listEntries, listLoaded, listFailed, listExpired, confFailed} {
-		ch <- d
-	}
-}
+// Describe sends nothing, so that metrics of services that the config does not use may be missing.
+func (stateCollector) Describe(chan<- *prometheus.Desc) {}
 
-func (c listCollector) Collect(ch chan<- prometheus.Metric) {
-	out := metricSink(ch)
-	for l, s := range c.manager.Snapshot().Files() {
+func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
+	out, snapshot := metricSink(ch), c.manager.Snapshot()
+	for l, s := range snapshot.Files() {
 		status, loaded := s.Status(), 0.0
 		if !status.Loaded.IsZero() {
 			loaded = float64(status.Loaded.UnixNano()) / 1e9
@@ -74,16 +72,6 @@ func (c listCollector) Collect(ch chan<- prometheus.Metric) {
 		out.sendBool(listExpired, status.Expired, l.Name)
 	}
 	out.sendCount(confFailed, c.manager.ReloadFailures())
-}
-
-// backgroundCollector reads the state of DNS, guard and limit at each scrape.
-type backgroundCollector struct{ manager *reload.Manager }
-
-// Describe sends nothing, so that metrics of services that the config does not use may be missing.
-func (backgroundCollector) Describe(chan<- *prometheus.Desc) {}
-
-func (c backgroundCollector) Collect(ch chan<- prometheus.Metric) {
-	out, snapshot := metricSink(ch), c.manager.Snapshot()
 	if dns := snapshot.DNS; dns != nil {
 		out.sendDNS(dns.Stats())
 	}

@@ -47,7 +47,7 @@ func NewMetrics(manager *reload.Manager) *Metrics {
 			"Invalid requests and failed connections, by reason.", "protocol", "reason"),
 	}
 	m.registry.MustRegister(m.decisions, m.observed, m.overridden, m.outcomes, m.seconds, m.conns, m.faults,
-		listCollector{manager}, backgroundCollector{manager},
+		stateCollector{manager},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
