@@ -133,7 +133,6 @@ type facts struct {
 	submission   bool // the client connected to a submission port
 }
 
-// readMacros reads the macros of a stage.
 func (f *facts) readMacros(m *milter.Modifier) {
 	for name, value := range m.Macros {
 		if n := len(name); n > 2 && name[0] == '{' && name[n-1] == '}' { // macros of one letter may have no braces
@@ -261,7 +260,6 @@ func (s *session) headerValue() string {
 	return v
 }
 
-// newReply returns an SMTP reply.
 func newReply(text string) milter.Response {
 	// Sendmail takes a single % for the begin of a format.
 	return milter.NewResponseStr('y', strings.ReplaceAll(text, "%", "%%"))
@@ -286,5 +284,3 @@ func CheckReply(text string) error {
 	}
 	return nil
 }
-
-var _ milter.Milter = (*session)(nil)

@@ -138,7 +138,6 @@ func (s *session) setDeadline(moved bool) error {
 	return nil
 }
 
-// writeReplies sends the replies.
 func (s *session) writeReplies() error {
 	_, err := s.conn.Write(s.out)
 	if s.out = s.out[:0]; cap(s.out) > keepReplies {

@@ -90,7 +90,6 @@ func (c *checker) addError(err error) {
 	reportError(c.out, err)
 }
 
-// checkConfig checks a config and every list in it.
 func (c *checker) checkConfig(name string) {
 	cfg, err := config.Load(name)
 	if err != nil {
@@ -132,7 +131,6 @@ func (c *checker) checkList(title, name string, spec listfile.Spec) {
 	c.warnIfExpired(name, l)
 }
 
-// warnIfExpired warns if the files of a list are older than its expire_after.
 func (c *checker) warnIfExpired(name string, l *listfile.List) {
 	st, limit := l.Status(), l.Spec().ExpireAfter
 	if !st.Expired {

@@ -38,7 +38,6 @@ func addCompletions(root *cobra.Command) {
 	}
 }
 
-// completeLists returns the names of the lists in the config.
 func completeLists(cmd *cobra.Command, _ []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
 	file, err := cmd.Flags().GetString("config")
 	if err != nil {

@@ -17,7 +17,6 @@ import (
 	"ehlogate/lists"
 )
 
-// exportFlags are the flags of export.
 type exportFlags struct {
 	format, output, action, set, then                  string
 	apply, dryRun, ifChanged, withoutNames, withoutDNS bool

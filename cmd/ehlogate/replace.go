@@ -48,7 +48,6 @@ func replaceFile(name string, data []byte, modTime time.Time) error {
 	return f.CloseAtomicallyReplace() // which calls fsync first
 }
 
-// keepOwner gives f the owner and group of the file that it replaces, if there is one.
 func keepOwner(f *os.File, old os.FileInfo) error {
 	if old == nil {
 		return nil

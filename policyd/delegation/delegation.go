@@ -64,10 +64,8 @@ type Server struct {
 	recent *lru.Cache[key, session] // the last session of each connection, if an outcome of it was reported
 }
 
-// MaxRequest implements policyd.Protocol.
 func (s *Server) MaxRequest() int { return maxRequest }
 
-// appendAction appends the action for a request.
 func (c *conn) appendAction(ctx context.Context, r *request, out []byte) []byte {
 	atEHLO := c.Decider.Decide(ctx, lists.Client{Addr: r.addr})
 	full := atEHLO.Action

@@ -31,7 +31,6 @@ func (s *Server) Connection() policyd.Protocol {
 	return &conn{Server: s}
 }
 
-// Answer implements policyd.Protocol.
 func (c *conn) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
 	r, n, err := parseRequest(in)
 	if n == 0 || err != nil {

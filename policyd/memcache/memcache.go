@@ -29,12 +29,8 @@ const (
 // Server answers memcache requests. All connections share one.
 type Server struct{ policyd.Backend }
 
-var _ policyd.Protocol = (*Server)(nil)
-
-// MaxRequest implements policyd.Protocol.
 func (s *Server) MaxRequest() int { return maxLine + maxData + len("\r\n") }
 
-// Answer implements policyd.Protocol.
 func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
 	end := bytes.IndexByte(in[:min(len(in), maxLine)], '\n')
 	if end < 0 {
@@ -72,7 +68,6 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 	return n, append(out, "ERROR\r\n"...), nil
 }
 
-// appendValue appends the value of a key, if it has one.
 func (s *Server) appendValue(ctx context.Context, decider lists.Decider, key, out []byte) []byte {
 	name, about, _ := bytes.Cut(key, []byte(":"))
 	switch string(name) {

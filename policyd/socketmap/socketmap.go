@@ -25,12 +25,8 @@ const noSTARTTLS = "S"
 // Server answers socketmap requests. All connections share one.
 type Server struct{ policyd.Backend }
 
-var _ policyd.Protocol = (*Server)(nil)
-
-// MaxRequest implements policyd.Protocol.
 func (s *Server) MaxRequest() int { return len("10000:") + maxData + len(",") }
 
-// Answer implements policyd.Protocol.
 func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
 	data, n, err := cutNetstring(in)
 	if err != nil || n == 0 {

@@ -23,12 +23,8 @@ const maxLine = 4096
 // Server answers tcp_table requests. All connections share one.
 type Server struct{ policyd.Backend }
 
-var _ policyd.Protocol = (*Server)(nil)
-
-// MaxRequest implements policyd.Protocol.
 func (s *Server) MaxRequest() int { return maxLine }
 
-// Answer implements policyd.Protocol.
 func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
 	end := bytes.IndexByte(in, '\n')
 	if end < 0 {

@@ -42,7 +42,6 @@ func (p *parser) parseList(r *rawList, path string, c *Config) List {
 	return l
 }
 
-// parseFiles reads the keys of a list of files.
 func (p *parser) parseFiles(r *rawList, path string, l *List) {
 	if len(r.Files) == 0 {
 		p.addProblem(path, "list has neither files nor zones", `write files = ["NAME.list"], relative to this file, or zones = [{zone = "DOMAIN"}]`)
@@ -76,7 +75,6 @@ func (p *parser) parseFeed(r *rawList, path string, l *List) {
 	p.parseDuration(r.ExpireAfter, path+".expire_after", time.Minute, 366*24*time.Hour, &l.Spec.ExpireAfter)
 }
 
-// parseZones reads the keys of a DNS list.
 func (p *parser) parseZones(r *rawList, path string, l *List) {
 	for _, k := range []struct {
 		key   string

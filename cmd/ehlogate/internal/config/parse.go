@@ -48,7 +48,6 @@ func parse(name, dir string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// addSyntaxError adds an error of the TOML library as a problem with its position.
 func (p *parser) addSyntaxError(err error) {
 	e, ok := errors.AsType[*toml.DecodeError](err)
 	if !ok {
@@ -94,7 +93,6 @@ func (p *parser) addProblemAt(place diag.Problem, msg, hint string) {
 	p.problems.Add(place)
 }
 
-// placeAt returns a place in the file.
 func (p *parser) placeAt(line, col, width int) diag.Problem {
 	place := diag.Problem{Line: line, Col: col, Width: width}
 	if line >= 1 && line <= len(p.lines) {

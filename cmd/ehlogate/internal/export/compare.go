@@ -41,7 +41,6 @@ func (p *Policy) NeededFlags() (flags []string, err error) {
 	return nil, err
 }
 
-// setFlags sets the fields that the flags stand for.
 func (p *Policy) setFlags(flags []string) {
 	p.WithoutNames, p.WithoutDNS = slices.Contains(flags, withoutNames), slices.Contains(flags, withoutDNS)
 }

@@ -83,7 +83,6 @@ func (m *Manager) newGuard(c *config.Config, options dnsclient.Options, old *tls
 		Notify: func(event tlspolicy.Event) { logGuardEvent(m.log, event) }}, dnsclient.New(options), m.clock)
 }
 
-// dropUnusedZones drops the cache of zones that no list uses any more.
 func (s *Snapshot) dropUnusedZones() {
 	if s.DNS == nil {
 		return
@@ -126,7 +125,6 @@ type services struct {
 	dns, guard service
 }
 
-// switchTo starts the services of b, and stops running ones that b does not have.
 func (r *services) switchTo(ctx context.Context, b background) {
 	var dns, guard runner
 	if b.DNS != nil {

@@ -44,8 +44,6 @@ type Manager struct {
 	reloadError    atomic.Pointer[error] // of the last reload; nil: it succeeded
 }
 
-var _ lists.Decider = (*Manager)(nil)
-
 // New loads the lists of cfg and returns a Manager that answers from them. A list that cannot be loaded is logged and
 // unavailable; it does not stop the start. load reads the config again for a reload.
 func New(cfg *config.Config, load func() (*config.Config, error), clock func() time.Time, log *logrus.Logger) *Manager {
@@ -131,7 +129,6 @@ func (m *Manager) Run(ctx context.Context, reload <-chan func()) {
 	}
 }
 
-// publish makes s the present snapshot.
 func (m *Manager) publish(s *Snapshot) {
 	m.current.Store(s)
 	if m.large {

@@ -109,7 +109,6 @@ func (m *Manager) tryReload(ctx context.Context) {
 	m.completeReload()
 }
 
-// completeReload makes the new config and its lists the present snapshot.
 func (m *Manager) completeReload() {
 	r := m.reload
 	for _, t := range r.lists {
@@ -129,7 +128,6 @@ func (m *Manager) completeReload() {
 	m.endReload(time.Time{})
 }
 
-// failReload ends the reload and changes nothing else.
 func (m *Manager) failReload(err error) {
 	for _, t := range m.reload.lists {
 		t.next = nil

@@ -27,7 +27,6 @@ func (s *Snapshot) Unavailable() (errs []error) {
 	return errs
 }
 
-// logChanges logs what changed in lists since their last log line.
 func (m *Manager) logChanges(all []*trackedList) {
 	configs := make(map[*listfile.List]config.List)
 	for l, s := range m.Snapshot().Files() {

@@ -200,7 +200,6 @@ func (t *trackedList) loadFiles(ctx context.Context, timeout time.Duration) {
 	}
 }
 
-// activate puts the source in use that was loaded.
 func (t *trackedList) activate() {
 	if t.next == nil {
 		return

@@ -101,7 +101,6 @@ func (s *Server) Conns() int {
 	return len(s.conns)
 }
 
-// handle runs the handler on c and cleans up after it.
 func (s *Server) handle(c *conn) {
 	s.OnConns(1)
 	defer s.OnConns(-1)

@@ -133,7 +133,6 @@ func checkUnused(path string) error {
 	return nil
 }
 
-// listenerPID returns the ID of the process that listens on the socket to which c is connected.
 func listenerPID(c *net.UnixConn) (int, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -33,7 +33,6 @@ func newDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
 }
 
-// metricSink sends the metrics of one scrape.
 type metricSink chan<- prometheus.Metric
 
 func (s metricSink) sendCount(d *prometheus.Desc, n uint64, labels ...string) {

@@ -11,7 +11,6 @@ const FaultPanic = "panic"
 
 const msgSuppressed = "STARTTLS suppressed"
 
-// observedMessage returns the log message for a verdict without effect.
 func observedMessage(v lists.Verdict) string {
 	switch {
 	case v.Overridden:
