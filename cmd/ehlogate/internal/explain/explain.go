@@ -71,26 +71,6 @@ type Answer struct {
 	Effect   string `json:"effect"`
 }
 
-// DecisionReport returns a report of d without Exceptions, Queries, Guard and Answers.
-func DecisionReport(c lists.Client, d lists.Decision) Report {
-	r := Report{Client: Client{Name: c.Name, HELO: c.HELO}, Decision: newVerdictText(d.Verdict)}
-	if c.Addr.IsValid() {
-		r.Client.Addr = c.Addr.String()
-	}
-	would, observing := d.WithoutObserve()
-	if d.Reason == lists.ReasonObserve {
-		r.Would = new(newVerdictText(would))
-	}
-	for _, v := range observing {
-		if v.Overridden {
-			r.Overridden = append(r.Overridden, newVerdictText(v))
-		} else {
-			r.Observed = append(r.Observed, newVerdictText(v))
-		}
-	}
-	return r
-}
-
 // dnsQueries returns the DNS queries about a client, from the cache.
 func dnsQueries(c lists.Client, p *lists.Policy) (out []Queries) {
 	add := func(list string, from any) {
@@ -133,16 +113,15 @@ func ParseClient(addr, name, helo string) (c lists.Client, err error) {
 }
 
 func newVerdictText(v lists.Verdict) VerdictText {
-	out := VerdictText{Action: v.Action, Reason: v.Reason, List: v.ListName()}
-	out.setEntry(v.Entry())
-	return out
+	return VerdictText{Action: v.Action, Reason: v.Reason, List: v.ListName()}.withEntry(v.Entry())
 }
 
-func (v *VerdictText) setEntry(e lists.Entry) {
+func (v VerdictText) withEntry(e lists.Entry) VerdictText {
 	v.Entry, v.File, v.Line, v.Note = e.Text, e.File, e.Line, e.Note
 	if !e.Until.IsZero() {
 		v.Until = &e.Until
 	}
+	return v
 }
 
 // NewReport returns a full report for a client with an address.
@@ -156,8 +135,19 @@ func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, keywords *p
 		}
 		return d
 	}
-	r := DecisionReport(c, review(ctx, c))
-	r.Queries = dnsQueries(c, p)
+	d := review(ctx, c)
+	r := Report{Client: Client{c.Addr.String(), c.Name, c.HELO}, Decision: newVerdictText(d.Verdict), Queries: dnsQueries(c, p)}
+	would, observing := d.WithoutObserve()
+	if d.Reason == lists.ReasonObserve {
+		r.Would = new(newVerdictText(would))
+	}
+	for _, v := range observing {
+		if v.Overridden {
+			r.Overridden = append(r.Overridden, newVerdictText(v))
+		} else {
+			r.Observed = append(r.Observed, newVerdictText(v))
+		}
+	}
 	if g, ok := p.Guard.(*tlspolicy.Monitor); ok {
 		st := g.Report()
 		r.Guard = &GuardStatus{st.Active, st.Why}
@@ -168,8 +158,7 @@ func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, keywords *p
 		}
 		if found := l.Source.Lookup(c); found.Status == lists.Exception {
 			v := VerdictText{Action: l.Action, Reason: lists.ReasonListed, List: l.Name}
-			v.setEntry(found.Entry(c.Addr))
-			r.Exceptions = append(r.Exceptions, v)
+			r.Exceptions = append(r.Exceptions, v.withEntry(found.Entry(c.Addr)))
 		}
 	}
 	b := policyd.Backend{Decider: lists.DeciderFunc(review), Keywords: func(lists.Decision) *policyd.Keywords { return keywords }, Fault: func(string, []byte) {}}
@@ -222,24 +211,28 @@ func (r Report) Text() string {
 			client += fmt.Sprintf(" (%s %s)", name.what, name.s)
 		}
 	}
-	fmt.Fprintf(&b, "%s: %s\n", strings.TrimSpace(client), r.Decision.Action)
-	fmt.Fprintf(&b, "  because   %s\n", formatReason(r.Decision))
-	writeDetails(&b, r.Decision)
+	write := func(v VerdictText, format string, args ...any) {
+		fmt.Fprintf(&b, format+"\n", args...)
+		if v.Note != "" {
+			fmt.Fprintf(&b, "  note      %s\n", v.Note)
+		}
+		if v.Until != nil {
+			fmt.Fprintf(&b, "  until     %s\n", v.Until.Format(time.RFC3339))
+		}
+	}
+	fmt.Fprintf(&b, "%s: %s\n", client, r.Decision.Action)
+	write(r.Decision, "  because   %s", formatReason(r.Decision))
 	if v := r.Would; v != nil {
-		fmt.Fprintf(&b, "  would be  %s: %s\n", v.Action, formatReason(*v))
-		writeDetails(&b, *v)
+		write(*v, "  would be  %s: %s", v.Action, formatReason(*v))
 	}
 	for _, v := range r.Observed {
-		fmt.Fprintf(&b, "  observed  %s, if list %q were not in mode \"observe\": %s\n", v.Action, v.List, formatReason(v))
-		writeDetails(&b, v)
+		write(v, "  observed  %s, if list %q were not in mode \"observe\": %s", v.Action, v.List, formatReason(v))
 	}
 	for _, v := range r.Overridden {
-		fmt.Fprintf(&b, "  guarded   %s, overridden by [guard]: %s\n", v.Action, formatReason(v))
-		writeDetails(&b, v)
+		write(v, "  guarded   %s, overridden by [guard]: %s", v.Action, formatReason(v))
 	}
 	for _, v := range r.Exceptions {
-		fmt.Fprintf(&b, "  not       %s by list %q: exception %s, %s:%d\n", v.Action, v.List, v.Entry, v.File, v.Line)
-		writeDetails(&b, v)
+		write(v, "  not       %s by list %q: exception %s, %s:%d", v.Action, v.List, v.Entry, v.File, v.Line)
 	}
 	if g := r.Guard; g != nil && g.Active {
 		fmt.Fprintf(&b, "  guard     active: %s\n", g.Why)
@@ -268,17 +261,16 @@ func (r Report) Text() string {
 
 // formatSource returns where the answer of a step came from, and its age.
 func formatSource(s lists.TraceStep) string {
-	if s.From == "" || s.Age == 0 && s.TTL == 0 {
+	age, ttl := s.Age.Round(time.Second), s.TTL.Round(time.Second)
+	switch {
+	case s.From == "" || s.Age == 0 && s.TTL == 0:
 		return s.From
+	case s.TTL == 0:
+		return fmt.Sprintf("%s, %v old", s.From, age)
+	case s.TTL < 0:
+		return fmt.Sprintf("%s, %v old, expired %v ago", s.From, age, -ttl)
 	}
-	if s.TTL == 0 {
-		return fmt.Sprintf("%s, %v old", s.From, s.Age.Round(time.Second))
-	}
-	round := func(d time.Duration) time.Duration { return d.Round(time.Second) }
-	if s.TTL < 0 {
-		return fmt.Sprintf("%s, %v old, expired %v ago", s.From, round(s.Age), round(-s.TTL))
-	}
-	return fmt.Sprintf("%s, %v old, valid for %v", s.From, round(s.Age), round(s.TTL))
+	return fmt.Sprintf("%s, %v old, valid for %v", s.From, age, ttl)
 }
 
 // formatReply returns the part of a reply that matters to a reader.
@@ -288,15 +280,6 @@ func formatReply(a Answer) string {
 		return fmt.Sprintf("%q", lines[1])
 	}
 	return fmt.Sprintf("%q", a.Reply)
-}
-
-func writeDetails(b *strings.Builder, v VerdictText) {
-	if v.Note != "" {
-		fmt.Fprintf(b, "  note      %s\n", v.Note)
-	}
-	if v.Until != nil {
-		fmt.Fprintf(b, "  until     %s\n", v.Until.Format(time.RFC3339))
-	}
 }
 
 func formatReason(v VerdictText) string {

@@ -26,9 +26,9 @@ type Recorder struct {
 	log        *logrus.Logger
 	linesLeft  atomic.Int64  // decisions that may still be logged in this second; below zero: those not logged
 	overridden atomic.Uint64 // suppressions that the guard kept from taking effect
+	faults     sync.Map      // [2]string, a protocol and a reason, to a *loglimit.Limiter
 
 	mu      sync.Mutex
-	faults  map[[2]string]*loglimit.Limiter // by protocol and reason
 	exposed Exposed
 }
 
@@ -42,7 +42,7 @@ type Exposed struct {
 
 // NewRecorder returns a Recorder that counts into m. Without [Recorder.Run] it logs no more than the first decisions.
 func NewRecorder(m *Metrics, log *logrus.Logger) *Recorder {
-	r := &Recorder{metrics: m, log: log, faults: make(map[[2]string]*loglimit.Limiter)}
+	r := &Recorder{metrics: m, log: log}
 	r.linesLeft.Store(decisionLines)
 	return r
 }
@@ -153,13 +153,7 @@ func (r *Recorder) Exposed() Exposed {
 // the client that it is about, as far as known; it may be reused when Fault returns.
 func (r *Recorder) Fault(protocol, reason string, about []byte) {
 	r.metrics.faults.WithLabelValues(protocol, reason).Inc()
-	r.mu.Lock()
-	limiter := r.faults[[2]string{protocol, reason}]
-	if limiter == nil {
-		limiter = new(loglimit.Limiter)
-		r.faults[[2]string{protocol, reason}] = limiter
-	}
-	r.mu.Unlock()
+	limiter, _ := r.faults.LoadOrStore([2]string{protocol, reason}, new(loglimit.Limiter))
 	f := logrus.Fields{"protocol": protocol, "reason": reason}
 	if len(about) > 0 {
 		limit := maxAbout
@@ -168,5 +162,5 @@ func (r *Recorder) Fault(protocol, reason string, about []byte) {
 		}
 		f["about"] = string(about[:min(len(about), limit)])
 	}
-	limiter.Warn(r.log.WithFields(f), faultMessage(reason))
+	limiter.(*loglimit.Limiter).Warn(r.log.WithFields(f), faultMessage(reason))
 }
