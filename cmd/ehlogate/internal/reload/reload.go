@@ -25,14 +25,13 @@ const (
 
 // pendingReload is a reload of the config that is under way.
 type pendingReload struct {
-	done       []func() // called at its end
-	started    time.Time
-	result     chan configLoad // of reading the config
-	hungLogged bool            // the log has a line that reading the config hangs
-	firstScan  int             // number of the first scan after the config was read; 0: none yet
-	since      time.Time       // time of that scan
-	config     *config.Config  // nil: it is being read
-	lists      []*trackedList
+	done      []func() // called at its end
+	started   time.Time
+	result    chan configLoad // of reading the config
+	firstScan int             // number of the first scan after the config was read; 0: none yet
+	since     time.Time       // time of that scan
+	config    *config.Config  // nil: it is being read
+	lists     []*trackedList
 }
 
 type configLoad struct {
@@ -65,8 +64,7 @@ func (m *Manager) awaitConfig() {
 	select {
 	case got = <-r.result:
 	case <-time.After(m.times.busy):
-		if !r.hungLogged && time.Since(r.started) > m.times.hung {
-			r.hungLogged = true
+		if time.Since(r.started) > m.times.hung {
 			m.recordFailure(hungError(m.Snapshot().Config.File))
 		}
 		return

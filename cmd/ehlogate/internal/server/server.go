@@ -18,8 +18,8 @@ import (
 // arrived gets its reply. At shutdown that goes for all connections: a request may be on its way.
 const drainTime = 20 * time.Millisecond
 
-// Server serves one protocol on any number of listeners. Set the fields before the first Serve; all but Handler are
-// optional. Hooks are called concurrently.
+// Server serves one protocol on any number of listeners. Set the fields before the first Serve; MaxConns,
+// WriteTimeout, Grace and the hooks are optional. Hooks are called concurrently.
 type Server struct {
 	// Name is the protocol, for the log.
 	Name string
@@ -40,7 +40,7 @@ type Server struct {
 	WriteTimeout time.Duration
 	// Grace is how long a draining connection may take to finish its reply.
 	Grace time.Duration
-	// Log gets at most one line of each kind in 10 seconds. Nil is the standard logger.
+	// Log gets at most one line of each kind in 10 seconds.
 	Log *logrus.Entry
 	// OnConns is called with +1 and -1 as connections come and go.
 	OnConns func(delta int)
@@ -60,9 +60,6 @@ type Server struct {
 func (s *Server) setDefaults() {
 	s.epoch = time.Now()
 	s.conns = make(map[*conn]struct{})
-	if s.Log == nil {
-		s.Log = logrus.NewEntry(logrus.StandardLogger())
-	}
 	s.Log = s.Log.WithField("protocol", s.Name)
 	if s.OnConns == nil {
 		s.OnConns = func(int) {}
