@@ -69,6 +69,18 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 }
 
 func (s *Server) appendValue(ctx context.Context, decider lists.Decider, key, out []byte) []byte {
+	value := s.lookup(ctx, decider, key)
+	if value == "" {
+		return out
+	}
+	out = append(append(out, "VALUE "...), key...)
+	out = append(out, " 0 "...)
+	out = append(strconv.AppendInt(out, int64(len(value)), 10), "\r\n"...)
+	return append(append(out, value...), "\r\n"...)
+}
+
+// lookup returns the value of a key; "" for none.
+func (s *Server) lookup(ctx context.Context, decider lists.Decider, key []byte) string {
 	name, about, _ := bytes.Cut(key, []byte(":"))
 	switch string(name) {
 	case "starttls":
@@ -78,36 +90,20 @@ func (s *Server) appendValue(ctx context.Context, decider lists.Decider, key, ou
 		} else {
 			s.Fault(policyd.FaultKey, key)
 		}
-		value := s.Keywords(d).Offer
 		if d.Action == lists.Suppress {
-			value = s.Keywords(d).Suppress
+			return s.Keywords(d).Suppress
 		}
-		if value == "" {
-			return out
-		}
-		out = appendHeader(out, key, len(value))
-		return append(append(out, value...), "\r\n"...)
+		return s.Keywords(d).Offer
 	case "helo":
 		if len(about) == 0 || len(key) > maxKey {
 			s.Fault(policyd.FaultKey, key)
-			return out
+		} else if d := decider.Decide(ctx, lists.Client{HELO: lists.NormalizeName(string(about))}); d.Action == lists.Suppress {
+			return "HELO " + string(about)
 		}
-		d := decider.Decide(ctx, lists.Client{HELO: lists.NormalizeName(string(about))})
-		if d.Action != lists.Suppress {
-			return out
-		}
-		out = appendHeader(out, key, len("HELO ")+len(about))
-		out = append(append(out, "HELO "...), about...)
-		return append(out, "\r\n"...)
+		return ""
 	}
 	s.Fault(policyd.FaultMap, key)
-	return out
-}
-
-func appendHeader(out, key []byte, size int) []byte {
-	out = append(append(out, "VALUE "...), key...)
-	out = append(out, " 0 "...)
-	return append(strconv.AppendInt(out, int64(size), 10), "\r\n"...)
+	return ""
 }
 
 // acknowledge answers a storage command: KEY FLAGS EXPTIME BYTES [noreply]. line is the length of its first line.
