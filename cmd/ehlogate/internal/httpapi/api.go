@@ -52,27 +52,26 @@ func (a *API) recoverPanics(h http.Handler) http.Handler {
 // serveHealth answers 503 while a list is unavailable or an address of [listen] is not served. A failed reload of a list
 // or of the config leaves the old one in use: "degraded", with status 200, since the operator need not be paged for it.
 func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
-	all, unavailable, degraded := a.listStates()
-	status, code := "ok", http.StatusOK
-	body := map[string]any{}
+	faulty, unavailable := []ListStatus{}, len(a.NotServed) > 0
+	for _, l := range a.listStates() {
+		if l.Error != "" || l.unavailable {
+			faulty = append(faulty, l)
+		}
+		unavailable = unavailable || l.unavailable
+	}
+	body, code := map[string]any{"status": "ok", "lists": faulty}, http.StatusOK
 	err := a.Manager.ReloadError()
+	switch {
+	case unavailable:
+		body["status"], code = "unavailable", http.StatusServiceUnavailable
+	case len(faulty) > 0 || err != nil:
+		body["status"] = "degraded"
+	}
 	if err != nil {
 		body["config_error"] = err.Error()
 	}
 	if len(a.NotServed) > 0 {
 		body["not_served"] = a.NotServed
-	}
-	switch {
-	case len(a.NotServed) > 0 || unavailable > 0:
-		status, code = "unavailable", http.StatusServiceUnavailable
-	case degraded > 0 || err != nil:
-		status = "degraded"
-	}
-	faulty := []ListStatus{}
-	for _, l := range all {
-		if l.Error != "" || l.unavailable {
-			faulty = append(faulty, l)
-		}
 	}
 	if g := a.Manager.Snapshot().Guard; g != nil {
 		body["guard"] = g.Report()
@@ -80,13 +79,11 @@ func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	if e := a.Recorder.Exposed(); e.Sessions > 0 {
 		body["submission_without_tls"] = e
 	}
-	body["status"], body["lists"] = status, faulty
 	writeJSON(w, code, body)
 }
 
 func (a *API) serveLists(w http.ResponseWriter, _ *http.Request) {
-	all, _, _ := a.listStates()
-	writeJSON(w, http.StatusOK, all)
+	writeJSON(w, http.StatusOK, a.listStates())
 }
 
 // serveReputation answers with the state of DNS, guard and limit; each is null if the config does not use it.

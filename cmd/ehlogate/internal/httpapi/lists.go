@@ -25,18 +25,17 @@ type ListStatus struct {
 	Problems []string          `json:"problems,omitempty"` // the first problems in Error, each with its position
 	Zones    []dnsbl.ZoneStats `json:"zones,omitempty"`    // of a DNS list
 
-	unavailable bool
+	unavailable bool // else a list with an Error is degraded: in use as it was, since the last load failed
 }
 
-// listStates returns the state of each list, in the order of the config, the number of lists that are unavailable, and
-// of those that are degraded: in use as they were, since the last load failed.
-func (a *API) listStates() (all []ListStatus, unavailable, degraded int) {
+// listStates returns the state of each list, in the order of the config.
+func (a *API) listStates() []ListStatus {
 	snapshot := a.Manager.Snapshot()
 	var dns reload.DNSStats
 	if snapshot.DNS != nil {
 		dns = snapshot.DNS.Stats()
 	}
-	all = []ListStatus{}
+	all := []ListStatus{}
 	for i, s := range snapshot.Sources {
 		conf := snapshot.Config.Lists[i]
 		l := ListStatus{Name: conf.Name, Action: conf.Action, Mode: conf.Mode, Files: []string{}}
@@ -48,15 +47,9 @@ func (a *API) listStates() (all []ListStatus, unavailable, degraded int) {
 		} else {
 			l.setZoneStatus(conf.Zones, dns.Zones)
 		}
-		switch {
-		case l.unavailable:
-			unavailable++
-		case l.Error != "":
-			degraded++
-		}
 		all = append(all, l)
 	}
-	return all, unavailable, degraded
+	return all
 }
 
 func (l *ListStatus) setFileStatus(status listfile.Status) {

@@ -66,12 +66,9 @@ func (s InheritedSocket) Matches(addr string) bool {
 
 // sameFile reports whether two paths lead to one file, as /run and /var/run do.
 func sameFile(a, b string) bool {
-	fa, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	fb, err := os.Stat(b)
-	return err == nil && os.SameFile(fa, fb)
+	fa, errA := os.Stat(a)
+	fb, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(fa, fb)
 }
 
 // BaseName returns the file name of a unix socket without its directory, "" for other sockets.
