@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -118,6 +119,18 @@ func TestAPI(t *testing.T) {
 	}
 }
 
+// reloadOnce runs m until it has reloaded config and lists.
+func reloadOnce(t *testing.T, m *reload.Manager) {
+	ctx, cancel := context.WithCancel(t.Context())
+	reloads, ended := make(chan func()), make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() { m.Run(ctx, reloads) })
+	reloads <- func() { close(ended) }
+	<-ended
+	cancel()
+	running.Wait()
+}
+
 func TestHealth(t *testing.T) {
 	e := newManager(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "bad line\n"})
 	m := telemetry.NewMetrics(e)
@@ -130,7 +143,7 @@ func TestHealth(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "deny.list"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		_ = e.Reload(t.Context())
+		reloadOnce(t, e)
 	}
 	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"degraded"`) || !strings.Contains(body, `invalid prefix length`) {
 		t.Errorf("stale: %d %s", code, body)

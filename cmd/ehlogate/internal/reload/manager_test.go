@@ -198,3 +198,17 @@ func TestRun(t *testing.T) {
 	cancel()
 	wg.Wait()
 }
+
+// Reload reloads config and lists as Run does, for a caller without Run.
+func (m *Manager) Reload(ctx context.Context) error {
+	ended := false
+	m.beginReload(func() { ended = true })
+	for !ended {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(m.followFiles(ctx)):
+		}
+	}
+	return m.ReloadError()
+}

@@ -159,17 +159,3 @@ func (m *Manager) recordFailure(err error) {
 	m.reloadError.Store(&err)
 	m.logProblems(m.log.WithField("config", m.Snapshot().Config.File), err, "reload failed; previous config stays in use")
 }
-
-// Reload reloads config and lists as Run does, for a caller without Run.
-func (m *Manager) Reload(ctx context.Context) error {
-	ended := false
-	m.beginReload(func() { ended = true })
-	for !ended {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(m.followFiles(ctx)):
-		}
-	}
-	return m.ReloadError()
-}
