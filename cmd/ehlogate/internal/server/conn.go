@@ -30,9 +30,6 @@ type conn struct {
 	closeTimer *time.Timer     // not nil: draining. Guarded by the server's lock.
 }
 
-// NetConn returns the connection below, for CloseWrite and the like. Reading from it does not count as activity.
-func (c *conn) NetConn() net.Conn { return c.Conn }
-
 func (c *conn) Read(p []byte) (int, error) {
 	if at := c.lastRead.Load(); at < 0 {
 		c.lastRead.Store(-at)

@@ -74,7 +74,7 @@ func TestConnWriteTimeout(t *testing.T) {
 func TestConnHalfClose(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", filepath.Join(t.TempDir(), "s")} {
 		client, c := newConnPair(t, addr)
-		must(t, c.NetConn().(interface{ CloseWrite() error }).CloseWrite())
+		must(t, c.Conn.(interface{ CloseWrite() error }).CloseWrite())
 		expectEnd(t, client)
 		_, err := client.Write([]byte("x"))
 		must(t, err)

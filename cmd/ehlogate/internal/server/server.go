@@ -28,7 +28,7 @@ type Server struct {
 	//
 	// At shutdown, or when the server evicts the connection, Read returns net.ErrClosed between two requests. ctx is
 	// done only when the connection is closed, Grace later, so a request in flight may take the time it was given. A
-	// deadline later than the server's has no effect. c has a method NetConn() net.Conn that leads to CloseWrite.
+	// deadline later than the server's has no effect.
 	Handler func(ctx context.Context, c net.Conn)
 	// MaxConns caps the connections of all listeners together; 0: no cap. At the cap, a new connection evicts the one
 	// that has been idle for the longest time, or else the one whose handler has been busy for the longest time. An
