@@ -100,17 +100,16 @@ func (w *walker) findPlace(r unstable.Range) diag.Problem {
 // lookup returns the table at a key of t.
 func (t table) lookup(key string) table {
 	inner := table{path: strings.TrimPrefix(t.path+"."+key, "."), at: strings.TrimPrefix(t.at+"."+key, ".")}
-	if t.of.Kind() == reflect.Struct {
-		for i := range t.of.NumField() {
-			f := t.of.Field(i)
-			if f.Tag.Get("toml") != key {
-				continue
-			}
+	if t.of.Kind() != reflect.Struct {
+		return inner
+	}
+	for f := range t.of.Fields() {
+		if f.Tag.Get("toml") == key {
 			inner.of = f.Type
-			for inner.of.Kind() == reflect.Pointer || inner.of.Kind() == reflect.Slice {
-				inner.of = inner.of.Elem()
-			}
 		}
+	}
+	for inner.of != nil && (inner.of.Kind() == reflect.Pointer || inner.of.Kind() == reflect.Slice) {
+		inner.of = inner.of.Elem()
 	}
 	return inner
 }
@@ -122,8 +121,7 @@ func (t table) keyHint(key string) string {
 	}
 	same := func(s string) string { return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(s)) }
 	var known []string
-	for i := range t.of.NumField() {
-		f := t.of.Field(i)
+	for f := range t.of.Fields() {
 		name := f.Tag.Get("toml")
 		if same(name) == same(key) {
 			return fmt.Sprintf("write %s: the spelling of keys is exact, also in upper and lower case", name)
