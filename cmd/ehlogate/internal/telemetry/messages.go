@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"cmp"
+
 	"ehlogate/lists"
 	"ehlogate/milter"
 	"ehlogate/policyd"
@@ -23,35 +25,23 @@ func observedMessage(v lists.Verdict) string {
 	return "observed: STARTTLS would be offered by this list"
 }
 
-// faultMessage returns the log message for a fault: what happened, what the daemon did, and what the operator can do.
+// faultMessages are the log messages for faults: what happened, what the daemon did, and what the operator can do.
+var faultMessages = map[string]string{
+	policyd.FaultKey:                 "invalid key in request; answered with offer",
+	policyd.FaultMap:                 "unknown map in request; answered with offer; check key_format or the map name in the mail server",
+	policyd.FaultCommand:             "unknown command in request; answered with an error; check that the mail server speaks the protocol of this socket",
+	policyd.FaultMalformed:           "malformed request; connection closed; check that the mail server speaks the protocol of this socket",
+	policyd.FaultOversize:            "oversized request; connection closed; check that the mail server speaks the protocol of this socket",
+	policyd.FaultTruncated:           "truncated request; the mail server closed the connection within it",
+	policyd.FaultTimeout:             "timeout: the mail server did not finish a request, or did not read a reply; connection closed",
+	lists.OutcomeSubmission.String(): "STARTTLS suppressed for a client that submits mail: its password is sent in the clear; use the map only in the smtpd on port 25",
+	milter.FaultMacros:               "milter cannot enforce action \"require\": the mail server does not send the macros {client_port} and {tls_version} at MAIL (Postfix 2.5 and Sendmail 8.14 do)",
+	"accept":                         "cannot accept connections; trying again",
+	"evicted":                        "connection limit reached; closed the connection that was idle longest; raise max_connections in [listen]",
+	"refused":                        "connection limit reached; refused a new connection; raise max_connections in [listen]",
+	FaultPanic:                       "internal error (panic); answered with offer, or closed the connection; please report the stack trace",
+}
+
 func faultMessage(reason string) string {
-	switch reason {
-	case policyd.FaultKey:
-		return "invalid key in request; answered with offer"
-	case policyd.FaultMap:
-		return "unknown map in request; answered with offer; check key_format or the map name in the mail server"
-	case policyd.FaultCommand:
-		return "unknown command in request; answered with an error; check that the mail server speaks the protocol of this socket"
-	case policyd.FaultMalformed:
-		return "malformed request; connection closed; check that the mail server speaks the protocol of this socket"
-	case policyd.FaultOversize:
-		return "oversized request; connection closed; check that the mail server speaks the protocol of this socket"
-	case policyd.FaultTruncated:
-		return "truncated request; the mail server closed the connection within it"
-	case policyd.FaultTimeout:
-		return "timeout: the mail server did not finish a request, or did not read a reply; connection closed"
-	case lists.OutcomeSubmission.String():
-		return "STARTTLS suppressed for a client that submits mail: its password is sent in the clear; use the map only in the smtpd on port 25"
-	case milter.FaultMacros:
-		return "milter cannot enforce action \"require\": the mail server does not send the macros {client_port} and {tls_version} at MAIL (Postfix 2.5 and Sendmail 8.14 do)"
-	case "accept":
-		return "cannot accept connections; trying again"
-	case "evicted":
-		return "connection limit reached; closed the connection that was idle longest; raise max_connections in [listen]"
-	case "refused":
-		return "connection limit reached; refused a new connection; raise max_connections in [listen]"
-	case FaultPanic:
-		return "internal error (panic); answered with offer, or closed the connection; please report the stack trace"
-	}
-	return "fault; answered with offer, or closed the connection"
+	return cmp.Or(faultMessages[reason], "fault; answered with offer, or closed the connection")
 }
