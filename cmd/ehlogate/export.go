@@ -144,15 +144,10 @@ func (e *exportFlags) export(ctx context.Context, o *options, action lists.Actio
 		return e.fillSets(ctx, p, action, set, stdout)
 	}
 	var table bytes.Buffer
-	switch e.format {
-	case "postfix-cidr":
-		err = p.WritePostfixCIDR(ctx, &table)
-	case "sendmail-access":
-		err = p.WriteSendmailAccess(ctx, &table)
-	case "exim-hosts":
-		err = p.WriteEximHosts(ctx, &table)
-	case "nft":
+	if e.format == "nft" {
 		err = p.WriteNFT(ctx, &table, action, set)
+	} else {
+		err = p.WriteTable(ctx, e.format, &table)
 	}
 	if err != nil {
 		return err

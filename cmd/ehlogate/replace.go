@@ -37,8 +37,11 @@ func replaceFile(name string, data []byte, modTime time.Time) error {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if err := keepOwner(f.File, old); err != nil {
-		return err
+	if old != nil {
+		owner := old.Sys().(*syscall.Stat_t)
+		if err := f.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
+			return err
+		}
 	}
 	if !modTime.IsZero() {
 		if err := os.Chtimes(f.Name(), modTime, modTime); err != nil {
@@ -46,16 +49,6 @@ func replaceFile(name string, data []byte, modTime time.Time) error {
 		}
 	}
 	return f.CloseAtomicallyReplace() // which calls fsync first
-}
-
-func keepOwner(f *os.File, old os.FileInfo) error {
-	if old == nil {
-		return nil
-	}
-	if st, ok := old.Sys().(*syscall.Stat_t); ok {
-		return f.Chown(int(st.Uid), int(st.Gid))
-	}
-	return nil
 }
 
 func writeInPlace(name string, data []byte) error {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -45,22 +44,14 @@ func (p *Policy) setFlags(flags []string) {
 	p.WithoutNames, p.WithoutDNS = slices.Contains(flags, withoutNames), slices.Contains(flags, withoutDNS)
 }
 
-// FirstDifference exports again, with the format and flags of a table for Postfix or Exim that was exported before, and
+// FirstDifference exports again, with the format and flags of a table that was exported before, and
 // returns the first line that only one of the two tables has. It returns "" if they differ in comments at most.
 func (p *Policy) FirstDifference(ctx context.Context, table []byte) (first string, err error) {
 	format, flags, _ := ParseHeader(table)
 	q := *p
 	q.setFlags(flags)
 	var now bytes.Buffer
-	switch format {
-	case "postfix-cidr":
-		err = q.WritePostfixCIDR(ctx, &now)
-	case "exim-hosts":
-		err = q.WriteEximHosts(ctx, &now)
-	default:
-		err = fmt.Errorf("a table in the format %q cannot be compared", format)
-	}
-	if err != nil {
+	if err := q.WriteTable(ctx, format, &now); err != nil {
 		return "", err
 	}
 	was, is := bufio.NewScanner(bytes.NewReader(table)), bufio.NewScanner(&now)

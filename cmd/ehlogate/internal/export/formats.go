@@ -11,6 +11,19 @@ import (
 	"ehlogate/policyd"
 )
 
+// WriteTable writes a table in a format that needs no action.
+func (p *Policy) WriteTable(ctx context.Context, format string, out *bytes.Buffer) error {
+	switch format {
+	case "postfix-cidr":
+		return p.WritePostfixCIDR(ctx, out)
+	case "sendmail-access":
+		return p.WriteSendmailAccess(ctx, out)
+	case "exim-hosts":
+		return p.WriteEximHosts(ctx, out)
+	}
+	return fmt.Errorf("unknown format %q", format)
+}
+
 // WritePostfixCIDR writes a cidr_table(5) for smtpd_discard_ehlo_keyword_address_maps. If the table cannot express the
 // policy, it writes nothing and returns why; entries about names are *diag.Problems.
 func (p *Policy) WritePostfixCIDR(ctx context.Context, out *bytes.Buffer) error {
