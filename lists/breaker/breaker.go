@@ -33,8 +33,8 @@ const (
 type State uint32
 
 const (
-	// HalfOpen is the state before the first health check.
-	HalfOpen State = iota
+	// Unchecked is the state before the first health check.
+	Unchecked State = iota
 	// Closed lets queries pass.
 	Closed
 	// Open lets no query pass.
@@ -42,7 +42,7 @@ const (
 )
 
 // String returns the word used in the API.
-func (s State) String() string { return [...]string{"half-open", "closed", "open"}[s] }
+func (s State) String() string { return [...]string{"unchecked", "enabled", "disabled"}[s] }
 
 // Options are the parts of a breaker that its owner provides. Times are in ns since a fixed start.
 type Options struct {
@@ -100,7 +100,7 @@ func New(o Options) *Breaker {
 // Reset makes a breaker with regular health checks half-open again, for an upstream that was not used for some time.
 func (b *Breaker) Reset() {
 	if b.options.Interval > 0 {
-		b.state.Store(uint32(HalfOpen))
+		b.state.Store(uint32(Unchecked))
 	}
 }
 

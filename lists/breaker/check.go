@@ -18,7 +18,7 @@ const (
 
 // Start announces Run, so that FirstCheck is right from now on.
 func (b *Breaker) Start() {
-	if b.State() == HalfOpen {
+	if b.State() == Unchecked {
 		done := make(chan struct{})
 		b.first.Store(&done)
 	}
@@ -40,7 +40,7 @@ func (b *Breaker) Run(ctx context.Context) {
 		var due <-chan time.Time
 		kick := b.kick
 		switch b.State() {
-		case HalfOpen:
+		case Unchecked:
 			due = time.After(0)
 		case Closed:
 			if b.options.Interval > 0 {

@@ -18,7 +18,7 @@ func TestFlush(t *testing.T) {
 		w.learn(s, listed, lists.Matched)
 		w.learn(s, unlisted, lists.NoMatch)
 		time.Sleep(40 * time.Second) // a test is passed meanwhile
-		if n := w.zone(bl).Tests; n != 2 {
+		if n := w.zone(bl).HealthChecks; n != 2 {
 			t.Fatalf("%d tests", n)
 		}
 		w.Set("*."+bl+" A", "127.0.0.2")
@@ -27,14 +27,14 @@ func TestFlush(t *testing.T) {
 		w.learn(other, "11.2.0.1", lists.NoMatch)
 		time.Sleep(40 * time.Second)
 		w.want(other, "11.2.0.1", lists.NoMatch)
-		w.state("open", "127.0.0.1 is listed (127.0.0.2)")
+		w.state("disabled", "127.0.0.1 is listed (127.0.0.2)")
 		w.want(s, "11.2.0.1", lists.Unavailable)
 		w.want(s, "2a00::1", lists.Unavailable)
 		w.want(s, listed, lists.Matched)
 		w.want(s, unlisted, lists.NoMatch)
 		w.Set("*." + bl + " A")
 		time.Sleep(5 * time.Minute)
-		w.state("closed", "")
+		w.state("enabled", "")
 		w.learn(s, "11.2.0.1", lists.NoMatch)
 
 		w.Set("*."+bl+" A", "127.0.0.2") // again
@@ -49,11 +49,11 @@ func TestFlush(t *testing.T) {
 			w.run()
 			w.Set("*."+bl+" A", "127.0.0.2")
 			asked := 0
-			for ; w.zone(bl).State == "closed"; asked++ {
+			for ; w.zone(bl).State == "enabled"; asked++ {
 				w.want(s, fmt.Sprintf("11.2.0.%d", asked), lists.Pending)
 				time.Sleep(time.Second)
 			}
-			w.state("open", "127.0.0.1 is listed (127.0.0.2)")
+			w.state("disabled", "127.0.0.1 is listed (127.0.0.2)")
 			time.Sleep(5 * time.Second) // the last ones are answered now
 			if st := w.Stats(); st.Entries != 0 || st.InFlight != 0 || st.Zones[0].Answered != uint64(asked) {
 				t.Errorf("%+v", st)
@@ -80,14 +80,14 @@ func TestFaultyAnswer(t *testing.T) {
 				w.learn(s, listed, lists.Matched)
 				w.Set("9.0.2.11."+bl+" A", strings.Fields(answer)...)
 				w.learn(s, "11.2.0.9", lists.Unavailable)
-				w.state("open", why)
+				w.state("disabled", why)
 				w.want(s, listed, lists.Matched)
 				w.want(s, unlisted, lists.Unavailable)
 				if n := len(w.events.All()); n != 1 {
 					t.Errorf("%d lines", n)
 				}
 				time.Sleep(2 * time.Second)
-				w.state("closed", "")
+				w.state("enabled", "")
 				if st := w.zone(bl); st.Failed["bogus"] != 1 || st.Queries != 2 || st.Answered != 2 {
 					t.Errorf("%+v", st)
 				}
@@ -110,6 +110,6 @@ func TestTooManyAnswers(t *testing.T) {
 		w.learn(s, "11.2.0.1", lists.Matched)
 		w.learn(s, "11.2.0.2", lists.Matched)
 		w.learn(s, "11.2.0.3", lists.Unavailable)
-		w.state("open", "too many answers to one query: 65")
+		w.state("disabled", "too many answers to one query: 65")
 	})
 }

@@ -35,13 +35,13 @@ func TestBreaker(t *testing.T) {
 				w.learn(s, listed, lists.Matched)
 				w.Break(bl, kind)
 				for i := range breaker.MaxFailures {
-					w.state("closed", w.zone(bl).Error)
+					w.state("enabled", w.zone(bl).Error)
 					w.learn(s, fmt.Sprintf("11.2.0.%d", i), lists.Unavailable)
 				}
-				w.state("open", "5 queries in a row failed, the last with "+kind.String()+" from 127.0.0.1:53")
+				w.state("disabled", "5 queries in a row failed, the last with "+kind.String()+" from 127.0.0.1:53")
 				w.events.Expect(t, "disabled list.example: 5 queries in a row failed, the last with "+
 					kind.String()+" from 127.0.0.1:53 (stale 24h0m0s)")
-				asked, tests := w.zone(bl).Queries, w.zone(bl).Tests
+				asked, tests := w.zone(bl).Queries, w.zone(bl).HealthChecks
 				w.want(s, "11.2.1.1", lists.Unavailable)
 				w.want(s, listed, lists.Matched)
 				var pauses []time.Duration
@@ -49,7 +49,7 @@ func TestBreaker(t *testing.T) {
 				for time.Since(last) < time.Minute && len(pauses) < 12 {
 					time.Sleep(100 * time.Millisecond)
 					synctest.Wait()
-					if n := w.zone(bl).Tests; n != tests {
+					if n := w.zone(bl).HealthChecks; n != tests {
 						pauses = append(pauses, time.Since(last))
 						tests, last = n, time.Now()
 					}
@@ -67,7 +67,7 @@ func TestBreaker(t *testing.T) {
 				time.Sleep(time.Hour)
 				w.Mend()
 				time.Sleep(33 * time.Second)
-				w.state("closed", "")
+				w.state("enabled", "")
 				w.learn(s, "11.2.1.1", lists.NoMatch)
 				if got := w.events.All(); len(got) != 1 || !strings.HasPrefix(got[0], "enabled list.example (after ") {
 					t.Errorf("logged %q", got)
@@ -94,7 +94,7 @@ func TestBreakerCountsInARow(t *testing.T) {
 				w.learn(s, fmt.Sprintf("11.3.0.%d", i), lists.Unavailable)
 			}
 		}
-		if st := w.zone(bl); st.State != "closed" || st.Opened != 0 {
+		if st := w.zone(bl); st.State != "enabled" || st.Opened != 0 {
 			t.Errorf("%+v", st)
 		}
 	})
@@ -109,19 +109,19 @@ func TestBreakerForgets(t *testing.T) {
 			time.Sleep(2 * time.Minute)
 			w.Break(bl, dnsclient.Timeout)
 			for i := range breaker.MaxFailures {
-				w.state("closed", w.zone(bl).Error)
+				w.state("enabled", w.zone(bl).Error)
 				w.learn(s, fmt.Sprintf("11.2.%d.%d", round, i), lists.Unavailable)
 			}
-			w.state("open", "5 queries in a row")
-			tests := w.zone(bl).Tests
+			w.state("disabled", "5 queries in a row")
+			tests := w.zone(bl).HealthChecks
 			time.Sleep(1200 * time.Millisecond)
-			if n := w.zone(bl).Tests; n != tests+1 {
+			if n := w.zone(bl).HealthChecks; n != tests+1 {
 				t.Errorf("round %d: %d tests in the first second", round, n-tests)
 			}
 			time.Sleep(time.Minute)
 			w.Mend()
 			time.Sleep(2 * time.Minute)
-			w.state("closed", "")
+			w.state("enabled", "")
 		}
 	})
 }
@@ -142,13 +142,13 @@ func TestBreakerFlaps(t *testing.T) {
 			w.now(s, at(fmt.Sprintf("11.2.1.%d", i)))
 		}
 		time.Sleep(200 * time.Millisecond) // the first have failed
-		w.state("open", "5 queries in a row")
+		w.state("disabled", "5 queries in a row")
 		w.Do(func() { w.Delay = 0; w.Failing = map[string]dnsclient.Kind{"1.2.11." + bl: dnsclient.Timeout} })
 		time.Sleep(1100 * time.Millisecond)
 		synctest.Wait()
-		w.state("closed", "")
+		w.state("enabled", "")
 		time.Sleep(4 * time.Second) // the others, too
-		w.state("closed", "")
+		w.state("enabled", "")
 
 		// The zone passes its tests, but does not answer about clients.
 		w.Break("11."+bl, dnsclient.ServFail)

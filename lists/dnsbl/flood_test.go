@@ -28,7 +28,7 @@ func TestFlood(t *testing.T) {
 			r := newReal(t, cfg, rbl.Upstreams()[0].Addr)
 			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1, Answer: filter("127.0.0.[2..9]")}}, Threshold: 1})
 			r.run()
-			r.believed("closed", "")
+			r.believed("enabled", "")
 			if hangs {
 				rbl.Pause(t)
 			}
@@ -85,12 +85,12 @@ func TestFlood(t *testing.T) {
 				t.Errorf("%d answers", total)
 			}
 			if hangs {
-				r.believed("open", "")
+				r.believed("disabled", "")
 			}
 			r.until("all calls end", func() bool { return r.Stats().InFlight == 0 })
 			if hangs {
 				rbl.Resume(t)
-				r.believed("closed", "")
+				r.believed("enabled", "")
 			}
 			r.want(s, lists.Matched, "11.2.200.1")
 		})

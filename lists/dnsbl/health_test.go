@@ -57,11 +57,11 @@ func TestHealthCheck(t *testing.T) {
 				s := w.List(Spec{Zones: []Zone{{Name: bl, Weight: 1, ByName: tc.byName}}, Threshold: 1})
 				w.run()
 				if tc.why == "" {
-					w.state("closed", "")
+					w.state("enabled", "")
 					w.events.Expect(t)
 					return
 				}
-				w.state("open", tc.why)
+				w.state("disabled", tc.why)
 				w.events.Expect(t, "disabled list.example: "+tc.why)
 				asked := len(w.Queries())
 				c := at(unlisted)
@@ -124,7 +124,7 @@ func TestFirstClient(t *testing.T) {
 			if status := <-got; status != lists.Unavailable {
 				t.Error(word(status))
 			}
-			w.state("half-open", "")
+			w.state("unchecked", "")
 		})
 	})
 }
@@ -138,7 +138,7 @@ func TestWildcardIsFoundInAMinute(t *testing.T) {
 			time.Sleep(wait)
 			w.Set("*."+bl+" A", "127.0.0.2")
 			time.Sleep(time.Minute)
-			if st := w.zone(bl); st.State != "open" {
+			if st := w.zone(bl); st.State != "disabled" {
 				t.Errorf("%+v", st)
 			}
 		})
@@ -153,12 +153,12 @@ func TestManyListings(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		w.Set("*."+bl+" A", "127.0.0.2")
 		for i := range 7 {
-			w.state("closed", "")
+			w.state("enabled", "")
 			w.learn(s, fmt.Sprintf("11.2.0.%d", i), lists.Matched)
 		}
 		w.within(300*time.Millisecond, s, at("11.2.0.7")) // the test may end before this answer is used
 		synctest.Wait()
-		w.state("open", "127.0.0.1 is listed")
+		w.state("disabled", "127.0.0.1 is listed")
 	})
 	for name, share := range map[string]int{"nearly all, as ever": 95, "a quarter, as ever": 25} {
 		t.Run(name, func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestManyListings(t *testing.T) {
 					w.learn(s, addr.String(), want)
 					time.Sleep(100 * time.Millisecond)
 				}
-				if n := w.zone(bl).Tests; n < 18 || n > 24 {
+				if n := w.zone(bl).HealthChecks; n < 18 || n > 24 {
 					t.Errorf("%d tests in ten minutes", n)
 				}
 			})
@@ -200,12 +200,12 @@ func TestIPv6IsTested(t *testing.T) {
 		w.want(s, "2a00::1", lists.NoMatch)
 		w.want(s, "11.2.0.1", lists.NoMatch)
 		w.learn(s, listed, lists.Matched)
-		if st := w.zone(bl); st.State != "closed" || st.IPv6 != "open" || !strings.Contains(st.Error6, "::FFFF:7F00:1 is listed") {
+		if st := w.zone(bl); st.State != "enabled" || st.IPv6 != "disabled" || !strings.Contains(st.Error6, "::FFFF:7F00:1 is listed") {
 			t.Errorf("%+v", st)
 		}
 		w.Break(test6, dnsclient.ServFail) // which shows nothing
 		time.Sleep(40 * time.Second)
-		if st := w.zone(bl); st.State != "closed" || st.IPv6 != "open" {
+		if st := w.zone(bl); st.State != "enabled" || st.IPv6 != "disabled" {
 			t.Errorf("%+v", st)
 		}
 		w.Mend()
@@ -222,7 +222,7 @@ func TestIPv6IsTested(t *testing.T) {
 			w.run()
 			w.learn(s, "2a00::1", lists.Unavailable)
 			w.learn(s, listed, lists.Matched)
-			if st := w.zone(bl); st.IPv6 != "half-open" {
+			if st := w.zone(bl); st.IPv6 != "unchecked" {
 				t.Errorf("%+v", st)
 			}
 		})
@@ -243,23 +243,23 @@ func TestUntested(t *testing.T) {
 				t.Error(word(got))
 			}
 			time.Sleep(10 * time.Minute)
-			if st := w.zone(bl); st.State != "closed" || st.Tests != 0 || !st.NoHealthCheck || st.ByName != byName {
+			if st := w.zone(bl); st.State != "enabled" || st.HealthChecks != 0 || !st.NoHealthCheck || st.ByName != byName {
 				t.Errorf("%+v", st)
 			}
 			w.Break(bl, dnsclient.Timeout)
 			for i := range breaker.MaxFailures {
 				w.within(time.Second, s, lists.Client{Addr: at(fmt.Sprintf("11.2.0.%d", i)).Addr, Name: fmt.Sprintf("m%d.example", i)})
 			}
-			w.state("open", "5 queries in a row")
+			w.state("disabled", "5 queries in a row")
 			time.Sleep(time.Minute)
-			w.state("open", "timeout")
+			w.state("disabled", "timeout")
 			w.Mend()
 			w.Set("*."+bl+" A", "192.0.2.1")
 			time.Sleep(5 * time.Minute)
-			w.state("open", "answer 192.0.2.1")
+			w.state("disabled", "answer 192.0.2.1")
 			w.Set("*." + bl + " A")
 			time.Sleep(10 * time.Minute)
-			w.state("closed", "")
+			w.state("enabled", "")
 			probe := map[bool]string{false: "1.0.0.127.", true: "invalid."}[byName]
 			if w.Count(probe+bl+" A") < 2 || w.Count("2.0.0.127."+bl+" A") != 0 {
 				t.Errorf("asked %v", w.Queries())

@@ -164,7 +164,7 @@ func TestStop(t *testing.T) {
 			t.Errorf("%s after %v", word(status), took)
 		}
 		st := w.zone("list.example")
-		if st.State != "closed" || st.InFlight != 0 {
+		if st.State != "enabled" || st.InFlight != 0 {
 			t.Errorf("%+v", st)
 		}
 		w.events.Expect(t)
@@ -212,7 +212,7 @@ func TestPanic(t *testing.T) {
 		w.Do(func() { w.Records["2.0.0.127.bad.example A"] = []string{"no address"} })
 		w.one("bad.example")
 		synctest.Wait()
-		if st := w.zone("bad.example"); st.State != "open" || !strings.HasPrefix(st.Error, "malformed: internal error: ") {
+		if st := w.zone("bad.example"); st.State != "disabled" || !strings.HasPrefix(st.Error, "malformed: internal error: ") {
 			t.Errorf("%+v", st)
 		}
 	})

@@ -102,7 +102,7 @@ func TestFailureIsRemembered(t *testing.T) {
 		w.Mend()
 		time.Sleep(5 * time.Second)
 		w.learn(s, listed, lists.Matched)
-		if st := w.zone("list.example"); st.Failed["servfail"] != 1 || st.State != "closed" {
+		if st := w.zone("list.example"); st.Failed["servfail"] != 1 || st.State != "enabled" {
 			t.Errorf("%+v", st)
 		}
 	})

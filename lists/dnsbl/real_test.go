@@ -78,8 +78,8 @@ func (r *real) until(what string, is func() bool) {
 // before counts whatever happens.
 func (r *real) vouched() {
 	r.Helper()
-	tests := r.zone().Tests
-	r.until("a test is passed", func() bool { return r.zone().Tests > tests+1 })
+	tests := r.zone().HealthChecks
+	r.until("a test is passed", func() bool { return r.zone().HealthChecks > tests+1 })
 }
 
 // believed waits until the first zone is, with such words for why not.
@@ -104,7 +104,7 @@ func TestRbldnsd(t *testing.T) {
 	score := r.List(Spec{Zones: []Zone{{Name: "score.test", Weight: 1, Answer: filter("127.0.4.N")}, {Name: "bl.test", Weight: -20}}, Threshold: 40})
 	names := r.List(Spec{Zones: []Zone{{Name: "names.test", Weight: 1, ByName: true}}, Threshold: 1})
 	r.run()
-	r.believed("closed", "")
+	r.believed("enabled", "")
 	r.want(all, lists.Matched, "11.1.1.1", "11.2.3.4", "2a00:1::99", "2a00:2::1")
 	r.want(all, lists.NoMatch, "11.1.1.2", "11.3.0.0", "2a00:2::2")
 	r.want(only, lists.Matched, "11.1.1.1")
@@ -136,19 +136,19 @@ func TestZoneExpires(t *testing.T) {
 	r := newReal(t, dnscache.Defaults(), unbound.Addr)
 	s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 	r.run()
-	r.believed("closed", "")
+	r.believed("enabled", "")
 	r.want(s, lists.Matched, "11.1.1.1")
 	r.vouched()
 	ended := realEntries
 	ended.Text = "$TIMESTAMP 2020-01-01:00:00:00 2020-01-02:00:00:00\n" + ended.Text
 	rbl.Set(t, ended)
 	unbound.Flush(t)
-	r.believed("open", "")
+	r.believed("disabled", "")
 	r.want(s, lists.Matched, "11.1.1.1")
 	r.want(s, lists.Unavailable, "11.1.1.2")
 	rbl.Set(t, realEntries)
 	unbound.Flush(t)
-	r.believed("closed", "")
+	r.believed("enabled", "")
 	r.want(s, lists.NoMatch, "11.1.1.2")
 }
 
@@ -190,7 +190,7 @@ func TestFaults(t *testing.T) {
 			r := newReal(t, dnscache.Defaults(), resolver)
 			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 			r.run()
-			r.believed("closed", "")
+			r.believed("enabled", "")
 			r.want(s, lists.Matched, "11.1.1.1")
 			r.want(s, lists.NoMatch, "11.1.1.2")
 			r.vouched()
@@ -199,10 +199,10 @@ func TestFaults(t *testing.T) {
 				r.want(s, lists.Matched, "11.2.0.2")
 				r.want(s, lists.NoMatch, "11.2.0.3", "11.2.0.4")
 				r.vouched()
-				r.believed("closed", "")
+				r.believed("enabled", "")
 				return
 			}
-			r.believed("open", tc.why)
+			r.believed("disabled", tc.why)
 			r.want(s, lists.Matched, "11.1.1.1")
 			r.want(s, lists.NoMatch, "11.1.1.2")
 			r.want(s, lists.Unavailable, "11.2.0.2", "11.2.0.3")
@@ -217,7 +217,7 @@ func TestFaults(t *testing.T) {
 			if !tc.raw {
 				return // what unbound remembers is its own
 			}
-			r.believed("closed", "")
+			r.believed("enabled", "")
 			r.want(s, lists.Matched, "11.2.0.2")
 			r.want(s, lists.NoMatch, "11.2.0.3")
 		})
@@ -233,7 +233,7 @@ func TestNoProofOfAbsence(t *testing.T) {
 			r := newReal(t, dnscache.Defaults(), server.Addr)
 			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 			r.run()
-			r.believed("closed", "")
+			r.believed("enabled", "")
 			server.Fail("11.bl.test", dnstest.Fault{Kind: kind})
 			p := &lists.Policy{Lists: []*lists.List{{Action: lists.Offer, Source: s}}, Default: lists.Suppress, Wait: 10 * time.Second}
 			for _, addr := range []string{"11.1.1.1", "11.1.1.2"} {
@@ -256,7 +256,7 @@ func TestSlowZone(t *testing.T) {
 	r := &real{t, New(dnscache.New(dnscache.Defaults(), time.Now, nil), resolver), nil}
 	s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 	r.run()
-	r.believed("closed", "")
+	r.believed("enabled", "")
 	server.Fail("11.bl.test", dnstest.Fault{Delay: 2 * time.Second})
 	p := &lists.Policy{Lists: []*lists.List{{Action: lists.Suppress, Source: s}}, Wait: 50 * time.Millisecond}
 	for range 3 {
@@ -296,12 +296,12 @@ func TestResolverAway(t *testing.T) {
 		}
 	}
 	for round, fault := range []struct{ begin, end func(testing.TB) }{{unbound.Stop, unbound.Start}, {unbound.Pause, unbound.Resume}} {
-		r.believed("closed", "")
+		r.believed("enabled", "")
 		r.want(s, lists.Matched, "11.1.1.1")
 		expect(name("11.1.1.1"), "mail.example.test")
 		r.vouched()
 		fault.begin(t)
-		r.believed("open", "")
+		r.believed("disabled", "")
 		r.want(s, lists.Matched, "11.1.1.1")
 		r.want(s, lists.Unavailable, "11.1.1.2")
 		expect(name("11.1.1.1"), "mail.example.test")
@@ -310,12 +310,12 @@ func TestResolverAway(t *testing.T) {
 			wg.Go(func() { expect(name(fmt.Sprintf("11.1.%d.%d", 2+round, i)), "unavailable") })
 		}
 		wg.Wait()
-		r.until("names are away", func() bool { return names.Stats().State == "open" })
+		r.until("names are away", func() bool { return names.Stats().State == "disabled" })
 		fault.end(t)
-		r.until("names are back", func() bool { return names.Stats().State == "closed" })
+		r.until("names are back", func() bool { return names.Stats().State == "enabled" })
 		expect(name(fmt.Sprintf("11.1.%d.0", 2+round)), "absent")
 	}
-	r.believed("closed", "")
+	r.believed("enabled", "")
 	r.want(s, lists.NoMatch, "11.1.1.2")
 }
 
@@ -327,7 +327,7 @@ func BenchmarkRbldnsd(b *testing.B) {
 			r := newReal(b, dnscache.Defaults(), rbl.Upstreams()[0].Addr)
 			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
 			r.run()
-			r.believed("closed", "")
+			r.believed("enabled", "")
 			b.SetParallelism(atOnce)
 			b.ResetTimer()
 			var n atomic.Uint32

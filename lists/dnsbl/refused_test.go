@@ -36,10 +36,10 @@ func TestHighestAnswer(t *testing.T) {
 				w.run()
 				if takes {
 					w.learn(s, listed, lists.Matched)
-					w.state("closed", "")
+					w.state("enabled", "")
 				} else {
 					w.learn(s, listed, lists.Unavailable)
-					w.state("open", "answer 127.0.0.255 is an error code: the query is refused")
+					w.state("disabled", "answer 127.0.0.255 is an error code: the query is refused")
 				}
 			})
 		})
@@ -55,7 +55,7 @@ func TestHighestAnswer(t *testing.T) {
 		w.run()
 		w.learn(two, listed, lists.NoMatch)
 		w.learn(score, listed, lists.Matched)
-		w.state("closed", "")
+		w.state("enabled", "")
 		w.Retain([]*List{two})
 		w.learn(two, unlisted, lists.Unavailable)
 	})
@@ -70,7 +70,7 @@ func TestFirstAnswerBogus(t *testing.T) {
 		w.begin()
 		synctest.Wait()
 		w.learn(s, listed, lists.Unavailable)
-		if st := w.zone(bl); st.State != "open" {
+		if st := w.zone(bl); st.State != "disabled" {
 			t.Errorf("an error code, and the zone is %s", st.State)
 		}
 	})
@@ -104,8 +104,8 @@ func TestStreakAfterTest(t *testing.T) {
 		}
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
-		if st := w.zone(bl); st.State != "open" {
-			t.Errorf("the zone is %s after %d tests", st.State, st.Tests)
+		if st := w.zone(bl); st.State != "disabled" {
+			t.Errorf("the zone is %s after %d tests", st.State, st.HealthChecks)
 		}
 	})
 }

@@ -18,15 +18,15 @@ type Stats struct {
 
 // UpstreamStats is the state of an upstream.
 type UpstreamStats struct {
-	// State is that of the circuit breaker: "half-open" before the first health check is over, "closed", or "open": it is not
-	// queried until a health check passes.
+	// State is "unchecked" before the first health check is over, "enabled", or "disabled": the circuit breaker is open, and no
+	// client's query is sent until a health check passes.
 	State string `json:"state"`
 	// IPv6 is the same for questions about IPv6 addresses.
 	IPv6     string    `json:"ipv6"`
-	Since    time.Time `json:"since"`            // of State
-	Error    string    `json:"error,omitempty"`  // why it is open, else the last failure since the last health check
-	Error6   string    `json:"error6,omitempty"` // why IPv6 is open
-	Tested   time.Time `json:"tested,omitzero"`  // when the last health check began; zero: never
+	Since    time.Time `json:"since"`                // of State
+	Error    string    `json:"error,omitempty"`      // why it is disabled, else the last failure since the last good health check
+	Error6   string    `json:"ipv6_error,omitempty"` // why IPv6 is disabled
+	Checked  time.Time `json:"checked,omitzero"`     // when the last health check began; zero: never
 	InFlight int       `json:"in_flight"`
 
 	// What follows counts from the start of the process.
@@ -41,8 +41,8 @@ type UpstreamStats struct {
 	Prefetched uint64 `json:"prefetched"`
 	Rejected   uint64 `json:"rejected"` // queries not sent, because so many were in flight
 
-	Tests  uint64 `json:"tests"`  // health checks
-	Opened uint64 `json:"opened"` // how often the breaker opened
+	HealthChecks uint64 `json:"health_checks"` // health checks
+	Opened       uint64 `json:"opened"`        // how often the breaker opened
 }
 
 // Stats returns the state of the cache.
@@ -61,12 +61,12 @@ func (u *Upstream) Stats() UpstreamStats {
 		State: u.Breaker.State().String(), Since: at(u.Breaker.Since()), Error: u.Breaker.Reason(), InFlight: int(u.inFlight.Load()),
 		Queries: u.sent.Load(), Answered: u.answered.Load(), Failed: make(map[string]uint64), Listed: u.positive.Load(),
 		Hits: u.hits.Load(), Misses: u.misses.Load(), Stale: u.stale.Load(), Prefetched: u.prefetched.Load(),
-		Rejected: u.rejected.Load(), Tests: checks, Opened: opened,
+		Rejected: u.rejected.Load(), HealthChecks: checks, Opened: opened,
 	}
 	ipv6, why := u.ipv6.read()
 	st.IPv6, st.Error6 = ipv6.String(), why
 	if checked := u.Breaker.CheckedAt(); checked != breaker.Never {
-		st.Tested = at(checked)
+		st.Checked = at(checked)
 	}
 	for kind := range dnsclient.KindCount {
 		st.Failed[kind.String()] = u.failed[kind].Load()

@@ -62,7 +62,7 @@ func (u *Upstream) whyDisabled(k Key) string {
 		return ""
 	}
 	switch u.Breaker.State() {
-	case breaker.HalfOpen:
+	case breaker.Unchecked:
 		return "disabled until its first health check passes"
 	case breaker.Open:
 		return "disabled: " + u.Breaker.Reason()

@@ -219,7 +219,7 @@ func TestNamesBreaker(t *testing.T) {
 				time.Sleep(time.Minute)
 				w.Break("in-addr.arpa", kind)
 				unlucky(w, 2)
-				if st := w.Stats(); st.State != "closed" || st.Failed[kind.String()] != 20 {
+				if st := w.Stats(); st.State != "enabled" || st.Failed[kind.String()] != 20 {
 					t.Errorf("%+v", st)
 				}
 				probed := w.Count(". NS")
@@ -240,7 +240,7 @@ func TestNamesBreaker(t *testing.T) {
 			w.Break("", dnsclient.Timeout)
 			unlucky(w, 2)
 			st := w.Stats()
-			if st.State != "open" || st.Error != "timeout from 127.0.0.1:53" || st.Opened != 1 {
+			if st.State != "disabled" || st.Error != "timeout from 127.0.0.1:53" || st.Opened != 1 {
 				t.Errorf("%+v", st)
 			}
 			w.events.Expect(t, "disabled: timeout from 127.0.0.1:53 (stale 24h0m0s)")
@@ -255,7 +255,7 @@ func TestNamesBreaker(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			w.expect(w.verify("11.9.9.9"), "absent")
 			w.expect(w.verify("11.2.0.1"), "absent") // what failed then is asked again at once
-			if st := w.Stats(); st.State != "closed" {
+			if st := w.Stats(); st.State != "enabled" {
 				t.Errorf("%+v", st)
 			}
 		})

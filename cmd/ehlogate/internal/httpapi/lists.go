@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -41,7 +40,7 @@ func (a *API) listStates() []ListStatus {
 		l := ListStatus{Name: conf.Name, Action: conf.Action, Mode: conf.Mode, Files: []string{}}
 		if s.File != nil {
 			l.setFileStatus(s.File.Status())
-			if n := dns.Names; n != nil && n.State != "closed" && s.File.UsesNames() {
+			if n := dns.Names; n != nil && n.State != "enabled" && s.File.UsesNames() {
 				l.unavailable, l.Error = true, "it has host names, and reverse DNS is disabled: "+n.Error
 			}
 		} else {
@@ -82,15 +81,20 @@ func (l *ListStatus) setZoneStatus(spec dnsbl.Spec, all []dnsbl.ZoneStats) {
 			continue
 		}
 		l.Zones = append(l.Zones, all[i])
-		if all[i].IPv6 != "closed" && !all[i].ByName {
-			l.Error = fmt.Sprintf("zone %s is disabled for IPv6 addresses (%s) %s", z.Name, all[i].IPv6, all[i].Error6)
+		if all[i].IPv6 != "enabled" && !all[i].ByName {
+			l.Error = zoneError(z.Name, all[i].IPv6+" for IPv6 addresses", all[i].Error6)
 		}
-		if all[i].State != "closed" {
-			l.unavailable = true
-			l.Error = fmt.Sprintf("zone %s is disabled (%s)", z.Name, all[i].State)
-			if all[i].Error != "" {
-				l.Error += ": " + all[i].Error
-			}
+		if all[i].State != "enabled" {
+			l.unavailable, l.Error = true, zoneError(z.Name, all[i].State, all[i].Error)
 		}
 	}
+}
+
+// zoneError says in which state a zone is, and why, if that is known.
+func zoneError(zone, state, why string) string {
+	text := "zone " + zone + " is " + state
+	if why != "" {
+		text += ": " + why
+	}
+	return text
 }

@@ -78,13 +78,13 @@ expire_after = "1m"
 			time.Sleep(time.Millisecond) // polls a condition
 		}
 	}
-	await("/healthz", 503, `"unavailable"`, "zone bl.test is disabled (open)", `"active": true`)
+	await("/healthz", 503, `"unavailable"`, "zone bl.test is disabled", `"active": true`)
 	await("/metrics", 200, `ehlogate_dns_zone_enabled{by="address",zone="bl.test"} 0`, `ehlogate_guard_active 1`,
 		`ehlogate_guard_committed{dane="unknown",domain="example.org",mta_sts="unknown"} 1`, `ehlogate_list_expired{list="old"} 0`, "ehlogate_limit_exhausted 0")
-	await("/api/v1/reputation", 200, `"state": "open"`, `"commitment": "assumed"`, `"exhausted": false`)
+	await("/api/v1/reputation", 200, `"state": "disabled"`, `"commitment": "assumed"`, `"exhausted": false`)
 	server.Heal()
 	await("/healthz", 200, `"ok"`, `"active": true`) // the test of the zone is repeated after a second
-	await("/api/v1/lists", 200, `"state": "closed"`)
+	await("/api/v1/lists", 200, `"state": "enabled"`)
 
 	// The suppression of the bot is overridden; that is logged, counted, and shown with its reason.
 	d := watch.LoggedDecider("memcache", eng).Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr("8.8.8.8")})

@@ -73,7 +73,7 @@ files = ["own.list"]
 	testenv.Eventually(t, "reverse DNS is open", func() bool {
 		n++
 		get("/api/v1/decision?addr=8.8.4." + string("0123456789"[n%10]))
-		return eng.Snapshot().DNS.Stats().Names.State == "open"
+		return eng.Snapshot().DNS.Stats().Names.State == "disabled"
 	})
 	_, decision := get("/api/v1/decision?addr=8.8.1.1")
 	if !strings.Contains(decision, `"reason": "unavailable"`) {
@@ -102,9 +102,9 @@ name = "slow"
 action = "offer"
 zones = [{zone = "slow.test"}]
 `, map[string]string{"own.list": "8.8.8.0/24\n"}, server)
-	testenv.Eventually(t, "closed", func() bool {
+	testenv.Eventually(t, "enabled", func() bool {
 		z := eng.Snapshot().DNS.Stats().Zones
-		return z[0].State == "closed" && z[1].State == "closed"
+		return z[0].State == "enabled" && z[1].State == "enabled"
 	})
 	server.Forget()
 	server.Fail("slow.test.", dnstest.Fault{Kind: dnstest.Drop})

@@ -185,7 +185,7 @@ func (m *Manager) RunOnce(ctx context.Context, timeout time.Duration) (stop func
 func awaitHealthChecks(ctx context.Context, c *DNS) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	unchecked := func(z dnsbl.ZoneStats) bool { return z.State == "half-open" }
+	unchecked := func(z dnsbl.ZoneStats) bool { return z.State == "unchecked" }
 	for slices.ContainsFunc(c.Stats().Zones, unchecked) {
 		select {
 		case <-ctx.Done():

@@ -45,7 +45,7 @@ func (r *live) tested() {
 	r.t.Helper()
 	for begun := time.Now(); ; time.Sleep(time.Millisecond) { // polls a condition
 		zones := r.Snapshot().DNS.Stats().Zones
-		if len(zones) > 0 && !slices.ContainsFunc(zones, func(z dnsbl.ZoneStats) bool { return z.State != "closed" }) {
+		if len(zones) > 0 && !slices.ContainsFunc(zones, func(z dnsbl.ZoneStats) bool { return z.State != "enabled" }) {
 			return
 		}
 		if time.Since(begun) > time.Minute {

@@ -105,7 +105,7 @@ func (s metricSink) sendDNS(stats reload.DNSStats) {
 		if u.NoHealthCheck { // another list may use the same zone with its health check
 			by += "-no-health-check"
 		}
-		s.sendBool(zoneEnabled, u.State == "closed", u.Zone, by)
+		s.sendBool(zoneEnabled, u.State == "enabled", u.Zone, by)
 		s.sendCount(zoneQueries, u.Answered, u.Zone, by, "answered")
 		for kind, n := range u.Failed {
 			s.sendCount(zoneQueries, n, u.Zone, by, kind)

@@ -166,7 +166,7 @@ func TestReputation(t *testing.T) {
 
 func earned(t *testing.T, resolver netip.AddrPort) {
 	r := newReporting(t, resolver, "default = \"suppress\"\n", reputationLists)
-	r.awaitZones(t, patience, "closed", "deny.test", "allow.test", "score.test", "spam.test")
+	r.awaitZones(t, patience, "enabled", "deny.test", "allow.test", "score.test", "spam.test")
 	for _, tc := range []struct {
 		what, client string
 		offered      bool
@@ -206,7 +206,7 @@ func earned(t *testing.T, resolver netip.AddrPort) {
 func shedding(t *testing.T, resolver netip.AddrPort) {
 	const crowd, atATime = 48, 8
 	r := newReporting(t, resolver, "default = \"limit\"\n", "\n[limit]\noffers_per_second = 10\n"+reputationLists)
-	r.awaitZones(t, patience, "closed", "deny.test", "allow.test", "score.test", "spam.test")
+	r.awaitZones(t, patience, "enabled", "deny.test", "allow.test", "score.test", "spam.test")
 	listed, denied := netip.MustParseAddr("11.0.1.1"), netip.MustParseAddr("11.0.2.1")
 	known := func(when string) {
 		t.Helper()

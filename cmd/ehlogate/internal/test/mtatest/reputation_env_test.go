@@ -215,7 +215,7 @@ func (g *daemon) seesBreaker(t *testing.T, asked bool, zones ...string) {
 	t.Helper()
 	code, health := g.getPage(t, "/healthz")
 	for _, zone := range zones {
-		trusted, line := 0, "zone "+zone+" is disabled (open): "
+		trusted, line := 0, "zone "+zone+" is disabled: "
 		if asked {
 			trusted = 1
 		}

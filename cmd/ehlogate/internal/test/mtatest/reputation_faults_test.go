@@ -194,7 +194,7 @@ zones = [{zone = %q}]
 `, resolver, bounds, hereList, denyZone, allowZone)
 	g := startDaemon(t, "dns", "explicit_offer = true\ndefault = \"suppress\"\n", nil, lists, map[string]string{"here.list": hereFile})
 	r.wires[i].leadTo(g.memcache)
-	g.awaitZones(t, patience, "closed", denyZone, allowZone)
+	g.awaitZones(t, patience, "enabled", denyZone, allowZone)
 	return g
 }
 
@@ -210,7 +210,7 @@ func (r *dnsEnv) playRow(t *testing.T, i int, f dnsFault) {
 	}
 	if f.suspect { // by what it answers: a zone is tested then, but not twice within five seconds
 		g.awaitReputation(t, patience, "a test that is over for long", func(r *reputation) bool {
-			return time.Since(r.zone(f.opens[0]).Tested) > 6*time.Second
+			return time.Since(r.zone(f.opens[0]).Checked) > 6*time.Second
 		})
 	}
 	p.wire.taken()
@@ -222,7 +222,7 @@ func (r *dnsEnv) playRow(t *testing.T, i int, f dnsFault) {
 	d := delay{fault: f.name, noticed: f.opens != nil}
 	start := time.Now()
 	if d.noticed {
-		g.awaitZones(t, time.Minute, "open", f.opens...)
+		g.awaitZones(t, time.Minute, "disabled", f.opens...)
 		d.opened = time.Since(start)
 		g.seesBreaker(t, false, f.opens...)
 	}
@@ -236,7 +236,7 @@ func (r *dnsEnv) playRow(t *testing.T, i int, f dnsFault) {
 	f.end(t, s)
 	start = time.Now()
 	if d.noticed {
-		g.awaitZones(t, pick(5*time.Minute, time.Minute), "closed", f.opens...)
+		g.awaitZones(t, pick(5*time.Minute, time.Minute), "enabled", f.opens...)
 		d.closed = time.Since(start)
 	}
 	g.seesBreaker(t, true, denyZone, allowZone)

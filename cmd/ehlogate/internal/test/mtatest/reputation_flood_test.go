@@ -64,7 +64,7 @@ func (r *dnsEnv) flood(t *testing.T, i int, hang bool) {
 		s.resolver.Resume(t)
 	}
 	g.awaitReputation(t, patience, "nothing in flight", func(r *reputation) bool { return r.DNS.InFlight == 0 })
-	g.awaitZones(t, time.Minute, "closed", denyZone, allowZone)
+	g.awaitZones(t, time.Minute, "enabled", denyZone, allowZone)
 }
 
 // flooded reports an error unless a new client is answered by the zones, or is unknown.

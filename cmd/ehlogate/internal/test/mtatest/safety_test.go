@@ -308,7 +308,7 @@ func (g *daemon) prepare(t *testing.T, at setting, p promise, smtpd string) {
 	}
 	switch at.name {
 	case "DNS deny":
-		g.awaitZones(t, patience, "closed", "deny.test")
+		g.awaitZones(t, patience, "enabled", "deny.test")
 		for _, s := range senders {
 			g.learn(t, netip.MustParseAddr(s.addr))
 		}
