@@ -12,7 +12,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/explain"
-	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists"
 )
 
@@ -47,7 +47,7 @@ decision on --name or --helo.`,
 			if err != nil {
 				return exitError{exitWrong, err}
 			}
-			manager := reload.Load(cfg, time.Now)
+			manager := state.Load(cfg, time.Now)
 			snapshot := manager.Snapshot()
 			unavailable := snapshot.Unavailable()
 			for _, err := range unavailable {

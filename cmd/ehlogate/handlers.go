@@ -9,7 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists"
 	"ehlogate/milter"
@@ -24,7 +24,7 @@ import (
 type connHandler = func(context.Context, net.Conn)
 
 // newHandlers returns what serves the connections of each protocol. A new protocol is added here.
-func newHandlers(manager *reload.Manager, recorder *telemetry.Recorder, http connHandler, log *logrus.Logger) map[string]connHandler {
+func newHandlers(manager *state.Manager, recorder *telemetry.Recorder, http connHandler, log *logrus.Logger) map[string]connHandler {
 	backend := func(protocol string, d, cached lists.Decider) policyd.Backend {
 		return policyd.Backend{Decider: d, Cached: cached, Keywords: manager.Keywords,
 			Fault: func(reason string, about []byte) { recorder.Fault(protocol, reason, about) }}

@@ -43,12 +43,12 @@ var rooms = map[string][]string{
 	internal + "server":    {internal + "loglimit"},
 	internal + "nft":       nil,
 	internal + "config":    {"lists", "lists/", "policyd/delegation", "milter", internal + "server"},
-	internal + "reload":    {"lists", "lists/", "policyd", internal + "config"},
+	internal + "state":     {"lists", "lists/", "policyd", internal + "config"},
 	internal + "explain":   {"lists", "lists/tlspolicy", "policyd", "policyd/"},
-	internal + "export":    {"lists", "lists/", "policyd", internal + "config", internal + "nft", internal + "reload"},
-	internal + "doctor":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "reload"},
-	internal + "telemetry": {"lists", "lists/", "policyd", "milter", internal + "loglimit", internal + "reload"},
-	internal + "httpapi":   {"lists", "lists/", internal + "explain", internal + "reload", internal + "telemetry"},
+	internal + "export":    {"lists", "lists/", "policyd", internal + "config", internal + "nft", internal + "state"},
+	internal + "doctor":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "state"},
+	internal + "telemetry": {"lists", "lists/", "policyd", "milter", internal + "loglimit", internal + "state"},
+	internal + "httpapi":   {"lists", "lists/", internal + "explain", internal + "state", internal + "telemetry"},
 }
 
 // isTest reports whether the package is there for tests alone.
@@ -127,7 +127,7 @@ func TestLayoutCanFail(t *testing.T) {
 	}
 	for _, pair := range [][2]string{
 		{"lists", "lists/listfile"}, {"lists/iptable", "lists/listfile"}, {"lists/filewatch", "lists/listfile"}, {"lists/listfile", internal + "config"}, {"policyd/memcache", "policyd/socketmap"},
-		{"milter", "policyd"}, {"policyd", "milter"}, {internal + "config", internal + "reload"}, {internal + "doctor", internal + "httpapi"}, {internal + "telemetry", internal + "httpapi"},
+		{"milter", "policyd"}, {"policyd", "milter"}, {internal + "config", internal + "state"}, {internal + "doctor", internal + "httpapi"}, {internal + "telemetry", internal + "httpapi"},
 	} {
 		if mayImport(pair[0], pair[1]) {
 			t.Errorf("%s may import %s", pair[0], pair[1])

@@ -16,8 +16,8 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/httpapi"
-	"ehlogate/cmd/ehlogate/internal/reload"
 	"ehlogate/cmd/ehlogate/internal/server"
+	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists"
 )
@@ -92,7 +92,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	if err != nil {
 		return exitError{exitWrong, err}
 	}
-	manager := reload.New(cfg, o.loadConfig, clock, log)
+	manager := state.New(cfg, o.loadConfig, clock, log)
 	metrics := telemetry.NewMetrics(manager)
 	recorder := telemetry.NewRecorder(metrics, log)
 	api := &httpapi.API{Manager: manager, Metrics: metrics, Recorder: recorder, NotServed: missing}
@@ -152,7 +152,7 @@ func newServers(cfg *config.Config, sockets []socket, handlers map[string]connHa
 }
 
 // forwardReloads asks for a reload at each SIGHUP, until ctx ends, and tells the service manager about it.
-func forwardReloads(ctx context.Context, hup <-chan os.Signal, reloads chan<- func(), manager *reload.Manager, log *logrus.Logger) {
+func forwardReloads(ctx context.Context, hup <-chan os.Signal, reloads chan<- func(), manager *state.Manager, log *logrus.Logger) {
 	for {
 		select {
 		case <-hup:
@@ -168,7 +168,7 @@ func forwardReloads(ctx context.Context, hup <-chan os.Signal, reloads chan<- fu
 }
 
 // reloadStatus is what the service manager shows about the last reload.
-func reloadStatus(manager *reload.Manager) string {
+func reloadStatus(manager *state.Manager) string {
 	if err := manager.ReloadError(); err != nil {
 		first, _, _ := strings.Cut(err.Error(), "\n")
 		return "STATUS=reload failed; previous config stays in use: " + first

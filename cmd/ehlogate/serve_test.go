@@ -20,7 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
 )
 
@@ -328,7 +328,7 @@ func TestMilterPanicIsAFault(t *testing.T) {
 	var out syncBuffer
 	lines := newLogWriter(&out)
 	log := newLogger(config.Defaults().Log, lines)
-	eng := reload.New(config.Defaults(), nil, clock, log)
+	eng := state.New(config.Defaults(), nil, clock, log)
 	w := milterLog{log, telemetry.NewRecorder(telemetry.NewMetrics(eng), log)}
 	fmt.Fprintf(w, "Error reading milter command: %v\n", io.ErrUnexpectedEOF)
 	fmt.Fprintf(w, "panic handling command: %v\n%s", "boom", "stack")

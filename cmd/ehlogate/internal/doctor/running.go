@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists"
 	"ehlogate/policyd"
 	"ehlogate/policyd/memcache"
@@ -66,7 +66,7 @@ func (e *exam) compareRunning(proto string, conn net.Conn, r *bufio.Reader, p en
 // not answer.
 func (e *exam) findDifferences(ctx context.Context, d dialect, conn net.Conn, r *bufio.Reader) (out []string, written time.Time, ok bool) {
 	cfg := e.daemon.config
-	live := reload.Load(cfg, time.Now).Snapshot()
+	live := state.Load(cfg, time.Now).Snapshot()
 	if len(live.Unavailable()) > 0 { // the daemon keeps what it had
 		return nil, written, false
 	}
@@ -104,7 +104,7 @@ func (e *exam) findDifferences(ctx context.Context, d dialect, conn net.Conn, r 
 
 // fileDecisions returns the policy as far as files alone decide: up to the first list that depends on DNS or on a
 // commitment. whole reports whether that is all of it, with the default.
-func fileDecisions(cfg *config.Config, live *reload.Snapshot) (p *lists.Policy, whole bool) {
+func fileDecisions(cfg *config.Config, live *state.Snapshot) (p *lists.Policy, whole bool) {
 	policy := *live.Policy
 	n := slices.IndexFunc(cfg.Lists, func(l config.List) bool { // a feed is overridden by a commitment to STARTTLS
 		return l.IsDNSList() || policy.Guard != nil && l.IsExternal()
@@ -126,7 +126,7 @@ func fileDecisions(cfg *config.Config, live *reload.Snapshot) (p *lists.Policy, 
 
 // sampleAddresses returns addresses for which the decision is certain: some of each list, and one that no careful
 // operator lists.
-func sampleAddresses(ctx context.Context, live *reload.Snapshot, p *lists.Policy, whole bool) (out []netip.Addr) {
+func sampleAddresses(ctx context.Context, live *state.Snapshot, p *lists.Policy, whole bool) (out []netip.Addr) {
 	certain := func(a netip.Addr) bool {
 		d := p.Review(ctx, lists.Client{Addr: a})
 		return d.Reason == lists.ReasonListed || whole

@@ -11,7 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/state"
 )
 
 // The running daemon is queried only about addresses that files alone decide: decisions that depend on DNS, on the
@@ -51,7 +51,7 @@ func TestSample(t *testing.T) {
 		}
 		quiet := logrus.New()
 		quiet.SetOutput(io.Discard)
-		live := reload.New(cfg, nil, time.Now, quiet).Snapshot()
+		live := state.New(cfg, nil, time.Now, quiet).Snapshot()
 		p, whole := fileDecisions(cfg, live)
 		if got := fmt.Sprint(sampleAddresses(t.Context(), live, p, whole)); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/state"
 )
 
 // Load returns the policy of a config, with its lists as they are on disk. Lists that are unavailable are errors.
@@ -14,7 +14,7 @@ func Load(cfg *config.Config, now time.Time) (p *Policy, errs []error) {
 	if cfg.File == "" {
 		return nil, []error{errors.New("no config file: name one with -c (the built-in defaults have no lists)")}
 	}
-	live := reload.Load(cfg, func() time.Time { return now }).Snapshot()
+	live := state.Load(cfg, func() time.Time { return now }).Snapshot()
 	p = &Policy{Config: live.Config, Policy: live.Policy, Now: now}
 	for _, s := range live.Sources {
 		p.Sources = append(p.Sources, s.File)

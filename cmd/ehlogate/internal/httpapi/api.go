@@ -10,7 +10,7 @@ import (
 	"runtime/debug"
 
 	"ehlogate/cmd/ehlogate/internal/explain"
-	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists/ratelimit"
 	"ehlogate/lists/tlspolicy"
@@ -18,7 +18,7 @@ import (
 
 // API is the read-only HTTP interface of a running daemon.
 type API struct {
-	Manager  *reload.Manager
+	Manager  *state.Manager
 	Metrics  *telemetry.Metrics
 	Recorder *telemetry.Recorder
 	// NotServed are the addresses of [listen] on which the daemon does not listen, with their protocols.
@@ -90,7 +90,7 @@ func (a *API) serveLists(w http.ResponseWriter, _ *http.Request) {
 func (a *API) serveReputation(w http.ResponseWriter, _ *http.Request) {
 	snapshot := a.Manager.Snapshot()
 	var body struct {
-		DNS        *reload.DNSStats  `json:"dns"`
+		DNS        *state.DNSStats   `json:"dns"`
 		Guard      *tlspolicy.Report `json:"guard"`
 		Overridden uint64            `json:"overridden"` // suppressions that the guard kept from taking effect
 		Limit      *ratelimit.Stats  `json:"limit"`

@@ -20,14 +20,14 @@ import (
 	"go.uber.org/goleak"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func newManager(t testing.TB, conf string, files map[string]string) *reload.Manager {
+func newManager(t testing.TB, conf string, files map[string]string) *state.Manager {
 	t.Helper()
 	dir := t.TempDir()
 	files["c.toml"] = conf
@@ -43,7 +43,7 @@ func newManager(t testing.TB, conf string, files map[string]string) *reload.Mana
 	}
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	return reload.New(cfg, load, time.Now, log)
+	return state.New(cfg, load, time.Now, log)
 }
 
 const conf = `
@@ -120,7 +120,7 @@ func TestAPI(t *testing.T) {
 }
 
 // reloadOnce runs m until it has reloaded config and lists.
-func reloadOnce(t *testing.T, m *reload.Manager) {
+func reloadOnce(t *testing.T, m *state.Manager) {
 	ctx, cancel := context.WithCancel(t.Context())
 	reloads, ended := make(chan func()), make(chan struct{})
 	var running sync.WaitGroup

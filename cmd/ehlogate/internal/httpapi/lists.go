@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
@@ -30,7 +30,7 @@ type ListStatus struct {
 // listStates returns the state of each list, in the order of the config.
 func (a *API) listStates() []ListStatus {
 	snapshot := a.Manager.Snapshot()
-	var dns reload.DNSStats
+	var dns state.DNSStats
 	if snapshot.DNS != nil {
 		dns = snapshot.DNS.Stats()
 	}

@@ -11,13 +11,13 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists/test/dnstest"
 	"ehlogate/lists/test/testenv"
 )
 
-func asking(t *testing.T, conf string, files map[string]string, server *dnstest.Server) (*reload.Manager, func(string) (int, string)) {
+func asking(t *testing.T, conf string, files map[string]string, server *dnstest.Server) (*state.Manager, func(string) (int, string)) {
 	eng := newManager(t, strings.ReplaceAll(conf, "SERVER", server.Addr.String()), files)
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)

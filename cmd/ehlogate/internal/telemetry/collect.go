@@ -3,7 +3,7 @@ package telemetry
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/tlspolicy"
@@ -53,7 +53,7 @@ func (s metricSink) sendBool(d *prometheus.Desc, is bool, labels ...string) {
 
 // stateCollector reads the state of lists, DNS, guard and limit at each scrape, so that a list which was removed leaves
 // no metrics behind.
-type stateCollector struct{ manager *reload.Manager }
+type stateCollector struct{ manager *state.Manager }
 
 // Describe sends nothing, so that metrics of services that the config does not use may be missing.
 func (stateCollector) Describe(chan<- *prometheus.Desc) {}
@@ -89,7 +89,7 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (s metricSink) sendDNS(stats reload.DNSStats) {
+func (s metricSink) sendDNS(stats state.DNSStats) {
 	upstreams := stats.Zones
 	if stats.Names != nil {
 		upstreams = append(upstreams, dnsbl.ZoneStats{UpstreamStats: *stats.Names})

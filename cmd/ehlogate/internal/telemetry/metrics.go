@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/state"
 )
 
 // Metrics are the Prometheus metrics of the daemon. Operators build alerts on their names and labels.
@@ -25,7 +25,7 @@ type Metrics struct {
 }
 
 // NewMetrics returns metrics that are all zero, with those of the lists and of the background services of m.
-func NewMetrics(manager *reload.Manager) *Metrics {
+func NewMetrics(manager *state.Manager) *Metrics {
 	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}

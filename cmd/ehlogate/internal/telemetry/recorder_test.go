@@ -18,7 +18,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/loglimit"
-	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists"
 	"ehlogate/policyd"
 )
@@ -36,7 +36,7 @@ files = ["deny.list"]
 `
 
 // newManager returns a manager of the config conf and of list files by their names.
-func newManager(t testing.TB, conf string, files map[string]string) *reload.Manager {
+func newManager(t testing.TB, conf string, files map[string]string) *state.Manager {
 	t.Helper()
 	dir := t.TempDir()
 	files["c.toml"] = conf
@@ -52,7 +52,7 @@ func newManager(t testing.TB, conf string, files map[string]string) *reload.Mana
 	}
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	return reload.New(cfg, load, time.Now, log)
+	return state.New(cfg, load, time.Now, log)
 }
 
 // The time of some decisions is taken, and none is forgotten.

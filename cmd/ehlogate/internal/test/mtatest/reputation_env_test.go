@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"ehlogate/cmd/ehlogate/internal/reload"
+	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists"
 	"ehlogate/lists/dnsbl"
@@ -96,7 +96,7 @@ func greetListed(ctx context.Context, addr string, client netip.Addr) (g greeted
 
 // reputation is what /api/v1/reputation tells.
 type reputation struct {
-	DNS   reload.DNSStats
+	DNS   state.DNSStats
 	Guard tlspolicy.Report
 	Limit ratelimit.Stats
 }

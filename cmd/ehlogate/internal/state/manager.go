@@ -1,9 +1,9 @@
-// Package reload keeps the policy up to date: it loads config and lists, follows their changes on disk, and answers
+// Package state keeps the policy up to date: it loads config and lists, follows their changes on disk, and answers
 // meanwhile from the last good state.
 //
 // Everything that decides an answer is one [Snapshot], which is replaced as a whole. So every answer comes from one state
 // of config and lists that was on disk, and never from a mix of two. follow.go says how such a state is found.
-package reload
+package state
 
 import (
 	"context"
