@@ -81,7 +81,7 @@ Exit status 1 if there is a hazard, 0 otherwise.`,
 			if err != nil {
 				return exitError{exitWrong, err}
 			}
-			report := doctor.Examine(cmd.Context(), host, doctor.DaemonFrom(cfg), postfixConfig, eximConfig, sendmailConfig)
+			report := doctor.Examine(cmd.Context(), host, cfg, postfixConfig, eximConfig, sendmailConfig)
 			return writeReport(cmd.OutOrStdout(), report, asJSON)
 		},
 	}

@@ -23,7 +23,7 @@ func (at Place) adviseValue(value string) Write {
 	switch at.File {
 	case "master.cf":
 		return setOption(at.Service, at.Parameter, value)
-	case "main.cf", "default":
+	case "main.cf", defaultFile:
 		return setMain(setting)
 	}
 	return Write{at.File, []string{setting}}
@@ -40,14 +40,14 @@ func (at Place) adviseReplacement(part, by string) Write {
 
 // inSection returns the advice to write lines in a section of the config of ehlogate.
 func (e *exam) inSection(section string, lines ...string) Write {
-	return Write{e.daemon.File + ", in [" + section + "]", lines}
+	return Write{e.file + ", in [" + section + "]", lines}
 }
 
 // command returns a command of ehlogate about the config that is examined.
 func (e *exam) command(words ...string) string {
 	out := "ehlogate " + words[0]
-	if e.daemon.File != config.DefaultFile {
-		out += " -c " + e.daemon.File
+	if e.file != config.DefaultFile {
+		out += " -c " + e.file
 	}
 	return strings.Join(append([]string{out}, words[1:]...), " ")
 }
@@ -114,17 +114,6 @@ func compact(value string) (short string, ok bool) {
 		ws[i] = w[:open] + "{" + short + "}"
 	}
 	return strings.Join(ws, ","), true
-}
-
-// useDirectory has the commands of a finding change the configuration in a directory.
-func (f *Finding) useDirectory(dir string) {
-	for _, w := range append([]Write{f.Write}, f.Also...) {
-		for i := range w.Lines {
-			if w.In == shell {
-				w.Lines[i] = strings.ReplaceAll(w.Lines[i], "postconf ", "postconf -c "+quoteShell(dir)+" ")
-			}
-		}
-	}
 }
 
 // setMain returns the advice to set parameters in main.cf. A pasted line has no effect if another one is further down.

@@ -1,44 +1,19 @@
 package doctor
 
-// subject is what a check is about.
-type subject int
+// What there may be to examine.
+func onPostfix(e *exam) bool  { return e.pf != nil }
+func onExim(e *exam) bool     { return e.exim != nil }
+func onSendmail(e *exam) bool { return e.sendmail != nil }
+func onDaemon(*exam) bool     { return true }
+func onDNS(e *exam) bool      { return e.config.UsesDNS() || len(e.config.Guard.Domains) > 0 }
 
-const (
-	onPostfix subject = 1 << iota
-	onExim
-	onSendmail
-	onDaemon // the config of ehlogate
-	onDNS    // what ehlogate looks up in DNS
-)
-
-// subjects returns what there is to examine.
-func (e *exam) subjects() subject {
-	present := onDaemon
-	if e.pf != nil {
-		present |= onPostfix
-	}
-	if e.exim != nil {
-		present |= onExim
-	}
-	if e.sendmail != nil {
-		present |= onSendmail
-	}
-	if c := e.daemon.config; c.UsesDNS() || len(c.Guard.Domains) > 0 {
-		present |= onDNS
-	}
-	return present
-}
-
-// check is one check, and the IDs that it alone reports.
-type check struct {
-	on       subject
+// checks are all checks, in their order, and the IDs that each alone reports. A new check is a function in the file
+// that is named after what it examines, and a line here or in smtpdChecks.
+var checks = []struct {
+	applies  func(*exam) bool
 	run      func(*exam)
 	findings string
-}
-
-// checks are all checks, in their order. A new check is a function in the file that is named after what it examines,
-// and a line here or in smtpdChecks.
-var checks = []check{
+}{
 	{onPostfix, (*exam).checkSMTPDs, ""}, // smtpdChecks
 	{onPostfix, (*exam).checkPostfixVersion, "postfix-version"},
 	{onPostfix, (*exam).checkServedDomains, "guard-misses guard-unseen"},

@@ -15,38 +15,36 @@ import (
 
 // configPlace returns the place of a key in the config of ehlogate.
 func (e *exam) configPlace(key string, value any) Place {
-	return Place{File: e.daemon.File, Parameter: key, Value: fmt.Sprint(value)}
+	return Place{File: e.file, Parameter: key, Value: fmt.Sprint(value)}
 }
 
 // checkDNSWait looks whether a client of ehlogate has a shorter timeout than an answer that waits for DNS. If so,
 // then says what follows.
 func (e *exam) checkDNSWait(client, timeout string, at Place, severity Severity, then string) {
 	const overhead = 100 * time.Millisecond // of an answer, besides the wait
-	c := e.daemon.config
+	c := e.config
 	limit, ok := parseTime(timeout)
 	if !c.UsesDNS() || !ok || limit == 0 || c.DNS.Wait+overhead <= limit {
 		return
 	}
-	e.addAdvice(Finding{
-		ID: "wait-too-long", Severity: severity, Place: at,
-		What: fmt.Sprintf("an answer may take %v (dns.wait), and the timeout of %s is %v", c.DNS.Wait, client, limit),
-		Why:  then + " That may be each client that is not in the DNS cache of ehlogate, whenever DNS is slow.",
-	}, e.inSection("dns", `wait = "300ms"`))
+	e.add(severity, "wait-too-long", at,
+		fmt.Sprintf("an answer may take %v (dns.wait), and the timeout of %s is %v", c.DNS.Wait, client, limit),
+		then+" That may be each client that is not in the DNS cache of ehlogate, whenever DNS is slow.", e.inSection("dns", `wait = "300ms"`))
 }
 
 // checkNameEntries looks for entries that need a client's name where the mail server does not send it.
 func (e *exam) checkNameEntries(server, how string) {
-	if e.daemon.config.DNS.VerifyNames {
+	if e.config.DNS.VerifyNames {
 		return
 	}
 	var with []string
-	for _, l := range e.daemon.config.Lists {
+	for _, l := range e.config.Lists {
 		if e.usesNames(l) {
 			with = append(with, fmt.Sprintf("list %q", l.Name))
 		}
 	}
 	if len(with) > 0 {
-		e.addWarning("names-never-count", e.configPlace("dns.verify_names", false),
+		e.add(Warning, "names-never-count", e.configPlace("dns.verify_names", false),
 			fmt.Sprintf("the host names in %s never match: %s queries %s", strings.Join(with, ", "), server, how),
 			"ehlogate can find out the names by reverse DNS, and confirm them. That needs a resolver and, with systemd, examples/systemd/dns.conf.",
 			e.inSection("dns", "verify_names = true"))
@@ -57,19 +55,14 @@ func (e *exam) usesNames(l config.List) bool {
 	if l.IsDNSList() {
 		return slices.ContainsFunc(l.Zones.Zones, byName)
 	}
-	spec := l.Spec
-	spec.Patterns = nil
-	for _, p := range l.Spec.Patterns {
-		spec.Patterns = append(spec.Patterns, e.host.Pattern(p))
-	}
+	spec := e.host.localSpec(l.Spec)
 	spec.MinEntries, spec.ExpireAfter = 0, 0 // they would hide the entries
 	s, err := listfile.New(spec, time.Now).Load()
 	if err == nil && len(s.Status().Files) == 0 {
 		err = errNotCopied // to where the pattern looks for it
 	}
 	if err != nil {
-		name := fmt.Sprintf("list %q", l.Name)
-		e.addUnread(Place{File: e.daemon.File, Parameter: "list", Value: l.Name}, name, firstLine(err))
+		e.addUnread(e.configPlace("list", l.Name), fmt.Sprintf("list %q", l.Name), firstLine(err))
 	}
 	return s.UsesNames()
 }
@@ -85,7 +78,7 @@ func firstLine(err error) error {
 
 // findResolvers returns the resolvers that ehlogate queries, and where they are set.
 func (e *exam) findResolvers() (servers []netip.AddrPort, at Place) {
-	servers = e.daemon.config.DNS.Resolvers
+	servers = e.config.DNS.Resolvers
 	if len(servers) > 0 {
 		return servers, e.configPlace("dns.resolvers", joinAddresses(servers))
 	}
@@ -120,7 +113,7 @@ func addressText(s netip.AddrPort) string {
 
 // checkResolverAddresses looks for resolvers that are not on this machine.
 func (e *exam) checkResolverAddresses() {
-	c := e.daemon.config
+	c := e.config
 	servers, at := e.findResolvers()
 	e.resolvers, e.resolversAt = servers, at
 	usesLists := slices.ContainsFunc(c.Lists, func(l config.List) bool { return l.IsDNSList() })
@@ -136,17 +129,17 @@ func (e *exam) checkResolverAddresses() {
 			private = append(private, s)
 			continue
 		}
-		e.addWarning("public-resolver", at, fmt.Sprintf("%s is a public resolver (%s)", s.Addr(), operator),
+		e.add(Warning, "public-resolver", at, fmt.Sprintf("%s is a public resolver (%s)", s.Addr(), operator),
 			"Most DNS lists do not answer queries through a public resolver, or only a limited number for all its users together: they return an error code "+
 				"(127.255.255.254), or no listing for any address.", write)
 	}
 	if len(remote) > 0 && len(c.Guard.Domains) > 0 {
-		e.addWarning("dane-unsure", at, fmt.Sprintf("[guard] cannot validate DANE through %s: the resolver must be on loopback", joinAddresses(remote)),
+		e.add(Warning, "dane-unsure", at, fmt.Sprintf("[guard] cannot validate DANE through %s: the resolver must be on loopback", joinAddresses(remote)),
 			"An attacker on the path could forge the AD bit of DNSSEC. So TLSA records count as a commitment to STARTTLS, secured or not, and while they "+
 				"are published, only your own list files suppress.", write)
 	}
 	if len(private) > 0 && c.UsesDNS() {
-		e.addNote("distant-resolver", at, fmt.Sprintf("%s is not on this machine", joinAddresses(private)),
+		e.add(Note, "distant-resolver", at, fmt.Sprintf("%s is not on this machine", joinAddresses(private)),
 			"Every host on the path sees which clients connect to you, and the network delay is a part of dns.wait. "+
 				"A validating resolver on this machine is best.", write)
 	}

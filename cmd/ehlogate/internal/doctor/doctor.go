@@ -15,6 +15,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
+
+	"ehlogate/cmd/ehlogate/internal/config"
 )
 
 // Severity is what a finding may cost.
@@ -66,25 +69,14 @@ func (r *Report) Count(s Severity) (n int) {
 	return n
 }
 
-// add adds a finding, once: several services may use one map.
-func (r *Report) add(f Finding) {
-	same := func(o Finding) bool { return o.ID == f.ID && o.Place == f.Place && o.What == f.What }
-	if !slices.ContainsFunc(r.Findings, same) {
-		r.Findings = append(r.Findings, f)
-	}
-}
-
-// sortFindings puts the worst first, and otherwise keeps the order of the files.
-func (r *Report) sortFindings() {
-	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return cmp.Compare(b.Severity, a.Severity) })
-}
-
 // exam is one examination.
 type exam struct {
 	Report
 	ctx      context.Context // ends the queries of daemons and resolvers
 	host     *Host
-	daemon   Daemon
+	config   *config.Config
+	file     string // that the config is in
+	postconf string // the command for the configuration of this Postfix
 	pf       *Postfix
 	exim     *Exim
 	sendmail *Sendmail
@@ -99,42 +91,40 @@ type exam struct {
 
 // Examine runs all checks. Each of the configurations may be absent. Resolvers are queried until ctx ends, and for a
 // few seconds at most.
-func Examine(ctx context.Context, host *Host, daemon Daemon, pf *Postfix, exim *Exim, sendmail *Sendmail) *Report {
-	e := &exam{ctx: ctx, host: host, daemon: daemon, pf: pf, exim: exim, sendmail: sendmail, probed: make(map[endpoint]bool)}
+func Examine(ctx context.Context, host *Host, cfg *config.Config, pf *Postfix, exim *Exim, sendmail *Sendmail) *Report {
+	e := &exam{ctx: ctx, host: host, config: cfg, pf: pf, exim: exim, sendmail: sendmail, postconf: "postconf ", probed: make(map[endpoint]bool)}
+	e.file = cmp.Or(cfg.File, config.DefaultFile)
 	e.Findings = []Finding{} // JSON: a list, if an empty one
 	if pf != nil {
 		e.smtpds = e.findSMTPDs()
+		if pf.Dir != "" {
+			e.postconf = "postconf -c " + quoteShell(pf.Dir) + " "
+		}
 	}
 	for _, c := range checks {
-		if c.on&e.subjects() != 0 {
+		if c.applies(e) {
 			c.run(e)
 		}
 	}
-	if pf != nil && pf.Dir != "" {
-		for i := range e.Findings {
-			e.Findings[i].useDirectory(pf.Dir)
-		}
-	}
-	e.sortFindings()
+	slices.SortStableFunc(e.Findings, func(a, b Finding) int { return cmp.Compare(b.Severity, a.Severity) })
 	return &e.Report
 }
 
-func (e *exam) addHazard(id string, at Place, what, why string, writes ...Write) {
-	e.addAdvice(Finding{ID: id, Severity: Hazard, Place: at, What: what, Why: why}, writes...)
-}
-
-func (e *exam) addWarning(id string, at Place, what, why string, writes ...Write) {
-	e.addAdvice(Finding{ID: id, Severity: Warning, Place: at, What: what, Why: why}, writes...)
-}
-
-func (e *exam) addNote(id string, at Place, what, why string, writes ...Write) {
-	e.addAdvice(Finding{ID: id, Severity: Note, Place: at, What: what, Why: why}, writes...)
-}
-
-// addAdvice adds a finding with what to write, in that order. Writes in one place become one.
-func (e *exam) addAdvice(f Finding, writes ...Write) {
+// add adds a finding with what to write, in that order. Writes in one place become one. Several services may use
+// one map: a finding that is there is not added again.
+func (e *exam) add(severity Severity, id string, at Place, what, why string, writes ...Write) {
+	if slices.ContainsFunc(e.Findings, func(f Finding) bool { return f.ID == id && f.Place == at && f.What == what }) {
+		return
+	}
+	f := Finding{ID: id, Severity: severity, Place: at, What: what, Why: why}
 	var all []Write
 	for _, w := range writes {
+		w.Lines = slices.Clone(w.Lines)
+		for i, l := range w.Lines {
+			if w.In == shell {
+				w.Lines[i] = strings.ReplaceAll(l, "postconf ", e.postconf)
+			}
+		}
 		if n := len(all); n > 0 && all[n-1].In == w.In {
 			all[n-1].Lines = append(all[n-1].Lines, w.Lines...)
 		} else if len(w.Lines) > 0 {
@@ -144,10 +134,10 @@ func (e *exam) addAdvice(f Finding, writes ...Write) {
 	if len(all) > 0 {
 		f.Write, f.Also = all[0], all[1:]
 	}
-	e.add(f)
+	e.Findings = append(e.Findings, f)
 }
 
 // addUnread adds that something could not be examined.
 func (e *exam) addUnread(at Place, name string, err error) {
-	e.addNote("not-examined", at, fmt.Sprintf("cannot read %s: %v", name, err), "Its content was not examined.")
+	e.add(Note, "not-examined", at, fmt.Sprintf("cannot read %s: %v", name, err), "Its content was not examined.")
 }

@@ -118,7 +118,7 @@ func examine(t *testing.T, a *txtar.Archive) *Report {
 			t.Fatal(err)
 		}
 	}
-	return Examine(t.Context(), SavedHost(dir), DaemonFrom(cfg), pf, x, s)
+	return Examine(t.Context(), SavedHost(dir), cfg, pf, x, s)
 }
 
 // ids returns a report as one line a finding: severity, ID and place.
@@ -198,7 +198,7 @@ var needsHost = map[string]bool{
 }
 
 // sourceID finds where an ID is reported.
-var sourceID = regexp.MustCompile(`(?:ID: |f\.ID, f\.\w+ = |f\.ID = |e\.add(?:Hazard|Warning|Note)\(|e\.checkFile\(.*, )"([a-z-]+)"`)
+var sourceID = regexp.MustCompile(`e\.(?:add\(\w+, |checkFile\(.*, )"([a-z-]+)"`)
 
 // sourceIDs returns the IDs of all findings that there are.
 func sourceIDs(t *testing.T) (out []string) {

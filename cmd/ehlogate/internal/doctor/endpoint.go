@@ -59,41 +59,28 @@ const (
 	milterProto    = "milter"
 )
 
-// Daemon is what ehlogate itself is configured to do.
-type Daemon struct {
-	File          string   // its config, for messages
-	AlwaysHide    []string // keywords that a suppressed client loses besides STARTTLS
-	ExplicitOffer bool
-
-	listeners map[string][]string // the addresses by protocol
-	config    *config.Config      // for its use of DNS
-}
-
 // protocols are in the order in which an address is looked for.
 var protocols = []string{memcacheProto, socketmapProto, tcpTableProto, policyProto, milterProto, "http"}
 
-// DaemonFrom returns it from the config. If the config leaves the addresses to systemd, the sockets of the package
-// count too. Without an address for policy or milter, their usual ports count.
-func DaemonFrom(cfg *config.Config) Daemon {
-	d := Daemon{cmp.Or(cfg.File, config.DefaultFile), cfg.AlwaysHide, cfg.ExplicitOffer, make(map[string][]string), cfg}
-	usual := map[string]string{policyProto: "127.0.0.1:10043", milterProto: "127.0.0.1:10044"}
-	for _, proto := range protocols {
-		addrs := slices.Clone(cfg.Listen.Addresses[proto])
-		if !cfg.Listen.Explicit {
-			addrs = append(addrs, path.Join(config.InheritedDir, proto))
-		}
-		if len(addrs) == 0 && usual[proto] != "" {
-			addrs = []string{usual[proto]}
-		}
-		d.listeners[proto] = addrs
+// listeners returns where ehlogate listens for a protocol. If the config leaves the addresses to systemd, the sockets
+// of the package count too. Without an address for policy or milter, their usual ports count.
+func (e *exam) listeners(proto string) []string {
+	addrs := e.config.Listen.Addresses[proto]
+	switch {
+	case !e.config.Listen.Explicit:
+		return append(slices.Clip(addrs), path.Join(config.InheritedDir, proto))
+	case len(addrs) == 0 && proto == policyProto:
+		return []string{"127.0.0.1:10043"}
+	case len(addrs) == 0 && proto == milterProto:
+		return []string{"127.0.0.1:10044"}
 	}
-	return d
+	return addrs
 }
 
 // protocolAt returns which protocol ehlogate speaks at an address, or "".
-func (d *Daemon) protocolAt(p endpoint) string {
+func (e *exam) protocolAt(p endpoint) string {
 	for _, proto := range protocols {
-		if slices.ContainsFunc(d.listeners[proto], func(l string) bool { return reaches(p, l) }) {
+		if slices.ContainsFunc(e.listeners(proto), func(l string) bool { return reaches(p, l) }) {
 			return proto
 		}
 	}
@@ -101,8 +88,8 @@ func (d *Daemon) protocolAt(p endpoint) string {
 }
 
 // listenText describes where ehlogate is configured to listen for a protocol.
-func (d *Daemon) listenText(proto string) string {
-	return "For " + proto + ", ehlogate is configured to listen at " + cmp.Or(strings.Join(d.listeners[proto], ", "), "no address") + "."
+func (e *exam) listenText(proto string) string {
+	return "For " + proto + ", ehlogate is configured to listen at " + cmp.Or(strings.Join(e.listeners(proto), ", "), "no address") + "."
 }
 
 // reaches reports whether a connection to p arrives at the listener.
@@ -112,36 +99,28 @@ func reaches(p endpoint, listener string) bool {
 	}
 	host, port, err := net.SplitHostPort(p.addr)
 	lhost, lport, lerr := net.SplitHostPort(listener)
-	if err != nil || lerr != nil || port != lport {
+	ip, _ := netip.ParseAddr(host)
+	at, _ := netip.ParseAddr(lhost)
+	switch {
+	case err != nil || lerr != nil || port != lport:
 		return false
-	}
-	if lhost == "" {
+	case lhost == "":
 		return true
+	case host == "localhost": // no other name is known
+		return at.IsLoopback() || at.IsUnspecified()
 	}
-	at, err := netip.ParseAddr(lhost)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil { // a name: only localhost is known
-		return host == "localhost" && (at.IsLoopback() || at.IsUnspecified())
-	}
-	return ip.Unmap() == at.Unmap() || at.IsUnspecified() && ip.Unmap().Is4() == at.Unmap().Is4()
+	return ip.IsValid() && (ip.Unmap() == at.Unmap() || at.IsUnspecified() && ip.Unmap().Is4() == at.Unmap().Is4())
 }
 
-// outsideJail reports whether only its jail keeps the service from a listener of ehlogate.
-func (e *exam) outsideJail(v view, p endpoint, proto string) bool {
-	if p.network == "unix" && v.isChrooted() {
-		p.addr = p.path
-		return e.daemon.protocolAt(p) == proto
-	}
-	return false
+// unjailed returns where the service would connect without its jail.
+func (p endpoint) unjailed() endpoint {
+	return endpoint{network: p.network, addr: path.Clean(p.path), path: p.path}
 }
 
-// reachesEhlogate reports whether a service means ehlogate by an address.
+// reachesEhlogate reports whether a service means ehlogate by an address, even if its jail keeps it from ehlogate.
 func (e *exam) reachesEhlogate(v view, addr, proto string) bool {
 	p, err := v.parseEndpoint(addr)
-	return err == nil && (e.daemon.protocolAt(p) != "" || e.outsideJail(v, p, proto))
+	return err == nil && (e.protocolAt(p) != "" || e.protocolAt(p.unjailed()) == proto)
 }
 
 // checkEndpoint examines an address at which ehlogate is expected, and then connects to it. away is what it costs if
@@ -156,42 +135,38 @@ func (e *exam) checkEndpoint(v view, addr, proto string, at Place, away Severity
 func (e *exam) checkAddress(v view, addr, proto string, at Place) (p endpoint, ok bool) {
 	p, err := v.parseEndpoint(addr)
 	if err != nil {
-		e.addHazard("bad-address", at, fmt.Sprintf("invalid address %q: %v", addr, err), "The daemon that reads it ends with a fatal error.")
+		e.add(Hazard, "bad-address", at, fmt.Sprintf("invalid address %q: %v", addr, err), "The daemon that reads it ends with a fatal error.")
 		return p, false
 	}
-	outside := p
-	outside.addr = path.Clean(p.path)
-	jail := v.value(queueDirectory)
-	below := strings.HasPrefix(outside.addr, jail+"/")
-	if p.network == "unix" && v.isChrooted() && path.IsAbs(p.path) && e.daemon.protocolAt(p) == "" && (below || e.daemon.protocolAt(outside) != "") {
-		inside := "unix:ehlogate/" + proto
-		if below {
-			inside = "unix:" + strings.TrimPrefix(outside.addr, jail+"/")
+	outside, jail := p.unjailed(), v.value(queueDirectory)
+	inside, below := strings.CutPrefix(outside.addr, jail+"/")
+	if v.isChrooted() && path.IsAbs(p.path) && e.protocolAt(p) == "" && (below || e.protocolAt(outside) != "") {
+		if !below {
+			inside = "ehlogate/" + proto
 		}
-		e.addHazard("socket-outside-jail", at, fmt.Sprintf("%s is chrooted, and looks for the socket at %s", v.svc, p.addr),
+		e.add(Hazard, "socket-outside-jail", at, fmt.Sprintf("%s is chrooted, and looks for the socket at %s", v.svc, p.addr),
 			"There is no socket: the service connects from inside its jail. Have ehlogate listen below "+jail+", and name that path relative to it.",
-			Write{at.File, []string{inside}})
+			Write{at.File, []string{"unix:" + inside}})
 		return p, false
 	}
 	if p.network == "tcp" && strings.HasPrefix(p.addr, "localhost:") {
-		e.addWarning("localhost", at, "localhost is two addresses, and ehlogate listens on one of them",
+		e.add(Warning, "localhost", at, "localhost is two addresses, and ehlogate listens on one of them",
 			"A client that tries the other one first loses time. In a jail the name may be unknown.",
 			Write{at.File, []string{strings.Replace(addr, "localhost", "127.0.0.1", 1)}})
 	}
-	switch other := e.daemon.protocolAt(p); other {
+	switch other := e.protocolAt(p); other {
 	case proto:
 	case "":
-		e.addWarning("not-our-address", at, fmt.Sprintf("%s has no listener for %s at %s", e.daemon.File, proto, p),
-			e.daemon.listenText(proto))
+		e.add(Warning, "not-our-address", at, fmt.Sprintf("%s has no listener for %s at %s", e.file, proto, p), e.listenText(proto))
 	default:
-		e.wrongListener(p, proto, other, at)
+		e.addWrongListener(p, proto, other, at)
 		return p, false
 	}
 	return p, true
 }
 
-// wrongListener adds that a mail server connects to the listener of another protocol.
-func (e *exam) wrongListener(p endpoint, proto, other string, at Place) {
-	e.addHazard("wrong-listener", at, fmt.Sprintf("wrong protocol: ehlogate speaks %s at %s, and the mail server speaks %s", other, p, proto),
-		"No query is understood: no client is suppressed. "+e.daemon.listenText(proto))
+// addWrongListener adds that a mail server connects to the listener of another protocol.
+func (e *exam) addWrongListener(p endpoint, proto, other string, at Place) {
+	e.add(Hazard, "wrong-listener", at, fmt.Sprintf("wrong protocol: ehlogate speaks %s at %s, and the mail server speaks %s", other, p, proto),
+		"No query is understood: no client is suppressed. "+e.listenText(proto))
 }

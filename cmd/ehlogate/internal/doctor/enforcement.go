@@ -35,13 +35,13 @@ func (e *exam) checkEnforcement(s smtpd) {
 	switch {
 	case len(milter) > 0:
 		if s.value("smtpd_milter_maps") != "" && requires != "" && len(in) == 0 {
-			e.addWarning("milter-skipped", s.place("smtpd_milter_maps"), "the milter is not queried about clients in smtpd_milter_maps",
+			e.add(Warning, "milter-skipped", s.place("smtpd_milter_maps"), "the milter is not queried about clients in smtpd_milter_maps",
 				"The value in the table replaces smtpd_milters. "+requireEscaped+" Add the milter to the values of the table.")
 		}
 	case len(in) > 0:
 		e.checkPolicySkipped(s.view, in, requires)
 	case requires != "" && (s.suppresses() || s.isPublic()):
-		e.addHazard("require-unenforced", s.place(smtpdSender),
+		e.add(Hazard, "require-unenforced", s.place(smtpdSender),
 			requires+": action = \"require\" is not enforced: Postfix queries neither the policy service nor the milter", requireEscaped, e.advisePolicy(s.view)...)
 		return
 	}
@@ -56,7 +56,7 @@ func (e *exam) checkEnforcement(s smtpd) {
 // requireLists names the lists whose clients must use TLS, or returns "".
 func (e *exam) requireLists() string {
 	var names []string
-	for _, l := range e.daemon.config.Lists {
+	for _, l := range e.config.Lists {
 		if l.Action == lists.Require && l.Mode == lists.Enforce {
 			names = append(names, fmt.Sprintf("list %q", l.Name))
 		}
@@ -72,18 +72,15 @@ func (e *exam) checkPolicySkipped(v view, in []string, requires string) {
 			return // queried about every message
 		}
 	}
-	f := Finding{
-		ID: "policy-skipped", Severity: Warning, Place: v.place(in[len(in)-1]),
-		What: "the policy service is not queried about every message: " + how,
-		Why:  "Then the decision is not in the log of Postfix. Clients cannot avoid the start of the sender restrictions.",
-	}
+	severity, why := Warning, "Then the decision is not in the log of Postfix."
 	if requires != "" {
-		f.Why = requireEscaped + " Clients cannot avoid the start of the sender restrictions."
+		why = requireEscaped
 		if !strings.Contains(how, " may ") {
-			f.Severity = Hazard
+			severity = Hazard
 		}
 	}
-	e.addAdvice(f, e.advisePolicy(v)...)
+	e.add(severity, "policy-skipped", v.place(in[len(in)-1]), "the policy service is not queried about every message: "+how,
+		why+" Clients cannot avoid the start of the sender restrictions.", e.advisePolicy(v)...)
 }
 
 // avoids returns how a client can avoid the policy service in a restriction list, or "". With enforce, the list must
@@ -114,7 +111,7 @@ func (e *exam) avoids(v view, param string, enforce bool) (how string) {
 // checkExampleUsed looks for a parameter of the examples that is set and not used.
 func (e *exam) checkExampleUsed(v view, name, param string, advise func(view) []Write) {
 	if v.svc.Params[name] != "" {
-		e.addWarning("never-queried", v.place(name), fmt.Sprintf("%s is set, but %s does not contain it", name, param),
+		e.add(Warning, "never-queried", v.place(name), fmt.Sprintf("%s is set, but %s does not contain it", name, param),
 			"ehlogate is not queried: its decisions are not in the log of Postfix, and require is not enforced.", advise(v)...)
 	}
 }
@@ -204,7 +201,7 @@ func (e *exam) adviseReference(v view, param, name string) (lines []string) {
 // addressFor returns where a service finds ehlogate: a socket in the queue directory, which works in a jail too, or
 // the first other address.
 func (e *exam) addressFor(v view, proto string) string {
-	listeners := e.daemon.listeners[proto]
+	listeners := e.listeners(proto)
 	for _, l := range listeners {
 		if rel, ok := strings.CutPrefix(l, v.value(queueDirectory)+"/"); ok {
 			return "unix:" + rel

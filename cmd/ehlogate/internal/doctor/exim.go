@@ -43,33 +43,13 @@ func ReadExim(ctx context.Context, file string) (*Exim, error) {
 	return x, nil
 }
 
-// readsocket is one ${readsocket{where}{request}{options}...}.
-type readsocket struct {
-	where, request, options string
-}
-
-func findReadsockets(text string) (out []readsocket) {
-	for {
-		_, rest, ok := strings.Cut(text, "readsocket")
-		if !ok {
-			return out
-		}
-		text = rest
-		var q readsocket
-		for _, into := range []*string{&q.where, &q.request, &q.options} {
-			rest = strings.TrimSpace(rest)
-			inner, n := balanced(rest)
-			if n == 0 || rest[0] != '{' {
-				break
-			}
-			*into, rest = strings.TrimSpace(inner), rest[n:]
-		}
-		out = append(out, q)
-	}
-}
+// readsockets finds each ${readsocket{WHERE}{REQUEST}{OPTIONS}...}. A request may have ${...} in it.
+var readsockets = regexp.MustCompile(`readsocket\s*\{([^{}]*)\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}(?:\s*\{([^{}]*)\})?`)
 
 // filePaths finds names of files in a setting.
 var filePaths = regexp.MustCompile(`/[^\s{}:;,]+`)
+
+var eximSubmission = regexp.MustCompile(`\b(587|submission)\b`)
 
 // checkExim examines how tls_advertise_hosts queries ehlogate.
 func (e *exam) checkExim() {
@@ -81,58 +61,45 @@ func (e *exam) checkExim() {
 			exported = true
 		}
 	}
-	for _, q := range findReadsockets(value) {
-		p, err := q.endpoint()
-		if err != nil {
-			continue
+	for _, m := range readsockets.FindAllStringSubmatch(value, -1) {
+		where, request, options := strings.TrimSpace(m[1]), m[2], m[3]
+		p := endpoint{network: "unix", addr: where, path: where}
+		if rest, ok := strings.CutPrefix(where, "inet:"); ok {
+			p, _ = parseInet(rest)
 		}
-		proto := e.daemon.protocolAt(p)
-		if proto == "" {
+		switch proto := e.protocolAt(p); {
+		case proto == "":
 			continue
+		case proto == tcpTableProto || proto == memcacheProto && strings.Contains(request, "starttls:"):
+			e.checkReadsocket(strings.Split(options, ":"), p, proto, at)
+		default:
+			e.addWrongListener(p, tcpTableProto, proto, at)
 		}
 		asked = true
-		if proto == tcpTableProto || proto == memcacheProto && strings.Contains(q.request, "starttls:") {
-			e.checkReadsocket(q, p, proto, at)
-		} else {
-			e.wrongListener(p, tcpTableProto, proto, at)
-		}
 	}
 	if asked {
 		e.checkNameEntries("Exim", "by address and HELO name")
 	} else if !exported {
-		e.addNote("ehlogate-not-queried", at, "Exim does not query ehlogate", "No ${readsocket...} in tls_advertise_hosts names an address of "+e.daemon.File+".")
+		e.add(Note, "ehlogate-not-queried", at, "Exim does not query ehlogate", "No ${readsocket...} in tls_advertise_hosts names an address of "+e.file+".")
 		return
 	}
-	submission := regexp.MustCompile(`\b(587|submission)\b`)
-	if submission.MatchString(e.exim.values[daemonPorts]+" "+e.exim.values[localInterfaces]) && !strings.Contains(value, "_port") {
-		e.addHazard("submission-queries", at, submissionAsks,
+	if eximSubmission.MatchString(e.exim.values[daemonPorts]+" "+e.exim.values[localInterfaces]) && !strings.Contains(value, "_port") {
+		e.add(Hazard, "submission-queries", at, submissionAsks,
 			"Exim listens on port 587 too. A suppressed client sends its password in the clear there, or cannot send at all.",
 			Write{e.exim.file, []string{advertiseHosts + " = ${if eq{$received_port}{587}{*}{...what it is now...}}"}})
 	}
 }
 
-// checkReadsocket examines a query, and then connects to ehlogate.
-func (e *exam) checkReadsocket(q readsocket, p endpoint, proto string, at Place) {
-	options := strings.Split(q.options, ":")
+// checkReadsocket examines the options of a query, and then connects to ehlogate.
+func (e *exam) checkReadsocket(options []string, p endpoint, proto string, at Place) {
 	timeout := strings.TrimSpace(options[0])
 	e.checkDNSWait("Exim", timeout, at, Warning, "Such a client is offered STARTTLS.")
 	if isSlow(timeout) {
-		e.addWarning("exim-slow", at, "every EHLO waits "+timeout+" while ehlogate hangs", "Two seconds are enough for a daemon on the same machine.")
+		e.add(Warning, "exim-slow", at, "every EHLO waits "+timeout+" while ehlogate hangs", "Two seconds are enough for a daemon on the same machine.")
 	}
 	if slices.Contains(options, "shutdown=no") {
-		e.addHazard("exim-no-shutdown", at, "Exim and ehlogate wait for each other to close the connection",
+		e.add(Hazard, "exim-no-shutdown", at, "Exim and ehlogate wait for each other to close the connection",
 			"Without shutdown=no, Exim closes its side after the query. With it, every EHLO takes the whole timeout, and no client is suppressed.")
 	}
 	e.probe(p, proto, at, Warning)
-}
-
-// endpoint returns where Exim connects: inet:HOST:PORT or the path of a socket.
-func (q readsocket) endpoint() (endpoint, error) {
-	if rest, ok := strings.CutPrefix(q.where, "inet:"); ok {
-		return parseInet(rest)
-	}
-	if strings.HasPrefix(q.where, "/") {
-		return endpoint{network: "unix", addr: q.where, path: q.where}, nil
-	}
-	return endpoint{}, fmt.Errorf("invalid address %q", q.where)
 }

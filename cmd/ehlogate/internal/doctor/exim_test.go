@@ -71,7 +71,7 @@ func TestOddExim(t *testing.T) {
 		if got := x.values[tc.option]; got != tc.want {
 			t.Errorf("%s: got %s = %q, want %q", name, tc.option, got, tc.want)
 		}
-		r := Examine(t.Context(), SavedHost(dir), DaemonFrom(config.Defaults()), nil, x, nil)
+		r := Examine(t.Context(), SavedHost(dir), config.Defaults(), nil, x, nil)
 		if asks := !strings.Contains(ids(r), "ehlogate-not-queried"); asks != tc.asks {
 			t.Errorf("%s: ehlogate is asked: got %v, want %v\n%s", name, asks, tc.asks, ids(r))
 		}

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -24,97 +25,66 @@ func (e *exam) checkExported(format, name string, data []byte, at Place) (ok boo
 	if err == nil {
 		needed, err = p.NeededFlags()
 	}
-	lacks := missingFlags(flags, needed)
-	write := Write{shell, []string{e.exportCommand(format, append(flags, lacks...), name)}}
-	e.checkReloaded(name, format, at, write)
-	if err != nil && e.host.Saved {
+	lacks := without(needed, flags)
+	command := e.command(slices.Concat([]string{"export", "--format", format}, flags, lacks, []string{"-o", name})...)
+	keep := "A timer with \"ehlogate export --if-changed\" keeps the table up to date."
+	var reload Write
+	if format == cidrFormat {
+		command += ` --if-changed --then "postfix reload"`
+		keep = "ehlogate-export.timer keeps /etc/postfix/ehlogate.cidr up to date."
+		reload = Write{shell, []string{command}}
+	}
+	e.checkReloaded(name, at, reload)
+	switch {
+	case err != nil && e.host.Saved:
 		e.addUnread(at, "what "+name+" was exported from", err)
 		return true
-	}
-	if err != nil {
-		write.Lines[0] = e.command("check") + " && " + write.Lines[0]
-		e.addWarning("table-stays-behind", at, name+" cannot be updated: the export fails", fmt.Sprintf("The table stays as it is, whatever you edit: %v.", err), write)
+	case err != nil:
+		e.add(Warning, "table-stays-behind", at, name+" cannot be updated: the export fails", fmt.Sprintf("The table stays as it is, whatever you edit: %v.", err),
+			Write{shell, []string{e.command("check") + " && " + command}})
 		return true
 	}
-	line, dropIn := e.adviseExportUnit(name, needed)
-	why := ""
-	if line != "" {
-		why = "ehlogate-export.service fails at each run: it lacks " + strings.Join(missingFlags(strings.Fields(line), needed), " and ") + "."
-	}
+	write := Write{shell, []string{command}}
+	why, dropIn := e.adviseExportUnit(name, needed)
 	if len(lacks) > 0 {
-		e.addWarning("table-stays-behind", at, name+" cannot be updated with the flags that it was exported with",
-			strings.TrimSpace(fmt.Sprintf("The table stays as it is, whatever you edit: the export needs %s, because the lists or the default contain what no table can express. %s",
-				strings.Join(lacks, " and "), why)), write, dropIn)
+		e.add(Warning, "table-stays-behind", at, name+" cannot be updated with the flags that it was exported with",
+			"The table stays as it is, whatever you edit: the export needs "+strings.Join(lacks, " and ")+
+				", because the lists or the default contain what no table can express."+why, write, dropIn)
 		return true
 	}
-	if line != "" {
-		e.addWarning("export-unit-fails", at, name+" will not follow the lists", why, dropIn)
+	if why != "" {
+		e.add(Warning, "export-unit-fails", at, name+" will not follow the lists", strings.TrimSpace(why), dropIn)
 	}
-	first, err := p.FirstDifference(context.Background(), data)
-	switch {
+	switch first, err := p.FirstDifference(context.Background(), data); {
 	case err != nil:
 		e.addUnread(at, "what "+name+" should be", err)
 	case first != "":
-		keep := "A timer with \"ehlogate export --if-changed\" keeps the table up to date."
-		if format == cidrFormat {
-			keep = "ehlogate-export.timer keeps /etc/postfix/ehlogate.cidr up to date."
-		}
-		e.addWarning("table-behind", at, name+" is out of date: the lists have changed since it was exported",
+		e.add(Warning, "table-behind", at, name+" is out of date: the lists have changed since it was exported",
 			fmt.Sprintf("Where the table decides, it decides by the old lists. The first line that differs is %q. %s", first, keep), write)
 	}
 	return true
 }
 
-func (e *exam) exportCommand(format string, flags []string, name string) string {
-	command := e.command(append([]string{"export", "--format", format}, flags...)...) + " -o " + name
-	if format == cidrFormat {
-		command += ` --if-changed --then "postfix reload"`
-	}
-	return command
-}
-
-// missingFlags returns the wanted flags that are not among those present.
-func missingFlags(present, wanted []string) (out []string) {
-	for _, w := range wanted {
-		if !slices.Contains(present, w) {
-			out = append(out, w)
-		}
-	}
-	return out
-}
-
 // checkReloaded looks for a table whose --then has failed: export gives such a table the time 1970-01-01.
-func (e *exam) checkReloaded(name, format string, at Place, write Write) {
-	if e.host.Written == nil {
+func (e *exam) checkReloaded(name string, at Place, write Write) {
+	info, err := os.Stat(name)
+	if e.host.Saved || err != nil || !info.ModTime().Equal(time.Unix(0, 0)) {
 		return
 	}
-	written, err := e.host.Written(name)
-	if err != nil || !written.Equal(time.Unix(0, 0)) {
-		return
-	}
-	if format != cidrFormat {
-		write = Write{}
-	}
-	e.addWarning("table-not-reloaded", at, name+" is new, but the command after its export (--then) has failed",
+	e.add(Warning, "table-not-reloaded", at, name+" is new, but the command after its export (--then) has failed",
 		"The mail server may still use the old table. The next export with --then runs the command again; journalctl -u ehlogate-export says why it failed.", write)
 }
 
-// adviseExportUnit returns the command of the service that exports a table, if it lacks flags, and the drop-in to
-// write.
-func (e *exam) adviseExportUnit(name string, needed []string) (line string, dropIn Write) {
-	if e.host.ExportUnit == nil {
-		return "", Write{}
-	}
-	text, err := e.host.ExportUnit()
-	if err != nil {
-		return "", Write{} // a table can be exported by other means
-	}
+// adviseExportUnit returns why the service that exports a table fails, and the drop-in to write, if its command lacks
+// flags. A table may be exported by other means.
+func (e *exam) adviseExportUnit(name string, needed []string) (why string, dropIn Write) {
+	text, _ := e.host.ExportUnit()
 	for _, line := range execStarts(text) {
 		ws := strings.Fields(line)
 		i, j := slices.Index(ws, "export"), slices.Index(ws, name)
-		if lacks := missingFlags(ws, needed); i > 0 && j > i && (ws[j-1] == "-o" || ws[j-1] == "--output") && len(lacks) > 0 {
+		if lacks := without(needed, ws); i > 0 && j > i && (ws[j-1] == "-o" || ws[j-1] == "--output") && len(lacks) > 0 {
 			changed := strings.Replace(line, " export ", " export "+strings.Join(lacks, " ")+" ", 1)
-			return line, Write{
+			return " ehlogate-export.service fails at each run: it lacks " + strings.Join(lacks, " and ") + ".", Write{
 				"/etc/systemd/system/ehlogate-export.service.d/flags.conf, then \"systemctl daemon-reload && systemctl start ehlogate-export\"",
 				[]string{"[Service]", "ExecStart=", "ExecStart=" + changed},
 			}
@@ -126,14 +96,10 @@ func (e *exam) adviseExportUnit(name string, needed []string) (line string, drop
 // execStarts returns the commands of a service, from its unit and drop-ins in their order, as systemctl cat writes
 // them.
 func execStarts(text string) (out []string) {
-	text = strings.ReplaceAll(text, "\\\n", " ")
-	for l := range strings.Lines(text) {
-		command, ok := strings.CutPrefix(strings.TrimSpace(l), "ExecStart=")
-		switch {
-		case !ok:
-		case command == "":
-			out = nil
-		default:
+	for l := range strings.Lines(strings.ReplaceAll(text, "\\\n", " ")) {
+		if command, ok := strings.CutPrefix(strings.TrimSpace(l), "ExecStart="); ok && command == "" {
+			out = nil // the commands before do not count
+		} else if ok {
 			out = append(out, strings.Join(strings.Fields(command), " "))
 		}
 	}
@@ -142,16 +108,12 @@ func execStarts(text string) (out []string) {
 
 // loadPolicy returns the policy of which an export would make a table now.
 func (e *exam) loadPolicy() (*export.Policy, error) {
-	cfg := *e.daemon.config
+	cfg := *e.config
 	cfg.Lists = slices.Clone(cfg.Lists)
 	for i := range cfg.Lists {
-		spec := &cfg.Lists[i].Spec
-		spec.Patterns = slices.Clone(spec.Patterns)
-		for j, p := range spec.Patterns {
-			spec.Patterns[j] = e.host.Pattern(p)
-		}
+		cfg.Lists[i].Spec = e.host.localSpec(cfg.Lists[i].Spec)
 		if e.host.Saved {
-			spec.ExpireAfter = 0 // a copy is younger
+			cfg.Lists[i].Spec.ExpireAfter = 0 // a copy is younger
 		}
 	}
 	p, errs := export.Load(&cfg, time.Now())

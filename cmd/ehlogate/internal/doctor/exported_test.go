@@ -41,7 +41,7 @@ func TestTableInStep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := Examine(t.Context(), ThisHost(false), DaemonFrom(cfg), pf, nil, nil)
+		r := Examine(t.Context(), ThisHost(false), cfg, pf, nil, nil)
 		i := slices.IndexFunc(r.Findings, func(f Finding) bool { return strings.HasPrefix(f.ID, "table-") })
 		if i < 0 {
 			if tc.want != "" {
@@ -108,7 +108,7 @@ func TestExportUnit(t *testing.T) {
 		}
 		host := ThisHost(false)
 		host.ExportUnit = func() (string, error) { return tc.unit, nil }
-		r := Examine(t.Context(), host, DaemonFrom(cfg), pf, nil, nil)
+		r := Examine(t.Context(), host, cfg, pf, nil, nil)
 		if got := idsOf(r); !slices.Equal(got, tc.want) {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 			continue

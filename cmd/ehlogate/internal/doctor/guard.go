@@ -15,8 +15,8 @@ import (
 
 // checkGuardOff notes the consequences of guard.off.
 func (e *exam) checkGuardOff() {
-	if c := e.daemon.config; c.NeedsGuard() && c.Guard.Off {
-		e.addNote("guard-off", e.configPlace("guard.off", true), "no check whether your domains have committed to STARTTLS by MTA-STS or DANE",
+	if c := e.config; c.NeedsGuard() && c.Guard.Off {
+		e.add(Note, "guard-off", e.configPlace("guard.off", true), "no check whether your domains have committed to STARTTLS by MTA-STS or DANE",
 			"Clients are suppressed because they are unknown, or because a feed or a DNS list has them. If a domain publishes MTA-STS in mode enforce, or TLSA "+
 				"records, senders that check them defer their mail, and bounce it in the end.",
 			e.inSection("guard", `domains = ["example.org"] # all that are served here, in place of off`))
@@ -24,13 +24,13 @@ func (e *exam) checkGuardOff() {
 }
 
 func (e *exam) guardPlace() Place {
-	return e.configPlace("guard.domains", "["+quoteAll(e.daemon.config.Guard.Domains)+"]")
+	return e.configPlace("guard.domains", "["+quoteAll(e.config.Guard.Domains)+"]")
 }
 
 // checkCommitments looks whether one of the domains has committed to STARTTLS, as the daemon does. What the daemon
 // stored of earlier commitments counts, if its file can be read here.
 func (e *exam) checkCommitments() {
-	c := e.daemon.config
+	c := e.config
 	if !e.resolverAnswers || !c.NeedsGuard() || len(c.Guard.Domains) == 0 {
 		return
 	}
@@ -44,11 +44,11 @@ func (e *exam) checkCommitments() {
 		if d.Commitment == tlspolicy.NoCommitment {
 			continue
 		}
-		what := fmt.Sprintf("%s has committed to STARTTLS for all senders: %s", d.Name, d.Why)
+		what := "%s has committed to STARTTLS for all senders: %s"
 		if d.Commitment == tlspolicy.Assumed {
-			what = fmt.Sprintf("%s is assumed to have committed to STARTTLS: %s", d.Name, d.Why)
+			what = "%s is assumed to have committed to STARTTLS: %s"
 		}
-		e.addNote("guard-active", e.guardPlace(), what,
+		e.add(Note, "guard-active", e.guardPlace(), fmt.Sprintf(what, d.Name, d.Why),
 			"As long as that is so, only the lines of your own list files hide STARTTLS. What the default, feeds and "+
 				"DNS lists would hide is overridden (ehlogate_overridden_total counts it).")
 	}
@@ -56,7 +56,7 @@ func (e *exam) checkCommitments() {
 
 // checkServedDomains compares the domains that Postfix serves with those of [guard].
 func (e *exam) checkServedDomains() {
-	c := e.daemon.config
+	c := e.config
 	if !c.NeedsGuard() || c.Guard.Off {
 		return
 	}
@@ -68,11 +68,8 @@ func (e *exam) checkServedDomains() {
 			domain := lists.NormalizeName(w)
 			switch {
 			case strings.ContainsAny(w, ":/"):
-				if !slices.Contains(unseen, w) {
-					unseen = append(unseen, w)
-				}
-			case !e.expectsMail(domain) || slices.Contains(c.Guard.Domains, domain) || slices.Contains(missing, domain):
-			default:
+				unseen = append(unseen, without([]string{w}, unseen)...)
+			case e.expectsMail(domain) && !slices.Contains(c.Guard.Domains, domain) && !slices.Contains(missing, domain):
 				missing = append(missing, domain)
 			}
 		}
@@ -81,12 +78,12 @@ func (e *exam) checkServedDomains() {
 		}
 	}
 	if len(missing) > 0 {
-		e.addWarning("guard-misses", e.guardPlace(), "Postfix serves domains that [guard] does not have: "+strings.Join(described, ", "),
+		e.add(Warning, "guard-misses", e.guardPlace(), "Postfix serves domains that [guard] does not have: "+strings.Join(described, ", "),
 			"If one of them has committed to STARTTLS, by MTA-STS or DANE, ehlogate suppresses clients all the same. Senders that check defer their mail, and bounce it in the end.",
 			e.inSection("guard", "domains = ["+quoteAll(append(slices.Clip(c.Guard.Domains), missing...))+"]"))
 	}
 	if len(unseen) > 0 {
-		e.addNote("guard-unseen", e.guardPlace(), "domains in tables of Postfix were not compared with those of [guard]: "+firstNames(unseen),
+		e.add(Note, "guard-unseen", e.guardPlace(), "domains in tables of Postfix were not compared with those of [guard]: "+firstNames(unseen),
 			"ehlogate checks the domains in guard.domains only. See that it has all domains for which you accept mail.")
 	}
 }

@@ -19,7 +19,7 @@ func TestPromises(t *testing.T) {
 	} {
 		cfg := asks(t, []netip.AddrPort{s.Addr}, "[guard]\nstate = \"\"\ndomains = ["+domains+"]\n")
 		cfg.Default = 1 // suppress
-		got := strings.Join(texts(Examine(t.Context(), askingHost(), DaemonFrom(cfg), nil, nil, nil)), "\n")
+		got := strings.Join(texts(Examine(t.Context(), askingHost(), cfg, nil, nil, nil)), "\n")
 		if want == "" && got != "" || !strings.HasPrefix(got, want) || strings.Contains(got, "\n") {
 			t.Errorf("%s: got %q, want %q", domains, got, want)
 		}

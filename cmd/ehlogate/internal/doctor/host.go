@@ -8,11 +8,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"ehlogate/lists/dnsclient"
 	"ehlogate/lists/filewatch"
+	"ehlogate/lists/listfile"
 )
 
 // Host is the machine that the configuration is for, as far as it can be examined.
@@ -34,11 +36,8 @@ type Host struct {
 	Saved bool
 	// Unit returns the properties of the service, as "systemctl show" writes them; empty if systemd does not have it.
 	Unit func() (string, error)
-	// ExportUnit returns the unit that exports a table, with its drop-ins, as "systemctl cat" writes them; nil means
-	// unknown.
+	// ExportUnit returns the unit that exports a table, with its drop-ins, as "systemctl cat" writes them.
 	ExportUnit func() (string, error)
-	// Written returns when a file was last written; nil means unknown.
-	Written func(name string) (time.Time, error)
 }
 
 // dialLimit is how long an answer may take. A local daemon that needs longer is in trouble.
@@ -47,19 +46,14 @@ const dialLimit = time.Second
 // ThisHost returns the machine that doctor runs on. Without connect, no connections are made.
 func ThisHost(connect bool) *Host {
 	h := &Host{
-		ReadFile:    os.ReadFile,
-		IsInherited: func(network, addr string) bool { return listensAt(systemSockets(), network, addr) },
-		Pattern:     func(pattern string) string { return pattern },
-		Resolvers:   dnsclient.SystemServers,
-		Unit:        liveUnit,
-		ExportUnit:  func() (string, error) { return systemctl("cat", "ehlogate-export.service") },
-		Written: func(name string) (time.Time, error) {
-			info, err := os.Stat(name)
-			if err != nil {
-				return time.Time{}, err
-			}
-			return info.ModTime(), nil
+		ReadFile: os.ReadFile,
+		IsInherited: func(network, addr string) bool {
+			return listensAt(systemctl("list-sockets", "--no-legend", "--plain", "--full"), network, addr)
 		},
+		Pattern:    func(pattern string) string { return pattern },
+		Resolvers:  dnsclient.SystemServers,
+		Unit:       liveUnit,
+		ExportUnit: func() (string, error) { return systemctl("cat", "ehlogate-export.service"), nil },
 	}
 	if connect {
 		h.Resolver = func(c dnsclient.Options) dnsclient.Resolver { return dnsclient.New(c) }
@@ -94,11 +88,8 @@ func SavedHost(dir string) *Host {
 		ReadFile: read,
 		Pattern:  func(pattern string) string { return filepath.Join(filewatch.EscapeGlob(dir), filepath.Base(pattern)) },
 		Resolvers: func() ([]netip.AddrPort, error) {
-			text, err := read(resolvConf)
-			if err != nil {
-				return nil, err
-			}
-			return dnsclient.ParseResolvConf(text), nil
+			data, err := read(resolvConf)
+			return dnsclient.ParseResolvConf(data), err
 		},
 		Unit:       func() (string, error) { return text(savedUnit) },
 		ExportUnit: func() (string, error) { return text(savedExportUnit) },
@@ -106,32 +97,23 @@ func SavedHost(dir string) *Host {
 }
 
 const (
-	resolvConf = "/etc/resolv.conf"
-	savedUnit  = "systemctl-show" // the copy of what "systemctl show" writes
-
-	savedExportUnit = "systemctl-cat" // the copy of what "systemctl cat" writes
+	resolvConf      = "/etc/resolv.conf"
+	savedUnit       = "systemctl-show" // the copy of what "systemctl show" writes
+	savedExportUnit = "systemctl-cat"  // the copy of what "systemctl cat" writes
 )
 
-// liveUnit returns the unit of a systemd that runs here.
-func liveUnit() (string, error) {
-	out, err := systemctl("show", "ehlogate")
-	if err != nil {
-		return "", nil // no systemd, no unit
+// localSpec returns the spec of a list with the patterns of its files on this machine.
+func (h *Host) localSpec(spec listfile.Spec) listfile.Spec {
+	spec.Patterns = slices.Clone(spec.Patterns)
+	for i, p := range spec.Patterns {
+		spec.Patterns[i] = h.Pattern(p)
 	}
-	return out, nil
+	return spec
 }
 
-// systemSockets returns the listening sockets of systemd, as "systemctl list-sockets" writes them; empty if no
-// systemd runs here.
-func systemSockets() string {
-	out, err := systemctl("list-sockets", "--no-legend", "--plain", "--full")
-	if err != nil {
-		return ""
-	}
-	return out
-}
+func liveUnit() (string, error) { return systemctl("show", "ehlogate"), nil }
 
-// listensAt reports whether one of the sockets of systemd is at an address.
+// listensAt reports whether one of the sockets of systemd, as "systemctl list-sockets" writes them, is at an address.
 func listensAt(sockets, network, addr string) bool {
 	for l := range strings.Lines(sockets) {
 		listener, _, _ := strings.Cut(l, " ")
@@ -143,6 +125,11 @@ func listensAt(sockets, network, addr string) bool {
 	return false
 }
 
-func systemctl(args ...string) (string, error) {
-	return runProgram(context.Background(), []string{"systemctl"}, args...)
+// systemctl returns what systemctl says; empty if no systemd runs here, or it has no such unit.
+func systemctl(args ...string) string {
+	out, err := runProgram(context.Background(), []string{"systemctl"}, args...)
+	if err != nil {
+		return ""
+	}
+	return out
 }

@@ -17,7 +17,7 @@ import (
 // examineHere examines settings on this machine.
 func examineHere(t *testing.T, host *Host, pf *Postfix) *Report {
 	t.Helper()
-	return Examine(t.Context(), host, DaemonFrom(config.Defaults()), pf, nil, nil)
+	return Examine(t.Context(), host, config.Defaults(), pf, nil, nil)
 }
 
 // settingsWith returns those of the cases, with more.

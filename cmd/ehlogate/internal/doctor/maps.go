@@ -22,7 +22,7 @@ func (e *exam) checkTable(v view, t table, param string) {
 	at := v.holder(param, t.setting())
 	reader := v // whose settings and whose jail count
 	if t.proxied {
-		reader = e.pf.service("proxymap", "unix")
+		reader = e.pf.proxymap()
 		e.checkProxied(t, v.origin(param), v.value(param))
 	}
 	switch t.kind {
@@ -42,7 +42,7 @@ func (e *exam) checkDirect(v view, t table, at Place) {
 		i := strings.LastIndexByte(t.name, ':')
 		addr, proto = t.name[:max(i, 0)], socketmapProto
 		if name := t.name[i+1:]; i > 0 && name != "starttls" {
-			e.addHazard("socketmap-name", at, fmt.Sprintf("wrong map name %q in the query", name),
+			e.add(Hazard, "socketmap-name", at, fmt.Sprintf("wrong map name %q in the query", name),
 				"The map of ehlogate for Postfix is \"starttls\". For another name it returns nothing: no client is suppressed.",
 				at.adviseReplacement(t.setting(), "socketmap:"+addr+":starttls"))
 		}
@@ -51,17 +51,14 @@ func (e *exam) checkDirect(v view, t table, at Place) {
 	if !ok {
 		return
 	}
-	f := Finding{
-		ID: "map-refuses", Severity: Hazard, Place: at,
-		What: fmt.Sprintf("%s has no backup: no mail while ehlogate is unreachable", t.setting()),
-		Why: "While ehlogate is unreachable, " + refuses + " While it hangs, clients wait up to 100 s. " +
-			"A memcache table can have a backup, as in examples/postfix/ehlogate.cf.",
-	}
+	write := at.adviseReplacement(t.setting(), exampleMap)
 	if e.host.IsInherited != nil && e.host.IsInherited(p.network, p.addr) {
-		f.Severity = Warning
-		f.What = fmt.Sprintf("%s has no backup: no mail while ehlogate hangs or cannot start", t.setting())
-		f.Why = "systemd keeps the socket open, so that a restart costs no mail. But while ehlogate hangs or cannot start, clients wait up to 100 s."
+		e.add(Warning, "map-refuses", at, t.setting()+" has no backup: no mail while ehlogate hangs or cannot start",
+			"systemd keeps the socket open, so that a restart costs no mail. But while ehlogate hangs or cannot start, clients wait up to 100 s.", write)
+	} else {
+		e.add(Hazard, "map-refuses", at, t.setting()+" has no backup: no mail while ehlogate is unreachable",
+			"While ehlogate is unreachable, "+refuses+" While it hangs, clients wait up to 100 s. "+
+				"A memcache table can have a backup, as in examples/postfix/ehlogate.cf.", write)
 	}
-	e.addAdvice(f, at.adviseReplacement(t.setting(), exampleMap))
 	e.probe(p, proto, at, Hazard)
 }

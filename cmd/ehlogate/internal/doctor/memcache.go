@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
@@ -50,7 +51,7 @@ func (m *memcacheTable) parameter(name, def string) (value string, at Place) {
 		return value, at
 	}
 	full := m.name + "_" + name
-	if _, at, set := m.view.written(full); set {
+	if at := m.view.origin(full); at.File != defaultFile {
 		return m.view.value(full), at
 	}
 	return def, Place{File: "main.cf", Parameter: full}
@@ -74,13 +75,11 @@ func (e *exam) checkMemcache(v view, t table, param string, at Place) {
 		e.addUnread(at, t.name, err)
 		return
 	case err != nil:
-		e.addHazard("memcache-file-unreadable", at, fmt.Sprintf("cannot read %s: %s", t.setting(), plainReason(err)), refuses)
+		e.add(Hazard, "memcache-file-unreadable", at, fmt.Sprintf("cannot read %s: %s", t.setting(), plainReason(err)), refuses)
 		return
 	}
 	addr, where := m.parameter("memcache", "inet:localhost:11211")
-	if where.Value == "" {
-		where.Value = "(not set: " + addr + ")"
-	}
+	where.Value = cmp.Or(where.Value, "(not set: "+addr+")")
 	e.checkEndpoint(v, addr, memcacheProto, where, Warning)
 	e.checkKeys(m)
 	e.checkTimeouts(m)
@@ -96,44 +95,39 @@ func (e *exam) checkKeys(m *memcacheTable) {
 	if m.param == smtpdFilter {
 		want = "helo:%s"
 		if !m.piped {
-			e.addWarning("filter-never-queries", m.at, "the table is never queried about an EHLO",
+			e.add(Warning, "filter-never-queries", m.at, "the table is never queried about an EHLO",
 				"The filter looks up whole commands, and Postfix sends no key with a space. A regexp table before it must extract the name.",
 				m.at.adviseReplacement(m.setting(), "pipemap:{regexp:$config_directory/ehlogate-helo.regexp,"+m.setting()+"}"))
 		}
 	}
 	if format, where := m.parameter("key_format", "%s"); format != want {
-		e.addHazard("key-format", where, fmt.Sprintf("wrong key %q: for this map it must be %q", format, want),
+		e.add(Hazard, "key-format", where, fmt.Sprintf("wrong key %q: for this map it must be %q", format, want),
 			"ehlogate does not know such a key, or takes it for another query: no client is suppressed.", m.adviseParameters("key_format = "+want))
 	}
 	if digest, where := m.parameter("key_digest", ""); digest != "" {
-		e.addHazard("key-digest", where, "the keys are digests of addresses",
+		e.add(Hazard, "key-digest", where, "the keys are digests of addresses",
 			"ehlogate cannot tell the address: no client is suppressed. That is so from Postfix 3.11 on; before, the setting has no effect.", m.adviseParameters("key_digest ="))
 	}
 }
 
 // checkTimeouts examines how long clients wait while ehlogate hangs.
 func (e *exam) checkTimeouts(m *memcacheTable) {
-	var first *Place
+	slow := false
 	for _, name := range []string{"max_try", "timeout"} {
 		value, where := m.parameter(name, "2")
 		n, err := strconv.ParseInt(value, 10, 32)
 		switch {
 		case err != nil || name == "max_try" && n < 1:
-			e.addHazard("memcache-bad-number", where, fmt.Sprintf("invalid %s: it must be a number of at least 1, without a unit", name),
+			e.add(Hazard, "memcache-bad-number", where, fmt.Sprintf("invalid %s: it must be a number of at least 1, without a unit", name),
 				"smtpd ends with a fatal error before its banner.", m.adviseParameters(name+" = 1"))
-		case n != 1 && first == nil:
-			first = &where
+		case n != 1 && !slow:
+			slow = true
+			where.Value = cmp.Or(where.Value, "(not set: 2)")
+			e.add(Warning, "memcache-slow", where, "every client waits long while ehlogate hangs",
+				"With the defaults, 2 tries of 2 s, it waits about 6 s; 0 means no limit. One try of one second is enough for a daemon on the same machine.",
+				m.adviseParameters("max_try = 1", "timeout = 1"))
 		}
 	}
-	if first == nil {
-		return
-	}
-	if first.Value == "" {
-		first.Value = "(not set: 2)"
-	}
-	e.addWarning("memcache-slow", *first, "every client waits long while ehlogate hangs",
-		"With the defaults, 2 tries of 2 s, it waits about 6 s; 0 means no limit. One try of one second is enough for a daemon on the same machine.",
-		m.adviseParameters("max_try = 1", "timeout = 1"))
 }
 
 // checkBackup examines the table that decides while ehlogate is unreachable.
@@ -141,13 +135,13 @@ func (e *exam) checkBackup(m *memcacheTable) {
 	value, where := m.parameter("backup", "")
 	write := m.adviseParameters("backup = cidr:/dev/null")
 	if value == "" {
-		e.addHazard("memcache-no-backup", where, m.String()+" has no backup",
+		e.add(Hazard, "memcache-no-backup", where, m.String()+" has no backup",
 			"While ehlogate is unreachable, "+refuses+" The fault does not show until then.", write)
 		return
 	}
 	hides := false
 	fails := "The backup is used for every client that is not suppressed, even while ehlogate answers, and then " + refuses
-	if e.daemon.ExplicitOffer {
+	if e.config.ExplicitOffer {
 		fails = "While ehlogate answers, the backup is not used (explicit_offer), so the fault does not show. As soon as ehlogate is unreachable, " + refuses
 	}
 	for _, t := range parseTables(value) {
@@ -157,19 +151,19 @@ func (e *exam) checkBackup(m *memcacheTable) {
 		}
 		switch {
 		case t.needsDaemon():
-			e.addHazard("backup-needs-daemon", where, "the backup needs a daemon too",
+			e.add(Hazard, "backup-needs-daemon", where, "the backup needs a daemon too",
 				"Both daemons may be unreachable. Name a file: an exported table, or the empty table /dev/null.", write)
 		case t.kind == "inline" && isEmptyInline(t.name):
-			e.addHazard("backup-inline-empty", where, "the backup is an empty inline table, which Postfix refuses", fails, write)
+			e.add(Hazard, "backup-inline-empty", where, "the backup is an empty inline table, which Postfix refuses", fails, write)
 		default:
 			e.checkFile(m.view, t, where, "backup-unreadable", fails, write)
 		}
 	}
-	if hides && !e.daemon.ExplicitOffer {
-		e.addWarning("backup-suppresses", where, "the backup also decides while ehlogate answers",
+	if hides && !e.config.ExplicitOffer {
+		e.add(Warning, "backup-suppresses", where, "the backup also decides while ehlogate answers",
 			"Postfix uses the backup for every client that is not suppressed. A client that ehlogate offers STARTTLS by now "+
 				"(an expired entry, a new exception) is still suppressed by the older table.",
-			Write{e.daemon.File, []string{"explicit_offer = true"}})
+			Write{e.file, []string{"explicit_offer = true"}})
 	}
 }
 

@@ -34,7 +34,7 @@ func (e *exam) checkReplacedSettings(s smtpd) {
 		default:
 			writes = e.advisePolicy(s.view)
 		}
-		e.addWarning("setting-replaced", s.place(param), fmt.Sprintf("%s of main.cf has no effect here: %s", param, strings.Join(lost, ", ")), why, writes...)
+		e.add(Warning, "setting-replaced", s.place(param), fmt.Sprintf("%s of main.cf has no effect here: %s", param, strings.Join(lost, ", ")), why, writes...)
 	}
 }
 
@@ -48,7 +48,7 @@ func (e *exam) checkRepeatedOption(v view, param string) bool {
 	if !asks {
 		why = "The last one counts: ehlogate is not queried here."
 	}
-	e.addWarning("setting-replaced", v.place(param), fmt.Sprintf("duplicate -o %s: %s is in effect, and %s is not", param,
+	e.add(Warning, "setting-replaced", v.place(param), fmt.Sprintf("duplicate -o %s: %s is in effect, and %s is not", param,
 		cmp.Or(v.svc.Params[param], "the empty value"), v.svc.Earlier[param]),
 		why+" The command leaves one line, with both values.", v.setOption(param, both))
 	return true
@@ -66,7 +66,7 @@ func (e *exam) mergeOptions(v view, param string) (asks bool, both string) {
 	if strings.HasPrefix(first, "$ehlogate_") { // postconf -n leaves a parameter out that is not in use
 		lostAsking, lostOwn = splitEntries(first), nil
 	}
-	lostOwn = slices.DeleteFunc(lostOwn, func(entry string) bool { return slices.Contains(own, entry) })
+	lostOwn = without(lostOwn, own)
 	switch asks = len(asking) > 0; {
 	case asks && len(lostOwn) > 0:
 	case !asks && len(lostAsking) > 0:
@@ -90,10 +90,10 @@ func (e *exam) checkDoubledEntries(s smtpd) {
 		if n < 2 {
 			continue
 		}
-		value, at, _ := s.written(param)
+		at := s.origin(param)
 		var once []string
 		found := false
-		for _, item := range splitEntries(value) {
+		for _, item := range splitEntries(at.Value) {
 			asking, own := e.separate(s.view, param, item)
 			if len(asking) > 0 && found {
 				once = append(once, own...)
@@ -102,7 +102,7 @@ func (e *exam) checkDoubledEntries(s smtpd) {
 			found = found || len(asking) > 0
 			once = append(once, item)
 		}
-		e.addWarning("queried-twice", s.place(param), fmt.Sprintf("%s queries ehlogate %d times", param, n),
+		e.add(Warning, "queried-twice", s.place(param), fmt.Sprintf("%s queries ehlogate %d times", param, n),
 			"Every message waits for each answer, and the decision is logged as often. One entry is enough.", at.adviseValue(strings.Join(once, ", ")))
 	}
 }

@@ -18,37 +18,30 @@ func (v view) restrictionLists() []string {
 // separate separates the entries of a list setting that query ehlogate from the operator's own. They are as written,
 // without those that are empty for this service.
 func (e *exam) separate(v view, param, value string) (asking, own []string) {
-	return e.separateAll(v, param, splitEntries(value), false)
+	return e.separateEntries(v, param, value, false)
 }
 
-func (e *exam) separateAll(v view, param string, items []string, expanded bool) (asking, own []string) {
-	for _, item := range items {
-		a, o := e.separateOne(v, param, item, expanded)
+func (e *exam) separateEntries(v view, param, value string, expanded bool) (asking, own []string) {
+	for _, item := range splitEntries(value) {
+		a, o := []string{item}, []string(nil)
+		inner, isUnion := insideUnion(item)
+		switch {
+		case isUnion:
+			a, o = e.separateEntries(v, param, inner, expanded)
+		case !expanded:
+			a, o = e.separateEntries(v, param, v.expandEntry(item), true)
+		case !e.queriesEhlogate(v, param, item):
+			a, o = o, a
+		}
+		switch {
+		case len(a) > 0 && len(o) == 0:
+			a = []string{item}
+		case len(o) > 0 && len(a) == 0:
+			o = []string{item}
+		case isUnion && len(o) > 1:
+			o = []string{unionOf(o)}
+		}
 		asking, own = append(asking, a...), append(own, o...)
-	}
-	return asking, own
-}
-
-func (e *exam) separateOne(v view, param, item string, expanded bool) (asking, own []string) {
-	inner, isUnion := insideUnion(item)
-	parts := splitEntries(inner)
-	switch {
-	case isUnion:
-	case expanded && e.queriesEhlogate(v, param, item):
-		return []string{item}, nil
-	case expanded:
-		return nil, []string{item}
-	default:
-		parts, expanded = splitEntries(v.expandEntry(item)), true
-	}
-	asking, own = e.separateAll(v, param, parts, expanded)
-	switch {
-	case len(asking) > 0 && len(own) == 0:
-		return []string{item}, nil
-	case len(own) > 0 && len(asking) == 0:
-		return nil, []string{item}
-	case isUnion && len(own) > 1:
-		own = []string{unionOf(own)}
 	}
 	return asking, own
 }
@@ -73,8 +66,7 @@ func (e *exam) queriesEhlogate(v view, param, entry string) bool {
 
 // withoutEhlogate returns a setting without the entries that query ehlogate.
 func (e *exam) withoutEhlogate(v view, param string) string {
-	value, _, _ := v.written(param)
-	_, own := e.separate(v, param, value)
+	_, own := e.separate(v, param, v.origin(param).Value)
 	return strings.Join(own, ", ")
 }
 

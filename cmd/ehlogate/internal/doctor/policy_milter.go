@@ -53,7 +53,7 @@ func (a serviceEntry) attribute(v view, attr, param string) string {
 // checkAttributes looks for attributes that Postfix does not take.
 func (e *exam) checkAttributes(a serviceEntry, at Place, write Write) (ok bool) {
 	if a.bad != "" {
-		e.addHazard("bad-attribute", at, fmt.Sprintf("invalid attribute %q: it must be NAME=VALUE", a.bad),
+		e.add(Hazard, "bad-attribute", at, fmt.Sprintf("invalid attribute %q: it must be NAME=VALUE", a.bad),
 			"smtpd ends with a fatal error. Write no space around the =, or put the attribute in braces of its own.", write)
 	}
 	return a.bad == ""
@@ -80,13 +80,13 @@ func (e *exam) checkPolicyService(v view, param, spec string) {
 	}
 	action := a.attribute(v, "default_action", "smtpd_policy_service_default_action")
 	if word, _, _ := strings.Cut(strings.ToLower(action), " "); !slices.Contains([]string{"dunno", "info", "warn"}, word) {
-		e.addHazard("policy-default-action", at, fmt.Sprintf("while ehlogate is unreachable, every client gets %q", action),
+		e.add(Hazard, "policy-default-action", at, fmt.Sprintf("while ehlogate is unreachable, every client gets %q", action),
 			"The policy service should log and enforce, not stop mail. DUNNO leaves the decision to the other restrictions.", write)
 	}
 	timeout := a.attribute(v, "timeout", "smtpd_policy_service_timeout")
 	e.checkDNSWait("the policy client of Postfix", timeout, at, Warning, "Its default_action decides then, and the decision of ehlogate is neither logged nor enforced.")
 	if isSlow(timeout) || a.attribute(v, "try_limit", "smtpd_policy_service_try_limit") != "1" {
-		e.addWarning("policy-slow", at, "clients wait too long for the policy service",
+		e.add(Warning, "policy-slow", at, "clients wait too long for the policy service",
 			"With the defaults, they wait 100 s while ehlogate hangs. With more than one try, they wait 1 s for each recipient while it is unreachable.", write)
 	}
 	e.checkEndpoint(v, a.addr, policyProto, at, Warning)
@@ -102,12 +102,12 @@ func (e *exam) checkMilters(s smtpd) {
 			continue
 		}
 		if action := a.attribute(s.view, "default_action", "milter_default_action"); !strings.EqualFold(action, "accept") {
-			e.addHazard("milter-default-action", at, fmt.Sprintf("while ehlogate is unreachable, every message gets %q", action), milterPurpose, write)
+			e.add(Hazard, "milter-default-action", at, fmt.Sprintf("while ehlogate is unreachable, every message gets %q", action), milterPurpose, write)
 		}
 		timeout := a.attribute(s.view, "command_timeout", "milter_command_timeout")
 		e.checkDNSWait("the milter client of Postfix", timeout, at, Warning, "Its default_action decides then, and the decision of ehlogate is neither logged nor enforced.")
 		if isSlow(timeout) || isSlow(a.attribute(s.view, "connect_timeout", "milter_connect_timeout")) || isSlow(a.attribute(s.view, "content_timeout", "milter_content_timeout")) {
-			e.addWarning("milter-slow", at, milterSlow,
+			e.add(Warning, "milter-slow", at, milterSlow,
 				"With the defaults, while ehlogate hangs, the banner is 30 s late, and the reply to the message that has begun 300 s.", write)
 		}
 		e.checkEndpoint(s.view, a.addr, milterProto, at, Warning)

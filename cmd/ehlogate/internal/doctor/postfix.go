@@ -29,6 +29,9 @@ const (
 	restrictionClasses = "smtpd_restriction_classes"
 )
 
+// defaultFile stands for the file of a setting that is not set.
+const defaultFile = "default"
+
 // restrictions are the lists of access restrictions, in the order of a session.
 var restrictions = []string{"smtpd_client_restrictions", "smtpd_helo_restrictions", smtpdSender, "smtpd_relay_restrictions",
 	"smtpd_recipient_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions"}
@@ -84,8 +87,7 @@ func SavedPostfix(ctx context.Context, dir string) (*Postfix, error) {
 	if err != nil {
 		return nil, err
 	}
-	var problems diag.Problems
-	here := parseSettings("postconf -d", installed, &problems)
+	here := parseSettings("postconf -d", installed, new(diag.Problems))
 	elsewhere := map[string]string{} // what postconf would say of this machine, not of the other
 	if pf.Main["config_directory"] == dir {
 		delete(pf.Main, "config_directory")
@@ -97,15 +99,12 @@ func SavedPostfix(ctx context.Context, dir string) (*Postfix, error) {
 			elsewhere["mydomain"] = ""
 		}
 	}
-	switch version := pf.Main["mail_version"]; version {
-	case here["mail_version"]:
-	case "":
-		pf.foreign = "of an unknown version, which is not in the copies"
-	default:
-		pf.foreign = "of version " + version
-	}
-	if pf.foreign != "" {
-		pf.foreign = fmt.Sprintf("the copies are those of a Postfix %s, and read by Postfix %s", pf.foreign, here["mail_version"])
+	if version := pf.Main["mail_version"]; version != here["mail_version"] {
+		which := "of version " + version
+		if version == "" {
+			which = "of an unknown version, which is not in the copies"
+		}
+		pf.foreign = fmt.Sprintf("the copies are those of a Postfix %s, and read by Postfix %s", which, here["mail_version"])
 	}
 	return pf, pf.evaluate(ctx, dir, elsewhere)
 }
@@ -241,15 +240,16 @@ func (pf *Postfix) evaluateService(ctx context.Context, dir string, s *Service, 
 	return problems.Err()
 }
 
-var serviceName = regexp.MustCompile(`\$(\{service_name\}|\(service_name\)|service_name\b)`)
-var processName = regexp.MustCompile(`\$(\{process_name\}|\(process_name\)|process_name\b)`)
+var ownName = regexp.MustCompile(`\$(\{(service|process)_name\}|\((service|process)_name\)|(service|process)_name\b)`)
 
 // nameService replaces the references to the two names that each service has for itself.
 func (s *Service) nameService(value string) string {
-	if !strings.Contains(value, "_name") {
-		return value
-	}
-	return processName.ReplaceAllLiteralString(serviceName.ReplaceAllLiteralString(value, s.Name), s.Command)
+	return ownName.ReplaceAllStringFunc(value, func(reference string) string {
+		if strings.Contains(reference, "service_name") {
+			return s.Name
+		}
+		return s.Command
+	})
 }
 
 // writtenEntries returns the entries of the list settings of a service, as written, that refer to other settings.
@@ -283,28 +283,27 @@ type view struct {
 	svc *Service // nil: main.cf alone
 }
 
-// service returns the view of a service that others use, such as "proxymap unix".
-func (pf *Postfix) service(name, typ string) view {
+// proxymap returns the view of the service that reads tables behind proxy: for the others.
+func (pf *Postfix) proxymap() view {
 	for _, s := range pf.Services {
-		if s.Name == name && s.Type == typ && s.values != nil {
+		if s.String() == "proxymap unix" && s.values != nil {
 			return view{pf, s}
 		}
 	}
 	return view{pf, nil}
 }
 
-// written returns a setting as it is written, and where that is.
-func (v view) written(name string) (value string, at Place, set bool) {
+// origin returns where a setting is, whichever service reads it there, and its value as it is written.
+func (v view) origin(name string) Place {
 	if v.svc != nil {
 		if value, ok := v.svc.Params[name]; ok {
-			return value, Place{File: "master.cf", Service: v.svc.String(), Parameter: name, Value: value}, true
+			return Place{File: "master.cf", Service: v.svc.String(), Parameter: name, Value: value}
 		}
 	}
 	if value, ok := v.pf.Main[name]; ok {
-		return value, Place{File: "main.cf", Parameter: name, Value: value}, true
+		return Place{File: "main.cf", Parameter: name, Value: value}
 	}
-	value = v.value(name)
-	return value, Place{File: "default", Parameter: name, Value: value}, false
+	return Place{File: defaultFile, Parameter: name, Value: v.value(name)}
 }
 
 // value returns a setting with all references expanded.
@@ -327,16 +326,10 @@ func (v view) isYes(name string) bool { return strings.EqualFold(v.value(name), 
 
 // place returns where a setting is that is about this service.
 func (v view) place(name string) Place {
-	_, at, _ := v.written(name)
+	at := v.origin(name)
 	if v.svc != nil {
 		at.Service = v.svc.String()
 	}
-	return at
-}
-
-// origin returns where a setting is, whichever service reads it there.
-func (v view) origin(name string) Place {
-	_, at, _ := v.written(name)
 	return at
 }
 
@@ -346,14 +339,12 @@ var reference = regexp.MustCompile(`\$[{(]?\s*(\w+)`)
 func (v view) holder(name, part string) Place {
 	queue := []string{name}
 	for i := 0; i < len(queue); i++ {
-		value, at, _ := v.written(queue[i])
-		if strings.Contains(value, part) {
+		at := v.origin(queue[i])
+		if strings.Contains(at.Value, part) {
 			return at
 		}
-		for _, m := range reference.FindAllStringSubmatch(value, -1) {
-			if !slices.Contains(queue, m[1]) {
-				queue = append(queue, m[1])
-			}
+		for _, m := range reference.FindAllStringSubmatch(at.Value, -1) {
+			queue = append(queue, without(m[1:], queue)...)
 		}
 	}
 	return v.origin(name)

@@ -59,7 +59,7 @@ func TestExamples(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r := Examine(t.Context(), ThisHost(false), DaemonFrom(config.Defaults()), pf, nil, nil); len(r.Findings) > 0 { // as in the package: no [listen]
+		if r := Examine(t.Context(), ThisHost(false), config.Defaults(), pf, nil, nil); len(r.Findings) > 0 { // as in the package: no [listen]
 			t.Errorf("%s:\n%s", name, ids(r))
 		}
 	}
@@ -73,7 +73,7 @@ func TestOtherExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := ParseSendmail("ehlogate.mc", example(t, "sendmail/ehlogate.mc"))
-	if r := Examine(t.Context(), ThisHost(false), DaemonFrom(config.Defaults()), nil, x, s); len(r.Findings) > 0 {
+	if r := Examine(t.Context(), ThisHost(false), config.Defaults(), nil, x, s); len(r.Findings) > 0 {
 		t.Error(ids(r))
 	}
 }
@@ -164,7 +164,7 @@ func TestOddSettings(t *testing.T) {
 				if got := (view{pf, pf.Services[0]}).value(tc.param); got != tc.want {
 					t.Errorf("%s: got %s = %q, want %q", how, tc.param, got, tc.want)
 				}
-				r := Examine(t.Context(), SavedHost(dir), DaemonFrom(config.Defaults()), pf, nil, nil)
+				r := Examine(t.Context(), SavedHost(dir), config.Defaults(), pf, nil, nil)
 				if asks := !slices.Contains(idsOf(r), "note ehlogate-not-queried"); asks != tc.asks {
 					t.Errorf("%s: ehlogate is asked: got %v, want %v\n%s", how, asks, tc.asks, ids(r))
 				}
@@ -201,7 +201,7 @@ func TestInstances(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := Examine(t.Context(), ThisHost(false), DaemonFrom(config.Defaults()), pf, nil, nil)
+		r := Examine(t.Context(), ThisHost(false), config.Defaults(), pf, nil, nil)
 		if got := pf.values["smtpd_banner"]; got != want+" "+dirs[i] || !strings.Contains(fmt.Sprint(r.Findings), "postconf -c '"+dirs[i]+"' -P") {
 			t.Errorf("got %q, want %q and a command for %s:\n%+v", got, want, dirs[i], r.Findings)
 		}
@@ -235,7 +235,7 @@ virtual_alias_domains = alias.example,
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := Examine(t.Context(), host, DaemonFrom(cfg), pf, nil, nil)
+			r := Examine(t.Context(), host, cfg, pf, nil, nil)
 			got := texts(r)
 			want := []string{
 				"guard-misses: Postfix serves domains that [guard] does not have: example.org (mydestination), relay.example (relay_domains), alias.example, example.net (virtual_alias_domains)",
@@ -324,7 +324,7 @@ func FuzzPostconf(f *testing.F) {
 		x := &Exim{"e", map[string]string{advertiseHosts: n, daemonPorts: p, localInterfaces: m}}
 		cfg := config.Defaults()
 		cfg.Default, cfg.Guard.Domains, cfg.DNS.VerifyNames, cfg.DNS.Wait = lists.Suppress, []string{"example.org"}, true, time.Second
-		r := Examine(t.Context(), SavedHost(t.TempDir()), DaemonFrom(cfg), pf, x, ParseSendmail("s", m))
+		r := Examine(t.Context(), SavedHost(t.TempDir()), cfg, pf, x, ParseSendmail("s", m))
 		for _, finding := range r.Findings {
 			if err == nil && finding.Service != "" && !slices.Contains(services, finding.Service) {
 				t.Errorf("a finding about the unknown service %q", finding.Service)
@@ -351,7 +351,7 @@ func follow(t *testing.T, dir string) (pf *Postfix, said []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := Examine(t.Context(), ThisHost(false), DaemonFrom(config.Defaults()), pf, nil, nil)
+		r := Examine(t.Context(), ThisHost(false), config.Defaults(), pf, nil, nil)
 		if len(r.Findings) == 0 {
 			return pf, said
 		}

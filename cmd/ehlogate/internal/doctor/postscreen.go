@@ -26,7 +26,7 @@ func (e *exam) checkPostscreen() {
 		}
 		for _, t := range parseTables(v.value(screenFilter)) {
 			if t.needsDaemon() || t.proxied {
-				e.addHazard("postscreen-queries", v.place(screenFilter), "postscreen queries "+t.setting()+" for every command", screenWaits+".",
+				e.add(Hazard, "postscreen-queries", v.place(screenFilter), "postscreen queries "+t.setting()+" for every command", screenWaits+".",
 					v.place(screenFilter).adviseValue(e.withoutEhlogate(v, screenFilter)))
 			}
 		}
@@ -38,26 +38,20 @@ func (e *exam) checkPostscreen() {
 
 // checkScreenMap examines a map for which postscreen waits.
 func (e *exam) checkScreenMap(v view, t table) {
-	f := Finding{
-		ID: "postscreen-queries", Severity: Hazard, Place: v.place(screenMaps),
-		What: "postscreen queries " + t.setting(),
-		Why:  screenWaits + "; with socketmap it dies as soon as ehlogate is unreachable. It can use an exported table.",
+	why := screenWaits + "; with socketmap it dies as soon as ehlogate is unreachable. It can use an exported table."
+	if c := e.config; c.UsesDNS() {
+		why += fmt.Sprintf(" While ehlogate waits for DNS, up to %v for each new client, all clients wait too.", c.DNS.Wait)
 	}
 	write := v.place(screenMaps).adviseValue(e.withoutEhlogate(v, screenMaps))
-	if c := e.daemon.config; c.UsesDNS() {
-		f.Why += fmt.Sprintf(" While ehlogate waits for DNS, up to %v for each new client, all clients wait too.", c.DNS.Wait)
+	switch at := v.place(smtpdMaps); {
+	case v.place(screenMaps).File != defaultFile:
+		e.add(Hazard, "postscreen-queries", v.place(screenMaps), "postscreen queries "+t.setting(), why, write)
+	case at.File == "master.cf":
+		e.add(Hazard, "postscreen-inherits", at, "postscreen has the map of smtpd in its own options, and queries "+t.setting(),
+			why+" The map belongs to the service \"smtpd pass\".", e.removeScreenMap(v))
+	default:
+		e.add(Hazard, "postscreen-inherits", at, "postscreen inherits the map of smtpd, and queries "+t.setting(), why, write)
 	}
-	if _, _, set := v.written(screenMaps); !set {
-		f.ID, f.Place = "postscreen-inherits", v.place(smtpdMaps)
-		f.Place.Service = v.svc.String()
-		f.What = "postscreen inherits the map of smtpd, and queries " + t.setting()
-		if f.Place.File == "master.cf" {
-			f.What = "postscreen has the map of smtpd in its own options, and queries " + t.setting()
-			f.Why += " The map belongs to the service \"smtpd pass\"."
-			write = e.removeScreenMap(v)
-		}
-	}
-	e.addAdvice(f, write)
 }
 
 // removeScreenMap returns the advice to remove the map of smtpd from the options of postscreen, except for tables of
@@ -65,7 +59,7 @@ func (e *exam) checkScreenMap(v view, t table) {
 func (e *exam) removeScreenMap(v view) Write {
 	_, own := e.separate(v, smtpdMaps, v.svc.Params[smtpdMaps])
 	_, rest := e.separate(v, smtpdMaps, v.pf.Main[smtpdMaps])
-	if !slices.ContainsFunc(own, func(t string) bool { return !slices.Contains(rest, t) }) {
+	if len(without(own, rest)) == 0 {
 		return Write{shell, []string{v.removeCommand(smtpdMaps)}}
 	}
 	return v.setOption(smtpdMaps, strings.Join(own, ", "))
@@ -75,7 +69,7 @@ func (e *exam) removeScreenMap(v view) Write {
 func (e *exam) checkScreenOffers(v view) {
 	for _, test := range []string{"pipelining", "non_smtp_command", "bare_newline"} {
 		if param := "postscreen_" + test + "_enable"; v.isYes(param) {
-			e.addNote("postscreen-offers", v.place(param), "postscreen answers EHLO itself in its deep protocol tests, and offers STARTTLS to all clients",
+			e.add(Note, "postscreen-offers", v.place(param), "postscreen answers EHLO itself in its deep protocol tests, and offers STARTTLS to all clients",
 				"It hands clients to smtpd from their next session on. With an exported table, both offer the same.",
 				Write{shell, []string{e.command("export", "--format", cidrFormat, "-o", exampleTable) + " && " + setMain(screenMaps + " = cidr:" + exampleTable).Lines[0]}})
 			return

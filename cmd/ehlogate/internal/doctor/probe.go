@@ -21,12 +21,9 @@ func (e *exam) probe(p endpoint, proto string, at Place, away Severity) {
 	e.probed[p] = true
 	conn, err := e.host.Dial(p.network, p.addr)
 	if err != nil {
-		e.addAdvice(Finding{
-			ID: "unreachable", Severity: away, Place: at,
-			What: fmt.Sprintf("ehlogate is unreachable at %s: %v", p, err),
-			Why: "Until it listens there, the mail server does what it is configured to do without ehlogate. If ehlogate runs, compare the address with [listen] in " +
-				e.daemon.File + ", and with the sockets of systemd (systemctl list-sockets).",
-		}, Write{shell, []string{"systemctl start ehlogate"}})
+		e.add(away, "unreachable", at, fmt.Sprintf("ehlogate is unreachable at %s: %v", p, err),
+			"Until it listens there, the mail server does what it is configured to do without ehlogate. If ehlogate runs, compare the address with [listen] in "+
+				e.file+", and with the sockets of systemd (systemctl list-sockets).", Write{shell, []string{"systemctl start ehlogate"}})
 		return
 	}
 	defer conn.Close()
@@ -49,10 +46,10 @@ func (e *exam) isEhlogate(conn net.Conn, r *bufio.Reader, p endpoint, at Place) 
 	case err == nil && strings.HasPrefix(reply, "VERSION ehlogate"):
 		return true
 	case reply != "":
-		e.addHazard("other-program-answers", at, fmt.Sprintf("a program other than ehlogate answers at %s: %q", p, strings.TrimSpace(reply)),
+		e.add(Hazard, "other-program-answers", at, fmt.Sprintf("a program other than ehlogate answers at %s: %q", p, strings.TrimSpace(reply)),
 			"That program decides about all clients, or the backup does. \"ss -lntxp\" shows which program it is.")
 	default:
-		e.addHazard("no-answer", at, fmt.Sprintf("timeout: no answer at %s within %v", p, dialLimit),
+		e.add(Hazard, "no-answer", at, fmt.Sprintf("timeout: no answer at %s within %v", p, dialLimit),
 			"Every client waits for it. Either ehlogate hangs, or another program listens there.")
 	}
 	return false

@@ -7,7 +7,7 @@ import (
 
 // checkProxied examines a table that is used through proxymap, from a setting with that value.
 func (e *exam) checkProxied(t table, at Place, value string) {
-	approved := e.pf.service("proxymap", "unix").value(proxyReadMaps)
+	approved := e.pf.proxymap().value(proxyReadMaps)
 	// What a file names is approved as well in newer versions, so a list with one cannot be judged; nor can a
 	// table that is one part of another.
 	listed := t.part || slices.ContainsFunc(splitList(approved), func(w string) bool { return strings.HasPrefix(strings.TrimLeft(w, "{ "), "/") }) ||
@@ -17,11 +17,11 @@ func (e *exam) checkProxied(t table, at Place, value string) {
 		if set, ok := e.pf.Main[proxyReadMaps]; ok {
 			write = setMain(proxyReadMaps + " = " + strings.TrimSpace(set+" "+t.setting()))
 		}
-		e.addHazard("proxy-not-approved", at, t.setting()+" is not in "+proxyReadMaps,
+		e.add(Hazard, "proxy-not-approved", at, t.setting()+" is not in "+proxyReadMaps,
 			"proxymap refuses it, and smtpd ends with a fatal error before its banner. The default has the tables of main.cf, but not those of master.cf.", write)
 	}
 	if t.needsDaemon() {
-		e.addNote("proxy-waits", at, "clients of "+t.setting()+" wait for each other while ehlogate hangs",
+		e.add(Note, "proxy-waits", at, "clients of "+t.setting()+" wait for each other while ehlogate hangs",
 			"One proxymap process serves many smtpd processes. Without proxy: and with max_try = 1, each of them waits for itself alone.")
 	}
 }

@@ -9,9 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -34,7 +32,7 @@ const (
 // compareRunning compares the answers of the daemon behind conn with the config and lists on disk. A list may have
 // been edited just now, so two comparisons must agree.
 func (e *exam) compareRunning(proto string, conn net.Conn, r *bufio.Reader, p endpoint) {
-	ctx, cfg := e.ctx, e.daemon.config
+	ctx, cfg := e.ctx, e.config
 	d, ok := dialects[proto]
 	if !ok || e.compared || cfg.File == "" || e.host.Saved {
 		return
@@ -48,7 +46,7 @@ func (e *exam) compareRunning(proto string, conn net.Conn, r *bufio.Reader, p en
 		}
 		age := time.Since(written)
 		if slices.Equal(differs, before) && (age > settle || age < -settle) { // a time in the future says nothing
-			e.addHazard("running-differs", Place{File: cfg.File}, "the running daemon does not use the config on disk: "+differs[0],
+			e.add(Hazard, "running-differs", Place{File: cfg.File}, "the running daemon does not use the config on disk: "+differs[0],
 				fmt.Sprintf("doctor queried it at %s. The daemon reads its config at a reload only. If the reload fails, journalctl -u ehlogate says why.", p),
 				Write{shell, []string{"systemctl reload ehlogate"}})
 			return
@@ -65,19 +63,14 @@ func (e *exam) compareRunning(proto string, conn net.Conn, r *bufio.Reader, p en
 // findDifferences queries addresses of the lists. ok is false if the right answers are unknown, or the daemon does
 // not answer.
 func (e *exam) findDifferences(ctx context.Context, d dialect, conn net.Conn, r *bufio.Reader) (out []string, written time.Time, ok bool) {
-	cfg := e.daemon.config
+	cfg := e.config
 	live := state.Load(cfg, time.Now).Snapshot()
 	if len(live.Unavailable()) > 0 { // the daemon keeps what it had
 		return nil, written, false
 	}
-	for _, s := range live.Sources {
-		if s.File == nil {
-			continue
-		}
-		for _, name := range s.File.Status().Files {
-			if info, err := os.Stat(name); err == nil && info.ModTime().After(written) {
-				written = info.ModTime()
-			}
+	for _, list := range live.Files() {
+		if t := list.Files().LastWritten(); t.After(written) {
+			written = t
 		}
 	}
 	p, whole := fileDecisions(cfg, live)
@@ -128,15 +121,11 @@ func fileDecisions(cfg *config.Config, live *state.Snapshot) (p *lists.Policy, w
 // operator lists.
 func sampleAddresses(ctx context.Context, live *state.Snapshot, p *lists.Policy, whole bool) (out []netip.Addr) {
 	certain := func(a netip.Addr) bool {
-		d := p.Review(ctx, lists.Client{Addr: a})
-		return d.Reason == lists.ReasonListed || whole
+		return whole || p.Review(ctx, lists.Client{Addr: a}).Reason == lists.ReasonListed
 	}
-	for _, s := range live.Sources {
-		if s.File == nil || s.File.Table() == nil {
-			continue
-		}
+	for _, list := range live.Files() {
 		n, looked := 0, 0
-		for a := range s.File.Table().Boundaries() {
+		for a := range list.Table().Boundaries() {
 			if looked++; n == perList || looked > 1000 || len(out) == samples {
 				break
 			}
@@ -183,31 +172,22 @@ func readMemcache(r *bufio.Reader) (keywords string, err error) {
 		switch l = strings.TrimSpace(l); {
 		case l == "END":
 			return keywords, nil
-		case strings.HasPrefix(l, "VALUE "):
-			if keywords, err = r.ReadString('\n'); err != nil {
-				return "", err
-			}
-			keywords = strings.TrimSpace(keywords)
-		default:
-			return "", errProtocol
+		case !strings.HasPrefix(l, "VALUE "):
+			keywords = l
 		}
 	}
 }
 
 func readSocketmap(r *bufio.Reader) (keywords string, err error) {
-	length, err := r.ReadString(':')
-	if err != nil {
+	var length uint16
+	if _, err := fmt.Fscanf(r, "%d:", &length); err != nil {
 		return "", err
 	}
-	n, err := strconv.ParseUint(strings.TrimSuffix(length, ":"), 10, 12)
-	if err != nil {
-		return "", errProtocol
-	}
-	data := make([]byte, n+1)
-	if _, err := io.ReadFull(r, data); err != nil {
+	reply := make([]byte, int(length)+len(","))
+	if _, err := io.ReadFull(r, reply); err != nil {
 		return "", err
 	}
-	return statusAndText(string(data[:n]), "OK", "NOTFOUND")
+	return textOf(string(reply[:length]), "OK", "NOTFOUND")
 }
 
 func readTCPTable(r *bufio.Reader) (keywords string, err error) {
@@ -215,21 +195,20 @@ func readTCPTable(r *bufio.Reader) (keywords string, err error) {
 	if err != nil {
 		return "", err
 	}
-	keywords, err = statusAndText(strings.TrimSpace(l), "200", "500")
+	keywords, err = textOf(strings.TrimSpace(l), "200", "500")
 	return strings.ReplaceAll(keywords, "%20", " "), err
 }
 
-func statusAndText(reply, yes, no string) (text string, err error) {
+// textOf returns the text behind the status found, and no text with the status missing.
+func textOf(reply, found, missing string) (string, error) {
 	switch status, text, _ := strings.Cut(reply, " "); status {
-	case yes:
+	case found:
 		return text, nil
-	case no:
+	case missing:
 		return "", nil
 	}
-	return "", errProtocol
+	return "", errors.New("a reply in another protocol")
 }
-
-var errProtocol = errors.New("a reply in another protocol")
 
 func keywordsText(keywords string) string {
 	if keywords == "" {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -44,99 +45,72 @@ func ParseSendmail(name, text string) *Sendmail {
 	return s
 }
 
-// socketMap is a line "Kname socket flags address".
-type socketMap struct {
-	name, addr string
-	tempfail   string // -T
-	timeout    string // -d
-	text       string
-}
+// socketMap finds a map of Sendmail: its name, its flags and its address.
+var socketMap = regexp.MustCompile(`^K\s*(\S+)\s+socket\s+((?:-\S+\s+)*)(\S+)`)
 
-var socketLine = regexp.MustCompile(`^K\s*(\S+)\s+socket\s+(.*)$`)
-
-func (s *Sendmail) socketMaps() (out []socketMap) {
-	for _, l := range s.lines {
-		m := socketLine.FindStringSubmatch(l.text)
-		if m == nil {
-			continue
-		}
-		k := socketMap{name: m[1], text: l.text}
-		for _, f := range strings.Fields(m[2]) {
-			switch {
-			case strings.HasPrefix(f, "-T"):
-				k.tempfail = f[2:]
-			case strings.HasPrefix(f, "-d"):
-				k.timeout = f[2:]
-			case !strings.HasPrefix(f, "-"):
-				k.addr = f
-			}
-		}
-		out = append(out, k)
-	}
-	return out
-}
-
-// ruleText returns the text of all rules, without white space.
-func (s *Sendmail) ruleText() string {
-	var b strings.Builder
-	for _, l := range s.lines {
-		if strings.HasPrefix(l.text, "R") {
-			b.WriteString(strings.Join(strings.Fields(l.text), "") + "\n")
-		}
-	}
-	return b.String()
-}
+// tempfailFlag and timeoutFlag find what a map returns when it fails, and when it does.
+var (
+	tempfailFlag = regexp.MustCompile(`-T\S`)
+	timeoutFlag  = regexp.MustCompile(`-d(\S*)`)
+)
 
 // checkSendmailMaps examines how the ruleset Local_srv_features queries ehlogate.
 func (e *exam) checkSendmailMaps() {
 	s, asked := e.sendmail, false
-	for _, k := range s.socketMaps() {
-		p, local, ok := k.endpoint()
-		proto := e.daemon.protocolAt(p)
-		if !ok || proto == "" {
+	for _, l := range s.lines {
+		m := socketMap.FindStringSubmatch(l.text)
+		if m == nil {
+			continue
+		}
+		name, flags, addr := m[1], m[2], m[3]
+		p := parseSendmailAddress(addr)
+		proto := e.protocolAt(p)
+		if proto == "" {
 			continue
 		}
 		asked = true
-		at := Place{File: s.name, Parameter: "K" + k.name, Value: k.text}
+		at := Place{File: s.name, Parameter: "K" + name, Value: l.text}
 		if proto != socketmapProto {
-			e.wrongListener(p, socketmapProto, proto, at)
+			e.addWrongListener(p, socketmapProto, proto, at)
 			continue
 		}
-		write := Write{s.name, []string{"Ksrv_features socket -T<TMPF> -d2 " + k.addr}}
-		if k.name != "srv_features" {
-			e.addHazard("sendmail-map-name", at, fmt.Sprintf("wrong map name %q in the query", k.name),
+		write := Write{s.name, []string{"Ksrv_features socket -T<TMPF> -d2 " + addr}}
+		if name != "srv_features" {
+			e.add(Hazard, "sendmail-map-name", at, fmt.Sprintf("wrong map name %q in the query", name),
 				"Sendmail sends the name of the map. The map of ehlogate for Sendmail is \"srv_features\". For another name it returns nothing: no client is suppressed.", write)
 		}
-		if k.tempfail == "" {
-			e.addHazard("sendmail-tempfail", at, "without -T, a failure of the map is a failure of the session",
+		if !tempfailFlag.MatchString(flags) {
+			e.add(Hazard, "sendmail-tempfail", at, "without -T, a failure of the map is a failure of the session",
 				"While ehlogate is unreachable, clients get 451 instead of the banner. With -T the rules continue, and offer STARTTLS.", write)
 		}
-		e.checkDNSWait("Sendmail", k.timeout, at, Hazard, "Such a client gets 451 in place of the banner, whatever the flags of the map.")
-		if k.timeout == "" || isSlow(k.timeout) {
-			e.addWarning("sendmail-slow", at, "every banner waits long while ehlogate hangs",
+		timeout := ""
+		if m := timeoutFlag.FindStringSubmatch(flags); m != nil {
+			timeout = m[1]
+		}
+		e.checkDNSWait("Sendmail", timeout, at, Hazard, "Such a client gets 451 in place of the banner, whatever the flags of the map.")
+		if timeout == "" || isSlow(timeout) {
+			e.add(Warning, "sendmail-slow", at, "every banner waits long while ehlogate hangs",
 				"Without -d it waits 30 s. Two seconds are enough for a daemon on the same machine.", write)
 		}
-		if local {
-			e.addWarning("sendmail-local-socket", at, "a missing socket file is worse than an unreachable daemon",
+		if p.network == "unix" {
+			e.add(Warning, "sendmail-local-socket", at, "a missing socket file is worse than an unreachable daemon",
 				"If the file is missing, or others may write to a directory above it, clients get 451 instead of the banner, and -T does not help. TCP on loopback has no such case.")
 		}
 		e.probe(p, socketmapProto, at, Warning)
 	}
 	if !asked {
-		e.addNote("ehlogate-not-queried", Place{File: s.name}, "Sendmail does not query ehlogate", "No socket map names an address of "+e.daemon.File+".")
+		e.add(Note, "ehlogate-not-queried", Place{File: s.name}, "Sendmail does not query ehlogate", "No socket map names an address of "+e.file+".")
 		return
 	}
-	if port, daemon := s.submissionDaemon(); port != "" && !tellsDaemons.MatchString(s.ruleText()) {
-		e.addHazard("submission-queries", Place{File: s.name, Parameter: "DaemonPortOptions", Value: port}, submissionAsks,
+	if port, daemon := s.submissionDaemon(); port != "" && !slices.ContainsFunc(s.lines, func(l line) bool { return tellsDaemons.MatchString(l.text) }) {
+		e.add(Hazard, "submission-queries", Place{File: s.name, Parameter: "DaemonPortOptions", Value: port}, submissionAsks,
 			"The ruleset runs for every daemon. A suppressed client sends its password in the clear on port 587, or cannot send at all.",
 			Write{s.name + ", as the first rules of Local_srv_features", []string{"R$*\t\t$: $&{daemon_name}", "R" + daemon + "\t\t$@ OK"}})
 	}
 }
 
-// tellsDaemons finds macros by which rules distinguish daemons.
-var tellsDaemons = regexp.MustCompile(`\{daemon_(name|port)\}`)
-
 var (
+	tellsDaemons   = regexp.MustCompile(`^R.*\{daemon_(name|port)\}`) // a rule that distinguishes daemons
 	daemonLine     = regexp.MustCompile(`(?i)^O\s*DaemonPortOptions\s*=(.*)|DAEMON_OPTIONS\((.*)`)
 	submissionPort = regexp.MustCompile(`(?i)\bPort=(587|submission)\b`)
 	loopback       = regexp.MustCompile(`(?i)\bAddr(ess)?=(127\.|::1\b|localhost\b)`)
@@ -164,15 +138,15 @@ func (s *Sendmail) submissionDaemon() (port, daemon string) {
 	return "", ""
 }
 
-// endpoint returns where Sendmail connects: inet:PORT@HOST or local:PATH.
-func (k socketMap) endpoint() (p endpoint, local, ok bool) {
-	transport, rest, _ := strings.Cut(k.addr, ":")
-	switch transport {
-	case "inet", "inet6":
-		port, host, ok := strings.Cut(rest, "@")
-		return endpoint{network: "tcp", addr: net.JoinHostPort(strings.Trim(host, "[]"), port)}, false, ok
-	case "local", "unix":
-		return endpoint{network: "unix", addr: path.Clean(rest), path: rest}, true, path.IsAbs(rest)
+// parseSendmailAddress understands inet:PORT@HOST and local:PATH. Another address is no endpoint of ehlogate.
+func parseSendmailAddress(addr string) endpoint {
+	transport, rest, _ := strings.Cut(addr, ":")
+	port, host, isTCP := strings.Cut(rest, "@")
+	switch {
+	case (transport == "inet" || transport == "inet6") && isTCP:
+		return endpoint{network: "tcp", addr: net.JoinHostPort(strings.Trim(host, "[]"), port)}
+	case (transport == "local" || transport == "unix") && path.IsAbs(rest):
+		return endpoint{network: "unix", addr: path.Clean(rest), path: rest}
 	}
-	return endpoint{}, false, false
+	return endpoint{}
 }

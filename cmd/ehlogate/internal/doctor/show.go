@@ -62,22 +62,15 @@ func (f Finding) text() string {
 
 // wrapText breaks text into lines of at most that width, if its words allow.
 func wrapText(text, indent string, width int) string {
-	var b strings.Builder
-	line := indent
-	for _, word := range strings.Fields(text) {
-		if len(line) > len(indent) && len(line)+1+len(word) > width {
-			b.WriteString(line + "\n")
-			line = indent
+	var lines []string
+	for word := range strings.FieldsSeq(text) {
+		if last := len(lines) - 1; last >= 0 && len(lines[last])+1+len(word) <= width {
+			lines[last] += " " + word
+		} else {
+			lines = append(lines, indent+word)
 		}
-		if len(line) > len(indent) {
-			line += " "
-		}
-		line += word
 	}
-	if len(line) > len(indent) {
-		b.WriteString(line + "\n")
-	}
-	return b.String()
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // printable replaces control characters, which do not belong on a terminal.

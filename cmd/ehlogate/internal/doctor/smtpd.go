@@ -55,7 +55,7 @@ func (e *exam) checkSMTPDs() {
 
 func (e *exam) checkPostfixVersion() {
 	if e.pf.foreign != "" {
-		e.addNote("postfix-version", Place{File: "main.cf", Parameter: "mail_version", Value: e.pf.Main["mail_version"]}, e.pf.foreign,
+		e.add(Note, "postfix-version", Place{File: "main.cf", Parameter: "mail_version", Value: e.pf.Main["mail_version"]}, e.pf.foreign,
 			"Settings that main.cf does not have were taken to be the defaults of the Postfix on this machine. "+
 				"If the copy of main.cf lacks the version, add the line that \"postconf -d mail_version\" prints on the other machine.")
 	}
@@ -71,7 +71,7 @@ func (e *exam) checkPostfixQueries() {
 			advice = e.adviseMap(s.view)
 		}
 	}
-	e.addNote("ehlogate-not-queried", view{e.pf, nil}.origin(smtpdMaps), "no smtpd queries ehlogate",
+	e.add(Note, "ehlogate-not-queried", view{e.pf, nil}.origin(smtpdMaps), "no smtpd queries ehlogate",
 		"All clients are offered STARTTLS, whatever the lists say. Add the map to the smtpd on port 25, and to no other. "+
 			"examples/postfix has ehlogate.cf, for /etc/postfix.", advice)
 }
@@ -81,15 +81,15 @@ func (e *exam) checkLogins(s smtpd) {
 	switch param := s.decidingParameter(); {
 	case !s.suppresses():
 	case s.isSubmission():
-		e.addHazard("submission-queries", s.place(param), submissionAsks,
+		e.add(Hazard, "submission-queries", s.place(param), submissionAsks,
 			"A suppressed client is not offered STARTTLS, and sends its password in the clear or cannot send at all."+inherits(s, param),
 			s.setOption(param, e.withoutEhlogate(s.view, param)))
-	case s.isYes("smtpd_sasl_auth_enable") && (s.filterQueries || !containsWord(e.daemon.AlwaysHide, "auth")):
+	case s.isYes("smtpd_sasl_auth_enable") && (s.filterQueries || !slices.Contains(lowercase(e.config.AlwaysHide), "auth")):
 		why := "A suppressed client that logs in sends its password in the clear."
 		if s.isYes("smtpd_tls_auth_only") {
 			why = "A suppressed client cannot log in: AUTH is offered only after STARTTLS."
 		}
-		e.addHazard("auth-queries", s.place(param), "the lists decide about STARTTLS on a port where clients may log in",
+		e.add(Hazard, "auth-queries", s.place(param), "the lists decide about STARTTLS on a port where clients may log in",
 			why+" Let clients log in on another port."+inherits(s, "smtpd_sasl_auth_enable"), s.setOption("smtpd_sasl_auth_enable", "no"))
 	}
 }
@@ -98,7 +98,7 @@ const submissionAsks = "the lists decide about STARTTLS for clients that log in"
 
 // inherits explains why a service has a setting that master.cf does not give it.
 func inherits(s smtpd, param string) string {
-	if _, at, _ := s.written(param); at.File == "main.cf" {
+	if s.origin(param).File == "main.cf" {
 		return fmt.Sprintf(" The service inherits %s from main.cf.", param)
 	}
 	return ""
@@ -117,16 +117,14 @@ func (e *exam) checkTLSLevel(s smtpd) {
 	case level == "" && s.isYes(old):
 		must = old
 	case level == "none" || level == "" && !s.isYes("smtpd_use_tls"):
-		e.addNote("no-starttls", s.place(param), "no client is offered STARTTLS here",
+		e.add(Note, "no-starttls", s.place(param), "no client is offered STARTTLS here",
 			s.decidingParameter()+" has nothing to hide: smtpd_tls_security_level is not \"may\".")
 	}
 	if must != "" {
-		e.addHazard("tls-required", s.place(must), "clients must use TLS, and suppressed clients are not offered it",
+		e.add(Hazard, "tls-required", s.place(must), "clients must use TLS, and suppressed clients are not offered it",
 			"A suppressed client gets error 530 for every command.", s.setOption(param, "may"))
 	}
 }
-
-const silentDiscard = "silent-discard" // no keyword of EHLO: it keeps Postfix from logging what it hides
 
 // checkKeywords compares what smtpd hides from all clients with what ehlogate repeats: an answer of the map replaces
 // the setting.
@@ -134,41 +132,38 @@ func (e *exam) checkKeywords(s smtpd) {
 	if !s.mapQueries {
 		return
 	}
-	at, always := s.origin(smtpdKeywords), lowercase(e.daemon.AlwaysHide)
-	var all, lost, extra []string
-	for _, w := range lowercase(splitList(s.value(smtpdKeywords))) {
-		switch {
-		case w == silentDiscard:
-		case w == "starttls":
-			e.addWarning("starttls-hidden-from-all", at, "STARTTLS is hidden from all clients for which ehlogate returns nothing",
-				"The lists cannot offer it: for a client that is offered STARTTLS, ehlogate returns nothing. Remove starttls here, "+
-					"and set default = \"suppress\" and explicit_offer = true instead.")
-		default:
-			all = append(all, w)
-			if !slices.Contains(always, w) {
-				lost = append(lost, w)
-			}
-		}
+	at, always, all := s.origin(smtpdKeywords), lowercase(e.config.AlwaysHide), lowercase(splitList(s.value(smtpdKeywords)))
+	if slices.Contains(all, "starttls") {
+		e.add(Warning, "starttls-hidden-from-all", at, "STARTTLS is hidden from all clients for which ehlogate returns nothing",
+			"The lists cannot offer it: for a client that is offered STARTTLS, ehlogate returns nothing. Remove starttls here, "+
+				"and set default = \"suppress\" and explicit_offer = true instead.")
 	}
-	for _, w := range always {
-		if w != silentDiscard && !slices.Contains(all, w) {
-			extra = append(extra, w)
-		}
-	}
+	const silent = "silent-discard" // no keyword of EHLO: it keeps Postfix from logging what it hides
+	lost, extra := without(all, append(always, silent, "starttls")), without(always, append(all, silent))
 	if len(lost) > 0 {
 		why := "The answer of ehlogate replaces this setting."
 		if slices.Contains(lost, "chunking") {
 			why += " CHUNKING is hidden because of SMTP smuggling: it would be offered to exactly the suppressed clients."
 		}
-		e.addHazard("keywords-lost", at, "suppressed clients are offered "+strings.ToUpper(strings.Join(lost, ", "))+" again", why,
-			Write{e.daemon.File, []string{fmt.Sprintf("always_hide = [%s]", quoteAll(append(slices.Clip(always), lost...)))}})
+		e.add(Hazard, "keywords-lost", at, "suppressed clients are offered "+strings.ToUpper(strings.Join(lost, ", "))+" again", why,
+			Write{e.file, []string{fmt.Sprintf("always_hide = [%s]", quoteAll(append(slices.Clip(always), lost...)))}})
 	}
 	if len(extra) > 0 {
-		e.addWarning("keywords-extra", Place{File: e.daemon.File, Parameter: "always_hide", Value: "[" + quoteAll(e.daemon.AlwaysHide) + "]"},
+		e.add(Warning, "keywords-extra", Place{File: e.file, Parameter: "always_hide", Value: "[" + quoteAll(e.config.AlwaysHide) + "]"},
 			"ehlogate hides "+strings.ToUpper(strings.Join(extra, ", "))+" from suppressed clients, and Postfix from no client",
 			"always_hide should repeat "+smtpdKeywords+". Change one of the two.",
 			at.adviseValue(strings.Join(append(splitList(s.value(smtpdKeywords)), extra...), ", ")))
 	}
+}
+
+// without returns the entries of a list that others do not have.
+func without(list, others []string) (out []string) {
+	for _, w := range list {
+		if !slices.Contains(others, w) {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 func quoteAll(list []string) string {
@@ -182,5 +177,3 @@ func quoteAll(list []string) string {
 func lowercase(list []string) []string {
 	return strings.Fields(strings.ToLower(strings.Join(list, " ")))
 }
-
-func containsWord(list []string, word string) bool { return slices.Contains(lowercase(list), word) }

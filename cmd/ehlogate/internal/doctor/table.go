@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -65,47 +66,35 @@ func appendTables(out []table, value string, around table, depth int) []table {
 
 // fileName returns the file of a table. Relative names start from the queue directory, where all daemons run.
 func (t table) fileName(v view) (name string, ok bool) {
-	if t.name[0] == '{' { // the content itself, Postfix 3.7
+	suffix, ok := fileSuffixes[t.kind]
+	if !ok || t.name[0] == '{' { // the content itself, Postfix 3.7
 		return "", false
 	}
-	switch t.kind {
-	case "cidr", "regexp", "pcre", "texthash":
-		name = t.name
-	case "hash", "btree":
-		name = t.name + ".db"
-	case "lmdb", "cdb":
-		name = t.name + "." + t.kind
-	default:
-		return "", false
-	}
-	if !path.IsAbs(name) {
+	if name = t.name + suffix; !path.IsAbs(name) {
 		name = path.Join(v.value(queueDirectory), name)
 	}
 	return name, true
 }
 
+// fileSuffixes are the ends that the file names of tables have, by type. Tables without one are text.
+var fileSuffixes = map[string]string{
+	"cidr": "", "regexp": "", "pcre": "", "texthash": "", "hash": ".db", "btree": ".db", "lmdb": ".lmdb", "cdb": ".cdb",
+}
+
+var starttlsWord = regexp.MustCompile(`(?i)(^|[\s,={}])starttls($|[\s,={}])`)
+
 // hidesSTARTTLS reports whether a file or an inline table hides STARTTLS from any client; false if that cannot be
 // known.
 func (e *exam) hidesSTARTTLS(v view, t table) bool {
-	if t.kind == "static" || t.kind == "inline" || t.name[0] == '{' {
-		return namesSTARTTLS(t.name)
+	var text string
+	switch name, isFile := t.fileName(v); {
+	case t.kind == "static" || t.kind == "inline" || t.name[0] == '{':
+		text = t.name
+	case isFile && fileSuffixes[t.kind] == "":
+		data, _ := e.host.ReadFile(name)
+		text = string(data)
 	}
-	switch t.kind {
-	case "cidr", "regexp", "pcre", "texthash":
-		name, _ := t.fileName(v)
-		data, err := e.host.ReadFile(name)
-		if err != nil {
-			return false
-		}
-		return slices.ContainsFunc(logicalLines(string(data)), func(l line) bool { return namesSTARTTLS(l.text) })
-	}
-	return false
-}
-
-func namesSTARTTLS(s string) bool {
-	return slices.ContainsFunc(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
-		return strings.ContainsRune(" \t,={}", r)
-	}), func(w string) bool { return w == "starttls" })
+	return slices.ContainsFunc(logicalLines(text), func(l line) bool { return starttlsWord.MatchString(l.text) })
 }
 
 // checkFile looks whether the file of a table is there, and as the lists are now.
@@ -122,7 +111,7 @@ func (e *exam) checkFile(v view, t table, at Place, id, why string, writes ...Wr
 	case errors.Is(err, errNotCopied) || errors.Is(err, fs.ErrPermission):
 		e.addUnread(at, name, err)
 	default:
-		e.addHazard(id, at, "cannot open "+t.setting()+": "+plainReason(err), why, writes...)
+		e.add(Hazard, id, at, "cannot open "+t.setting()+": "+plainReason(err), why, writes...)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"ehlogate/lists/diag"
 )
 
 // dropIn is where the limits of the service are set.
@@ -17,7 +19,7 @@ func (e *exam) checkUnit() {
 		e.addUnread(place, "the unit of the service ("+savedUnit+")", err)
 		return
 	}
-	u := parseUnit(text)
+	u := unit(parseSettings(savedUnit, text, new(diag.Problems)))
 	if state, ok := u["LoadState"]; len(u) == 0 || ok && state != "loaded" {
 		return
 	}
@@ -34,14 +36,14 @@ func (e *exam) checkUnit() {
 	const example = " examples/systemd/dns.conf has the lines to copy."
 	switch what := "systemd blocks queries of the service to resolvers: " + strings.Join(by, ", "); {
 	case blocked > 0 && blocked == len(e.resolvers):
-		e.addHazard("service-no-network", place, what,
+		e.add(Hazard, "service-no-network", place, what,
 			"It cannot query any resolver: DNS lists stay unavailable, no client name is found out, and [guard] must assume a commitment to STARTTLS."+example,
 			e.adviseUnit(false))
 	case blocked > 0:
-		e.addWarning("service-no-network", place, what, "It queries the other resolvers, if they answer."+example, e.adviseUnit(false))
+		e.add(Warning, "service-no-network", place, what, "It queries the other resolvers, if they answer."+example, e.adviseUnit(false))
 	}
-	if len(e.daemon.config.Guard.Domains) > 0 && blocked < len(e.resolvers) && !u.reachesOthers(e.resolvers) {
-		e.addWarning("service-no-https", Place{File: "ehlogate.service", Parameter: "IPAddressAllow", Value: u["IPAddressAllow"]},
+	if len(e.config.Guard.Domains) > 0 && blocked < len(e.resolvers) && !u.reachesOthers(e.resolvers) {
+		e.add(Warning, "service-no-https", Place{File: "ehlogate.service", Parameter: "IPAddressAllow", Value: u["IPAddressAllow"]},
 			"systemd blocks the service from fetching MTA-STS policies",
 			"[guard] fetches them by HTTPS from the hosts that serve them. A policy that it cannot fetch counts as a commitment to STARTTLS, and "+
 				"then only your own list files suppress. You can name these hosts in place of \"any\"."+example,
@@ -65,16 +67,6 @@ func (e *exam) adviseUnit(all bool) Write {
 
 // unit has the properties of a service by name.
 type unit map[string]string
-
-func parseUnit(text string) unit {
-	u := make(unit)
-	for l := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(l), "="); ok {
-			u[name] = value
-		}
-	}
-	return u
-}
 
 // blockedBy returns the property that blocks an address, or "".
 func (u unit) blockedBy(a netip.Addr) string {

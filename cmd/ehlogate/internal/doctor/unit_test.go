@@ -88,7 +88,7 @@ func TestRealUnit(t *testing.T) {
 		for _, r := range resolvers {
 			cfg.DNS.Resolvers = append(cfg.DNS.Resolvers, netip.MustParseAddrPort(r))
 		}
-		return Examine(ctx, host, DaemonFrom(cfg), nil, nil, nil)
+		return Examine(ctx, host, cfg, nil, nil, nil)
 	}
 	want := func(r *Report, ids ...string) {
 		t.Helper()
@@ -169,7 +169,7 @@ func FuzzUnit(f *testing.F) {
 		cfg.Guard.Domains, cfg.DNS.Resolvers = []string{"example.org"}, servers
 		host := SavedHost(t.TempDir())
 		host.Unit = func() (string, error) { return show, nil }
-		r := Examine(t.Context(), host, DaemonFrom(cfg), nil, nil, nil)
+		r := Examine(t.Context(), host, cfg, nil, nil, nil)
 		for _, found := range r.Findings {
 			if found.What == "" || found.Why == "" || found.File == "" {
 				t.Errorf("incomplete finding: %+v", found)

@@ -159,7 +159,7 @@ func TestZones(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := serveDNS(t, map[string]zone{"z.example": tc.zone, "good.example": listing("2.0.0.127", "test")})
 			cfg := asks(t, []netip.AddrPort{s.addr}, list1(`"z.example"`+tc.config, `"good.example"`, `"good.example", by = "name"`))
-			got := texts(Examine(t.Context(), askingHost(), DaemonFrom(cfg), nil, nil, nil))
+			got := texts(Examine(t.Context(), askingHost(), cfg, nil, nil, nil))
 			if tc.want == "" && len(got) > 0 || tc.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], tc.want)) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
@@ -194,12 +194,12 @@ func TestResolvers(t *testing.T) {
 		"resolver-silent: resolver " + at(gone).String() + " does not answer: unreachable",
 		"zone-lists-nothing: z.example does not list 127.0.0.2, as every list does (RFC 5782 section 5)",
 	}
-	if got := texts(Examine(t.Context(), askingHost(), DaemonFrom(cfg), nil, nil, nil)); !slices.Equal(got, want) {
+	if got := texts(Examine(t.Context(), askingHost(), cfg, nil, nil, nil)); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	// If none answers, there are no findings about zones.
 	cfg.DNS.Resolvers = []netip.AddrPort{at(mute), at(gone)}
-	if got := texts(Examine(t.Context(), askingHost(), DaemonFrom(cfg), nil, nil, nil)); !slices.Equal(got, want[:2]) {
+	if got := texts(Examine(t.Context(), askingHost(), cfg, nil, nil, nil)); !slices.Equal(got, want[:2]) {
 		t.Errorf("got %q, want %q", got, want[:2])
 	}
 }
@@ -218,7 +218,7 @@ func TestQueriesOnlyIfNeeded(t *testing.T) {
 		"needless":   {askingHost(), "", 0},
 	} {
 		before := s.asked.Load()
-		Examine(t.Context(), tc.host, DaemonFrom(asks(t, []netip.AddrPort{s.addr}, tc.list)), nil, nil, nil)
+		Examine(t.Context(), tc.host, asks(t, []netip.AddrPort{s.addr}, tc.list), nil, nil, nil)
 		if got := int(s.asked.Load() - before); got != tc.want {
 			t.Errorf("%s: %d queries, want %d", name, got, tc.want)
 		}
@@ -244,14 +244,14 @@ func TestAskingEnds(t *testing.T) {
 		host := askingHost()
 		host.Resolver = func(dnsclient.Options) dnsclient.Resolver { return stuck{} }
 		start := time.Now()
-		r := Examine(t.Context(), host, DaemonFrom(cfg), nil, nil, nil)
+		r := Examine(t.Context(), host, cfg, nil, nil, nil)
 		if took := time.Since(start); took != dnsLimit || len(r.Findings) != 1 || r.Findings[0].ID != "resolver-silent" {
 			t.Errorf("took %v: %q", took, texts(r))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		start = time.Now()
-		if Examine(ctx, host, DaemonFrom(cfg), nil, nil, nil); time.Since(start) != 0 {
+		if Examine(ctx, host, cfg, nil, nil, nil); time.Since(start) != 0 {
 			t.Error("it runs on after its context ended")
 		}
 	})
