@@ -43,7 +43,6 @@ func (e *exam) inSection(section string, lines ...string) Write {
 	return Write{e.file + ", in [" + section + "]", lines}
 }
 
-// command returns a command of ehlogate about the config that is examined.
 func (e *exam) command(words ...string) string {
 	out := "ehlogate " + words[0]
 	if e.file != config.DefaultFile {
@@ -70,14 +69,12 @@ func (v view) setOption(param, value string) Write {
 	return w
 }
 
-// removeCommand returns the command that removes all options of a name from this service.
 func (v view) removeCommand(param string) string {
 	return "postconf -PX " + quoteShell(slashName(v.svc.String())+"/"+param)
 }
 
 func slashName(service string) string { return strings.Replace(service, " ", "/", 1) }
 
-// quoteShell quotes a word for the shell.
 func quoteShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 const space = " \t\r\n"

@@ -48,10 +48,10 @@ var smtpdChecks = []struct {
 // sharedFindings are those of parts that several checks use: how a mail server connects to ehlogate, and the files of
 // tables.
 const sharedFindings = "not-examined submission-queries names-never-count wait-too-long " +
-	"bad-attribute milter-default-action milter-slow " + // policy_milter.go, sendmail_milter.go
+	"bad-attribute milter-default-action milter-slow " + // policy_milter.go, sendmail.go
 	"bad-address socket-outside-jail localhost not-our-address wrong-listener " + // endpoint.go
-	"unreachable other-program-answers no-answer running-differs " + // probe.go, running.go
-	"filter-never-queries key-format key-digest memcache-file-unreadable memcache-bad-number memcache-slow " + // memcache.go
+	"unreachable other-program-answers no-answer running-differs " + // running.go
+	"filter-never-queries key-format key-digest memcache-file-unreadable memcache-bad-number memcache-slow " + // maps.go
 	"memcache-no-backup backup-needs-daemon backup-inline-empty backup-unreadable backup-suppresses " +
-	"proxy-not-approved proxy-waits " + // proxymap.go
+	"proxy-not-approved proxy-waits " +
 	"table-behind table-stays-behind table-not-reloaded export-unit-fails" // exported.go

@@ -13,7 +13,6 @@ import (
 	"ehlogate/lists/listfile"
 )
 
-// configPlace returns the place of a key in the config of ehlogate.
 func (e *exam) configPlace(key string, value any) Place {
 	return Place{File: e.file, Parameter: key, Value: fmt.Sprint(value)}
 }
@@ -76,26 +75,23 @@ func firstLine(err error) error {
 	return err
 }
 
-// findResolvers returns the resolvers that ehlogate queries, and where they are set.
-func (e *exam) findResolvers() (servers []netip.AddrPort, at Place) {
-	servers = e.config.DNS.Resolvers
-	if len(servers) > 0 {
-		return servers, e.configPlace("dns.resolvers", joinAddresses(servers))
+// findResolvers finds the resolvers that ehlogate queries, and where they are set.
+func (e *exam) findResolvers() {
+	e.resolvers, e.resolversAt = e.config.DNS.Resolvers, e.configPlace("dns.resolvers", "")
+	if len(e.resolvers) == 0 {
+		var err error
+		e.resolversAt = Place{File: resolvConf, Parameter: "nameserver"}
+		if e.resolvers, err = e.host.Resolvers(); errors.Is(err, errNotCopied) {
+			e.addUnread(e.resolversAt, resolvConf, err)
+			return
+		}
+		if err != nil || len(e.resolvers) == 0 { // as the daemon does
+			e.resolvers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}
+		}
 	}
-	at = Place{File: resolvConf, Parameter: "nameserver"}
-	servers, err := e.host.Resolvers()
-	switch {
-	case errors.Is(err, errNotCopied):
-		e.addUnread(at, resolvConf, err)
-		return nil, at
-	case err != nil || len(servers) == 0: // as the daemon does
-		servers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}
-	}
-	at.Value = joinAddresses(servers)
-	return servers, at
+	e.resolversAt.Value = joinAddresses(e.resolvers)
 }
 
-// joinAddresses writes addresses as in the config.
 func joinAddresses(servers []netip.AddrPort) string {
 	var out []string
 	for _, s := range servers {
@@ -111,19 +107,15 @@ func addressText(s netip.AddrPort) string {
 	return s.String()
 }
 
-// checkResolverAddresses looks for resolvers that are not on this machine.
 func (e *exam) checkResolverAddresses() {
 	c := e.config
-	servers, at := e.findResolvers()
-	e.resolvers, e.resolversAt = servers, at
+	e.findResolvers()
+	at := e.resolversAt
 	usesLists := slices.ContainsFunc(c.Lists, func(l config.List) bool { return l.IsDNSList() })
 	write := e.inSection("dns", `resolvers = ["127.0.0.1"]`)
-	var remote, private []netip.AddrPort
-	for _, s := range servers {
-		if s.Addr().IsLoopback() {
-			continue
-		}
-		remote = append(remote, s)
+	remote := slices.DeleteFunc(slices.Clone(e.resolvers), func(s netip.AddrPort) bool { return s.Addr().IsLoopback() })
+	var private []netip.AddrPort
+	for _, s := range remote {
 		operator := public[s.Addr()]
 		if operator == "" || !usesLists {
 			private = append(private, s)

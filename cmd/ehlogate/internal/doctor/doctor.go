@@ -69,7 +69,6 @@ func (r *Report) Count(s Severity) (n int) {
 	return n
 }
 
-// exam is one examination.
 type exam struct {
 	Report
 	ctx      context.Context // ends the queries of daemons and resolvers
@@ -137,7 +136,6 @@ func (e *exam) add(severity Severity, id string, at Place, what, why string, wri
 	e.Findings = append(e.Findings, f)
 }
 
-// addUnread adds that something could not be examined.
 func (e *exam) addUnread(at Place, name string, err error) {
 	e.add(Note, "not-examined", at, fmt.Sprintf("cannot read %s: %v", name, err), "Its content was not examined.")
 }

@@ -87,7 +87,6 @@ func (e *exam) protocolAt(p endpoint) string {
 	return ""
 }
 
-// listenText describes where ehlogate is configured to listen for a protocol.
 func (e *exam) listenText(proto string) string {
 	return "For " + proto + ", ehlogate is configured to listen at " + cmp.Or(strings.Join(e.listeners(proto), ", "), "no address") + "."
 }
@@ -123,11 +122,10 @@ func (e *exam) reachesEhlogate(v view, addr, proto string) bool {
 	return err == nil && (e.protocolAt(p) != "" || e.protocolAt(p.unjailed()) == proto)
 }
 
-// checkEndpoint examines an address at which ehlogate is expected, and then connects to it. away is what it costs if
-// nothing listens there.
-func (e *exam) checkEndpoint(v view, addr, proto string, at Place, away Severity) {
+// checkEndpoint examines an address at which ehlogate is expected, and then connects to it.
+func (e *exam) checkEndpoint(v view, addr, proto string, at Place) {
 	if p, ok := e.checkAddress(v, addr, proto, at); ok {
-		e.probe(p, proto, at, away)
+		e.probe(p, proto, at, Warning)
 	}
 }
 
@@ -165,7 +163,6 @@ func (e *exam) checkAddress(v view, addr, proto string, at Place) (p endpoint, o
 	return p, true
 }
 
-// addWrongListener adds that a mail server connects to the listener of another protocol.
 func (e *exam) addWrongListener(p endpoint, proto, other string, at Place) {
 	e.add(Hazard, "wrong-listener", at, fmt.Sprintf("wrong protocol: ehlogate speaks %s at %s, and the mail server speaks %s", other, p, proto),
 		"No query is understood: no client is suppressed. "+e.listenText(proto))

@@ -7,9 +7,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"ehlogate/lists/diag"
 )
 
-// The settings of Exim that are looked at.
 const (
 	advertiseHosts  = "tls_advertise_hosts"
 	daemonPorts     = "daemon_smtp_ports"
@@ -28,41 +29,46 @@ func ReadExim(ctx context.Context, file string) (*Exim, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &Exim{file, make(map[string]string)}
+	text, err := runProgram(ctx, []string{"exim", "exim4"}, "-C", path, "-bP", advertiseHosts, daemonPorts, localInterfaces)
+	if err != nil {
+		return nil, err
+	}
+	x := &Exim{file, parseSettings("exim -bP", text, new(diag.Problems))}
 	for _, name := range []string{advertiseHosts, daemonPorts, localInterfaces} {
-		text, err := runProgram(ctx, []string{"exim", "exim4"}, "-C", path, "-bP", name)
-		if err != nil {
-			return nil, err
-		}
-		value, ok := strings.CutPrefix(strings.TrimSpace(text), name+" =")
-		if !ok || strings.Contains(value, "<value not displayable>") {
+		if value, ok := x.values[name]; !ok || strings.Contains(value, "<value not displayable>") {
 			return nil, fmt.Errorf("exim -bP %s shows no value, but %q: run doctor as root", name, text)
 		}
-		x.values[name] = strings.TrimSpace(value)
 	}
 	return x, nil
 }
 
-// readsockets finds each ${readsocket{WHERE}{REQUEST}{OPTIONS}...}. A request may have ${...} in it.
-var readsockets = regexp.MustCompile(`readsocket\s*\{([^{}]*)\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}(?:\s*\{([^{}]*)\})?`)
+// splitGroups returns what is in the braces that text begins with: {a}{b}...
+func splitGroups(text string) (out []string) {
+	for {
+		inner, n := balanced(strings.TrimSpace(text))
+		if n == 0 {
+			return out
+		}
+		out, text = append(out, strings.TrimSpace(inner)), strings.TrimSpace(text)[n:]
+	}
+}
 
-// filePaths finds names of files in a setting.
 var filePaths = regexp.MustCompile(`/[^\s{}:;,]+`)
 
 var eximSubmission = regexp.MustCompile(`\b(587|submission)\b`)
 
-// checkExim examines how tls_advertise_hosts queries ehlogate.
 func (e *exam) checkExim() {
 	value := e.exim.values[advertiseHosts]
 	at := Place{File: e.exim.file, Parameter: advertiseHosts, Value: value}
 	asked, exported := false, false
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(filePaths.FindAllString(value, -1)))) {
-		if data, err := e.host.ReadFile(name); err == nil && e.checkExported("exim-hosts", name, data, at) {
+		if data, err := e.host.readFile(name); err == nil && e.checkExported("exim-hosts", name, data, at) {
 			exported = true
 		}
 	}
-	for _, m := range readsockets.FindAllStringSubmatch(value, -1) {
-		where, request, options := strings.TrimSpace(m[1]), m[2], m[3]
+	for _, text := range strings.Split(value, "readsocket")[1:] {
+		groups := append(splitGroups(text), "", "", "")
+		where, request, options := groups[0], groups[1], groups[2]
 		p := endpoint{network: "unix", addr: where, path: where}
 		if rest, ok := strings.CutPrefix(where, "inet:"); ok {
 			p, _ = parseInet(rest)
@@ -90,7 +96,6 @@ func (e *exam) checkExim() {
 	}
 }
 
-// checkReadsocket examines the options of a query, and then connects to ehlogate.
 func (e *exam) checkReadsocket(options []string, p endpoint, proto string, at Place) {
 	timeout := strings.TrimSpace(options[0])
 	e.checkDNSWait("Exim", timeout, at, Warning, "Such a client is offered STARTTLS.")

@@ -36,7 +36,7 @@ func (e *exam) checkExported(format, name string, data []byte, at Place) (ok boo
 	}
 	e.checkReloaded(name, at, reload)
 	switch {
-	case err != nil && e.host.Saved:
+	case err != nil && e.host.saved != "":
 		e.addUnread(at, "what "+name+" was exported from", err)
 		return true
 	case err != nil:
@@ -68,7 +68,7 @@ func (e *exam) checkExported(format, name string, data []byte, at Place) (ok boo
 // checkReloaded looks for a table whose --then has failed: export gives such a table the time 1970-01-01.
 func (e *exam) checkReloaded(name string, at Place, write Write) {
 	info, err := os.Stat(name)
-	if e.host.Saved || err != nil || !info.ModTime().Equal(time.Unix(0, 0)) {
+	if e.host.saved != "" || err != nil || !info.ModTime().Equal(time.Unix(0, 0)) {
 		return
 	}
 	e.add(Warning, "table-not-reloaded", at, name+" is new, but the command after its export (--then) has failed",
@@ -112,7 +112,7 @@ func (e *exam) loadPolicy() (*export.Policy, error) {
 	cfg.Lists = slices.Clone(cfg.Lists)
 	for i := range cfg.Lists {
 		cfg.Lists[i].Spec = e.host.localSpec(cfg.Lists[i].Spec)
-		if e.host.Saved {
+		if e.host.saved != "" {
 			cfg.Lists[i].Spec.ExpireAfter = 0 // a copy is younger
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"ehlogate/lists/tlspolicy"
 )
 
-// checkGuardOff notes the consequences of guard.off.
 func (e *exam) checkGuardOff() {
 	if c := e.config; c.NeedsGuard() && c.Guard.Off {
 		e.add(Note, "guard-off", e.configPlace("guard.off", true), "no check whether your domains have committed to STARTTLS by MTA-STS or DANE",
@@ -54,7 +53,6 @@ func (e *exam) checkCommitments() {
 	}
 }
 
-// checkServedDomains compares the domains that Postfix serves with those of [guard].
 func (e *exam) checkServedDomains() {
 	c := e.config
 	if !c.NeedsGuard() || c.Guard.Off {
@@ -99,7 +97,6 @@ func (e *exam) expectsMail(domain string) bool {
 		!(domain == host && strings.Contains(rest, "."))
 }
 
-// firstNames names the first of many.
 func firstNames(names []string) string {
 	const most = 10
 	if n := len(names) - most; n > 0 {

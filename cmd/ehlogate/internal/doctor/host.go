@@ -1,12 +1,15 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,21 +22,15 @@ import (
 
 // Host is the machine that the configuration is for, as far as it can be examined.
 type Host struct {
-	// ReadFile reads a file that the configuration names. It fails with fs.ErrNotExist only if the file is certain
-	// not to exist.
-	ReadFile func(path string) ([]byte, error)
+	saved string // the directory of copies, which are younger than the originals; empty: it is this machine
 	// Dial connects to an address that the configuration names; nil means that no connections are made.
 	Dial func(network, addr string) (net.Conn, error)
 	// IsInherited reports whether systemd holds a listening socket, so that it outlives ehlogate; nil means unknown.
 	IsInherited func(network, addr string) bool
-	// Pattern returns the pattern of the files here that a list of ehlogate has under another pattern.
-	Pattern func(pattern string) string
 	// Resolvers returns those of the system (resolv.conf).
 	Resolvers func() ([]netip.AddrPort, error)
 	// Resolver returns a client of resolvers; nil means that no resolver is queried.
 	Resolver func(dnsclient.Options) dnsclient.Resolver
-	// Saved means that the files are copies, which are younger than the originals.
-	Saved bool
 	// Unit returns the properties of the service, as "systemctl show" writes them; empty if systemd does not have it.
 	Unit func() (string, error)
 	// ExportUnit returns the unit that exports a table, with its drop-ins, as "systemctl cat" writes them.
@@ -46,11 +43,9 @@ const dialLimit = time.Second
 // ThisHost returns the machine that doctor runs on. Without connect, no connections are made.
 func ThisHost(connect bool) *Host {
 	h := &Host{
-		ReadFile: os.ReadFile,
 		IsInherited: func(network, addr string) bool {
 			return listensAt(systemctl("list-sockets", "--no-legend", "--plain", "--full"), network, addr)
 		},
-		Pattern:    func(pattern string) string { return pattern },
 		Resolvers:  dnsclient.SystemServers,
 		Unit:       liveUnit,
 		ExportUnit: func() (string, error) { return systemctl("cat", "ehlogate-export.service"), nil },
@@ -66,34 +61,37 @@ var errNotCopied = errors.New("not among the saved copies")
 
 // SavedHost returns another machine, of which dir has copies of some files, under the last part of their names.
 func SavedHost(dir string) *Host {
-	read := func(path string) ([]byte, error) {
-		if path == os.DevNull {
-			return nil, nil
-		}
-		data, err := os.ReadFile(filepath.Join(dir, filepath.Base(path)))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, errNotCopied
-		}
-		return data, err
+	h := &Host{saved: dir}
+	if abs, err := filepath.Abs(dir); err == nil {
+		h.saved = abs // lists take no other names
 	}
 	text := func(name string) (string, error) {
-		data, err := read(name)
+		data, err := h.readFile(name)
 		return string(data), err
 	}
-	if abs, err := filepath.Abs(dir); err == nil {
-		dir = abs // lists take no other names
+	h.Resolvers = func() ([]netip.AddrPort, error) {
+		data, err := h.readFile(resolvConf)
+		return dnsclient.ParseResolvConf(data), err
 	}
-	return &Host{
-		Saved:    true,
-		ReadFile: read,
-		Pattern:  func(pattern string) string { return filepath.Join(filewatch.EscapeGlob(dir), filepath.Base(pattern)) },
-		Resolvers: func() ([]netip.AddrPort, error) {
-			data, err := read(resolvConf)
-			return dnsclient.ParseResolvConf(data), err
-		},
-		Unit:       func() (string, error) { return text(savedUnit) },
-		ExportUnit: func() (string, error) { return text(savedExportUnit) },
+	h.Unit = func() (string, error) { return text(savedUnit) }
+	h.ExportUnit = func() (string, error) { return text(savedExportUnit) }
+	return h
+}
+
+// readFile reads a file that the configuration names. It fails with fs.ErrNotExist only if the file is certain not to
+// exist.
+func (h *Host) readFile(name string) ([]byte, error) {
+	if h.saved == "" {
+		return os.ReadFile(name)
 	}
+	if name == os.DevNull {
+		return nil, nil
+	}
+	data, err := os.ReadFile(filepath.Join(h.saved, filepath.Base(name)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNotCopied
+	}
+	return data, err
 }
 
 const (
@@ -104,9 +102,11 @@ const (
 
 // localSpec returns the spec of a list with the patterns of its files on this machine.
 func (h *Host) localSpec(spec listfile.Spec) listfile.Spec {
-	spec.Patterns = slices.Clone(spec.Patterns)
-	for i, p := range spec.Patterns {
-		spec.Patterns[i] = h.Pattern(p)
+	if h.saved != "" {
+		spec.Patterns = slices.Clone(spec.Patterns)
+		for i, p := range spec.Patterns {
+			spec.Patterns[i] = filepath.Join(filewatch.EscapeGlob(h.saved), filepath.Base(p))
+		}
 	}
 	return spec
 }
@@ -132,4 +132,53 @@ func systemctl(args ...string) string {
 		return ""
 	}
 	return out
+}
+
+// programLimit is how long one run of a program of the mail server may take.
+const programLimit = 10 * time.Second
+
+// runProgram returns what a program of the mail server wrote to its standard output. Its names are those that
+// distributions give it. It is also found where administrators' programs are, which may not be in PATH.
+func runProgram(ctx context.Context, names []string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, programLimit)
+	defer cancel()
+	program, err := findProgram(names)
+	if err != nil {
+		return "", err
+	}
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Stderr = &stderr
+	cmd.WaitDelay = time.Second // for a child of it that keeps the pipe open
+	out, err := cmd.Output()
+	command := strings.Join(append([]string{names[0]}, args...), " ")
+	switch {
+	case err == nil:
+		return string(out), nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return "", fmt.Errorf("timeout: %s did not end in time (limit %v): run it by hand to see what it waits for", command, programLimit)
+	}
+	return "", fmt.Errorf("%s: %w%s", command, err, lastLines(stderr.String()))
+}
+
+func findProgram(names []string) (path string, err error) {
+	for _, name := range names {
+		for _, dir := range []string{"", "/usr/sbin", "/usr/local/sbin"} {
+			if path, err = exec.LookPath(filepath.Join(dir, name)); err == nil {
+				return path, nil
+			}
+		}
+	}
+	return "", fmt.Errorf("%s is not installed on this machine: doctor needs the mail server's own program to read its settings, "+
+		"also those of copies; run doctor where it is installed", strings.Join(names, " or "))
+}
+
+// lastLines returns what a program said last of what went wrong.
+func lastLines(stderr string) string {
+	const most = 3
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	if text := strings.Join(lines[max(0, len(lines)-most):], "\n"); text != "" {
+		return ":\n" + text
+	}
+	return ""
 }

@@ -1,14 +1,20 @@
 package doctor
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"path"
+	"slices"
+	"strconv"
 	"strings"
+
+	"ehlogate/lists/diag"
 )
 
 // refuses is what happens if smtpd cannot use a table.
 const refuses = "smtpd answers every EHLO with 421."
 
-// checkTables examines the tables that hide keywords, and those that edit commands.
 func (e *exam) checkTables(s smtpd) {
 	for _, t := range s.maps {
 		e.checkTable(s.view, t, smtpdMaps)
@@ -35,7 +41,6 @@ func (e *exam) checkTable(v view, t table, param string) {
 	}
 }
 
-// checkDirect examines a table that has no backup.
 func (e *exam) checkDirect(v view, t table, at Place) {
 	addr, proto := "inet:"+t.name, tcpTableProto
 	if t.kind == "socketmap" {
@@ -61,4 +66,183 @@ func (e *exam) checkDirect(v view, t table, at Place) {
 				"A memcache table can have a backup, as in examples/postfix/ehlogate.cf.", write)
 	}
 	e.probe(p, proto, at, Hazard)
+}
+
+// memcacheTable is a memcache table with its parameters.
+type memcacheTable struct {
+	table
+	view   view
+	param  string            // the setting that uses it
+	at     Place             // where that is
+	file   string            // the file of the parameters; empty: main.cf
+	params map[string]string // of the file
+}
+
+// readMemcacheTable reads the parameters of a table. It fails if they are in a file that cannot be read.
+func (e *exam) readMemcacheTable(v view, t table, param string, at Place) (m *memcacheTable, err error) {
+	m = &memcacheTable{table: t, view: v, param: param, at: at}
+	if t.name[0] != '/' && t.name[0] != '.' {
+		return m, nil
+	}
+	m.file = t.name
+	if !path.IsAbs(m.file) {
+		m.file = path.Join(v.value(queueDirectory), m.file)
+	}
+	data, err := e.host.readFile(m.file)
+	if err != nil {
+		return nil, err
+	}
+	var problems diag.Problems
+	m.params = parseSettings(m.file, string(data), &problems)
+	return m, problems.Err()
+}
+
+// parameter returns a parameter, and where it is or would be. Files are not expanded.
+func (m *memcacheTable) parameter(name, def string) (value string, at Place) {
+	if m.file != "" {
+		value, set := m.params[name]
+		at = Place{File: m.file, Parameter: name, Value: value}
+		if !set {
+			return def, at
+		}
+		return value, at
+	}
+	full := m.name + "_" + name
+	if at := m.view.origin(full); at.File != defaultFile {
+		return m.view.value(full), at
+	}
+	return def, Place{File: "main.cf", Parameter: full}
+}
+
+func (m *memcacheTable) adviseParameters(settings ...string) Write {
+	if m.file != "" {
+		return Write{m.file, settings}
+	}
+	for i := range settings {
+		settings[i] = m.name + "_" + settings[i]
+	}
+	return setMain(settings...)
+}
+
+func (e *exam) checkMemcache(v view, t table, param string, at Place) {
+	m, err := e.readMemcacheTable(v, t, param, at)
+	switch {
+	case errors.Is(err, errNotCopied):
+		e.addUnread(at, t.name, err)
+		return
+	case err != nil:
+		e.add(Hazard, "memcache-file-unreadable", at, fmt.Sprintf("cannot read %s: %s", t.setting(), plainReason(err)), refuses)
+		return
+	}
+	addr, where := m.parameter("memcache", "inet:localhost:11211")
+	where.Value = cmp.Or(where.Value, "(not set: "+addr+")")
+	e.checkEndpoint(v, addr, memcacheProto, where)
+	e.checkKeys(m)
+	e.checkTimeouts(m)
+	if timeout, where := m.parameter("timeout", "2"); param == smtpdMaps { // the filter by HELO name does not wait for DNS
+		e.checkDNSWait("Postfix", timeout, where, Warning, "The backup decides about such a client.")
+	}
+	e.checkBackup(m)
+}
+
+func (e *exam) checkKeys(m *memcacheTable) {
+	want := "starttls:%s"
+	if m.param == smtpdFilter {
+		want = "helo:%s"
+		if !m.piped {
+			e.add(Warning, "filter-never-queries", m.at, "the table is never queried about an EHLO",
+				"The filter looks up whole commands, and Postfix sends no key with a space. A regexp table before it must extract the name.",
+				m.at.adviseReplacement(m.setting(), "pipemap:{regexp:$config_directory/ehlogate-helo.regexp,"+m.setting()+"}"))
+		}
+	}
+	if format, where := m.parameter("key_format", "%s"); format != want {
+		e.add(Hazard, "key-format", where, fmt.Sprintf("wrong key %q: for this map it must be %q", format, want),
+			"ehlogate does not know such a key, or takes it for another query: no client is suppressed.", m.adviseParameters("key_format = "+want))
+	}
+	if digest, where := m.parameter("key_digest", ""); digest != "" {
+		e.add(Hazard, "key-digest", where, "the keys are digests of addresses",
+			"ehlogate cannot tell the address: no client is suppressed. That is so from Postfix 3.11 on; before, the setting has no effect.", m.adviseParameters("key_digest ="))
+	}
+}
+
+func (e *exam) checkTimeouts(m *memcacheTable) {
+	slow := false
+	for _, name := range []string{"max_try", "timeout"} {
+		value, where := m.parameter(name, "2")
+		n, err := strconv.ParseInt(value, 10, 32)
+		switch {
+		case err != nil || name == "max_try" && n < 1:
+			e.add(Hazard, "memcache-bad-number", where, fmt.Sprintf("invalid %s: it must be a number of at least 1, without a unit", name),
+				"smtpd ends with a fatal error before its banner.", m.adviseParameters(name+" = 1"))
+		case n != 1 && !slow:
+			slow = true
+			where.Value = cmp.Or(where.Value, "(not set: 2)")
+			e.add(Warning, "memcache-slow", where, "every client waits long while ehlogate hangs",
+				"With the defaults, 2 tries of 2 s, it waits about 6 s; 0 means no limit. One try of one second is enough for a daemon on the same machine.",
+				m.adviseParameters("max_try = 1", "timeout = 1"))
+		}
+	}
+}
+
+// checkBackup examines the table that decides while ehlogate is unreachable.
+func (e *exam) checkBackup(m *memcacheTable) {
+	value, where := m.parameter("backup", "")
+	write := m.adviseParameters("backup = cidr:/dev/null")
+	if value == "" {
+		e.add(Hazard, "memcache-no-backup", where, m.String()+" has no backup",
+			"While ehlogate is unreachable, "+refuses+" The fault does not show until then.", write)
+		return
+	}
+	hides := false
+	fails := "The backup is used for every client that is not suppressed, even while ehlogate answers, and then " + refuses
+	if e.config.ExplicitOffer {
+		fails = "While ehlogate answers, the backup is not used (explicit_offer), so the fault does not show. As soon as ehlogate is unreachable, " + refuses
+	}
+	for _, t := range parseTables(value) {
+		hides = hides || e.hidesSTARTTLS(m.view, t)
+		if t.proxied {
+			e.checkProxied(t, where, value)
+		}
+		switch {
+		case t.needsDaemon():
+			e.add(Hazard, "backup-needs-daemon", where, "the backup needs a daemon too",
+				"Both daemons may be unreachable. Name a file: an exported table, or the empty table /dev/null.", write)
+		case t.kind == "inline" && isEmptyInline(t.name):
+			e.add(Hazard, "backup-inline-empty", where, "the backup is an empty inline table, which Postfix refuses", fails, write)
+		default:
+			e.checkFile(m.view, t, where, "backup-unreadable", fails, write)
+		}
+	}
+	if hides && !e.config.ExplicitOffer {
+		e.add(Warning, "backup-suppresses", where, "the backup also decides while ehlogate answers",
+			"Postfix uses the backup for every client that is not suppressed. A client that ehlogate offers STARTTLS by now "+
+				"(an expired entry, a new exception) is still suppressed by the older table.",
+			Write{e.file, []string{"explicit_offer = true"}})
+	}
+}
+
+func isEmptyInline(name string) bool {
+	inner, n := balanced(name)
+	return n == 0 || strings.Trim(inner, " ,\t") == ""
+}
+
+// checkProxied examines a table that is used through proxymap, from a setting with that value.
+func (e *exam) checkProxied(t table, at Place, value string) {
+	approved := e.pf.proxymap().value(proxyReadMaps)
+	// What a file names is approved as well in newer versions, so a list with one cannot be judged; nor can a
+	// table that is one part of another.
+	listed := t.part || slices.ContainsFunc(splitList(approved), func(w string) bool { return strings.HasPrefix(strings.TrimLeft(w, "{ "), "/") }) ||
+		slices.ContainsFunc(parseTables(approved), func(a table) bool { return a.proxied && a.kind == t.kind && a.name == t.name })
+	if !listed {
+		write := at.adviseValue(strings.ReplaceAll(value, "proxy:", ""))
+		if set, ok := e.pf.Main[proxyReadMaps]; ok {
+			write = setMain(proxyReadMaps + " = " + strings.TrimSpace(set+" "+t.setting()))
+		}
+		e.add(Hazard, "proxy-not-approved", at, t.setting()+" is not in "+proxyReadMaps,
+			"proxymap refuses it, and smtpd ends with a fatal error before its banner. The default has the tables of main.cf, but not those of master.cf.", write)
+	}
+	if t.needsDaemon() {
+		e.add(Note, "proxy-waits", at, "clients of "+t.setting()+" wait for each other while ehlogate hangs",
+			"One proxymap process serves many smtpd processes. Without proxy: and with max_try = 1, each of them waits for itself alone.")
+	}
 }

@@ -57,10 +57,7 @@ func (e *exam) checkRepeatedOption(v view, param string) bool {
 // mergeOptions returns what two -o options of one name say together; empty if one of them says it all, or neither
 // queries ehlogate. asks reports whether the option that is in effect queries it.
 func (e *exam) mergeOptions(v view, param string) (asks bool, both string) {
-	first, is := v.svc.Earlier[param]
-	if !is {
-		return false, ""
-	}
+	first := v.svc.Earlier[param]
 	asking, own := e.separate(v, param, v.svc.Params[param])
 	lostAsking, lostOwn := e.separate(v, param, first)
 	if strings.HasPrefix(first, "$ehlogate_") { // postconf -n leaves a parameter out that is not in use
@@ -105,4 +102,82 @@ func (e *exam) checkDoubledEntries(s smtpd) {
 		e.add(Warning, "queried-twice", s.place(param), fmt.Sprintf("%s queries ehlogate %d times", param, n),
 			"Every message waits for each answer, and the decision is logged as often. One entry is enough.", at.adviseValue(strings.Join(once, ", ")))
 	}
+}
+
+// listSettings returns the settings that are lists of which ehlogate may be one entry.
+func listSettings() []string {
+	return append(slices.Clip(restrictions), smtpdMilters, smtpdFilter, smtpdMaps, screenMaps, screenFilter)
+}
+
+func (v view) restrictionLists() []string {
+	return append(slices.Clip(restrictions), splitList(v.value(restrictionClasses))...)
+}
+
+// separate separates the entries of a list setting that query ehlogate from the operator's own. They are as written,
+// without those that are empty for this service.
+func (e *exam) separate(v view, param, value string) (asking, own []string) {
+	return e.separateEntries(v, param, value, false)
+}
+
+func (e *exam) separateEntries(v view, param, value string, expanded bool) (asking, own []string) {
+	for _, item := range splitEntries(value) {
+		var ours, theirs []string
+		inner, isUnion := insideUnion(item)
+		switch {
+		case isUnion:
+			ours, theirs = e.separateEntries(v, param, inner, expanded)
+		case !expanded:
+			ours, theirs = e.separateEntries(v, param, v.expandEntry(item), true)
+		case e.queriesEhlogate(v, param, item):
+			ours = []string{item}
+		default:
+			theirs = []string{item}
+		}
+		switch {
+		case len(ours) > 0 && len(theirs) == 0:
+			ours = []string{item}
+		case len(theirs) > 0 && len(ours) == 0:
+			theirs = []string{item}
+		case isUnion && len(theirs) > 1:
+			theirs = []string{unionOf(theirs)}
+		}
+		asking, own = append(asking, ours...), append(own, theirs...)
+	}
+	return asking, own
+}
+
+// queriesEhlogate reports whether one entry of a list setting queries ehlogate.
+func (e *exam) queriesEhlogate(v view, param, entry string) bool {
+	proto := policyProto
+	switch param {
+	case smtpdMaps, smtpdFilter, screenMaps, screenFilter:
+		return slices.ContainsFunc(parseTables(entry), table.needsDaemon)
+	case smtpdMilters:
+		proto = milterProto
+	default:
+		keyword, spec, ok := strings.Cut(strings.TrimPrefix(entry, "warn_if_reject "), " ")
+		if !ok || !strings.EqualFold(keyword, policyKeyword) {
+			return false
+		}
+		entry = spec
+	}
+	return e.reachesEhlogate(v, parseServiceEntry(entry).addr, proto)
+}
+
+func (e *exam) withoutEhlogate(v view, param string) string {
+	_, own := e.separate(v, param, v.origin(param).Value)
+	return strings.Join(own, ", ")
+}
+
+// combine returns a setting that has both ehlogate's entries and the operator's. Two tables are combined by unionmap,
+// which returns what either has. Of several in smtpd_discard_ehlo_keyword_address_maps, the first that has a client
+// decides.
+func combine(param string, asking, own []string) string {
+	if len(own) == 1 && (param == smtpdMaps || param == smtpdFilter) {
+		if inner, ok := insideUnion(own[0]); ok {
+			own = splitEntries(inner)
+		}
+		return unionOf(append(slices.Clip(asking), own...))
+	}
+	return strings.Join(append(slices.Clip(asking), own...), ", ")
 }

@@ -21,7 +21,7 @@ type serviceEntry struct {
 func parseServiceEntry(spec string) serviceEntry {
 	a := serviceEntry{addr: spec, attrs: make(map[string]string)}
 	inner, n := balanced(spec)
-	if n == 0 || spec[0] != '{' {
+	if n == 0 {
 		return a
 	}
 	a.addr = ""
@@ -30,7 +30,7 @@ func parseServiceEntry(spec string) serviceEntry {
 			a.addr = w
 			continue
 		}
-		if inner, n := balanced(w); n > 0 && w[0] == '{' {
+		if inner, n := balanced(w); n > 0 {
 			w = inner
 		}
 		name, value, ok := strings.Cut(w, "=")
@@ -59,7 +59,6 @@ func (e *exam) checkAttributes(a serviceEntry, at Place, write Write) (ok bool) 
 	return a.bad == ""
 }
 
-// checkPolicyServices examines the policy services of a smtpd that are ehlogate.
 func (e *exam) checkPolicyServices(s smtpd) {
 	for _, param := range s.restrictionLists() {
 		words := splitList(s.value(param))
@@ -89,10 +88,9 @@ func (e *exam) checkPolicyService(v view, param, spec string) {
 		e.add(Warning, "policy-slow", at, "clients wait too long for the policy service",
 			"With the defaults, they wait 100 s while ehlogate hangs. With more than one try, they wait 1 s for each recipient while it is unreachable.", write)
 	}
-	e.checkEndpoint(v, a.addr, policyProto, at, Warning)
+	e.checkEndpoint(v, a.addr, policyProto, at)
 }
 
-// checkMilters examines the milters of a smtpd that are ehlogate.
 func (e *exam) checkMilters(s smtpd) {
 	for _, spec := range splitList(s.value(smtpdMilters)) {
 		a := parseServiceEntry(spec)
@@ -110,7 +108,7 @@ func (e *exam) checkMilters(s smtpd) {
 			e.add(Warning, "milter-slow", at, milterSlow,
 				"With the defaults, while ehlogate hangs, the banner is 30 s late, and the reply to the message that has begun 300 s.", write)
 		}
-		e.checkEndpoint(s.view, a.addr, milterProto, at, Warning)
+		e.checkEndpoint(s.view, a.addr, milterProto, at)
 	}
 }
 
@@ -126,7 +124,6 @@ func isSlow(s string) bool {
 	return ok && d > maxWait
 }
 
-// parseTime understands a time such as 100s, 2m or 5, in seconds.
 func parseTime(s string) (time.Duration, bool) {
 	number := strings.TrimRight(s, "smhdw")
 	n, err := strconv.ParseUint(number, 10, 24)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,7 +16,6 @@ import (
 	"ehlogate/lists/diag"
 )
 
-// The parameters that several checks use.
 const (
 	smtpdMaps          = "smtpd_discard_ehlo_keyword_address_maps"
 	smtpdKeywords      = "smtpd_discard_ehlo_keywords"
@@ -116,7 +116,6 @@ func runPostconf(ctx context.Context, dir string, args ...string) (string, error
 	return runProgram(ctx, []string{"postconf"}, args...)
 }
 
-// readPostfix reads settings as they are written.
 func readPostfix(ctx context.Context, dir string) (*Postfix, error) {
 	var texts [3]string
 	for i, flag := range []string{"-n", "-P", "-M"} {
@@ -167,7 +166,7 @@ func overriddenOptions(line string) map[string]string {
 			continue
 		}
 		option := words[i]
-		if inner, n := balanced(option); n > 0 && option[0] == '{' {
+		if inner, n := balanced(option); n > 0 {
 			option = inner
 		}
 		name, value, _ := strings.Cut(option, "=")
@@ -208,26 +207,23 @@ const (
 
 // evaluateService runs postconf with the options of a service, as Postfix would run the service.
 func (pf *Postfix) evaluateService(ctx context.Context, dir string, s *Service, elsewhere map[string]string) error {
-	args := []string{"-x"}
-	set := func(name, value string) { args = append(args, "-o", name+"="+value) }
-	for name, value := range elsewhere {
-		set(name, value)
-	}
+	options := map[string]string{entryCarrier: ""}
+	maps.Copy(options, elsewhere)
 	for name, value := range pf.Main { // postconf takes no other value of $service_name
-		if named := s.nameService(value); named != value {
-			set(name, named)
+		if s.nameService(value) != value {
+			options[name] = value
 		}
 	}
-	for name, value := range s.Params {
-		set(name, s.nameService(value))
-	}
+	maps.Copy(options, s.Params)
 	entries := pf.writtenEntries(s)
-	var carrier strings.Builder
 	for i, entry := range entries {
-		set(fmt.Sprint(entryName, i), s.nameService(entry))
-		fmt.Fprintf(&carrier, "$%s%d ", entryName, i)
+		options[fmt.Sprint(entryName, i)] = entry
+		options[entryCarrier] += fmt.Sprintf("$%s%d ", entryName, i)
 	}
-	set(entryCarrier, carrier.String())
+	args := []string{"-x"}
+	for name, value := range options {
+		args = append(args, "-o", name+"="+s.nameService(value))
+	}
 	text, err := runPostconf(ctx, dir, args...)
 	if err != nil {
 		return err

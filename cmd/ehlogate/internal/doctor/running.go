@@ -23,95 +23,76 @@ import (
 )
 
 const (
-	settle      = 2 * time.Second // an edit of a list takes effect within that
-	comparisons = 4               // at most
-	perList     = 2               // addresses, of each list
-	samples     = 12              // addresses in all: the daemon counts and logs each like a client
+	settle  = 2 * time.Second // an edit of a list takes effect within that
+	perList = 2               // addresses, of each list
+	samples = 12              // addresses in all: the daemon counts and logs each like a client
 )
 
 // compareRunning compares the answers of the daemon behind conn with the config and lists on disk. A list may have
 // been edited just now, so two comparisons must agree.
 func (e *exam) compareRunning(proto string, conn net.Conn, r *bufio.Reader, p endpoint) {
-	ctx, cfg := e.ctx, e.config
 	d, ok := dialects[proto]
-	if !ok || e.compared || cfg.File == "" || e.host.Saved {
+	if !ok || e.compared || e.config.File == "" || e.host.saved != "" {
 		return
 	}
 	e.compared = true
-	var before []string
-	for range comparisons {
-		differs, written, ok := e.findDifferences(ctx, d, conn, r)
-		if !ok || len(differs) == 0 {
-			return
-		}
-		age := time.Since(written)
-		if slices.Equal(differs, before) && (age > settle || age < -settle) { // a time in the future says nothing
-			e.add(Hazard, "running-differs", Place{File: cfg.File}, "the running daemon does not use the config on disk: "+differs[0],
-				fmt.Sprintf("doctor queried it at %s. The daemon reads its config at a reload only. If the reload fails, journalctl -u ehlogate says why.", p),
-				Write{shell, []string{"systemctl reload ehlogate"}})
-			return
-		}
-		before = differs
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(settle):
-		}
+	differs := e.findDifference(d, conn, r)
+	if differs == "" {
+		return
+	}
+	select {
+	case <-e.ctx.Done():
+		return
+	case <-time.After(settle):
+	}
+	if e.findDifference(d, conn, r) == differs {
+		e.add(Hazard, "running-differs", Place{File: e.config.File}, "the running daemon does not use the config on disk: "+differs,
+			fmt.Sprintf("doctor queried it at %s. The daemon reads its config at a reload only. If the reload fails, journalctl -u ehlogate says why.", p),
+			Write{shell, []string{"systemctl reload ehlogate"}})
 	}
 }
 
-// findDifferences queries addresses of the lists. ok is false if the right answers are unknown, or the daemon does
-// not answer.
-func (e *exam) findDifferences(ctx context.Context, d dialect, conn net.Conn, r *bufio.Reader) (out []string, written time.Time, ok bool) {
+// findDifference queries addresses of the lists, and describes the first answer that is not as the files say. It returns
+// "" if all are, if the right answers are unknown, or if the daemon does not answer.
+func (e *exam) findDifference(d dialect, conn net.Conn, r *bufio.Reader) string {
 	cfg := e.config
 	live := state.Load(cfg, time.Now).Snapshot()
 	if len(live.Unavailable()) > 0 { // the daemon keeps what it had
-		return nil, written, false
-	}
-	for _, list := range live.Files() {
-		if t := list.Files().LastWritten(); t.After(written) {
-			written = t
-		}
+		return ""
 	}
 	p, whole := fileDecisions(cfg, live)
 	server := d.server(policyd.Backend{Decider: lists.DeciderFunc(p.Review),
 		Keywords: func(lists.Decision) *policyd.Keywords { return live.Keywords }, Fault: func(string, []byte) {}})
-	for _, a := range sampleAddresses(ctx, live, p, whole) {
+	for _, a := range sampleAddresses(e.ctx, live, p, whole) {
 		query := d.query(a.String())
-		_, reply, _ := server.Answer(ctx, []byte(query), nil)
+		_, reply, _ := server.Answer(e.ctx, []byte(query), nil)
 		would, _ := d.read(bufio.NewReader(bytes.NewReader(reply)))
 		_ = conn.SetDeadline(time.Now().Add(dialLimit + cfg.DNS.Wait))
 		if _, err := io.WriteString(conn, query); err != nil {
-			return nil, written, false
+			return ""
 		}
 		now, err := d.read(r)
 		if err != nil {
-			return nil, written, false
+			return ""
 		}
 		if now != would {
-			out = append(out, fmt.Sprintf("for %s it answers %s, and by the files the answer is %s", a, keywordsText(now), keywordsText(would)))
+			return fmt.Sprintf("for %s it answers %s, and by the files the answer is %s", a, keywordsText(now), keywordsText(would))
 		}
 	}
-	return out, written, true
+	return ""
 }
 
 // fileDecisions returns the policy as far as files alone decide: up to the first list that depends on DNS or on a
 // commitment. whole reports whether that is all of it, with the default.
 func fileDecisions(cfg *config.Config, live *state.Snapshot) (p *lists.Policy, whole bool) {
 	policy := *live.Policy
-	n := slices.IndexFunc(cfg.Lists, func(l config.List) bool { // a feed is overridden by a commitment to STARTTLS
-		return l.IsDNSList() || policy.Guard != nil && l.IsExternal()
-	})
-	if cfg.DNS.VerifyNames {
-		for i, l := range policy.Lists {
-			if u, ok := l.Source.(lists.NameUser); ok && u.UsesNames() && (n < 0 || i < n) {
-				n = i
-			}
+	whole = policy.Limit == nil && policy.Guard == nil
+	for i, l := range cfg.Lists {
+		names, ok := policy.Lists[i].Source.(lists.NameUser)
+		if l.IsDNSList() || policy.Guard != nil && l.IsExternal() || cfg.DNS.VerifyNames && ok && names.UsesNames() {
+			policy.Lists, whole = policy.Lists[:i], false
+			break
 		}
-	}
-	whole = n < 0 && policy.Limit == nil && policy.Guard == nil
-	if n >= 0 {
-		policy.Lists = policy.Lists[:n]
 	}
 	policy.Guard, policy.Limit, policy.FailOpen, policy.Names, policy.Wait = nil, nil, nil, nil, 0
 	return &policy, whole
@@ -215,4 +196,50 @@ func keywordsText(keywords string) string {
 		return "nothing to hide"
 	}
 	return fmt.Sprintf("%q", keywords)
+}
+
+// probeLimit bounds what is read from a connection.
+const probeLimit = 64 << 10
+
+// probe connects to where ehlogate is expected. away is what it costs if nothing listens there. If the protocol can
+// hide keywords, the answers are compared with the lists; for memcache, the version tells which program answers.
+func (e *exam) probe(p endpoint, proto string, at Place, away Severity) {
+	if e.host.Dial == nil || e.probed[p] {
+		return
+	}
+	e.probed[p] = true
+	conn, err := e.host.Dial(p.network, p.addr)
+	if err != nil {
+		e.add(away, "unreachable", at, fmt.Sprintf("ehlogate is unreachable at %s: %v", p, err),
+			"Until it listens there, the mail server does what it is configured to do without ehlogate. If ehlogate runs, compare the address with [listen] in "+
+				e.file+", and with the sockets of systemd (systemctl list-sockets).", Write{shell, []string{"systemctl start ehlogate"}})
+		return
+	}
+	defer conn.Close()
+	r := bufio.NewReader(io.LimitReader(conn, probeLimit))
+	if proto == memcacheProto && !e.isEhlogate(conn, r, p, at) {
+		return
+	}
+	e.compareRunning(proto, conn, r, p)
+}
+
+// isEhlogate reports whether ehlogate answers at the other end of conn.
+func (e *exam) isEhlogate(conn net.Conn, r *bufio.Reader, p endpoint, at Place) bool {
+	_ = conn.SetDeadline(time.Now().Add(dialLimit)) // a connection without deadlines still ends by itself
+	var reply string
+	_, err := io.WriteString(conn, "version\r\n")
+	if err == nil {
+		reply, err = r.ReadString('\n')
+	}
+	switch {
+	case err == nil && strings.HasPrefix(reply, "VERSION ehlogate"):
+		return true
+	case reply != "":
+		e.add(Hazard, "other-program-answers", at, fmt.Sprintf("a program other than ehlogate answers at %s: %q", p, strings.TrimSpace(reply)),
+			"That program decides about all clients, or the backup does. \"ss -lntxp\" shows which program it is.")
+	default:
+		e.add(Hazard, "no-answer", at, fmt.Sprintf("timeout: no answer at %s within %v", p, dialLimit),
+			"Every client waits for it. Either ehlogate hangs, or another program listens there.")
+	}
+	return false
 }

@@ -41,14 +41,12 @@ func (s smtpd) decidingParameter() string {
 }
 
 func (e *exam) checkSMTPDs() {
-	mapQueries := false
 	for _, s := range e.smtpds {
 		for _, c := range smtpdChecks {
 			c.run(e, s)
 		}
-		mapQueries = mapQueries || s.mapQueries
 	}
-	if mapQueries {
+	if slices.ContainsFunc(e.smtpds, func(s smtpd) bool { return s.mapQueries }) {
 		e.checkNameEntries("Postfix", "by address only")
 	}
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -51,19 +52,17 @@ func logicalLines(text string) []line {
 	return lines
 }
 
-// balanced returns what is inside the braces or parentheses that s begins with, and the length of all of it; 0 if
-// they are not closed.
+// balanced returns what is inside the braces that s begins with, and the length of all of it; 0 if s begins with none,
+// or they are not closed.
 func balanced(s string) (inner string, n int) {
-	if s == "" {
-		return "", 0
-	}
-	closing := map[byte]byte{'{': '}', '(': ')'}[s[0]]
 	level := 0
 	for i := range len(s) {
-		switch s[i] {
-		case s[0]:
+		switch {
+		case s[i] == '{':
 			level++
-		case closing:
+		case level == 0:
+			return "", 0
+		case s[i] == '}':
 			if level--; level == 0 {
 				return s[1:i], i + 1
 			}
@@ -74,26 +73,19 @@ func balanced(s string) (inner string, n int) {
 
 // splitList splits a list as Postfix does: at white space and commas, but not within braces.
 func splitList(s string) (out []string) {
-	start, level := -1, 0
-	for i := range len(s) {
+	start, level := 0, 0
+	for i, c := range s + "," {
 		switch {
-		case level == 0 && strings.IndexByte(", \t\r\n", s[i]) >= 0:
-			if start >= 0 {
-				out = append(out, s[start:i])
-				start = -1
-			}
-			continue
-		case s[i] == '{':
+		case c == '{':
 			level++
-		case s[i] == '}':
+		case c == '}':
 			level = max(0, level-1)
+		case i == len(s) || level == 0 && strings.ContainsRune(", \t\r\n", c):
+			if start < i {
+				out = append(out, s[start:i])
+			}
+			start = i + 1
 		}
-		if start < 0 {
-			start = i
-		}
-	}
-	if start >= 0 {
-		out = append(out, s[start:])
 	}
 	return out
 }
@@ -102,7 +94,7 @@ func splitList(s string) (out []string) {
 func splitEntries(value string) []string {
 	out := splitList(value)
 	for i := len(out) - 2; i >= 0; i-- {
-		if takesArgument(out[i]) {
+		if takesArgument.MatchString(out[i]) {
 			out[i] += " " + out[i+1]
 			out = slices.Delete(out, i+1, i+2)
 		}
@@ -110,16 +102,8 @@ func splitEntries(value string) []string {
 	return out
 }
 
-// takesArgument reports whether a word of a restriction list says something about the next one.
-func takesArgument(word string) bool {
-	word = strings.ToLower(word)
-	for _, prefix := range []string{"check_", "reject_rbl_client", "reject_rhsbl_", "permit_dnswl_client", "permit_rhswl_client"} {
-		if strings.HasPrefix(word, prefix) {
-			return true
-		}
-	}
-	return word == "warn_if_reject" || word == "sleep"
-}
+// takesArgument matches the words of a restriction list that say something about the next one.
+var takesArgument = regexp.MustCompile(`(?i)^(check_|reject_rbl_client|reject_rhsbl_|permit_dnswl_client|permit_rhswl_client|(warn_if_reject|sleep)$)`)
 
 // insideUnion returns what is in a unionmap.
 func insideUnion(item string) (inner string, ok bool) {

@@ -41,7 +41,7 @@ func parseTables(value string) []table { return appendTables(nil, value, table{}
 
 func appendTables(out []table, value string, around table, depth int) []table {
 	for i, w := range splitList(value) {
-		if inner, n := balanced(w); n > 0 && w[0] == '{' { // {type:name attribute=value ...}
+		if inner, n := balanced(w); n > 0 { // {type:name attribute=value ...}
 			if ws := splitList(inner); len(ws) > 0 {
 				w = ws[0]
 			}
@@ -91,7 +91,7 @@ func (e *exam) hidesSTARTTLS(v view, t table) bool {
 	case t.kind == "static" || t.kind == "inline" || t.name[0] == '{':
 		text = t.name
 	case isFile && fileSuffixes[t.kind] == "":
-		data, _ := e.host.ReadFile(name)
+		data, _ := e.host.readFile(name)
 		text = string(data)
 	}
 	return slices.ContainsFunc(logicalLines(text), func(l line) bool { return starttlsWord.MatchString(l.text) })
@@ -103,7 +103,7 @@ func (e *exam) checkFile(v view, t table, at Place, id, why string, writes ...Wr
 	if !ok {
 		return
 	}
-	switch data, err := e.host.ReadFile(name); {
+	switch data, err := e.host.readFile(name); {
 	case err == nil:
 		if t.kind == "cidr" {
 			e.checkExported(cidrFormat, name, data, at)

@@ -28,9 +28,7 @@ func (e *exam) checkUnit() {
 	for _, s := range e.resolvers {
 		if property := u.blockedBy(s.Addr()); property != "" {
 			blocked++
-			if !slices.Contains(by, property) {
-				by = append(by, property)
-			}
+			by = append(by, without([]string{property}, by)...)
 		}
 	}
 	const example = " examples/systemd/dns.conf has the lines to copy."
@@ -96,7 +94,6 @@ func (u unit) hasFamily(a netip.Addr) bool {
 	return slices.Contains(strings.Fields(list), family) != denies
 }
 
-// contains reports whether one of the prefixes of a property contains the address.
 func (u unit) contains(property string, a netip.Addr) bool {
 	return slices.ContainsFunc(u.prefixes(property), func(p netip.Prefix) bool { return p.Contains(a.Unmap().WithZone("")) })
 }
