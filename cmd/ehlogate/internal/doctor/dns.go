@@ -36,18 +36,23 @@ func (e *exam) checkNameEntries(server, how string) {
 	if e.config.DNS.VerifyNames {
 		return
 	}
-	var with []string
-	for _, l := range e.config.Lists {
-		if e.usesNames(l) {
-			with = append(with, fmt.Sprintf("list %q", l.Name))
-		}
-	}
-	if len(with) > 0 {
+	if names := e.listsThat(e.usesNames); names != "" {
 		e.add(Warning, "names-never-count", e.configPlace("dns.verify_names", false),
-			fmt.Sprintf("the host names in %s never match: %s queries %s", strings.Join(with, ", "), server, how),
+			fmt.Sprintf("the host names in %s never match: %s queries %s", names, server, how),
 			"ehlogate can find out the names by reverse DNS, and confirm them. That needs a resolver and, with systemd, examples/systemd/dns.conf.",
 			e.inSection("dns", "verify_names = true"))
 	}
+}
+
+// listsThat names the lists of the config that match; "" if none does.
+func (e *exam) listsThat(match func(config.List) bool) string {
+	var names []string
+	for _, l := range e.config.Lists {
+		if match(l) {
+			names = append(names, fmt.Sprintf("list %q", l.Name))
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 func (e *exam) usesNames(l config.List) bool {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
 )
 
@@ -31,7 +32,7 @@ func (e *exam) checkEnforcement(s smtpd) {
 		}
 	}
 	milter, _ := e.separate(s.view, smtpdMilters, s.value(smtpdMilters))
-	requires := e.requireLists()
+	requires := e.listsThat(func(l config.List) bool { return l.Action == lists.Require && l.Mode == lists.Enforce })
 	switch {
 	case len(milter) > 0:
 		if s.value("smtpd_milter_maps") != "" && requires != "" && len(in) == 0 {
@@ -51,17 +52,6 @@ func (e *exam) checkEnforcement(s smtpd) {
 	if len(milter) == 0 {
 		e.checkExampleUsed(s.view, exampleMilter, smtpdMilters, e.adviseMilter)
 	}
-}
-
-// requireLists names the lists whose clients must use TLS, or returns "".
-func (e *exam) requireLists() string {
-	var names []string
-	for _, l := range e.config.Lists {
-		if l.Action == lists.Require && l.Mode == lists.Enforce {
-			names = append(names, fmt.Sprintf("list %q", l.Name))
-		}
-	}
-	return strings.Join(names, ", ")
 }
 
 // checkPolicySkipped looks whether a client can avoid each restriction list that queries the policy service.

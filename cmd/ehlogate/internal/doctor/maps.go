@@ -207,7 +207,7 @@ func (e *exam) checkBackup(m *memcacheTable) {
 		case t.needsDaemon():
 			e.add(Hazard, "backup-needs-daemon", where, "the backup needs a daemon too",
 				"Both daemons may be unreachable. Name a file: an exported table, or the empty table /dev/null.", write)
-		case t.kind == "inline" && isEmptyInline(t.name):
+		case t.kind == "inline" && strings.Trim(t.name, "{} ,\t") == "":
 			e.add(Hazard, "backup-inline-empty", where, "the backup is an empty inline table, which Postfix refuses", fails, write)
 		default:
 			e.checkFile(m.view, t, where, "backup-unreadable", fails, write)
@@ -219,11 +219,6 @@ func (e *exam) checkBackup(m *memcacheTable) {
 				"(an expired entry, a new exception) is still suppressed by the older table.",
 			Write{e.file, []string{"explicit_offer = true"}})
 	}
-}
-
-func isEmptyInline(name string) bool {
-	inner, n := balanced(name)
-	return n == 0 || strings.Trim(inner, " ,\t") == ""
 }
 
 // checkProxied examines a table that is used through proxymap, from a setting with that value.

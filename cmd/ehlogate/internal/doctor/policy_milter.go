@@ -50,13 +50,19 @@ func (a serviceEntry) attribute(v view, attr, param string) string {
 	return v.value(param)
 }
 
-// checkAttributes looks for attributes that Postfix does not take.
-func (e *exam) checkAttributes(a serviceEntry, at Place, write Write) (ok bool) {
+// findEntry returns an entry of a setting, where it is, and what to write in its place. ok is false if it does not query
+// ehlogate, or Postfix does not take its attributes.
+func (e *exam) findEntry(v view, param, spec, proto, options string) (a serviceEntry, at Place, write Write, ok bool) {
+	a, at = parseServiceEntry(spec), v.holder(param, spec)
+	write = at.adviseReplacement(spec, "{"+a.addr+","+options+"}")
+	if !e.reachesEhlogate(v, a.addr, proto) {
+		return a, at, write, false
+	}
 	if a.bad != "" {
 		e.add(Hazard, "bad-attribute", at, fmt.Sprintf("invalid attribute %q: it must be NAME=VALUE", a.bad),
 			"smtpd ends with a fatal error. Write no space around the =, or put the attribute in braces of its own.", write)
 	}
-	return a.bad == ""
+	return a, at, write, a.bad == ""
 }
 
 func (e *exam) checkPolicyServices(s smtpd) {
@@ -71,10 +77,8 @@ func (e *exam) checkPolicyServices(s smtpd) {
 }
 
 func (e *exam) checkPolicyService(v view, param, spec string) {
-	a := parseServiceEntry(spec)
-	at := v.holder(param, spec)
-	write := at.adviseReplacement(spec, "{"+a.addr+","+policyOptions+"}")
-	if !e.reachesEhlogate(v, a.addr, policyProto) || !e.checkAttributes(a, at, write) {
+	a, at, write, ok := e.findEntry(v, param, spec, policyProto, policyOptions)
+	if !ok {
 		return
 	}
 	action := a.attribute(v, "default_action", "smtpd_policy_service_default_action")
@@ -93,10 +97,8 @@ func (e *exam) checkPolicyService(v view, param, spec string) {
 
 func (e *exam) checkMilters(s smtpd) {
 	for _, spec := range splitList(s.value(smtpdMilters)) {
-		a := parseServiceEntry(spec)
-		at := s.holder(smtpdMilters, spec)
-		write := at.adviseReplacement(spec, "{"+a.addr+","+milterOptions+"}")
-		if !e.reachesEhlogate(s.view, a.addr, milterProto) || !e.checkAttributes(a, at, write) {
+		a, at, write, ok := e.findEntry(s.view, smtpdMilters, spec, milterProto, milterOptions)
+		if !ok {
 			continue
 		}
 		if action := a.attribute(s.view, "default_action", "milter_default_action"); !strings.EqualFold(action, "accept") {

@@ -47,10 +47,10 @@ func ParseSendmail(name, text string) *Sendmail {
 
 var socketMap = regexp.MustCompile(`^K\s*(\S+)\s+socket\s+((?:-\S+\s+)*)(\S+)`)
 
-// tempfailFlag and timeoutFlag find what a map returns when it fails, and when it does.
+// The flags of a map: what it returns while ehlogate is unreachable, and the timeout.
 var (
 	tempfailFlag = regexp.MustCompile(`-T\S`)
-	timeoutFlag  = regexp.MustCompile(`-d(\S*)`)
+	timeoutFlag  = regexp.MustCompile(`-d\S*`)
 )
 
 // checkSendmailMaps examines how the ruleset Local_srv_features queries ehlogate.
@@ -82,10 +82,7 @@ func (e *exam) checkSendmailMaps() {
 			e.add(Hazard, "sendmail-tempfail", at, "without -T, a failure of the map is a failure of the session",
 				"While ehlogate is unreachable, clients get 451 instead of the banner. With -T the rules continue, and offer STARTTLS.", write)
 		}
-		timeout := ""
-		if m := timeoutFlag.FindStringSubmatch(flags); m != nil {
-			timeout = m[1]
-		}
+		timeout := strings.TrimPrefix(timeoutFlag.FindString(flags), "-d")
 		e.checkDNSWait("Sendmail", timeout, at, Hazard, "Such a client gets 451 in place of the banner, whatever the flags of the map.")
 		if timeout == "" || isSlow(timeout) {
 			e.add(Warning, "sendmail-slow", at, "every banner waits long while ehlogate hangs",
