@@ -13,7 +13,7 @@ build: ## build/ehlogate, static
 test: ## everything, on real servers, which it installs (Debian)
 	.ci/test
 
-quick: ## the tests that need no root, no servers and little time, and which are left out (two minutes, anywhere)
+quick: ## the tests that need no root, no servers and little time, and which are left out (two to five minutes, anywhere)
 	go run ./$(TESTS)/testrun ./...
 
 lint: ## what CI demands besides the tests

@@ -200,6 +200,12 @@ func TestContents(t *testing.T) {
 	for _, doc := range []string{"README.md", "changelog.gz", "changelog.Debian.gz", "copyright"} {
 		want = append(want, "/usr/share/doc/ehlogate/"+doc)
 	}
+	const tests = "cmd/ehlogate/internal/test/"
+	for _, page := range []string{"examples/README.md", "lists/README.md", "policyd/README.md", "milter/README.md", "cmd/ehlogate/README.md",
+		tests + "README.md", tests + "mtatest/FAULTS.md", tests + "mtatest/SAFETY.md", tests + "mtatest/EDITS.md",
+		tests + "benchmarks/RESULTS.md", tests + "benchmarks/growth.svg"} { // to which README.md links
+		want = append(want, "/usr/share/doc/ehlogate/"+page)
+	}
 	examples := os.DirFS(filepath.Join(repository, "examples"))
 	for _, dir := range []string{"postfix", "sendmail", "sending-network", "exim", "lists", "systemd", "ehlogate.toml"} {
 		err := fs.WalkDir(examples, dir, func(path string, d fs.DirEntry, err error) error {
