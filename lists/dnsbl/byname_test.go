@@ -31,6 +31,9 @@ func TestByName(t *testing.T) {
 		if d := p.Decide(w.Context(), at("11.1.1.2")); d.Reason != lists.ReasonDefault {
 			t.Errorf("%+v", d)
 		}
+		if st := w.zone("names.example"); st.Misses != 1 { // the name was known only after a wait; the second client has none
+			t.Errorf("got %d misses, want 1", st.Misses)
+		}
 		for _, tc := range []struct {
 			name   string
 			status lists.Status

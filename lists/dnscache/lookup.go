@@ -64,13 +64,15 @@ func (u *Upstream) lookupMissing(k Key, now int64, sh *shard, e *entry, t lists.
 	if inFlight := sh.inFlight[k]; inFlight != nil && (u.enabled(k) || !expired) {
 		ready = inFlight
 	} else {
-		if t == lists.First {
-			u.misses.Add(1)
-		}
+		sent := false
 		if u.canQuery(k, now, e) {
 			ready = u.startCall(k, now, sh, false)
+			sent = ready != nil
 		} else if !expired {
 			ready = u.Breaker.FirstCheck()
+		}
+		if t == lists.First || sent { // a name is looked up after the first turn
+			u.misses.Add(1)
 		}
 	}
 	switch {

@@ -101,6 +101,11 @@ func (p *parser) parseDNS(r *rawDNS, d *DNS) {
 	p.parseDuration(r.Timeout, "dns.timeout", 50*time.Millisecond, 10*time.Second, &d.Timeout)
 	p.parseCount(r.MaxLookups, "dns.max_lookups", 1, &d.Cache.MaxLookups)
 	p.parseCount(r.CacheEntries, "dns.cache_entries", 100, &d.Cache.CacheEntries)
+	// Sessions that wait for one answer need those that they have to stay in the cache meanwhile.
+	if least := 10 * d.Cache.MaxLookups; d.Cache.CacheEntries < least {
+		p.addProblem("dns.cache_entries", fmt.Sprintf("cache_entries (%d) is too small for max_lookups (%d)", d.Cache.CacheEntries, d.Cache.MaxLookups),
+			fmt.Sprintf("write at least %d, or a smaller max_lookups: answers would be evicted while a session waits for others", least))
+	}
 	p.parseDuration(r.MinTTL, "dns.min_ttl", 0, 24*time.Hour, &d.Cache.MinTTL)
 	p.parseDuration(r.MaxTTL, "dns.max_ttl", time.Second, 7*24*time.Hour, &d.Cache.MaxTTL)
 	p.parseDuration(r.Stale, "dns.stale", 0, 30*24*time.Hour, &d.Cache.Stale)
