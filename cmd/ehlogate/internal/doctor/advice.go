@@ -1,7 +1,10 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"path"
 	"strings"
 
 	"ehlogate/cmd/ehlogate/internal/config"
@@ -118,6 +121,19 @@ func setMain(settings ...string) Write {
 	w := Write{In: shell}
 	for _, s := range settings {
 		w.Lines = append(w.Lines, "postconf "+quoteShell(s))
+	}
+	return w
+}
+
+// exampleFiles are where the package installs the examples for Postfix.
+const exampleFiles = "/usr/share/doc/ehlogate/examples/postfix/"
+
+// copyExample returns the advice to copy the file that exampleMap names, which must be there first: without it, smtpd
+// refuses all clients. The advice is empty if the file is there, or if that cannot be known.
+func (e *exam) copyExample(v view) (w Write) {
+	dir := v.value(configDirectory)
+	if _, err := e.host.readFile(path.Join(dir, exampleFile)); errors.Is(err, fs.ErrNotExist) {
+		w = Write{shell, []string{"cp " + exampleFiles + exampleFile + " " + quoteShell(dir+"/")}}
 	}
 	return w
 }

@@ -13,7 +13,8 @@ const (
 	policyKeyword  = "check_policy_service"
 	examplePolicy  = "ehlogate_policy" // set by one service, referenced in smtpd_sender_restrictions of main.cf
 	exampleMilter  = "ehlogate_milter"
-	exampleMap     = "memcache:$config_directory/ehlogate.cf"
+	exampleFile    = "ehlogate.cf" // in the configuration directory
+	exampleMap     = "memcache:$config_directory/" + exampleFile
 	exampleTable   = "/etc/postfix/ehlogate.cidr"
 	policyOptions  = "timeout=2s,try_limit=1,default_action=DUNNO"
 	milterOptions  = "default_action=accept,connect_timeout=2s,command_timeout=2s,content_timeout=2s"
@@ -107,15 +108,15 @@ func (e *exam) checkExampleUsed(v view, name, param string, advise func(view) []
 }
 
 // adviseMap returns the advice to have one smtpd use the map, beside the tables of the operator.
-func (e *exam) adviseMap(v view) Write {
+func (e *exam) adviseMap(v view) []Write {
 	if _, both := e.mergeOptions(v, smtpdMaps); both != "" {
-		return v.setOption(smtpdMaps, both)
+		return []Write{v.setOption(smtpdMaps, both)}
 	}
 	_, own := e.separate(v, smtpdMaps, v.svc.Params[smtpdMaps])
 	if len(own) == 0 {
 		_, own = e.separate(v, smtpdMaps, v.pf.Main[smtpdMaps])
 	}
-	return v.setOption(smtpdMaps, combine(smtpdMaps, []string{exampleMap}, own))
+	return []Write{e.copyExample(v), v.setOption(smtpdMaps, combine(smtpdMaps, []string{exampleMap}, own))}
 }
 
 func (e *exam) adviseMilter(v view) []Write {

@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/test/testenv"
 )
 
 // examineHere examines settings on this machine.
@@ -67,6 +68,40 @@ func TestFiles(t *testing.T) {
 		pf := settingsWith(t, more+"\n")
 		if got := idsOf(examineHere(t, ThisHost(false), pf)); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", more, got, want)
+		}
+	}
+}
+
+// The file of the map is copied before a command names it: without it, smtpd answers every EHLO with 421.
+func TestMissingExample(t *testing.T) {
+	testenv.Needs(t, "Postfix")
+	for more, id := range map[string]string{
+		"-o smtpd_discard_ehlo_keyword_address_maps=":                                        "ehlogate-not-queried",
+		"-o smtpd_discard_ehlo_keyword_address_maps=socketmap:inet:127.0.0.1:10041:starttls": "map-refuses",
+	} {
+		dir := configDir(t, "compatibility_level = 3.6\nsmtpd_tls_security_level = may\n", "smtp inet n - n - - smtpd "+more+"\n")
+		commands := func() []string {
+			pf, err := LivePostfix(t.Context(), dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := examineHere(t, ThisHost(false), pf)
+			i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.ID == id })
+			if i < 0 || r.Findings[i].Write.In != shell || len(r.Findings[i].Also) > 0 {
+				t.Fatalf("no commands for %s: %+v", id, r.Findings)
+			}
+			return r.Findings[i].Write.Lines
+		}
+		use := "postconf -c '" + dir + "' -P 'smtp/inet/smtpd_discard_ehlo_keyword_address_maps=memcache:$config_directory/ehlogate.cf'"
+		want := []string{"cp /usr/share/doc/ehlogate/examples/postfix/ehlogate.cf '" + dir + "/'", use}
+		if got := commands(); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", id, got, want)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "ehlogate.cf"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := commands(); !slices.Equal(got, want[1:]) {
+			t.Errorf("%s, with the file: got %q, want %q", id, got, want[1:])
 		}
 	}
 }

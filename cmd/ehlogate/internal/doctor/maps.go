@@ -56,14 +56,14 @@ func (e *exam) checkDirect(v view, t table, at Place) {
 	if !ok {
 		return
 	}
-	write := at.adviseReplacement(t.setting(), exampleMap)
+	writes := []Write{e.copyExample(v), at.adviseReplacement(t.setting(), exampleMap)}
 	if e.host.IsInherited != nil && e.host.IsInherited(p.network, p.addr) {
 		e.add(Warning, "map-refuses", at, t.setting()+" has no backup: no mail while ehlogate hangs or cannot start",
-			"systemd keeps the socket open, so that a restart costs no mail. But while ehlogate hangs or cannot start, clients wait up to 100 s.", write)
+			"systemd keeps the socket open, so that a restart costs no mail. But while ehlogate hangs or cannot start, clients wait up to 100 s.", writes...)
 	} else {
 		e.add(Hazard, "map-refuses", at, t.setting()+" has no backup: no mail while ehlogate is unreachable",
 			"While ehlogate is unreachable, "+refuses+" While it hangs, clients wait up to 100 s. "+
-				"A memcache table can have a backup, as in examples/postfix/ehlogate.cf.", write)
+				"A memcache table can have a backup, as in examples/postfix/ehlogate.cf.", writes...)
 	}
 	e.probe(p, proto, at, Hazard)
 }

@@ -26,6 +26,7 @@ const (
 	screenFilter       = "postscreen_command_filter"
 	proxyReadMaps      = "proxy_read_maps"
 	queueDirectory     = "queue_directory"
+	configDirectory    = "config_directory"
 	restrictionClasses = "smtpd_restriction_classes"
 )
 

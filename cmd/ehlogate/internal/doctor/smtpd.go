@@ -60,7 +60,8 @@ func (e *exam) checkPostfixVersion() {
 }
 
 func (e *exam) checkPostfixQueries() {
-	advice := Write{shell, []string{"postconf -P 'smtp/inet/" + smtpdMaps + "=" + exampleMap + "' # with postscreen: smtpd/pass"}}
+	main := view{e.pf, nil}
+	advice := []Write{e.copyExample(main), {shell, []string{"postconf -P 'smtp/inet/" + smtpdMaps + "=" + exampleMap + "' # with postscreen: smtpd/pass"}}}
 	for _, s := range e.smtpds {
 		if s.suppresses() {
 			return
@@ -69,9 +70,9 @@ func (e *exam) checkPostfixQueries() {
 			advice = e.adviseMap(s.view)
 		}
 	}
-	e.add(Note, "ehlogate-not-queried", view{e.pf, nil}.origin(smtpdMaps), "no smtpd queries ehlogate",
+	e.add(Note, "ehlogate-not-queried", main.origin(smtpdMaps), "no smtpd queries ehlogate",
 		"All clients are offered STARTTLS, whatever the lists say. Add the map to the smtpd on port 25, and to no other. "+
-			"examples/postfix has ehlogate.cf, for /etc/postfix.", advice)
+			"examples/postfix has ehlogate.cf, for /etc/postfix.", advice...)
 }
 
 // checkLogins looks for lists that decide about STARTTLS where clients send passwords.
