@@ -133,7 +133,11 @@ const exampleFiles = "/usr/share/doc/ehlogate/examples/postfix/"
 func (e *exam) copyExample(v view) (w Write) {
 	dir := v.value(configDirectory)
 	if _, err := e.host.readFile(path.Join(dir, exampleFile)); errors.Is(err, fs.ErrNotExist) {
-		w = Write{shell, []string{"cp " + exampleFiles + exampleFile + " " + quoteShell(dir+"/")}}
+		w = Write{shell, []string{copyCommand(exampleFile, dir+"/")}}
 	}
 	return w
+}
+
+func copyCommand(example, to string) string {
+	return "cp " + exampleFiles + example + " " + quoteShell(to)
 }

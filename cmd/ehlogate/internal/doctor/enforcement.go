@@ -10,15 +10,16 @@ import (
 )
 
 const (
-	policyKeyword  = "check_policy_service"
-	examplePolicy  = "ehlogate_policy" // set by one service, referenced in smtpd_sender_restrictions of main.cf
-	exampleMilter  = "ehlogate_milter"
-	exampleFile    = "ehlogate.cf" // in the configuration directory
-	exampleMap     = "memcache:$config_directory/" + exampleFile
-	exampleTable   = "/etc/postfix/ehlogate.cidr"
-	policyOptions  = "timeout=2s,try_limit=1,default_action=DUNNO"
-	milterOptions  = "default_action=accept,connect_timeout=2s,command_timeout=2s,content_timeout=2s"
-	requireEscaped = "A client on a list with action = \"require\" can deliver without TLS."
+	policyKeyword   = "check_policy_service"
+	examplePolicy   = "ehlogate_policy" // set by one service, referenced in smtpd_sender_restrictions of main.cf
+	exampleMilter   = "ehlogate_milter"
+	exampleFile     = "ehlogate.cf" // in the configuration directory
+	exampleHELOFile = "ehlogate-helo.cf"
+	exampleMap      = "memcache:$config_directory/" + exampleFile
+	exampleTable    = "/etc/postfix/ehlogate.cidr"
+	policyOptions   = "timeout=2s,try_limit=1,default_action=DUNNO"
+	milterOptions   = "default_action=accept,connect_timeout=2s,command_timeout=2s,content_timeout=2s"
+	requireEscaped  = "A client on a list with action = \"require\" can deliver without TLS."
 )
 
 // checkEnforcement looks whether the policy service or the milter is queried about every message.

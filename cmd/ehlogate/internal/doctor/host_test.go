@@ -106,6 +106,32 @@ func TestMissingExample(t *testing.T) {
 	}
 }
 
+// What restores the file of a memcache table, which smtpd reads at a reload only.
+func TestRestoredFile(t *testing.T) {
+	testenv.Needs(t, "Postfix")
+	dir := t.TempDir()
+	missing, broken := filepath.Join(dir, "missing.cf"), filepath.Join(dir, "broken.cf")
+	if err := os.WriteFile(broken, []byte("memcache inet:127.0.0.1:10046\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const cp = "cp /usr/share/doc/ehlogate/examples/postfix/"
+	for setting, want := range map[string][]string{
+		smtpdMaps + " = memcache:" + missing:                           {cp + "ehlogate.cf '" + missing + "'", "postfix reload"},
+		smtpdMaps + " = memcache:" + broken:                            {"postfix reload"},
+		smtpdFilter + " = pipemap:{static:x,memcache:" + missing + "}": {cp + "ehlogate-helo.cf '" + missing + "'", "postfix reload"},
+	} {
+		pf, err := LivePostfix(t.Context(), configDir(t, "compatibility_level = 3.6\n"+setting+"\n", "smtp inet n - n - - smtpd\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := examineHere(t, ThisHost(false), pf)
+		i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.ID == "memcache-file-unreadable" })
+		if i < 0 || r.Findings[i].Write.In != shell || !slices.Equal(r.Findings[i].Write.Lines, want) {
+			t.Errorf("%s: want %q: %+v", setting, want, r.Findings)
+		}
+	}
+}
+
 // Programs that may listen at the address of the map.
 func TestProbe(t *testing.T) {
 	for name, tc := range map[string]struct {

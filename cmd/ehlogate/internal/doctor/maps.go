@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strconv"
@@ -84,10 +85,7 @@ func (e *exam) readMemcacheTable(v view, t table, param string, at Place) (m *me
 	if t.name[0] != '/' && t.name[0] != '.' {
 		return m, nil
 	}
-	m.file = t.name
-	if !path.IsAbs(m.file) {
-		m.file = path.Join(v.value(queueDirectory), m.file)
-	}
+	m.file = t.paramFile(v)
 	data, err := e.host.readFile(m.file)
 	if err != nil {
 		return nil, err
@@ -95,6 +93,14 @@ func (e *exam) readMemcacheTable(v view, t table, param string, at Place) (m *me
 	var problems diag.Problems
 	m.params = parseSettings(m.file, string(data), &problems)
 	return m, problems.Err()
+}
+
+// paramFile returns the file of the parameters of a memcache table that names one.
+func (t table) paramFile(v view) string {
+	if path.IsAbs(t.name) {
+		return t.name
+	}
+	return path.Join(v.value(queueDirectory), t.name)
 }
 
 // parameter returns a parameter, and where it is or would be. Files are not expanded.
@@ -131,7 +137,8 @@ func (e *exam) checkMemcache(v view, t table, param string, at Place) {
 		e.addUnread(at, t.name, err)
 		return
 	case err != nil:
-		e.add(Hazard, "memcache-file-unreadable", at, fmt.Sprintf("cannot read %s: %s", t.setting(), plainReason(err)), refuses)
+		e.add(Hazard, "memcache-file-unreadable", at, fmt.Sprintf("cannot read %s: %s", t.setting(), plainReason(err)),
+			refuses+" It goes on to do so until a reload, even if the file is there again.", e.adviseRestored(v, t, param, err)...)
 		return
 	}
 	addr, where := m.parameter("memcache", "inet:localhost:11211")
@@ -143,6 +150,19 @@ func (e *exam) checkMemcache(v view, t table, param string, at Place) {
 		e.checkDNSWait("Postfix", timeout, where, Warning, "The backup decides about such a client.")
 	}
 	e.checkBackup(m)
+}
+
+// adviseRestored returns the advice to restore the file of a memcache table, which cannot be read because of err.
+func (e *exam) adviseRestored(v view, t table, param string, err error) []Write {
+	reload := Write{shell, []string{"postfix reload"}}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return []Write{reload}
+	}
+	example := exampleFile
+	if param == smtpdFilter {
+		example = exampleHELOFile
+	}
+	return []Write{{shell, []string{copyCommand(example, t.paramFile(v))}}, reload}
 }
 
 func (e *exam) checkKeys(m *memcacheTable) {
