@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/txtar"
@@ -110,14 +111,10 @@ func TestMissingExample(t *testing.T) {
 func TestRestoredFile(t *testing.T) {
 	testenv.Needs(t, "Postfix")
 	dir := t.TempDir()
-	missing, broken := filepath.Join(dir, "missing.cf"), filepath.Join(dir, "broken.cf")
-	if err := os.WriteFile(broken, []byte("memcache inet:127.0.0.1:10046\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	missing := filepath.Join(dir, "missing.cf")
 	const cp = "cp /usr/share/doc/ehlogate/examples/postfix/"
 	for setting, want := range map[string][]string{
 		smtpdMaps + " = memcache:" + missing:                           {cp + "ehlogate.cf '" + missing + "'", "postfix reload"},
-		smtpdMaps + " = memcache:" + broken:                            {"postfix reload"},
 		smtpdFilter + " = pipemap:{static:x,memcache:" + missing + "}": {cp + "ehlogate-helo.cf '" + missing + "'", "postfix reload"},
 	} {
 		pf, err := LivePostfix(t.Context(), configDir(t, "compatibility_level = 3.6\n"+setting+"\n", "smtp inet n - n - - smtpd\n"))
@@ -196,6 +193,18 @@ func TestUnreachable(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", from, got, want)
 		}
+	}
+}
+
+// A socket that doctor may not connect to tells nothing about ehlogate.
+func TestForbiddenSocket(t *testing.T) {
+	host := ThisHost(false)
+	host.Dial = func(network, addr string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.EACCES)}
+	}
+	r := examineHere(t, host, settingsWith(t, ""))
+	if got := idsOf(r); !slices.Equal(got, []string{"note not-examined"}) || r.Findings[0].Write.Lines[0] != "ehlogate doctor" {
+		t.Errorf("got %+v", r.Findings)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"slices"
@@ -209,6 +210,11 @@ func (e *exam) probe(p endpoint, proto string, at Place, away Severity) {
 	}
 	e.probed[p] = true
 	conn, err := e.host.Dial(p.network, p.addr)
+	if errors.Is(err, fs.ErrPermission) {
+		e.add(Note, "not-examined", at, fmt.Sprintf("cannot connect to ehlogate at %s: %v", p, err),
+			"Only root and socket_group of [listen] may connect to the socket. Run doctor as root.", Write{shell, []string{e.command("doctor")}})
+		return
+	}
 	if err != nil {
 		e.add(away, "unreachable", at, fmt.Sprintf("ehlogate is unreachable at %s: %v", p, err),
 			"Until it listens there, the mail server does what it is configured to do without ehlogate. If ehlogate runs, compare the address with [listen] in "+
