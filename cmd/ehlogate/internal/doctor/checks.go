@@ -19,6 +19,7 @@ var checks = []struct {
 	{onPostfix, (*exam).checkServedDomains, "guard-misses guard-unseen"},
 	{onPostfix, (*exam).checkPostscreen, "postscreen-queries postscreen-inherits postscreen-offers"},
 	{onPostfix, (*exam).checkPostfixQueries, "ehlogate-not-queried"},
+	{onPostfix, (*exam).checkAddressQueries, "addresses-never-queried"},
 	{onExim, (*exam).checkExim, "exim-slow exim-no-shutdown"},
 	{onSendmail, (*exam).checkSendmailMilters, ""},
 	{onSendmail, (*exam).checkSendmailMaps, "sendmail-map-name sendmail-tempfail sendmail-slow sendmail-local-socket"},

@@ -10,6 +10,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists/diag"
+	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/listfile"
 )
 
@@ -59,6 +60,26 @@ func (e *exam) usesNames(l config.List) bool {
 	if l.IsDNSList() {
 		return slices.ContainsFunc(l.Zones.Zones, byName)
 	}
+	return e.loadFiles(l).UsesNames()
+}
+
+// usesAddresses reports whether a list has entries about addresses.
+func (e *exam) usesAddresses(l config.List) bool {
+	if l.IsDNSList() {
+		return slices.ContainsFunc(l.Zones.Zones, func(z dnsbl.Zone) bool { return !z.ByName })
+	}
+	table := e.loadFiles(l).Table()
+	if table == nil {
+		return false
+	}
+	for range table.Boundaries() {
+		return true
+	}
+	return false
+}
+
+// loadFiles reads the files of a list. If it cannot, it reports that and returns what it has.
+func (e *exam) loadFiles(l config.List) *listfile.List {
 	spec := e.host.localSpec(l.Spec)
 	spec.MinEntries, spec.ExpireAfter = 0, 0 // they would hide the entries
 	s, err := listfile.New(spec, time.Now).Load()
@@ -68,7 +89,7 @@ func (e *exam) usesNames(l config.List) bool {
 	if err != nil {
 		e.addUnread(e.configPlace("list", l.Name), fmt.Sprintf("list %q", l.Name), firstLine(err))
 	}
-	return s.UsesNames()
+	return s
 }
 
 // firstLine returns the first of several errors: "ehlogate check" has the others.

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists"
 )
 
 // smtpd is a smtpd of Postfix: the service that speaks SMTP to clients.
@@ -73,6 +76,21 @@ func (e *exam) checkPostfixQueries() {
 	e.add(Note, "ehlogate-not-queried", main.origin(smtpdMaps), "no smtpd queries ehlogate",
 		"All clients are offered STARTTLS, whatever the lists say. Add the map to the smtpd on port 25, and to no other. "+
 			"examples/postfix has ehlogate.cf, for /etc/postfix.", advice...)
+}
+
+// checkAddressQueries looks for entries about addresses where Postfix queries about HELO names only.
+func (e *exam) checkAddressQueries() {
+	byAddress := func(s smtpd) bool { return s.mapQueries || s.mapHides }
+	i := slices.IndexFunc(e.smtpds, func(s smtpd) bool { return s.filterQueries })
+	if i < 0 || slices.ContainsFunc(e.smtpds, byAddress) {
+		return
+	}
+	s := e.smtpds[i]
+	if with := e.listsThat(func(l config.List) bool { return l.Action != lists.Require && e.usesAddresses(l) }); with != "" {
+		e.add(Warning, "addresses-never-queried", s.place(smtpdFilter),
+			"the addresses in "+with+" never match: the filter queries about HELO names only, and no smtpd has the map",
+			"A client is suppressed by its HELO name alone, whatever its address. Add the map beside the filter. It queries by address.", e.adviseMap(s.view)...)
+	}
 }
 
 // checkLogins looks for lists that decide about STARTTLS where clients send passwords.
@@ -145,7 +163,7 @@ func (e *exam) checkKeywords(s smtpd) {
 			why += " CHUNKING is hidden because of SMTP smuggling: it would be offered to exactly the suppressed clients."
 		}
 		e.add(Hazard, "keywords-lost", at, "suppressed clients are offered "+strings.ToUpper(strings.Join(lost, ", "))+" again", why,
-			Write{e.file, []string{fmt.Sprintf("always_hide = [%s]", quoteAll(append(slices.Clip(always), lost...)))}})
+			e.atTop("always_hide", "["+quoteAll(append(slices.Clip(always), lost...))+"]")...)
 	}
 	if len(extra) > 0 {
 		e.add(Warning, "keywords-extra", Place{File: e.file, Parameter: "always_hide", Value: "[" + quoteAll(e.config.AlwaysHide) + "]"},
