@@ -42,6 +42,23 @@ var faultMessages = map[string]string{
 	FaultPanic:                       "internal error (panic); answered with offer, or closed the connection; please report the stack trace",
 }
 
+// The reasons that several protocols have.
+var (
+	serverFaults  = []string{"accept", "evicted", "refused", FaultPanic}
+	requestFaults = append([]string{policyd.FaultKey, policyd.FaultOversize, policyd.FaultTruncated, policyd.FaultTimeout}, serverFaults...)
+)
+
+// protocolFaults are the reasons of the faults that each protocol can have. Their counters begin with 0, since a rate
+// does not see the first fault of a counter that appears with it.
+var protocolFaults = map[string][]string{
+	"memcache":  append([]string{policyd.FaultMap, policyd.FaultCommand, policyd.FaultMalformed}, requestFaults...),
+	"socketmap": append([]string{policyd.FaultMap, policyd.FaultMalformed}, requestFaults...),
+	"tcp_table": append([]string{policyd.FaultCommand}, requestFaults...),
+	"policy":    append([]string{policyd.FaultMalformed, lists.OutcomeSubmission.String()}, requestFaults...),
+	"milter":    append([]string{milter.FaultMacros, lists.OutcomeSubmission.String()}, serverFaults...),
+	"http":      serverFaults,
+}
+
 func faultMessage(reason string) string {
 	return cmp.Or(faultMessages[reason], "fault; answered with offer, or closed the connection")
 }

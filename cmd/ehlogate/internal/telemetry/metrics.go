@@ -58,8 +58,12 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, DisableCompression: true})
 }
 
-// Conns returns a function that adds delta to the number of open connections of a protocol.
+// Conns returns a function that adds delta to the number of open connections of a protocol. The counters of faults that
+// the protocol can have begin with 0.
 func (m *Metrics) Conns(protocol string) func(delta int) {
+	for _, reason := range protocolFaults[protocol] {
+		m.faults.WithLabelValues(protocol, reason)
+	}
 	g := m.conns.WithLabelValues(protocol)
 	return func(delta int) { g.Add(float64(delta)) }
 }

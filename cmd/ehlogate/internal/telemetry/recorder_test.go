@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -74,6 +75,34 @@ func TestDecisionsAreTimed(t *testing.T) {
 	}
 	if timed < 20 || timed > 500 || !strings.Contains(body, fmt.Sprintf(`ehlogate_decisions_total{action="offer",list="",protocol="memcache"} %d`, n)) {
 		t.Errorf("%d of %d decisions are timed\n%s", timed, n, body)
+	}
+}
+
+// A rate sees the first fault: the counters of a protocol that is served begin with 0, and there are no others.
+func TestFaultsBeginWithZero(t *testing.T) {
+	e := newManager(t, "# nothing\n", map[string]string{})
+	unused := maps.Clone(faultMessages)
+	for _, protocol := range config.Protocols {
+		m := NewMetrics(e)
+		m.Conns(protocol)
+		page := httptest.NewRecorder()
+		m.Handler().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
+		n := 0
+		for line := range strings.Lines(page.Body.String()) {
+			var reason string
+			if _, err := fmt.Sscanf(line, "ehlogate_protocol_errors_total{protocol=\""+protocol+"\",reason=%q} 0", &reason); err == nil {
+				delete(unused, reason)
+				n++
+			} else if strings.HasPrefix(line, "ehlogate_protocol_errors_total") {
+				t.Errorf("%s: %s", protocol, line)
+			}
+		}
+		if n < len(serverFaults) || n > len(faultMessages) {
+			t.Errorf("%s has %d counters:\n%s", protocol, n, page.Body)
+		}
+	}
+	if len(unused) > 0 {
+		t.Errorf("no protocol has %v", unused)
 	}
 }
 

@@ -126,7 +126,7 @@ func hostile(t *testing.T, g *daemon, e *mtatest.Exim) {
 		hello(t, e.Addr(), unlisted, name, true).Close()
 		hello(t, e.Addr(), denied, name, false).Close()
 	}
-	if errors := g.metrics(t, `ehlogate_protocol_errors_total.*\n`); len(errors) > 0 {
+	if errors := g.metrics(t, `ehlogate_protocol_errors_total.* [1-9].*\n`); len(errors) > 0 {
 		t.Errorf("ehlogate did not understand: %q", errors)
 	}
 }
