@@ -56,7 +56,24 @@ func (p *parser) addSyntaxError(err error) {
 	}
 	line, col := e.Position()
 	msg, hint := translateError(strings.TrimPrefix(e.Error(), "toml: "))
+	if strings.HasPrefix(msg, "table ") && strings.HasSuffix(msg, " already exists") {
+		hint = p.findFirstTable(line)
+	}
 	p.addProblemAt(p.placeAt(line, col, 1), msg, hint)
+}
+
+// findFirstTable returns a hint that names the first line with the same table as a line; "" if there is none.
+func (p *parser) findFirstTable(line int) (hint string) {
+	header := func(text string) string {
+		head, _, _ := strings.Cut(text, "]")
+		return strings.Join(strings.Fields(head), "")
+	}
+	for i := range min(line-1, len(p.lines)) {
+		if head := header(p.lines[i]); head != "" && line <= len(p.lines) && head == header(p.lines[line-1]) {
+			return fmt.Sprintf("the first %s] is in line %d: put the keys there", head, i+1)
+		}
+	}
+	return ""
 }
 
 var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) .* of type (\S+)$`)

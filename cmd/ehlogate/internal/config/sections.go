@@ -66,7 +66,11 @@ func (p *parser) parseDefault(r *raw, c *Config) {
 		c.Limit = &ratelimit.Rate{Keep: 5 * time.Minute}
 	case r.Default != nil:
 		if *r.Default == "require" || c.Default.UnmarshalText([]byte(*r.Default)) != nil {
-			p.addProblem("default", fmt.Sprintf("unknown default %q", *r.Default), `write "offer", "suppress" or "limit"`)
+			hint := `write "offer", "suppress" or "limit"`
+			if *r.Default == "shed" {
+				hint = `renamed: write "limit"`
+			}
+			p.addProblem("default", fmt.Sprintf("unknown default %q", *r.Default), hint)
 		}
 	}
 	if r.Limit == nil {
