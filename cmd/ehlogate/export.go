@@ -114,6 +114,8 @@ var defaultSetNames = map[lists.Action]string{lists.Offer: "trusted", lists.Supp
 func (e *exportFlags) validate() error {
 	isNFT := e.format == "nft"
 	switch {
+	case e.format == "":
+		return errors.New("missing --format: write one of " + strings.Join(exportFormats, ", "))
 	case !slices.Contains(exportFormats, e.format):
 		return fmt.Errorf("--format: unknown format %q: write one of %s", e.format, strings.Join(exportFormats, ", "))
 	case !isNFT && (e.action != "" || e.set != "" || e.apply || e.dryRun):

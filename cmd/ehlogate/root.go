@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,5 +49,25 @@ the rest: ehlogate(8), ehlogate.toml(5) and ehlogate.list(5).`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newServe(&o), newCheck(&o), newExplain(&o), newExport(&o), newDoctor(&o), newVersion())
 	addCompletions(root)
+	refuseUnknownTopics(root)
 	return root
+}
+
+// refuseUnknownTopics makes "ehlogate help" fail for what is no command, as any other wrong command line does.
+func refuseUnknownTopics(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, help := range root.Commands() {
+		if help.Name() != "help" {
+			continue
+		}
+		show := help.Run
+		help.Run = nil
+		help.RunE = func(cmd *cobra.Command, args []string) error {
+			if found, rest, err := root.Find(args); err != nil || found == root && len(rest) > 0 {
+				return fmt.Errorf("unknown help topic %q", strings.Join(args, " "))
+			}
+			show(cmd, args)
+			return nil
+		}
+	}
 }

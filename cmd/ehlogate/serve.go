@@ -191,7 +191,7 @@ func fitOpenFiles(conns, sockets, lookups int, log *logrus.Logger) int {
 	spare := 64 + 2*maxHTTPConns + min(lookups, int(min(limit.Cur, 1<<30))/2)
 	if fits := (int(min(limit.Cur, 1<<30)) - spare) / (2 * max(sockets, 1)); fits < conns {
 		fits = max(fits, 1)
-		log.Warnf("the limit of %d open files allows %d connections for each socket, not %d: raise LimitNOFILE= in the systemd unit", limit.Cur, fits, conns)
+		log.Warnf("the limit of %d open files allows %d connections for each socket, not %d: raise the limit of open files (LimitNOFILE= or ulimit -n)", limit.Cur, fits, conns)
 		return fits
 	}
 	return conns
