@@ -202,7 +202,7 @@ func (c *checker) checkFiles(o *options, names []string, list, format string) er
 				return exitError{exitWrong, fmt.Errorf("%s belongs to list %q, which has another format: leave out --format", name, l.Name)}
 			}
 			if specs[l.Name] == nil {
-				specs[l.Name] = &listfile.Spec{Rules: l.Spec.Rules, Format: l.Spec.Format, MaxEntries: cfg.MaxEntries}
+				specs[l.Name] = &listfile.Spec{Rules: l.Spec.Rules, Format: l.Spec.Format, MaxEntries: cfg.MaxEntries, Named: true}
 				order = append(order, l.Name)
 			}
 			specs[l.Name].Patterns = append(specs[l.Name].Patterns, filewatch.EscapeGlob(abs))

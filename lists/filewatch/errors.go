@@ -77,6 +77,9 @@ func checkSize(size, limit int64) error {
 	return contentError(fmt.Sprintf("file is larger than %d bytes", limit))
 }
 
+// MissingHint is the hint about a missing file. A caller that knows more about the file may replace it.
+const MissingHint = "create it (a comment alone makes an empty list), or correct files = [...]"
+
 // newProblem returns an error of the file system as a problem, with a hint.
 func newProblem(name string, err error) diag.Problem {
 	p := diag.Problem{File: name, Msg: err.Error()}
@@ -90,7 +93,7 @@ func newProblem(name string, err error) diag.Problem {
 	case errors.As(err, new(ChangedError)):
 		p.Hint = "write a new file and rename it over the old one"
 	case errors.Is(err, fs.ErrNotExist):
-		p.Hint = "create it (a comment alone makes an empty list), or correct files = [...]"
+		p.Hint = MissingHint
 	case errors.Is(err, fs.ErrPermission):
 		p.Hint = "make it and its directories readable for the user that ehlogate runs as"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):

@@ -22,6 +22,7 @@ type Spec struct {
 	MinEntries  int           // in all files together: a feed that has fewer was cut short
 	ExpireAfter time.Duration // after the oldest file was written or touched; 0: never
 	Format      Grammar       // nil: list files
+	Named       bool          // the files are named on a command line, and not in the config
 }
 
 // List is a list as it was read from its files. It never changes: its methods return the list that takes its place.
@@ -206,7 +207,7 @@ func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activit
 	if err := files.Err(); filewatch.IsReadError(err) {
 		return nil, err
 	} else if err != nil {
-		all.AddError(err)
+		all.AddError(spec.explainMissing(err))
 	}
 	b, full := iptable.Builder{MaxEntries: spec.MaxEntries}, false
 	for _, name := range files.Names() {
@@ -231,7 +232,7 @@ func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activit
 		case err == nil:
 		case errors.As(err, new(filewatch.ChangedError)), filewatch.IsReadError(err):
 			return nil, err
-		case !all.AddError(err):
+		case !all.AddError(spec.explainMissing(err)):
 			return nil, filewatch.NewReadError(name, err)
 		case full:
 			return nil, &all
@@ -249,6 +250,21 @@ func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activit
 		return nil, err
 	}
 	return b.Table(), nil
+}
+
+// explainMissing replaces the hint about a missing file: a feed is fetched, and an empty one is no list.
+func (spec Spec) explainMissing(err error) error {
+	p, ok := err.(diag.Problem)
+	if !ok || p.Hint != filewatch.MissingHint {
+		return err
+	}
+	if spec.Format != nil {
+		p.Hint = "fetch it, or correct files = [...]"
+	}
+	if spec.Named {
+		p.Hint = strings.TrimSuffix(p.Hint, ", or correct files = [...]")
+	}
+	return p
 }
 
 func (spec Spec) parse(r io.Reader, name string, each func(*Item) error) error {
