@@ -76,7 +76,7 @@ func TestSendingUnits(t *testing.T) {
 		if out, err := m.Run(soon(t), "systemctl", "start", unit); err == nil {
 			t.Errorf("the unit starts: %s", out)
 		}
-		journal(unit, "nothing is exported, since a list could not be loaded")
+		journal(unit, "nothing is exported, since a list cannot be loaded")
 		if out := m.run(t, "nft list tables"); out != "" {
 			t.Errorf("loaded: %s", out)
 		}

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // StepTimeout is how long an SMTP client waits for any one reply, unless its Timeout says otherwise.
@@ -72,17 +70,15 @@ func Dial(ctx context.Context, addr, source string) (*SMTP, error) {
 	if from.IsValid() {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(from)
 	}
-	if from.Port() != 0 { // the connection before it may not be gone from the kernel yet
-		dialer.Control = func(_, _ string, c syscall.RawConn) (err error) {
-			if failed := c.Control(func(fd uintptr) {
-				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-			}); failed != nil {
-				return failed
-			}
-			return err
-		}
-	}
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	// The kernel may take a moment to forget the connection before it from the same port.
+	for until := time.Now().Add(StepTimeout); from.Port() != 0 && isPortBusy(err) && time.Now().Before(until); {
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+		conn, err = dialer.DialContext(ctx, "tcp", addr)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connecting from %q: %w", source, err)
 	}
@@ -100,6 +96,11 @@ func Dial(ctx context.Context, addr, source string) (*SMTP, error) {
 		text:    textproto.NewConn(conn),
 		watch:   context.AfterFunc(ctx, func() { conn.Close() }),
 	}, nil
+}
+
+// isPortBusy reports whether a connection failed because its source port was in use.
+func isPortBusy(err error) bool {
+	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EADDRNOTAVAIL)
 }
 
 // Close drops the connection without a word.

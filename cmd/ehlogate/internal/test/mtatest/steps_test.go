@@ -48,6 +48,9 @@ var notRun = map[string]struct{ instead, why string }{
 	"postconf -PX smtp/inet/smtpd_discard_ehlo_keyword_address_maps": {
 		"postconf -PX smtp/inet/smtpd_discard_ehlo_keyword_address_maps && postconf -P 'smtp/inet/smtpd_discard_ehlo_keyword_address_maps=memcache:$config_directory/ehlogate.cf'",
 		"the steps behind it need the map"},
+	"postconf -PX smtp/inet/smtpd_command_filter": {
+		"postconf -PX smtp/inet/smtpd_command_filter && postconf -P 'smtp/inet/smtpd_command_filter=pipemap:{regexp:$config_directory/ehlogate-helo.regexp,memcache:$config_directory/ehlogate-helo.cf}'",
+		"what is promised behind it needs the filter"},
 
 	"check-rules FILE [RELAY...]": {"", "names the arguments"},
 
