@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -30,6 +31,9 @@ func ReadExim(ctx context.Context, file string) (*Exim, error) {
 		return nil, err
 	}
 	text, err := runProgram(ctx, []string{"exim", "exim4"}, "-C", path, "-bP", advertiseHosts, daemonPorts, localInterfaces)
+	if failed, ok := errors.AsType[*programError](err); ok {
+		failed.stderr = eximReason(failed.stderr)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +44,21 @@ func ReadExim(ctx context.Context, file string) (*Exim, error) {
 		}
 	}
 	return x, nil
+}
+
+var (
+	eximLogFailure = regexp.MustCompile(`(?m)^.*(Cannot open main log file|could not open panic log).*\n?`)
+	eximTime       = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?( [+-]\d{4})?( \[\d+\])? `)
+)
+
+// eximReason returns the reason for which Exim ended. Exim that cannot write its log repeats the reason, and ends with
+// complaints about the log.
+func eximReason(stderr string) string {
+	stderr = eximLogFailure.ReplaceAllString(stderr, "")
+	if at := eximTime.FindAllStringIndex(stderr, -1); len(at) > 0 {
+		return stderr[at[len(at)-1][1]:]
+	}
+	return stderr
 }
 
 // splitGroups returns what is in the braces that text begins with: {a}{b}...

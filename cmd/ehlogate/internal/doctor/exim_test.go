@@ -87,8 +87,12 @@ func TestBrokenExim(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{file: `main option "tls_advertise_host" unknown`, file + ".none": "non-existent configuration file"} {
-		if _, err := ReadExim(t.Context(), name); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %q", err, want)
+		_, err := ReadExim(t.Context(), name)
+		if err == nil || strings.Count(err.Error(), want) != 1 {
+			t.Errorf("got %v, want %q once", err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), " log") { // which Exim may not be able to write
+			t.Errorf("got %v, want no word about the log", err)
 		}
 	}
 }

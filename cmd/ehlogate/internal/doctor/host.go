@@ -158,8 +158,21 @@ func runProgram(ctx context.Context, names []string, args ...string) (string, er
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return "", fmt.Errorf("timeout: %s did not end in time (limit %v): run it by hand to see what it waits for", command, programLimit)
 	}
-	return "", fmt.Errorf("%s: %w%s", command, err, lastLines(stderr.String()))
+	return "", &programError{command, err, stderr.String()}
 }
+
+// programError is the failure of a program of the mail server.
+type programError struct {
+	command string
+	err     error
+	stderr  string
+}
+
+func (e *programError) Error() string {
+	return fmt.Sprintf("%s: %v%s", e.command, e.err, lastLines(e.stderr))
+}
+
+func (e *programError) Unwrap() error { return e.err }
 
 func findProgram(names []string) (path string, err error) {
 	for _, name := range names {
