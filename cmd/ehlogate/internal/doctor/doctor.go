@@ -99,6 +99,7 @@ func Examine(ctx context.Context, host *Host, cfg *config.Config, pf *Postfix, e
 		if pf.Dir != "" {
 			e.postconf = "postconf -c " + quoteShell(pf.Dir) + " "
 		}
+		e.addUnexpanded()
 	}
 	for _, c := range checks {
 		if c.applies(e) {

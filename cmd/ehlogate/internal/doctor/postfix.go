@@ -43,8 +43,15 @@ type Postfix struct {
 	Main     map[string]string // what main.cf sets ("postconf -n"), not expanded
 	Services []*Service        // in the order of master.cf
 
-	values  map[string]string // the settings of a service without options of its own, see Service.values
-	foreign string            // how the Postfix of saved settings may differ from the installed one
+	values     map[string]string // the settings of a service without options of its own, see Service.values
+	foreign    string            // how the Postfix of saved settings may differ from the installed one
+	unexpanded []unexpanded      // parameters that no setting of Postfix refers to
+}
+
+// unexpanded is a parameter that Postfix cannot expand, as one that refers to itself.
+type unexpanded struct {
+	at     Place
+	reason string // as postconf says it
 }
 
 // Service is one line of master.cf.
@@ -227,7 +234,9 @@ func (pf *Postfix) evaluateService(ctx context.Context, dir string, s *Service, 
 	}
 	text, err := runPostconf(ctx, dir, args...)
 	if err != nil {
-		return err
+		if text, err = pf.expandByName(ctx, dir, s, options, args, err); err != nil {
+			return err
+		}
 	}
 	var problems diag.Problems
 	s.values, s.expanded = parseSettings("postconf -x", text, &problems), make(map[string]string)
@@ -235,6 +244,57 @@ func (pf *Postfix) evaluateService(ctx context.Context, dir string, s *Service, 
 		s.expanded[entry] = s.values[fmt.Sprint(entryName, i)]
 	}
 	return problems.Err()
+}
+
+// tableName matches the names of tables, as in memcache:name, which are the prefix of their parameters in main.cf.
+var tableName = regexp.MustCompile(`:([\w-]+)`)
+
+// expandByName runs postconf for the settings of Postfix, and then for each other parameter, after a run for all of
+// them failed with err. One bad parameter that Postfix never reads fails that run, and does no other harm. If Postfix
+// reads it, expandByName returns err.
+func (pf *Postfix) expandByName(ctx context.Context, dir string, s *Service, options map[string]string, args []string, err error) (string, error) {
+	text, failed := runPostconf(ctx, dir, append(slices.Clone(args), "-C", "builtin,service")...)
+	if failed != nil {
+		return "", err
+	}
+	known, names := parseSettings("postconf -x", text, new(diag.Problems)), maps.Clone(pf.Main)
+	maps.Copy(names, options)
+	var bad []string
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if _, ok := known[name]; ok {
+			continue
+		}
+		value, failed := runPostconf(ctx, dir, append(slices.Clone(args), name)...)
+		if failed != nil {
+			bad = append(bad, name)
+			pf.unexpanded = append(pf.unexpanded, unexpanded{view{pf, s}.origin(name), lastWarning(failed.Error())})
+		}
+		text += value
+	}
+	for _, table := range tableName.FindAllStringSubmatch(text, -1) {
+		if slices.ContainsFunc(bad, func(name string) bool { return strings.HasPrefix(name, table[1]+"_") }) {
+			return "", err
+		}
+	}
+	return text, nil
+}
+
+// lastWarning returns the last warning in what postconf wrote before it failed; all of it if there is none.
+func lastWarning(text string) string {
+	if m := postconfWarning.FindAllStringSubmatch(text, -1); len(m) > 0 {
+		return m[len(m)-1][1]
+	}
+	return text
+}
+
+var postconfWarning = regexp.MustCompile(`(?m)^\S*postconf: warning: (.*)$`)
+
+// addUnexpanded adds a note about each parameter that Postfix cannot expand.
+func (e *exam) addUnexpanded() {
+	for _, u := range e.pf.unexpanded {
+		e.add(Note, "not-examined", u.at, fmt.Sprintf("Postfix cannot expand %s: %s", u.at.Parameter, u.reason),
+			"No setting of Postfix refers to it. A service that did would not start. Correct or remove it.")
+	}
 }
 
 var ownName = regexp.MustCompile(`\$(\{(service|process)_name\}|\((service|process)_name\)|(service|process)_name\b)`)

@@ -148,6 +148,8 @@ func TestOddSettings(t *testing.T) {
 		"maps in maps":                        {"a = memcache:eg\n", "-o " + smtpdMaps + "=unionmap:{static:dsn,pipemap:{inline:{x=y},$a}}", smtpdMaps, "unionmap:{static:dsn,pipemap:{inline:{x=y},memcache:eg}}", true},
 		"names of the service":                {"25_map = memcache:eg\nsmtpd_banner = $service_name/${process_name}\n", "", "smtpd_banner", "25/smtpd", false},
 		"by the service name":                 {smtpdMaps + " = ${{$service_name} == {25} ? {memcache:eg} : {static:dsn}}\n", "", smtpdMaps, asks, true},
+		"unused parameters of themselves":     {"loopx = $loopy\nloopy = $loopx\n" + smtpdMaps + " = $eg\neg = memcache:eg\n", "", smtpdMaps, asks, true},
+		"unused macro that is not closed":     {"open = ${y\n", "-o own=memcache:eg -o " + smtpdMaps + "=$own", smtpdMaps, asks, true},
 		"restriction class":                   {"smtpd_restriction_classes = own\nown = check_policy_service $eg_policy\neg_policy = inet:127.0.0.1:10043\n", "", "own", "check_policy_service inet:127.0.0.1:10043", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -165,6 +167,10 @@ func TestOddSettings(t *testing.T) {
 					t.Errorf("%s: got %s = %q, want %q", how, tc.param, got, tc.want)
 				}
 				r := Examine(t.Context(), SavedHost(dir), config.Defaults(), pf, nil, nil)
+				notes := regexp.MustCompile(`note not-examined: main.cf: (loop.)\n`).FindAllStringSubmatch(ids(r), -1)
+				if want := strings.Count("\n"+tc.main, "\nloop"); len(notes) != want {
+					t.Errorf("%s: got %d notes about parameters of themselves, want %d\n%s", how, len(notes), want, ids(r))
+				}
 				if asks := !slices.Contains(idsOf(r), "note ehlogate-not-queried"); asks != tc.asks {
 					t.Errorf("%s: ehlogate is asked: got %v, want %v\n%s", how, asks, tc.asks, ids(r))
 				}
@@ -177,15 +183,39 @@ func TestOddSettings(t *testing.T) {
 func TestBrokenSettings(t *testing.T) {
 	testenv.Needs(t, "Postfix")
 	for name, tc := range map[string]struct{ main, master, want string }{
-		"a macro that is not closed": {"smtpd_banner = ${a\n", "", "truncated macro"},
-		"a macro of itself":          {"a = $a\nsmtpd_banner = $a\n", "", "postconf -c"},
-		"no equals sign":             {"smtpd_banner\n", "", "missing '='"},
-		"a line with few columns":    {"", "smtp inet n\n", "bad field count"},
+		"a macro that is not closed":    {"smtpd_banner = ${a\n", "", "truncated macro"},
+		"a macro of itself":             {"a = $a\nsmtpd_banner = $a\n", "", "postconf -c"},
+		"a macro of itself, in a table": {"a = $a\neg_memcache = inet:$a\n" + smtpdMaps + " = memcache:eg\n", "", "unreasonable macro call nesting"},
+		"a macro of itself, in a class": {"a = $a\nown = check_policy_service $a\nsmtpd_restriction_classes = own\n", "25 inet n - n - - smtpd\n", "unreasonable macro call nesting"},
+		"no equals sign":                {"smtpd_banner\n", "", "missing '='"},
+		"a line with few columns":       {"", "smtp inet n\n", "bad field count"},
 	} {
 		_, err := LivePostfix(t.Context(), configDir(t, tc.main, tc.master))
 		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "postconf") {
 			t.Errorf("%s: got %v, want %q", name, err, tc.want)
 		}
+	}
+}
+
+// Two findings that have one advice name the configuration directory once in each.
+func TestSharedAdvice(t *testing.T) {
+	testenv.Needs(t, "Postfix")
+	dir := configDir(t, "compatibility_level = 3.6\nsmtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:10043\n", "25 inet n - n - - smtpd\n")
+	pf, err := LivePostfix(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, f := range Examine(t.Context(), ThisHost(false), config.Defaults(), pf, nil, nil).Findings {
+		if f.ID == "policy-default-action" || f.ID == "policy-slow" {
+			seen++
+			if advice := strings.Join(f.Write.Lines, "\n"); strings.Count(advice, "-c '"+dir+"'") != 1 {
+				t.Errorf("%s: got advice %q, want one -c", f.ID, advice)
+			}
+		}
+	}
+	if seen != 2 {
+		t.Errorf("got %d findings about the policy service, want 2", seen)
 	}
 }
 
