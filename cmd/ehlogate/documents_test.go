@@ -159,3 +159,24 @@ func TestDocumentedMetrics(t *testing.T) {
 		}
 	}
 }
+
+// TestDocumentedDropIn compares the drop-in for ehlogate-export.service with the command of the unit that it replaces.
+func TestDocumentedDropIn(t *testing.T) {
+	command := func(text string) string {
+		t.Helper()
+		_, rest, ok := strings.Cut(text, "ExecStart=/usr/bin/ehlogate")
+		if !ok {
+			t.Fatal("got no ExecStart=, want that of ehlogate")
+		}
+		rest, _, _ = strings.Cut(strings.ReplaceAll(rest, "\\\n", " "), "\n")
+		return strings.Join(strings.Fields(rest), " ")
+	}
+	unit, err := os.ReadFile(filepath.Join(repository, "examples/systemd/ehlogate-export.service"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := command(documents(t)["examples/README.md"]), command(string(unit))
+	if strings.Replace(got, " --without-names", "", 1) != want || got == want {
+		t.Errorf("got %q in examples/README.md, want %q and --without-names", got, want)
+	}
+}
