@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"net/netip"
 	"strings"
 
 	"go4.org/netipx"
@@ -52,26 +51,3 @@ func parseCIDRPattern(l *listfile.Lines, w word) []*listfile.Item {
 }
 
 func isAlphanumeric(c byte) bool { return c-'0' < 10 || c|0x20-'a' < 26 }
-
-// prefixes is a set of prefixes.
-type prefixes struct {
-	seen    map[netip.Prefix]struct{}
-	lengths [129]bool // of them
-}
-
-// add returns false if p is within a prefix of the set.
-func (s *prefixes) add(p netip.Prefix) bool {
-	for n := range p.Bits() + 1 {
-		if s.lengths[n] {
-			wider, _ := p.Addr().Prefix(n)
-			if _, ok := s.seen[wider]; ok {
-				return false
-			}
-		}
-	}
-	if s.seen == nil {
-		s.seen = make(map[netip.Prefix]struct{})
-	}
-	s.seen[p], s.lengths[p.Bits()] = struct{}{}, true
-	return true
-}
