@@ -21,7 +21,7 @@ var rooms = map[string][]string{
 	"lists/diag":       nil,
 	"lists/iptable":    {"lists"},
 	"lists/filewatch":  {"lists/diag"},
-	"lists/listfile":   {"lists", "lists/diag", "lists/filewatch", "lists/iptable"},
+	"lists/listfile":   {"lists", "lists/diag", "lists/filewatch", "lists/iptable", "lists/prefixset"},
 	"lists/feed":       {"lists", "lists/diag", "lists/iptable", "lists/listfile", "lists/strictjson"},
 	"lists/prefixset":  nil,
 	"lists/breaker":    {"lists/dnsclient"},

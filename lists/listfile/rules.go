@@ -2,7 +2,6 @@ package listfile
 
 import (
 	"fmt"
-	"strings"
 
 	"ehlogate/lists"
 	"ehlogate/lists/iptable"
@@ -37,15 +36,4 @@ func (r Rules) check(it *iptable.Item) (msg, hint string) {
 			"correct it, or set allow_wide = true for this list in the config"
 	}
 	return "", ""
-}
-
-// isWide reports whether an entry covers more than an IPv4 /8 or an IPv6 /19, a whole top-level domain, or every name.
-func isWide(it *iptable.Item) bool {
-	switch {
-	case it.Kind != iptable.Address:
-		return strings.HasPrefix(it.Name, ".") && strings.Count(it.Name, ".") == 1
-	case it.From.Is4():
-		return it.WiderThan(8)
-	}
-	return it.WiderThan(19)
 }
