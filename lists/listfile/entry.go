@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -31,7 +32,7 @@ func (p *parser) parseEntry(word string, off int) {
 		p.parseHELO(word[5:], off+5)
 		return
 	}
-	if msg, hint := checkForeign(word); msg != "" {
+	if msg, hint := checkWord(word); msg != "" {
 		p.Fail(off, len(word), msg, hint)
 		return
 	}
@@ -44,7 +45,7 @@ func (p *parser) parseEntry(word string, off int) {
 	}
 	p.item.Kind = iptable.Name
 	p.item.Name, err = ParseHostName(word)
-	p.FailSyntax(off, err, "an entry is an address, a prefix, a range, a host name, .DOMAIN or helo:NAME")
+	p.FailSyntax(off, err, forms)
 }
 
 // SyntaxError is what is wrong with a word, and where.
@@ -65,26 +66,23 @@ func (l *Lines) FailSyntax(off int, err error, hint string) {
 	}
 }
 
-// checkForeign recognises entries that other programs know and list files do not.
-func checkForeign(word string) (msg, hint string) {
+// checkWord recognises words that are no entries, although some of them may look like a host name.
+func checkWord(word string) (msg, hint string) {
 	switch {
-	case strings.HasPrefix(word, "["):
-		return "address in brackets", "write it without [ and ]"
-	case len(word) > 5 && strings.EqualFold(word[:5], "ipv6:"):
-		return "address with the prefix IPv6:", "write " + word[5:]
-	case strings.HasPrefix(word, "*."):
-		return fmt.Sprintf("invalid host name %q", word), "for all names below the domain write " + word[1:]
 	case strings.Contains(word, "@"):
 		return fmt.Sprintf("%q is a mail address", word), "write an address, a prefix, a range, a host name or helo:NAME of clients"
 	case strings.Count(word, ":") == 1:
-		return fmt.Sprintf("invalid entry %q", word), "write it without a port; helo: is the only word that may precede a colon"
-	case strings.HasSuffix(word, ".*"):
-		return fmt.Sprintf("invalid prefix %q", word), "write its length, as in 192.0.2.0/24"
+		return fmt.Sprintf("invalid entry %q", word), "helo: is the only word that may be before a colon"
 	case strings.ContainsAny(word, ",;"):
-		return "more than one entry in a line, or an extra comma", "write one entry a line, without , or ;"
+		return "more than one entry in a line", "write one entry a line, without , or ;"
+	case neverMatches.MatchString(word):
+		return fmt.Sprintf("%q matches no client", word), ""
 	}
 	return "", ""
 }
+
+// neverMatches are words that mean something to other programs, and would be taken for host names.
+var neverMatches = regexp.MustCompile(`(?i)^(?:AS\d+|\d+(?:\.\d+)*(?:\.x)+|all|any|everyone|default|unknown|known|paranoid|none)$`)
 
 // looksLikeAddress reports whether s is to be parsed as an address or a range, and not as a name.
 func looksLikeAddress(s string) bool {
@@ -229,7 +227,7 @@ func (p *parser) parseHELO(name string, off int) {
 		p.item.Name = "." + strings.TrimPrefix(rest, ".")
 		name, off = name[1:], off+1
 	} else if strings.HasPrefix(name, ".") {
-		p.Fail(off, len(name), "HELO name begins with a dot", "for all HELO names below write helo:*"+name)
+		p.Fail(off, len(name), "HELO name begins with a dot", "for all HELO names below write helo:*"+p.item.Name)
 		return
 	}
 	const forms = "write helo:NAME, helo:*.DOMAIN or helo:*"
@@ -240,7 +238,16 @@ func (p *parser) parseHELO(name string, off int) {
 		p.Fail(off-len("helo:"), len("helo:"), "missing name after helo:", "write the name right after it, without a space")
 	case len(name) > 255:
 		p.Fail(off, len(name), "HELO name is longer than 255 bytes", "")
+	case nonASCII(name) >= 0: // RFC 5321 and RFC 6531: a domain in EHLO is ASCII, and a mail server shows other bytes as ?
+		p.Fail(off+nonASCII(name), 1, "non-ASCII character in HELO name, which no client sends", "write the name as the log of the mail server has it")
+	case strings.Trim(name, "\"'`<>,;") != name:
+		p.Fail(off, len(name), "quotation mark, bracket or comma around the HELO name, which no client sends", "write the name alone, as the log of the mail server has it")
 	case strings.Contains(name, "*"):
 		p.Fail(off+strings.Index(name, "*"), 1, "wildcard is not the first label", forms)
 	}
+}
+
+// nonASCII returns the offset of the first byte that is not ASCII, or -1.
+func nonASCII(s string) int {
+	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }

@@ -28,6 +28,7 @@ type parser struct {
 	*Lines
 	item  Item
 	plain Item // of a plain line
+	isTry bool // the line is a proposal for a hint
 }
 
 // parseLine parses the present line into p.item. It returns false if there is no valid entry in it.
@@ -47,6 +48,9 @@ func (p *parser) parseLine() bool {
 			return true
 		}
 		p.parseAttribute(string(word), off)
+	}
+	if n := len(p.Problems.First); n == p.Problems.Total && !p.isTry { // it was kept
+		p.explain(&p.Problems.First[n-1], string(bytes.Trim(body, " \t")))
 	}
 	return false
 }

@@ -1,0 +1,175 @@
+package listfile
+
+import (
+	"net"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+// repair is a typical mistake in a line: what is wrong, and how the line is probably meant.
+type repair struct {
+	mistake *regexp.Regexp // in the line without its note and the blanks around it
+	msg     string         // what is wrong; "": the message of the parser says it
+	write   string         // what takes the place of the mistake, with $1 and so on
+	// rewrite is in place of write, and gets the match and its groups.
+	rewrite func(groups []string) string
+	hint    string // if the line cannot be repaired, as when there is neither write nor rewrite
+}
+
+const (
+	address4 = `\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}`
+	address  = `(?:` + address4 + `|[0-9a-fA-F]*:[0-9a-fA-F:.]*)`
+	noRegexp = "list files have no regular expressions: write addresses, networks, host names, or .DOMAIN for all names below it"
+)
+
+// repairs are applied in this order, one after the other, so that a line with two mistakes is repaired as well. A
+// repaired line becomes a hint only if the parser takes it.
+var repairs = []repair{
+	// Characters that look like others.
+	{regexp.MustCompile(`[\x{200b}-\x{200f}\x{2060}\x{feff}]+`), "invisible character in the line", "", deleteIt, ""},
+	{regexp.MustCompile(`[\x{a0}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}]+`), "character that looks like a blank", " ", nil, ""},
+	{regexp.MustCompile(`[\x{2010}-\x{2015}\x{2212}\x{fe58}\x{fe63}\x{ff0d}]`), "dash that is not the - of ASCII", "-", nil, ""},
+	{regexp.MustCompile(`[\x{2018}-\x{201f}\x{ab}\x{bb}]`), "quotation mark", "", deleteIt, ""},
+
+	// Lines of other languages.
+	{regexp.MustCompile(`^(?://|;|--|%|/\*|(?i:rem|dnl)\s)\s*(.*)$`), "comment that does not begin with #", "# $1", nil, "begin comments with #"},
+	{regexp.MustCompile(`\s+(?://|;|--|%)\s*(.*)$`), "note that does not begin with #", " # $1", nil, "begin the note with #"},
+	{regexp.MustCompile(`^!?/?\^?((?:[A-Za-z0-9-]+\\\.)+[A-Za-z][A-Za-z0-9-]*)\$?(?:/[a-z]*)?$`), "regular expression", "", nameOf, noRegexp},
+	{regexp.MustCompile(`^.*?((?:[A-Za-z0-9-]+\\\.)+[A-Za-z][A-Za-z0-9-]*)\$?(?:/[a-z]*)?$`), "regular expression", "", domainOf, noRegexp},
+	{regexp.MustCompile(`^!?/\S*[^0-9]$|\\[.dDwWsSb]|^\^|\$$|\[[0-9a-zA-Z]-[0-9a-zA-Z]\]|\(\S*\|\S*\)`), "regular expression", "", nil, noRegexp},
+	{regexp.MustCompile(`(?i)^[$@.]?include\b.*$`), "list files cannot include others", "", nil, "name all files of a list in the config: files = [...]"},
+	{regexp.MustCompile(`^[+?~-]?(?:include|exists|ptr|mx|a|redirect)[:=][^:]*\.[A-Za-z]\S*$`), "mechanism of SPF (RFC 7208)", "", nil, "write the addresses that it stands for"},
+	{regexp.MustCompile(`(?i)^AS\d+$`), "number of an autonomous system, which matches no client", "", nil, "write the networks that it announces"},
+	{regexp.MustCompile(`(?i)^!?(?:all|any|everyone|default|\*)$`), "this matches no client", "", nil, "for clients that are on no list, set default in the config"},
+	{regexp.MustCompile(`(?i)^!?(?:unknown|known|paranoid|none)$`), "this matches no client", "", nil, "write names that clients have; no entry is about clients without a verified name"},
+	{regexp.MustCompile(`^(?i:allow|deny|permit|reject|block|accept|drop|add|route|whitelist|blacklist)[:=\s]\s*(?:from\s+)?(\S.*)$`), "command before the entry", "$1", nil, "write the entry alone: the action of the list is in the config"},
+	{regexp.MustCompile(`^(?i:not|except|exclude)\s+(\S+)$|^-([^-\s]\S*)$`), "exceptions begin with !", "!$1$2", nil, ""},
+	{regexp.MustCompile(`^!\s+|^!!+`), "", "!", nil, ""},
+
+	// What stands around an entry.
+	{regexp.MustCompile(`[,;]+$`), "comma or semicolon at the end of the line", "", deleteIt, ""},
+	{regexp.MustCompile(`^(!?)(["'<({` + "`" + `]+)([^"'<>(){}` + "`" + `\s]+)["'>)}` + "`" + `]+$`), "quotation marks or brackets around the entry", "$1$3", nil, ""},
+	{regexp.MustCompile(`^(?i:smtps?|https?|ftp)://([^/:?#\s]+)\S*$`), "URL", "$1", nil, "write the host name or the address alone"},
+	{regexp.MustCompile(`^(!?)\[([^\][\s]+)\](?::\d+)?$`), "address in brackets", "$1$2", nil, ""},
+	{regexp.MustCompile(`^(!?)[+?~-]?(?i:ipv?[46]|ip|addr|address|host|hostname|net|network|cidr|connect|from|client|src|inet6?|dns)[:=]\s*(\S+)$`), "prefix of another program before the entry", "$1$2", nil, ""},
+	{regexp.MustCompile(`^(!?` + address4 + `|[^:\s]*[A-Za-z][^:\s]*):\d+$`), "port after the entry", "$1", nil, ""},
+
+	// HELO names.
+	{regexp.MustCompile(`^(?i:helo|ehlo|hello)(?:\s*[:=]\s*|\s+)(\S+)$`), "", "helo:$1", nil, ""},
+	{regexp.MustCompile(`^helo:\*([A-Za-z0-9])`), "", "helo:*.$1", nil, ""},
+	{regexp.MustCompile(`^(helo:)["'<]+|["'>,;]+$`), "", "$1", nil, ""},
+
+	// After an entry.
+	{regexp.MustCompile(`\s+(?i:until|expires?|expiry)\s*[:=]?\s*(\d\S*)$`), "", " until=$1", nil, ""},
+	{regexp.MustCompile(`until=(\d{4})[/.](\d\d)[/.](\d\d)$`), "", "until=$1-$2-$3", nil, ""},
+	{regexp.MustCompile(`until=(\d\d)\.(\d\d)\.(\d{4})$`), "", "until=$3-$2-$1", nil, ""},
+	{regexp.MustCompile(`(until=\d{4}-\d\d-\d\d)[ T](\d\d:\d\d)(:\d\d)?Z?$`), "", "", withTime, ""},
+
+	// Networks and ranges.
+	{regexp.MustCompile(`^\S+/\d+-\S+/\d+$`), "range of prefixes", "", nil, "write each prefix in a line of its own, or a range without lengths: FIRST-LAST"},
+	{regexp.MustCompile(`^(!?` + address4 + `)(?:\s+(?:net)?mask\s+|\s*[/,;]\s*|\s+)(` + address4 + `)$`), "", "", withLength, ""},
+	{regexp.MustCompile(`^(!?` + address + `)\s*(?:-|\.\.+|\bto\b)\s*(` + address + `)$`), "", "$1-$2", nil, ""},
+	{regexp.MustCompile(`^(!?)((?:\d{1,3}\.){3})(\d{1,3})\s*-\s*(\d{1,3})$`), "", "$1$2$3-$2$4", nil, ""},
+	{regexp.MustCompile(`^(\S+?)\s*[/\\]\s*(\d+)/?$`), "", "$1/$2", nil, ""},
+	{regexp.MustCompile(`/0+(\d)`), "", "/$1", nil, ""},
+	{regexp.MustCompile(`^!?/\d+$`), "prefix length without an address", "", nil, "write ADDRESS/LENGTH"},
+	{regexp.MustCompile(`^(!?\d+),(\d+),(\d+),(\d+)$`), "commas in an address", "$1.$2.$3.$4", nil, ""},
+	{regexp.MustCompile(`^(!?)(\d{1,3}(?:\.\d{1,3}){0,2})(?:\.[*xX])+$`), "wildcard in an address", "", withZeros, "write the network with its length: ADDRESS/LENGTH"},
+	{regexp.MustCompile(`^(!?)(\d{1,3}(?:\.\d{1,3}){1,2})\.?(/\d+)?$|^(!?)(\d{1,3})(/\d+|\.)$`), "incomplete address", "", withZeros, "write the network with its length: ADDRESS/LENGTH"},
+	{regexp.MustCompile(`^(!?` + address4 + `)\.$`), "dot at the end of an address", "$1", nil, ""},
+	{regexp.MustCompile(`^!?[0-9./-]+$`), "", "", withoutLeadingZeros, ""},
+	{regexp.MustCompile(`:::+`), "", "::", nil, ""},
+	{regexp.MustCompile(`^(!?)([0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4}){1,6}):?(/\d+)?$`), "incomplete address", "", withGroups, ""},
+
+	// Names.
+	{regexp.MustCompile(`^(!?)(?:\.\*|\*)\.`), "", "$1.", nil, ""},
+	{regexp.MustCompile(`^(!?)\*([A-Za-z0-9])`), "wildcard in a host name", "$1.$2", nil, ""},
+	{regexp.MustCompile(`^\S*[^\x00-\x7f]\S*$`), "", "", withALabels, ""},
+}
+
+func deleteIt([]string) string { return "" }
+
+// nameOf returns the name that a regular expression matches.
+func nameOf(groups []string) string { return strings.ReplaceAll(groups[1], `\`, "") }
+
+// domainOf returns the domain at the end of a regular expression, for all names below it.
+func domainOf(groups []string) string {
+	return "." + nameOf(groups)
+}
+
+// withLength returns an address with the prefix length of the mask behind it. A mask may also be written as its
+// complement, as in the access lists of routers.
+func withLength(groups []string) string {
+	a, _ := netip.ParseAddr(groups[2])
+	mask := net.IPMask(a.AsSlice()) // empty if it is none
+	ones, size := mask.Size()
+	if size == 0 {
+		for i := range mask {
+			mask[i] ^= 0xff
+		}
+		ones, size = mask.Size()
+	}
+	if size == 0 || ones == 0 {
+		return groups[0]
+	}
+	return groups[1] + "/" + strconv.Itoa(ones)
+}
+
+// withZeros returns the network of an address whose last octets are missing.
+func withZeros(groups []string) string {
+	sign, octets, length := groups[1], groups[2], ""
+	if len(groups) > 3 {
+		if length = groups[3]; octets == "" {
+			sign, octets, length = groups[4], groups[5], groups[6]
+		}
+	}
+	n := strings.Count(octets, ".") + 1
+	if length = strings.TrimSuffix(length, "."); length == "" {
+		length = "/" + strconv.Itoa(8*n)
+	}
+	return sign + octets + strings.Repeat(".0", 4-n) + length
+}
+
+// withGroups returns the network of an IPv6 address whose last groups are missing.
+func withGroups(groups []string) string {
+	length := groups[3]
+	if length == "" {
+		length = "/" + strconv.Itoa(16*(strings.Count(groups[2], ":")+1))
+	}
+	return groups[1] + groups[2] + "::" + length
+}
+
+var leadingZeros = regexp.MustCompile(`(^!?|[.-])0+(\d)`)
+
+// withoutLeadingZeros returns addresses whose numbers are padded as they are written.
+func withoutLeadingZeros(groups []string) string {
+	return leadingZeros.ReplaceAllString(groups[0], "$1$2")
+}
+
+// withALabels returns a name as DNS has it (RFC 5890).
+func withALabels(groups []string) string {
+	prefix, name := "", groups[0]
+	for _, p := range []string{"!", "helo:", "*", "."} {
+		if rest, ok := strings.CutPrefix(name, p); ok {
+			prefix, name = prefix+p, rest
+		}
+	}
+	ascii, err := idna.Lookup.ToASCII(name)
+	if err != nil {
+		return groups[0]
+	}
+	return prefix + ascii
+}
+
+// withTime returns until= with an RFC 3339 time.
+func withTime(groups []string) string {
+	seconds := groups[3]
+	if seconds == "" {
+		seconds = ":00"
+	}
+	return groups[1] + "T" + groups[2] + seconds + "Z"
+}
