@@ -52,7 +52,7 @@ func (l *List) judge(answers []dnscache.Answer) lists.Status {
 func (m *member) score(answers string) (n int, at int, ok bool) {
 	size := -1
 	for i := 0; i+3 <= len(answers); i += 3 {
-		times, takes := m.Answer.takes(answers[i], answers[i+1], answers[i+2])
+		times, takes := m.Answer.Takes(answers[i], answers[i+1], answers[i+2])
 		if takes && times*absolute(m.Weight) > size {
 			n, at, ok, size = times*m.Weight, i, true, times*absolute(m.Weight)
 		}

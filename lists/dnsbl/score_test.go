@@ -5,11 +5,12 @@ import (
 	"testing"
 
 	"ehlogate/lists"
+	"ehlogate/lists/answer"
 	"ehlogate/lists/dnscache"
 )
 
-func filter(s string) Filter {
-	f, err := ParseFilter(s)
+func filter(s string) answer.Filter {
+	f, err := answer.Parse(s)
 	if err != nil {
 		panic(err)
 	}
@@ -118,7 +119,7 @@ func possible(s *List, parts []dnscache.Answer, i int, listed bool, sum int, cou
 		return
 	}
 	m := s.members[i]
-	scores := m.Answer.score != 0
+	scores := m.Answer.HasScore()
 	if parts[i].State != dnscache.Known {
 		possible(s, parts, i+1, listed, sum, could)
 		if !scores {
@@ -132,7 +133,7 @@ func possible(s *List, parts []dnscache.Answer, i int, listed bool, sum int, cou
 	}
 	best, lists := 0, false
 	for said := parts[i].Text; said != ""; said = said[3:] {
-		if times, ok := m.Answer.takes(said[0], said[1], said[2]); ok {
+		if times, ok := m.Answer.Takes(said[0], said[1], said[2]); ok {
 			if n := times * m.Weight; n*n > best*best {
 				best = n
 			}

@@ -1,5 +1,7 @@
 package dnsbl
 
+import "ehlogate/lists/answer"
+
 // Spec is what a list is made of.
 type Spec struct {
 	Zones []Zone
@@ -10,10 +12,10 @@ type Spec struct {
 
 // Zone is a zone of a list, and what its answers count for.
 type Zone struct {
-	Name   string // the domain, such as "list.dnswl.org"
-	ByName bool   // it is queried about verified host names (RFC 5782 section 2.3) and not about addresses
-	Answer Filter // which answers list a client
-	Weight int    // what a listing adds to the score, for a Filter with N that many times
+	Name   string        // the domain, such as "list.dnswl.org"
+	ByName bool          // it is queried about verified host names (RFC 5782 section 2.3) and not about addresses
+	Answer answer.Filter // which answers list a client
+	Weight int           // what a listing adds to the score, for a filter with N that many times
 	// NoHealthCheck means that the zone does not have the test entries (RFC 5782 section 5), so it is used without a regular
 	// health check.
 	NoHealthCheck bool
@@ -24,7 +26,7 @@ func (z Zone) Highest() int { _, high := z.scoreRange(); return max(high, 0) }
 
 // scoreRange returns what a listing adds at least and at most.
 func (z *Zone) scoreRange() (low, high int) {
-	if z.Answer.score == 0 {
+	if !z.Answer.HasScore() {
 		return z.Weight, z.Weight
 	}
 	return min(0, 255*z.Weight), max(0, 255*z.Weight)

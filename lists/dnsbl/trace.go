@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"ehlogate/lists"
+	"ehlogate/lists/answer"
 	"ehlogate/lists/dnscache"
 )
 
@@ -79,7 +80,7 @@ func (m *member) explain(answers string) string {
 		return fmt.Sprintf("listed, %+d", n)
 	case answers == "":
 		return "not listed"
-	case m.Answer == Filter{}:
+	case m.Answer == answer.Filter{}:
 		return "not listed: such an answer counts for nothing"
 	}
 	return fmt.Sprintf("not listed: only %s counts", m.Answer)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/answer"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/dnscache"
@@ -139,7 +140,7 @@ expire_after = "1.5d"
 		Timeout: 2 * time.Second, VerifyNames: true,
 		Cache: dnscache.Options{MaxLookups: 9, CacheEntries: 1000, MinTTL: time.Second, MaxTTL: time.Minute, Stale: 48 * time.Hour}}
 	want.Guard = Guard{Domains: []string{"example.org"}}
-	two4, err := dnsbl.ParseFilter("127.0.0.[2;4]")
+	two4, err := answer.Parse("127.0.0.[2;4]")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/answer"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/feed"
 	"ehlogate/lists/filewatch"
@@ -119,7 +120,7 @@ func (p *parser) parseZone(r *rawZone, path string, l *List) dnsbl.Zone {
 	}
 	if r.Answer != nil {
 		var err error
-		if z.Answer, err = dnsbl.ParseFilter(*r.Answer); err != nil {
+		if z.Answer, err = answer.Parse(*r.Answer); err != nil {
 			p.addProblem(path+".answer", err.Error(), `write a filter such as "127.0.0.[2..11]", "127.0.[0..255].[1;3]" or, for a score, "127.0.4.N"`)
 		}
 	}

@@ -1,6 +1,7 @@
-package dnsbl
+package answer
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 )
@@ -24,7 +25,7 @@ func TestFilter(t *testing.T) {
 		{text: "127.N.4.[1..9]", takes: "127.200.4.3", not: "127.200.4.10", times: 200},
 		{text: "127.0.4.N", takes: "127.0.4.255", times: 255},
 	} {
-		f, err := ParseFilter(tc.text)
+		f, err := Parse(tc.text)
 		if err != nil {
 			t.Errorf("%q: %v", tc.text, err)
 			continue
@@ -37,13 +38,13 @@ func TestFilter(t *testing.T) {
 		}
 		for _, a := range strings.Fields(tc.takes) {
 			b := triple(a)
-			if times, ok := f.takes(b[0], b[1], b[2]); !ok || times != max(tc.times, 1) {
+			if times, ok := f.Takes(b[0], b[1], b[2]); !ok || times != max(tc.times, 1) {
 				t.Errorf("%q and %s: %d, %v", tc.text, a, times, ok)
 			}
 		}
 		for _, a := range strings.Fields(tc.not) {
 			b := triple(a)
-			if _, ok := f.takes(b[0], b[1], b[2]); ok {
+			if _, ok := f.Takes(b[0], b[1], b[2]); ok {
 				t.Errorf("%q takes %s", tc.text, a)
 			}
 		}
@@ -78,7 +79,7 @@ func TestFilterErrors(t *testing.T) {
 		"127..0.2":              `found ".0.2" at 5, expected a number from 0 to 255`,
 		strings.Repeat("1", 99): "a number from 0 to 255",
 	} {
-		_, err := ParseFilter(text)
+		_, err := Parse(text)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", text, err, want)
 		}
@@ -87,27 +88,27 @@ func TestFilterErrors(t *testing.T) {
 
 // Whatever is read is written so that the same is read again, and takes what the
 // text says, read in another way.
-func FuzzParseFilter(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, s := range []string{"", "127.0.0.2", "127.0.[0..255].[1..3]", "127.0.0.[2;4..7]", "127.0.4.N", "[127].N.[1;2].3",
 		"127.255.255.1", "127.0.0.[4..2]", "127.0.0.256", "127.[0..255].[0..255].[0..255]"} {
 		f.Add(s, byte(0), byte(0), byte(2))
 	}
 	f.Fuzz(func(t *testing.T, s string, a, b, c byte) {
-		f, err := ParseFilter(s)
+		f, err := Parse(s)
 		if err != nil {
 			if f != (Filter{}) || !strings.HasPrefix(err.Error(), "invalid answer ") {
 				t.Fatalf("%q: %v, %v", s, f, err)
 			}
 			return
 		}
-		again, err := ParseFilter(f.String())
+		again, err := Parse(f.String())
 		if err != nil || again != f || again.String() != f.String() {
 			t.Fatalf("%q became %q, which became %q, %v", s, f, again, err)
 		}
 		if s == "" {
 			return
 		}
-		times, ok := f.takes(a, b, c)
+		times, ok := f.Takes(a, b, c)
 		want, wantOK := slowly(s, [3]byte{a, b, c})
 		if ok != wantOK || ok && times != want {
 			t.Fatalf("%q and 127.%d.%d.%d: %d %v, want %d %v", s, a, b, c, times, ok, want, wantOK)
@@ -156,4 +157,10 @@ func atoi(s string) (n int) {
 		n = n*10 + int(c-'0')
 	}
 	return n
+}
+
+// triple returns the numbers behind 127 of an address.
+func triple(addr string) [3]byte {
+	b := netip.MustParseAddr(addr).As4()
+	return [3]byte(b[1:])
 }

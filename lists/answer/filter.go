@@ -1,4 +1,6 @@
-package dnsbl
+// Package answer filters the answers of DNS lists (RFC 5782): addresses in 127/8, each with a meaning of its own. The zones of
+// a list use it, and so do files of rbldnsd(8), which have the same answers.
+package answer
 
 import "strconv"
 
@@ -21,7 +23,7 @@ func (o *octs) addRange(from, to int) {
 	}
 }
 
-// String returns the filter in the form that ParseFilter reads; equal filters have equal forms.
+// String returns the filter in the form that Parse reads; equal filters have equal forms.
 func (f Filter) String() string {
 	if !f.given {
 		return ""
@@ -63,14 +65,17 @@ func (o *octs) appendTo(b []byte) []byte {
 	return append(append(b[:start:start], '['), append(b[start:], ']')...)
 }
 
+// HasScore reports whether one of the numbers is a score.
+func (f *Filter) HasScore() bool { return f.score != 0 }
+
 // Takes255 reports whether the filter names 127.0.0.255, such as for the highest score.
 func (f *Filter) Takes255() bool {
-	_, ok := f.takes(0, 0, 255)
+	_, ok := f.Takes(0, 0, 255)
 	return f.given && ok
 }
 
-// takes reports whether 127.a.b.c lists a client, and returns the number by which the weight is multiplied.
-func (f *Filter) takes(a, b, c byte) (times int, ok bool) {
+// Takes reports whether 127.a.b.c lists a client, and returns the number by which the weight is multiplied.
+func (f *Filter) Takes(a, b, c byte) (times int, ok bool) {
 	if a == 255 && b == 255 {
 		return 0, false
 	}

@@ -1,4 +1,4 @@
-package dnsbl
+package answer
 
 import (
 	"fmt"
@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// ParseFilter reads which answers count, as in postscreen_dnsbl_sites of postconf(5): 127.0.0.2, 127.0.0.[2;4..7],
-// 127.0.[0..255].[1..3]. One of the last three numbers can be N, as in 127.0.4.N: that number, 0 to 255, times Zone.Weight is
+// Parse reads which answers count, as in postscreen_dnsbl_sites of postconf(5): 127.0.0.2, 127.0.0.[2;4..7],
+// 127.0.[0..255].[1..3]. One of the last three numbers can be N, as in 127.0.4.N: that number, 0 to 255, times the weight of the zone is
 // what the zone adds to the score. An empty text is the zero Filter. An error has the position in s, in bytes from 1.
-func ParseFilter(s string) (Filter, error) {
+func Parse(s string) (Filter, error) {
 	if s == "" {
 		return Filter{}, nil
 	}
