@@ -1,11 +1,11 @@
 # What is worth a name. "make test" is the same as .ci/test.
 
-.PHONY: help build test quick lint fuzz demo demo-sending edits faults safety bench bench-quick deb soak clean
+.PHONY: help build test quick lint fuzz demo demo-sending configurations edits faults safety bench bench-quick deb soak clean
 
 TESTS = cmd/ehlogate/internal/test
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16
 
 build: ## build/ehlogate, static
 	CGO_ENABLED=0 go build -trimpath -o build/ehlogate ./cmd/ehlogate
@@ -31,7 +31,7 @@ demo-sending: ## a network, its gateway and a server outside, of real parts: wha
 	.ci/deps
 	@EHLOGATE_TEST=all EHLOGATE_TEST_VERBOSE=1 go test -count=1 -v -run '^TestSending$$' ./$(TESTS)/mtatest | grep --line-buffered -v -e '^ *---' -e '^==='
 
-# The next four write tables beside the tests that measure them.
+# The next five write tables beside the tests that measure them.
 measure = EHLOGATE_TEST=all EHLOGATE_TEST_TABLE=$(CURDIR)/$(TESTS)/$(1) go test -count=1 -timeout 60m
 
 faults: ## what clients see while things are done to ehlogate (ten minutes)
@@ -43,6 +43,11 @@ edits: ## how long each way of editing a list takes to come in force (ten second
 	.ci/deps
 	$(call measure,mtatest/EDITS.md) -run '^TestEdits$$' ./$(TESTS)/mtatest
 	@cat $(TESTS)/mtatest/EDITS.md
+
+configurations: ## what doctor says about each configuration, and what the real mail server then does (two minutes)
+	.ci/deps
+	$(call measure,mtatest/CONFIGURATIONS.md) -run '^TestConfigurations$$' ./$(TESTS)/mtatest
+	@cat $(TESTS)/mtatest/CONFIGURATIONS.md
 
 safety: ## which senders are offered STARTTLS, by list and published policy (some seconds)
 	.ci/deps

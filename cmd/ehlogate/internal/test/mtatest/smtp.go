@@ -176,12 +176,22 @@ func (c *SMTP) STARTTLS() (Reply, tls.ConnectionState, error) {
 	if err != nil || reply.Code != 220 {
 		return reply, tls.ConnectionState{}, err
 	}
+	state, err := c.Handshake()
+	return reply, state, err
+}
+
+// Handshake makes the TLS handshake without judging the certificate. Where TLS comes before SMTP (port 465), it is the first
+// step, and the banner comes next.
+func (c *SMTP) Handshake() (tls.ConnectionState, error) {
 	conn := tls.Client(c.raw, &tls.Config{InsecureSkipVerify: true, ServerName: hostName})
+	if err := conn.SetDeadline(time.Now().Add(c.Timeout)); err != nil {
+		return tls.ConnectionState{}, c.failed("TLS handshake", err)
+	}
 	if err := conn.HandshakeContext(c.ctx); err != nil {
-		return reply, tls.ConnectionState{}, c.failed("TLS handshake", err)
+		return tls.ConnectionState{}, c.failed("TLS handshake", err)
 	}
 	c.conn, c.text = conn, textproto.NewConn(conn)
-	return reply, conn.ConnectionState(), nil
+	return conn.ConnectionState(), nil
 }
 
 // Deliver hands over one message, from MAIL to the end of DATA, and returns the last reply. A refusal ends the attempt and

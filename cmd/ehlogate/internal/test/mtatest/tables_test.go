@@ -72,9 +72,10 @@ func (t *table) markdown() string {
 
 // titles are the headings of the documents that make writes, by the name of the file.
 var titles = map[string]string{
-	"FAULTS.md": "What clients see during faults",
-	"EDITS.md":  "How long an edit of a list takes to come in force",
-	"SAFETY.md": "Which senders are offered STARTTLS, and whose mail arrives",
+	"FAULTS.md":         "What clients see during faults",
+	"EDITS.md":          "How long an edit of a list takes to come in force",
+	"CONFIGURATIONS.md": "What doctor says about configurations, and what the mail server does",
+	"SAFETY.md":         "Which senders are offered STARTTLS, and whose mail arrives",
 }
 
 // writeTables writes all tables as Markdown to path, if there is a path.
