@@ -53,6 +53,13 @@ func (r Reason) String() string { return enumName(reasonNames[:], int(r)) }
 // MarshalText returns the same word as String; it never fails.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
+// UnmarshalText reads the word that String returns.
+func (r *Reason) UnmarshalText(text []byte) error {
+	i, err := parseEnum("reason", reasonNames[:], text)
+	*r = Reason(i)
+	return err
+}
+
 // Verdict is an action and its reason.
 type Verdict struct {
 	Action Action

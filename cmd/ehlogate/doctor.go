@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"ehlogate/cmd/ehlogate/internal/doctor"
+	"ehlogate/cmd/ehlogate/internal/running"
 )
 
 // settingsTimeout is the most that reading the settings of the mail server may take.
@@ -33,6 +35,10 @@ also queries the running daemon for some addresses of the lists, and compares
 the answers with the config and the lists on disk. The daemon counts and logs
 these queries like any other.
 
+doctor judges by the config and the lists on disk. It asks the running daemon
+over HTTP whether it uses the same, and reports where it does not: an edit that
+the daemon refused, or has not loaded. The last line says so.
+
 To examine another machine, copy its configuration into a directory (--saved):
 
     postconf -n >DIR/main.cf && postconf -d mail_version >>DIR/main.cf
@@ -55,9 +61,13 @@ Exit status 1 if there is a hazard, 0 otherwise.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := o.loadConfig()
 			if err != nil {
+				if !noConnect && saved == "" {
+					reportDaemon(cmd.Context(), cmd.ErrOrStderr(), o.config)
+				}
 				return exitError{exitWrong, err}
 			}
 			host := doctor.ThisHost(!noConnect)
+			host.Version = fullVersion()
 			if saved != "" {
 				host = doctor.SavedHost(saved)
 			}
@@ -109,4 +119,13 @@ func writeReport(out io.Writer, report *doctor.Report, asJSON bool) error {
 		return exitError{code: exitWrong}
 	}
 	return nil
+}
+
+// reportDaemon says what the running daemon does while the config on disk cannot be used, and so nothing can be examined.
+func reportDaemon(ctx context.Context, stderr io.Writer, name string) {
+	status, _, err := running.Find(name, nil).Get(ctx, "/api/v1/status", new(struct{}))
+	if err == nil {
+		err = fmt.Errorf("the running daemon keeps the config that it loaded before (%s); the one on disk cannot be examined", status)
+	}
+	reportError(stderr, err)
 }

@@ -45,11 +45,12 @@ var rooms = map[string][]string{
 	internal + "nft":       nil,
 	internal + "config":    {"lists", "lists/", "policyd/delegation", "milter", internal + "server"},
 	internal + "state":     {"lists", "lists/", "policyd", internal + "config"},
-	internal + "explain":   {"lists", "lists/tlspolicy", "policyd", "policyd/"},
+	internal + "running":   {internal + "config"},
+	internal + "explain":   {"lists", "lists/filewatch", "lists/tlspolicy", "policyd", "policyd/", internal + "running", internal + "state"},
 	internal + "export":    {"lists", "lists/", "policyd", internal + "config", internal + "nft", internal + "state"},
-	internal + "doctor":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "state"},
+	internal + "doctor":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "running", internal + "state"},
 	internal + "telemetry": {"lists", "lists/", "policyd", "milter", internal + "loglimit", internal + "state"},
-	internal + "httpapi":   {"lists", "lists/", internal + "explain", internal + "state", internal + "telemetry"},
+	internal + "httpapi":   {"lists", "lists/", internal + "explain", internal + "running", internal + "state", internal + "telemetry"},
 }
 
 // isTest reports whether the package is there for tests alone.

@@ -30,6 +30,11 @@ was built from, the version of Go, and the platform.`,
 	}
 }
 
+// fullVersion returns the version and what the program was built from.
+func fullVersion() string {
+	return strings.Join(append([]string{version}, buildSource()...), ", ")
+}
+
 // buildSource returns what the program was built from, if that is known: a package, or a git revision.
 func buildSource() []string {
 	if packageVersion != "" {

@@ -30,6 +30,7 @@ const DefaultFile = "/etc/ehlogate/ehlogate.toml"
 // Config is a valid config.
 type Config struct {
 	File          string // "": the built-in defaults
+	Digest        string // of the values in the file; a comment does not change it
 	Mode          lists.Mode
 	Default       lists.Action    // Offer if Limit is not nil
 	Limit         *ratelimit.Rate // nil unless default = "limit"

@@ -62,12 +62,37 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Defaults()
-	want.File = empty
+	want.File, want.Digest = empty, c.Digest
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("an empty config is %+v, want the defaults %+v", c, want)
 	}
 	if _, err := Load(filepath.Join(dir, "missing.toml")); !os.IsNotExist(err) {
 		t.Errorf("a missing config gives %v", err)
+	}
+}
+
+// TestDigest checks that every value changes the digest of a config, and that nothing else does.
+func TestDigest(t *testing.T) {
+	digest := func(text string) string {
+		t.Helper()
+		c, err := parse("x.toml", "/", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Digest
+	}
+	const list = "[[list]]\nname = \"a\"\naction = \"suppress\"\nfiles = [\"a.list\"]\n"
+	seen := map[string]string{}
+	for _, text := range []string{"# nothing\n", "mode = \"observe\"\n", "always_hide = [\"dsn\"]\n", list, list + "allow_wide = true\n",
+		list + strings.ReplaceAll(list, `"a`, `"b`), strings.ReplaceAll(list, `"a`, `"b`) + list, "[dns]\nwait = \"1s\"\n"} {
+		d := digest(text)
+		if other, ok := seen[d]; ok || len(d) != 64 {
+			t.Errorf("%q and %q have the digest %q", text, other, d)
+		}
+		seen[d] = text
+		if again := digest("# why\n" + strings.ReplaceAll(text, " = ", "=")); again != d {
+			t.Errorf("%q: a comment and spaces change the digest", text)
+		}
 	}
 }
 
@@ -97,6 +122,7 @@ allow_wide = true
 		t.Fatal(err)
 	}
 	want := Defaults()
+	want.Digest = c.Digest
 	want.File, want.Mode, want.Default, want.AlwaysHide, want.ExplicitOffer = "x.toml", lists.Observe, lists.Suppress, []string{"chunking", "DSN"}, true
 	want.Listen = Listen{Explicit: true, Addresses: map[string][]string{"memcache": {"/run/m", "[::1]:10046"}}, SocketGroup: "postfix", SocketMode: 0o600, MaxConnections: 10}
 	want.Log.Level, want.Log.JSON = 5, true
@@ -134,7 +160,7 @@ expire_after = "1.5d"
 		t.Fatal(err)
 	}
 	want := Defaults()
-	want.File = "x.toml"
+	want.File, want.Digest = "x.toml", c.Digest
 	want.Limit = &ratelimit.Rate{OffersPerSecond: 0.5, Keep: 90 * time.Second}
 	want.DNS = DNS{Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53"), netip.MustParseAddrPort("[::1]:5353")},
 		Timeout: 2 * time.Second, VerifyNames: true,

@@ -41,7 +41,7 @@ func parse(name, dir string, data []byte) (*Config, error) {
 		return nil, p.problems.Err() // other problems may only follow from these
 	}
 	c := p.parseConfig(&r)
-	c.File = name
+	c.File, c.Digest = name, r.digest()
 	if err := p.problems.Err(); err != nil {
 		return nil, err
 	}

@@ -1,5 +1,11 @@
 package config
 
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+)
+
 // raw is the document as the TOML library decodes it. Values are checked afterwards, so that every wrong one is reported.
 type raw struct {
 	Mode          *string    `toml:"mode"`
@@ -16,6 +22,15 @@ type raw struct {
 	Limit         *rawLimit  `toml:"limit"`
 	Guard         rawGuard   `toml:"guard"`
 	List          []rawList  `toml:"list"`
+}
+
+// digest returns a hash of all values.
+func (r *raw) digest() string {
+	text, err := json.Marshal(r)
+	if err != nil {
+		text = []byte(err.Error()) // no value of TOML but inf and nan, which no key takes
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(text))
 }
 
 type rawListen struct {

@@ -14,6 +14,7 @@ var checks = []struct {
 	run      func(*exam)
 	findings string
 }{
+	{onDaemon, (*exam).checkDaemon, ""},  // before the checks that query it
 	{onPostfix, (*exam).checkSMTPDs, ""}, // smtpdChecks
 	{onPostfix, (*exam).checkPostfixVersion, "postfix-version"},
 	{onPostfix, (*exam).checkServedDomains, "guard-misses guard-unseen"},
@@ -51,7 +52,7 @@ var smtpdChecks = []struct {
 const sharedFindings = "not-examined submission-queries names-never-count wait-too-long " +
 	"bad-attribute milter-default-action milter-slow " + // policy_milter.go, sendmail.go
 	"bad-address socket-outside-jail localhost not-our-address wrong-listener " + // endpoint.go
-	"unreachable other-program-answers no-answer running-differs " + // running.go
+	"unreachable other-program-answers no-answer running-differs " + // running.go, daemon.go
 	"filter-never-queries key-format key-digest memcache-file-unreadable memcache-bad-number memcache-slow " + // maps.go
 	"memcache-no-backup backup-needs-daemon backup-inline-empty backup-unreadable backup-suppresses " +
 	"proxy-not-approved proxy-waits " +

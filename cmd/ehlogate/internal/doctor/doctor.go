@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/running"
 )
 
 // Severity is what a finding may cost.
@@ -56,7 +57,9 @@ type Place struct {
 
 // Report is what an examination found.
 type Report struct {
-	Findings []Finding `json:"findings"`
+	Findings []Finding       `json:"findings"`
+	Judged   string          `json:"judged,omitempty"` // what the checks judged by, and whether the daemon uses it
+	Daemon   *running.Status `json:"daemon,omitempty"` // if it answered
 }
 
 // Count returns how many findings have that severity.

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/running"
 	"ehlogate/lists/dnsclient"
 	"ehlogate/lists/filewatch"
 	"ehlogate/lists/listfile"
@@ -25,6 +26,10 @@ type Host struct {
 	saved string // the directory of copies, which are younger than the originals; empty: it is this machine
 	// Dial connects to an address that the configuration names; nil means that no connections are made.
 	Dial func(network, addr string) (net.Conn, error)
+	// Daemon returns the status of the running daemon; nil means that it is not queried.
+	Daemon func(context.Context, running.Daemon) (*running.Status, error)
+	// Version is that of this program.
+	Version string
 	// IsInherited reports whether systemd holds a listening socket, so that it outlives ehlogate; nil means unknown.
 	IsInherited func(network, addr string) bool
 	// Resolvers returns those of the system (resolv.conf).
@@ -52,6 +57,10 @@ func ThisHost(connect bool) *Host {
 	}
 	if connect {
 		h.Resolver = func(c dnsclient.Options) dnsclient.Resolver { return dnsclient.New(c) }
+		h.Daemon = func(ctx context.Context, d running.Daemon) (*running.Status, error) {
+			status, _, err := d.Get(ctx, "/api/v1/status", new(struct{}))
+			return status, err
+		}
 		h.Dial = func(network, addr string) (net.Conn, error) { return net.DialTimeout(network, addr, dialLimit) }
 	}
 	return h

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists"
 	"ehlogate/policyd"
@@ -59,9 +58,10 @@ func (e *exam) findDifference(d dialect, conn net.Conn, r *bufio.Reader) string 
 	cfg := e.config
 	live := state.Load(cfg, time.Now).Snapshot()
 	if len(live.Unavailable()) > 0 { // the daemon keeps what it had
+		e.addUnusableLists(live)
 		return ""
 	}
-	p, whole := fileDecisions(cfg, live)
+	p, whole := live.FileDecisions()
 	server := d.server(policyd.Backend{Decider: lists.DeciderFunc(p.Review),
 		Keywords: func(lists.Decision) *policyd.Keywords { return live.Keywords }, Fault: func(string, []byte) {}})
 	for _, a := range sampleAddresses(e.ctx, live, p, whole) {
@@ -81,22 +81,6 @@ func (e *exam) findDifference(d dialect, conn net.Conn, r *bufio.Reader) string 
 		}
 	}
 	return ""
-}
-
-// fileDecisions returns the policy as far as files alone decide: up to the first list that depends on DNS or on a
-// commitment. whole reports whether that is all of it, with the default.
-func fileDecisions(cfg *config.Config, live *state.Snapshot) (p *lists.Policy, whole bool) {
-	policy := *live.Policy
-	whole = policy.Limit == nil && policy.Guard == nil
-	for i, l := range cfg.Lists {
-		names, ok := policy.Lists[i].Source.(lists.NameUser)
-		if l.IsDNSList() || policy.Guard != nil && l.IsExternal() || cfg.DNS.VerifyNames && ok && names.UsesNames() {
-			policy.Lists, whole = policy.Lists[:i], false
-			break
-		}
-	}
-	policy.Guard, policy.Limit, policy.FailOpen, policy.Names, policy.Wait = nil, nil, nil, nil, 0
-	return &policy, whole
 }
 
 // sampleAddresses returns addresses for which the decision is certain: some of each list, and one that no careful

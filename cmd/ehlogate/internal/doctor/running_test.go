@@ -52,7 +52,7 @@ func TestSample(t *testing.T) {
 		quiet := logrus.New()
 		quiet.SetOutput(io.Discard)
 		live := state.New(cfg, nil, time.Now, quiet).Snapshot()
-		p, whole := fileDecisions(cfg, live)
+		p, whole := live.FileDecisions()
 		if got := fmt.Sprint(sampleAddresses(t.Context(), live, p, whole)); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}

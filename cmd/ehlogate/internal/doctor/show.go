@@ -20,6 +20,9 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "%s, %s, %s\n", countText(r.Count(Hazard), Hazard), countText(r.Count(Warning), Warning), countText(r.Count(Note), Note))
 	}
+	if r.Judged != "" {
+		fmt.Fprintf(&b, "judged: %s\n", printable(r.Judged))
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 
 	"ehlogate/cmd/ehlogate/internal/explain"
+	"ehlogate/cmd/ehlogate/internal/running"
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists/ratelimit"
@@ -21,6 +22,7 @@ type API struct {
 	Manager  *state.Manager
 	Metrics  *telemetry.Metrics
 	Recorder *telemetry.Recorder
+	Version  string // of this program
 	// NotServed are the addresses of [listen] on which the daemon does not listen, with their protocols.
 	NotServed []string
 }
@@ -30,6 +32,7 @@ func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", a.serveHealth)
 	mux.HandleFunc("GET /api/v1/decision", a.serveDecision)
+	mux.HandleFunc("GET /api/v1/status", a.serveStatus)
 	mux.HandleFunc("GET /api/v1/lists", a.serveLists)
 	mux.HandleFunc("GET /api/v1/reputation", a.serveReputation)
 	mux.Handle("GET /metrics", a.Metrics.Handler())
@@ -82,6 +85,25 @@ func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, code, body)
 }
 
+// status returns the status of the daemon with the given snapshot.
+func (a *API) status(snapshot *state.Snapshot) running.Status {
+	s := running.NewStatus(a.Version, snapshot.Config, snapshot.Loaded, a.Manager.ReloadError())
+	for list, source := range snapshot.Files() {
+		if st := source.Status(); st.Fault() != nil {
+			l := running.ListFault{Name: list.Name, Error: st.Fault().Error()}
+			if !st.Loaded.IsZero() {
+				l.Loaded = &st.Loaded
+			}
+			s.Lists = append(s.Lists, l)
+		}
+	}
+	return s
+}
+
+func (a *API) serveStatus(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]running.Status{"daemon": a.status(a.Manager.Snapshot())})
+}
+
 func (a *API) serveLists(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, a.listStates())
 }
@@ -131,7 +153,9 @@ func (a *API) serveDecision(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	snapshot := a.Manager.Snapshot()
-	writeJSON(w, http.StatusOK, explain.NewReport(r.Context(), c, snapshot.Policy, snapshot.Keywords))
+	report := explain.NewReport(r.Context(), c, snapshot.Policy, snapshot.Keywords)
+	report.Source, report.Daemon = explain.FromDaemon, new(a.status(snapshot))
+	writeJSON(w, http.StatusOK, report)
 }
 
 func writeJSON(w http.ResponseWriter, code int, v any) {

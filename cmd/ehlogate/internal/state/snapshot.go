@@ -2,6 +2,7 @@ package state
 
 import (
 	"iter"
+	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
@@ -13,6 +14,7 @@ import (
 // Snapshot is one state of config, policy and lists. It does not change, except for what DNS lists learn.
 type Snapshot struct {
 	Config     *config.Config
+	Loaded     time.Time // when Config took effect
 	Policy     *lists.Policy
 	Keywords   *policyd.Keywords
 	Sources    []ListSource // one for each list, in the order of the config
@@ -39,7 +41,7 @@ func (s *Snapshot) Files() iter.Seq2[config.List, *listfile.List] {
 // buildSnapshot returns a snapshot of cfg and of the lists of files that were loaded for it. It takes over the background
 // services of old that cfg does not change.
 func (m *Manager) buildSnapshot(cfg *config.Config, old *Snapshot, files []*trackedList) *Snapshot {
-	s := &Snapshot{Config: cfg, Keywords: policyd.NewKeywords(cfg.AlwaysHide, cfg.ExplicitOffer),
+	s := &Snapshot{Config: cfg, Loaded: m.clock(), Keywords: policyd.NewKeywords(cfg.AlwaysHide, cfg.ExplicitOffer),
 		Policy: &lists.Policy{Default: cfg.Default, Mode: cfg.Mode}}
 	s.Policy.Settings = s
 	m.attachBackground(s, old)
@@ -76,4 +78,20 @@ func (s *Snapshot) withFiles(files []*trackedList) *Snapshot {
 		next.addList(c, source)
 	}
 	return &next
+}
+
+// FileDecisions returns the policy as far as files alone decide: up to the first list that depends on DNS or on a
+// commitment. whole reports whether that is all of it, with the default.
+func (s *Snapshot) FileDecisions() (p *lists.Policy, whole bool) {
+	policy := *s.Policy
+	whole = policy.Limit == nil && policy.Guard == nil
+	for i, l := range s.Config.Lists {
+		names, ok := policy.Lists[i].Source.(lists.NameUser)
+		if l.IsDNSList() || policy.Guard != nil && l.IsExternal() || s.Config.DNS.VerifyNames && ok && names.UsesNames() {
+			policy.Lists, whole = policy.Lists[:i], false
+			break
+		}
+	}
+	policy.Guard, policy.Limit, policy.FailOpen, policy.Names, policy.Wait = nil, nil, nil, nil, 0
+	return &policy, whole
 }

@@ -175,7 +175,7 @@ func TestExportedTable(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, err := exec.CommandContext(soon(t), path, "explain", addr, "-c", config).Output()
+			out, err := exec.CommandContext(soon(t), path, "explain", addr, "--disk", "-c", config).Output()
 			if err != nil {
 				t.Fatal(err)
 			}
