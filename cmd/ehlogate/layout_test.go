@@ -3,8 +3,15 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
+	"io/fs"
+	"maps"
 	"os/exec"
+	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -25,9 +32,10 @@ var rooms = map[string][]string{
 	"lists/listfile":   {"lists", "lists/diag", "lists/filewatch", "lists/iptable", "lists/prefixset"},
 	"lists/feed":       {"lists", "lists/answer", "lists/diag", "lists/iptable", "lists/listfile", "lists/strictjson"},
 	"lists/prefixset":  nil,
+	"lists/secret":     nil,
 	"lists/breaker":    {"lists/dnsclient"},
 	"lists/dnscache":   {"lists", "lists/breaker", "lists/dnsclient"},
-	"lists/dnsbl":      {"lists", "lists/answer", "lists/breaker", "lists/dnscache", "lists/dnsclient", "lists/prefixset"},
+	"lists/dnsbl":      {"lists", "lists/answer", "lists/breaker", "lists/dnscache", "lists/dnsclient", "lists/prefixset", "lists/secret"},
 	"lists/iprev":      {"lists", "lists/breaker", "lists/dnscache", "lists/dnsclient", "lists/prefixset"},
 	"lists/tlspolicy":  {"lists", "lists/dnsclient", "lists/strictjson"},
 	"lists/ratelimit":  {"lists"},
@@ -115,6 +123,43 @@ func mayImport(path, imp string) bool {
 		}
 		return imp == allowed
 	})
+}
+
+// revealing lists the functions that may see the domain of a DNS list with its key, by the function that they call for it.
+var revealing = map[string][]string{
+	"Reveal":   {"lists/dnsbl/zone.go domainOf"},
+	"domainOf": {"lists/dnsbl/answer.go query", "lists/dnsbl/zone.go question"}, // of which the second uses its length
+}
+
+// TestReveal proves that only a DNS query has the domain of a DNS list: nothing else that ships calls, or even names, what
+// returns it.
+func TestReveal(t *testing.T) {
+	found := make(map[string][]string)
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		for _, decl := range file.Decls {
+			where := strings.TrimPrefix(path, "../../")
+			if f, ok := decl.(*ast.FuncDecl); ok {
+				where += " " + f.Name.Name
+			}
+			ast.Inspect(decl, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok && revealing[s.Sel.Name] != nil {
+					found[s.Sel.Name] = append(found[s.Sel.Name], where)
+				}
+				return true
+			})
+		}
+		return nil
+	})
+	if err != nil || !reflect.DeepEqual(found, revealing) {
+		t.Errorf("%v is used in %v, %v", slices.Sorted(maps.Keys(revealing)), found, err)
+	}
 }
 
 // TestLayoutCanFail shows that the guard refuses, for every package that ships, an import of test support, and for all

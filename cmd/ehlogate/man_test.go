@@ -191,7 +191,7 @@ var configSections = map[string]struct {
 	"[[list]]": {"[[list]]\nbogus = 1\n", "[[list]]\nname = \"a\"\naction = \"offer\"\nfiles = [\"a\"]\n%s\n",
 		[]string{"name", "action", "files", "min_entries", "expire_after", "zones"}},
 	"ZONES": {"[[list]]\nzones = [{bogus = 1}]\n", "[[list]]\nname = \"a\"\naction = \"offer\"\nzones = [{zone = \"a.example\", %s}]\n",
-		[]string{"zone", "answer"}},
+		[]string{"zone", "name", "answer"}},
 }
 
 // withThreshold is what one more key of a DNS list is added to.

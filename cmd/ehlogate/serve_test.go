@@ -70,7 +70,9 @@ func startDaemon(t *testing.T, conf string, lists map[string]string) *daemon {
 		d.err = serve(ctx, &options{config: filepath.Join(d.dir, "c.toml")}, d.hup, &d.log)
 	}()
 	t.Cleanup(func() { cancel(); <-d.done })
-	d.waitUntil("serving", func() bool { return strings.Contains(d.log.String(), "msg=serving") })
+	d.waitUntil("serving", func() bool {
+		return strings.Contains(d.log.String(), "msg=serving") || strings.Contains(d.log.String(), `"msg":"serving"`)
+	})
 	return d
 }
 

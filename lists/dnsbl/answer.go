@@ -2,6 +2,7 @@ package dnsbl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -73,10 +74,14 @@ func (e *BogusError) CodeMeaning() string {
 	return "the query is refused"
 }
 
-// query returns the A records at name: for each the three bytes behind 127, in order and once.
-func (z *zone) query(ctx context.Context, r dnsclient.Resolver, name string) (answers string, ttl time.Duration, err error) {
-	reply, err := r.Query(ctx, name, dns.TypeA)
-	if err != nil {
+// query returns the A records of a question: for each the three bytes behind 127, in order and once.
+func (z *zone) query(ctx context.Context, r dnsclient.Resolver, question string) (answers string, ttl time.Duration, err error) {
+	reply, err := r.Query(ctx, z.domainOf(question), dns.TypeA)
+	if failed := new(dnsclient.Error); errors.As(err, &failed) {
+		shown := *failed
+		shown.Name = z.show(question)
+		return "", 0, &shown
+	} else if err != nil {
 		return "", 0, err
 	}
 	var found []string

@@ -30,7 +30,7 @@ func warm(t testing.TB, n, zones int, byName bool) (*List, []lists.Client) {
 		name := fmt.Sprintf("list%d.example", i)
 		w.SetZone(name, nil)
 		w.Set("test."+name+" A", "127.0.0.2")
-		spec.Zones = append(spec.Zones, Zone{Name: name, Weight: 1, ByName: byName})
+		spec.Zones = append(spec.Zones, Zone{Domain: NewDomain(name, ""), Weight: 1, ByName: byName})
 	}
 	spec.Threshold = 1
 	w.TTL, w.Negative = time.Hour, time.Hour

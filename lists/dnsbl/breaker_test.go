@@ -175,7 +175,7 @@ func TestRetain(t *testing.T) {
 		w.want(again, listed, lists.Matched) // the same zone
 		w.Retain([]*List{again})
 		st := w.Stats()
-		if len(st.Zones) != 1 || st.Zones[0].Zone != "one.example" || st.Zones[0].Queries != 1 || st.Entries != 1 {
+		if len(st.Zones) != 1 || st.Zones[0].Zone.String() != "one.example" || st.Zones[0].Queries != 1 || st.Entries != 1 {
 			t.Errorf("%+v", st)
 		}
 		tests := w.Count("2.0.0.127.two.example A")
@@ -190,7 +190,7 @@ func TestRetain(t *testing.T) {
 		w.Retain([]*List{again, two, three})
 		synctest.Wait()
 		w.learn(two, listed, lists.Matched)
-		byName := w.List(Spec{Zones: []Zone{{Name: "one.example", ByName: true}}})
+		byName := w.List(Spec{Zones: []Zone{{Domain: NewDomain("one.example", ""), ByName: true}}})
 		if byName.members[0].zone == one.members[0].zone || len(w.Stats().Zones) != 4 {
 			t.Error("a zone that is asked by name is another one")
 		}

@@ -19,7 +19,7 @@ func TestByName(t *testing.T) {
 		w.Set("mail.good.example.names.example A", "127.0.0.2")
 		w.Set(ptr, "Mail.Good.Example.")
 		w.Set("mail.good.example A", "11.1.1.1")
-		s := w.List(Spec{Zones: []Zone{{Name: "names.example", ByName: true, Weight: 1}}, Threshold: 1})
+		s := w.List(Spec{Zones: []Zone{{Domain: NewDomain("names.example", ""), ByName: true, Weight: 1}}, Threshold: 1})
 		p := &lists.Policy{Lists: []*lists.List{{Action: lists.Suppress, Source: s}}, Names: w.Names(), Wait: 300 * time.Millisecond}
 		if !s.UsesNames() || w.one("list.example").UsesNames() {
 			t.Error("UsesNames is wrong")
@@ -75,7 +75,7 @@ func TestNameIsCopied(t *testing.T) {
 	bubble(t, dnscache.Defaults(), func(w *world) {
 		w.Set("test.names.example A", "127.0.0.2")
 		w.Set("good.example.names.example A", "127.0.0.2")
-		s := w.List(Spec{Zones: []Zone{{Name: "names.example", ByName: true, Weight: 1}}, Threshold: 1})
+		s := w.List(Spec{Zones: []Zone{{Domain: NewDomain("names.example", ""), ByName: true, Weight: 1}}, Threshold: 1})
 		w.run()
 		buffer := []byte("good.example")
 		c := lists.Client{Addr: at(listed).Addr, Name: unsafe.String(&buffer[0], len(buffer))}

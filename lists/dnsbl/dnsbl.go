@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 
-	"ehlogate/lists"
 	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
 )
@@ -41,7 +40,7 @@ func (c *Client) List(spec Spec) *List {
 	defer c.mu.Unlock()
 	l := &List{client: c, spec: spec, matches: make(map[string]*matched)}
 	for _, z := range spec.Zones {
-		id := ZoneID{lists.NormalizeName(z.Name), z.ByName, z.NoHealthCheck}
+		id := z.ID()
 		if c.zones[id] == nil {
 			c.addZone(newZone(c, id))
 		}
@@ -96,7 +95,8 @@ type ZoneStats struct {
 // Stats returns the state of all zones, by name.
 func (c *Client) Stats() (out []ZoneStats) {
 	c.mu.Lock()
-	zones := slices.SortedFunc(maps.Values(c.zones), func(a, b *zone) int { return strings.Compare(fmt.Sprint(a.ZoneID), fmt.Sprint(b.ZoneID)) })
+	inOrder := func(a, b *zone) int { return strings.Compare(fmt.Sprint(a.ZoneID), fmt.Sprint(b.ZoneID)) }
+	zones := slices.SortedFunc(maps.Values(c.zones), inOrder)
 	c.mu.Unlock()
 	for _, z := range zones {
 		out = append(out, ZoneStats{z.ZoneID, z.Upstream.Stats()})

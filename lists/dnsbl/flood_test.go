@@ -26,7 +26,7 @@ func TestFlood(t *testing.T) {
 			cfg := dnscache.Defaults()
 			cfg.MaxLookups, cfg.CacheEntries = 500, 5000
 			r := newReal(t, cfg, rbl.Upstreams()[0].Addr)
-			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1, Answer: filter("127.0.0.[2..9]")}}, Threshold: 1})
+			s := r.List(Spec{Zones: []Zone{{Domain: NewDomain("bl.test", ""), Weight: 1, Answer: filter("127.0.0.[2..9]")}}, Threshold: 1})
 			r.run()
 			r.believed("enabled", "")
 			if hangs {

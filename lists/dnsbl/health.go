@@ -34,34 +34,34 @@ func (z *zone) checkHealth(ctx context.Context) error {
 
 // testEntry is a query of a health check, and its expected answer.
 type testEntry struct {
-	entry, name string
-	listed      bool
-	anyAnswer   bool // any answer of a list will do
-	isIPv6      bool // it says something of IPv6 addresses alone
+	entry, question string
+	listed          bool
+	anyAnswer       bool // any answer of a list will do
+	isIPv6          bool // it says something of IPv6 addresses alone
 }
 
 // testEntries returns those of RFC 5782 section 5, and a made-up one: that is in no cache of a resolver, which can keep for
 // hours what a zone answered before it began to list all addresses. A zone without test entries only has to answer, as a list
 // does, about an address or name that it will not list.
 func (z *zone) testEntries() []testEntry {
-	at := func(a string) string { return dnsclient.ReverseAddr(netip.MustParseAddr(a)) + "." + z.Zone }
+	at := func(a string) string { return dnsclient.ReverseAddr(netip.MustParseAddr(a)) }
 	switch {
 	case z.NoHealthCheck && z.ByName:
-		return []testEntry{{name: "invalid." + z.Zone, anyAnswer: true}}
+		return []testEntry{{question: "invalid", anyAnswer: true}}
 	case z.NoHealthCheck:
-		return []testEntry{{name: at("127.0.0.1"), anyAnswer: true}}
+		return []testEntry{{question: at("127.0.0.1"), anyAnswer: true}}
 	case z.ByName:
 		return []testEntry{
-			{entry: "TEST", name: "test." + z.Zone, listed: true},
-			{entry: "INVALID", name: "invalid." + z.Zone},
-			{entry: "a made-up name", name: fmt.Sprintf("no-entry-%08x.%s", rand.Uint32(), z.Zone)},
+			{entry: "TEST", question: "test", listed: true},
+			{entry: "INVALID", question: "invalid"},
+			{entry: "a made-up name", question: fmt.Sprintf("no-entry-%08x", rand.Uint32())},
 		}
 	}
 	return []testEntry{
-		{entry: "127.0.0.2", name: at("127.0.0.2"), listed: true},
-		{entry: "127.0.0.1", name: at("127.0.0.1")},
-		{entry: "a made-up address", name: at(fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)))},
-		{entry: "::FFFF:7F00:1", name: at("::ffff:7f00:1"), isIPv6: true},
+		{entry: "127.0.0.2", question: at("127.0.0.2"), listed: true},
+		{entry: "127.0.0.1", question: at("127.0.0.1")},
+		{entry: "a made-up address", question: at(fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)))},
+		{entry: "::FFFF:7F00:1", question: at("::ffff:7f00:1"), isIPv6: true},
 	}
 }
 
@@ -87,7 +87,7 @@ func (z *zone) checkEntries(ctx context.Context, entries []testEntry) (failed, i
 
 // checkEntry queries the resolver itself: a health check is no query about a client.
 func (z *zone) checkEntry(ctx context.Context, e testEntry) error {
-	answers, _, err := z.query(ctx, z.client.resolver, e.name)
+	answers, _, err := z.query(ctx, z.client.resolver, e.question)
 	switch {
 	case err != nil || e.anyAnswer:
 		return err

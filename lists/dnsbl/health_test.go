@@ -54,7 +54,7 @@ func TestHealthCheck(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble(t, dnscache.Defaults(), func(w *world) {
 				tc.set(w)
-				s := w.List(Spec{Zones: []Zone{{Name: bl, Weight: 1, ByName: tc.byName}}, Threshold: 1})
+				s := w.List(Spec{Zones: []Zone{{Domain: NewDomain(bl, ""), Weight: 1, ByName: tc.byName}}, Threshold: 1})
 				w.run()
 				if tc.why == "" {
 					w.state("enabled", "")
@@ -233,7 +233,7 @@ func TestIPv6IsTested(t *testing.T) {
 func TestUntested(t *testing.T) {
 	for _, byName := range []bool{false, true} {
 		bubble(t, dnscache.Defaults(), func(w *world) {
-			s := w.List(Spec{Zones: []Zone{{Name: bl, Weight: 1, NoHealthCheck: true, ByName: byName}}, Threshold: 1})
+			s := w.List(Spec{Zones: []Zone{{Domain: NewDomain(bl, ""), Weight: 1, NoHealthCheck: true, ByName: byName}}, Threshold: 1})
 			w.Set("1.1.1.11."+bl+" A", "127.0.0.2")
 			w.Set("mail.good.example."+bl+" A", "127.0.0.2")
 			w.run()

@@ -111,7 +111,7 @@ func TestFailureIsRemembered(t *testing.T) {
 // Addresses that are no global unicast addresses are on no list.
 func TestNeverAsked(t *testing.T) {
 	bubble(t, dnscache.Defaults(), func(w *world) {
-		s := w.List(Spec{Zones: []Zone{{Name: "list.example", Weight: 1}, {Name: "names.example", ByName: true, Weight: 1}}, Threshold: 1})
+		s := w.List(Spec{Zones: []Zone{{Domain: NewDomain("list.example", ""), Weight: 1}, {Domain: NewDomain("names.example", ""), ByName: true, Weight: 1}}, Threshold: 1})
 		w.run()
 		w.want(s, "10.0.0.1", lists.NoMatch)
 		w.want(s, "::ffff:10.0.0.1", lists.NoMatch)
@@ -135,7 +135,7 @@ func TestWaitsNoLongerThanItMatters(t *testing.T) {
 			w.SetZone(zone, map[string]string{listed: "127.0.0.2"})
 		}
 		w.Client.resolver = &lagging{w.Book, "11.slow.example", time.Second}
-		s := w.List(Spec{Zones: []Zone{{Name: "slow.example", Weight: 1}, {Name: "quick.example", Weight: 1}}, Threshold: 1})
+		s := w.List(Spec{Zones: []Zone{{Domain: NewDomain("slow.example", ""), Weight: 1}, {Domain: NewDomain("quick.example", ""), Weight: 1}}, Threshold: 1})
 		w.run()
 		begin := time.Now()
 		w.learn(s, listed, lists.Matched)

@@ -107,12 +107,12 @@ func word(s lists.Status) string {
 
 // one is a list of one zone.
 func (w *world) one(zone string) *List {
-	return w.List(Spec{Zones: []Zone{{Name: zone, Weight: 1}}, Threshold: 1})
+	return w.List(Spec{Zones: []Zone{{Domain: NewDomain(zone, ""), Weight: 1}}, Threshold: 1})
 }
 
 func (w *world) zone(name string) ZoneStats {
 	for _, z := range w.Stats().Zones {
-		if z.Zone == name {
+		if z.Zone.String() == name {
 			return z
 		}
 	}

@@ -60,7 +60,7 @@ func (m *matched) Entry(int32, netip.Addr) lists.Entry {
 			score += n
 			parts = append(parts, fmt.Sprintf("%s %s (weight %d)", member.zone.Zone, formatAnswers(answer), n))
 		case zoneUnknown:
-			parts = append(parts, member.zone.Zone+" not known")
+			parts = append(parts, member.zone.Zone.String()+" not known")
 		}
 	}
 	parts = append(parts, fmt.Sprintf("score %d of %d", score, m.list.spec.Threshold))

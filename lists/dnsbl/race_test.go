@@ -40,7 +40,7 @@ func TestRace(t *testing.T) {
 	spec := func(r *rand.Rand) (spec Spec) {
 		spec.Threshold = 1 + r.IntN(2)
 		for range 1 + r.IntN(3) {
-			spec.Zones = append(spec.Zones, Zone{Name: fmt.Sprintf("list%d.example", r.IntN(zones)), ByName: r.IntN(2) == 0, Weight: 2, NoHealthCheck: r.IntN(3) == 0})
+			spec.Zones = append(spec.Zones, Zone{Domain: NewDomain(fmt.Sprintf("list%d.example", r.IntN(zones)), ""), ByName: r.IntN(2) == 0, Weight: 2, NoHealthCheck: r.IntN(3) == 0})
 		}
 		return spec
 	}

@@ -99,10 +99,10 @@ func TestRbldnsd(t *testing.T) {
 		dnstest.Dataset{Zone: "score.test", Type: "ip4set", Text: "127.0.0.2\n11.1.1.1 :127.0.4.60:\n11.1.1.2 :127.0.4.10:\n"})
 	unbound := dnstest.StartUnbound(t, rbl.Upstreams()...)
 	r := newReal(t, dnscache.Defaults(), unbound.Addr)
-	all := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
-	only := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1, Answer: filter("127.0.0.4")}}, Threshold: 1})
-	score := r.List(Spec{Zones: []Zone{{Name: "score.test", Weight: 1, Answer: filter("127.0.4.N")}, {Name: "bl.test", Weight: -20}}, Threshold: 40})
-	names := r.List(Spec{Zones: []Zone{{Name: "names.test", Weight: 1, ByName: true}}, Threshold: 1})
+	all := r.List(Spec{Zones: []Zone{{Domain: NewDomain("bl.test", ""), Weight: 1}}, Threshold: 1})
+	only := r.List(Spec{Zones: []Zone{{Domain: NewDomain("bl.test", ""), Weight: 1, Answer: filter("127.0.0.4")}}, Threshold: 1})
+	score := r.List(Spec{Zones: []Zone{{Domain: NewDomain("score.test", ""), Weight: 1, Answer: filter("127.0.4.N")}, {Domain: NewDomain("bl.test", ""), Weight: -20}}, Threshold: 40})
+	names := r.List(Spec{Zones: []Zone{{Domain: NewDomain("names.test", ""), Weight: 1, ByName: true}}, Threshold: 1})
 	r.run()
 	r.believed("enabled", "")
 	r.want(all, lists.Matched, "11.1.1.1", "11.2.3.4", "2a00:1::99", "2a00:2::1")
@@ -134,7 +134,7 @@ func TestZoneExpires(t *testing.T) {
 	rbl := dnstest.StartRbldnsd(t, realEntries)
 	unbound := dnstest.StartUnbound(t, rbl.Upstreams()...)
 	r := newReal(t, dnscache.Defaults(), unbound.Addr)
-	s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+	s := r.List(Spec{Zones: []Zone{{Domain: NewDomain("bl.test", ""), Weight: 1}}, Threshold: 1})
 	r.run()
 	r.believed("enabled", "")
 	r.want(s, lists.Matched, "11.1.1.1")
@@ -188,7 +188,7 @@ func TestFaults(t *testing.T) {
 				resolver = dnstest.StartUnbound(t, server.Upstreams()...).Addr
 			}
 			r := newReal(t, dnscache.Defaults(), resolver)
-			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+			s := r.List(Spec{Zones: []Zone{{Domain: NewDomain("bl.test", ""), Weight: 1}}, Threshold: 1})
 			r.run()
 			r.believed("enabled", "")
 			r.want(s, lists.Matched, "11.1.1.1")
@@ -231,7 +231,7 @@ func TestNoProofOfAbsence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test", "2.0.0.127 A 127.0.0.2\n1.1.1.11 A 127.0.0.4\n"))
 			r := newReal(t, dnscache.Defaults(), server.Addr)
-			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+			s := r.List(Spec{Zones: []Zone{{Domain: NewDomain("bl.test", ""), Weight: 1}}, Threshold: 1})
 			r.run()
 			r.believed("enabled", "")
 			server.Fail("11.bl.test", dnstest.Fault{Kind: kind})
@@ -254,7 +254,7 @@ func TestSlowZone(t *testing.T) {
 	server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test", "2.0.0.127 A 127.0.0.2\n1.1.1.11 A 127.0.0.4\n"))
 	resolver := dnsclient.New(dnsclient.Options{Servers: []netip.AddrPort{server.Addr}, Timeout: 3 * time.Second})
 	r := &real{t, New(dnscache.New(dnscache.Defaults(), time.Now, nil), resolver), nil}
-	s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+	s := r.List(Spec{Zones: []Zone{{Domain: NewDomain("bl.test", ""), Weight: 1}}, Threshold: 1})
 	r.run()
 	r.believed("enabled", "")
 	server.Fail("11.bl.test", dnstest.Fault{Delay: 2 * time.Second})
@@ -277,7 +277,7 @@ func TestResolverAway(t *testing.T) {
 		dnstest.NewZone(t, "11.in-addr.arpa", "1.1.1 PTR mail.example.test.\n"), dnstest.NewZone(t, "example.test", "mail A 11.1.1.1\n"))
 	unbound := dnstest.StartUnbound(t, server.Upstreams()...)
 	r := newReal(t, dnscache.Defaults(), unbound.Addr)
-	s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+	s := r.List(Spec{Zones: []Zone{{Domain: NewDomain("bl.test", ""), Weight: 1}}, Threshold: 1})
 	names := iprev.New(r.cache, r.resolver)
 	r.run()
 	name := func(addr string) string {
@@ -325,7 +325,7 @@ func BenchmarkRbldnsd(b *testing.B) {
 		b.Run(fmt.Sprintf("%d at once", atOnce), func(b *testing.B) {
 			rbl := dnstest.StartRbldnsd(b, realEntries)
 			r := newReal(b, dnscache.Defaults(), rbl.Upstreams()[0].Addr)
-			s := r.List(Spec{Zones: []Zone{{Name: "bl.test", Weight: 1}}, Threshold: 1})
+			s := r.List(Spec{Zones: []Zone{{Domain: NewDomain("bl.test", ""), Weight: 1}}, Threshold: 1})
 			r.run()
 			r.believed("enabled", "")
 			b.SetParallelism(atOnce)

@@ -14,7 +14,7 @@ import (
 func TestRefusedAsDnswlDoes(t *testing.T) {
 	bubble(t, dnscache.Defaults(), func(w *world) {
 		w.SetZone("list.dnswl.org", map[string]string{listed: "127.0.5.2"})
-		s := w.List(Spec{Zones: []Zone{{Name: "list.dnswl.org", Weight: 1, Answer: filter("127.0.[0..255].[1..3]")}}, Threshold: 1})
+		s := w.List(Spec{Zones: []Zone{{Domain: NewDomain("list.dnswl.org", ""), Weight: 1, Answer: filter("127.0.[0..255].[1..3]")}}, Threshold: 1})
 		w.run()
 		time.Sleep(6 * time.Second)
 		w.Set("*.list.dnswl.org A", "127.0.0.255")
@@ -32,7 +32,7 @@ func TestHighestAnswer(t *testing.T) {
 		t.Run(answer, func(t *testing.T) {
 			bubble(t, dnscache.Defaults(), func(w *world) {
 				w.SetZone(bl, map[string]string{listed: "127.0.0.255"})
-				s := w.List(Spec{Zones: []Zone{{Name: bl, Weight: 1, Answer: filter(answer)}}, Threshold: 1})
+				s := w.List(Spec{Zones: []Zone{{Domain: NewDomain(bl, ""), Weight: 1, Answer: filter(answer)}}, Threshold: 1})
 				w.run()
 				if takes {
 					w.learn(s, listed, lists.Matched)
@@ -47,7 +47,7 @@ func TestHighestAnswer(t *testing.T) {
 	// A zone is shared by lists that take other answers of it, until they are gone.
 	bubble(t, dnscache.Defaults(), func(w *world) {
 		source := func(answer string) *List {
-			return w.List(Spec{Zones: []Zone{{Name: bl, Weight: 1, Answer: filter(answer)}}, Threshold: 1})
+			return w.List(Spec{Zones: []Zone{{Domain: NewDomain(bl, ""), Weight: 1, Answer: filter(answer)}}, Threshold: 1})
 		}
 		w.SetZone(bl, map[string]string{listed: "127.0.0.255", unlisted: "127.0.0.255"})
 		two, score := source("127.0.0.2"), source("127.0.0.N")

@@ -32,7 +32,7 @@ func (l *List) traceScore(answers []dnscache.Answer) lists.TraceStep {
 	var without []string
 	for i := range answers {
 		if answers[i].State != dnscache.Known {
-			without = append(without, l.members[i].zone.Zone)
+			without = append(without, l.members[i].zone.Zone.String())
 		} else if n, _, ok := l.members[i].score(answers[i].Text); ok {
 			score += n
 		}
@@ -56,11 +56,11 @@ func (l *List) traceScore(answers []dnscache.Answer) lists.TraceStep {
 func (m *member) trace(c *lists.Client, now int64) (lists.TraceStep, dnscache.Answer) {
 	z := m.zone
 	if state, why := m.withoutQuery(c); why != "" {
-		return lists.TraceStep{Query: z.Zone, Answer: "not queried", Effect: why}, dnscache.Answer{State: state}
+		return lists.TraceStep{Query: z.Zone.String(), Answer: "not queried", Effect: why}, dnscache.Answer{State: state}
 	}
 	k := m.key(c)
-	name, ok := z.question(k)
-	step := lists.TraceStep{Query: name + " A"}
+	question, ok := z.question(k)
+	step := lists.TraceStep{Query: z.show(question) + " A"}
 	if !ok {
 		step.Answer, step.Effect = "not queried", "not listed: not a host name, or too long"
 		return step, dnscache.Answer{State: dnscache.Known}

@@ -40,9 +40,9 @@ func TestTrace(t *testing.T) {
 		w.Set("test.names.example A", "127.0.0.2")
 		w.Set("mail.example.names.example A", "127.0.0.2")
 		s := w.List(Spec{Threshold: 5, Zones: []Zone{
-			{Name: "allow.example", Answer: filter("127.0.[0..255].[1..3]"), Weight: 2},
-			{Name: "score.example", Answer: filter("127.0.4.N"), Weight: 1},
-			{Name: "names.example", ByName: true, Weight: -1},
+			{Domain: NewDomain("allow.example", ""), Answer: filter("127.0.[0..255].[1..3]"), Weight: 2},
+			{Domain: NewDomain("score.example", ""), Answer: filter("127.0.4.N"), Weight: 1},
+			{Domain: NewDomain("names.example", ""), ByName: true, Weight: -1},
 		}})
 		c := at(listed)
 		w.traces(s, c,
@@ -119,7 +119,7 @@ func TestDescription(t *testing.T) {
 	bubble(t, dnscache.Defaults(), func(w *world) {
 		w.SetZone("one.example", map[string]string{listed: "127.0.0.3"})
 		w.SetZone("two.example", nil)
-		s := w.List(Spec{Threshold: 1, Zones: []Zone{{Name: "one.example", Weight: 3}, {Name: "two.example", Weight: 1}, {Name: "three.example", Weight: -1}}})
+		s := w.List(Spec{Threshold: 1, Zones: []Zone{{Domain: NewDomain("one.example", ""), Weight: 3}, {Domain: NewDomain("two.example", ""), Weight: 1}, {Domain: NewDomain("three.example", ""), Weight: -1}}})
 		w.run()
 		w.learn(s, listed, lists.Matched) // three.example can take away no more than one
 		synctest.Wait()

@@ -10,6 +10,7 @@ import (
 	"ehlogate/lists/breaker"
 	"ehlogate/lists/dnscache"
 	"ehlogate/lists/dnsclient"
+	"ehlogate/lists/secret"
 )
 
 const (
@@ -22,9 +23,9 @@ const (
 
 // ZoneID is what two zones differ in: they are queried, or checked, in another way.
 type ZoneID struct {
-	Zone          string `json:"zone,omitempty"` // as by lists.NormalizeName
-	ByName        bool   `json:"by_name,omitempty"`
-	NoHealthCheck bool   `json:"no_health_check,omitempty"`
+	Zone          secret.Text `json:"zone,omitzero"` // of NewDomain
+	ByName        bool        `json:"by_name,omitempty"`
+	NoHealthCheck bool        `json:"no_health_check,omitempty"`
 }
 
 // zone is a DNS zone that has a list.
@@ -38,7 +39,7 @@ type zone struct {
 func newZone(c *Client, id ZoneID) *zone {
 	z := &zone{ZoneID: id, client: c}
 	o := dnscache.UpstreamOptions{
-		Name: id.Zone, Resolver: c.resolver, Query: z.queryListing, FailureTTL: failureTTL,
+		Name: id.Zone.String(), Resolver: c.resolver, Query: z.queryListing, FailureTTL: failureTTL,
 		Valid:      func(k dnscache.Key) bool { _, ok := z.question(k); return ok },
 		ChecksIPv6: !id.ByName && !id.NoHealthCheck,
 		Breaker:    breaker.Options{Check: z.checkHealth},
@@ -50,8 +51,8 @@ func newZone(c *Client, id ZoneID) *zone {
 	return z
 }
 
-// question returns the domain name of k in the zone, and whether there can be one: a host name can be too long for that, or
-// invalid.
+// question returns k as it is written in front of the zone, and whether it can be queried: a host name can be too long for
+// that, or invalid.
 func (z *zone) question(k dnscache.Key) (string, bool) {
 	name, ok := "", true
 	if !z.ByName {
@@ -59,9 +60,14 @@ func (z *zone) question(k dnscache.Key) (string, bool) {
 	} else if name, ok = lists.ParseHostName(k.Name); !ok {
 		name = strconv.Quote(k.Name)
 	}
-	name += "." + z.Zone
-	return name, ok && len(name) <= lists.MaxNameLength
+	return name, ok && len(z.domainOf(name)) <= lists.MaxNameLength
 }
+
+// domainOf returns the domain name of a question in the zone. Only queries have it: what is shown has show.
+func (z *zone) domainOf(question string) string { return question + "." + z.Zone.Reveal() }
+
+// show returns what is shown in place of the domain name of a question.
+func (z *zone) show(question string) string { return question + "." + z.Zone.String() }
 
 // queryListing returns the answers of the zone about a client.
 func (z *zone) queryListing(ctx context.Context, k dnscache.Key) (answers string, ttl time.Duration, err error) {

@@ -155,7 +155,7 @@ func negativeTTL(m *dns.Msg, name string) (seconds uint32, _ *Error) {
 	case refers:
 		return 0, &Error{Kind: Refused, Err: errors.New("referral to other servers: configure a server that resolves for its clients")}
 	case len(m.Answer) > 0 && name != m.Question[0].Name:
-		return 0, &Error{Kind: Malformed, Err: fmt.Errorf("alias to %q, without records of that name", name)}
+		return 0, &Error{Kind: Malformed, Err: errors.New("alias without records of the name that it leads to")}
 	case len(m.Answer) > 0:
 		return 0, &Error{Kind: Malformed, Err: errors.New("only records of other names or types")}
 	}

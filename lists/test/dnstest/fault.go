@@ -104,7 +104,7 @@ func (f Fault) apply(w dns.ResponseWriter, r, right *dns.Msg) {
 	case LoneAlias:
 		m := new(dns.Msg).SetReply(r)
 		m.RecursionAvailable = true
-		m.Answer = []dns.RR{&dns.CNAME{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: 60}, Target: "elsewhere.test."}}
+		m.Answer = []dns.RR{&dns.CNAME{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: 60}, Target: "elsewhere." + strings.TrimPrefix(q.Name, ".")}}
 		right = m
 	case Wildcard, Parked, ErrorCode:
 		right = addressReply(r, q, wildcardAddr[f.Kind])

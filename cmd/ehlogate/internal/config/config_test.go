@@ -172,7 +172,7 @@ expire_after = "1.5d"
 	}
 	want.Lists = []List{
 		{Name: "dns", Action: lists.Suppress, Spec: listfile.Spec{MaxEntries: want.MaxEntries}, Zones: dnsbl.Spec{Threshold: 3, Zones: []dnsbl.Zone{
-			{Name: "list.example", Answer: two4, Weight: 2}, {Name: "names.example", ByName: true, Weight: 1, NoHealthCheck: true}}}},
+			{Domain: dnsbl.NewDomain("list.example", ""), Answer: two4, Weight: 2}, {Domain: dnsbl.NewDomain("names.example", ""), ByName: true, Weight: 1, NoHealthCheck: true}}}},
 		{Name: "feed", Action: lists.Suppress, Spec: listfile.Spec{Patterns: []string{"/etc/ehlogate/drop.json"}, Rules: listfile.Rules{Action: lists.Suppress},
 			MaxEntries: want.MaxEntries, Format: feed.Drop, MinEntries: 500, ExpireAfter: 36 * time.Hour}},
 	}

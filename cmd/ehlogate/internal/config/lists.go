@@ -13,6 +13,7 @@ import (
 	"ehlogate/lists/feed"
 	"ehlogate/lists/filewatch"
 	"ehlogate/lists/listfile"
+	"ehlogate/lists/secret"
 	"ehlogate/lists/tlspolicy"
 )
 
@@ -91,7 +92,9 @@ func (p *parser) parseZones(r *rawList, path string, l *List) {
 	}
 	most, before := 0, p.problems.Total
 	for i := range r.Zones {
-		z := p.parseZone(&r.Zones[i], fmt.Sprintf("%s.zones[%d]", path, i), l)
+		at := fmt.Sprintf("%s.zones[%d]", path, i)
+		z := p.parseZone(&r.Zones[i], at, l)
+		p.compareDomain(z.Domain, at)
 		most += z.Highest()
 		l.Zones.Zones = append(l.Zones.Zones, z)
 	}
@@ -100,12 +103,32 @@ func (p *parser) parseZones(r *rawList, path string, l *List) {
 	}
 }
 
+// compareDomain refuses a zone that would be taken for another one in logs and metrics.
+func (p *parser) compareDomain(domain secret.Text, path string) {
+	if domain.IsZero() {
+		return // missing
+	}
+	for _, other := range p.domains {
+		if err := dnsbl.CompareDomains(other, domain); err != nil {
+			p.addProblem(path+".zone", err.Error(), `write name = "..." beside each zone: another name for another domain, the same for the same`)
+			return
+		}
+	}
+	p.domains = append(p.domains, domain)
+}
+
 func (p *parser) parseZone(r *rawZone, path string, l *List) dnsbl.Zone {
 	z := dnsbl.Zone{Weight: 1}
+	name := ""
+	if r.Name != nil {
+		if name = *r.Name; !listName.MatchString(name) {
+			p.addProblem(path+".name", fmt.Sprintf("invalid name %q of a zone", name), "use letters and digits, and . _ - after the first character")
+		}
+	}
 	if r.Zone == nil {
 		p.addProblem(path, "missing key zone", `write {zone = "DOMAIN"}`)
-	} else if z.Name = lists.NormalizeName(*r.Zone); tlspolicy.CheckDomain(z.Name) != nil {
-		p.addProblem(path+".zone", fmt.Sprintf("invalid domain %q", *r.Zone), `write the domain of the DNS list, such as "list.dnswl.org"`)
+	} else if z.Domain = dnsbl.NewDomain(*r.Zone, name); tlspolicy.CheckDomain(*r.Zone) != nil {
+		p.addProblem(path+".zone", fmt.Sprintf("invalid domain %q", secret.MaskText(z.Domain.String())), `write the domain of the DNS list, such as "list.dnswl.org"`)
 	}
 	if r.By != nil {
 		switch *r.By {

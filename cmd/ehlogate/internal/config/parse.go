@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/lists/diag"
+	"ehlogate/lists/secret"
 	"ehlogate/milter"
 )
 
@@ -22,6 +23,7 @@ type parser struct {
 	positions map[string]diag.Problem // places without a message, by paths such as listen.memcache[0] and list[2].name
 	problems  diag.Problems
 	sockets   map[string]string // addresses so far, and their keys
+	domains   []secret.Text     // zones so far
 }
 
 func parse(name, dir string, data []byte) (*Config, error) {
@@ -106,14 +108,14 @@ func (p *parser) addProblem(path, msg, hint string) {
 }
 
 func (p *parser) addProblemAt(place diag.Problem, msg, hint string) {
-	place.File, place.Msg, place.Hint = p.name, msg, hint
+	place.File, place.Msg, place.Hint = p.name, secret.MaskText(msg), hint
 	p.problems.Add(place)
 }
 
 func (p *parser) placeAt(line, col, width int) diag.Problem {
 	place := diag.Problem{Line: line, Col: col, Width: width}
 	if line >= 1 && line <= len(p.lines) {
-		place.Text = strings.TrimSuffix(p.lines[line-1], "\r")
+		place.Text = secret.MaskLine(strings.TrimSuffix(p.lines[line-1], "\r"))
 	}
 	return place
 }

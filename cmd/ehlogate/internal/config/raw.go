@@ -100,6 +100,7 @@ type rawGuard struct {
 
 type rawZone struct {
 	Zone        *string `toml:"zone"`
+	Name        *string `toml:"name"`
 	By          *string `toml:"by"`
 	Answer      *string `toml:"answer"`
 	Weight      *int    `toml:"weight"`

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/secret"
 )
 
 // shell is where commands are to be run.
@@ -18,6 +19,19 @@ const shell = "a root shell"
 type Write struct {
 	In    string   `json:"in,omitempty"`
 	Lines []string `json:"lines,omitempty"`
+}
+
+// withoutKeys returns a copy of w without keys of DNS lists, as in reject_rbl_client KEY.zen.dq.example. A command without its
+// key would break the setting, so it becomes a line to write by hand.
+func (w Write) withoutKeys() Write {
+	lines := make([]string, len(w.Lines))
+	for i, l := range w.Lines {
+		if lines[i] = secret.MaskText(l); lines[i] != l {
+			w.In = "the mail server's configuration, by hand, with your key in place of ***"
+		}
+	}
+	w.Lines = lines
+	return w
 }
 
 // adviseValue returns the advice to write another value in that place.

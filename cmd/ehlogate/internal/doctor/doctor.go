@@ -19,6 +19,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/running"
+	"ehlogate/lists/secret"
 )
 
 // Severity is what a finding may cost.
@@ -116,13 +117,14 @@ func Examine(ctx context.Context, host *Host, cfg *config.Config, pf *Postfix, e
 // add adds a finding with what to write, in that order. Writes in one place become one. Several services may use
 // one map: a finding that is there is not added again.
 func (e *exam) add(severity Severity, id string, at Place, what, why string, writes ...Write) {
+	at.Value, what, why = secret.MaskText(at.Value), secret.MaskText(what), secret.MaskText(why)
 	if slices.ContainsFunc(e.Findings, func(f Finding) bool { return f.ID == id && f.Place == at && f.What == what }) {
 		return
 	}
 	f := Finding{ID: id, Severity: severity, Place: at, What: what, Why: why}
 	var all []Write
 	for _, w := range writes {
-		w.Lines = slices.Clone(w.Lines)
+		w = w.withoutKeys()
 		for i, l := range w.Lines {
 			if w.In == shell {
 				w.Lines[i] = strings.ReplaceAll(l, "postconf ", e.postconf)

@@ -61,9 +61,7 @@ func (e *exam) checkDNSAnswers() {
 func (e *exam) zones() (out []dnsbl.Zone) {
 	for _, l := range e.config.Lists {
 		for _, z := range l.Zones.Zones {
-			same := func(o dnsbl.Zone) bool {
-				return o.Name == z.Name && o.ByName == z.ByName && o.NoHealthCheck == z.NoHealthCheck
-			}
+			same := func(o dnsbl.Zone) bool { return o.ID() == z.ID() }
 			if i := slices.IndexFunc(out, same); i < 0 {
 				out = append(out, z)
 			} else if z.Answer.Takes255() {
@@ -90,29 +88,29 @@ const zoneDisabled = " The zone is disabled until its health check passes, and i
 
 // addZoneFault adds why a zone fails the health check of the daemon.
 func (e *exam) addZoneFault(z dnsbl.Zone, err error) {
-	at := e.configPlace("zone", z.Name)
+	at := e.configPlace("zone", z.Domain)
 	var bogus *dnsbl.BogusError
 	if !errors.As(err, &bogus) {
-		e.add(Warning, "zone-silent", at, fmt.Sprintf("%s does not answer (%v)", z.Name, dnsclient.KindOf(err)),
+		e.add(Warning, "zone-silent", at, fmt.Sprintf("%s does not answer (%v)", z.Domain, dnsclient.KindOf(err)),
 			"It may be down for a while, the resolver may refuse to query it, or its name may be misspelled."+zoneDisabled)
 		return
 	}
 	switch bogus.Problem {
 	case dnsbl.ErrorCode:
-		e.add(Warning, "zone-refuses", at, fmt.Sprintf("%s answers with an error code, %s: %s", z.Name, bogus.Answer, bogus.CodeMeaning()),
+		e.add(Warning, "zone-refuses", at, fmt.Sprintf("%s answers with an error code, %s: %s", z.Domain, bogus.Answer, bogus.CodeMeaning()),
 			cmp.Or(remedies[bogus.Answer], "Read the usage policy of the list.")+zoneDisabled)
 	case dnsbl.ListsTooMuch:
-		e.add(Warning, "zone-lists-all", at, fmt.Sprintf("%s lists %s (%s), so it may list every address", z.Name, bogus.Entry, bogus.Answer),
+		e.add(Warning, "zone-lists-all", at, fmt.Sprintf("%s lists %s (%s), so it may list every address", z.Domain, bogus.Entry, bogus.Answer),
 			"Lists do that when they shut down, and some do it for resolvers that they refuse."+zoneDisabled+" Remove the zone, or read its usage policy.")
 	case dnsbl.ListsNothing:
-		e.add(Warning, "zone-lists-nothing", at, fmt.Sprintf("%s does not list %s, as every list does (RFC 5782 section 5)", z.Name, bogus.Entry),
+		e.add(Warning, "zone-lists-nothing", at, fmt.Sprintf("%s does not list %s, as every list does (RFC 5782 section 5)", z.Domain, bogus.Entry),
 			"Its name may be misspelled, the list may have shut down, or it may refuse this resolver."+zoneDisabled+
 				" If the list is known to have no such entry, set health_check = false.")
 	case dnsbl.TooManyAnswers:
-		e.add(Warning, "zone-no-list", at, fmt.Sprintf("%s gives %s answers to one query: bogus answer", z.Name, bogus.Answer),
+		e.add(Warning, "zone-no-list", at, fmt.Sprintf("%s gives %s answers to one query: bogus answer", z.Domain, bogus.Answer),
 			"Either the domain has another owner now, or the resolver makes up answers."+zoneDisabled)
 	default:
-		e.add(Warning, "zone-no-list", at, fmt.Sprintf("%s answers %s, which is not in 127.0.0.0/8: bogus answer", z.Name, bogus.Answer),
+		e.add(Warning, "zone-no-list", at, fmt.Sprintf("%s answers %s, which is not in 127.0.0.0/8: bogus answer", z.Domain, bogus.Answer),
 			"Either the domain has another owner now, or the resolver makes up answers for names that do not exist."+zoneDisabled)
 	}
 }

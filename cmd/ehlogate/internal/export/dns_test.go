@@ -45,7 +45,7 @@ func unreachableDNS(t *testing.T) *dnscache.Cache {
 func randomZones(r *rand.Rand) dnsbl.Spec {
 	spec := dnsbl.Spec{Threshold: []int{1, 1, 2, -1}[r.IntN(4)]}
 	for i := range 1 + r.IntN(3) {
-		spec.Zones = append(spec.Zones, dnsbl.Zone{Name: fmt.Sprintf("z%d.example", i), ByName: r.IntN(4) == 0, NoHealthCheck: r.IntN(3) == 0, Weight: []int{1, 1, 3, -2}[r.IntN(4)]})
+		spec.Zones = append(spec.Zones, dnsbl.Zone{Domain: dnsbl.NewDomain(fmt.Sprintf("z%d.example", i), ""), ByName: r.IntN(4) == 0, NoHealthCheck: r.IntN(3) == 0, Weight: []int{1, 1, 3, -2}[r.IntN(4)]})
 	}
 	return spec
 }

@@ -298,7 +298,7 @@ func TestEmptySet(t *testing.T) {
 func TestSetBehindDNS(t *testing.T) {
 	for action, good := range map[lists.Action]bool{lists.Suppress: true, lists.Offer: false, lists.Require: false} {
 		p := newTestPolicy(t, lists.Offer, lists.Enforce, testList{action: lists.Offer, text: "192.0.2.1\n"})
-		zone := &lists.List{Name: "zone", Action: action, External: true, Source: dnsbl.New(unreachableDNS(t), unreachable{}).List(dnsbl.Spec{Zones: []dnsbl.Zone{{Name: "list.example", Weight: 1}}, Threshold: 1})}
+		zone := &lists.List{Name: "zone", Action: action, External: true, Source: dnsbl.New(unreachableDNS(t), unreachable{}).List(dnsbl.Spec{Zones: []dnsbl.Zone{{Domain: dnsbl.NewDomain("list.example", ""), Weight: 1}}, Threshold: 1})}
 		p.Sources = append([]*listfile.List{nil}, p.Sources...)
 		p.Policy.Lists = append([]*lists.List{zone}, p.Policy.Lists...)
 		p.WithoutDNS = true

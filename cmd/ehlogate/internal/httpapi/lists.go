@@ -74,18 +74,16 @@ func (l *ListStatus) setFileStatus(status listfile.Status) {
 // its other zones and the cache may still decide about some clients.
 func (l *ListStatus) setZoneStatus(spec dnsbl.Spec, all []dnsbl.ZoneStats) {
 	for _, z := range spec.Zones {
-		i := slices.IndexFunc(all, func(o dnsbl.ZoneStats) bool {
-			return o.Zone == z.Name && o.ByName == z.ByName && o.NoHealthCheck == z.NoHealthCheck
-		})
+		i := slices.IndexFunc(all, func(o dnsbl.ZoneStats) bool { return o.ZoneID == z.ID() })
 		if i < 0 {
 			continue
 		}
 		l.Zones = append(l.Zones, all[i])
 		if all[i].IPv6 != "enabled" && !all[i].ByName {
-			l.Error = zoneError(z.Name, all[i].IPv6+" for IPv6 addresses", all[i].Error6)
+			l.Error = zoneError(z.Domain.String(), all[i].IPv6+" for IPv6 addresses", all[i].Error6)
 		}
 		if all[i].State != "enabled" {
-			l.unavailable, l.Error = true, zoneError(z.Name, all[i].State, all[i].Error)
+			l.unavailable, l.Error = true, zoneError(z.Domain.String(), all[i].State, all[i].Error)
 		}
 	}
 }

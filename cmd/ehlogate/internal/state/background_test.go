@@ -139,7 +139,7 @@ files = ["missing.list"]
 	if r.ReloadError() == nil {
 		t.Fatal("a new list that cannot be loaded was taken")
 	}
-	if zones := r.Snapshot().DNS.Stats().Zones; len(zones) != 1 || zones[0].Zone != "bl.test" {
+	if zones := r.Snapshot().DNS.Stats().Zones; len(zones) != 1 || zones[0].Zone.String() != "bl.test" {
 		t.Errorf("zones %+v", zones)
 	}
 	r.expect("after it", "8.8.8.8", "offer listed")

@@ -95,9 +95,9 @@ func (s metricSink) sendDNS(stats state.DNSStats) {
 		upstreams = append(upstreams, dnsbl.ZoneStats{UpstreamStats: *stats.Names})
 	}
 	for _, u := range upstreams {
-		by := "address"
+		zone, by := u.Zone.String(), "address"
 		switch {
-		case u.Zone == "":
+		case zone == "":
 			by = "reverse"
 		case u.ByName:
 			by = "name"
@@ -105,15 +105,15 @@ func (s metricSink) sendDNS(stats state.DNSStats) {
 		if u.NoHealthCheck { // another list may use the same zone with its health check
 			by += "-no-health-check"
 		}
-		s.sendBool(zoneEnabled, u.State == "enabled", u.Zone, by)
-		s.sendCount(zoneQueries, u.Answered, u.Zone, by, "answered")
+		s.sendBool(zoneEnabled, u.State == "enabled", zone, by)
+		s.sendCount(zoneQueries, u.Answered, zone, by, "answered")
 		for kind, n := range u.Failed {
-			s.sendCount(zoneQueries, n, u.Zone, by, kind)
+			s.sendCount(zoneQueries, n, zone, by, kind)
 		}
-		s.sendCount(zoneLookups, u.Hits, u.Zone, by, "hit")
-		s.sendCount(zoneLookups, u.Misses, u.Zone, by, "miss")
-		s.sendCount(zoneLookups, u.Stale, u.Zone, by, "stale")
-		s.sendCount(zoneListed, u.Listed, u.Zone, by)
+		s.sendCount(zoneLookups, u.Hits, zone, by, "hit")
+		s.sendCount(zoneLookups, u.Misses, zone, by, "miss")
+		s.sendCount(zoneLookups, u.Stale, zone, by, "stale")
+		s.sendCount(zoneListed, u.Listed, zone, by)
 	}
 	s.sendGauge(dnsInFlight, float64(stats.InFlight))
 	s.sendGauge(dnsEntries, float64(stats.Entries))

@@ -116,7 +116,7 @@ func (s *stream) playStream(t *testing.T) *streamed {
 	ctx, stop := context.WithCancel(t.Context())
 	cache := dnscache.New(dnscache.Defaults(), time.Now, nil)
 	service := dnsbl.New(cache, farList{s.ttl})
-	source := service.List(dnsbl.Spec{Zones: []dnsbl.Zone{{Name: "far.test", Weight: 1}}, Threshold: 1})
+	source := service.List(dnsbl.Spec{Zones: []dnsbl.Zone{{Domain: dnsbl.NewDomain("far.test", ""), Weight: 1}}, Threshold: 1})
 	policy := &lists.Policy{
 		Lists:   []*lists.List{{Name: "far", Action: lists.Offer, Source: source, External: true}},
 		Default: lists.Suppress, Wait: streamWait,

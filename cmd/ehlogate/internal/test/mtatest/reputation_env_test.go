@@ -103,7 +103,7 @@ type reputation struct {
 
 // zone is the state of a zone that is asked by address.
 func (r *reputation) zone(name string) dnsbl.ZoneStats {
-	i := slices.IndexFunc(r.DNS.Zones, func(z dnsbl.ZoneStats) bool { return z.Zone == name && !z.ByName })
+	i := slices.IndexFunc(r.DNS.Zones, func(z dnsbl.ZoneStats) bool { return z.Zone.String() == name && !z.ByName })
 	if i < 0 {
 		return dnsbl.ZoneStats{UpstreamStats: dnscache.UpstreamStats{State: "there is no zone " + name}}
 	}

@@ -1,0 +1,72 @@
+package secret
+
+import (
+	"regexp"
+	"strings"
+)
+
+// masked stands for a key.
+const masked = "***"
+
+const (
+	// minKey is the least length of a key that has a digit, and minLetters that of one that may have none. Keys of DNS lists
+	// have 26 (Spamhaus) or 32 characters (Abusix). The labels of public lists are shorter.
+	minKey, minLetters = 16, 20
+)
+
+// LooksLikeKey reports whether a word is long and mixed enough to be a key, and no word of a language.
+func LooksLikeKey(word string) bool {
+	isOther := func(r rune) bool { return r|0x20 < 'a' || r|0x20 > 'z' }
+	isDigit := func(r rune) bool { return '0' <= r && r <= '9' }
+	for _, r := range word {
+		if isOther(r) && !isDigit(r) {
+			return false
+		}
+	}
+	return len(word) >= minLetters || len(word) >= minKey && strings.ContainsFunc(word, isDigit)
+}
+
+// MaskDomain returns a domain with *** in place of each label that looks like a key. The last two stay: they are public.
+func MaskDomain(domain string) string {
+	labels := strings.Split(domain, ".")
+	for i, l := range labels[:max(len(labels)-2, 0)] {
+		if LooksLikeKey(l) {
+			labels[i] = masked
+		}
+	}
+	return strings.Join(labels, ".")
+}
+
+var (
+	word = regexp.MustCompile(`[A-Za-z0-9_-]+`)
+	// zoneValue is the value of the key zone in a line of the config, with or without the quotes, whatever is wrong with them.
+	zoneValue = regexp.MustCompile(`\bzone["']?\s*=\s*(?:"+[^"]*|'+[^']*|[^\s"',}]+)`)
+)
+
+// MaskText returns text with *** in place of each word that looks like a key.
+func MaskText(text string) string {
+	return word.ReplaceAllStringFunc(text, func(w string) string {
+		if LooksLikeKey(w) {
+			return masked
+		}
+		return w
+	})
+}
+
+// MaskLine returns a line of the config without keys. Since the key of a zone with a name can be short, it covers all labels
+// of zones but the last two. Columns stay where they are.
+func MaskLine(line string) string {
+	line = zoneValue.ReplaceAllStringFunc(line, func(s string) string {
+		key, value, _ := strings.Cut(s, "=")
+		public := max(strings.LastIndexByte(value[:max(strings.LastIndexByte(value, '.'), 0)], '.'), 0)
+		return key + "=" + word.ReplaceAllStringFunc(value[:public], coverWord) + value[public:]
+	})
+	return word.ReplaceAllStringFunc(line, func(w string) string {
+		if LooksLikeKey(w) {
+			return coverWord(w)
+		}
+		return w
+	})
+}
+
+func coverWord(w string) string { return strings.Repeat("*", len(w)) }
