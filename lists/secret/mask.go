@@ -39,19 +39,21 @@ func MaskDomain(domain string) string {
 
 var (
 	word = regexp.MustCompile(`[A-Za-z0-9_-]+`)
+	// domain is a domain with at least three labels, and what is before it: one / makes it a part of a path.
+	domain = regexp.MustCompile(`(^|//|[^A-Za-z0-9_./-])([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2,})`)
 	// zoneValue is the value of the key zone in a line of the config, with or without the quotes, whatever is wrong with them.
 	zoneValue = regexp.MustCompile(`\bzone["']?\s*=\s*(?:"+[^"]*|'+[^']*|[^\s"',}]+)`)
 )
 
-// MaskText returns text with *** in place of each word that looks like a key.
+// MaskText returns text with its domains as MaskDomain returns them. Paths stay as they are.
 func MaskText(text string) string {
-	return word.ReplaceAllStringFunc(text, func(w string) string {
-		if LooksLikeKey(w) {
-			return masked
-		}
-		return w
+	return domain.ReplaceAllStringFunc(text, func(s string) string {
+		at := strings.IndexFunc(s, isWordRune)
+		return s[:at] + MaskDomain(s[at:])
 	})
 }
+
+func isWordRune(r rune) bool { return word.MatchString(string(r)) }
 
 // MaskLine returns a line of the config without keys. Since the key of a zone with a name can be short, it covers all labels
 // of zones but the last two. Columns stay where they are.

@@ -73,6 +73,8 @@ func TestMask(t *testing.T) {
 	for text, want := range map[string]string{
 		"reject_rbl_client " + key + ".zen.dq.example=127.0.0.[2..11], permit":   "reject_rbl_client ***.zen.dq.example=127.0.0.[2..11], permit",
 		"smtpd_recipient_restrictions at /etc/ssl/certs/mail-2026-11-28-new.pem": "",
+		"memcache:/tmp/TestMissingExample2630069056/001/a.b.c":                   "",
+		"dnsbl_sites=" + key + ".a.b.example*2," + key + ".c.d.example:x":        "dnsbl_sites=***.a.b.example*2,***.c.d.example:x",
 		"check_policy_service { inet:127.0.0.1:10043, timeout=2s }":              "",
 	} {
 		if want == "" {
