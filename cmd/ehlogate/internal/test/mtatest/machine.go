@@ -88,7 +88,12 @@ func (m *Machine) bootRoot() error {
 	}
 	defer out.Close()
 	// The namespace of cgroups comes last: it has for its root the cgroup that the process is in when it makes one.
-	cmd := exec.Command("/usr/bin/unshare", "--cgroup", "/bin/sh", "-euc", bootScript, "sh", m.dir, systemd)
+	args := []string{"--cgroup", "/bin/sh", "-euc", bootScript, "sh", m.dir, systemd}
+	goDirs, err := exec.Command("go", "env", "GOROOT", "GOMODCACHE", "GOCACHE").Output()
+	if err != nil {
+		return fmt.Errorf("asking for the directories of Go: %w", err)
+	}
+	cmd := exec.Command("/usr/bin/unshare", append(args, strings.Fields(string(goDirs))...)...)
 	cmd.Env = []string{"container=mtatest", machinePath, "LC_ALL=C"}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = childAttr(syscall.SIGKILL)

@@ -31,6 +31,14 @@ mkdir upper work root
 cp -r $seed .
 mount -t overlay -o lowerdir=/,upperdir=upper,workdir=work mtatest root
 seed=$PWD/seed
+# Other file systems are not in that view. Go and what it keeps may be on one (.ci/within).
+system=$2
+shift 2
+for d; do
+	[ -d $d ] || continue
+	mkdir -p go$d/upper go$d/work root$d
+	mount -t overlay -o lowerdir=$d,upperdir=go$d/upper,workdir=go$d/work mtatest root$d
+done
 cd root
 
 # Of what this machine has enabled or set, nothing: what is started is named in the seed. And nothing of what is tested.
@@ -69,7 +77,7 @@ ln -s /proc/self/fd dev/fd
 for i in 0:stdin 1:stdout 2:stderr; do ln -s fd/${i%%:*} dev/${i#*:}; done
 pivot_root . .
 umount -l .
-exec $2 --system --unit=multi-user.target --log-target=journal-or-kmsg --show-status=no
+exec $system --system --unit=multi-user.target --log-target=journal-or-kmsg --show-status=no
 `
 
 // machineFiles are laid over this machine's in every machine.
