@@ -254,7 +254,7 @@ func (e *exam) checkProxied(t table, at Place, value string) {
 			write = setMain(proxyReadMaps + " = " + strings.TrimSpace(set+" "+t.setting()))
 		}
 		e.add(Hazard, "proxy-not-approved", at, t.setting()+" is not in "+proxyReadMaps,
-			"proxymap refuses it, and smtpd ends with a fatal error before its banner. The default has the tables of main.cf, but not those of master.cf.", write)
+			"proxymap refuses it, and no client gets an EHLO reply: smtpd ends before its banner, or from Postfix 3.11 on answers 421. The default has the tables of main.cf, but not those of master.cf.", write)
 	}
 	if t.needsDaemon() {
 		e.add(Note, "proxy-waits", at, "clients of "+t.setting()+" wait for each other while ehlogate hangs",

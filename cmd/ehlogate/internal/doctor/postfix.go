@@ -97,7 +97,8 @@ func SavedPostfix(ctx context.Context, dir string) (*Postfix, error) {
 	}
 	here := parseSettings("postconf -d", installed, new(diag.Problems))
 	elsewhere := map[string]string{} // what postconf would say of this machine, not of the other
-	if pf.Main["config_directory"] == dir {
+	// Postfix 3.7 prints it as if main.cf set it, 3.10 does not.
+	if value, set := pf.Main["config_directory"]; !set || value == dir {
 		delete(pf.Main, "config_directory")
 		elsewhere["config_directory"] = here["config_directory"]
 	}
