@@ -75,14 +75,12 @@ func TestPostfixAssumptions(t *testing.T) {
 			t.Errorf("want STARTTLS hidden: %v", r)
 		}
 	})
-	t.Run("proxy:memcache outside proxy_read_maps is fatal", func(t *testing.T) {
-		mark := p.Maillog().Mark()
-		c, err := mtatest.Dial(soon(t), p.Addr("unproxied"), "127.0.0.1")
-		if err != nil {
-			t.Fatal(err)
+	t.Run("proxy:memcache outside proxy_read_maps", func(t *testing.T) { // up to Postfix 3.10 no banner, then 421
+		r, err := mtatest.Session(soon(t), p.Addr("unproxied"), "127.0.0.1", "client.example")
+		if err == nil && r.Reply.Code == 250 {
+			t.Errorf("got %v, want no proper reply to EHLO", r.Reply)
 		}
-		defer c.Close()
-		if _, err := p.Maillog().Await(soon(t), regexp.MustCompile(`unproxied/smtpd.*fatal: .*proxy`), mark); err != nil {
+		if _, err := p.Maillog().Await(soon(t), regexp.MustCompile(`unproxied/smtpd.*: proxymap service is not configured for table`), 0); err != nil {
 			t.Error(err)
 		}
 	})

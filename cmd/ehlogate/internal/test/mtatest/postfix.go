@@ -163,7 +163,7 @@ func (p *Postfix) Start(ctx context.Context) error {
 	p.master = master
 	err = testenv.Await(ctx, func() (bool, error) {
 		if exit, ended := master.exited(); ended {
-			return false, fmt.Errorf("it ended: %w", exit)
+			return false, fmt.Errorf("it ended: %w\n%s", exit, p.check(ctx))
 		}
 		found, err := p.Maillog().Lines(started, mark)
 		return len(found) > 0, err
@@ -197,6 +197,20 @@ func (p *Postfix) startMaster() (c *child, err error) {
 		return c, p.network.Do(start)
 	}
 	return c, start()
+}
+
+// check returns what Postfix says is wrong with the configuration. A master that ends before it has a log says that only up to
+// Postfix 3.7.
+func (p *Postfix) check(ctx context.Context) (said []byte) {
+	run := func() (err error) {
+		said, err = exec.CommandContext(ctx, "/usr/sbin/postfix", "-c", p.Config, "check").CombinedOutput()
+		return err
+	}
+	err := run
+	if p.network != nil {
+		err = func() error { return p.network.Do(run) }
+	}
+	return fmt.Appendf(said, "postfix check: %v", err())
 }
 
 // checkPid makes sure that the master that holds the instance's lock is the one we started.

@@ -46,13 +46,14 @@ func (m machine) debianMail(t *testing.T) {
 		}
 		return string(text)
 	}
-	// But for the certificate, which ssl-cert makes.
-	main := regexp.MustCompile(`(?m)^smtpd_tls_(cert|key)_file.*\n`).ReplaceAllString(read("main.cf.debian")+read("main.cf.tls"), "")
 	m.write(t, map[string]string{
-		"etc/postfix/main.cf": main + "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = none\n" +
-			"myhostname = mx.mta.test\nmydestination =\ninet_protocols = all\nalias_maps =\nalias_database =\n",
+		"etc/postfix/main.cf":   read("main.cf.debian") + read("main.cf.tls"),
 		"etc/postfix/master.cf": read("master.cf.dist"),
 	})
+	// But for the certificate, which ssl-cert makes.
+	m.run(t, "postconf -X smtpd_tls_cert_file smtpd_tls_key_file")
+	m.run(t, "postconf -e smtpd_tls_security_level=may smtpd_tls_cert_file=none myhostname=mx.mta.test mydestination= inet_protocols=all "+
+		"alias_maps= alias_database=")
 	m.run(t, "systemctl start postfix")
 }
 
