@@ -19,6 +19,7 @@ import (
 
 func newCheck(o *options) *cobra.Command {
 	var list, format string
+	var elsewhere bool
 	cmd := &cobra.Command{
 		Use:   "check [FILE...]",
 		Short: "Check the config and the lists",
@@ -27,6 +28,10 @@ its line, a caret and what to write instead. Warnings do not change the exit
 status. They flag valid but suspicious entries: duplicates, entries that have
 expired, that a wider one covers, or that are in two lists. DNS lists are not
 queried; use "ehlogate doctor" or "ehlogate explain" for that.
+
+It also checks whether "ehlogate serve" could open the sockets in [listen] on
+this machine: group, directory, address, and whether another program listens
+there. Run as root, it does not know what the user of the service may do.
 
 With a FILE it checks only that file, as the validate step of a deployment tool
 does. A name that ends in .toml is a config and is checked with its lists. Any
@@ -37,7 +42,7 @@ Exit status 1 if there is an error, 0 otherwise. See ehlogate(8) for more, and
 ehlogate.list(5) for the formats.`,
 		Example: "  ehlogate check\n  ehlogate check --list broken-tls /tmp/new.list\n  ehlogate check --format drop /tmp/drop_v4.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c := checker{out: cmd.OutOrStdout(), lint: listfile.Lint{Now: time.Now()}}
+			c := checker{out: cmd.OutOrStdout(), lint: listfile.Lint{Now: time.Now()}, elsewhere: elsewhere}
 			switch {
 			case len(args) == 0 && list+format != "":
 				return errors.New("--list and --format need a FILE to check")
@@ -59,6 +64,7 @@ ehlogate.list(5) for the formats.`,
 	}
 	cmd.Flags().StringVar(&list, "list", "", "check the files as files of the list `NAME` of the config")
 	cmd.Flags().StringVar(&format, "format", "", "the format `NAME` of files that belong to no list: "+strings.Join(feed.Formats(), ", "))
+	cmd.Flags().BoolVar(&elsewhere, "elsewhere", false, "the config is for another machine: do not check its sockets on this one")
 	cmd.MarkFlagsMutuallyExclusive("list", "format")
 	return cmd
 }
@@ -83,6 +89,8 @@ type checker struct {
 	out    io.Writer
 	lint   listfile.Lint
 	failed bool
+	// elsewhere: the config is for another machine.
+	elsewhere bool
 }
 
 func (c *checker) addError(err error) {
@@ -98,9 +106,11 @@ func (c *checker) checkConfig(name string) {
 	}
 	if cfg.File == "" {
 		fmt.Fprintf(c.out, "no config file: the built-in defaults are fine (%s does not exist)\n", config.DefaultFile)
+		c.checkSockets(cfg)
 		return
 	}
 	fmt.Fprintf(c.out, "%s: fine\n", cfg.File)
+	c.checkSockets(cfg)
 	if d := cfg.Guard.Domains; len(d) > 0 {
 		fmt.Fprintf(c.out, "guard: policies of %s (not queried)\n", strings.Join(d, ", "))
 	}

@@ -58,6 +58,10 @@ func openTCP(addr string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	return listenTCP(network, addr)
+}
+
+func listenTCP(network, addr string) (net.Listener, error) {
 	ln, err := new(net.ListenConfig).Listen(context.Background(), network, addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):

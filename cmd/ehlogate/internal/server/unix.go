@@ -63,7 +63,7 @@ func openUnix(path string, opt SocketOptions) (net.Listener, error) {
 		return nil, err
 	}
 	if err := os.Remove(path + tempSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot remove the temporary socket of an earlier start: %w", err)
+		return nil, withHint(filepath.Dir(path), err)
 	}
 	ln, err := bindPrivate(path + tempSuffix)
 	if err != nil {
@@ -82,7 +82,7 @@ func openUnix(path string, opt SocketOptions) (net.Listener, error) {
 func lockDir(dir string) (unlock func(), err error) {
 	d, err := os.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("directory %s does not exist: create it, owned by the user of ehlogate", dir)
+		return nil, MissingDirError{dir}
 	}
 	if err != nil {
 		return nil, withHint(dir, err)
@@ -110,7 +110,7 @@ func checkUnused(path string) error {
 		return err
 	}
 	if fi.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%s exists and is not a socket: remove it, or configure another path", path)
+		return notSocketError(path)
 	}
 	// No timeout: a connect to a unix socket succeeds or fails at once.
 	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
@@ -168,7 +168,7 @@ func bindPrivate(path string) (*net.UnixListener, error) {
 func publishSocket(path string, gid int, opt SocketOptions) error {
 	if gid >= 0 {
 		if err := os.Lchown(path+tempSuffix, -1, gid); err != nil {
-			return fmt.Errorf("cannot give the socket to group %q: the user of ehlogate must be a member (systemd: SupplementaryGroups=): %w", opt.Group, err)
+			return chownError(opt.Group, err)
 		}
 	}
 	mode := opt.Mode.Perm()
@@ -197,6 +197,21 @@ func groupID(name string) (int, error) {
 		return 0, fmt.Errorf("unknown group %q: create it, or correct socket_group: %w", name, err)
 	}
 	return strconv.Atoi(g.Gid)
+}
+
+// MissingDirError is the error about a unix socket whose directory does not exist.
+type MissingDirError struct{ Dir string }
+
+func (e MissingDirError) Error() string {
+	return fmt.Sprintf("directory %s does not exist: create it, owned by the user of ehlogate", e.Dir)
+}
+
+func notSocketError(path string) error {
+	return fmt.Errorf("%s exists and is not a socket: remove it, or configure another path", path)
+}
+
+func chownError(group string, err error) error {
+	return fmt.Errorf("cannot give the socket to group %q: the user of ehlogate must be a member (systemd: SupplementaryGroups=): %w", group, err)
 }
 
 // withHint adds to an error in dir what the operator can do.

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/server"
+	"ehlogate/lists/diag"
+)
+
+// checkSockets checks whether serve could open the addresses in [listen]. What depends on the service manager is a
+// warning: it passes sockets, and makes directories.
+func (c *checker) checkSockets(cfg *config.Config) {
+	if c.elsewhere {
+		return
+	}
+	var wrong diag.Problems
+	warned := c.lint.Warnings.Total
+	count := 0
+	for _, protocol := range config.Protocols {
+		for _, addr := range cfg.Listen.Addresses[protocol] {
+			count++
+			err := server.Precheck(addr, server.SocketOptions{Group: cfg.Listen.SocketGroup, Mode: cfg.Listen.SocketMode}, programName)
+			if err == nil {
+				continue
+			}
+			p := diag.Problem{File: cfg.File, Msg: "[listen] " + protocol + ": " + err.Error()}
+			missing, isMissing := errors.AsType[server.MissingDirError](err)
+			switch {
+			case !cfg.Listen.Explicit:
+				p.File, p.Hint = config.DefaultFile, "without [listen] this is an error only if systemd passes no sockets"
+				c.lint.Warnings.Add(p)
+			case isMissing && mayBeMade(missing.Dir):
+				p.Hint = "if systemd makes the directory (ListenStream=, RuntimeDirectory=), start that unit first"
+				c.lint.Warnings.Add(p)
+			default:
+				wrong.Add(p)
+			}
+		}
+	}
+	if wrong.Total > 0 {
+		c.addError(&wrong)
+	} else if cfg.Listen.Explicit && c.lint.Warnings.Total == warned {
+		rights := ""
+		if os.Geteuid() == 0 {
+			rights = " (not checked: the rights of the user that serve runs as)"
+		}
+		fmt.Fprintf(c.out, "listen: fine, %s%s\n", formatCount(count, "address", "addresses"), rights)
+	}
+	c.checkState(cfg)
+}
+
+// programName is the name of the process of a running daemon.
+const programName = "ehlogate"
+
+// mayBeMade reports whether the service manager may make a directory when it starts a unit.
+func mayBeMade(dir string) bool {
+	return dir == config.InheritedDir || strings.HasPrefix(dir+"/", "/run/") || strings.HasPrefix(dir+"/", "/var/run/")
+}
+
+// checkState warns of a state file that cannot be written: serve does without it. The unit makes the default directory.
+func (c *checker) checkState(cfg *config.Config) {
+	name := cfg.Guard.State
+	if len(cfg.Guard.Domains) == 0 || name == "" || name == config.DefaultState {
+		return
+	}
+	if fi, err := os.Stat(filepath.Dir(name)); err != nil || !fi.IsDir() {
+		c.lint.Warnings.Add(diag.Problem{
+			File: cfg.File, Msg: fmt.Sprintf("[guard] state: directory %s does not exist: commitments to STARTTLS are forgotten at a restart", filepath.Dir(name)),
+			Hint: "create it, owned by the user of ehlogate",
+		})
+	}
+}
