@@ -12,16 +12,19 @@ import (
 //
 // There the first rule that matches decides, and in a list the smallest span. But two prefixes are nested or disjoint. So
 // both are the same once the rules are left out that Postfix never reaches: those within the prefix of an earlier one.
-func readCIDR(l *listfile.Lines) {
-	t := table{Lines: l}
+func readCIDR(l *listfile.Lines, f Filtered) {
+	t := table{results: newResults(l, f), isUTF8: true}
 	t.pattern = func(w word) []*listfile.Item { return parseCIDRPattern(l, w) }
 	var before prefixes
-	t.readRules(func(items []*listfile.Item, _ bool) bool {
+	t.isReached = func(items []*listfile.Item, _ word, _ bool) bool {
 		p, _ := netipx.IPRangeFrom(items[0].From, items[0].To).Prefix()
 		return before.add(p)
-	})
+	}
+	t.readRules()
 }
 
+// parseCIDRPattern parses what is before a result. Postfix skips a rule whose pattern is invalid; but what it knows and a
+// list does not refuses the table.
 func parseCIDRPattern(l *listfile.Lines, w word) []*listfile.Item {
 	lower := strings.ToLower(w.text)
 	for _, keyword := range []string{"if", "endif"} {
@@ -38,16 +41,29 @@ func parseCIDRPattern(l *listfile.Lines, w word) []*listfile.Item {
 	if inner, ok := strings.CutPrefix(w.text, "["); ok { // [ADDRESS/LENGTH] or [ADDRESS]/LENGTH
 		addr, length, closed := strings.Cut(inner, "]")
 		if !closed || length != "" && length[0] != '/' {
-			failAt(l, w, "missing ], or text after it", "write it without [ and ]")
+			skipAt(l, w, "missing ], or text after it", "write it without [ and ]")
 			return nil
 		}
 		w = word{addr + length, w.at + 1}
 	}
-	from, to, ok := parseNetwork(l, w)
-	if !ok {
+	from, to, err := parseNetwork(withoutLeadingZeros(w.text))
+	if err != nil {
+		skipSyntax(l, w, err)
 		return nil
 	}
 	return []*listfile.Item{newSpan(w, from, to)}
+}
+
+// withoutLeadingZeros returns a prefix without zeros before its length, as in 192.0.2.0/024, which Postfix takes.
+func withoutLeadingZeros(s string) string {
+	addr, length, ok := strings.Cut(s, "/")
+	if !ok || len(length) < 2 || length[0] != '0' {
+		return s
+	}
+	if length = strings.TrimLeft(length, "0"); length == "" {
+		length = "0"
+	}
+	return addr + "/" + length
 }
 
 func isAlphanumeric(c byte) bool { return c-'0' < 10 || c|0x20-'a' < 26 }

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -10,8 +11,8 @@ import (
 // readDNSet reads a dnset of rbldnsd(8), as host names. NAME is the name itself, *.NAME all names below, and .NAME both.
 // As in a list the name itself decides before its domains, longer ones before shorter ones, and of equal ones the
 // exclusion.
-func readDNSet(l *listfile.Lines) {
-	z := zone{Lines: l}
+func readDNSet(l *listfile.Lines, f Filtered) {
+	z := newZone(l, f)
 	z.entry = func(key word, _ bool) (items []*listfile.Item, end int, ok bool) {
 		w := nextWord(l.Text, key.at, blanks)
 		name, itself, below := w, true, false
@@ -23,12 +24,13 @@ func readDNSet(l *listfile.Lines) {
 		}
 		const forms = "write NAME, *.NAME for all names below, or .NAME for both"
 		if strings.Trim(name.text, "0123456789.") == "" || name.text[0] == '.' {
-			failAt(l, w, fmt.Sprintf("invalid host name %q", w.text), forms+"; for addresses set format = \"rbldnsd-ip4set\"")
+			skipAt(l, w, fmt.Sprintf("invalid host name %q", w.text), forms+"; for addresses set format = \"rbldnsd-ip4set\"")
 			return nil, 0, false
 		}
 		normal, err := listfile.ParseHostName(name.text)
 		if err != nil {
-			l.FailSyntax(name.at, err, forms)
+			e := syntaxOf(err)
+			l.Skip(name.at+e.Offset, e.Width, e.Msg, cmp.Or(e.Hint, forms))
 			return nil, 0, false
 		}
 		if itself {

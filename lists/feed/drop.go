@@ -23,7 +23,7 @@ type dropLine struct {
 
 // readDrop reads Spamhaus DROP as JSON. A file may be several ones concatenated, each with its metadata, which must agree
 // with what is before it: that shows that it is whole.
-func readDrop(l *listfile.Lines) {
+func readDrop(l *listfile.Lines, _ Filtered) {
 	l.Whole = true
 	records, open, failed := 0, false, false
 	const again = "fetch the file again"
@@ -62,11 +62,14 @@ func readDrop(l *listfile.Lines) {
 }
 
 func yieldNetwork(l *listfile.Lines, w word, note string) {
-	if from, to, ok := parseNetwork(l, w); ok {
-		it := newSpan(w, from, to)
-		it.Note = note
-		l.Yield(it)
+	from, to, err := parseNetwork(w.text)
+	if err != nil {
+		failSyntax(l, w, err)
+		return
 	}
+	it := newSpan(w, from, to)
+	it.Note = note
+	l.Yield(it)
 }
 
 // failJSON reports what is wrong with the JSON of a line.
@@ -87,7 +90,7 @@ func failJSON(l *listfile.Lines, err error) {
 }
 
 // readDropText reads Spamhaus DROP as text, its older format.
-func readDropText(l *listfile.Lines) {
+func readDropText(l *listfile.Lines, _ Filtered) {
 	for l.Next() {
 		w := nextWord(l.Text, 0, blanks+";")
 		rest := restOfLine(l.Text, w.endOffset())

@@ -156,8 +156,8 @@ func TestDemands(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	names := Formats()
-	if len(names) != 11 || names[0] != "drop" {
-		t.Errorf("got %q, want 11 formats, drop first", names)
+	if len(names) != 13 || names[0] != "drop" {
+		t.Errorf("got %q, want 13 formats, drop first", names)
 	}
 	for _, name := range names {
 		if f, err := ParseFormat(name); err != nil || string(f) != name {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ehlogate/lists/answer"
 	"ehlogate/lists/iptable"
 	"ehlogate/lists/listfile"
 )
@@ -19,8 +20,10 @@ import (
 // rbldnsd cuts each entry into pieces of 1, 2^8, 2^16 or 2^24 addresses. The smallest piece around an address decides, and
 // of two equal ones the exclusion. That is the rule of a list, for pieces instead of entries; and the result is the same,
 // except where an entry of several pieces meets one that says otherwise. There its pieces become entries, too.
-func readIP4Set(l *listfile.Lines) {
-	s := ip4set{zone: zone{Lines: l}}
+//
+// With a filter of answers all entries become pieces.
+func readIP4Set(l *listfile.Lines, f Filtered) {
+	s := ip4set{zone: newZone(l, f)}
 	s.entry = s.parseEntry
 	s.readEntries()
 	s.yieldPieces()
@@ -46,8 +49,12 @@ func (s *ip4set) parseEntry(key word, exception bool) (items []*listfile.Item, e
 		msg = fmt.Sprintf("more than the %d addresses of $MAXRANGE4: rbldnsd ignores it", s.maxRange)
 	}
 	if msg != "" {
-		failAt(s.Lines, w, msg, "write an address, a prefix, their first octets as in 192.0.2, or a range as in 192.0.2.1-9")
+		skipAt(s.Lines, w, msg, "write an address, a prefix, their first octets as in 192.0.2, or a range as in 192.0.2.1-9")
 		return nil, 0, false
+	}
+	if s.filter != (answer.Filter{}) {
+		cutPieces(from, to, func(from, to uint32) { items = append(items, newSpan(w, addr4(from), addr4(to))) })
+		return items, w.endOffset(), true
 	}
 	e := span4{from, to, exception, s.Line, w.at + 1, len(w.text)}
 	if exception && from != to {
@@ -103,7 +110,7 @@ func parseIP4Range(s string) (from, to uint32, msg string) {
 		return 0, 0, msg
 	case isPrefix:
 		bits, err := strconv.ParseUint(length, 10, 8)
-		if err != nil || bits > 32 || isRange {
+		if err != nil || bits == 0 || bits > 32 || isRange {
 			return 0, 0, fmt.Sprintf("invalid prefix %q", s)
 		}
 		to = from | hostMask(int(bits))
@@ -131,15 +138,12 @@ func parseIP4Range(s string) (from, to uint32, msg string) {
 	return from, to, ""
 }
 
-// parseOctets parses one to four octets; n is their number. The others are 0.
+// parseOctets parses one to four octets, decimal also with leading zeros; n is their number. The others are 0.
 func parseOctets(s string) (addr uint32, n int, msg string) {
 	for o := range strings.SplitSeq(s, ".") {
 		v, err := strconv.ParseUint(o, 10, 8)
-		switch {
-		case err != nil || n == 4:
+		if err != nil || n == 4 {
 			return 0, 0, fmt.Sprintf("invalid address %q", s)
-		case len(o) > 1 && o[0] == '0':
-			return 0, 0, fmt.Sprintf("invalid address %q: leading zero in %s", s, o)
 		}
 		n++
 		addr |= uint32(v) << (32 - 8*n)

@@ -13,14 +13,15 @@ import (
 
 // readIP6Trie reads an ip6trie of rbldnsd(8): the longest prefix decides, as in a list, and of equal ones the first, so
 // the later ones are left out.
-func readIP6Trie(l *listfile.Lines) {
+func readIP6Trie(l *listfile.Lines, f Filtered) {
 	seen := make(map[netip.Prefix]struct{})
-	z := zone{Lines: l, isEntry: func(line string) bool { return strings.HasPrefix(line, "::") }}
+	z := newZone(l, f)
+	z.isEntry = func(line string) bool { return strings.HasPrefix(line, "::") }
 	z.entry = func(key word, _ bool) (items []*listfile.Item, end int, ok bool) {
 		w := nextWord(l.Text, key.at, blanks+"#;")
 		p, msg := parseTriePrefix(w.text)
 		if msg != "" {
-			failAt(l, w, msg, "write an address, a prefix, or up to seven groups, as in 2001:db8:0:1")
+			skipAt(l, w, msg, "write an address, a prefix, or up to seven groups, as in 2001:db8:0:1")
 			return nil, 0, false
 		}
 		if _, repeated := seen[p]; repeated {

@@ -7,41 +7,71 @@ import (
 	"strconv"
 	"strings"
 
+	"go4.org/netipx"
+
 	"ehlogate/lists/listfile"
 )
 
-// readIPSet reads the output of "ipset save" (ipset(8)): sets and their members. All members of all sets are on the list.
+// readIPSet reads the output of "ipset save", and other files for "ipset restore" (ipset(8)): commands that create sets
+// and add members. All members of all sets, as they are in the end, are on the list. A command that takes away members
+// which the file itself added is an error; ipset refuses a file for one invalid line, and so does this.
 //
 // In a hash:net the smallest network decides, as in a list, and nomatch makes an exception. That holds for its own set
-// only, so there must be no other sets in the file then. The timeout of a member is ignored: the file says what was in
-// the set when it was written, and expire_after for how long that counts.
-func readIPSet(l *listfile.Lines) {
-	r := ipsets{Lines: l, sets: make(map[string]ipset)}
+// only, so no other set may have members then. The timeout of a member is ignored: the file says what was in the set
+// when it was written, and expire_after for how long that counts.
+func readIPSet(l *listfile.Lines, _ Filtered) {
+	r := ipsets{Lines: l, sets: make(map[string]*ipset)}
 	for l.Next() {
-		w := nextWord(l.Text, 0, blanks)
+		w := r.nextWord(0)
+		command, known := commands[w.text]
 		switch {
 		case w.text == "" || w.text[0] == '#':
-		case w.text == "create":
-			r.parseCreate(w.endOffset())
-		case w.text == "add":
-			r.parseAdd(w.endOffset())
+		case r.quit:
+		case !known:
+			failAt(l, w, fmt.Sprintf("unknown command %q", w.text), saveAll)
 		default:
-			failAt(l, w, fmt.Sprintf("unknown command %q", w.text), "the lines of \"ipset save\" begin with create and add")
+			command(&r, w.endOffset())
 		}
 	}
 }
 
 type ipsets struct {
 	*listfile.Lines
-	sets    map[string]ipset
-	nomatch int // the first line with nomatch
+	sets    map[string]*ipset
+	filled  []*ipset // sets that have members
+	nomatch int      // the first line with nomatch
+	quit    bool     // no line after it counts
 }
 
 // ipset is the type of a set.
 type ipset struct {
-	kind string
-	v6   bool
-	bits int // netmask: each member is a network of that length; 0: there is none
+	kind     string
+	v6       bool
+	bits     int // netmask: each member is a network of that length; 0: there is none
+	isFilled bool
+}
+
+// commands has what reads the arguments of each command from an offset on.
+var commands = commandsByName(map[string]func(*ipsets, int){
+	"create n new -N --create": (*ipsets).parseCreate,
+	"add a -A --add":           (*ipsets).parseAdd,
+	"swap w -W --swap":         (*ipsets).parseSwap,
+	"rename e -E --rename":     (*ipsets).parseRename,
+	"destroy x -X --destroy":   (*ipsets).parseDestroy,
+	"flush f -F --flush":       (*ipsets).parseFlush,
+	"del d -D --del":           (*ipsets).parseFlush,
+	"COMMIT":                   func(*ipsets, int) {},
+	"quit":                     func(r *ipsets, _ int) { r.quit = true },
+})
+
+func commandsByName(table map[string]func(*ipsets, int)) map[string]func(*ipsets, int) {
+	out := make(map[string]func(*ipsets, int))
+	for names, command := range table {
+		for name := range strings.FieldsSeq(names) {
+			out[name] = command
+		}
+	}
+	return out
 }
 
 // The options of a set and of a member, and how many words follow each.
@@ -50,16 +80,37 @@ var (
 	memberOptions = map[string]int{"timeout": 1, "packets": 1, "bytes": 1, "skbmark": 1, "skbprio": 1, "skbqueue": 1, "nomatch": 0, "comment": 1}
 )
 
-const saveAlone = "save only the sets that you need: ipset save NAME"
+const (
+	saveAlone = "save only the sets that you need: ipset save NAME"
+	saveAll   = "load the file into ipset, and write what is there: ipset save NAME"
+)
 
 // maxSets is how many sets a file may have.
 const maxSets = 4096
 
+// nextWord returns the next word but for -exist, which may be anywhere: members that are there already are no error here.
+func (r *ipsets) nextWord(at int) word {
+	for {
+		w := nextWord(r.Text, at, blanks)
+		if w.text != "-exist" && w.text != "-!" {
+			return w
+		}
+		at = w.endOffset()
+	}
+}
+
+// typeAliases are names of types that ipset has kept since its version 4.
+var typeAliases = map[string]string{"iphash": "hash:ip", "nethash": "hash:net", "ipmap": "bitmap:ip"}
+
 // parseCreate parses NAME TYPE OPTIONS.
 func (r *ipsets) parseCreate(at int) {
-	name := nextWord(r.Text, at, blanks)
-	kind := nextWord(r.Text, name.endOffset(), blanks)
-	if !slices.Contains([]string{"hash:ip", "hash:net", "bitmap:ip"}, kind.text) {
+	name := r.nextWord(at)
+	kind := r.nextWord(name.endOffset())
+	s := &ipset{kind: kind.text}
+	if alias, ok := typeAliases[kind.text]; ok {
+		s.kind = alias
+	}
+	if !slices.Contains([]string{"hash:ip", "hash:net", "bitmap:ip"}, s.kind) {
 		failAt(r.Lines, kind, fmt.Sprintf("set type %q is not supported: its members are not, or not only, addresses", kind.text), saveAlone)
 		return
 	}
@@ -67,7 +118,7 @@ func (r *ipsets) parseCreate(at int) {
 	if !ok {
 		return
 	}
-	s := ipset{kind: kind.text, v6: options["family"].text == "inet6"}
+	s.v6 = options["family"].text == "inet6"
 	if mask, ok := options["netmask"]; ok {
 		n, err := strconv.Atoi(mask.text)
 		if most := map[bool]int{false: 32, true: 128}[s.v6]; err != nil || n < 1 || n > most || s.kind == "hash:net" {
@@ -76,23 +127,59 @@ func (r *ipsets) parseCreate(at int) {
 		}
 		s.bits = n
 	}
-	if _, repeated := r.sets[name.text]; repeated {
-		failAt(r.Lines, name, fmt.Sprintf("duplicate set %q", name.text), "")
+	if have := r.sets[name.text]; have != nil && (have.kind != s.kind || have.v6 != s.v6 || have.bits != s.bits) {
+		failAt(r.Lines, name, fmt.Sprintf("set %q was created before, with another type", name.text), saveAll)
+		return
+	} else if have != nil {
+		return
 	}
 	if len(r.sets) == maxSets {
 		failAt(r.Lines, name, fmt.Sprintf("more than %d sets", maxSets), saveAlone)
 		return
 	}
 	r.sets[name.text] = s
-	r.checkAlone()
+}
+
+// parseSwap parses two names. A set that the file does not create was there before, with members that do not count.
+func (r *ipsets) parseSwap(at int) {
+	first := r.nextWord(at)
+	second := r.nextWord(first.endOffset())
+	a, b := r.sets[first.text], r.sets[second.text]
+	r.sets[first.text], r.sets[second.text] = b, a
+}
+
+func (r *ipsets) parseRename(at int) {
+	from := r.nextWord(at)
+	to := r.nextWord(from.endOffset())
+	r.sets[to.text] = r.sets[from.text]
+	delete(r.sets, from.text)
+}
+
+func (r *ipsets) parseDestroy(at int) {
+	r.parseFlush(at)
+	name := r.nextWord(at)
+	if delete(r.sets, name.text); name.text == "" {
+		clear(r.sets)
+	}
+}
+
+// parseFlush parses a command that takes away members of a set, or of all sets.
+func (r *ipsets) parseFlush(at int) {
+	name := r.nextWord(at)
+	for n, s := range r.sets {
+		if s != nil && s.isFilled && (name.text == "" || n == name.text) {
+			r.Fail(0, len(r.Text), fmt.Sprintf("members of set %q are taken away, which the file added before", n), saveAll)
+			return
+		}
+	}
 }
 
 // parseAdd parses NAME MEMBER OPTIONS.
 func (r *ipsets) parseAdd(at int) {
-	name := nextWord(r.Text, at, blanks)
-	member := nextWord(r.Text, name.endOffset(), blanks)
-	s, ok := r.sets[name.text]
-	if !ok {
+	name := r.nextWord(at)
+	member := r.nextWord(name.endOffset())
+	s := r.sets[name.text]
+	if s == nil {
 		failAt(r.Lines, name, fmt.Sprintf("unknown set %q", name.text), "is the beginning of the file missing, or the set invalid above?")
 		return
 	}
@@ -100,40 +187,63 @@ func (r *ipsets) parseAdd(at int) {
 	if !ok {
 		return
 	}
-	from, to, ok := parseNetwork(r.Lines, member)
-	if !ok {
+	items := r.parseMember(s, member)
+	if len(items) == 0 {
 		return
 	}
-	if from.Is4() == s.v6 || from != to && s.kind != "hash:net" {
-		failAt(r.Lines, member, fmt.Sprintf("%s cannot be a member of its set", member.text), "compare it with the type of the set")
+	w, isException := options["nomatch"]
+	if isException && s.kind != "hash:net" {
+		failAt(r.Lines, w, "nomatch in a set that is not a hash:net", "")
 		return
 	}
-	it := newSpan(member, from, to)
-	if s.bits > 0 {
-		p := netip.PrefixFrom(from, s.bits)
-		if p != p.Masked() {
-			failAt(r.Lines, member, fmt.Sprintf("%s has host bits set (the netmask of its set is %d)", from, s.bits), "compare it with the type of the set")
-			return
-		}
-		it = newPrefix(member, p)
-	}
-	it.Note = options["comment"].text
-	if w, ok := options["nomatch"]; ok {
-		if it.Exception = true; s.kind != "hash:net" {
-			failAt(r.Lines, w, "nomatch in a set that is not a hash:net", "")
-			return
-		}
-		if r.nomatch == 0 {
-			r.nomatch = r.Line
-		}
+	if isException && r.nomatch == 0 {
+		r.nomatch = r.Line
 		r.checkAlone()
 	}
-	r.Yield(it)
+	if !s.isFilled {
+		s.isFilled = true
+		r.filled = append(r.filled, s)
+		r.checkAlone()
+	}
+	for _, it := range items {
+		it.Exception, it.Note = isException, options["comment"].text
+		r.Yield(it)
+	}
 }
 
-// checkAlone reports several sets if there is nomatch in one of them.
+// parseMember returns the entries of a member; none if it is invalid or matches no client, which was reported. As ipset
+// does, it cuts a range into networks.
+func (r *ipsets) parseMember(s *ipset, member word) (items []*listfile.Item) {
+	const compare = "compare it with the type of the set"
+	from, to, err := parseSpan(member.text)
+	p, isPrefix := netipx.IPRangeFrom(from, to).Prefix()
+	switch {
+	case err != nil && (!syntaxOf(err).NoClient || s.v6):
+		failSyntax(r.Lines, member, err)
+	case err != nil || from.Is4() == s.v6 || s.v6 && (!isPrefix || from != to && s.kind != "hash:net") || s.bits > 0 && from != to:
+		failAt(r.Lines, member, fmt.Sprintf("%s cannot be a member of its set", member.text), compare)
+	case isPrefix && p.Bits() == 0:
+		failAt(r.Lines, member, fmt.Sprintf("%s is all addresses, which ipset refuses", member.text), "is it the output of \"ipset save\"?")
+	case !isPrefix && s.kind == "hash:net":
+		for _, p := range netipx.IPRangeFrom(from, to).Prefixes() {
+			items = append(items, newPrefix(member, p))
+		}
+	case s.bits == 0:
+		items = append(items, newSpan(member, from, to))
+	default:
+		p = netip.PrefixFrom(from, s.bits)
+		if p != p.Masked() {
+			failAt(r.Lines, member, fmt.Sprintf("%s has host bits set (the netmask of its set is %d)", from, s.bits), compare)
+			return nil
+		}
+		items = append(items, newPrefix(member, p))
+	}
+	return items
+}
+
+// checkAlone reports several sets with members if there is nomatch in one of them.
 func (r *ipsets) checkAlone() {
-	if r.nomatch > 0 && len(r.sets) > 1 {
+	if r.nomatch > 0 && len(r.filled) > 1 {
 		r.Fail(0, len(r.Text), fmt.Sprintf("several sets, and nomatch (line %d), which is about one of them only", r.nomatch), "save each into a file of its own, for a list of its own: ipset save NAME")
 	}
 }
@@ -142,7 +252,7 @@ func (r *ipsets) checkAlone() {
 func (r *ipsets) parseOptions(at int, known map[string]int) (map[string]word, bool) {
 	out := make(map[string]word)
 	for {
-		w := nextWord(r.Text, at, blanks)
+		w := r.nextWord(at)
 		if w.text == "" {
 			return out, true
 		}

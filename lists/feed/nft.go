@@ -10,11 +10,12 @@ import (
 	"ehlogate/lists/listfile"
 )
 
-// readNFT reads the output of "nft list set" (nft(8)): tables, their sets and the elements of these. All elements of all
-// sets are on the list. As with readIPSet, timeouts are ignored.
-func readNFT(l *listfile.Lines) {
+// readNFT reads the output of "nft list set", and scripts that fill sets (nft(8)): tables, their sets and the elements of
+// these, and commands that add them. All elements of all sets are on the list. A command that takes away elements
+// which the file itself added is an error. As with readIPSet, timeouts are ignored.
+func readNFT(l *listfile.Lines, _ Filtered) {
 	l.Whole = true // a missing brace shows
-	r := nft{Lines: l}
+	r := nft{Lines: l, sets: make(map[string]*nftSet)}
 	for l.Next() {
 		for at := 0; ; {
 			w, ok := r.nextToken(at)
@@ -28,7 +29,7 @@ func readNFT(l *listfile.Lines) {
 	}
 	if n := len(r.open); n > 0 {
 		r.Fail(len(r.Text), 1, fmt.Sprintf("file ends in %s (truncated write?)", r.open[n-1]), "write it again")
-	} else if r.tables && !r.sets {
+	} else if r.tables && len(r.sets) == 0 {
 		r.Fail(0, len(r.Text), "no set in the file", listAlone)
 	}
 }
@@ -39,16 +40,26 @@ type nft struct {
 	open  []string // blocks: "table", "set", "elements"
 	words []word   // since the last statement or element
 
-	tables, sets         bool // there was one
-	hasType, isSupported bool // of the present set: it has a type, which is one of addresses
+	tables bool               // there was one
+	sets   map[string]*nftSet // by name
+	set    *nftSet            // the present one
+	name   string             // of the present table
 
 	line int // of the first word; and text is that line, if it is not the present one
 	text []byte
 }
 
+// nftSet is a set of the file.
+type nftSet struct {
+	isTyped    bool // its type is known
+	is4, is6   bool // elements are such addresses; neither: they are not addresses
+	isFilled   bool
+	isReported bool // an element of the other family was reported
+}
+
 const (
 	listAlone   = "write only the sets that you need: nft list set FAMILY TABLE NAME"
-	outputOfNFT = "is it the output of \"nft list set\"?"
+	outputOfNFT = "is it the output of \"nft list set\", or a script that adds elements?"
 )
 
 // maxWords is how many words an element or a statement may have.
@@ -124,20 +135,33 @@ func (r *nft) endOfLine() {
 	}
 }
 
+// command returns the words of the present statement, without the "add" that may precede them in a script.
+func (r *nft) command() []word {
+	if w := r.words; len(w) > 0 && r.block() == "the file" && (w[0].text == "add" || w[0].text == "create") {
+		return w[1:]
+	}
+	return r.words
+}
+
 // beginBlock opens the block that the words before a brace name.
 func (r *nft) beginBlock(brace word) {
-	first := brace
-	if len(r.words) > 0 {
-		first = r.words[0]
+	first, words := brace, r.command()
+	if len(words) > 0 {
+		first = words[0]
 	}
 	what := first.text
 	switch in := r.block(); {
 	case in == "the file" && what == "table":
-		r.tables = true
+		r.tables, r.name = true, nameOf(words[1:], 1)
+	case in == "the file" && (what == "set" || what == "element"):
+		r.set = r.setOf(nameOf(words[1:], 2))
+		if what == "element" {
+			what = "elements"
+		}
 	case in == "table" && what == "set":
-		r.sets, r.hasType, r.isSupported = true, false, false
+		r.set = r.setOf(r.name + " " + nameOf(words[1:], 0))
 	case in == "set" && what == "elements" && len(r.words) == 2 && r.words[1].text == "=":
-		if !r.hasType {
+		if !r.set.isTyped {
 			failAt(r.Lines, first, "elements before the type of the set", "a set has a type before its elements")
 		}
 	default:
@@ -152,6 +176,25 @@ func (r *nft) beginBlock(brace word) {
 		return
 	}
 	r.open = append(r.open, what)
+}
+
+// nameOf returns the names of a table or a set, with the family before them: ip, unless it is there.
+func nameOf(words []word, withoutFamily int) string {
+	var names []string
+	for _, w := range words {
+		names = append(names, w.text)
+	}
+	if withoutFamily > 0 && len(words) == withoutFamily {
+		names = append([]string{"ip"}, names...)
+	}
+	return strings.Join(names, " ")
+}
+
+func (r *nft) setOf(name string) *nftSet {
+	if r.sets[name] == nil {
+		r.sets[name] = new(nftSet)
+	}
+	return r.sets[name]
 }
 
 // endStatement ends a statement or an element.
@@ -169,8 +212,27 @@ func (r *nft) endStatement() {
 		} else if !slices.Contains(setStatements, first.text) {
 			failAt(r.Lines, first, fmt.Sprintf("unknown statement %q in a set", first.text), outputOfNFT)
 		}
-	case "table", "the file":
+	case "the file":
+		r.parseCommand()
+	case "table":
 		failAt(r.Lines, r.words[0], fmt.Sprintf("unexpected %q in %s", r.words[0].text, r.block()), listAlone)
+	}
+}
+
+// parseCommand parses a command without a block.
+func (r *nft) parseCommand() {
+	words := r.command()
+	switch first := r.words[0].text; {
+	case len(words) > 0 && words[0].text == "table" && len(words) <= 3:
+	case first == "flush" || first == "delete" || first == "destroy":
+		for name, s := range r.sets {
+			if s.isFilled && (len(words) < 2 || words[1].text != "set" || nameOf(words[2:], 2) == name) {
+				failAt(r.Lines, r.words[0], "elements are taken away, which the file added before", "load the file into nftables, and write what is there: nft list set FAMILY TABLE NAME")
+				return
+			}
+		}
+	default:
+		failAt(r.Lines, r.words[0], fmt.Sprintf("unexpected %q in %s", first, r.block()), listAlone)
 	}
 }
 
@@ -180,22 +242,24 @@ var (
 	elementStatements = []string{"timeout", "expires", "comment", "counter", "quota", "limit", "last", "ct"}
 )
 
+// typesOf4 and typesOf6 are the types of sets of addresses.
+var (
+	typesOf4 = []string{"type ipv4_addr", "typeof ip saddr", "typeof ip daddr"}
+	typesOf6 = []string{"type ipv6_addr", "typeof ip6 saddr", "typeof ip6 daddr"}
+)
+
 // parseType parses the type of the elements of a set.
 func (r *nft) parseType() {
-	var what []string
-	for _, w := range r.words {
-		what = append(what, w.text)
-	}
-	s := strings.Join(what, " ")
-	r.hasType = true
-	if r.isSupported = slices.Contains([]string{"type ipv4_addr", "type ipv6_addr", "typeof ip saddr", "typeof ip daddr", "typeof ip6 saddr", "typeof ip6 daddr"}, s); !r.isSupported {
+	s := nameOf(r.words, 0)
+	r.set.isTyped, r.set.is4, r.set.is6 = true, slices.Contains(typesOf4, s), slices.Contains(typesOf6, s)
+	if !r.set.is4 && !r.set.is6 {
 		failAt(r.Lines, r.words[0], fmt.Sprintf("%q is not supported: the elements are not, or not only, addresses", s), listAlone)
 	}
 }
 
 // yieldElement parses an address, a prefix or a range and its statements.
 func (r *nft) yieldElement() {
-	if !r.isSupported {
+	if r.set.isTyped && !r.set.is4 && !r.set.is6 {
 		return // reported at the type
 	}
 	key := r.words[0]
@@ -204,11 +268,24 @@ func (r *nft) yieldElement() {
 		return
 	}
 	from, to, err := parseSpan(key.text)
-	if err != nil {
-		msg, hint := syntaxOf(err)
-		r.failElement(key, msg, hint)
+	if e := syntaxOf(err); err != nil && e.NoClient && !r.set.is4 {
+		r.SkipProblem(r.problem(key, e.Msg, e.Hint))
+		return
+	} else if err != nil {
+		r.failElement(key, e.Msg, e.Hint)
 		return
 	}
+	if !r.set.isTyped { // a script need not have the type
+		r.set.isTyped, r.set.is4, r.set.is6 = true, from.Is4(), from.Is6()
+	}
+	if r.set.is4 != from.Is4() {
+		if !r.set.isReported {
+			r.failElement(key, fmt.Sprintf("%s cannot be an element of its set, which has addresses of the other family", key.text), "compare it with the type of the set")
+		}
+		r.set.isReported = true
+		return
+	}
+	r.set.isFilled = true
 	it := newSpan(key, from, to)
 	if i := slices.IndexFunc(r.words, func(w word) bool { return w.text == "comment" }); i > 0 && i+1 < len(r.words) {
 		it.Note = strings.Trim(r.words[i+1].text, `"`)
@@ -225,6 +302,13 @@ func (r *nft) failElement(w word, msg, hint string) {
 		failAt(r.Lines, w, msg, hint)
 		return
 	}
-	w = r.words[0]
-	r.Problems.Add(diag.Problem{File: r.Name, Line: r.line, Col: w.at + 1, Width: len(w.text), Text: string(r.text), Msg: msg, Hint: hint})
+	r.Problems.Add(r.problem(w, msg, hint))
+}
+
+func (r *nft) problem(w word, msg, hint string) diag.Problem {
+	line, text := r.Line, r.Text
+	if r.text != nil {
+		w, line, text = r.words[0], r.line, r.text
+	}
+	return diag.Problem{File: r.Name, Line: line, Col: w.at + 1, Width: len(w.text), Text: string(text), Msg: msg, Hint: hint}
 }

@@ -1,25 +1,34 @@
 package feed
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
 
+	"ehlogate/lists/answer"
 	"ehlogate/lists/listfile"
 )
 
 // zone reads a data file of rbldnsd(8): entries with values, defaults for the values of those that have none, and special
 // lines about the zone.
 //
-// An entry is on the list whatever its value; an exclusion is an exception. The text of an entry is its note. Name
-// servers and times of the zone are ignored.
+// An entry is on the list if its value matches the filter; an exclusion is an exception. The text of an entry is its
+// note. Name servers and times of the zone are ignored. rbldnsd skips an entry that is invalid.
 type zone struct {
 	*listfile.Lines
-	maxRange uint64 // of IPv4 addresses ($MAXRANGE4); 0: any
+	filter   answer.Filter
+	value    [4]byte // of entries that have none
+	maxRange uint64  // of IPv4 addresses ($MAXRANGE4); 0: any
 	// isEntry reports whether a line that begins with a colon is an entry; nil: none is.
 	isEntry func(line string) bool
 	// entry parses the key and returns its end. ok is false if it is invalid, which was reported.
 	entry func(key word, exception bool) (items []*listfile.Item, end int, ok bool)
+	ranks ranks // of all entries, if there is a filter
+}
+
+func newZone(l *listfile.Lines, f Filtered) zone {
+	return zone{Lines: l, filter: f.Answer, value: [4]byte{127, 0, 0, 2}}
 }
 
 func (z *zone) readEntries() {
@@ -28,11 +37,14 @@ func (z *zone) readEntries() {
 		switch {
 		case w.text == "" || z.parseSpecial(w) || isComment(w.text):
 		case w.text[0] == ':' && (z.isEntry == nil || !z.isEntry(w.text)):
-			z.parseValue(w)
+			if value, _, ok := z.parseValue(w); ok {
+				z.value = value
+			}
 		default:
 			z.parseLine(w)
 		}
 	}
+	z.ranks.yield(z.Lines)
 }
 
 func isComment(s string) bool { return s[0] == '#' || s[0] == ';' }
@@ -47,41 +59,58 @@ func (z *zone) parseLine(w word) {
 	if !ok {
 		return
 	}
-	note := ""
-	if value := restOfLine(z.Text, end); value.text != "" && !isComment(value.text) && !exception {
-		if note, ok = z.parseValue(value); !ok {
+	value, note := z.value, ""
+	if rest := restOfLine(z.Text, end); rest.text != "" && !isComment(rest.text) && !exception {
+		if value, note, ok = z.parseValue(rest); !ok {
 			return
 		}
 	}
 	for _, it := range items {
 		it.Exception, it.Note = exception, note
-		z.Yield(it)
+		if z.filter == (answer.Filter{}) {
+			z.Yield(it)
+			continue
+		}
+		rank := isExcluded
+		if !exception {
+			rank = isOther
+			if _, ok := z.filter.Takes(value[1], value[2], value[3]); ok && value[0] == 127 {
+				rank = isChosen
+			}
+		}
+		it.SetLine(z.Line, bytes.Clone(z.Text))
+		z.ranks.add(it, rank)
 	}
 }
 
-// parseValue parses the answer of rbldnsd: a text, :A: and a text, or :A alone, where A is an IPv4 address or its last
-// octets.
-func (z *zone) parseValue(w word) (text string, ok bool) {
+// parseValue parses the answer of rbldnsd: a text, :A: and a text, or :A alone, where A is an IPv4 address, or the first
+// numbers and the last one, or the last one of 127.0.0.x.
+func (z *zone) parseValue(w word) (value [4]byte, text string, ok bool) {
 	if w.text[0] != ':' {
-		return w.text, true
+		return z.value, w.text, true
 	}
 	a, text, _ := strings.Cut(w.text[1:], ":")
 	a = strings.TrimRight(a, blanks)
 	parts := strings.Split(a, ".")
-	zero := true
-	for _, p := range parts {
+	for i, p := range parts {
 		n, err := strconv.ParseUint(p, 10, 8)
 		if err != nil || len(parts) > 4 {
-			failAt(z.Lines, w.withoutFirst(1), fmt.Sprintf("invalid value %q of an A record", a), "write :2:TEXT, or :127.0.0.2:TEXT")
-			return "", false
+			skipAt(z.Lines, w.withoutFirst(1), fmt.Sprintf("invalid value %q of an A record", a), "write :2:TEXT, or :127.0.0.2:TEXT")
+			return value, "", false
 		}
-		zero = zero && n == 0
+		if i == len(parts)-1 {
+			i = 3
+		}
+		value[i] = byte(n)
 	}
-	if zero {
-		failAt(z.Lines, w.withoutFirst(1), "A record 0.0.0.0 lists nothing", "write :2:TEXT, or :127.0.0.2:TEXT")
-		return "", false
+	if value == ([4]byte{}) {
+		skipAt(z.Lines, w.withoutFirst(1), "A record 0.0.0.0 lists nothing", "write :2:TEXT, or :127.0.0.2:TEXT")
+		return value, "", false
 	}
-	return strings.TrimLeft(text, blanks), true
+	if len(parts) == 1 {
+		value[0] = 127
+	}
+	return value, strings.TrimLeft(text, blanks), true
 }
 
 // parseSpecial parses a line such as $TTL 1h, which may also be after the sign of a comment or a colon. It returns false for
@@ -113,7 +142,7 @@ func (z *zone) parseSpecial(w word) bool {
 		failAt(z.Lines, w, "files of type combined are not supported", "make a file of each data set, and name the format of each")
 	case isComment(w.text):
 	default:
-		failAt(z.Lines, w, fmt.Sprintf("unknown special line %q", words[0]), "known are $SOA, $NS, $TTL, $TIMESTAMP, $MAXRANGE4, $= and $0 to $9")
+		skipAt(z.Lines, w, fmt.Sprintf("unknown special line %q", words[0]), "known are $SOA, $NS, $TTL, $TIMESTAMP, $MAXRANGE4, $= and $0 to $9")
 	}
 	return true
 }

@@ -58,23 +58,42 @@ func splitWords(s string, separators ...rune) []string {
 
 func failAt(l *listfile.Lines, w word, msg, hint string) { l.Fail(w.at, len(w.text), msg, hint) }
 
-// parseNetwork parses an address or a prefix as list files have them. If it is invalid, that is reported.
-func parseNetwork(l *listfile.Lines, w word) (from, to netip.Addr, ok bool) {
-	if strings.Contains(w.text, "-") {
-		failAt(l, w, "range in place of an address or a prefix", "")
-		return from, to, false
+func skipAt(l *listfile.Lines, w word, msg, hint string) { l.Skip(w.at, len(w.text), msg, hint) }
+
+// failSyntax reports an error of parseNetwork or parseSpan. A text that is valid and matches no client is skipped.
+func failSyntax(l *listfile.Lines, w word, err error) {
+	if e := syntaxOf(err); e.NoClient {
+		skipAt(l, w, e.Msg, e.Hint)
+	} else {
+		failAt(l, w, e.Msg, e.Hint)
 	}
-	from, to, err := parseSpan(w.text)
-	l.FailSyntax(w.at, err, "")
-	return from, to, err == nil
+}
+
+// skipSyntax is failSyntax for a program that skips what is invalid.
+func skipSyntax(l *listfile.Lines, w word, err error) {
+	e := syntaxOf(err)
+	skipAt(l, w, e.Msg, e.Hint)
+}
+
+func syntaxOf(err error) (e *listfile.SyntaxError) {
+	errors.As(err, &e)
+	return e
+}
+
+// parseNetwork parses an address or a prefix as list files have them. The error is a *listfile.SyntaxError.
+func parseNetwork(s string) (from, to netip.Addr, err error) {
+	if strings.Contains(s, "-") {
+		return from, to, &listfile.SyntaxError{Width: len(s), Msg: "range in place of an address or a prefix"}
+	}
+	return parseSpan(s)
 }
 
 // parseSpan also parses FIRST-LAST. No program that knows two address families finds an IPv4 client by an IPv6 entry, so
-// IPv4-mapped addresses are errors.
+// IPv4-mapped addresses match no client.
 func parseSpan(s string) (from, to netip.Addr, err error) {
 	from, to, err = listfile.ParseSpan(s)
 	if err == nil && from.Is4() && strings.Contains(s, ":") {
-		err = &listfile.SyntaxError{Width: len(s), Msg: mappedMsg, Hint: "write it as IPv4"}
+		err = &listfile.SyntaxError{Width: len(s), Msg: mappedMsg, Hint: "if the IPv4 client is meant, write " + from.String(), NoClient: true}
 	}
 	return from, to, err
 }
@@ -91,11 +110,4 @@ func newPrefix(w word, p netip.Prefix) *listfile.Item {
 
 func newName(w word, name string) *listfile.Item {
 	return &listfile.Item{Item: iptable.Item{Kind: iptable.Name, Name: name}, Col: w.at + 1, Width: len(w.text)}
-}
-
-// syntaxOf returns the parts of an error of parseSpan.
-func syntaxOf(err error) (msg, hint string) {
-	var e *listfile.SyntaxError
-	errors.As(err, &e)
-	return e.Msg, e.Hint
 }

@@ -4,15 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"regexp"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"go4.org/netipx"
 
 	"ehlogate/lists"
 	"ehlogate/lists/iptable"
@@ -53,6 +49,7 @@ type SyntaxError struct {
 	Offset, Width int // in bytes
 	Msg           string
 	Hint          string // what to write instead; may be empty
+	NoClient      bool   // the text is valid, but no client can match it
 }
 
 func (e *SyntaxError) Error() string { return e.Msg }
@@ -94,25 +91,6 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-// ParseSpan parses an address, a prefix or a range as list files have them. The error is a *SyntaxError.
-func ParseSpan(word string) (from, to netip.Addr, err error) {
-	fail := func(msg, hint string) { err = &SyntaxError{Width: len(word), Msg: msg, Hint: hint} }
-	if left, right, ok := strings.Cut(word, "/"); ok {
-		from, to = parsePrefix(left, right, fail)
-	} else {
-		first, last, isRange := strings.Cut(word, "-")
-		if from = parseAddr(first, fail).Unmap(); err == nil && isRange {
-			to = parseRangeEnd(from, last, fail)
-		} else {
-			to = from
-		}
-	}
-	if err != nil {
-		return netip.Addr{}, netip.Addr{}, err
-	}
-	return from, to, nil
-}
-
 // ParseHostName returns the normal spelling of a host name, or with a leading dot of all names below a domain. The error is
 // a *SyntaxError.
 func ParseHostName(word string) (name string, err error) {
@@ -123,7 +101,7 @@ func ParseHostName(word string) (name string, err error) {
 		if bare != "" && bare[0] != '.' { // else the first dot is wrong
 			at += len(word) - len(bare)
 		}
-		return "", &SyntaxError{at, 1, invalid.Msg, hostNameHint(word)}
+		return "", &SyntaxError{Offset: at, Width: 1, Msg: invalid.Msg, Hint: hostNameHint(word)}
 	}
 	return strings.Clone(lists.NormalizeName(word)), nil
 }
@@ -135,86 +113,6 @@ func hostNameHint(s string) string {
 		}
 		if r >= utf8.RuneSelf {
 			return "write the xn-- form of the name"
-		}
-	}
-	return ""
-}
-
-func parsePrefix(left, right string, fail func(msg, hint string)) (from, to netip.Addr) {
-	addr := parseAddr(left, fail)
-	if !addr.IsValid() {
-		return from, to
-	}
-	n, err := strconv.Atoi(right)
-	switch {
-	case err != nil || right != strconv.Itoa(n) || n < 0 || n > addr.BitLen():
-		hint := fmt.Sprintf("write a number of bits, 0 to %d", addr.BitLen())
-		if mask, err := netip.ParseAddr(right); err == nil && mask.Is4() && addr.Is4() {
-			if ones, size := net.IPMask(mask.AsSlice()).Size(); size != 0 {
-				hint = fmt.Sprintf("write %s/%d", addr, ones)
-			}
-		}
-		fail(fmt.Sprintf("invalid prefix length %q", right), hint)
-		return from, to
-	case addr.Is4In6() && n < 96:
-		fail("prefix contains all of IPv4", "write IPv4 and IPv6 prefixes on lines of their own")
-		return from, to
-	case addr.Is4In6():
-		addr, n = addr.Unmap(), n-96
-	}
-	network := netip.PrefixFrom(addr, n).Masked()
-	if network.Addr() != addr {
-		fail(fmt.Sprintf("%s/%d has host bits set", addr, n), fmt.Sprintf("write %s for the network, or %s for the one address", network, addr))
-	}
-	return addr, netipx.PrefixLastIP(network)
-}
-
-func parseRangeEnd(from netip.Addr, last string, fail func(msg, hint string)) (to netip.Addr) {
-	if strings.Trim(last, "0123456789") == "" && last != "" {
-		fail(fmt.Sprintf("invalid address %q", last), "write both ends of a range in full: FIRST-LAST")
-		return to
-	}
-	switch to = parseAddr(last, fail).Unmap(); {
-	case !to.IsValid():
-	case from.Is4() != to.Is4():
-		fail("range from one address family to the other", "write one range for IPv4 and one for IPv6")
-	case to.Less(from):
-		fail("range ends before it begins", fmt.Sprintf("write %s-%s", to, from))
-	}
-	return to
-}
-
-// parseAddr returns IPv4-mapped addresses as they are. It returns the zero address if it calls fail.
-func parseAddr(s string, fail func(msg, hint string)) netip.Addr {
-	a, err := netip.ParseAddr(s)
-	switch {
-	case err != nil:
-		fail(fmt.Sprintf("invalid address %q%s", s, describeIPv4(s)), "")
-	case a.Zone() != "":
-		fail("address with a zone", "write "+a.WithZone("").String())
-	default:
-		return a
-	}
-	return netip.Addr{}
-}
-
-// describeIPv4 returns what is wrong with an IPv4 address.
-func describeIPv4(s string) string {
-	if s == "" || strings.Trim(s, "0123456789.") != "" {
-		return ""
-	}
-	parts := strings.Split(s, ".")
-	if len(parts) != 4 {
-		return fmt.Sprintf(": it has %d of 4 parts", len(parts))
-	}
-	for _, part := range parts {
-		switch {
-		case part == "":
-			return ": empty part"
-		case len(part) > 1 && part[0] == '0':
-			return ": leading zero in " + part
-		case len(part) > 3 || part > "255" && len(part) == 3:
-			return fmt.Sprintf(": %s is above 255", part)
 		}
 	}
 	return ""

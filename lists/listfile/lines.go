@@ -7,6 +7,7 @@ import (
 	"io"
 	"unicode/utf8"
 
+	"ehlogate/lists"
 	"ehlogate/lists/diag"
 )
 
@@ -33,12 +34,16 @@ type Lines struct {
 	Name string // of the file
 	Text []byte // the present line without its end, until Next
 	Line int    // its number, from 1
+	// IsLatin1 reports that the present line was no UTF-8, and was read as Latin-1.
+	IsLatin1 bool
 	// Whole is true if the grammar itself finds out that the end of a file is missing, so that the last line may lack
 	// a newline.
 	Whole    bool
 	Problems diag.Problems
 
 	rules    Rules
+	skipped  diag.Problems // for Rules.Findings
+	entries  int
 	each     func(*Item) error
 	br       *bufio.Reader
 	nonBlank bool  // there was a line with text
@@ -90,12 +95,30 @@ func (l *Lines) setLine(line []byte) bool {
 		line = bytes.TrimPrefix(line, []byte(byteOrderMark))
 	}
 	l.Text = line
+	if l.IsLatin1 = l.rules.Findings != nil && !utf8.Valid(line); l.IsLatin1 {
+		line = decodeLatin1(line)
+		l.Text = line
+	}
 	if i := findNonText(line); i >= 0 {
 		l.Fail(i, 1, fmt.Sprintf("invalid byte 0x%02x", line[i]), "list files are UTF-8 text, one entry a line")
 		return false
 	}
 	l.nonBlank = l.nonBlank || len(bytes.TrimLeft(line, " \t")) > 0
 	return true
+}
+
+// decodeLatin1 returns a line with each byte that is no UTF-8 as the Latin-1 character that it probably is. To the
+// programs that write and read feeds, such a byte in a comment is as good as any other.
+func decodeLatin1(line []byte) []byte {
+	out := make([]byte, 0, len(line)+8)
+	for len(line) > 0 {
+		r, n := utf8.DecodeRune(line)
+		if r == utf8.RuneError && n == 1 {
+			r = rune(line[0])
+		}
+		out, line = utf8.AppendRune(out, r), line[n:]
+	}
+	return out
 }
 
 // findNonText returns the offset of the first byte that is not text, or -1.
@@ -117,6 +140,27 @@ func findNonText(line []byte) int {
 	return -1
 }
 
+// Skip reports a problem for which the line has no effect: in a feed, the other lines still count.
+func (l *Lines) Skip(off, width int, msg, hint string) {
+	if len(l.skipped.First) == diag.MaxProblems {
+		l.skipped.Total++
+		return
+	}
+	l.SkipProblem(diag.Problem{File: l.Name, Line: l.Line, Col: off + 1, Width: width, Text: string(l.Text), Msg: msg, Hint: hint})
+}
+
+// SkipProblem is Skip for another line than the present one.
+func (l *Lines) SkipProblem(p diag.Problem) {
+	if l.rules.Findings == nil {
+		l.Problems.Add(p)
+		return
+	}
+	l.skipped.Add(p)
+}
+
+// Action returns the action of the list.
+func (l *Lines) Action() lists.Action { return l.rules.Action }
+
 // Fail reports a problem with width bytes at offset off of the present line.
 func (l *Lines) Fail(off, width int, msg, hint string) {
 	if len(l.Problems.First) == diag.MaxProblems { // no copy of the line for each of a hundred million
@@ -132,20 +176,42 @@ func (l *Lines) Yield(it *Item) {
 	if it.Line == 0 {
 		it.SetLine(l.Line, l.Text)
 	}
-	if msg, hint := l.rules.check(&it.Item); msg != "" {
+	l.entries++
+	msg, hint := l.rules.check(&it.Item)
+	if msg == "" && l.cut && !l.Whole && l.rules.Findings != nil && isWide(&it.Item) {
+		msg, hint = fmt.Sprintf("%s is the last line, has no newline, and is very wide (truncated write?)", it), newlineHint
+	}
+	if msg != "" {
 		l.Problems.Add(it.problem(l.Name, msg, hint))
 	} else if l.err == nil {
 		l.err = l.each(it)
 	}
 }
 
+const newlineHint = "end the last line with a newline"
+
 // Finish returns what Parse is to return.
 func (l *Lines) Finish() error {
-	switch {
-	case l.err != nil:
+	if l.err != nil {
 		return l.err
+	}
+	found := l.rules.Findings
+	switch {
+	case found == nil:
+	case l.skipped.Total > l.entries: // another format, or an error page
+		l.Problems.AddError(&l.skipped)
+	default:
+		found.Skipped.AddError(l.skipped.Err())
+	}
+	switch {
 	case l.cut && !l.Whole:
-		l.Fail(len(l.Text), 1, "missing newline at end of file (truncated write?)", "end the last line with a newline")
+		p := diag.Problem{File: l.Name, Line: l.Line, Col: len(l.Text) + 1, Width: 1, Text: string(l.Text),
+			Msg: "missing newline at end of file (truncated write?)", Hint: newlineHint}
+		if found != nil && l.Problems.Total == 0 {
+			found.Unterminated = append(found.Unterminated, p)
+		} else {
+			l.Problems.Add(p)
+		}
 	case !l.nonBlank && l.Problems.Total == 0:
 		l.Problems.Add(diag.Problem{File: l.Name, Msg: "empty file (truncated write?)", Hint: "for an empty list write a comment into it"})
 	}

@@ -53,6 +53,7 @@ func (l *Lint) Check(name string, spec Spec) (*List, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.Warnings.AddError(list.status.Skipped.Err())
 	l.quiet = spec.Format != nil
 	l.findRepeated(name, items)
 	if !l.quiet {

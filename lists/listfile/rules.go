@@ -4,13 +4,24 @@ import (
 	"fmt"
 
 	"ehlogate/lists"
+	"ehlogate/lists/diag"
 	"ehlogate/lists/iptable"
 )
+
+// Findings are mistakes in the files of a feed that do not refuse it.
+type Findings struct {
+	// Skipped are lines that have no effect: the program skips them whose format it is, or they match no client.
+	Skipped diag.Problems
+	// Unterminated are last lines without a newline. They were read.
+	Unterminated []diag.Problem
+}
 
 // Rules are the rules of a list for its entries.
 type Rules struct {
 	Action    lists.Action
 	AllowWide bool // allow entries that cover a large part of the Internet
+	// Findings takes what does not refuse a feed; nil: it is an error, as in files that operators write themselves.
+	Findings *Findings
 	// AnyAction skips the rules that depend on Action, for a file that belongs to no known list.
 	AnyAction bool
 }

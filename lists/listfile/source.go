@@ -1,11 +1,7 @@
 package listfile
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"ehlogate/lists"
@@ -37,10 +33,11 @@ type List struct {
 
 // Status describes the last reads of a list.
 type Status struct {
-	Loaded  time.Time // when the table was read; zero: never
-	Entries int       // in the table
-	Files   []string  // of the table
-	Oldest  string    // of these the one whose content is oldest
+	Loaded  time.Time     // when the table was read; zero: never
+	Entries int           // in the table
+	Files   []string      // of the table
+	Oldest  string        // of these the one whose content is oldest
+	Skipped diag.Problems // lines of a feed that have no effect in the table
 
 	Err      error  // mistakes in the files, which were refused for them; nil: there are none
 	ReadErr  error  // why the files cannot be read at present; they are read again until that succeeds
@@ -140,7 +137,7 @@ func (s *List) ReadSnapshot(files filewatch.Snapshot, activity *filewatch.Activi
 func (s *List) readFiles(files filewatch.Snapshot, activity *filewatch.Activity, allowAppend bool, visit visitor) (*List, error) {
 	now := s.clock()
 	asRead := files.WithoutRacy(time.Now())
-	t, err := s.spec.readTable(files, activity, allowAppend, visit)
+	t, skipped, err := s.spec.readTable(files, activity, allowAppend, visit)
 	switch {
 	case errors.As(err, new(filewatch.ChangedError)):
 		return nil, err
@@ -156,6 +153,7 @@ func (s *List) readFiles(files filewatch.Snapshot, activity *filewatch.Activity,
 	}
 	next.table, next.since = t, files.ContentSince(s.files, s.since, now)
 	next.status.Loaded, next.status.Entries, next.status.Files = now, t.Count(), files.Names()
+	next.status.Skipped = skipped
 	next.setExpiry(now)
 	return &next, nil
 }
@@ -198,97 +196,4 @@ func (s *List) AsOf(now time.Time) *List {
 
 func (s Status) isExpired(now time.Time) bool {
 	return !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt)
-}
-
-// readTable reads the files that a look saw. Its errors are *diag.Problems, filewatch.ChangedError and
-// filewatch.ReadError.
-func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activity, allowAppend bool, visit visitor) (*iptable.Table, error) {
-	var all diag.Problems
-	if err := files.Err(); filewatch.IsReadError(err) {
-		return nil, err
-	} else if err != nil {
-		all.AddError(spec.explainMissing(err))
-	}
-	b, full := iptable.Builder{MaxEntries: spec.MaxEntries}, false
-	for _, name := range files.Names() {
-		err := files.Read(name, activity, allowAppend, func(r io.ReadSeeker) error {
-			lines, err := countLines(r)
-			if err != nil {
-				return err
-			}
-			b.BeginFile(name, lines)
-			return spec.parse(r, name, func(it *Item) error {
-				if visit != nil {
-					visit(name, it)
-				}
-				err := b.Add(&it.Item)
-				if limit, ok := err.(*iptable.LimitError); ok {
-					full, err = true, it.problem(name, limit.Msg, limit.Hint)
-				}
-				return err
-			})
-		})
-		switch {
-		case err == nil:
-		case errors.As(err, new(filewatch.ChangedError)), filewatch.IsReadError(err):
-			return nil, err
-		case !all.AddError(spec.explainMissing(err)):
-			return nil, filewatch.NewReadError(name, err)
-		case full:
-			return nil, &all
-		}
-	}
-	if n := b.Count(); n < spec.MinEntries && all.Total == 0 {
-		names := files.Names()
-		if len(names) == 0 {
-			names = spec.Patterns
-		}
-		all.Add(diag.Problem{File: strings.Join(names, ", "), Msg: fmt.Sprintf("the list has %d entries; min_entries is %d", n, spec.MinEntries),
-			Hint: "was the feed cut short? If it is meant to be so small, lower min_entries in the config"})
-	}
-	if err := all.Err(); err != nil {
-		return nil, err
-	}
-	return b.Table(), nil
-}
-
-// explainMissing replaces the hint about a missing file: a feed is fetched, and an empty one is no list.
-func (spec Spec) explainMissing(err error) error {
-	p, ok := err.(diag.Problem)
-	if !ok || p.Hint != filewatch.MissingHint {
-		return err
-	}
-	if spec.Format != nil {
-		p.Hint = "fetch it, or correct files = [...]"
-	}
-	if spec.Named {
-		p.Hint = strings.TrimSuffix(p.Hint, ", or correct files = [...]")
-	}
-	return p
-}
-
-func (spec Spec) parse(r io.Reader, name string, each func(*Item) error) error {
-	if spec.Format != nil {
-		return spec.Format.Parse(r, name, spec.Rules, each)
-	}
-	return Parse(r, name, spec.Rules, each)
-}
-
-func (it *Item) problem(file, msg, hint string) diag.Problem {
-	return diag.Problem{File: file, Line: it.Line, Col: it.Col, Width: it.Width, Text: string(it.source), Msg: msg, Hint: hint}
-}
-
-// countLines returns the number of lines of a file, and rewinds it. That takes a hundredth of the time of parsing, and
-// the builder then allocates once.
-func countLines(r io.ReadSeeker) (n int, err error) {
-	for buf := make([]byte, readSize); ; {
-		got, err := r.Read(buf)
-		n += bytes.Count(buf[:got], []byte("\n"))
-		if err == io.EOF {
-			_, err = r.Seek(0, io.SeekStart)
-			return n, err
-		} else if err != nil {
-			return n, err
-		}
-	}
 }

@@ -1,0 +1,126 @@
+package feed
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"ehlogate/lists"
+	"ehlogate/lists/diag"
+	"ehlogate/lists/listfile"
+)
+
+// outcome is what a result of a table means for the list.
+type outcome int
+
+const (
+	counts  outcome = iota
+	hides           // it is an exception: the program looks no further, and does nothing
+	refused         // it cannot be told, which was reported
+)
+
+// results judges the results of a table.
+//
+// Those that an operator chose count. If none were chosen, every result counts but DUNNO, by which Postfix continues as if
+// there were no match; of EHLO keywords, as in smtpd_discard_ehlo_keyword_address_maps, those that have STARTTLS do. It is
+// an error if some results let clients in and others do not: it is not known which of them the list is about.
+type results struct {
+	*listfile.Lines
+	chosen  []string // in lower case; empty: none
+	nothing string   // the result by which the program continues as if there were no match; "": none
+
+	acceptLine, otherLine int             // of the first result of each kind
+	counted               bool            // there was a result that counts
+	others                []string        // up to maxOthers first words of results that do not
+	seen                  map[string]bool // first words, while others is not full
+}
+
+const maxOthers = 5
+
+func newResults(l *listfile.Lines, f Filtered) results {
+	return results{Lines: l, chosen: strings.Fields(f.Results), nothing: "dunno", seen: make(map[string]bool)}
+}
+
+// judge returns what a result means.
+func (r *results) judge(result word) outcome {
+	first := actionOf(result.text)
+	isChosen := slices.Contains(r.chosen, first)
+	if keywords := splitWords(strings.ToLower(result.text), ','); isKeywords(first, keywords) {
+		hidesTLS := slices.Contains(keywords, "starttls")
+		isChosen = slices.ContainsFunc(keywords, func(k string) bool { return slices.Contains(r.chosen, k) })
+		if len(r.chosen) == 0 {
+			isChosen = hidesTLS == (r.Action() == lists.Suppress)
+		}
+	} else if len(r.chosen) == 0 && first != r.nothing {
+		if !r.isOfOneKind(result, first) {
+			return refused
+		}
+		isChosen = true
+	}
+	if isChosen {
+		r.counted = true
+		return counts
+	}
+	if len(r.others) < maxOthers && !r.seen[first] {
+		r.seen[first] = true
+		r.others = append(r.others, first)
+	}
+	return hides
+}
+
+// checkCounted reports that no result counts, as after a typing mistake in the config.
+func (r *results) checkCounted() {
+	if len(r.chosen) > 0 && !r.counted && len(r.others) > 0 {
+		r.Problems.Add(diag.Problem{File: r.Name, Msg: fmt.Sprintf("no result begins with one of results = %q of the list; there are %q", r.chosen, r.others),
+			Hint: "correct results in the config"})
+	}
+}
+
+// isOfOneKind returns false, and reports it, if some results so far let clients in and others do not.
+func (r *results) isOfOneKind(result word, first string) bool {
+	mine, others := &r.otherLine, r.acceptLine
+	if isAccept(first) {
+		mine, others = &r.acceptLine, r.otherLine
+	}
+	if *mine == 0 {
+		*mine = r.Line
+	}
+	if others == 0 {
+		return true
+	}
+	failAt(r.Lines, result, fmt.Sprintf("result %q and the one in line %d are opposites: which of them is on the list?", result.text, others),
+		fmt.Sprintf("set results for the list in the config, as in results = [%q]: then only these count", first))
+	return false
+}
+
+// actionOf returns the first word of a result.
+func actionOf(result string) string {
+	words := splitWords(strings.ToLower(result), ',', ':')
+	if len(words) == 0 {
+		return ""
+	}
+	return words[0]
+}
+
+// isAccept reports whether a result that begins so lets clients in: by access(5) a number does, unless it has three digits
+// and begins with 4 or 5.
+func isAccept(first string) bool {
+	if strings.Trim(first, "0123456789") == "" {
+		return len(first) != 3 || first[0] != '4' && first[0] != '5'
+	}
+	return slices.Contains([]string{"ok", "relay", "permit"}, first) || strings.HasPrefix(first, "permit_")
+}
+
+// ehloKeywords are those that Postfix can hide (smtpd_discard_ehlo_keywords of postconf(5)). It ignores other words.
+var ehloKeywords = []string{"8bitmime", "auth", "etrn", "pipelining", "size", "verp", "vrfy", "xclient", "xforward", "starttls", "enhancedstatuscodes",
+	"dsn", "smtputf8", "chunking", "requiretls", "silent-discard"}
+
+// isKeywords reports whether a result is a list of EHLO keywords, and not an action of access(5) with a text.
+func isKeywords(first string, words []string) bool {
+	if slices.Contains(ehloKeywords, first) {
+		return true
+	}
+	isAction := isAccept(first) || slices.Contains([]string{"reject", "dunno", "defer", "discard", "hold", "info", "warn", "filter", "prepend", "redirect", "bcc", "error", "skip", "quarantine"}, first) ||
+		strings.HasPrefix(first, "reject_") || strings.HasPrefix(first, "defer_") || strings.Trim(first, "0123456789") == ""
+	return !isAction && slices.Contains(words, "starttls")
+}

@@ -1,0 +1,116 @@
+package feed
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"ehlogate/lists/listfile"
+)
+
+// sendmailRule is a rule without a tag, which a rule for clients with the same key overrides.
+type sendmailRule struct {
+	key     string
+	line    int
+	text    []byte
+	items   []*listfile.Item
+	result  word
+	verdict outcome
+}
+
+// readSendmail reads the source of Sendmail's access map (cf/README, "Access Database"): the rules for clients, with the
+// tag Connect: or none. Other tags are about other things.
+//
+// As in Postfix a domain matches all names below. IPv6 addresses are IPv6: and groups, none left out. SKIP is an error to
+// Sendmail there, so it refuses the client.
+func (a *access) readSendmail() {
+	var untagged []sendmailRule
+	for a.Next() {
+		w := nextWord(a.Text, 0, blanks)
+		switch {
+		case w.text == "" || w.text[0] == '#' && w.at == 0:
+			continue
+		case w.at > 0:
+			a.Skip(0, w.at, "blank before the key, which makemap does not take", "remove it")
+			continue
+		}
+		result := restOfLine(a.Text, w.endOffset())
+		if result.text == "" {
+			skipAt(a.Lines, w, "missing result after the key", "write KEY RESULT, as in Connect:192.0.2 REJECT")
+			continue
+		}
+		tag, key, isTagged := cutTag(w)
+		if tag != "" && tag != "connect" || !isTagged && strings.Contains(key.text, "@") {
+			continue
+		}
+		items := parseSendmailKey(a.Lines, key)
+		if len(items) == 0 {
+			continue
+		}
+		rule := sendmailRule{strings.ToLower(key.text), a.Line, nil, items, result, a.judge(result)}
+		if !isTagged {
+			rule.text = append(rule.text, a.Text...)
+			untagged = append(untagged, rule)
+			continue
+		}
+		a.finishSendmail(rule)
+	}
+	for _, rule := range untagged {
+		a.finishSendmail(rule)
+	}
+	a.checkCounted()
+}
+
+// finishSendmail yields the entries of a rule.
+func (a *access) finishSendmail(r sendmailRule) {
+	a.rule, a.line, a.items, a.text = word{r.key, 0}, r.line, r.items, r.text
+	a.yieldRule(r.result, r.verdict)
+}
+
+// cutTag splits a key at its tag, which is returned in lower case.
+func cutTag(w word) (tag string, key word, isTagged bool) {
+	tag, _, isTagged = strings.Cut(w.text, ":")
+	tag = strings.ToLower(tag)
+	if !isTagged || tag == "ipv6" || strings.Trim(tag, "abcdefghijklmnopqrstuvwxyz_") != "" {
+		return "", w, false
+	}
+	return tag, w.withoutFirst(len(tag) + 1), true
+}
+
+// parseSendmailKey returns the entries of a key for clients. Sendmail takes any key; one that never matches is skipped.
+func parseSendmailKey(l *listfile.Lines, key word) []*listfile.Item {
+	const never = "%q never matches a client"
+	skip := func(msg, hint string) []*listfile.Item { skipAt(l, key, msg, hint); return nil }
+	switch rest, isIPv6 := cutPrefixFold(key.text, "ipv6:"); {
+	case key.text == "":
+		return skip("missing key after the tag", "write an address, its first octets, or a host name")
+	case isIPv6:
+		groups := strings.Split(rest, ":")
+		addr, err := netip.ParseAddr(rest + strings.Repeat(":0", max(0, 8-len(groups))))
+		normal := strings.Split(addr.StringExpanded(), ":")
+		for i, g := range groups {
+			if err != nil || addr.Is4In6() || !strings.EqualFold(g, strings.TrimLeft(normal[i][:3], "0")+normal[i][3:]) {
+				return skip(fmt.Sprintf(never, key.text), "write IPv6: and groups without leading zeros and without ::, as in IPv6:2001:db8:0:1")
+			}
+		}
+		return []*listfile.Item{newPrefix(key, netip.PrefixFrom(addr, 16*len(groups)))}
+	case strings.Trim(key.text, "0123456789.") == "":
+		return parseAccessIPv4(key, skip)
+	case strings.ContainsAny(key.text, "/[:") || key.text[0] == '.' || strings.HasSuffix(key.text, "."):
+		return skip(fmt.Sprintf(never, key.text), "write an address, its first octets as in 192.0.2, IPv6: and groups, or a host name; a domain matches all names below")
+	}
+	name, err := listfile.ParseHostName(key.text)
+	if err != nil {
+		e := syntaxOf(err)
+		l.Skip(key.at+e.Offset, e.Width, e.Msg, e.Hint)
+		return nil
+	}
+	return []*listfile.Item{newName(key, name), newName(key, "."+name)}
+}
+
+func cutPrefixFold(s, prefix string) (rest string, ok bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return s, false
+	}
+	return s[len(prefix):], true
+}
