@@ -26,7 +26,6 @@ func readIPSet(l *listfile.Lines, _ Filtered) {
 		command, known := commands[w.text]
 		switch {
 		case w.text == "" || w.text[0] == '#':
-		case r.quit:
 		case !known:
 			failAt(l, w, fmt.Sprintf("unknown command %q", w.text), saveAll)
 		default:
@@ -40,7 +39,6 @@ type ipsets struct {
 	sets    map[string]*ipset
 	filled  []*ipset // sets that have members
 	nomatch int      // the first line with nomatch
-	quit    bool     // no line after it counts
 }
 
 // ipset is the type of a set.
@@ -61,7 +59,6 @@ var commands = commandsByName(map[string]func(*ipsets, int){
 	"flush f -F --flush":       (*ipsets).parseFlush,
 	"del d -D --del":           (*ipsets).parseFlush,
 	"COMMIT":                   func(*ipsets, int) {},
-	"quit":                     func(r *ipsets, _ int) { r.quit = true },
 })
 
 func commandsByName(table map[string]func(*ipsets, int)) map[string]func(*ipsets, int) {
