@@ -84,6 +84,14 @@ func parseGrammar(format string) (listfile.Grammar, error) {
 	return f, nil
 }
 
+// isFormat reports whether the files of a list are in a format, whichever of their entries count.
+func isFormat(list, format listfile.Grammar) bool {
+	if list == nil || format == nil {
+		return list == format
+	}
+	return fmt.Sprint(list) == fmt.Sprint(format)
+}
+
 // checker writes what it finds as it goes along.
 type checker struct {
 	out    io.Writer
@@ -208,7 +216,7 @@ func (c *checker) checkFiles(o *options, names []string, list, format string) er
 			lists = []config.List{{Spec: listfile.Spec{Rules: listfile.Rules{AnyAction: true}, Format: grammar}}}
 		}
 		for _, l := range lists {
-			if format != "" && l.Spec.Format != grammar {
+			if format != "" && !isFormat(l.Spec.Format, grammar) {
 				return exitError{exitWrong, fmt.Errorf("%s belongs to list %q, which has another format: leave out --format", name, l.Name)}
 			}
 			if specs[l.Name] == nil {

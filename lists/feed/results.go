@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"ehlogate/lists"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/listfile"
 )
@@ -49,7 +48,7 @@ func (r *results) judge(result word) outcome {
 		hidesTLS := slices.Contains(keywords, "starttls")
 		isChosen = slices.ContainsFunc(keywords, func(k string) bool { return slices.Contains(r.chosen, k) })
 		if len(r.chosen) == 0 {
-			isChosen = hidesTLS == (r.Action() == lists.Suppress)
+			isChosen = hidesTLS == r.Suppresses()
 		}
 	} else if len(r.chosen) == 0 && first != r.nothing {
 		if !r.isOfOneKind(result, first) {

@@ -158,8 +158,8 @@ func (l *Lines) SkipProblem(p diag.Problem) {
 	l.skipped.Add(p)
 }
 
-// Action returns the action of the list.
-func (l *Lines) Action() lists.Action { return l.rules.Action }
+// Suppresses reports whether the list suppresses STARTTLS. So does a list that is not known.
+func (l *Lines) Suppresses() bool { return l.rules.AnyAction || l.rules.Action == lists.Suppress }
 
 // Fail reports a problem with width bytes at offset off of the present line.
 func (l *Lines) Fail(off, width int, msg, hint string) {

@@ -155,6 +155,18 @@ files = ["drop.json"]
 format = "drop"
 min_entries = 500
 expire_after = "1.5d"
+[[list]]
+name = "table"
+action = "offer"
+files = ["table.cidr"]
+format = "postfix-cidr"
+results = ["Permit", "550"]
+[[list]]
+name = "zone"
+action = "offer"
+files = ["zone"]
+format = "rbldnsd-ip4set"
+answer = "127.0.0.[2;4]"
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -175,6 +187,10 @@ expire_after = "1.5d"
 			{Domain: dnsbl.NewDomain("list.example", ""), Answer: two4, Weight: 2}, {Domain: dnsbl.NewDomain("names.example", ""), ByName: true, Weight: 1, NoHealthCheck: true}}}},
 		{Name: "feed", Action: lists.Suppress, Spec: listfile.Spec{Patterns: []string{"/etc/ehlogate/drop.json"}, Rules: listfile.Rules{Action: lists.Suppress},
 			MaxEntries: want.MaxEntries, Format: feed.Drop, MinEntries: 500, ExpireAfter: 36 * time.Hour}},
+		{Name: "table", Action: lists.Offer, Spec: listfile.Spec{Patterns: []string{"/etc/ehlogate/table.cidr"}, MaxEntries: want.MaxEntries,
+			Format: feed.Filtered{Format: feed.PostfixCIDR, Results: "permit 550"}}},
+		{Name: "zone", Action: lists.Offer, Spec: listfile.Spec{Patterns: []string{"/etc/ehlogate/zone"}, MaxEntries: want.MaxEntries,
+			Format: feed.Filtered{Format: feed.RbldnsdIP4Set, Answer: two4}}},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

@@ -73,18 +73,55 @@ func (p *parser) parseFeed(r *rawList, path string, l *List) {
 		}
 		l.Spec.Format = f
 	}
+	p.parseFilters(r, path, l)
 	p.parseCount(r.MinEntries, path+".min_entries", 1, &l.Spec.MinEntries)
 	p.parseDuration(r.ExpireAfter, path+".expire_after", time.Minute, 366*24*time.Hour, &l.Spec.ExpireAfter)
 }
+
+var resultName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// parseFilters reads which entries of the files count.
+func (p *parser) parseFilters(r *rawList, path string, l *List) {
+	format, _ := l.Spec.Format.(feed.Format)
+	filtered := feed.Filtered{Format: format}
+	if len(r.Results) > 0 && !format.HasResults() {
+		p.addProblem(path+".results", "results are for tables of Postfix and Sendmail", `set the format of the files, such as format = "postfix-cidr", or remove the key`)
+	}
+	for i, word := range r.Results {
+		if !resultName.MatchString(word) {
+			p.addProblem(fmt.Sprintf("%s.results[%d]", path, i), fmt.Sprintf("invalid result %q", word), `write the first word of a result, such as "reject" or "550"`)
+		}
+	}
+	filtered.Results = strings.ToLower(strings.Join(r.Results, " "))
+	if s := r.Answer; s != nil {
+		var err error
+		switch filtered.Answer, err = answer.Parse(*s); {
+		case !format.HasAnswers():
+			p.addProblem(path+".answer", "answer is for files of rbldnsd, or belongs to a zone", `set the format of the files, such as format = "rbldnsd-ip4set"; for a zone write it inside the braces: zones = [{zone = "DOMAIN", answer = "..."}]`)
+		case err != nil:
+			p.addProblem(path+".answer", err.Error(), filterExample)
+		case filtered.Answer.HasScore():
+			p.addProblem(path+".answer", "N, a score, is for zones only", filterExample)
+		}
+	}
+	if filtered != (feed.Filtered{Format: format}) {
+		l.Spec.Format = filtered
+	}
+}
+
+const filterExample = `write a filter such as "127.0.0.[2..11]" or "127.0.[0..255].[1;3]"`
 
 func (p *parser) parseZones(r *rawList, path string, l *List) {
 	for _, k := range []struct {
 		key   string
 		there bool
-	}{{"files", len(r.Files) > 0}, {"allow_wide", r.AllowWide}, {"format", r.Format != nil}, {"min_entries", r.MinEntries != nil}, {"expire_after", r.ExpireAfter != nil}} {
+	}{{"files", len(r.Files) > 0}, {"allow_wide", r.AllowWide}, {"format", r.Format != nil}, {"results", len(r.Results) > 0}, {"min_entries", r.MinEntries != nil}, {"expire_after", r.ExpireAfter != nil}} {
 		if k.there {
 			p.addProblem(path+"."+k.key, k.key+" is not for DNS lists", "a list has either zones or files: write two lists")
 		}
+	}
+	if r.Answer != nil {
+		p.addProblem(path+".answer", "answer of a DNS list belongs to a zone", `write it inside the braces: zones = [{zone = "DOMAIN", answer = "..."}]`)
 	}
 	l.Zones.Threshold = 1
 	if r.Threshold != nil {

@@ -67,9 +67,11 @@ type rawList struct {
 	Files     []string `toml:"files"`
 	AllowWide bool     `toml:"allow_wide"`
 
-	Format      *string `toml:"format"`
-	MinEntries  *int    `toml:"min_entries"`
-	ExpireAfter *string `toml:"expire_after"`
+	Format      *string  `toml:"format"`
+	Results     []string `toml:"results"`
+	Answer      *string  `toml:"answer"`
+	MinEntries  *int     `toml:"min_entries"`
+	ExpireAfter *string  `toml:"expire_after"`
 
 	Zones     []rawZone `toml:"zones"`
 	Threshold *int      `toml:"threshold"`

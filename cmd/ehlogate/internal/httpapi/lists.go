@@ -20,9 +20,11 @@ type ListStatus struct {
 	Loaded   *time.Time        `json:"loaded"` // time at which the entries in use were loaded; null: never
 	Entries  int               `json:"entries"`
 	Files    []string          `json:"files"`
-	Error    string            `json:"error,omitempty"`    // why the last load failed, or why the list is unavailable
-	Problems []string          `json:"problems,omitempty"` // the first problems in Error, each with its position
-	Zones    []dnsbl.ZoneStats `json:"zones,omitempty"`    // of a DNS list
+	Error    string            `json:"error,omitempty"`         // why the last load failed, or why the list is unavailable
+	Problems []string          `json:"problems,omitempty"`      // the first problems in Error, each with its position
+	Skipped  int               `json:"skipped,omitempty"`       // lines of a feed that have no effect
+	Lines    []string          `json:"skipped_lines,omitempty"` // the first of them, each with its position and why
+	Zones    []dnsbl.ZoneStats `json:"zones,omitempty"`         // of a DNS list
 
 	unavailable bool // else a list with an Error is degraded: in use as it was, since the last load failed
 }
@@ -56,6 +58,10 @@ func (l *ListStatus) setFileStatus(status listfile.Status) {
 	l.unavailable = status.Loaded.IsZero() || status.Expired
 	if !status.Loaded.IsZero() {
 		l.Loaded = &status.Loaded
+	}
+	l.Skipped = status.Skipped.Total
+	for _, p := range status.Skipped.First {
+		l.Lines = append(l.Lines, p.Error())
 	}
 	if status.Expired {
 		l.Error = "its files are older than expire_after, since " + status.ExpiresAt.Format(time.RFC3339)

@@ -37,7 +37,12 @@ name = "old"
 action = "suppress"
 files = ["old.list"]
 expire_after = "1m"
-`, "SERVER", server.Addr.String()), map[string]string{"old.list": "192.0.2.1\n"})
+[[list]]
+name = "feed"
+action = "offer"
+files = ["feed.cidr"]
+format = "postfix-cidr"
+`, "SERVER", server.Addr.String()), map[string]string{"old.list": "192.0.2.1\n", "feed.cidr": "192.0.2.0/24 permit\n2001:db8:1::/32 permit\n"})
 	var log bytes.Buffer
 	logger := logrus.New()
 	logger.SetOutput(&log)
@@ -80,11 +85,12 @@ expire_after = "1m"
 	}
 	await("/healthz", 503, `"unavailable"`, "zone bl.test is disabled", `"active": true`)
 	await("/metrics", 200, `ehlogate_dns_zone_enabled{by="address",zone="bl.test"} 0`, `ehlogate_guard_active 1`,
-		`ehlogate_guard_committed{dane="unknown",domain="example.org",mta_sts="unknown"} 1`, `ehlogate_list_expired{list="old"} 0`, "ehlogate_limit_exhausted 0")
+		`ehlogate_guard_committed{dane="unknown",domain="example.org",mta_sts="unknown"} 1`, `ehlogate_list_expired{list="old"} 0`,
+		`ehlogate_list_skipped_lines{list="old"} 0`, `ehlogate_list_skipped_lines{list="feed"} 1`, "ehlogate_limit_exhausted 0")
 	await("/api/v1/reputation", 200, `"state": "disabled"`, `"commitment": "assumed"`, `"exhausted": false`)
 	server.Heal()
 	await("/healthz", 200, `"ok"`, `"active": true`) // the test of the zone is repeated after a second
-	await("/api/v1/lists", 200, `"state": "enabled"`)
+	await("/api/v1/lists", 200, `"state": "enabled"`, `"skipped": 1`, `feed.cidr:2:1: 2001:db8:1::/32 has host bits set`)
 
 	// The suppression of the bot is overridden; that is logged, counted, and shown with its reason.
 	d := watch.LoggedDecider("memcache", eng).Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr("8.8.8.8")})

@@ -13,6 +13,7 @@ var (
 	listEntries = newDesc("ehlogate_list_entries", "Entries of the list in use.", "list")
 	listLoaded  = newDesc("ehlogate_list_loaded_timestamp_seconds", "Time at which the list in use was loaded; 0: never.", "list")
 	listFailed  = newDesc("ehlogate_list_reload_failures_total", "Failed loads of the list.", "list")
+	listSkipped = newDesc("ehlogate_list_skipped_lines", "Lines of a feed that have no effect: invalid ones, or such as match no client.", "list")
 	listExpired = newDesc("ehlogate_list_expired", "1: the files of the list are older than expire_after, and it is unavailable.", "list")
 	confFailed  = newDesc("ehlogate_config_reload_failures_total", "Failed reloads of the config.")
 
@@ -68,6 +69,7 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		out.sendGauge(listEntries, float64(status.Entries), l.Name)
 		out.sendGauge(listLoaded, loaded, l.Name)
 		out.sendCount(listFailed, status.Failures, l.Name)
+		out.sendGauge(listSkipped, float64(status.Skipped.Total), l.Name)
 		out.sendBool(listExpired, status.Expired, l.Name)
 	}
 	out.sendCount(confFailed, c.manager.ReloadFailures())
