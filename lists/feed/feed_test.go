@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ehlogate/lists"
+	"ehlogate/lists/answer"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/listfile"
 )
@@ -201,5 +202,23 @@ func TestManyWords(t *testing.T) {
 	var ps *diag.Problems
 	if !errors.As(err, &ps) || ps.Total != 1 || !strings.Contains(err.Error(), "too many words") || len(items) != 0 {
 		t.Errorf("%d items, %v", len(items), err)
+	}
+}
+
+// An entry that is read in parts is as wide as all of them together.
+func TestPartsAreWide(t *testing.T) {
+	filter, err := answer.Parse("127.0.0.2")
+	must(t, err)
+	for text, grammar := range map[string]listfile.Grammar{
+		"11-13\n": Filtered{Format: RbldnsdIP4Set, Answer: filter}, "128/1 :2:\n": Filtered{Format: RbldnsdIP4Set, Answer: filter},
+		"create x hash:net\nadd x 11.0.0.0-12.255.255.255\n": IPSet,
+	} {
+		read := func(rules listfile.Rules) error {
+			return grammar.Parse(strings.NewReader(text), "x", rules, func(*listfile.Item) error { return nil })
+		}
+		if err := read(listfile.Rules{Action: lists.Suppress}); err == nil || !strings.Contains(err.Error(), "too wide") {
+			t.Errorf("%s: %v", text, err)
+		}
+		must(t, read(listfile.Rules{Action: lists.Suppress, AllowWide: true}))
 	}
 }

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"ehlogate/lists"
+	"ehlogate/lists/answer"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/filewatch"
 	"ehlogate/lists/iptable"
@@ -18,9 +21,11 @@ import (
 func FuzzDrop(f *testing.F)          { fuzz(f, Drop) }
 func FuzzDropText(f *testing.F)      { fuzz(f, DropText) }
 func FuzzAddresses(f *testing.F)     { fuzz(f, Addresses) }
+func FuzzRanges(f *testing.F)        { fuzz(f, Ranges) }
 func FuzzPostfixCIDR(f *testing.F)   { fuzz(f, PostfixCIDR) }
 func FuzzPostfixAccess(f *testing.F) { fuzz(f, PostfixAccess) }
 func FuzzPostfixExact(f *testing.F)  { fuzz(f, PostfixExact) }
+func FuzzSendmail(f *testing.F)      { fuzz(f, SendmailAccess) }
 func FuzzRbldnsdIP4Set(f *testing.F) { fuzz(f, RbldnsdIP4Set) }
 func FuzzRbldnsdIP6(f *testing.F)    { fuzz(f, RbldnsdIP6) }
 func FuzzRbldnsdDNSet(f *testing.F)  { fuzz(f, RbldnsdDNSet) }
@@ -31,6 +36,9 @@ func FuzzNFT(f *testing.F)           { fuzz(f, NFT) }
 func fuzz(f *testing.F, format Format) {
 	names, err := filepath.Glob(filepath.Join("testdata", string(format), "*"))
 	must(f, err)
+	feeds, err := filepath.Glob(filepath.Join("testdata/feeds", string(format), "*"))
+	must(f, err)
+	names = append(names, feeds...)
 	for _, name := range names {
 		if data, err := os.ReadFile(name); err == nil && !strings.HasSuffix(name, ".want") {
 			f.Add(data)
@@ -49,6 +57,7 @@ func fuzz(f *testing.F, format Format) {
 		for _, it := range items {
 			checkItem(t, it)
 		}
+		fuzzAsFeed(t, format, data, items, err)
 		if err != nil {
 			return
 		}
@@ -68,6 +77,35 @@ func fuzz(f *testing.F, format Format) {
 			}
 		}
 	})
+}
+
+// fuzzAsFeed checks that a feed has at least the entries of a file that is read strictly, and what it lacks is reported;
+// and that no choice of answers or results adds an entry.
+func fuzzAsFeed(t *testing.T, format Format, data []byte, strict []listfile.Item, strictErr error) {
+	t.Helper()
+	items, found, err := parseAsFeed(format, data, "x")
+	if strictErr == nil && (err != nil || found.Skipped.Total > 0 || len(found.Unterminated) > 0 || describe(items) != describe(strict)) {
+		t.Fatalf("as a feed: %v, %+v\n%s\nelse\n%s", err, found, describe(items), describe(strict))
+	}
+	if strictErr != nil && err == nil && found.Skipped.Total == 0 && len(found.Unterminated) == 0 && utf8.Valid(data) {
+		t.Fatalf("as a feed it is fine, and else: %v", strictErr)
+	}
+	filter, parseErr := answer.Parse("127.0.0.[2..3]")
+	must(t, parseErr)
+	chosen, _, err := parseAsFeed(Filtered{Format: format, Answer: filter, Results: "reject"}, data, "x")
+	for _, it := range append(items, chosen...) {
+		checkItem(t, it)
+	}
+	if err != nil || !format.HasAnswers() {
+		return
+	}
+	for _, it := range chosen {
+		if !it.Exception && !slices.ContainsFunc(items, func(o listfile.Item) bool {
+			return !o.Exception && o.Kind == it.Kind && o.Name == it.Name && (it.Kind != iptable.Address || !it.From.Less(o.From) && !o.To.Less(it.To))
+		}) {
+			t.Fatalf("%s is no entry without a filter", it)
+		}
+	}
 }
 
 func checkItem(t *testing.T, it listfile.Item) {

@@ -53,6 +53,7 @@ func (s *ip4set) parseEntry(key word, exception bool) (items []*listfile.Item, e
 		return nil, 0, false
 	}
 	if s.filter != (answer.Filter{}) {
+		s.whole = newSpan(w, addr4(from), addr4(to))
 		cutPieces(from, to, func(from, to uint32) { items = append(items, newSpan(w, addr4(from), addr4(to))) })
 		return items, w.endOffset(), true
 	}

@@ -202,6 +202,9 @@ func (r *ipsets) parseAdd(at int) {
 		r.filled = append(r.filled, s)
 		r.checkAlone()
 	}
+	if !isException && len(items) > 1 && !r.Obeys(newSpan(member, items[0].From, items[len(items)-1].To)) {
+		return
+	}
 	for _, it := range items {
 		it.Exception, it.Note = isException, options["comment"].text
 		r.Yield(it)

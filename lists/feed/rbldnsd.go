@@ -24,7 +24,8 @@ type zone struct {
 	isEntry func(line string) bool
 	// entry parses the key and returns its end. ok is false if it is invalid, which was reported.
 	entry func(key word, exception bool) (items []*listfile.Item, end int, ok bool)
-	ranks ranks // of all entries, if there is a filter
+	ranks ranks          // of all entries, if there is a filter
+	whole *listfile.Item // the entry whose parts are items; nil: they are no parts
 }
 
 func newZone(l *listfile.Lines, f Filtered) zone {
@@ -65,18 +66,21 @@ func (z *zone) parseLine(w word) {
 			return
 		}
 	}
+	rank := isExcluded
+	if !exception {
+		rank = isOther
+		if _, ok := z.filter.Takes(value[1], value[2], value[3]); ok && value[0] == 127 {
+			rank = isChosen
+		}
+	}
+	if rank == isChosen && z.whole != nil && !z.Obeys(z.whole) {
+		return
+	}
 	for _, it := range items {
 		it.Exception, it.Note = exception, note
 		if z.filter == (answer.Filter{}) {
 			z.Yield(it)
 			continue
-		}
-		rank := isExcluded
-		if !exception {
-			rank = isOther
-			if _, ok := z.filter.Takes(value[1], value[2], value[3]); ok && value[0] == 127 {
-				rank = isChosen
-			}
 		}
 		it.SetLine(z.Line, bytes.Clone(z.Text))
 		z.ranks.add(it, rank)

@@ -29,6 +29,7 @@ type results struct {
 	nothing string   // the result by which the program continues as if there were no match; "": none
 
 	acceptLine, otherLine int             // of the first result of each kind
+	keywords              bool            // the results are EHLO keywords; Postfix ignores other words
 	counted               bool            // there was a result that counts
 	others                []string        // up to maxOthers first words of results that do not
 	seen                  map[string]bool // first words, while others is not full
@@ -48,9 +49,13 @@ func (r *results) judge(result word) outcome {
 		hidesTLS := slices.Contains(keywords, "starttls")
 		isChosen = slices.ContainsFunc(keywords, func(k string) bool { return slices.Contains(r.chosen, k) })
 		if len(r.chosen) == 0 {
-			isChosen = hidesTLS == r.Suppresses()
+			if before := max(r.acceptLine, r.otherLine); before > 0 {
+				r.failMixed(result, before, "starttls")
+				return refused
+			}
+			r.keywords, isChosen = true, hidesTLS == r.Suppresses()
 		}
-	} else if len(r.chosen) == 0 && first != r.nothing {
+	} else if len(r.chosen) == 0 && first != r.nothing && !r.keywords {
 		if !r.isOfOneKind(result, first) {
 			return refused
 		}
@@ -87,9 +92,14 @@ func (r *results) isOfOneKind(result word, first string) bool {
 	if others == 0 {
 		return true
 	}
-	failAt(r.Lines, result, fmt.Sprintf("result %q and the one in line %d are opposites: which of them is on the list?", result.text, others),
-		fmt.Sprintf("set results for the list in the config, as in results = [%q]: then only these count", first))
+	r.failMixed(result, others, first)
 	return false
+}
+
+// failMixed reports a result of another kind than the one in a line before it.
+func (r *results) failMixed(result word, line int, first string) {
+	failAt(r.Lines, result, fmt.Sprintf("result %q and the one in line %d are of different kinds: which of them is on the list?", result.text, line),
+		fmt.Sprintf("set results for the list in the config, as in results = [%q]: then only these count", first))
 }
 
 // actionOf returns the first word of a result.

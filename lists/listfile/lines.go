@@ -173,19 +173,26 @@ func (l *Lines) Fail(off, width int, msg, hint string) {
 // Yield passes an entry on if it obeys the rules of the list, and else reports that. The entry is in the present line
 // unless SetLine was called.
 func (l *Lines) Yield(it *Item) {
+	l.entries++
+	if l.Obeys(it) && l.err == nil {
+		l.err = l.each(it)
+	}
+}
+
+// Obeys reports whether an entry obeys the rules of the list. If it does not, that is a problem of the file. It is for
+// a grammar that yields the parts of an entry.
+func (l *Lines) Obeys(it *Item) bool {
 	if it.Line == 0 {
 		it.SetLine(l.Line, l.Text)
 	}
-	l.entries++
 	msg, hint := l.rules.check(&it.Item)
 	if msg == "" && l.cut && !l.Whole && l.rules.Findings != nil && isWide(&it.Item) {
 		msg, hint = fmt.Sprintf("%s is the last line, has no newline, and is very wide (truncated write?)", it), newlineHint
 	}
 	if msg != "" {
 		l.Problems.Add(it.problem(l.Name, msg, hint))
-	} else if l.err == nil {
-		l.err = l.each(it)
 	}
+	return msg == ""
 }
 
 const newlineHint = "end the last line with a newline"

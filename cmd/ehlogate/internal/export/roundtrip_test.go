@@ -1,0 +1,64 @@
+package export
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/nft"
+	"ehlogate/lists"
+	"ehlogate/lists/feed"
+	"ehlogate/lists/listfile"
+)
+
+// What export writes for nft and Postfix, a list with that format reads, and decides alike.
+func TestExportIsReadAgain(t *testing.T) {
+	matched, not := 0, 0
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 77))
+		p := newTestPolicy(t, lists.Offer, lists.Enforce, testList{lists.Offer, lists.Enforce, randomList(r)}, testList{lists.Suppress, lists.Enforce, randomList(r)})
+		var script, table bytes.Buffer
+		set, err := nft.ParseSet("inet ehlogate deny")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.WriteNFT(t.Context(), &script, lists.Suppress, set); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.WritePostfixCIDR(t.Context(), &table); err != nil {
+			t.Fatal(err)
+		}
+		for format, text := range map[feed.Format]string{feed.NFT: script.String(), feed.PostfixCIDR: table.String()} {
+			name := filepath.Join(t.TempDir(), "exported")
+			if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			again, err := listfile.New(listfile.Spec{Patterns: []string{name}, Format: format, Rules: listfile.Rules{Action: lists.Suppress, AllowWide: true}}, time.Now).Load()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, text)
+			}
+			for range 300 {
+				c := lists.Client{Addr: randomAddr(r)}
+				want := isSuppressed(p.Policy.Decide(t.Context(), c))
+				if got := again.Lookup(c).Status == lists.Matched; got != want {
+					t.Fatalf("seed %d, %s: %s: matched %v, suppressed %v\n%s", seed, format, c.Addr, got, want, text)
+				}
+				if want {
+					matched++
+				} else {
+					not++
+				}
+			}
+			if n := again.Status().Skipped.Total; n > 0 && !strings.Contains(text, "::ffff:") {
+				t.Errorf("%d lines skipped\n%s", n, text)
+			}
+		}
+	}
+	if matched < 500 || not < 500 {
+		t.Errorf("%d matched, %d not", matched, not)
+	}
+}
