@@ -40,11 +40,15 @@ func readAddresses(l *listfile.Lines, _ Filtered) {
 	lengths.check(l)
 }
 
-// readRanges reads the first and the last address of a range in each line, and further columns.
+// readRanges reads the first and the last address of a range in each line, and further columns. No range of clients ends at
+// an address that is a mask, so a mask is an error.
 func readRanges(l *listfile.Lines, _ Filtered) {
 	readColumns(l, func(first, second word) (word, error) {
 		last := strings.TrimPrefix(second.text, "-")
-		if _, err := netip.ParseAddr(last); err == nil && !strings.ContainsAny(first.text, "-/") {
+		from, err := netip.ParseAddr(first.text)
+		if _, isMask := listfile.ParseMask(last); isMask && err == nil && from.Is4() && from.As4()[0] < 224 {
+			return first, columnError(second, "mask in the second column, and no last address of a range", `set format = "addresses", which reads masks`)
+		} else if _, err := netip.ParseAddr(last); err == nil && !strings.ContainsAny(first.text, "-/") {
 			return word{first.text + "-" + last, first.at}, nil
 		} else if _, err := netip.ParseAddr(first.text); err == nil {
 			return first, columnError(second, "missing last address of the range in the second column", `each line has the first and the last address of a range; if it has one address, set format = "addresses"`)

@@ -32,7 +32,7 @@ func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activit
 				return err
 			}
 			b.BeginFile(name, lines)
-			return spec.parse(r, name, func(it *Item) error {
+			err = spec.parse(r, name, func(it *Item) error {
 				if visit != nil {
 					visit(name, it)
 				}
@@ -42,6 +42,10 @@ func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activit
 				}
 				return err
 			})
+			if !full {
+				err = spec.recognise(r, name, err)
+			}
+			return err
 		})
 		switch {
 		case err == nil:
