@@ -58,7 +58,7 @@ var rooms = map[string][]string{
 	internal + "explain":   {"lists", "lists/filewatch", "lists/tlspolicy", "policyd", "policyd/", internal + "running", internal + "state"},
 	internal + "export":    {"lists", "lists/", "policyd", internal + "config", internal + "nft", internal + "state"},
 	internal + "doctor":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "running", internal + "state"},
-	internal + "telemetry": {"lists", "lists/", "policyd", "milter", internal + "loglimit", internal + "state"},
+	internal + "telemetry": {"lists", "lists/", "policyd", "milter", internal + "config", internal + "loglimit", internal + "state"},
 	internal + "httpapi":   {"lists", "lists/", internal + "explain", internal + "running", internal + "state", internal + "telemetry"},
 }
 

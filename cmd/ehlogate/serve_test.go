@@ -218,22 +218,27 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// TestHostileClients checks that broken, oversized and half requests, on more connections than are allowed, cost other
-// clients nothing, and no more memory than the limits allow.
-func TestHostileClients(t *testing.T) {
-	defer goleak.VerifyNone(t)
-	d := startDaemon(t, denyList, map[string]string{"deny.list": "192.0.2.1\n"})
-	before := heapBytes()
+// hostileFrames returns broken requests, by protocol.
+func hostileFrames() map[string][]string {
 	endless := strings.Repeat("a", 1<<16)
-	var wg sync.WaitGroup
-	for name, frames := range map[string][]string{
+	return map[string][]string{
 		"memcache":  {"get " + endless, "set a 0 0 4294967295\r\n", "\x00\xff\r\n", "get starttls:192.0.2.1", strings.Repeat("get x:y\r\n", 2000), ""},
 		"socketmap": {"4294967295:" + endless, "0:,0:,", "99999:", "18:starttls 192", "x", ""},
 		"tcp_table": {endless, "get %\nget %zz\nput a b\n", "get 192", ""},
 		"policy":    {endless, "request=smtpd_access_policy\nno equals sign\n\n", "\n", "request=smtpd_access_policy\n" + strings.Repeat("a=b\n", 1<<15), "request=smtpd", ""},
 		"milter":    {"\x00\x00\x00\x00", "\xff\xff\xff\xff" + endless, "\x00\x01\xff\xffC" + endless, "\x00\x00\x00\x01E\x00\x00\x00\x01A\x00\x00\x00\x02Dx", "\x00", ""},
 		"http":      {"GET / HTTP/1.1\r\n", endless, "\x16\x03\x01", ""},
-	} {
+	}
+}
+
+// TestHostileClients checks that broken, oversized and half requests, on more connections than are allowed, cost other
+// clients nothing, and no more memory than the limits allow.
+func TestHostileClients(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	d := startDaemon(t, denyList, map[string]string{"deny.list": "192.0.2.1\n"})
+	before := heapBytes()
+	var wg sync.WaitGroup
+	for name, frames := range hostileFrames() {
 		for i := range 120 {
 			wg.Go(func() {
 				c, err := net.Dial("unix", d.socketPath(name))

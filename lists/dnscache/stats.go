@@ -24,6 +24,7 @@ type UpstreamStats struct {
 	// IPv6 is the same for questions about IPv6 addresses.
 	IPv6     string    `json:"ipv6"`
 	Since    time.Time `json:"since"`                // of State
+	Since6   time.Time `json:"ipv6_since,omitzero"`  // of IPv6; zero: since the start
 	Error    string    `json:"error,omitempty"`      // why it is disabled, else the last failure since the last good health check
 	Error6   string    `json:"ipv6_error,omitempty"` // why IPv6 is disabled
 	Checked  time.Time `json:"checked,omitzero"`     // when the last health check began; zero: never
@@ -63,8 +64,11 @@ func (u *Upstream) Stats() UpstreamStats {
 		Hits: u.hits.Load(), Misses: u.misses.Load(), Stale: u.stale.Load(), Prefetched: u.prefetched.Load(),
 		Rejected: u.rejected.Load(), HealthChecks: checks, Opened: opened,
 	}
-	ipv6, why := u.ipv6.read()
+	ipv6, since, why := u.ipv6.read()
 	st.IPv6, st.Error6 = ipv6.String(), why
+	if since != 0 {
+		st.Since6 = at(since)
+	}
 	if checked := u.Breaker.CheckedAt(); checked != breaker.Never {
 		st.Checked = at(checked)
 	}

@@ -67,7 +67,7 @@ func (u *Upstream) whyDisabled(k Key) string {
 	case breaker.Open:
 		return "disabled: " + u.Breaker.Reason()
 	}
-	if state, why := u.ipv6.read(); state == breaker.Open {
+	if state, _, why := u.ipv6.read(); state == breaker.Open {
 		return "disabled for IPv6: " + why
 	}
 	return "disabled for IPv6 until a health check of that passes"

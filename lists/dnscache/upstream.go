@@ -123,6 +123,7 @@ type ipv6Check struct {
 
 	mu       sync.Mutex
 	why      string // it is open
+	since    int64  // when the state changed last; 0: never
 	passedAt int64  // when the last good check began, or breaker.Never
 }
 
@@ -142,6 +143,9 @@ func (u *Upstream) CheckedIPv6(err error) {
 		c.passedAt = u.Breaker.CheckedAt()
 	}
 	was := breaker.State(c.state.Swap(uint32(now)))
+	if now != was {
+		c.since = u.cache.Now()
+	}
 	c.mu.Unlock()
 	switch {
 	case now == was:
@@ -153,9 +157,9 @@ func (u *Upstream) CheckedIPv6(err error) {
 	}
 }
 
-// read returns the present state, and why it is open.
-func (c *ipv6Check) read() (breaker.State, string) {
+// read returns the present state, since when, and why it is open.
+func (c *ipv6Check) read() (state breaker.State, since int64, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return breaker.State(c.state.Load()), c.why
+	return breaker.State(c.state.Load()), c.since, c.why
 }

@@ -43,6 +43,8 @@ type Status struct {
 	ReadErr  error  // why the files cannot be read at present; they are read again until that succeeds
 	Failures uint64 // reads that failed, so far
 
+	FaultSince time.Time // when Fault began to return an error; zero: it returns none
+
 	ExpiresAt time.Time // when the table expires (ExpireAfter); zero: never
 	Expired   bool      // that time has come, so the list is unavailable
 }
@@ -146,6 +148,7 @@ func (s *List) readFiles(files filewatch.Snapshot, activity *filewatch.Activity,
 	}
 	next := *s
 	next.files, next.status.ReadErr, next.status.Err = asRead, nil, err
+	next.status.setFaultSince(s.clock)
 	if err != nil {
 		next.status.Failures++
 		next.status.Expired = next.status.isExpired(now)
@@ -165,7 +168,17 @@ func (s *List) WithReadError(err error) *List {
 		next.status.Failures++
 	}
 	next.status.ReadErr = err
+	next.status.setFaultSince(s.clock)
 	return &next
+}
+
+// setFaultSince keeps the time of the first of several faults, which is since when the list is not as its files.
+func (s *Status) setFaultSince(clock func() time.Time) {
+	if s.Fault() == nil {
+		s.FaultSince = time.Time{}
+	} else if s.FaultSince.IsZero() {
+		s.FaultSince = clock()
+	}
 }
 
 // setExpiry sets when the files, read at now, expire.

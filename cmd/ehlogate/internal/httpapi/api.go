@@ -53,25 +53,26 @@ func (a *API) recoverPanics(h http.Handler) http.Handler {
 }
 
 // serveHealth answers 503 while a list is unavailable or an address of [listen] is not served. A failed reload of a list
-// or of the config leaves the old one in use: "degraded", with status 200, since the operator need not be paged for it.
+// or of the config leaves the old one in use: "degraded", with status 200, since what takes a server out of service by the
+// status would take out one that answers as it did before.
 func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	faulty, unavailable := []ListStatus{}, len(a.NotServed) > 0
 	for _, l := range a.listStates() {
-		if l.Error != "" || l.unavailable {
+		if l.State != stateOK {
 			faulty = append(faulty, l)
 		}
-		unavailable = unavailable || l.unavailable
+		unavailable = unavailable || l.State == stateUnavailable
 	}
-	body, code := map[string]any{"status": "ok", "lists": faulty}, http.StatusOK
-	err := a.Manager.ReloadError()
+	body, code := map[string]any{"status": stateOK, "lists": faulty}, http.StatusOK
+	config := a.Manager.ConfigHealth()
 	switch {
 	case unavailable:
-		body["status"], code = "unavailable", http.StatusServiceUnavailable
-	case len(faulty) > 0 || err != nil:
-		body["status"] = "degraded"
+		body["status"], code = stateUnavailable, http.StatusServiceUnavailable
+	case len(faulty) > 0 || config.IsDegraded():
+		body["status"] = stateDegraded
 	}
-	if err != nil {
-		body["config_error"] = err.Error()
+	if config.IsDegraded() {
+		body["config_error"], body["config_error_since"] = config.Error, config.Since
 	}
 	if len(a.NotServed) > 0 {
 		body["not_served"] = a.NotServed

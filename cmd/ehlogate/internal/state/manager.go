@@ -41,7 +41,7 @@ type Manager struct {
 	started *config.Config // the config of the sockets and of the log
 
 	reloadFailures atomic.Uint64
-	reloadError    atomic.Pointer[error] // of the last reload; nil: it succeeded
+	configFault    atomic.Pointer[configFault] // of the last reload; nil: it succeeded
 }
 
 // New loads the lists of cfg and returns a Manager that answers from them. A list that cannot be loaded is logged and
@@ -98,14 +98,6 @@ func (m *Manager) Keywords(d lists.Decision) *policyd.Keywords { return m.Snapsh
 
 // ReloadFailures returns the number of failed reloads of the config.
 func (m *Manager) ReloadFailures() uint64 { return m.reloadFailures.Load() }
-
-// ReloadError returns why the last reload failed; nil if it succeeded.
-func (m *Manager) ReloadError() error {
-	if err := m.reloadError.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
 
 // Run follows the files of the lists and runs the background services until ctx is done. It reloads config and lists for
 // each function received from reload, and calls the function when the reload has ended. Only Run replaces the snapshot,

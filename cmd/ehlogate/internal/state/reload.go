@@ -115,7 +115,7 @@ func (m *Manager) completeReload() {
 	s := m.buildSnapshot(r.config, m.Snapshot(), r.lists)
 	m.lists = r.lists
 	m.publish(s)
-	m.reloadError.Store(nil)
+	m.setConfigFault(nil)
 	s.dropUnusedZones()
 	m.logChanges(r.lists)
 	m.log.SetLevel(r.config.Log.Level)
@@ -156,6 +156,6 @@ func (m *Manager) recordFailure(err error) {
 		return
 	}
 	m.reloadFailures.Add(1)
-	m.reloadError.Store(&err)
+	m.setConfigFault(err)
 	m.logProblems(m.log.WithField("config", m.Snapshot().Config.File), err, "reload failed; previous config stays in use")
 }

@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"ehlogate/cmd/ehlogate/internal/state"
@@ -10,12 +12,17 @@ import (
 )
 
 var (
-	listEntries = newDesc("ehlogate_list_entries", "Entries of the list in use.", "list")
-	listLoaded  = newDesc("ehlogate_list_loaded_timestamp_seconds", "Time at which the list in use was loaded; 0: never.", "list")
-	listFailed  = newDesc("ehlogate_list_reload_failures_total", "Failed loads of the list.", "list")
-	listSkipped = newDesc("ehlogate_list_skipped_lines", "Lines of a feed that have no effect: invalid ones, or such as match no client.", "list")
-	listExpired = newDesc("ehlogate_list_expired", "1: the files of the list are older than expire_after, and it is unavailable.", "list")
-	confFailed  = newDesc("ehlogate_config_reload_failures_total", "Failed reloads of the config.")
+	listEntries     = newDesc("ehlogate_list_entries", "Entries of the list in use.", "list")
+	listLoaded      = newDesc("ehlogate_list_loaded_timestamp_seconds", "Time at which the list in use was loaded; 0: never.", "list")
+	listFailed      = newDesc("ehlogate_list_reload_failures_total", "Failed loads of the list.", "list")
+	listSkipped     = newDesc("ehlogate_list_skipped_lines", "Lines of a feed that have no effect: invalid ones, or such as match no client.", "list")
+	listExpired     = newDesc("ehlogate_list_expired", "1: the files of the list are older than expire_after, and it is unavailable.", "list")
+	listDegraded    = newDesc("ehlogate_list_degraded", "1: the last edit of the list was refused, its files cannot be read, or a zone is disabled for IPv6; the list is in use as it was.", "list")
+	listUnavailable = newDesc("ehlogate_list_unavailable", "1: the list was never loaded, has expired, or a zone of it or reverse DNS is disabled.", "list")
+	listFault       = newDesc("ehlogate_list_fault_timestamp_seconds", "Time since which the list is degraded or unavailable; 0: it is neither.", "list")
+	confFailed      = newDesc("ehlogate_config_reload_failures_total", "Failed reloads of the config.")
+	confDegraded    = newDesc("ehlogate_config_degraded", "1: the last edit of the config was refused; the config is in use as it was.")
+	confFault       = newDesc("ehlogate_config_fault_timestamp_seconds", "Time since which the config is degraded; 0: it is not.")
 
 	zoneEnabled    = newDesc("ehlogate_dns_zone_enabled", "1: the zone passed its health check and is queried; 0: disabled, /api/v1/reputation has the reason. by=\"reverse\" is reverse DNS.", "zone", "by")
 	zoneQueries    = newDesc("ehlogate_dns_queries_total", "DNS queries sent about clients, by result.", "zone", "by", "result")
@@ -52,6 +59,15 @@ func (s metricSink) sendBool(d *prometheus.Desc, is bool, labels ...string) {
 	s.sendGauge(d, v, labels...)
 }
 
+// sendTime sends a time as Prometheus wants it, not an age: time() - v is right whenever the scrape was. 0 is none.
+func (s metricSink) sendTime(d *prometheus.Desc, t time.Time, labels ...string) {
+	v := 0.0
+	if !t.IsZero() {
+		v = float64(t.UnixNano()) / 1e9
+	}
+	s.sendGauge(d, v, labels...)
+}
+
 // stateCollector reads the state of lists, DNS, guard and limit at each scrape, so that a list which was removed leaves
 // no metrics behind.
 type stateCollector struct{ manager *state.Manager }
@@ -61,21 +77,29 @@ func (stateCollector) Describe(chan<- *prometheus.Desc) {}
 
 func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	out, snapshot := metricSink(ch), c.manager.Snapshot()
+	var dns state.DNSStats
+	if snapshot.DNS != nil {
+		dns = snapshot.DNS.Stats()
+		out.sendDNS(dns)
+	}
+	for i, l := range snapshot.Config.Lists {
+		health := snapshot.ListHealth(i, dns)
+		out.sendBool(listDegraded, health.IsDegraded(), l.Name)
+		out.sendBool(listUnavailable, health.Unavailable, l.Name)
+		out.sendTime(listFault, health.Since, l.Name)
+	}
 	for l, s := range snapshot.Files() {
-		status, loaded := s.Status(), 0.0
-		if !status.Loaded.IsZero() {
-			loaded = float64(status.Loaded.UnixNano()) / 1e9
-		}
+		status := s.Status()
 		out.sendGauge(listEntries, float64(status.Entries), l.Name)
-		out.sendGauge(listLoaded, loaded, l.Name)
+		out.sendTime(listLoaded, status.Loaded, l.Name)
 		out.sendCount(listFailed, status.Failures, l.Name)
 		out.sendGauge(listSkipped, float64(status.Skipped.Total), l.Name)
 		out.sendBool(listExpired, status.Expired, l.Name)
 	}
+	config := c.manager.ConfigHealth()
 	out.sendCount(confFailed, c.manager.ReloadFailures())
-	if dns := snapshot.DNS; dns != nil {
-		out.sendDNS(dns.Stats())
-	}
+	out.sendBool(confDegraded, config.IsDegraded())
+	out.sendTime(confFault, config.Since)
 	if guard := snapshot.Guard; guard != nil {
 		report := guard.Report()
 		out.sendBool(guardActive, report.Active)

@@ -45,7 +45,8 @@ var faultMessages = map[string]string{
 // The reasons that several protocols have.
 var (
 	serverFaults  = []string{"accept", "evicted", "refused", FaultPanic}
-	requestFaults = append([]string{policyd.FaultKey, policyd.FaultOversize, policyd.FaultTruncated, policyd.FaultTimeout}, serverFaults...)
+	frameFaults   = append([]string{policyd.FaultOversize, policyd.FaultTruncated, policyd.FaultTimeout}, serverFaults...)
+	requestFaults = append([]string{policyd.FaultKey}, frameFaults...)
 )
 
 // protocolFaults are the reasons of the faults that each protocol can have. Their counters begin with 0, since a rate
@@ -55,8 +56,9 @@ var protocolFaults = map[string][]string{
 	"socketmap": append([]string{policyd.FaultMap, policyd.FaultMalformed}, requestFaults...),
 	"tcp_table": append([]string{policyd.FaultCommand}, requestFaults...),
 	"policy":    append([]string{policyd.FaultMalformed, lists.OutcomeSubmission.String()}, requestFaults...),
-	"milter":    append([]string{milter.FaultMacros, lists.OutcomeSubmission.String()}, serverFaults...),
+	"milter":    append([]string{milter.FaultMacros, policyd.FaultMalformed, lists.OutcomeSubmission.String()}, frameFaults...),
 	"http":      serverFaults,
+	"unknown":   serverFaults,
 }
 
 func faultMessage(reason string) string {

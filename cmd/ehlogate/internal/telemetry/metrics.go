@@ -4,16 +4,20 @@ package telemetry
 
 import (
 	"net/http"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/state"
 )
 
 // Metrics are the Prometheus metrics of the daemon. Operators build alerts on their names and labels.
 type Metrics struct {
+	manager    *state.Manager
+	seriesOf   atomic.Pointer[config.Config] // that all series are there for
 	registry   *prometheus.Registry
 	decisions  *prometheus.CounterVec
 	observed   *prometheus.CounterVec
@@ -22,6 +26,7 @@ type Metrics struct {
 	seconds    prometheus.Histogram
 	conns      *prometheus.GaugeVec
 	faults     *prometheus.CounterVec
+	unserved   prometheus.Gauge
 }
 
 // NewMetrics returns metrics that are all zero, with those of the lists and of the background services of m.
@@ -30,6 +35,7 @@ func NewMetrics(manager *state.Manager) *Metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &Metrics{
+		manager:  manager,
 		registry: prometheus.NewRegistry(),
 		decisions: counters("ehlogate_decisions_total",
 			"Decisions, by the list that decided (empty: no list did).", "protocol", "action", "list"),
@@ -45,17 +51,27 @@ func NewMetrics(manager *state.Manager) *Metrics {
 			Help: "Open connections."}, []string{"protocol"}),
 		faults: counters("ehlogate_protocol_errors_total",
 			"Invalid requests and failed connections, by reason.", "protocol", "reason"),
+		unserved: prometheus.NewGauge(prometheus.GaugeOpts{Name: "ehlogate_unserved_addresses",
+			Help: "Addresses of [listen] on which the daemon does not listen."}),
 	}
-	m.registry.MustRegister(m.decisions, m.observed, m.overridden, m.outcomes, m.seconds, m.conns, m.faults,
+	m.registry.MustRegister(m.decisions, m.observed, m.overridden, m.outcomes, m.seconds, m.conns, m.faults, m.unserved,
 		stateCollector{manager},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.addSeries(manager.Snapshot())
 	return m
 }
+
+// SetUnserved sets the number of addresses of [listen] on which the daemon does not listen.
+func (m *Metrics) SetUnserved(n int) { m.unserved.Set(float64(n)) }
 
 // Handler returns the handler of /metrics.
 func (m *Metrics) Handler() http.Handler {
 	// A scrape costs much CPU time. Clients that request many at once must not delay answers to mail servers.
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, DisableCompression: true})
+	h := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, DisableCompression: true})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.keepSeries()
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Conns returns a function that adds delta to the number of open connections of a protocol. The counters of faults that

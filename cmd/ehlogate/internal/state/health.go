@@ -1,0 +1,112 @@
+package state
+
+import (
+	"slices"
+	"time"
+
+	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/listfile"
+)
+
+// Health is what an alarm needs to know of a list or of the config. The zero value is well.
+type Health struct {
+	// Unavailable means that the list decides about no client, or not about all. If it is false and there is an Error, the
+	// list or the config is degraded: in use as it was, since its last edit was refused or its files cannot be read; or one of
+	// its zones is disabled for IPv6 clients.
+	Unavailable bool
+	Error       string
+	Since       time.Time // of the fault; zero: it is well
+}
+
+// IsDegraded reports whether there is a fault that leaves the list or the config in use.
+func (h Health) IsDegraded() bool { return h.Error != "" && !h.Unavailable }
+
+// ListHealth returns the health of list i. dns is the state of DNS now.
+func (s *Snapshot) ListHealth(i int, dns DNSStats) Health {
+	source := s.Sources[i]
+	if source.File == nil {
+		return zonesHealth(s.Config.Lists[i].Zones, dns.Zones)
+	}
+	h := fileHealth(source.File.Status())
+	if n := dns.Names; n != nil && n.State != "enabled" && source.File.UsesNames() {
+		h = Health{true, "it has host names, and reverse DNS is disabled: " + n.Error, n.Since}
+	}
+	return h
+}
+
+func fileHealth(status listfile.Status) (h Health) {
+	h.Unavailable = status.Loaded.IsZero() || status.Expired
+	if status.Expired {
+		h.Error, h.Since = "its files are older than expire_after, since "+status.ExpiresAt.Format(time.RFC3339), status.ExpiresAt
+	}
+	if err := status.Fault(); err != nil {
+		h.Error = err.Error()
+		if h.Since.IsZero() {
+			h.Since = status.FaultSince
+		}
+	}
+	return h
+}
+
+// zonesHealth returns the health of a DNS list. It counts as unavailable while one of its zones is disabled, even if its
+// other zones and the cache may still decide about some clients.
+func zonesHealth(spec dnsbl.Spec, all []dnsbl.ZoneStats) (h Health) {
+	for _, z := range spec.Zones {
+		i := slices.IndexFunc(all, func(o dnsbl.ZoneStats) bool { return o.ZoneID == z.ID() })
+		if i < 0 {
+			continue
+		}
+		zone := all[i]
+		switch name := z.Domain.String(); {
+		case zone.State != "enabled":
+			h = Health{true, zoneError(name, zone.State, zone.Error), zone.Since}
+		case zone.IPv6 != "enabled" && !zone.ByName && !h.Unavailable:
+			h = Health{false, zoneError(name, zone.IPv6+" for IPv6 addresses", zone.Error6), zone.Since6}
+		}
+	}
+	return h
+}
+
+// zoneError says in which state a zone is, and why, if that is known.
+func zoneError(zone, state, why string) string {
+	text := "zone " + zone + " is " + state
+	if why != "" {
+		text += ": " + why
+	}
+	return text
+}
+
+// configFault is why the config in use is not as its file.
+type configFault struct {
+	err   error
+	since time.Time // of the first refusal in a row
+}
+
+// ReloadError returns why the last reload failed; nil if it succeeded.
+func (m *Manager) ReloadError() error {
+	if f := m.configFault.Load(); f != nil {
+		return f.err
+	}
+	return nil
+}
+
+// ConfigHealth returns the health of the config.
+func (m *Manager) ConfigHealth() Health {
+	if f := m.configFault.Load(); f != nil {
+		return Health{Error: f.err.Error(), Since: f.since}
+	}
+	return Health{}
+}
+
+// setConfigFault records that a reload failed; nil: it succeeded.
+func (m *Manager) setConfigFault(err error) {
+	if err == nil {
+		m.configFault.Store(nil)
+		return
+	}
+	next := configFault{err, m.clock()}
+	if before := m.configFault.Load(); before != nil {
+		next.since = before.since
+	}
+	m.configFault.Store(&next)
+}
