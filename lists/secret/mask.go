@@ -14,7 +14,8 @@ const (
 	minKey, minLetters = 16, 20
 )
 
-// LooksLikeKey reports whether a word is long and mixed enough to be a key, and no word of a language.
+// LooksLikeKey reports whether a word is long and mixed enough to be a key, and no word of a language. A word in which
+// letters alone are upper and lower case is a name, such as RestrictAddressFamilies: domains are in lower case.
 func LooksLikeKey(word string) bool {
 	isOther := func(r rune) bool { return r|0x20 < 'a' || r|0x20 > 'z' }
 	isDigit := func(r rune) bool { return '0' <= r && r <= '9' }
@@ -23,7 +24,10 @@ func LooksLikeKey(word string) bool {
 			return false
 		}
 	}
-	return len(word) >= minLetters || len(word) >= minKey && strings.ContainsFunc(word, isDigit)
+	if strings.ContainsFunc(word, isDigit) {
+		return len(word) >= minKey
+	}
+	return len(word) >= minLetters && (strings.ToLower(word) == word || strings.ToUpper(word) == word)
 }
 
 // MaskDomain returns a domain with *** in place of each label that looks like a key. The last two stay: they are public.

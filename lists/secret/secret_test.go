@@ -75,6 +75,7 @@ func TestMask(t *testing.T) {
 		"smtpd_recipient_restrictions at /etc/ssl/certs/mail-2026-11-28-new.pem": "",
 		"memcache:/tmp/TestMissingExample2630069056/001/a.b.c":                   "",
 		"dnsbl_sites=" + key + ".a.b.example*2," + key + ".c.d.example:x":        "dnsbl_sites=***.a.b.example*2,***.c.d.example:x",
+		"RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6":                       "",
 		"check_policy_service { inet:127.0.0.1:10043, timeout=2s }":              "",
 	} {
 		if want == "" {
