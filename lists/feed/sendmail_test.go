@@ -148,3 +148,32 @@ func TestAccessAgainstSendmail(t *testing.T) {
 		t.Errorf("%d tables, %d clients refused, %d accepted", tables, refused, accepted)
 	}
 }
+
+// An exception for an address with nothing wider on the list is left out, so that names may be on the list; else it is an
+// error, since the mail server looks up names first.
+func TestExceptionsBesideNames(t *testing.T) {
+	for format, text := range map[Format]string{
+		SendmailAccess: "Connect:localhost\tRELAY\nConnect:127.0.0.1\tRELAY\n192.168\tRELAY\nConnect:spam.example\tREJECT\nConnect:192.0.2\tREJECT\n",
+		PostfixAccess:  "localhost OK\n127.0.0.1 OK\n192.168 OK\nspam.example REJECT\n192.0.2 REJECT\n",
+	} {
+		list, err := loadFeed(t, Filtered{Format: format, Results: "reject"}, lists.Suppress, text)
+		if err != nil {
+			t.Errorf("%s: %v", format, err)
+			continue
+		}
+		for _, c := range []struct {
+			lists.Client
+			want bool
+		}{
+			{lists.Client{Addr: netip.MustParseAddr("127.0.0.1"), Name: "q.spam.example"}, true}, {lists.Client{Addr: netip.MustParseAddr("127.0.0.1"), Name: "localhost"}, false},
+			{lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}, true}, {lists.Client{Addr: netip.MustParseAddr("192.0.2.1"), Name: "localhost"}, false},
+		} {
+			if got := isMatch(list, c.Client); got != c.want {
+				t.Errorf("%s: %+v: matched %v", format, c.Client, got)
+			}
+		}
+		if _, err := loadFeed(t, Filtered{Format: format, Results: "reject"}, lists.Suppress, text+"192.0.2.7 OK\n"); err == nil || !strings.Contains(err.Error(), "!192.0.2.7 is an exception, and a host name is on the list") {
+			t.Errorf("%s: an exception within a network on the list, and a name: %v", format, err)
+		}
+	}
+}
