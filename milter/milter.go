@@ -18,6 +18,7 @@ import (
 	"github.com/emersion/go-milter"
 
 	"ehlogate/lists"
+	"ehlogate/lists/printable"
 )
 
 // Header is the name of the header that has the decision, for programs that filter mail later.
@@ -255,7 +256,7 @@ func (s *session) headerValue() string {
 		v += "; list=" + s.atEHLO.List.Name
 	}
 	if e := s.atEHLO.Entry(); e.Text != "" {
-		v += "; entry=" + e.Text
+		v += "; entry=" + printable.EscapeASCII(e.Text)
 	}
 	return v
 }

@@ -10,6 +10,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/doctor"
 	"ehlogate/cmd/ehlogate/internal/running"
+	"ehlogate/lists/printable"
 )
 
 // settingsTimeout is the most that reading the settings of the mail server may take.
@@ -110,7 +111,7 @@ Exit status 1 if there is a hazard, 0 otherwise.`,
 func writeReport(out io.Writer, report *doctor.Report, asJSON bool) error {
 	write := report.WriteText
 	if asJSON {
-		write = func(out io.Writer) error { return writeJSON(out, report) }
+		write = func(out io.Writer) error { return printable.WriteJSON(out, report) }
 	}
 	if err := write(out); err != nil {
 		return exitError{exitWrong, err}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/running"
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists"
+	"ehlogate/lists/printable"
 )
 
 // lookupTimeout is how long explain waits for DNS.
@@ -69,7 +69,7 @@ decide differently, or if the files on disk cannot be used; 0 otherwise.`,
 				fmt.Fprintf(e.stderr, "no config file: using the built-in defaults (%s does not exist; -c names another)\n", config.DefaultFile)
 			}
 			if asJSON {
-				err = writeJSON(cmd.OutOrStdout(), e.Report)
+				err = printable.WriteJSON(cmd.OutOrStdout(), e.Report)
 			} else {
 				_, err = io.WriteString(cmd.OutOrStdout(), e.Text())
 			}
@@ -169,11 +169,4 @@ func checkStateReadable(g config.Guard) error {
 		return fmt.Errorf("%w: without it the answer may differ from that of the daemon; run this as root", err)
 	}
 	return f.Close()
-}
-
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }

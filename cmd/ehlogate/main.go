@@ -12,6 +12,7 @@ import (
 
 	"ehlogate/lists/diag"
 	"ehlogate/lists/filewatch"
+	"ehlogate/lists/printable"
 )
 
 func main() {
@@ -47,7 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	exit, ok := errors.AsType[exitError](err)
 	if !ok { // the errors of cobra are all about the command line
-		fmt.Fprintf(stderr, "ehlogate: %v\nTry '%s --help'.\n", err, cmd.CommandPath())
+		fmt.Fprintf(stderr, "ehlogate: %s\nTry '%s --help'.\n", printable.EscapeExcept(err.Error(), "\n\t"), cmd.CommandPath())
 		return exitUsage
 	}
 	if exit.err != nil {
@@ -63,6 +64,6 @@ func reportError(w io.Writer, err error) {
 	} else if unread, ok := errors.AsType[filewatch.ReadError](err); ok {
 		fmt.Fprint(w, unread.Report("error"))
 	} else {
-		fmt.Fprintf(w, "ehlogate: %v\n", err)
+		fmt.Fprintf(w, "ehlogate: %s\n", printable.EscapeExcept(err.Error(), "\n\t"))
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"ehlogate/lists/printable"
 )
 
 // MaxProblems is how many problems of one file or list are kept. The others are counted.
@@ -23,58 +25,96 @@ type Problem struct {
 	Hint  string // what to write instead; may be empty
 }
 
-// Position returns file:line:column, as far as known. The column counts characters.
+// Position returns file:line:column, as far as known.
 func (p Problem) Position() string {
+	file := printable.Escape(p.File)
 	switch {
 	case p.Line == 0:
-		return p.File
+		return file
 	case p.Col == 0:
-		return fmt.Sprintf("%s:%d", p.File, p.Line)
+		return fmt.Sprintf("%s:%d", file, p.Line)
 	}
-	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, utf8.RuneCountInString(p.Text[:p.offset()])+1)
+	return fmt.Sprintf("%s:%d:%d", file, p.Line, p.Column())
+}
+
+// Column returns the column in characters, from 1; 0: the line as a whole.
+func (p Problem) Column() int {
+	if p.Line == 0 || p.Col == 0 {
+		return 0
+	}
+	return utf8.RuneCountInString(p.Text[:p.offset()]) + 1
 }
 
 // Error returns the problem in one line.
 func (p Problem) Error() string {
-	s := p.Position() + ": " + p.Msg
-	if p.Hint != "" {
-		s += " (" + p.Hint + ")"
+	s := p.Position() + ": " + p.Message()
+	if hint := p.Advice(); hint != "" {
+		s += " (" + hint + ")"
 	}
 	return s
 }
+
+// maxText is how many bytes of a message or a hint are shown. They may quote a line as long as the file.
+const maxText = 1000
+
+// Message returns Msg for display.
+func (p Problem) Message() string { return printable.Escape(printable.Shorten(p.Msg, maxText)) }
+
+// Advice returns Hint for display.
+func (p Problem) Advice() string { return printable.Escape(printable.Shorten(p.Hint, maxText)) }
 
 // Report returns the problem in several lines, with the line of the file and the place underlined. severity is "error"
 // or "warning".
 func (p Problem) Report(severity string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s: %s\n", p.Position(), severity, p.Msg)
+	fmt.Fprintf(&b, "%s: %s: %s\n", p.Position(), severity, p.Message())
 	if p.Line > 0 && p.Text != "" {
 		num := fmt.Sprintf("%5d", p.Line)
-		fmt.Fprintf(&b, "%s | %s\n", num, printable(p.Text))
+		before, at, after := p.excerpt()
+		fmt.Fprintf(&b, "%s | %s%s%s\n", num, before, at, after)
 		if p.Col > 0 {
-			off := p.offset()
-			end := min(off+max(p.Width, 1), len(p.Text))
-			n := max(utf8.RuneCountInString(p.Text[off:max(end, off)]), 1)
-			fmt.Fprintf(&b, "%*s | %s%s\n", len(num), "", blankOut(p.Text[:off]), "^"+strings.Repeat("~", n-1))
+			n := max(utf8.RuneCountInString(at), 1)
+			fmt.Fprintf(&b, "%*s | %s%s\n", len(num), "", blankOut(before), "^"+strings.Repeat("~", n-1))
 		}
 	}
-	if p.Hint != "" {
-		fmt.Fprintf(&b, "      = hint: %s\n", p.Hint)
+	if hint := p.Advice(); hint != "" {
+		fmt.Fprintf(&b, "      = hint: %s\n", hint)
 	}
 	return b.String()
 }
 
-func (p Problem) offset() int { return max(0, min(p.Col-1, len(p.Text))) }
+// How many bytes of a line are shown before the place, of the place, and after it.
+const (
+	maxBefore = 200
+	maxAt     = 200
+	maxAfter  = 200
+)
 
-// printable replaces control characters, which a broken file must not send to the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\t' || r >= ' ' && r != 0x7f && r != utf8.RuneError {
-			return r
+// excerpt returns the line for display, before, at and after the place of the problem.
+func (p Problem) excerpt() (before, at, after string) {
+	off := p.offset()
+	end := max(off, min(off+max(p.Width, 1), len(p.Text)))
+	for off > 0 && off < len(p.Text) && !utf8.RuneStart(p.Text[off]) {
+		off--
+	}
+	for end < len(p.Text) && !utf8.RuneStart(p.Text[end]) {
+		end++
+	}
+	before, at, after = p.Text[:off], p.Text[off:end], p.Text[end:]
+	if begin := len(before) - maxBefore; begin > 0 {
+		for begin < len(before) && !utf8.RuneStart(before[begin]) {
+			begin++
 		}
-		return '?'
-	}, s)
+		before = "..." + before[begin:]
+	}
+	if at = printable.Shorten(at, maxAt); len(at) < end-off {
+		after = ""
+	}
+	show := func(s string) string { return printable.EscapeExcept(s, "\t") }
+	return show(before), show(at), show(printable.Shorten(after, maxAfter))
 }
+
+func (p Problem) offset() int { return max(0, min(p.Col-1, len(p.Text))) }
 
 // blankOut returns white space of the same width as s.
 func blankOut(s string) string {

@@ -16,6 +16,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"ehlogate/lists"
+	"ehlogate/lists/printable"
 	"ehlogate/policyd"
 )
 
@@ -112,7 +113,7 @@ func expandAction(out []byte, text string, d *lists.Decision) []byte {
 				out = append(out, d.Reason.String()...)
 			}
 		case "entry":
-			out = append(out, d.Entry().Text...)
+			out = append(out, printable.EscapeASCII(d.Entry().Text)...)
 		}
 		text = rest
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"ehlogate/lists/printable"
 )
 
 // WriteText writes the report for a terminal: the worst findings first, and a count.
@@ -21,7 +23,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(&b, "%s, %s, %s\n", countText(r.Count(Hazard), Hazard), countText(r.Count(Warning), Warning), countText(r.Count(Note), Note))
 	}
 	if r.Judged != "" {
-		fmt.Fprintf(&b, "judged: %s\n", printable(r.Judged))
+		fmt.Fprintf(&b, "judged: %s\n", printable.Escape(r.Judged))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -38,25 +40,25 @@ func (f Finding) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: ", f.Severity)
 	if f.Service != "" {
-		fmt.Fprintf(&b, "%s: ", printable(f.Service))
+		fmt.Fprintf(&b, "%s: ", printable.Escape(f.Service))
 	}
-	fmt.Fprintf(&b, "%s [%s]\n", printable(f.What), f.ID)
+	fmt.Fprintf(&b, "%s [%s]\n", printable.Escape(f.What), f.ID)
 	if f.Parameter != "" {
-		fmt.Fprintf(&b, "    %s: %s = %s\n", printable(f.File), printable(f.Parameter), printable(f.Value))
+		fmt.Fprintf(&b, "    %s: %s = %s\n", printable.Escape(f.File), printable.Escape(f.Parameter), printable.Escape(f.Value))
 	} else if f.File != "" {
-		fmt.Fprintf(&b, "    %s\n", printable(f.File))
+		fmt.Fprintf(&b, "    %s\n", printable.Escape(f.File))
 	}
-	b.WriteString(wrapText(f.Why, "    ", 100))
+	b.WriteString(wrapText(printable.EscapeExcept(f.Why, "\n"), "    ", 100))
 	for _, w := range append([]Write{f.Write}, f.Also...) {
 		if len(w.Lines) > 0 {
 			verb := "write"
 			if w.In == shell {
 				verb = "run"
 			}
-			fmt.Fprintf(&b, "    = %s in %s:\n", verb, printable(w.In))
+			fmt.Fprintf(&b, "    = %s in %s:\n", verb, printable.Escape(w.In))
 		}
 		for _, line := range w.Lines {
-			fmt.Fprintf(&b, "        %s\n", printable(line))
+			fmt.Fprintf(&b, "        %s\n", printable.Escape(line))
 		}
 	}
 	b.WriteString("\n")
@@ -74,14 +76,4 @@ func wrapText(text, indent string, width int) string {
 		}
 	}
 	return strings.Join(lines, "\n") + "\n"
-}
-
-// printable replaces control characters, which do not belong on a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '?'
-		}
-		return r
-	}, s)
 }

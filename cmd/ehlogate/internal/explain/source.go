@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"reflect"
 	"slices"
@@ -81,30 +79,31 @@ func isSameVerdict(a, b *VerdictText) bool {
 	return a.Action == b.Action && a.Reason == b.Reason && a.List == b.List && a.Entry == b.Entry
 }
 
-// writeSource says which of the daemon and the disk decided, and where they differ.
-func (r Report) writeSource(w io.Writer) {
+// addSource says which of the daemon and the disk decided, and where they differ.
+func (r Report) addSource(p *page) {
 	switch {
 	case r.Daemon != nil:
-		fmt.Fprintf(w, "  from      the running daemon (%s)\n", r.Daemon)
+		p.addLine("  from      the running daemon (%s)", r.Daemon)
 	case r.SourceReason != "":
-		fmt.Fprintf(w, "  from      the config and lists on disk: %s\n", r.SourceReason)
+		p.addLine("  from      the config and lists on disk: %s", r.SourceReason)
 	}
 	if d := r.Disk; d != nil {
 		switch d.Compared {
 		case Same:
-			fmt.Fprintln(w, "  on disk   the same")
+			p.addLine("  on disk   the same")
 		case NotComparable:
-			fmt.Fprintf(w, "  on disk   not compared: %s\n", d.Reason)
+			p.addLine("  on disk   not compared: %s", d.Reason)
 		case Unusable:
-			fmt.Fprintln(w, "  on disk   no decision: the config or a list is wrong")
+			p.addLine("  on disk   no decision: the config or a list is wrong")
 		case Differs:
-			fmt.Fprintf(w, "  on disk   %s: %s\n", d.Decision.Action, formatReason(*d.Decision))
+			p.addLine("  on disk   %s: %s", d.Decision.Action, formatReason(*d.Decision))
 			if d.Would != nil {
-				fmt.Fprintf(w, "  would be  %s on disk: %s\n", d.Would.Action, formatReason(*d.Would))
+				p.addLine("  would be  %s on disk: %s", d.Would.Action, formatReason(*d.Would))
 			}
 		}
 	}
 	for _, d := range r.Differences {
-		fmt.Fprintf(w, "  differs   %s\n            %s\n", d.What, d.Do)
+		p.addLine("  differs   %s", d.What)
+		p.addLine("            %s", d.Do)
 	}
 }

@@ -7,64 +7,94 @@ import (
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/printable"
 )
+
+// page is text for a terminal. What others wrote is escaped in it, and bounded.
+type page struct{ strings.Builder }
+
+// maxCell is how many bytes of a line, or of a cell of a table, are shown.
+const maxCell = 2000
+
+func showText(format string, args ...any) string {
+	return printable.Escape(printable.Shorten(fmt.Sprintf(format, args...), maxCell))
+}
+
+func (p *page) addLine(format string, args ...any) {
+	p.WriteString(showText(format, args...) + "\n")
+}
+
+// addVerdict adds a line about a verdict, and what the author of its entry wrote behind it.
+func (p *page) addVerdict(v VerdictText, format string, args ...any) {
+	p.addLine(format, args...)
+	if v.Note != "" {
+		p.addLine("  note      %s", v.Note)
+	}
+	if v.Until != nil {
+		p.addLine("  until     %s", v.Until.Format(time.RFC3339))
+	}
+}
+
+// addTable adds rows with their cells below one another.
+func (p *page) addTable(rows [][]string) {
+	table := tabwriter.NewWriter(p, 0, 0, 2, ' ', 0)
+	for _, cells := range rows {
+		for i, c := range cells {
+			cells[i] = showText("%s", c)
+		}
+		fmt.Fprintln(table, "    "+strings.TrimRight(strings.Join(cells, "\t"), "\t"))
+	}
+	table.Flush()
+}
 
 // Text returns the report for a terminal.
 func (r Report) Text() string {
-	var b strings.Builder
+	var p page
 	client := r.Client.Addr
 	for _, name := range []struct{ what, s string }{{"name", r.Client.Name}, {"HELO", r.Client.HELO}} {
 		if name.s != "" {
 			client += fmt.Sprintf(" (%s %s)", name.what, name.s)
 		}
 	}
-	write := func(v VerdictText, format string, args ...any) {
-		fmt.Fprintf(&b, format+"\n", args...)
-		if v.Note != "" {
-			fmt.Fprintf(&b, "  note      %s\n", v.Note)
-		}
-		if v.Until != nil {
-			fmt.Fprintf(&b, "  until     %s\n", v.Until.Format(time.RFC3339))
-		}
-	}
-	fmt.Fprintf(&b, "%s: %s\n", client, r.Decision.Action)
-	write(r.Decision, "  because   %s", formatReason(r.Decision))
+	p.addLine("%s: %s", client, r.Decision.Action)
+	p.addVerdict(r.Decision, "  because   %s", formatReason(r.Decision))
 	if v := r.Would; v != nil {
-		write(*v, "  would be  %s: %s", v.Action, formatReason(*v))
+		p.addVerdict(*v, "  would be  %s: %s", v.Action, formatReason(*v))
 	}
 	for _, v := range r.Observed {
-		write(v, "  observed  %s, if list %q were not in mode \"observe\": %s", v.Action, v.List, formatReason(v))
+		p.addVerdict(v, "  observed  %s, if list %q were not in mode \"observe\": %s", v.Action, v.List, formatReason(v))
 	}
 	for _, v := range r.Overridden {
-		write(v, "  guarded   %s, overridden by [guard]: %s", v.Action, formatReason(v))
+		p.addVerdict(v, "  guarded   %s, overridden by [guard]: %s", v.Action, formatReason(v))
 	}
 	for _, v := range r.Exceptions {
-		write(v, "  not       %s by list %q: exception %s, %s:%d", v.Action, v.List, v.Entry, v.File, v.Line)
+		p.addVerdict(v, "  not       %s by list %q: exception %s, %s:%d", v.Action, v.List, v.Entry, v.File, v.Line)
 	}
-	r.writeSource(&b)
+	r.addSource(&p)
 	if g := r.Guard; g != nil && g.Active {
-		fmt.Fprintf(&b, "  guard     active: %s\n", g.Why)
+		p.addLine("  guard     active: %s", g.Why)
 	}
-	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, a := range r.Queries {
 		what := "host name"
 		if a.List != "" {
 			what = fmt.Sprintf("list %q", a.List)
 		}
-		fmt.Fprintf(table, "  DNS       %s\n", what)
+		p.addLine("  DNS       %s", what)
+		var rows [][]string
 		for _, s := range a.Steps {
-			fmt.Fprintln(table, strings.TrimRight(fmt.Sprintf("    %s\t%s\t%s\t%s", s.Query, s.Answer, s.Effect, formatSource(s)), "\t"))
+			rows = append(rows, []string{s.Query, s.Answer, s.Effect, formatSource(s)})
 		}
-		table.Flush()
+		p.addTable(rows)
 	}
 	if len(r.Answers) > 0 {
-		b.WriteString("  answers\n")
+		p.addLine("  answers")
 	}
+	var rows [][]string
 	for _, a := range r.Answers {
-		fmt.Fprintf(table, "    %s\t%s\t%s\t%s\n", a.Protocol, a.Query, formatReply(a), a.Effect)
+		rows = append(rows, []string{a.Protocol, a.Query, formatReply(a), a.Effect})
 	}
-	table.Flush()
-	return b.String()
+	p.addTable(rows)
+	return p.String()
 }
 
 // formatSource returns where the answer of a step came from, and its age.

@@ -3,7 +3,6 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/running"
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
+	"ehlogate/lists/printable"
 	"ehlogate/lists/ratelimit"
 	"ehlogate/lists/tlspolicy"
 )
@@ -161,8 +161,7 @@ func (a *API) serveDecision(w http.ResponseWriter, r *http.Request) {
 
 func writeJSON(w http.ResponseWriter, code int, v any) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff") // a browser must not take it for a page
 	w.WriteHeader(code)
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	_ = e.Encode(v) // fails only if the client closed the connection
+	_ = printable.WriteJSON(w, v) // fails only if the client closed the connection
 }
