@@ -51,15 +51,16 @@ var rooms = map[string][]string{
 
 	"cmd/ehlogate":         {"lists", "lists/", "policyd", "policyd/", "milter", internal},
 	internal + "loglimit":  nil,
+	internal + "logformat": {"lists/diag", "lists/filewatch", "lists/printable"},
 	internal + "server":    {internal + "loglimit"},
 	internal + "nft":       nil,
 	internal + "config":    {"lists", "lists/", "policyd/delegation", "milter", internal + "server"},
-	internal + "state":     {"lists", "lists/", "policyd", internal + "config"},
+	internal + "state":     {"lists", "lists/", "policyd", internal + "config", internal + "logformat"},
 	internal + "running":   {internal + "config"},
 	internal + "explain":   {"lists", "lists/filewatch", "lists/printable", "lists/tlspolicy", "policyd", "policyd/", internal + "running", internal + "state"},
 	internal + "export":    {"lists", "lists/", "policyd", internal + "config", internal + "nft", internal + "state"},
 	internal + "doctor":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "running", internal + "state"},
-	internal + "telemetry": {"lists", "lists/", "policyd", "milter", internal + "config", internal + "loglimit", internal + "state"},
+	internal + "telemetry": {"lists", "lists/", "policyd", "milter", internal + "config", internal + "logformat", internal + "loglimit", internal + "state"},
 	internal + "httpapi":   {"lists", "lists/", internal + "explain", internal + "running", internal + "state", internal + "telemetry"},
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -9,17 +8,14 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/logformat"
 )
 
 func newLogger(c config.Log, w io.Writer) *logrus.Logger {
 	log := logrus.New()
 	log.SetOutput(w)
 	log.SetLevel(c.Level)
-	if c.JSON {
-		log.SetFormatter(&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano})
-	} else {
-		log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true, DisableColors: true})
-	}
+	log.SetFormatter(logformat.New(c.JSON))
 	return log
 }
 
@@ -29,7 +25,8 @@ func newLogger(c config.Log, w io.Writer) *logrus.Logger {
 // Lines that come together are written together: waking the reader for each line costs more than the answer that the line
 // is about.
 type logWriter struct {
-	out io.Writer
+	out    io.Writer
+	format logrus.Formatter // of the line about lost lines
 
 	mu        sync.Mutex
 	queue     []byte // lines
@@ -46,7 +43,9 @@ const (
 	closeTimeout   = time.Second           // for the rest of the log at the end
 )
 
-func newLogWriter(out io.Writer) *logWriter { return &logWriter{out: out} }
+func newLogWriter(out io.Writer, format logrus.Formatter) *logWriter {
+	return &logWriter{out: out, format: format}
+}
 
 // Write takes a line. It never fails.
 func (w *logWriter) Write(line []byte) (int, error) {
@@ -83,7 +82,9 @@ func (w *logWriter) flush() {
 	w.queue, w.queued, w.lost = nil, 0, 0
 	w.mu.Unlock()
 	if lost > 0 {
-		lines = fmt.Appendf(lines, "%d log lines were lost: the reader of the log is too slow\n", lost)
+		line, _ := w.format.Format(&logrus.Entry{Time: time.Now(), Level: logrus.WarnLevel,
+			Message: "log lines were lost: the reader of the log is too slow", Data: logrus.Fields{"not_logged": lost}})
+		lines = append(lines, line...)
 	}
 	if len(lines) > 0 {
 		_, _ = w.out.Write(lines) // there is no other place to report an error

@@ -6,11 +6,13 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"ehlogate/cmd/ehlogate/internal/logformat"
 )
 
 func TestLogWriter(t *testing.T) {
 	var out bytes.Buffer
-	w := newLogWriter(&out)
+	w := newLogWriter(&out, logformat.New(true))
 	for i := range 10 {
 		fmt.Fprintf(w, "line %d\n", i)
 	}
@@ -23,7 +25,7 @@ func TestLogWriter(t *testing.T) {
 // TestLogWriterNeverWaits checks that a reader that hangs loses lines and delays nothing.
 func TestLogWriterNeverWaits(t *testing.T) {
 	r, out := io.Pipe() // not read yet
-	w := newLogWriter(out)
+	w := newLogWriter(out, logformat.New(true))
 	for i := range 3 * maxQueuedLines {
 		fmt.Fprintf(w, "line %d\n", i)
 	}
@@ -35,7 +37,7 @@ func TestLogWriterNeverWaits(t *testing.T) {
 	w.Close()
 	out.Close()
 	got := <-read
-	if n := strings.Count(got, "line "); n < maxQueuedLines || n > 2*maxQueuedLines || !strings.Contains(got, "log lines were lost") {
+	if n := strings.Count(got, "line "); n < maxQueuedLines || n > 2*maxQueuedLines || !strings.Contains(got, `"msg":"log lines were lost: the reader of the log is too slow","not_logged":`) {
 		t.Errorf("%d lines, and %q", n, got[max(0, len(got)-80):])
 	}
 }

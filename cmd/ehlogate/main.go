@@ -10,6 +10,11 @@ import (
 	"io"
 	"os"
 
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/logformat"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/filewatch"
 	"ehlogate/lists/printable"
@@ -47,6 +52,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	exit, ok := errors.AsType[exitError](err)
+	if cmd.Name() == "serve" && logsJSON(cmd) {
+		log := logrus.NewEntry(newLogger(config.Log{Level: logrus.InfoLevel, JSON: true}, stderr))
+		if !ok {
+			log.WithError(err).WithField("hint", "try '"+cmd.CommandPath()+" --help'").Error("invalid command line")
+			return exitUsage
+		}
+		logformat.LogProblems(log.WithField("exit_status", exit.code), exit.err, "cannot serve")
+		return exit.code
+	}
 	if !ok { // the errors of cobra are all about the command line
 		fmt.Fprintf(stderr, "ehlogate: %s\nTry '%s --help'.\n", printable.EscapeExcept(err.Error(), "\n\t"), cmd.CommandPath())
 		return exitUsage
@@ -55,6 +69,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		reportError(stderr, exit.err)
 	}
 	return exit.code
+}
+
+// logsJSON reports whether the log of serve is JSON by its config, as far as that can be read.
+func logsJSON(serve *cobra.Command) bool {
+	f := serve.Flag("config")
+	return f != nil && config.Salvage(f.Value.String()).JSON
 }
 
 // reportError writes an error, and each problem of a list or a config on lines of its own.

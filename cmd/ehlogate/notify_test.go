@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/logformat"
 )
 
 // TestNotifyDeaf checks that a service manager that does not read does not stop the daemon, and reads what was sent once it
@@ -33,7 +34,7 @@ func TestNotifyDeaf(t *testing.T) {
 
 	t.Setenv("NOTIFY_SOCKET", path+"missing")
 	var out syncBuffer
-	lines := newLogWriter(&out)
+	lines := newLogWriter(&out, logformat.New(false))
 	log := newLogger(config.Defaults().Log, lines)
 	notifyManager(log, "READY=1")
 	notifyManager(log, "WATCHDOG=1")

@@ -16,6 +16,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/httpapi"
+	"ehlogate/cmd/ehlogate/internal/logformat"
 	"ehlogate/cmd/ehlogate/internal/server"
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
@@ -78,7 +79,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 		hangUp(ctx, inherited, hangUpTime)
 		return exitError{exitConfig, err}
 	}
-	lines := newLogWriter(stderr)
+	lines := newLogWriter(stderr, logformat.New(cfg.Log.JSON))
 	defer lines.Close()
 	log := newLogger(cfg.Log, lines)
 	if cfg.File == "" {

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/logformat"
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
 )
@@ -315,7 +316,7 @@ func TestStartWithBrokenList(t *testing.T) {
 // TestReachableFromElsewhere checks the warning about a socket that other machines can reach.
 func TestReachableFromElsewhere(t *testing.T) {
 	var out syncBuffer
-	lines := newLogWriter(&out)
+	lines := newLogWriter(&out, logformat.New(false))
 	log := newLogger(config.Defaults().Log, lines)
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0", "0.0.0.0:0"} {
 		sockets, _, err := openSockets(nil, &config.Listen{Explicit: true, Addresses: map[string][]string{"http": {addr}}}, log)
@@ -325,7 +326,7 @@ func TestReachableFromElsewhere(t *testing.T) {
 		sockets[0].Close()
 	}
 	lines.Close()
-	if n := strings.Count(out.String(), "other machines may reach"); n != 1 || !strings.Contains(out.String(), `addr="0.0.0.0:`) {
+	if n := strings.Count(out.String(), "other machines may reach"); n != 1 || !strings.Contains(out.String(), `listener="0.0.0.0:`) {
 		t.Error(out.String())
 	}
 }
@@ -333,7 +334,7 @@ func TestReachableFromElsewhere(t *testing.T) {
 // TestMilterPanicIsAFault checks that a panic that go-milter caught is counted and logged, like any other.
 func TestMilterPanicIsAFault(t *testing.T) {
 	var out syncBuffer
-	lines := newLogWriter(&out)
+	lines := newLogWriter(&out, logformat.New(false))
 	log := newLogger(config.Defaults().Log, lines)
 	eng := state.New(config.Defaults(), nil, clock, log)
 	w := milterLog{log, telemetry.NewRecorder(telemetry.NewMetrics(eng), log)}

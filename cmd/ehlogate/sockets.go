@@ -30,7 +30,7 @@ func openSockets(inherited []server.InheritedSocket, l *config.Listen, log *logr
 		s := socket{protocolOf(h, l), h}
 		sockets = append(sockets, s)
 		s.warnIfReachable(log)
-		log := log.WithFields(logrus.Fields{"protocol": s.protocol, "addr": h.Addr().String(), "inherited": h.Name})
+		log := log.WithFields(logrus.Fields{"protocol": s.protocol, "listener": h.Addr().String(), "inherited": h.Name})
 		if s.protocol == unknown {
 			log.Error("unknown protocol for inherited socket; set FileDescriptorName= in its unit, or name its address in [listen]")
 		} else {
@@ -42,7 +42,7 @@ func openSockets(inherited []server.InheritedSocket, l *config.Listen, log *logr
 	}
 	for _, protocol := range config.Protocols {
 		for _, addr := range l.Addresses[protocol] {
-			log := log.WithFields(logrus.Fields{"protocol": protocol, "addr": addr})
+			log := log.WithFields(logrus.Fields{"protocol": protocol, "listener": addr})
 			if i := slices.IndexFunc(inherited, func(h server.InheritedSocket) bool { return h.Matches(addr) }); i >= 0 {
 				if is := protocolOf(inherited[i], l); is != protocol {
 					log.Errorf("the systemd unit of this socket selects %s, [listen] selects %s: using that of the unit", is, protocol)
@@ -100,7 +100,7 @@ func hangUp(ctx context.Context, inherited []server.InheritedSocket, duration ti
 // warnIfReachable warns of a socket that other machines can reach: it has no authentication.
 func (s socket) warnIfReachable(log *logrus.Logger) {
 	if at, ok := s.Addr().(*net.TCPAddr); ok && !at.IP.IsLoopback() {
-		log.WithFields(logrus.Fields{"protocol": s.protocol, "addr": at.String()}).
+		log.WithFields(logrus.Fields{"protocol": s.protocol, "listener": at.String()}).
 			Warn("other machines may reach this socket, and it has no authentication: let a firewall admit only mail servers")
 	}
 }

@@ -172,8 +172,8 @@ func TestDecisionsAndOutcomes(t *testing.T) {
 		d.Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr(addr)})
 	}
 	for _, want := range []string{
-		`msg="STARTTLS suppressed" addr=192.0.2.1 at=`, `list=deny observed="suppress by trial"`,
-		`msg="observed: STARTTLS would be suppressed" addr=192.0.2.2 at=`, "list=trial",
+		`msg="STARTTLS suppressed" client=192.0.2.1 `, `list=deny observed="suppress by trial"`,
+		`msg="observed: STARTTLS would be suppressed" client=192.0.2.2 `, "list=trial",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %s in\n%s", want, &out)

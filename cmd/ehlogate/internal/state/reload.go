@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/logformat"
 	"ehlogate/lists/filewatch"
 )
 
@@ -157,5 +158,5 @@ func (m *Manager) recordFailure(err error) {
 	}
 	m.reloadFailures.Add(1)
 	m.setConfigFault(err)
-	m.logProblems(m.log.WithField("config", m.Snapshot().Config.File), err, "reload failed; previous config stays in use")
+	logformat.LogProblems(m.log.WithField("config", m.Snapshot().Config.File), err, "reload failed; previous config stays in use")
 }

@@ -1,15 +1,14 @@
 package state
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/logformat"
 	"ehlogate/lists"
-	"ehlogate/lists/diag"
 	"ehlogate/lists/listfile"
 )
 
@@ -55,7 +54,7 @@ func (m *Manager) logListChange(l config.List, t *trackedList) {
 		if now.Loaded.IsZero() {
 			msg = "list unavailable: it was never loaded; " + effectOfUnavailable(l)
 		}
-		m.logProblems(log, now.Fault(), msg)
+		logformat.LogProblems(log, now.Fault(), msg)
 	} else if before.ReadErr != nil && now.Fault() == nil && now.Loaded == before.Loaded {
 		log.Info("list files readable again")
 	}
@@ -74,17 +73,4 @@ func effectOfUnavailable(l config.List) string {
 		return "the list is skipped"
 	}
 	return "clients that match no list before it are offered STARTTLS"
-}
-
-// logProblems logs each problem in err on a line of its own, then msg.
-func (m *Manager) logProblems(log *logrus.Entry, err error, msg string) {
-	ps, ok := errors.AsType[*diag.Problems](err)
-	if !ok {
-		log.WithError(err).Error(msg)
-		return
-	}
-	for _, p := range ps.First {
-		log.Error(p.Error())
-	}
-	log.WithField("problems", ps.Total).Error(msg)
 }

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,8 +11,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 
+	"ehlogate/cmd/ehlogate/internal/logformat"
 	"ehlogate/cmd/ehlogate/internal/loglimit"
 	"ehlogate/lists"
+	"ehlogate/lists/printable"
 )
 
 const (
@@ -80,13 +83,13 @@ func (r *Recorder) takeLine() bool {
 func (r *Recorder) logDecision(protocol string, c lists.Client, d lists.Decision) {
 	f := logrus.Fields{"protocol": protocol}
 	if c.Addr.IsValid() {
-		f["addr"] = c.Addr.String()
+		f["client"] = c.Addr.String()
 	}
 	if c.Name != "" {
-		f["name"] = truncate(c.Name)
+		f["name"] = printable.Shorten(c.Name, maxAbout)
 	}
 	if c.HELO != "" {
-		f["helo"] = truncate(c.HELO)
+		f["helo"] = printable.Shorten(c.HELO, maxAbout)
 	}
 	msg := msgSuppressed
 	v, observing := d.WithoutObserve()
@@ -105,15 +108,10 @@ func (r *Recorder) logDecision(protocol string, c lists.Client, d lists.Decision
 	}
 	if e := v.Entry(); e.Text != "" {
 		f["entry"] = e.Text
-		if e.File != "" {
-			f["at"] = fmt.Sprintf("%s:%d", e.File, e.Line)
-		}
+		maps.Copy(f, logformat.Place(e.File, e.Line, 0))
 	}
 	r.log.WithFields(f).Info(msg)
 }
-
-// truncate bounds what a client can make the daemon log.
-func truncate(name string) string { return name[:min(len(name), maxAbout)] }
 
 // Outcomes returns a function that counts and logs what policy or milter found out about a session. The caller calls it
 // once for each outcome of a session.
@@ -130,15 +128,15 @@ func (r *Recorder) Outcomes(protocol string) func(o lists.Outcome, c lists.Clien
 			r.mu.Lock()
 			r.exposed = Exposed{r.exposed.Sessions + 1, time.Now(), c.Addr.String()}
 			r.mu.Unlock()
-			r.Fault(protocol, o.String(), []byte(c.Addr.String()))
+			r.logFault(protocol, o.String(), logrus.Fields{"client": c.Addr.String()})
 			return
 		}
 		if !r.log.IsLevelEnabled(logrus.DebugLevel) {
 			return
 		}
 		e := d.Entry()
-		r.log.WithFields(logrus.Fields{"protocol": protocol, "outcome": o.String(), "addr": c.Addr.String(), "name": truncate(c.Name),
-			"helo": truncate(c.HELO), "list": d.ListName(), "entry": e.Text}).Debug("session")
+		r.log.WithFields(logrus.Fields{"protocol": protocol, "outcome": o.String(), "client": c.Addr.String(), "name": printable.Shorten(c.Name, maxAbout),
+			"helo": printable.Shorten(c.HELO, maxAbout), "list": d.ListName(), "entry": e.Text}).Debug("session")
 	}
 }
 
@@ -149,18 +147,23 @@ func (r *Recorder) Exposed() Exposed {
 	return r.exposed
 }
 
-// Fault counts a fault of a protocol, and logs it, rate limited for each protocol and reason. about is the request or
-// the client that it is about, as far as known; it may be reused when Fault returns.
+// Fault counts a fault of a protocol, and logs it, rate limited for each protocol and reason. about is the request that
+// it is about, or the stack of a panic, as far as known; it may be reused when Fault returns.
 func (r *Recorder) Fault(protocol, reason string, about []byte) {
+	f := logrus.Fields{}
+	switch {
+	case len(about) == 0:
+	case reason == FaultPanic: // the stack trace is all that there is to find the cause
+		f["stack"] = printable.Shorten(string(about), maxStack)
+	default:
+		f["about"] = printable.Shorten(string(about[:min(len(about), maxAbout+1)]), maxAbout)
+	}
+	r.logFault(protocol, reason, f)
+}
+
+func (r *Recorder) logFault(protocol, reason string, f logrus.Fields) {
 	r.metrics.faults.WithLabelValues(protocol, reason).Inc()
 	limiter, _ := r.faults.LoadOrStore([2]string{protocol, reason}, new(loglimit.Limiter))
-	f := logrus.Fields{"protocol": protocol, "reason": reason}
-	if len(about) > 0 {
-		limit := maxAbout
-		if reason == FaultPanic { // the stack trace is all that there is to find the cause
-			limit = maxStack
-		}
-		f["about"] = string(about[:min(len(about), limit)])
-	}
+	f["protocol"], f["reason"] = protocol, reason
 	limiter.(*loglimit.Limiter).Warn(r.log.WithFields(f), faultMessage(reason))
 }

@@ -243,7 +243,7 @@ func TestUnits(t *testing.T) {
 	t.Run("an address that is not held", func(t *testing.T) {
 		m.write(t, map[string]string{"etc/ehlogate/ehlogate.toml": "[listen]\nmemcache = [\"127.0.0.1:10099\"]\n" + unitsLists})
 		m.run(t, "systemctl restart ehlogate")
-		m.logged(t, `cannot listen on this address; the other sockets are served" addr="127.0.0.1:10099" error="cannot listen on`)
+		m.logged(t, `cannot listen on this address; the other sockets are served" error="cannot listen on`)
 		m.answers(t, append(all[:4:4], query{"127.0.0.1:10045", "GET /healthz HTTP/1.0\r\n\r\n", "HTTP/1.0 503"}))
 		m.write(t, map[string]string{"etc/ehlogate/ehlogate.toml": unitsLists})
 		m.run(t, "systemctl restart ehlogate")
