@@ -181,6 +181,7 @@ var configSections = map[string]struct {
 }{
 	"TOP-LEVEL KEYS": {"bogus = 1\n", "%s\n", nil},
 	"[listen]":       {"[listen]\nbogus = 1\n", "[listen]\n%s\n", nil},
+	"[http]":         {"[http]\nbogus = 1\n", "[http]\n%s\n", nil},
 	"[policy]":       {"[policy]\nbogus = 1\n", "[policy]\n%s\n", []string{"require_unmet"}},
 	"[milter]":       {"[milter]\nbogus = 1\n", "[milter]\n%s\n", nil},
 	"[log]":          {"[log]\nbogus = 1\n", "[log]\n%s\n", nil},

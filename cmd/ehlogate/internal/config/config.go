@@ -41,6 +41,7 @@ type Config struct {
 	Policy        delegation.Actions
 	Milter        Milter
 	Listen        Listen
+	HTTP          HTTP
 	Log           Log
 	DNS           DNS
 	Guard         Guard
@@ -84,6 +85,11 @@ var Protocols = []string{"memcache", "socketmap", "tcp_table", "policy", "milter
 // InheritedDir is the directory in which the socket units of the Debian package have their unix sockets, each with the
 // name of its protocol.
 const InheritedDir = "/var/spool/postfix/ehlogate"
+
+// HTTP is [http].
+type HTTP struct {
+	Hosts []string // host names by which the HTTP interface may be queried, besides IP addresses and localhost
+}
 
 // Milter is [milter].
 type Milter struct {

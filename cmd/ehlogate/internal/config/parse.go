@@ -149,6 +149,7 @@ func (p *parser) parseConfig(r *raw) *Config {
 	if r.Listen != nil {
 		p.parseListen(r.Listen, &c.Listen)
 	}
+	p.parseHosts(&r.HTTP, &c.HTTP)
 	if s := r.Log.Level; s != nil {
 		level, err := logrus.ParseLevel(*s)
 		if err != nil || level < logrus.ErrorLevel || level > logrus.DebugLevel {

@@ -17,6 +17,7 @@ type raw struct {
 	Policy        rawPolicy  `toml:"policy"`
 	Milter        rawMilter  `toml:"milter"`
 	Listen        *rawListen `toml:"listen"`
+	HTTP          rawHTTP    `toml:"http"`
 	Log           rawLog     `toml:"log"`
 	DNS           rawDNS     `toml:"dns"`
 	Limit         *rawLimit  `toml:"limit"`
@@ -43,6 +44,10 @@ type rawListen struct {
 	SocketGroup    string   `toml:"socket_group"`
 	SocketMode     *string  `toml:"socket_mode"`
 	MaxConnections *int     `toml:"max_connections"`
+}
+
+type rawHTTP struct {
+	Hosts []string `toml:"hosts"`
 }
 
 type rawPolicy struct {

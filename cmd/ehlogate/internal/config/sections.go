@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -55,6 +56,21 @@ func (p *parser) checkAddresses(addrs []string, path string) {
 			p.addProblem(at, fmt.Sprintf("address %q is already used by %s", a, other), "use another address for each protocol")
 		}
 		p.sockets[a] = path
+	}
+}
+
+// parseHosts reads hosts of [http].
+func (p *parser) parseHosts(r *rawHTTP, h *HTTP) {
+	for i, name := range r.Hosts {
+		if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+			continue // always allowed
+		}
+		host, ok := lists.ParseHostName(name)
+		if !ok {
+			p.addProblem(fmt.Sprintf("http.hosts[%d]", i), fmt.Sprintf("invalid host name %q", name), `write a name such as "mx1.example.org", without a port; "*" is not possible`)
+			continue
+		}
+		h.Hosts = append(h.Hosts, host)
 	}
 }
 

@@ -36,7 +36,7 @@ func (a *API) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/lists", a.serveLists)
 	mux.HandleFunc("GET /api/v1/reputation", a.serveReputation)
 	mux.Handle("GET /metrics", a.Metrics.Handler())
-	return a.recoverPanics(mux)
+	return a.recoverPanics(a.checkHost(mux))
 }
 
 // recoverPanics records a panic of h. net/http would drop it with the connection.

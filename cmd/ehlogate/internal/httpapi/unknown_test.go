@@ -29,7 +29,7 @@ func asking(t *testing.T, conf string, files map[string]string, server *dnstest.
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	return eng, func(path string) (int, string) {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		h.ServeHTTP(w, httptest.NewRequest("GET", "http://127.0.0.1"+path, nil))
 		body, _ := io.ReadAll(w.Result().Body)
 		return w.Result().StatusCode, string(body)
 	}

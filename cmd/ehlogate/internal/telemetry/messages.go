@@ -11,6 +11,9 @@ import (
 // FaultPanic is the reason of a fault inside the daemon, a label value of ehlogate_protocol_errors_total.
 const FaultPanic = "panic"
 
+// FaultHost is the reason of an HTTP request for an unknown host name.
+const FaultHost = "host"
+
 const msgSuppressed = "STARTTLS suppressed"
 
 func observedMessage(v lists.Verdict) string {
@@ -36,6 +39,7 @@ var faultMessages = map[string]string{
 	policyd.FaultTimeout:             "timeout: the mail server did not finish a request, or did not read a reply; connection closed",
 	lists.OutcomeSubmission.String(): "STARTTLS suppressed for a client that submits mail: its password is sent in the clear; use the map only in the smtpd on port 25",
 	milter.FaultMacros:               "milter cannot enforce action \"require\": the mail server does not send the macros {client_port} and {tls_version} at MAIL (Postfix 2.5 and Sendmail 8.14 do)",
+	FaultHost:                        "HTTP request for an unknown host name; refused; to allow the name, write it into hosts = [...] in [http]",
 	"accept":                         "cannot accept connections; trying again",
 	"evicted":                        "connection limit reached; closed the connection that was idle longest; raise max_connections in [listen]",
 	"refused":                        "connection limit reached; refused a new connection; raise max_connections in [listen]",
@@ -57,7 +61,7 @@ var protocolFaults = map[string][]string{
 	"tcp_table": append([]string{policyd.FaultCommand}, requestFaults...),
 	"policy":    append([]string{policyd.FaultMalformed, lists.OutcomeSubmission.String()}, requestFaults...),
 	"milter":    append([]string{milter.FaultMacros, policyd.FaultMalformed, lists.OutcomeSubmission.String()}, frameFaults...),
-	"http":      serverFaults,
+	"http":      append([]string{FaultHost}, serverFaults...),
 	"unknown":   serverFaults,
 }
 
