@@ -3,9 +3,12 @@ package hostile
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"ehlogate/lists"
 )
 
 // Texts are such texts. None of them has a newline.
@@ -41,3 +44,18 @@ func Check(output string) error {
 }
 
 func context(s string, at int) string { return s[max(0, at-40):min(len(s), at+20)] }
+
+// Decision returns a decision to suppress by an entry with such a text.
+func Decision(text string) lists.Decision {
+	p := lists.Policy{Lists: []*lists.List{{Name: "feed", Action: lists.Suppress, Source: source(text)}}}
+	return p.DecideCached(lists.Client{Addr: netip.MustParseAddr("192.0.2.1")})
+}
+
+// source matches every client.
+type source string
+
+func (s source) Lookup(lists.Client) lists.Match {
+	return lists.Match{Status: lists.Matched, By: s}
+}
+
+func (s source) Entry(int32, netip.Addr) lists.Entry { return lists.Entry{Text: string(s)} }
