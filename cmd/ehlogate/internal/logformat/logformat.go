@@ -107,6 +107,14 @@ func LogProblems(log *logrus.Entry, err error, msg string) {
 	}
 }
 
+// LogSkipped warns of the lines of a feed that were skipped, with the place of the first one and why.
+func LogSkipped(log *logrus.Entry, skipped diag.Problems) {
+	if skipped.Total > 0 {
+		first := skipped.First[0]
+		withProblem(log, first).WithField("skipped", skipped.Total).Warn("lines of the feed skipped; the first: " + first.Message())
+	}
+}
+
 func withProblem(log *logrus.Entry, p diag.Problem) *logrus.Entry {
 	log = log.WithFields(Place(p.File, p.Line, p.Column()))
 	if hint := p.Advice(); hint != "" {

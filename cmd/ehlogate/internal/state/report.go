@@ -42,9 +42,7 @@ func (m *Manager) logListChange(l config.List, t *trackedList) {
 	if now.Loaded != before.Loaded {
 		log.WithFields(logrus.Fields{"action": l.Action.String(), "entries": now.Entries, "files": len(now.Files),
 			"took": t.loadTime.Round(time.Microsecond).String()}).Info("list loaded")
-		if n := now.Skipped.Total; n > 0 {
-			log.WithFields(logrus.Fields{"skipped": n, "first": now.Skipped.First[0].Error()}).Warn("lines of the feed skipped")
-		}
+		logformat.LogSkipped(log, now.Skipped)
 		if len(now.Files) == 0 {
 			log.Warn("list is empty: files = [...] matches no file")
 		}
