@@ -36,12 +36,12 @@ type accessException struct {
 // With the default lookups of Postfix a domain matches itself and all names below; where parent_domain_matches_subdomains
 // lacks smtpd_access_maps, it matches itself only, and with a dot before it all names below.
 func readAccess(l *listfile.Lines, f Filtered) {
-	a := access{table: table{results: newResults(l, f), isUTF8: true}, seen: make(map[string]bool)}
+	a := access{table: table{results: newResults(l, f), isPostfix: true}, seen: make(map[string]bool)}
 	a.isReached = func(items []*listfile.Item, result word, exception bool) bool {
 		return a.take(strings.ToLower(a.rule.text), items, result, exception)
 	}
 	if f.Format == SendmailAccess {
-		a.nothing, a.isUTF8 = "", false
+		a.nothing, a.isPostfix = "", false
 		a.readSendmail()
 	} else {
 		a.pattern = func(w word) []*listfile.Item { return parseAccessPattern(l, w, f.Format == PostfixExact) }
@@ -53,7 +53,7 @@ func readAccess(l *listfile.Lines, f Filtered) {
 // take reports whether the entries of a rule are to be yielded now.
 func (a *access) take(key string, items []*listfile.Item, result word, exception bool) bool {
 	it := items[0]
-	if first := actionOf(result.text); isKeywords(first, splitWords(strings.ToLower(result.text), ',')) && (it.Kind != iptable.Address || it.From != it.To) {
+	if a.isPostfix && a.last.isKeyword && (it.Kind != iptable.Address || it.From != it.To) {
 		a.Skip(result.at, len(result.text), "Postfix looks up EHLO keywords by complete addresses only", "for networks write a cidr table, with format = \"postfix-cidr\"")
 		return false
 	}

@@ -20,6 +20,10 @@ import (
 func readAddresses(l *listfile.Lines, _ Filtered) {
 	var lengths lengthColumn
 	readColumns(l, func(first, second word) (word, error) {
+		if !strings.ContainsAny(second.text, ".:") {
+			lengths.add(l, first, second)
+			return first, nil
+		}
 		end := strings.TrimPrefix(second.text, "-")
 		bits, isMask := listfile.ParseMask(end)
 		last, err := netip.ParseAddr(end)
@@ -34,7 +38,6 @@ func readAddresses(l *listfile.Lines, _ Filtered) {
 			return first, columnError(second, "address in the second column, which this format ignores",
 				`if it is the last address of a range, set format = "ranges"; else keep the first column only: `+printColumns(1, "$1"))
 		}
-		lengths.add(l, first, second)
 		return first, nil
 	})
 	lengths.check(l)

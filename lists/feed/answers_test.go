@@ -42,7 +42,7 @@ func TestAnswersAgainstRbldnsd(t *testing.T) {
 			if r.IntN(3) == 0 {
 				b.WriteString(randomValue(r) + "\n")
 			}
-			if words := strings.FieldsFunc(line, func(c rune) bool { return strings.ContainsRune(" #;\n", c) }); len(words) > 0 && words[0] != "!" && strings.IndexAny(line, ":$") < 0 && r.IntN(2) == 0 {
+			if words := strings.FieldsFunc(line, func(c rune) bool { return strings.ContainsRune(" #;\n", c) }); len(words) > 0 && words[0] != "!" && !strings.ContainsAny(line, ":$") && r.IntN(2) == 0 {
 				line = words[0] + " " + randomValue(r) + "\n"
 			}
 			b.WriteString(line)

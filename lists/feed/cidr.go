@@ -13,7 +13,7 @@ import (
 // There the first rule that matches decides, and in a list the smallest span. But two prefixes are nested or disjoint. So
 // both are the same once the rules are left out that Postfix never reaches: those within the prefix of an earlier one.
 func readCIDR(l *listfile.Lines, f Filtered) {
-	t := table{results: newResults(l, f), isUTF8: true}
+	t := table{results: newResults(l, f), isPostfix: true}
 	t.pattern = func(w word) []*listfile.Item { return parseCIDRPattern(l, w) }
 	var before prefixes
 	t.isReached = func(items []*listfile.Item, _ word, _ bool) bool {

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"bytes"
+	"strings"
 
 	"ehlogate/lists/diag"
 	"ehlogate/lists/listfile"
@@ -17,7 +18,7 @@ type table struct {
 	pattern func(word) []*listfile.Item // none: it is invalid, which was reported
 	// isReached returns false for a rule that is never reached.
 	isReached func(items []*listfile.Item, result word, exception bool) bool
-	isUTF8    bool // rules in another encoding are skipped
+	isPostfix bool // else Sendmail, which takes any encoding and has no EHLO keywords
 
 	rule     word // whose result is expected
 	items    []*listfile.Item
@@ -66,7 +67,7 @@ func (t *table) failPending() {
 // finishRule yields the entries of a rule.
 func (t *table) finishRule(result word) {
 	t.pending = false
-	if t.isLatin1 && t.isUTF8 {
+	if t.isLatin1 && t.isPostfix {
 		t.Skip(result.at, len(result.text), "rule is not UTF-8, which Postfix does not use", "write it in UTF-8")
 		return
 	}
@@ -80,7 +81,7 @@ func (t *table) yieldRule(result word, verdict outcome) {
 	}
 	for _, it := range t.items {
 		it.Exception = verdict == hides
-		if len(splitWords(result.text)) > 1 {
+		if strings.ContainsAny(result.text, blanks) {
 			it.Note = result.text
 		}
 		if t.text != nil {

@@ -29,6 +29,7 @@ type results struct {
 	nothing string   // the result by which the program continues as if there were no match; "": none
 
 	acceptLine, otherLine int             // of the first result of each kind
+	last                  judged          // as a rule the next result is the same
 	keywords              bool            // the results are EHLO keywords; Postfix ignores other words
 	counted               bool            // there was a result that counts
 	others                []string        // up to maxOthers first words of results that do not
@@ -37,15 +38,31 @@ type results struct {
 
 const maxOthers = 5
 
+// judged is a result, and what it means.
+type judged struct {
+	text      string
+	outcome   outcome
+	isKeyword bool // it is a list of EHLO keywords
+}
+
 func newResults(l *listfile.Lines, f Filtered) results {
 	return results{Lines: l, chosen: strings.Fields(f.Results), nothing: "dunno", seen: make(map[string]bool)}
 }
 
 // judge returns what a result means.
 func (r *results) judge(result word) outcome {
+	if result.text != r.last.text || r.last.outcome == refused {
+		r.last = judged{text: result.text}
+		r.last.outcome = r.judgeNew(result)
+	}
+	return r.last.outcome
+}
+
+func (r *results) judgeNew(result word) outcome {
 	first := actionOf(result.text)
 	isChosen := slices.Contains(r.chosen, first)
 	if keywords := splitWords(strings.ToLower(result.text), ','); isKeywords(first, keywords) {
+		r.last.isKeyword = true
 		hidesTLS := slices.Contains(keywords, "starttls")
 		isChosen = slices.ContainsFunc(keywords, func(k string) bool { return slices.Contains(r.chosen, k) })
 		if len(r.chosen) == 0 {
