@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/feed"
 	"ehlogate/lists/filewatch"
@@ -26,8 +27,10 @@ func newCheck(o *options) *cobra.Command {
 		Long: `Checks the config and every list in it. Reports all errors at once, each with
 its line, a caret and what to write instead. Warnings do not change the exit
 status. They flag valid but suspicious entries: duplicates, entries that have
-expired, that a wider one covers, or that are in two lists. DNS lists are not
-queried; use "ehlogate doctor" or "ehlogate explain" for that.
+expired, that a wider one covers, that are in two lists, or that never count: a
+list before theirs always matches first, no client can have the address, or no
+protocol in [listen] passes names. DNS lists are not queried; use "ehlogate
+doctor" or "ehlogate explain" for that.
 
 It also checks whether "ehlogate serve" could open the sockets in [listen] on
 this machine: group, directory, address, and whether another program listens
@@ -128,12 +131,12 @@ func (c *checker) checkConfig(name string) {
 			fmt.Fprintf(c.out, "%s: fine, %s (not queried)\n", title, formatCount(len(l.Zones.Zones), "DNS zone", "DNS zones"))
 			continue
 		}
-		c.checkList(title, l.Name, l.Spec)
+		c.checkList(title, l.Name, l.Spec, l.Mode)
 	}
 }
 
-func (c *checker) checkList(title, name string, spec listfile.Spec) {
-	l, err := c.lint.Check(name, spec)
+func (c *checker) checkList(title, name string, spec listfile.Spec, mode lists.Mode) {
+	l, err := c.lint.Check(name, spec, mode)
 	if err != nil {
 		c.addError(err)
 		return
@@ -208,14 +211,14 @@ func (c *checker) checkFiles(o *options, names []string, list, format string) er
 		if err != nil {
 			return exitError{exitWrong, err}
 		}
-		lists, err := findLists(cfg, abs, list)
+		found, err := findLists(cfg, abs, list)
 		if err != nil {
 			return err
 		}
-		if len(lists) == 0 {
-			lists = []config.List{{Spec: listfile.Spec{Rules: listfile.Rules{AnyAction: true}, Format: grammar}}}
+		if len(found) == 0 {
+			found = []config.List{{Spec: listfile.Spec{Rules: listfile.Rules{AnyAction: true}, Format: grammar}}}
 		}
-		for _, l := range lists {
+		for _, l := range found {
 			if format != "" && !isFormat(l.Spec.Format, grammar) {
 				return exitError{exitWrong, fmt.Errorf("%s belongs to list %q, which has another format: leave out --format", name, l.Name)}
 			}
@@ -231,7 +234,7 @@ func (c *checker) checkFiles(o *options, names []string, list, format string) er
 		if name == "" {
 			title = "file of no list in the config (rules that depend on an action are not checked)"
 		}
-		c.checkList(title, name, *specs[name])
+		c.checkList(title, name, *specs[name], lists.Enforce)
 	}
 	return nil
 }

@@ -184,6 +184,9 @@ func (t *Table) Entry(id int32, addr netip.Addr) lists.Entry {
 	return e
 }
 
+// Expiry returns when entry id expires, in Unix nanoseconds; false if it never does.
+func (t *Table) Expiry(id int32) (ns int64, ok bool) { return t.until.lookup(id) }
+
 // Boundaries returns the addresses at which the answer for an address may change, in order, IPv4 first. Below the first
 // one there is no match.
 func (t *Table) Boundaries() iter.Seq[netip.Addr] {

@@ -1,173 +1,150 @@
 package listfile
 
 import (
-	"cmp"
 	"fmt"
-	"net/netip"
-	"slices"
+	"hash/maphash"
 	"strings"
 	"time"
 
+	"ehlogate/lists"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/iptable"
 )
 
 // Lint warns about entries that are correct and hardly meant. It remembers the lists that it checked, to find entries that
-// are in two of them.
+// are in two of them, or that one of them keeps from ever deciding.
+//
+// Of each entry it keeps its addresses and its number, 12 bytes for IPv4: the table has the rest, and the lines that it
+// warns about are read again. So a check takes little more memory and time than to load the lists.
 type Lint struct {
 	Now      time.Time
 	Warnings diag.Problems
 
-	seen  map[lintKey]lintPlace // in the lists before
-	quiet bool                  // about the present list
+	seed   maphash.Seed
+	before []*checked
 }
 
-type lintKey struct {
-	kind     iptable.Kind
-	from, to netip.Addr
-	name     string
-}
-
-type lintPlace struct {
-	list string
-	*lintItem
-}
-
-type lintItem struct {
-	Item
-	file string
-	line string
+// checked is a list that was checked, and its entries that have not expired, sorted.
+type checked struct {
+	name  string
+	spec  Spec
+	mode  lists.Mode
+	table *iptable.Table
+	v4    []span[number4]
+	v6    []span[number6]
+	names []span[nameHash]
+	// nameExceptions: the list may not match a client although its address is on the list.
+	nameExceptions bool
 }
 
 // Check reads a list and adds warnings about it. The error is that of [List.Load]. There are no warnings about the lines
 // of files in other formats, which operators do not edit.
-func (l *Lint) Check(name string, spec Spec) (*List, error) {
-	var items []lintItem
+func (l *Lint) Check(name string, spec Spec, mode lists.Mode) (*List, error) {
+	if l.before == nil {
+		l.seed = maphash.MakeSeed()
+	}
+	var c *checked
+	var found *findings
 	list, err := New(spec, func() time.Time { return l.Now }).loadWith(func() visitor {
-		items = items[:0]
-		return func(file string, it *Item) {
-			items = append(items, lintItem{Item: *it, file: file, line: string(it.source)})
-			items[len(items)-1].source = nil
+		c = &checked{name: name, spec: spec, mode: mode}
+		found = &findings{isOff: spec.Format != nil}
+		var id uint32
+		return func(_ string, lines int, it *Item) {
+			l.checkItem(found, id, it)
+			c.add(l, id, lines, it)
+			id++
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	l.Warnings.AddError(list.status.Skipped.Err())
-	l.quiet = spec.Format != nil
-	l.findRepeated(name, items)
-	if !l.quiet {
-		l.findCovered(items)
+	if c.table = list.Table(); c.table == nil {
+		return list, nil // expired
 	}
+	sortSpans(c.v4)
+	sortSpans(c.v6)
+	sortSpans(c.names)
+	findRepeated(c, c.v4, found)
+	findRepeated(c, c.v6, found)
+	findRepeated(c, c.names, found)
+	if !found.isOff {
+		l.compare(c, found)
+		findCovered(c, c.v4, found)
+		findCovered(c, c.v6, found)
+	}
+	found.report(c, &l.Warnings)
+	l.before = append(l.before, c)
 	return list, nil
 }
 
-func (l *Lint) warn(it *lintItem, msg, hint string) {
-	if l.quiet {
+// add adds an entry, unless it has expired.
+func (c *checked) add(l *Lint, id uint32, lines int, it *Item) {
+	if it.Expired(l.Now) {
 		return
 	}
-	l.Warnings.Add(diag.Problem{File: it.file, Line: it.Line, Col: it.Col, Width: it.Width, Text: it.line, Msg: msg, Hint: hint})
-}
-
-// findRepeated finds entries about the same clients, in this list and in those before it, and entries that have expired.
-func (l *Lint) findRepeated(list string, items []lintItem) {
-	own := make(map[lintKey]lintPlace, len(items))
-	for i := range items {
-		it := &items[i]
-		if it.Expired(l.Now) {
-			l.warn(it, fmt.Sprintf("%s expired at %s", it, it.Until.Format(time.RFC3339)), "remove the line")
-			continue
-		}
-		if strings.HasPrefix(it.Note, "until=") {
-			l.warn(it, "until= in the note has no effect", "write it before the #")
-		}
-		k := lintKey{it.Kind, it.From, it.To, it.Name}
-		first, repeated := own[k]
-		switch {
-		case !repeated:
-			own[k] = lintPlace{list, it}
-		case first.Exception != it.Exception && !first.Until.Equal(it.Until):
-			// An exception for some time.
-		case first.Exception != it.Exception:
-			l.warn(it, fmt.Sprintf("%s contradicts %s (%s:%d): the exception wins", it, first, first.file, first.Line), "keep one of them")
-		default:
-			l.warn(it, fmt.Sprintf("duplicate entry %s, first in %s:%d", it, first.file, first.Line), "remove one of the lines")
-		}
-		if other, ok := l.seen[k]; ok && !repeated && !it.Exception && !other.Exception {
-			l.warn(it, fmt.Sprintf("%s is also in list %q (%s:%d), which comes first", it, other.list, other.file, other.Line), "remove the wrong one")
-		}
+	id <<= 1
+	if it.Exception {
+		id |= isException
 	}
-	if l.seen == nil {
-		l.seen = make(map[lintKey]lintPlace)
-	}
-	for k, place := range own {
-		if _, ok := l.seen[k]; !ok {
-			l.seen[k] = place
+	switch {
+	case it.Kind != iptable.Address:
+		c.nameExceptions = c.nameExceptions || it.Exception
+		h := nameHash(maphash.String(l.seed, it.Item.String()))
+		if it.Exception {
+			h = nameHash(maphash.String(l.seed, it.Item.String()[1:]))
 		}
+		c.names = append(c.names, span[nameHash]{h, h, id})
+	case it.From.Is4():
+		c.v4 = appendSpan(c.v4, span[number4]{number4Of(it.From), number4Of(it.To), id}, lines)
+	default:
+		if c.v4 != nil { // a list of both families: not all lines are IPv6
+			lines = 0
+		}
+		c.v6 = appendSpan(c.v6, span[number6]{number6Of(it.From), number6Of(it.To), id}, lines)
 	}
 }
 
-// findCovered finds address entries without effect: the next wider entry says the same for at least as long. It does not
-// warn if an entry that says otherwise may come in between.
-func (l *Lint) findCovered(items []lintItem) {
-	addrs := make([]*lintItem, 0, len(items))
-	for i := range items {
-		if it := &items[i]; it.Kind == iptable.Address && !it.Expired(l.Now) {
-			addrs = append(addrs, it)
-		}
+// appendSpan appends the first span to a slice that has room for all lines of its file: one that grows leaves as much memory
+// behind as it takes.
+func appendSpan[T any](spans []T, s T, lines int) []T {
+	if spans == nil {
+		spans = make([]T, 0, lines)
 	}
-	slices.SortStableFunc(addrs, func(a, b *lintItem) int {
-		return cmp.Or(a.From.Compare(b.From), b.To.Compare(a.To))
-	})
-	var open []*lintItem // those before the present one that overlap it
-	coveredBy := make(map[*lintItem]*lintItem)
-	for i, it := range addrs {
-		open = slices.DeleteFunc(open, func(o *lintItem) bool { return o.From.Is4() != it.From.Is4() || o.To.Less(it.From) })
-		if by := findCover(it, open); by != nil && !isContradicted(it, by, open, addrs[i+1:]) {
-			coveredBy[it] = by
-		}
-		open = append(open, it)
-	}
-	for i := range items {
-		if by, ok := coveredBy[&items[i]]; ok {
-			l.warn(&items[i], fmt.Sprintf("%s is covered by %s (%s:%d)", &items[i], by, by.file, by.Line), "remove the line, unless it is there for its note")
-		}
+	return append(spans, s)
+}
+
+// checkItem warns about an entry by itself.
+func (l *Lint) checkItem(found *findings, id uint32, it *Item) {
+	switch {
+	case it.Expired(l.Now):
+		found.add(id, func() (msg, hint string) {
+			return fmt.Sprintf("%s expired at %s", it, it.Until.Format(time.RFC3339)), "remove the line"
+		})
+	case strings.HasPrefix(it.Note, "until="):
+		found.add(id, func() (msg, hint string) { return "until= in the note has no effect", "write it before the #" })
+	case it.Kind == iptable.Name && !strings.Contains(it.Name, ".") && it.Name != "localhost":
+		found.add(id, func() (msg, hint string) {
+			return fmt.Sprintf("%q is a host name without a domain, which hardly any client has", it.Name), "write the whole name, as in mail.example.org"
+		})
+	case it.Kind == iptable.Address && !found.isOff && !hasClients(it):
+		found.add(id, func() (msg, hint string) {
+			return fmt.Sprintf("no client can have the address %s", it), "remove the line"
+		})
 	}
 }
 
-// findCover returns the smallest of open that contains it, says the same, and lasts as long.
-func findCover(it *lintItem, open []*lintItem) (by *lintItem) {
-	for _, o := range open {
-		isSame := o.From == it.From && o.To == it.To
-		lastsAsLong := o.Until.IsZero() || !it.Until.IsZero() && !o.Until.Before(it.Until)
-		if !isSame && !o.To.Less(it.To) && o.Exception == it.Exception && lastsAsLong && (by == nil || o.compareSpan(by) < 0) {
-			by = o
+// compare finds entries that are also in a list before this one, or that never decide because such a list always
+// matches first.
+func (l *Lint) compare(c *checked, found *findings) {
+	known4, known6, knownNames := make(marks, len(c.v4)/64+1), make(marks, len(c.v6)/64+1), make(marks, len(c.names)/64+1)
+	for _, before := range l.before {
+		findCommon(c, before, c.v4, before.v4, known4, found)
+		findCommon(c, before, c.v6, before.v6, known6, found)
+		findCommon(c, before, c.names, before.names, knownNames, found)
+		if before.mode == lists.Enforce && before.spec.Rules.Action != c.spec.Rules.Action && !before.nameExceptions {
+			findHidden(c, before, c.v4, before.v4, known4, found)
+			findHidden(c, before, c.v6, before.v6, known6, found)
 		}
 	}
-	return by
-}
-
-// isContradicted reports whether an entry that overlaps it says otherwise, and comes between it and by in precedence.
-// Some overlapping ones are open, the others begin later within it.
-func isContradicted(it, by *lintItem, open, later []*lintItem) bool {
-	const maxLater = 1000 // bounds the time for one warning
-	isBetween := func(o *lintItem) bool {
-		return o.Exception != it.Exception && o.compareSpan(it) >= 0 && o.compareSpan(by) <= 0
-	}
-	if slices.ContainsFunc(open, isBetween) {
-		return true
-	}
-	for n, o := range later {
-		if o.From.Is4() != it.From.Is4() || it.To.Less(o.From) {
-			return false
-		}
-		if n == maxLater || isBetween(o) {
-			return true
-		}
-	}
-	return false
-}
-
-func (it *lintItem) compareSpan(o *lintItem) int {
-	return iptable.CompareSpans(&it.Item.Item, &o.Item.Item)
 }

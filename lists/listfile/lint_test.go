@@ -27,7 +27,7 @@ func TestCoveredIsTrue(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := Lint{Now: epoch}
-		if _, err := l.Check("x", Spec{Patterns: []string{name}, Rules: Rules{AnyAction: true}}); err != nil {
+		if _, err := l.Check("x", Spec{Patterns: []string{name}, Rules: Rules{AnyAction: true}}, lists.Enforce); err != nil {
 			t.Fatal(err)
 		}
 		var all *iptable.Table
@@ -98,10 +98,10 @@ mail.example.net
 `)
 	second := write("second.list", "2001:db8::/32\nmail.example.net # second\n198.51.100.0-198.51.100.8\n198.51.100.5-198.51.100.10\n198.51.100.6\n")
 	l := Lint{Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	if _, err := l.Check("one", first); err != nil {
+	if _, err := l.Check("one", first, lists.Enforce); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Check("two", second); err != nil {
+	if _, err := l.Check("two", second, lists.Enforce); err != nil {
 		t.Fatal(err)
 	}
 	for i := range l.Warnings.First {

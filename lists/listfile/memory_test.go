@@ -16,9 +16,24 @@ import (
 )
 
 // peak returns the most that the heap holds while a list is read, and what the
-// table keeps of it. It collects garbage nearly all the time, so that what counts
-// is what is in use.
+// table keeps of it.
 func peak(t testing.TB, path string) (most, kept uint64) {
+	t.Helper()
+	return peakOf(t, func() any { return loadWide(t, path) })
+}
+
+func loadWide(t testing.TB, path string) *List {
+	t.Helper()
+	l, err := New(Spec{Patterns: []string{path}, Rules: Rules{Action: lists.Suppress, AllowWide: true}}, time.Now).Load()
+	if err != nil {
+		t.Error(err)
+	}
+	return l
+}
+
+// peakOf returns the most that the heap holds while run runs, and what is kept of its result. It collects garbage nearly all the
+// time, so that what counts is what is in use.
+func peakOf(t testing.TB, run func() any) (most, kept uint64) {
 	t.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(5))
 	heap := func() uint64 {
@@ -43,15 +58,12 @@ func peak(t testing.TB, path string) (most, kept uint64) {
 			}
 		}
 	}()
-	l, err := New(Spec{Patterns: []string{path}, Rules: Rules{Action: lists.Suppress, AllowWide: true}}, time.Now).Load()
+	result := run()
 	close(stop)
 	<-done
-	if err != nil {
-		t.Fatal(err)
-	}
 	runtime.GC()
 	kept = heap() - before
-	runtime.KeepAlive(l)
+	runtime.KeepAlive(result)
 	return high.Load() - min(before, high.Load()), kept
 }
 

@@ -34,7 +34,7 @@ func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activit
 			b.BeginFile(name, lines)
 			err = spec.parse(r, name, func(it *Item) error {
 				if visit != nil {
-					visit(name, it)
+					visit(name, lines, it)
 				}
 				err := b.Add(&it.Item)
 				if limit, ok := err.(*iptable.LimitError); ok {

@@ -109,8 +109,8 @@ func (s *List) Load() (*List, error) { return s.loadWith(func() visitor { return
 // readTries is how often Load reads files that change meanwhile.
 const readTries = 3
 
-// visitor is called for each entry.
-type visitor func(file string, it *Item)
+// visitor is called for each entry. lines is how many lines its file has.
+type visitor func(file string, lines int, it *Item)
 
 // loadWith is Load with a visitor of its own for each try.
 func (s *List) loadWith(begin func() visitor) (*List, error) {

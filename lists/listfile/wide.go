@@ -50,3 +50,12 @@ func hasMoreClients(it *iptable.Item, bits int) bool {
 	}
 	return rest.Cmp(new(big.Int).Lsh(big.NewInt(1), uint(it.From.BitLen()-bits))) > 0
 }
+
+// hasClients reports whether a client can have an address of the entry.
+func hasClients(it *Item) bool {
+	if it.From.Is4() { // by far the most
+		first, last := it.From.As4()[0], it.To.As4()[0]
+		return first < 224 && last > 0
+	}
+	return clients.OverlapsRange(netipx.IPRangeFrom(it.From, it.To))
+}
