@@ -19,12 +19,15 @@ var checks = []struct {
 	{onPostfix, (*exam).checkPostfixVersion, "postfix-version"},
 	{onPostfix, (*exam).checkServedDomains, "guard-misses guard-unseen"},
 	{onPostfix, (*exam).checkPostscreen, "postscreen-queries postscreen-inherits postscreen-offers"},
-	{onPostfix, (*exam).checkPostfixQueries, "ehlogate-not-queried"},
+	{onPostfix, (*exam).checkPostfixQueries, "ehlogate-not-queried port-not-queried"},
 	{onPostfix, (*exam).checkAddressQueries, "addresses-never-queried"},
 	{onExim, (*exam).checkExim, "exim-slow exim-no-shutdown"},
 	{onSendmail, (*exam).checkSendmailMilters, ""},
 	{onSendmail, (*exam).checkSendmailMaps, "sendmail-map-name sendmail-tempfail sendmail-slow sendmail-local-socket"},
+	{onPostfix, (*exam).checkInstances, "other-instances"},
 	{onDaemon, (*exam).checkGuardOff, "guard-off"},
+	{onDaemon, (*exam).checkListAccess, "list-forbidden"},
+	{onDNS, (*exam).checkListOrder, "suppress-behind-dns"},
 	{onDNS, (*exam).checkResolverAddresses, "public-resolver distant-resolver dane-unsure"},
 	{onDNS, (*exam).checkUnit, "service-no-network service-no-https"},
 	{onDNS, (*exam).checkDNSAnswers, "resolver-silent zone-silent zone-refuses zone-no-list zone-lists-all zone-lists-nothing"},
@@ -40,6 +43,7 @@ var smtpdChecks = []struct {
 	{(*exam).checkMilters, ""},
 	{(*exam).checkTables, "map-refuses socketmap-name table-unreadable"},
 	{(*exam).checkKeywords, "keywords-lost keywords-extra starttls-hidden-from-all"},
+	{(*exam).checkOwnTables, "map-shadowed"},
 	{(*exam).checkLogins, "auth-queries"},
 	{(*exam).checkTLSLevel, "tls-required no-starttls"},
 	{(*exam).checkReplacedSettings, "setting-replaced"},
@@ -51,7 +55,7 @@ var smtpdChecks = []struct {
 // tables.
 const sharedFindings = "not-examined submission-queries names-never-count wait-too-long " +
 	"bad-attribute milter-default-action milter-slow " + // policy_milter.go, sendmail.go
-	"bad-address socket-outside-jail localhost not-our-address wrong-listener " + // endpoint.go
+	"bad-address address-family socket-outside-jail localhost not-our-address wrong-listener " + // endpoint.go
 	"unreachable other-program-answers no-answer running-differs " + // running.go, daemon.go
 	"filter-never-queries key-format key-digest memcache-file-unreadable memcache-bad-number memcache-slow " + // maps.go
 	"memcache-no-backup backup-needs-daemon backup-inline-empty backup-unreadable backup-suppresses " +

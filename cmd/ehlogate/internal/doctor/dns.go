@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/listfile"
@@ -43,6 +45,28 @@ func (e *exam) checkNameEntries(server, how string) {
 			"ehlogate can find out the names by reverse DNS, and confirm them. That needs a resolver and, with systemd, examples/systemd/dns.conf.",
 			e.inSection("dns", "verify_names = true"))
 	}
+}
+
+// checkListOrder looks for files that suppress behind a list that needs DNS. If that cannot answer, it ends the decision.
+func (e *exam) checkListOrder() {
+	before := "" // the first list that needs DNS, and whose action is not to suppress
+	for _, l := range e.config.Lists {
+		switch {
+		case l.Mode != lists.Enforce:
+		case l.Action != lists.Suppress && e.needsDNS(l):
+			before = cmp.Or(before, l.Name)
+		case l.Action == lists.Suppress && before != "" && !e.needsDNS(l):
+			e.add(Warning, "suppress-behind-dns", e.configPlace("list", l.Name),
+				fmt.Sprintf("list %q suppresses no client while DNS fails: list %q comes first", l.Name, before),
+				fmt.Sprintf("A list that cannot answer ends the decision with an offer, since it could have had the client. Put the [[list]] section of %q "+
+					"above that of %q, if its lines should count in any case.", l.Name, before))
+		}
+	}
+}
+
+// needsDNS reports whether a list may be unavailable because DNS fails.
+func (e *exam) needsDNS(l config.List) bool {
+	return l.IsDNSList() || e.config.DNS.VerifyNames && e.usesNames(l)
 }
 
 // listsThat names the lists of the config that match; "" if none does.
@@ -80,6 +104,9 @@ func (e *exam) usesAddresses(l config.List) bool {
 
 // loadFiles reads the files of a list. If it cannot, it reports that and returns what it has.
 func (e *exam) loadFiles(l config.List) *listfile.List {
+	if s, ok := e.loaded[l.Name]; ok {
+		return s
+	}
 	spec := e.host.localSpec(l.Spec)
 	spec.MinEntries, spec.ExpireAfter = 0, 0 // they would hide the entries
 	s, err := listfile.New(spec, time.Now).Load()
@@ -89,6 +116,7 @@ func (e *exam) loadFiles(l config.List) *listfile.List {
 	if err != nil {
 		e.addUnread(e.configPlace("list", l.Name), fmt.Sprintf("list %q", l.Name), firstLine(err))
 	}
+	e.loaded[l.Name] = s
 	return s
 }
 

@@ -16,9 +16,11 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/running"
+	"ehlogate/lists/listfile"
 	"ehlogate/lists/secret"
 )
 
@@ -85,17 +87,20 @@ type exam struct {
 	sendmail *Sendmail
 
 	smtpds          []smtpd
-	resolvers       []netip.AddrPort  // those that ehlogate queries
-	resolversAt     Place             // where they are set
-	resolverAnswers bool              // one of them does
-	probed          map[endpoint]bool // the addresses that were connected to
-	compared        bool              // the running daemon was compared with the files
+	resolvers       []netip.AddrPort          // those that ehlogate queries
+	resolversAt     Place                     // where they are set
+	resolverAnswers bool                      // one of them does
+	probed          map[endpoint]bool         // the addresses that were connected to
+	loaded          map[string]*listfile.List // by name
+	listener        *syscall.Ucred            // the user of the daemon, if it made a socket file
+	compared        bool                      // the running daemon was compared with the files
 }
 
 // Examine runs all checks. Each of the configurations may be absent. Resolvers are queried until ctx ends, and for a
 // few seconds at most.
 func Examine(ctx context.Context, host *Host, cfg *config.Config, pf *Postfix, exim *Exim, sendmail *Sendmail) *Report {
-	e := &exam{ctx: ctx, host: host, config: cfg, pf: pf, exim: exim, sendmail: sendmail, postconf: "postconf ", probed: make(map[endpoint]bool)}
+	e := &exam{ctx: ctx, host: host, config: cfg, pf: pf, exim: exim, sendmail: sendmail, postconf: "postconf ", probed: make(map[endpoint]bool),
+		loaded: make(map[string]*listfile.List)}
 	e.file = cmp.Or(cfg.File, config.DefaultFile)
 	e.Findings = []Finding{} // JSON: a list, if an empty one
 	if pf != nil {

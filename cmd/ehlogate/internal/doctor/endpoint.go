@@ -79,10 +79,34 @@ func (e *exam) listeners(proto string) []string {
 
 // protocolAt returns which protocol ehlogate speaks at an address, or "".
 func (e *exam) protocolAt(p endpoint) string {
+	if e.host.Inherited != nil {
+		if name, ok := e.host.Inherited(p.network, p.addr); ok {
+			return e.protocolInherited(p, name)
+		}
+	}
 	for _, proto := range protocols {
 		if slices.ContainsFunc(e.listeners(proto), func(l string) bool { return reaches(p, l) }) {
 			return proto
 		}
+	}
+	return ""
+}
+
+// protocolInherited returns which protocol the daemon speaks on an inherited socket with a name, as the daemon does: it
+// serves such sockets beside the addresses in [listen].
+func (e *exam) protocolInherited(p endpoint, name string) string {
+	if slices.Contains(protocols, name) {
+		return name
+	}
+	for _, addrs := range []map[string][]string{e.config.Listen.Addresses, config.Defaults().Listen.Addresses} {
+		for _, proto := range protocols {
+			if slices.ContainsFunc(addrs[proto], func(l string) bool { return reaches(p, l) }) {
+				return proto
+			}
+		}
+	}
+	if base := path.Base(p.addr); p.network == "unix" && slices.Contains(protocols, base) {
+		return base
 	}
 	return ""
 }
@@ -111,6 +135,14 @@ func reaches(p endpoint, listener string) bool {
 	return ip.IsValid() && (ip.Unmap() == at.Unmap() || at.IsUnspecified() && ip.Unmap().Is4() == at.Unmap().Is4())
 }
 
+// isInherited reports whether systemd is known to hold the socket at an address.
+func (e *exam) isInherited(p endpoint) (ok bool) {
+	if e.host.Inherited != nil {
+		_, ok = e.host.Inherited(p.network, p.addr)
+	}
+	return ok
+}
+
 // unjailed returns where the service would connect without its jail.
 func (p endpoint) unjailed() endpoint {
 	return endpoint{network: p.network, addr: path.Clean(p.path), path: p.path}
@@ -125,7 +157,14 @@ func (e *exam) reachesEhlogate(v view, addr, proto string) bool {
 // checkEndpoint examines an address at which ehlogate is expected, and then connects to it.
 func (e *exam) checkEndpoint(v view, addr, proto string, at Place) {
 	if p, ok := e.checkAddress(v, addr, proto, at); ok {
-		e.probe(p, proto, at, Warning)
+		e.connect(p, proto, at, Warning)
+	}
+}
+
+// connect connects to an address at which ehlogate is expected. What answers as ehlogate need not be in the config.
+func (e *exam) connect(p endpoint, proto string, at Place, away Severity) {
+	if isOurs := e.probe(p, proto, at, away); !isOurs && e.protocolAt(p) == "" {
+		e.add(Warning, "not-our-address", at, fmt.Sprintf("%s has no listener for %s at %s", e.file, proto, p), e.listenText(proto))
 	}
 }
 
@@ -152,15 +191,42 @@ func (e *exam) checkAddress(v view, addr, proto string, at Place) (p endpoint, o
 			"A client that tries the other one first loses time. In a jail the name may be unknown.",
 			Write{at.File, []string{strings.Replace(addr, "localhost", "127.0.0.1", 1)}})
 	}
-	switch other := e.protocolAt(p); other {
-	case proto:
-	case "":
-		e.add(Warning, "not-our-address", at, fmt.Sprintf("%s has no listener for %s at %s", e.file, proto, p), e.listenText(proto))
-	default:
+	if other := e.protocolAt(p); other != proto && other != "" {
 		e.addWrongListener(p, proto, other, at)
 		return p, false
 	}
-	return p, true
+	return p, e.checkFamily(v, p, proto, at)
+}
+
+// checkFamily reports whether a service can connect to an address: inet_protocols is for that too.
+func (e *exam) checkFamily(v view, p endpoint, proto string, at Place) bool {
+	if v.hasFamily(p) {
+		return true
+	}
+	why := "No client is suppressed: the backup decides."
+	switch proto {
+	case socketmapProto, tcpTableProto:
+		why = refuses
+	case policyProto, milterProto:
+		why = "Its default_action decides, and the decision of ehlogate is neither logged nor enforced."
+	}
+	e.add(Hazard, "address-family", at, fmt.Sprintf("Postfix cannot connect to %s: inet_protocols = %s", p, v.value(inetProtocols)),
+		why+" Use a socket file, which needs no protocol, or an address of the other family.", Write{at.File, []string{"unix:ehlogate/" + proto}})
+	return false
+}
+
+// hasFamily reports whether inet_protocols lets a service connect to an address.
+func (v view) hasFamily(p endpoint) bool {
+	host, _, err := net.SplitHostPort(p.addr)
+	ip, notIP := netip.ParseAddr(host)
+	if p.network != "tcp" || err != nil || notIP != nil {
+		return true
+	}
+	want := "ipv6"
+	if ip.Is4() {
+		want = "ipv4"
+	}
+	return slices.ContainsFunc(splitList(strings.ToLower(v.value(inetProtocols))), func(w string) bool { return w == "all" || w == want })
 }
 
 func (e *exam) addWrongListener(p endpoint, proto, other string, at Place) {

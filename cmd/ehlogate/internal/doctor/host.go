@@ -30,8 +30,9 @@ type Host struct {
 	Daemon func(context.Context, running.Daemon) (*running.Status, error)
 	// Version is that of this program.
 	Version string
-	// IsInherited reports whether systemd holds a listening socket, so that it outlives ehlogate; nil means unknown.
-	IsInherited func(network, addr string) bool
+	// Inherited returns the FileDescriptorName of a listening socket that systemd holds, so that it outlives ehlogate. ok is
+	// false if systemd does not hold it; Inherited is nil if that is unknown.
+	Inherited func(network, addr string) (name string, ok bool)
 	// Resolvers returns those of the system (resolv.conf).
 	Resolvers func() ([]netip.AddrPort, error)
 	// Resolver returns a client of resolvers; nil means that no resolver is queried.
@@ -48,8 +49,12 @@ const dialLimit = time.Second
 // ThisHost returns the machine that doctor runs on. Without connect, no connections are made.
 func ThisHost(connect bool) *Host {
 	h := &Host{
-		IsInherited: func(network, addr string) bool {
-			return listensAt(systemctl("list-sockets", "--no-legend", "--plain", "--full"), network, addr)
+		Inherited: func(network, addr string) (name string, ok bool) {
+			unit, ok := unitAt(systemctl("list-sockets", "--no-legend", "--plain", "--full"), network, addr)
+			if ok {
+				name = strings.TrimSpace(systemctl("show", "--property=FileDescriptorName", "--value", unit))
+			}
+			return name, ok
 		},
 		Resolvers:  dnsclient.SystemServers,
 		Unit:       liveUnit,
@@ -122,16 +127,19 @@ func (h *Host) localSpec(spec listfile.Spec) listfile.Spec {
 
 func liveUnit() (string, error) { return systemctl("show", "ehlogate"), nil }
 
-// listensAt reports whether one of the sockets of systemd, as "systemctl list-sockets" writes them, is at an address.
-func listensAt(sockets, network, addr string) bool {
+// unitAt returns the unit of the socket of ehlogate at an address, of those that "systemctl list-sockets" writes.
+func unitAt(sockets, network, addr string) (unit string, ok bool) {
 	for l := range strings.Lines(sockets) {
-		listener, _, _ := strings.Cut(l, " ")
-		listener = strings.Replace(listener, "[::]:", ":", 1) // which IPv4 reaches too
+		columns := strings.Fields(l) // of which the last is the service
+		if len(columns) < 2 || len(columns) > 2 && columns[2] != "ehlogate.service" {
+			continue
+		}
+		listener := strings.Replace(columns[0], "[::]:", ":", 1) // which IPv4 reaches too
 		if reaches(endpoint{network: network, addr: addr}, listener) {
-			return true
+			return columns[1], true
 		}
 	}
-	return false
+	return "", false
 }
 
 // systemctl returns what systemctl says; empty if no systemd runs here, or it has no such unit.
@@ -149,6 +157,13 @@ const programLimit = 10 * time.Second
 // runProgram returns what a program of the mail server wrote to its standard output. Its names are those that
 // distributions give it. It is also found where administrators' programs are, which may not be in PATH.
 func runProgram(ctx context.Context, names []string, args ...string) (string, error) {
+	return programRun{}.output(ctx, names, args...)
+}
+
+// programRun is how a program runs: its standard input and its directory, if not that of doctor.
+type programRun struct{ input, dir string }
+
+func (r programRun) output(ctx context.Context, names []string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, programLimit)
 	defer cancel()
 	program, err := findProgram(names)
@@ -157,7 +172,7 @@ func runProgram(ctx context.Context, names []string, args ...string) (string, er
 	}
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Stderr = &stderr
+	cmd.Stderr, cmd.Stdin, cmd.Dir = &stderr, strings.NewReader(r.input), r.dir
 	cmd.WaitDelay = time.Second // for a child of it that keeps the pipe open
 	out, err := cmd.Output()
 	command := strings.Join(append([]string{names[0]}, args...), " ")

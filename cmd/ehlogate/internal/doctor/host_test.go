@@ -221,7 +221,7 @@ func listen(t *testing.T, network, addr string) net.Listener {
 // A socket of systemd outlives ehlogate: a restart costs no mail.
 func TestInherited(t *testing.T) {
 	host := ThisHost(false)
-	host.IsInherited = func(network, addr string) bool { return network == "tcp" && addr == "127.0.0.1:10041" }
+	host.Inherited = func(network, addr string) (string, bool) { return "", network == "tcp" && addr == "127.0.0.1:10041" }
 	pf := settingsWith(t, "ehlogate_map = socketmap:inet:127.0.0.1:10041:starttls\n")
 	if got := idsOf(examineHere(t, host, pf)); !slices.Equal(got, []string{"warning map-refuses"}) {
 		t.Errorf("got %v, want a warning", got)

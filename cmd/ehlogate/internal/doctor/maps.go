@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"ehlogate/lists/diag"
 )
@@ -58,7 +59,7 @@ func (e *exam) checkDirect(v view, t table, at Place) {
 		return
 	}
 	writes := []Write{e.copyExample(v), at.adviseReplacement(t.setting(), exampleMap)}
-	if e.host.IsInherited != nil && e.host.IsInherited(p.network, p.addr) {
+	if e.isInherited(p) {
 		e.add(Warning, "map-refuses", at, t.setting()+" has no backup: no mail while ehlogate hangs or cannot start",
 			"systemd keeps the socket open, so that a restart costs no mail. But while ehlogate hangs or cannot start, clients wait up to 100 s.", writes...)
 	} else {
@@ -66,7 +67,7 @@ func (e *exam) checkDirect(v view, t table, at Place) {
 			"While ehlogate is unreachable, "+refuses+" While it hangs, clients wait up to 100 s. "+
 				"A memcache table can have a backup, as in examples/postfix/ehlogate.cf.", writes...)
 	}
-	e.probe(p, proto, at, Hazard)
+	e.connect(p, proto, at, Hazard)
 }
 
 // memcacheTable is a memcache table with its parameters.
@@ -185,8 +186,10 @@ func (e *exam) checkKeys(m *memcacheTable) {
 	}
 }
 
+// checkTimeouts computes how long a client waits while ehlogate hangs: for each try, and a second between two. If the
+// backup has the client, Postfix writes that to ehlogate, and waits as long again.
 func (e *exam) checkTimeouts(m *memcacheTable) {
-	slow := false
+	numbers, at := map[string]int64{}, Place{}
 	for _, name := range []string{"max_try", "timeout"} {
 		value, where := m.parameter(name, "2")
 		n, err := strconv.ParseInt(value, 10, 32)
@@ -194,13 +197,26 @@ func (e *exam) checkTimeouts(m *memcacheTable) {
 		case err != nil || name == "max_try" && n < 1:
 			e.add(Hazard, "memcache-bad-number", where, fmt.Sprintf("invalid %s: it must be a number of at least 1, without a unit", name),
 				"smtpd ends with a fatal error before its banner.", m.adviseParameters(name+" = 1"))
-		case n != 1 && !slow:
-			slow = true
-			where.Value = cmp.Or(where.Value, "(not set: 2)")
-			e.add(Warning, "memcache-slow", where, "every client waits long while ehlogate hangs",
-				"With the defaults, 2 tries of 2 s, it waits about 6 s; 0 means no limit. One try of one second is enough for a daemon on the same machine.",
-				m.adviseParameters("max_try = 1", "timeout = 1"))
+			return
 		}
+		if numbers[name] = n; n != 1 && at.File == "" {
+			at = where
+			at.Value = cmp.Or(where.Value, "(not set: 2)")
+		}
+	}
+	pause, _ := m.parameter("retry_pause", "1")
+	between, _ := strconv.ParseInt(pause, 10, 32)
+	tries, timeout := numbers["max_try"], numbers["timeout"]
+	wait := time.Duration(tries*timeout+(tries-1)*between) * time.Second
+	if backup, _ := m.parameter("backup", ""); slices.ContainsFunc(parseTables(backup), func(t table) bool { return e.hidesSTARTTLS(m.view, t) }) {
+		wait *= 2
+	}
+	if long := fmt.Sprint(wait); timeout == 0 || wait >= maxWait {
+		if timeout == 0 {
+			long = "without a limit"
+		}
+		e.add(Warning, "memcache-slow", at, fmt.Sprintf("every client waits long while ehlogate hangs: %s (%d tries, timeout %d s)", long, tries, timeout),
+			"One try of one second is enough for a daemon on the same machine.", m.adviseParameters("max_try = 1", "timeout = 1"))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,12 +23,14 @@ const (
 	smtpdFilter        = "smtpd_command_filter"
 	smtpdSender        = "smtpd_sender_restrictions"
 	smtpdMilters       = "smtpd_milters"
+	smtpdMilterMaps    = "smtpd_milter_maps"
 	screenMaps         = "postscreen_discard_ehlo_keyword_address_maps"
 	screenFilter       = "postscreen_command_filter"
 	proxyReadMaps      = "proxy_read_maps"
 	queueDirectory     = "queue_directory"
 	configDirectory    = "config_directory"
 	restrictionClasses = "smtpd_restriction_classes"
+	inetProtocols      = "inet_protocols"
 )
 
 // defaultFile stands for the file of a setting that is not set.
@@ -43,6 +46,8 @@ type Postfix struct {
 	Main     map[string]string // what main.cf sets ("postconf -n"), not expanded
 	Services []*Service        // in the order of master.cf
 
+	configDir  string            // of what was read: Dir, or the copies
+	types      []string          // of tables that it has; empty: unknown, as of copies
 	values     map[string]string // the settings of a service without options of its own, see Service.values
 	foreign    string            // how the Postfix of saved settings may differ from the installed one
 	unexpanded []unexpanded      // parameters that no setting of Postfix refers to
@@ -72,11 +77,23 @@ func (s *Service) String() string { return s.Name + " " + s.Type }
 // LivePostfix reads the settings of a Postfix on this machine. dir is its configuration directory; empty: that of the
 // system.
 func LivePostfix(ctx context.Context, dir string) (*Postfix, error) {
+	if dir != "" { // Postfix runs in its queue directory
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, err
+		}
+		dir = abs
+	}
 	pf, err := readPostfix(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	pf.Dir = dir
+	pf.Dir, pf.configDir = dir, dir
+	types, err := runPostconf(ctx, dir, "-m")
+	if err != nil {
+		return nil, err
+	}
+	pf.types = strings.Fields(types)
 	return pf, pf.evaluate(ctx, dir, nil)
 }
 
@@ -91,6 +108,7 @@ func SavedPostfix(ctx context.Context, dir string) (*Postfix, error) {
 	if err != nil {
 		return nil, err
 	}
+	pf.configDir = dir
 	installed, err := runPostconf(ctx, dir, "-d", "config_directory", "mail_version")
 	if err != nil {
 		return nil, err
@@ -432,10 +450,23 @@ func (s *Service) portName() string {
 // isSubmission reports whether the service is for clients that log in: by its port, or because it speaks TLS from the
 // first byte.
 func (v view) isSubmission() bool {
-	return slices.Contains([]string{"submission", "587", "submissions", "smtps", "urd", "465"}, v.svc.portName()) || v.isYes("smtpd_tls_wrappermode")
+	return slices.Contains([]string{"submission", "587", "submissions", "smtps", "urd", "465"}, v.svc.portName()) || v.isWrapped()
 }
+
+// isWrapped reports whether the service speaks TLS from the first byte: it never offers STARTTLS.
+func (v view) isWrapped() bool { return v.isYes("smtpd_tls_wrappermode") }
 
 // isPublic reports whether other mail servers deliver to this service.
 func (v view) isPublic() bool {
-	return v.svc.Type == "pass" || v.svc.portName() == "smtp" || v.svc.portName() == "25"
+	if v.svc.Type == "pass" { // what postscreen lets pass
+		return slices.ContainsFunc(v.pf.Services, func(s *Service) bool { return s.Command == "postscreen" && !s.isLocal() })
+	}
+	return (v.svc.portName() == "smtp" || v.svc.portName() == "25") && !v.svc.isLocal()
+}
+
+// isLocal reports whether only this machine can connect to an inet service.
+func (s *Service) isLocal() bool {
+	host, _, _ := strings.Cut(s.Name, ":"+s.portName())
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }

@@ -187,30 +187,35 @@ func keywordsText(keywords string) string {
 const probeLimit = 64 << 10
 
 // probe connects to where ehlogate is expected. away is what it costs if nothing listens there. If the protocol can
-// hide keywords, the answers are compared with the lists; for memcache, the version tells which program answers.
-func (e *exam) probe(p endpoint, proto string, at Place, away Severity) {
-	if e.host.Dial == nil || e.probed[p] {
-		return
+// hide keywords, the answers are compared with the lists; for memcache, the version tells which program answers. isOurs
+// reports that it is ehlogate.
+func (e *exam) probe(p endpoint, proto string, at Place, away Severity) (isOurs bool) {
+	if isOurs, done := e.probed[p]; done || e.host.Dial == nil {
+		return isOurs
 	}
-	e.probed[p] = true
+	e.probed[p] = false
 	conn, err := e.host.Dial(p.network, p.addr)
 	if errors.Is(err, fs.ErrPermission) {
 		e.add(Note, "not-examined", at, fmt.Sprintf("cannot connect to ehlogate at %s: %v", p, err),
 			"Only root and socket_group of [listen] may connect to the socket. Run doctor as root.", Write{shell, []string{e.command("doctor")}})
-		return
+		return false
 	}
 	if err != nil {
 		e.add(away, "unreachable", at, fmt.Sprintf("ehlogate is unreachable at %s: %v", p, err),
 			"Until it listens there, the mail server does what it is configured to do without ehlogate. If ehlogate runs, compare the address with [listen] in "+
 				e.file+", and with the sockets of systemd (systemctl list-sockets).", Write{shell, []string{"systemctl start ehlogate"}})
-		return
+		return false
 	}
 	defer conn.Close()
+	e.noteListener(conn)
 	r := bufio.NewReader(io.LimitReader(conn, probeLimit))
-	if proto == memcacheProto && !e.isEhlogate(conn, r, p, at) {
-		return
+	if proto == memcacheProto {
+		if e.probed[p] = e.isEhlogate(conn, r, p, at); !e.probed[p] {
+			return false
+		}
 	}
 	e.compareRunning(proto, conn, r, p)
+	return e.probed[p]
 }
 
 // isEhlogate reports whether ehlogate answers at the other end of conn.

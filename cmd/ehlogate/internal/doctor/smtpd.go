@@ -62,13 +62,27 @@ func (e *exam) checkPostfixVersion() {
 	}
 }
 
+// checkInstances notes that there are more Postfix instances (postmulti) than the one that is examined.
+func (e *exam) checkInstances() {
+	const param = "multi_instance_directories"
+	v := view{e.pf, nil}
+	for _, dir := range splitList(v.value(param)) {
+		e.add(Note, "other-instances", v.origin(param), "this Postfix has another instance, which was not examined: "+dir,
+			"Each instance has settings of its own.", Write{shell, []string{e.command("doctor") + " --postfix-config " + quoteShell(dir)}})
+	}
+}
+
 func (e *exam) checkPostfixQueries() {
+	if slices.ContainsFunc(e.smtpds, smtpd.suppresses) {
+		e.checkOtherPorts()
+		return
+	}
 	main := view{e.pf, nil}
+	if main.value("multi_instance_directories") != "" && !slices.ContainsFunc(e.smtpds, func(s smtpd) bool { return s.isPublic() }) {
+		return // another instance receives the mail
+	}
 	advice := []Write{e.copyExample(main), {shell, []string{"postconf -P 'smtp/inet/" + smtpdMaps + "=" + exampleMap + "' # with postscreen: smtpd/pass"}}}
 	for _, s := range e.smtpds {
-		if s.suppresses() {
-			return
-		}
 		if s.isPublic() {
 			advice = e.adviseMap(s.view)
 		}
@@ -76,6 +90,16 @@ func (e *exam) checkPostfixQueries() {
 	e.add(Note, "ehlogate-not-queried", main.origin(smtpdMaps), "no smtpd queries ehlogate",
 		"All clients are offered STARTTLS, whatever the lists say. Add the map to the smtpd on port 25, and to no other. "+
 			"examples/postfix has ehlogate.cf, for /etc/postfix.", advice...)
+}
+
+// checkOtherPorts looks for services for other mail servers that do not query ehlogate, where another one does.
+func (e *exam) checkOtherPorts() {
+	for _, s := range e.smtpds {
+		if s.isPublic() && !s.suppresses() {
+			e.add(Warning, "port-not-queried", s.place(smtpdMaps), "this service does not query ehlogate, and another one does",
+				"A client that connects here is offered STARTTLS, whatever the lists say.", e.adviseMap(s.view)...)
+		}
+	}
 }
 
 // checkAddressQueries looks for entries about addresses where Postfix queries about HELO names only.
@@ -97,6 +121,7 @@ func (e *exam) checkAddressQueries() {
 func (e *exam) checkLogins(s smtpd) {
 	switch param := s.decidingParameter(); {
 	case !s.suppresses():
+	case s.isWrapped() && !s.filterQueries: // there is no STARTTLS to hide
 	case s.isSubmission():
 		e.add(Hazard, "submission-queries", s.place(param), submissionAsks,
 			"A suppressed client is not offered STARTTLS, and sends its password in the clear or cannot send at all."+inherits(s, param),

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"regexp"
@@ -20,7 +21,12 @@ type table struct {
 	part       bool // of a pipemap or unionmap that is itself behind proxy:
 }
 
-func (t table) String() string { return t.kind + ":" + t.name }
+func (t table) String() string {
+	if t.kind == "" {
+		return t.name
+	}
+	return t.kind + ":" + t.name
+}
 
 // setting returns the table as it is in the setting of the service.
 func (t table) setting() string {
@@ -36,7 +42,7 @@ func (t table) needsDaemon() bool {
 }
 
 // parseTables returns the tables in a setting, also those within a pipemap or
-// unionmap. Words that are no tables are left out.
+// unionmap. The kind of a word that is no table is empty.
 func parseTables(value string) []table { return appendTables(nil, value, table{}, 0) }
 
 func appendTables(out []table, value string, around table, depth int) []table {
@@ -53,6 +59,8 @@ func appendTables(out []table, value string, around table, depth int) []table {
 		}
 		var ok bool
 		if t.kind, t.name, ok = strings.Cut(w, ":"); !ok || t.kind == "" || t.name == "" {
+			t.kind, t.name = "", w
+			out = append(out, t)
 			continue
 		}
 		if inner, n := balanced(t.name); n > 0 && (t.kind == "pipemap" || t.kind == "unionmap") && depth < maxDepth {
@@ -97,8 +105,23 @@ func (e *exam) hidesSTARTTLS(v view, t table) bool {
 	return slices.ContainsFunc(logicalLines(text), func(l line) bool { return starttlsWord.MatchString(l.text) })
 }
 
-// checkFile looks whether the file of a table is there, and as the lists are now.
+// typeProblem returns why Postfix cannot open a table of that type, or "".
+func (e *exam) typeProblem(t table) string {
+	switch {
+	case t.kind == "":
+		return "it must be TYPE:NAME, such as cidr:/etc/postfix/own.cidr; default_database_type is not for this setting"
+	case len(e.pf.types) > 0 && !slices.Contains(e.pf.types, t.kind):
+		return fmt.Sprintf("this Postfix has no tables of type %s (postconf -m shows the types; Debian has some in packages such as postfix-%[1]s)", t.kind)
+	}
+	return ""
+}
+
+// checkFile looks whether a table can be opened, and is as the lists are now.
 func (e *exam) checkFile(v view, t table, at Place, id, why string, writes ...Write) {
+	if problem := e.typeProblem(t); problem != "" {
+		e.add(Hazard, id, at, "cannot open "+t.setting()+": "+problem, why, writes...)
+		return
+	}
 	name, ok := t.fileName(v)
 	if !ok {
 		return

@@ -53,8 +53,10 @@ func TestRealSockets(t *testing.T) {
 	testenv.Needs(t, "root", "systemd")
 	_, m, run := startMachine(t)
 	if err := m.Write(map[string]string{
-		"etc/systemd/system/held.socket":  "[Socket]\nListenStream=127.0.0.1:10041\nListenStream=[::1]:10041\nListenStream=10045\nListenStream=/run/held/a.sock\n",
-		"etc/systemd/system/held.service": "[Service]\nExecStart=/bin/true\n",
+		"etc/systemd/system/held.socket":      "[Socket]\nListenStream=127.0.0.1:10041\nListenStream=[::1]:10041\nListenStream=10045\nListenStream=/run/held/a.sock\nService=ehlogate.service\n",
+		"etc/systemd/system/ehlogate.service": "[Service]\nExecStart=/bin/true\n",
+		"etc/systemd/system/other.socket":     "[Socket]\nListenStream=127.0.0.1:10042\n",
+		"etc/systemd/system/other.service":    "[Service]\nExecStart=/bin/true\n",
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -63,12 +65,12 @@ func TestRealSockets(t *testing.T) {
 		run("systemctl", map[bool]string{true: "start", false: "stop"}[held], "held.socket")
 		sockets := run("systemctl", "list-sockets", "--no-legend", "--plain", "--full")
 		for addr, want := range map[string]bool{"127.0.0.1:10041": held, "[::1]:10041": held, "[::1]:10045": held, "127.0.0.1:10045": held, "127.0.0.1:10042": false, "192.0.2.1:10041": false} {
-			if got := listensAt(sockets, "tcp", addr); got != want {
+			if _, got := unitAt(sockets, "tcp", addr); got != want {
 				t.Errorf("%s: got %v, want %v in\n%s", addr, got, want, sockets)
 			}
 		}
 		for path, want := range map[string]bool{"/run/held/a.sock": held, "/run/held/b.sock": false} {
-			if got := listensAt(sockets, "unix", path); got != want {
+			if _, got := unitAt(sockets, "unix", path); got != want {
 				t.Errorf("%s: got %v, want %v in\n%s", path, got, want, sockets)
 			}
 		}

@@ -1,0 +1,139 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"ehlogate/lists/diag"
+)
+
+// serviceUser is the user that the daemon runs as.
+type serviceUser struct {
+	syscall.Credential
+	name   string
+	hidden map[string]string // directories that the unit hides from it, and the setting
+}
+
+// checkListAccess looks for lists that the daemon cannot read. The kernel is asked, by a process of that user.
+func (e *exam) checkListAccess() {
+	u, ok := e.findServiceUser()
+	if !ok {
+		return
+	}
+	for _, l := range e.config.Lists {
+		for _, pattern := range l.Spec.Patterns {
+			files, _ := filepath.Glob(pattern)
+			for _, name := range append([]string{filepath.Dir(pattern)}, files...) {
+				why := u.blockedFrom(e.ctx, name)
+				if why == "" {
+					continue
+				}
+				e.add(Hazard, "list-forbidden", e.configPlace("files", pattern), fmt.Sprintf("the daemon cannot read %s: %s", name, why),
+					fmt.Sprintf("It runs as user %s. Without its files, list %q is unavailable: a suppress list suppresses no client, an offer list ends the decision with an offer.",
+						u.name, l.Name), Write{shell, []string{"chgrp " + u.name + " " + quoteShell(name) + " && chmod g+rX " + quoteShell(name) + " # and each directory above it"}})
+				break
+			}
+		}
+	}
+}
+
+// findServiceUser returns the user of the unit, or that of the process that listens at a socket file, if it is not root.
+// ok is false if the user is unknown, or doctor may not act for it.
+func (e *exam) findServiceUser() (u serviceUser, ok bool) {
+	if e.host.saved != "" || os.Geteuid() != 0 {
+		return u, false
+	}
+	text, err := e.host.Unit()
+	if err != nil {
+		return u, false
+	}
+	properties := parseSettings(savedUnit, text, new(diag.Problems))
+	if properties["LoadState"] != "loaded" || properties["User"] == "" {
+		if e.listener == nil || e.listener.Uid == 0 {
+			return u, false
+		}
+		u.Uid, u.Gid, u.name = e.listener.Uid, e.listener.Gid, strconv.Itoa(int(e.listener.Uid))
+		if known, err := user.LookupId(u.name); err == nil {
+			u.name = known.Username
+			ids, _ := known.GroupIds()
+			u.addGroups(ids...)
+		}
+		return u, true
+	}
+	const nobody = 65534 // a user that systemd makes at the start has no other rights
+	u.name, u.Uid, u.Gid, u.hidden = properties["User"], nobody, nobody, map[string]string{}
+	if known, err := user.Lookup(u.name); err == nil {
+		u.Uid, u.Gid = parseID(known.Uid), parseID(known.Gid)
+		ids, _ := known.GroupIds()
+		u.addGroups(ids...)
+	}
+	for _, name := range strings.Fields(properties["Group"] + " " + properties["SupplementaryGroups"]) {
+		if g, err := user.LookupGroup(name); err == nil {
+			u.addGroups(g.Gid)
+		}
+	}
+	for property, dirs := range map[string]string{"ProtectHome": "/home /root /run/user", "PrivateTmp": "/tmp /var/tmp", "InaccessiblePaths": properties["InaccessiblePaths"]} {
+		if value := properties[property]; value != "" && value != "no" && value != "read-only" {
+			for dir := range strings.FieldsSeq(dirs) {
+				u.hidden[strings.TrimLeft(dir, "-+")] = property + "=" + value
+			}
+		}
+	}
+	return u, true
+}
+
+func (u *serviceUser) addGroups(ids ...string) {
+	for _, id := range ids {
+		u.Groups = append(u.Groups, parseID(id))
+	}
+}
+
+func parseID(s string) uint32 {
+	id, _ := strconv.ParseUint(s, 10, 32)
+	return uint32(id)
+}
+
+// blockedFrom returns why the user cannot read a file or directory, or "".
+func (u serviceUser) blockedFrom(ctx context.Context, name string) string {
+	for dir, setting := range u.hidden {
+		if name == dir || strings.HasPrefix(name, strings.TrimSuffix(dir, "/")+"/") {
+			return "its unit has " + setting
+		}
+	}
+	test, err := exec.LookPath("test")
+	if _, missing := os.Stat(name); err != nil || missing != nil {
+		return ""
+	}
+	cmd := exec.CommandContext(ctx, test, "-r", name)
+	cmd.SysProcAttr, cmd.Dir = &syscall.SysProcAttr{Credential: &u.Credential}, "/"
+	if cmd.Run() == nil || cmd.ProcessState == nil || !cmd.ProcessState.Exited() {
+		return ""
+	}
+	return "permission denied"
+}
+
+// noteListener keeps which user made the socket of a connection to a socket file. For a socket that systemd holds, it is
+// root.
+func (e *exam) noteListener(conn net.Conn) {
+	c, ok := conn.(*net.UnixConn)
+	if !ok {
+		return
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if peer, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED); err == nil {
+			e.listener = peer
+		}
+	})
+}

@@ -1,0 +1,153 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"ehlogate/lists"
+	"ehlogate/lists/listfile"
+)
+
+// lookUp returns what a table of Postfix has for each of the addresses, by Postfix's own postmap. ok is false if that
+// cannot be known here: it needs a daemon, or a file that was not copied.
+func (e *exam) lookUp(v view, entry string, addrs []netip.Addr) (found map[netip.Addr]string, ok bool) {
+	for _, t := range parseTables(entry) {
+		_, isFile := t.fileName(v)
+		if t.needsDaemon() || t.proxied || isFile && e.host.saved != "" || e.typeProblem(t) != "" {
+			return nil, false
+		}
+	}
+	if inner, n := balanced(entry); n > 0 { // {type:name attribute=value ...}
+		entry = splitList(inner)[0]
+	}
+	var keys strings.Builder
+	for _, a := range addrs {
+		fmt.Fprintln(&keys, a)
+	}
+	text, err := e.pf.runPostmap(e.ctx, v, keys.String(), "-q", "-", entry)
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || strings.Contains(err.Error(), "\n")) { // without a word: none is found
+		return nil, false
+	}
+	found = make(map[netip.Addr]string)
+	for l := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSuffix(l, "\n"), "\t")
+		if a, err := netip.ParseAddr(key); err == nil {
+			found[a] = value
+		}
+	}
+	return found, true
+}
+
+// runPostmap runs postmap as a service would use the table: in the queue directory.
+func (pf *Postfix) runPostmap(ctx context.Context, v view, input string, args ...string) (string, error) {
+	if pf.configDir != "" {
+		args = append([]string{"-c", pf.configDir}, args...)
+	}
+	return programRun{input: input, dir: existingDir(v.value(queueDirectory))}.output(ctx, []string{"postmap"}, args...)
+}
+
+// listedClients returns some addresses about which lists with an action decide.
+func (e *exam) listedClients(action lists.Action) (out []netip.Addr) {
+	var before []*listfile.List
+	for _, l := range e.config.Lists {
+		if l.Mode != lists.Enforce || l.IsDNSList() {
+			continue
+		}
+		list, n := e.loadFiles(l), 0
+		if table := list.Table(); l.Action == action && table != nil {
+			for a := range table.Boundaries() {
+				if n == perList || len(out) == samples {
+					break
+				}
+				if matches(list, a) && !slices.ContainsFunc(before, func(s *listfile.List) bool { return matches(s, a) }) {
+					out = append(out, a)
+					n++
+				}
+			}
+		}
+		before = append(before, list)
+	}
+	return out
+}
+
+// strangers are addresses that no careful operator has in a list: they are for documentation.
+var strangers = []netip.Addr{netip.MustParseAddr("192.0.2.200"), netip.MustParseAddr("198.51.100.123"), netip.MustParseAddr("203.0.113.77")}
+
+// checkOwnTables looks for tables of the operator that decide in place of ehlogate: for a client that the lists
+// suppress, or for all clients.
+func (e *exam) checkOwnTables(s smtpd) {
+	at, entries := s.place(smtpdMaps), splitEntries(s.value(smtpdMaps))
+	before := s.mapQueries
+	for _, entry := range entries {
+		if before = before && !slices.ContainsFunc(parseTables(entry), table.needsDaemon); before {
+			e.checkShadows(s, at, entry, entries)
+		}
+		for _, part := range unionParts(entry) {
+			e.checkHidesAll(s, at, part)
+		}
+	}
+}
+
+// checkShadows looks whether a table before ehlogate's has a client that the lists suppress.
+func (e *exam) checkShadows(s smtpd, at Place, entry string, entries []string) {
+	found, _ := e.lookUp(s.view, entry, e.listedClients(lists.Suppress))
+	for _, a := range sortedAddrs(found) {
+		if value := found[a]; !starttlsWord.MatchString(value) {
+			e.add(Warning, "map-shadowed", at, fmt.Sprintf("%s decides before ehlogate: for %s it has %q", entry, a, value),
+				"The first table that has a client decides, and ehlogate is not queried. A unionmap queries all, and hides what any of them does.",
+				at.adviseValue(unionOf(entries)))
+			return
+		}
+	}
+}
+
+// checkHidesAll looks whether a table hides STARTTLS from clients that nothing can be known of.
+func (e *exam) checkHidesAll(s smtpd, at Place, entry string) {
+	if e.config.DefaultWord() != lists.Offer.String() || strings.HasPrefix(entry, "cidr:/") { // which ehlogate may have exported
+		return
+	}
+	found, _ := e.lookUp(s.view, entry, strangers)
+	for _, a := range strangers {
+		if !starttlsWord.MatchString(found[a]) {
+			return
+		}
+	}
+	e.add(Warning, "starttls-hidden-from-all", at, entry+" hides STARTTLS from clients that are on no list",
+		"It has every client, and the lists cannot offer STARTTLS to any that ehlogate returns nothing for. "+
+			`To hide STARTTLS from all clients but those on offer lists, remove it and set default = "suppress".`)
+}
+
+func sortedAddrs(m map[netip.Addr]string) (out []netip.Addr) {
+	for a := range m {
+		out = append(out, a)
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return out
+}
+
+// unionParts returns the tables of an entry that are queried about every client.
+func unionParts(entry string) (out []string) {
+	inner, ok := insideUnion(entry)
+	if !ok {
+		return []string{entry}
+	}
+	for _, part := range splitEntries(inner) {
+		out = append(out, unionParts(part)...)
+	}
+	return out
+}
+
+// existingDir returns a directory if it is there; else "", the current one.
+func existingDir(dir string) string {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return ""
+	}
+	return dir
+}
