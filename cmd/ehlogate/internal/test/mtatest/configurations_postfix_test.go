@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -20,15 +22,25 @@ type postfixRow struct {
 	// master are the services for mail in master.cf. Empty: those of usualMaster. MAP stands for the option of the examples
 	// that names the map.
 	master string
-	table  string            // ehlogate.cf; empty: that of the examples
-	files  map[string]string // more files beside main.cf
-	config string            // put at the top of ehlogate.toml
-	lists  string            // put behind the sections of the lists
-	strict bool              // there is a list with action = "require", before the others
-	mail   []port            // empty: 127.0.0.1:25
-	login  []port            // empty: 127.0.0.1:587
-	ipv6   bool              // the clients have IPv6 addresses
-	tests  bool              // postscreen answers EHLO itself, and takes no mail
+	table  string // ehlogate.cf; empty: that of the examples
+	// files are more files beside main.cf. EXPORT is what ehlogate exports as postfix-cidr, and OLD EXPORT what it exported
+	// before there was an allow list.
+	files       map[string]string
+	config      string // put at the top of ehlogate.toml
+	first, last string // lists before and behind the others
+	public      bool   // the clients have addresses about which DNS lists are queried
+
+	strict   bool   // there is a list with action = "require", before the others
+	mail     []port // empty: 127.0.0.1:25
+	login    []port // empty: 127.0.0.1:587
+	ipv6     bool   // the clients have IPv6 addresses
+	edited   bool   // a client is added to the allow list
+	relative bool   // doctor is given a relative directory
+	helo     bool   // the suppressed client is also in the list by its HELO name
+	private  bool   // the deny list is for root alone, and ehlogate runs as another user
+	socket   string // an address that ehlogate inherits for memcache, beside its own
+
+	tests  bool // postscreen answers EHLO itself, and takes no mail
 	advice []string
 }
 
@@ -41,9 +53,13 @@ const (
 
 // The clients of a row, on loopback. The allowed one is in the range that is suppressed.
 var (
-	clientsIPv4 = map[string]string{"denied": "127.0.0.66", "allowed": "127.0.0.70", "unlisted": "127.0.0.99", "strict": "127.0.0.77"}
-	clientsIPv6 = map[string]string{"denied": "fd00::42", "allowed": "fd00::46", "unlisted": "fd00::63", "strict": "fd00::4d"}
+	clientsIPv4   = map[string]string{"denied": "127.0.0.66", "allowed": "127.0.0.70", "unlisted": "127.0.0.99", "edited": "127.0.0.69", "strict": "127.0.0.77"}
+	clientsPublic = map[string]string{"denied": "5.5.5.66", "allowed": "5.5.5.70", "unlisted": "5.5.5.99", "edited": "5.5.5.69", "strict": "5.5.5.77"}
+	clientsIPv6   = map[string]string{"denied": "fd00::42", "allowed": "fd00::46", "unlisted": "fd00::63", "edited": "fd00::45", "strict": "fd00::4d"}
 )
+
+// botName is the HELO name of the suppressed client, if it is in the list.
+const botName = "bot.client.example"
 
 // rosterLists are the lists of every row; the files are in the directory of ehlogate.toml.
 const rosterLists = `
@@ -67,13 +83,15 @@ files  = ["strict.list"]
 
 func rosterFiles() map[string]string {
 	return map[string]string{
-		"allow.list": "127.0.0.70\nfd00::46\n", "deny.list": "127.0.0.64/29\nfd00::40/125\n", "strict.list": "127.0.0.77\nfd00::4d\n",
+		"allow.list":  "127.0.0.70\n5.5.5.70\nfd00::46\n",
+		"deny.list":   "127.0.0.64/29\n5.5.5.64/29\nfd00::40/125\n",
+		"strict.list": "127.0.0.77\n5.5.5.77\nfd00::4d\n",
 	}
 }
 
 func postfixConfigurations() (out []configuration) {
 	for _, r := range postfixRows() {
-		out = append(out, configuration{server: "Postfix", name: r.name, setUp: r.setUp, advice: r.advice})
+		out = append(out, configuration{server: "Postfix", name: r.name, setUp: r.setUp, advice: r.advice, explicitOffer: strings.Contains(r.config, "explicit_offer = true")})
 	}
 	return out
 }
@@ -94,21 +112,39 @@ func (r postfixRow) setUp(t *testing.T) *site {
 	if r.login == nil {
 		s.login = []port{{addr: "127.0.0.1:587"}}
 	}
-	if r.ipv6 {
+	if _, err := network.Run(soon(t), "ip", "addr", "add", "192.0.2.25/32", "dev", "lo"); err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case r.ipv6:
 		s.clients = maps.Clone(clientsIPv6)
-		for _, addr := range s.clients {
-			if _, err := network.Run(soon(t), "ip", "addr", "add", addr+"/128", "dev", "lo", "nodad"); err != nil {
+	case r.public:
+		s.clients = maps.Clone(clientsPublic)
+	}
+	for _, addr := range s.clients {
+		if !strings.HasPrefix(addr, "127.") {
+			if _, err := network.Run(soon(t), "ip", "addr", "add", addr, "dev", "lo", "nodad"); err != nil {
 				t.Fatal(err)
 			}
 		}
+	}
+	if r.helo {
+		s.bot = botName
 	}
 	if !r.strict {
 		delete(s.clients, "strict")
 	}
 	dir := tempDir(t)
-	s.daemon, s.doctor = r.startDaemon(t, network, mtatest.LayoutOf(dir).Queue)
-	s.program = s.daemon.Path
-	p := r.newPostfix(t, network, dir)
+	var config string
+	s.daemon, config = r.startDaemon(t, network, mtatest.LayoutOf(dir).Queue)
+	if s.program, err = mtatest.Program(mtatest.RaceEnabled); err != nil {
+		t.Fatal(err)
+	}
+	s.doctor = []string{"-c", config}
+	if r.edited {
+		s.edit = func(t *testing.T) { s.allow(t, config) }
+	}
+	p := r.newPostfix(t, s, network, dir)
 	if err := p.Start(soon(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -120,12 +156,17 @@ func (r postfixRow) setUp(t *testing.T) *site {
 			t.Log(p.Maillog().Tail(30))
 		}
 	})
-	s.doctor = append(s.doctor, "--postfix-config", p.Config)
+	if r.relative {
+		s.dir = dir
+		s.doctor = append(s.doctor, "--postfix-config", filepath.Base(p.Config))
+	} else {
+		s.doctor = append(s.doctor, "--postfix-config", p.Config)
+	}
 	return s
 }
 
 // startDaemon starts ehlogate at the sockets and ports of the examples.
-func (r postfixRow) startDaemon(t *testing.T, network *netns.Namespace, queue string) (d *mtatest.Daemon, doctor []string) {
+func (r postfixRow) startDaemon(t *testing.T, network *netns.Namespace, queue string) (d *mtatest.Daemon, config string) {
 	t.Helper()
 	dir := filepath.Join(tempDir(t), "ehlogate")
 	sockets := filepath.Join(queue, "ehlogate")
@@ -141,39 +182,98 @@ func (r postfixRow) startDaemon(t *testing.T, network *netns.Namespace, queue st
 		listen += fmt.Sprintf("%s = [%q, %q]\n", protocol, addrs[0], addrs[1])
 		ready = append(ready, addrs...)
 	}
-	lists := rosterLists
+	lists := r.first + rosterLists + r.last
 	if r.strict {
 		lists = strictList + lists
 	}
-	d = mtatest.NewFixture(t, mtatest.Fixture{
-		Dir: dir, Config: r.config + "\n" + listen + lists + r.lists, Files: rosterFiles(), Ready: mtatest.ReadyDial(ready...),
-	})
+	files := rosterFiles()
+	if r.helo {
+		files["deny.list"] += "helo:" + botName + "\n"
+	}
+	f := mtatest.Fixture{
+		Dir: dir, Config: r.config + "\n" + listen + lists, Files: files, Race: mtatest.RaceEnabled, Ready: mtatest.ReadyDial(ready...),
+	}
+	if r.socket != "" {
+		f.Command = []string{"systemd-socket-activate", "--fdname=memcache", "--listen=" + r.socket}
+		f.Ready = mtatest.ReadyDial(append([]string{r.socket}, ready...)...) // the first connection starts it
+	}
+	if r.private {
+		f.Command = []string{"setpriv", "--reuid=nobody", "--regid=nogroup", "--groups=postfix"}
+		if err := os.Chmod(sockets, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d = mtatest.NewFixture(t, f)
+	if r.private {
+		if err := os.Chmod(filepath.Join(dir, "deny.list"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := network.Do(func() error { return d.Start(soon(t)) }); err != nil {
 		t.Fatal(err)
 	}
-	return d, []string{"-c", filepath.Join(dir, "ehlogate.toml")}
+	return d, filepath.Join(dir, "ehlogate.toml")
 }
 
 // newPostfix writes the configuration. No client is one of its own networks.
-func (r postfixRow) newPostfix(t *testing.T, network *netns.Namespace, dir string) *mtatest.Postfix {
+func (r postfixRow) newPostfix(t *testing.T, s *site, network *netns.Namespace, dir string) *mtatest.Postfix {
 	t.Helper()
-	config := mtatest.LayoutOf(dir).Config
+	layout := mtatest.LayoutOf(dir)
 	files := map[string]string{"ehlogate.cf": cmp.Or(r.table, example(t, "postfix/ehlogate.cf"))}
 	for _, name := range []string{"ehlogate-helo.cf", "ehlogate-helo.regexp"} {
 		files[name] = example(t, "postfix/"+name)
 	}
 	maps.Copy(files, r.files)
-	fill := strings.NewReplacer("MAP", mapOption, "CONFIG", config)
+	fill := strings.NewReplacer("MAP", mapOption, "CONFIG", layout.Config, "QUEUE", layout.Queue)
 	for name, text := range files {
-		files[name] = strings.ReplaceAll(text, "CONFIG", config)
+		switch files[name] = strings.NewReplacer("CONFIG", layout.Config, "QUEUE", layout.Queue).Replace(text); text {
+		case "EXPORT":
+			files[name] = s.export(t, s.doctor[1])
+		case "OLD EXPORT":
+			old := filepath.Join(filepath.Dir(s.doctor[1]), "old.toml")
+			if err := os.WriteFile(old, []byte(rosterLists[strings.LastIndex(rosterLists, "[[list]]"):]), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			files[name] = s.export(t, old)
+		}
+	}
+	networks := "mynetworks = 127.0.0.1/32\n"
+	if strings.Contains(r.main, "mynetworks =") {
+		networks = ""
 	}
 	p, err := mtatest.NewPostfix(mtatest.PostfixConfig{
 		Dir: dir, Network: network, Files: files,
-		Main:   "mynetworks = 127.0.0.1/32\nin_flow_delay = 0\nsmtpd_error_sleep_time = 0\n" + fill.Replace(r.main),
+		Main:   networks + "inet_interfaces = all\nin_flow_delay = 0\nsmtpd_error_sleep_time = 0\n" + fill.Replace(r.main),
 		Master: fill.Replace(cmp.Or(r.master, usualMaster)),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// export returns the table that ehlogate exports.
+func (s *site) export(t *testing.T, config string) string {
+	t.Helper()
+	out, err := exec.CommandContext(soon(t), s.program, "export", "--format", "postfix-cidr", "-c", config).Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return string(out)
+}
+
+// allow adds a client to the allow list, and waits until the daemon has the list.
+func (s *site) allow(t *testing.T, config string) {
+	t.Helper()
+	path, mark := filepath.Join(filepath.Dir(config), "allow.list"), s.daemon.Log.Mark()
+	text := rosterFiles()["allow.list"] + s.clients["edited"] + "\n"
+	if err := os.WriteFile(path+".new", []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.daemon.Log.Await(soon(t), regexp.MustCompile(`list (re)?loaded.*list=allow`), mark); err != nil {
+		t.Fatal(err)
+	}
 }

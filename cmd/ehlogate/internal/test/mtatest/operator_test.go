@@ -200,10 +200,11 @@ func (o *operator) pasteOld(t *testing.T) {
 
 // advice is what doctor prints.
 type advice struct {
-	ID    string
-	What  string
-	Write written
-	Also  []written
+	ID        string
+	Parameter string
+	What      string
+	Write     written
+	Also      []written
 }
 
 type written struct {
