@@ -56,8 +56,11 @@ func (a *API) recoverPanics(h http.Handler) http.Handler {
 // or of the config leaves the old one in use: "degraded", with status 200, since what takes a server out of service by the
 // status would take out one that answers as it did before.
 func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
-	faulty, unavailable := []ListStatus{}, len(a.NotServed) > 0
+	faulty, unavailable, skipped := []ListStatus{}, len(a.NotServed) > 0, map[string]int{}
 	for _, l := range a.listStates() {
+		if l.Skipped > 0 {
+			skipped[l.Name] = l.Skipped
+		}
 		if l.State != stateOK {
 			faulty = append(faulty, l)
 		}
@@ -73,6 +76,9 @@ func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	}
 	if config.IsDegraded() {
 		body["config_error"], body["config_error_since"] = config.Error, config.Since
+	}
+	if len(skipped) > 0 {
+		body["skipped_lines"] = skipped
 	}
 	if len(a.NotServed) > 0 {
 		body["not_served"] = a.NotServed

@@ -89,7 +89,7 @@ format = "postfix-cidr"
 		`ehlogate_list_skipped_lines{list="old"} 0`, `ehlogate_list_skipped_lines{list="feed"} 1`, "ehlogate_limit_exhausted 0")
 	await("/api/v1/reputation", 200, `"state": "disabled"`, `"commitment": "assumed"`, `"exhausted": false`)
 	server.Heal()
-	await("/healthz", 200, `"ok"`, `"active": true`) // the test of the zone is repeated after a second
+	await("/healthz", 200, `"ok"`, `"active": true`, "\"skipped_lines\": {\n    \"feed\": 1\n") // the test of the zone is repeated after a second
 	await("/api/v1/lists", 200, `"state": "enabled"`, `"skipped": 1`, `feed.cidr:2:1: 2001:db8:1::/32 has host bits set`)
 
 	// The suppression of the bot is overridden; that is logged, counted, and shown with its reason.
