@@ -1,9 +1,12 @@
 package feed
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
+	"ehlogate/lists/answer"
+	"ehlogate/lists/diag"
 	"ehlogate/lists/listfile"
 )
 
@@ -21,6 +24,7 @@ const (
 type ranks struct {
 	of    map[rankKey]int // in items
 	items []rankedItem
+	other [4]byte // an answer that was not chosen
 }
 
 type rankKey struct {
@@ -46,11 +50,18 @@ func (r *ranks) add(it *listfile.Item, rank rank) {
 	}
 }
 
-// yield yields all entries, in the order of their lines.
-func (r *ranks) yield(l *listfile.Lines) {
+// yield yields all entries, in the order of their lines. It is an error if there are answers and none was chosen, as after
+// a typing mistake in the config.
+func (r *ranks) yield(l *listfile.Lines, filter answer.Filter) {
+	wasChosen := func(it rankedItem) bool { return it.rank == isChosen }
+	if filter != (answer.Filter{}) && r.other != ([4]byte{}) && !slices.ContainsFunc(r.items, wasChosen) {
+		l.Problems.Add(diag.Problem{File: l.Name, Msg: fmt.Sprintf("no entry has an answer that is in answer = %q of the list; there is %s", filter, netip.AddrFrom4(r.other)),
+			Hint: "correct answer in the config"})
+		return
+	}
 	slices.SortStableFunc(r.items, func(a, b rankedItem) int { return a.Line - b.Line })
 	for _, it := range r.items {
-		it.Exception = it.rank != isChosen
+		it.Exception = !wasChosen(it)
 		l.Yield(it.Item)
 	}
 }

@@ -45,7 +45,7 @@ func (z *zone) readEntries() {
 			z.parseLine(w)
 		}
 	}
-	z.ranks.yield(z.Lines)
+	z.ranks.yield(z.Lines, z.filter)
 }
 
 func isComment(s string) bool { return s[0] == '#' || s[0] == ';' }
@@ -75,6 +75,9 @@ func (z *zone) parseLine(w word) {
 	}
 	if rank == isChosen && z.whole != nil && !z.Obeys(z.whole) {
 		return
+	}
+	if rank == isOther {
+		z.ranks.other = value
 	}
 	for _, it := range items {
 		it.Exception, it.Note = exception, note
