@@ -63,6 +63,9 @@ func fuzz(f *testing.F, format Format) {
 		}
 		must(t, os.WriteFile(name, data, 0o644))
 		list, err := listfile.New(listfile.Spec{Patterns: []string{filewatch.EscapeGlob(name)}, Format: format, Rules: listfile.Rules{Action: lists.Suppress}}, time.Now).Load()
+		if format == Addresses && err != nil && strings.Contains(err.Error(), "this is a hosts file") {
+			return // N times 0.0.0.0, which the list recognises
+		}
 		must(t, err)
 		for _, it := range items {
 			c := lists.Client{Addr: it.From}
