@@ -68,8 +68,8 @@ func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activit
 // that were skipped.
 //
 // Many publishers write no newline after the last line. That shows that a file is whole only together with min_entries.
-// A rename would also show it, but not reliably: as a rule it leaves a ctime later than the mtime, but not within one tick
-// of the kernel's clock.
+// A rename does not show it reliably: its trace is a ctime later than the mtime, which chmod(1) leaves as well, and which
+// a kernel with coarse time stamps does not leave within one tick.
 func (spec Spec) checkWhole(files filewatch.Snapshot, entries int, all *diag.Problems) (skipped diag.Problems) {
 	if entries < spec.MinEntries && all.Total == 0 {
 		names := files.Names()
