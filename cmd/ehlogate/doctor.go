@@ -28,8 +28,10 @@ never takes effect. It changes nothing.
 
 Without --exim and --sendmail it examines the running Postfix. The mail
 server's own programs say what the settings are (postconf, exim -bP), so
-macros, included files and defaults count. Sendmail has no such program: doctor
-reads its file.
+macros, included files and defaults count. What a table
+of Postfix has for clients of the lists is asked of postmap. Sendmail has no
+such program: doctor reads its file. Run as root, doctor also tries whether the
+user of the service can read the lists.
 
 doctor connects to the addresses at which the mail server queries ehlogate. It
 also queries the running daemon for some addresses of the lists, and compares

@@ -58,6 +58,6 @@ const sharedFindings = "not-examined submission-queries names-never-count wait-t
 	"bad-address address-family socket-outside-jail localhost not-our-address wrong-listener " + // endpoint.go
 	"unreachable other-program-answers no-answer running-differs " + // running.go, daemon.go
 	"filter-never-queries key-format key-digest memcache-file-unreadable memcache-bad-number memcache-slow " + // maps.go
-	"memcache-no-backup backup-needs-daemon backup-inline-empty backup-unreadable backup-suppresses " +
+	"memcache-no-backup backup-needs-daemon backup-unreadable backup-suppresses " +
 	"proxy-not-approved proxy-waits " +
-	"table-behind table-stays-behind table-not-reloaded export-unit-fails" // exported.go
+	"table-wrong-type table-behind table-stays-behind table-not-reloaded export-unit-fails" // exported.go

@@ -190,7 +190,7 @@ func TestCases(t *testing.T) {
 var needsHost = map[string]bool{
 	"unreachable": true, "other-program-answers": true, "no-answer": true,
 	"table-unreadable": true, "backup-unreadable": true, "memcache-file-unreadable": true,
-	"table-stays-behind": true, "table-not-reloaded": true, // exported_test.go
+	"table-wrong-type": true, "table-stays-behind": true, "table-not-reloaded": true, // exported_test.go
 	"running-differs": true, // testdata/script/doctor_running.txt
 	"list-forbidden":  true, // TestConfigurations of mtatest
 	// Answers of DNS: zones_test.go and guard_test.go.

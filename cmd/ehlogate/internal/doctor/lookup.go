@@ -1,12 +1,10 @@
 package doctor
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 
@@ -19,7 +17,7 @@ import (
 func (e *exam) lookUp(v view, entry string, addrs []netip.Addr) (found map[netip.Addr]string, ok bool) {
 	for _, t := range parseTables(entry) {
 		_, isFile := t.fileName(v)
-		if t.needsDaemon() || t.proxied || isFile && e.host.saved != "" || e.typeProblem(t) != "" {
+		if t.needsDaemon() || t.proxied || isFile && e.host.saved != "" || t.kind == "" {
 			return nil, false
 		}
 	}
@@ -30,9 +28,8 @@ func (e *exam) lookUp(v view, entry string, addrs []netip.Addr) (found map[netip
 	for _, a := range addrs {
 		fmt.Fprintln(&keys, a)
 	}
-	text, err := e.pf.runPostmap(e.ctx, v, keys.String(), "-q", "-", entry)
-	var exit *exec.ExitError
-	if err != nil && (!errors.As(err, &exit) || strings.Contains(err.Error(), "\n")) { // without a word: none is found
+	text, err := e.runPostmap(v, keys.String(), entry)
+	if err != nil {
 		return nil, false
 	}
 	found = make(map[netip.Addr]string)
@@ -45,12 +42,18 @@ func (e *exam) lookUp(v view, entry string, addrs []netip.Addr) (found map[netip
 	return found, true
 }
 
-// runPostmap runs postmap as a service would use the table: in the queue directory.
-func (pf *Postfix) runPostmap(ctx context.Context, v view, input string, args ...string) (string, error) {
-	if pf.configDir != "" {
-		args = append([]string{"-c", pf.configDir}, args...)
+// runPostmap looks up keys, one a line, as a service would: in the queue directory. It returns the keys that the table has,
+// and the values.
+func (e *exam) runPostmap(v view, keys, table string) (string, error) {
+	args := []string{"-q", "-", table}
+	if e.pf.configDir != "" {
+		args = append([]string{"-c", e.pf.configDir}, args...)
 	}
-	return programRun{input: input, dir: existingDir(v.value(queueDirectory))}.output(ctx, []string{"postmap"}, args...)
+	text, err := programRun{input: keys, dir: existingDir(v.value(queueDirectory))}.output(e.ctx, []string{"postmap"}, args...)
+	if failed := new(programError); errors.As(err, &failed) && !strings.Contains(failed.stderr, "fatal:") { // none is found
+		err = nil
+	}
+	return text, err
 }
 
 // listedClients returns some addresses about which lists with an action decide.

@@ -2,12 +2,14 @@ package doctor
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+
+	"ehlogate/cmd/ehlogate/internal/export"
 )
 
 // maxDepth is how deep tables may be nested.
@@ -105,20 +107,33 @@ func (e *exam) hidesSTARTTLS(v view, t table) bool {
 	return slices.ContainsFunc(logicalLines(text), func(l line) bool { return starttlsWord.MatchString(l.text) })
 }
 
-// typeProblem returns why Postfix cannot open a table of that type, or "".
-func (e *exam) typeProblem(t table) string {
+// openProblem returns why Postfix cannot open a table, in the words of its own postmap; "" if it can, or that is unknown.
+func (e *exam) openProblem(v view, t table) string {
+	_, isFile := t.fileName(v)
 	switch {
 	case t.kind == "":
 		return "it must be TYPE:NAME, such as cidr:/etc/postfix/own.cidr; default_database_type is not for this setting"
-	case len(e.pf.types) > 0 && !slices.Contains(e.pf.types, t.kind):
-		return fmt.Sprintf("this Postfix has no tables of type %s (postconf -m shows the types; Debian has some in packages such as postfix-%[1]s)", t.kind)
+	case t.needsDaemon() || isFile && e.host.saved != "":
+		return ""
 	}
-	return ""
+	_, err := e.runPostmap(v, "x", t.String())
+	if err == nil {
+		return ""
+	}
+	_, reason, fatal := strings.Cut(err.Error(), "postmap: fatal: ")
+	if e.host.saved != "" && strings.HasPrefix(reason, "unsupported dictionary type") || !fatal {
+		return ""
+	}
+	return reason
 }
 
 // checkFile looks whether a table can be opened, and is as the lists are now.
 func (e *exam) checkFile(v view, t table, at Place, id, why string, writes ...Write) {
-	if problem := e.typeProblem(t); problem != "" {
+	switch problem := e.openProblem(v, t); {
+	case strings.Contains(problem, "Permission denied") && os.Geteuid() != 0:
+		e.addUnread(at, t.setting(), errors.New("permission denied"))
+		return
+	case problem != "":
 		e.add(Hazard, id, at, "cannot open "+t.setting()+": "+problem, why, writes...)
 		return
 	}
@@ -128,7 +143,10 @@ func (e *exam) checkFile(v view, t table, at Place, id, why string, writes ...Wr
 	}
 	switch data, err := e.host.readFile(name); {
 	case err == nil:
-		if t.kind == "cidr" {
+		if made, _, ok := export.ParseHeader(data); ok && made == cidrFormat && t.kind != "cidr" {
+			e.add(Warning, "table-wrong-type", at, name+" was exported for a cidr table, and "+t.kind+" tables find no client in it",
+				"Where the table decides, no client is suppressed.", at.adviseReplacement(t.setting(), "cidr:"+name))
+		} else if t.kind == "cidr" {
 			e.checkExported(cidrFormat, name, data, at)
 		}
 	case errors.Is(err, errNotCopied) || errors.Is(err, fs.ErrPermission):
