@@ -9,6 +9,7 @@ const (
 	showsDenied   harm = "offers STARTTLS to a suppressed client"
 	hidesAllowed  harm = "hides STARTTLS from a client that may have it"
 	hidesEdited   harm = "hides STARTTLS from a client that was just allowed"
+	showsDown     harm = "offers STARTTLS to a suppressed client while ehlogate is down, though the backup is to suppress it"
 	hidesDown     harm = "hides STARTTLS from a client that may have it, while ehlogate is down"
 	hidesLogin    harm = "hides STARTTLS on submission"
 	exposesLogin  harm = "suppresses a client that can log in"
@@ -47,11 +48,9 @@ var claims = map[string][]harm{
 	"port-not-queried":                            {showsDenied},
 	"addresses-never-queried":                     {showsDenied},
 	"auth-queries":                                {exposesLogin},
-	"backup-inline-empty":                         {failsNow},
 	"backup-needs-daemon":                         {failsDown, failsHung},
 	"backup-suppresses":                           {hidesEdited},
 	"backup-unreadable with explicit_offer":       {failsDown, failsHung},
-	"backup-inline-empty with explicit_offer":     {failsDown, failsHung},
 	"table-behind with explicit_offer":            {hidesDown},
 	"wrong-listener in smtpd_sender_restrictions": nil,
 	"backup-unreadable":                           {failsNow},
@@ -85,16 +84,18 @@ var claims = map[string][]harm{
 	"proxy-not-approved":                          {failsNow},
 	"proxy-waits":                                 nil, // many clients at a time
 
-	"queried-twice":            nil,
-	"require-unenforced":       {lacksTLS},
-	"setting-replaced":         nil,
-	"socket-outside-jail":      {showsDenied},
-	"socketmap-name":           {showsDenied},
-	"starttls-hidden-from-all": {hidesAllowed},
-	"submission-queries":       {hidesLogin},
-	"table-behind":             {hidesAllowed},
-	"table-unreadable":         {failsNow},
-	"tls-required":             {needsTLS},
-	"unreachable":              {showsDenied},
-	"wrong-listener":           {showsDenied},
+	"queried-twice":              nil,
+	"require-unenforced":         {lacksTLS},
+	"setting-replaced":           nil,
+	"socket-outside-jail":        {showsDenied},
+	"socketmap-name":             {showsDenied},
+	"starttls-hidden-from-all":   {hidesAllowed},
+	"submission-queries":         {hidesLogin},
+	"table-behind":               {hidesAllowed},
+	"table-wrong-type":           {showsDenied},
+	"table-wrong-type in backup": {showsDown},
+	"table-unreadable":           {failsNow},
+	"tls-required":               {needsTLS},
+	"unreachable":                {showsDenied},
+	"wrong-listener":             {showsDenied},
 }

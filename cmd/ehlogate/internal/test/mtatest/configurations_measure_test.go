@@ -138,6 +138,12 @@ func (s *site) measure(t *testing.T) (did []harm) {
 			t.Fatal(err)
 		}
 		m.measureFailure(t, failsDown, 1)
+		for _, p := range m.mail {
+			if m.keeps {
+				v := m.play(t, p, m.clients["denied"])
+				m.note(v.ehlo.Offers("STARTTLS"), showsDown, "%s: %v", p.addr, v.ehlo)
+			}
+		}
 	}
 	for h, why := range m.seen {
 		did = append(did, h)

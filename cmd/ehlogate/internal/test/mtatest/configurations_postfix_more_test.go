@@ -59,6 +59,7 @@ var serviceRows = []postfixRow{
 var tlsRows = []postfixRow{
 	{name: "TLS is required", main: "smtpd_tls_security_level = encrypt\n"},
 	{name: "TLS is required on submission alone", master: usualMail + "submission inet n - n - - smtpd -o smtpd_tls_security_level=encrypt\n"},
+	{name: "TLS is required by the old parameter", main: "smtpd_tls_security_level =\nsmtpd_use_tls = yes\nsmtpd_enforce_tls = yes\n"},
 	{name: "TLS is off", main: "smtpd_tls_security_level = none\n"},
 	{name: "logins on port 25", main: sasl, files: saslFile, master: "smtp inet n - n - - smtpd MAP -o smtpd_sasl_auth_enable=yes\n" + usualLogin},
 	{name: "logins on port 25 under TLS alone", main: sasl, files: saslFile, master: "smtp inet n - n - - smtpd MAP -o smtpd_sasl_auth_enable=yes -o smtpd_tls_auth_only=yes\n" + usualLogin},

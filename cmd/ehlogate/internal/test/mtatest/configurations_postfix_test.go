@@ -103,7 +103,7 @@ func (r postfixRow) setUp(t *testing.T) *site {
 	}
 	t.Cleanup(func() { network.Close() })
 	s := &site{
-		do: network.Do, accepts: !r.tests, clients: maps.Clone(clientsIPv4),
+		do: network.Do, accepts: !r.tests, keeps: strings.Contains(r.table, "ehlogate.cidr"), clients: maps.Clone(clientsIPv4),
 		mail: r.mail, login: r.login,
 	}
 	if r.mail == nil {

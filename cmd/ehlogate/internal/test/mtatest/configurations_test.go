@@ -48,6 +48,7 @@ type site struct {
 	clients map[string]string            // addresses by role: "denied", "allowed", "unlisted"; also "strict"
 	bot     string                       // the HELO name of the suppressed client, if that is in the list too
 	dir     string                       // where doctor runs; empty: here
+	keeps   bool                         // the backup has the suppressed client
 	accepts bool                         // the mail ports take mail, as all do but a postscreen that tests its clients
 	// edit allows "edited", a client that is suppressed, and returns when that is in force; nil: it is not measured.
 	edit func(t *testing.T)
@@ -74,7 +75,7 @@ func TestConfigurations(t *testing.T) {
 	all := allConfigurations()
 	tab := newConfigurationTable(t)
 	// Most of the time is spent in waiting, so these do not count among the tests that run in parallel.
-	const atOnce = 10
+	const atOnce = 16
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for i, c := range all {
