@@ -22,8 +22,8 @@ var checks = []struct {
 	{onPostfix, (*exam).checkPostfixQueries, "ehlogate-not-queried port-not-queried"},
 	{onPostfix, (*exam).checkAddressQueries, "addresses-never-queried"},
 	{onExim, (*exam).checkExim, "exim-slow exim-no-shutdown"},
-	{onSendmail, (*exam).checkSendmailMilters, ""},
-	{onSendmail, (*exam).checkSendmailMaps, "sendmail-map-name sendmail-tempfail sendmail-slow sendmail-local-socket"},
+	{onSendmail, (*exam).checkSendmailMilters, "sendmail-milter-slow"},
+	{onSendmail, (*exam).checkSendmailMaps, "sendmail-wrong-listener sendmail-map-name sendmail-slow sendmail-local-socket"},
 	{onPostfix, (*exam).checkInstances, "other-instances"},
 	{onDaemon, (*exam).checkGuardOff, "guard-off"},
 	{onDaemon, (*exam).checkListAccess, "list-forbidden"},
@@ -53,7 +53,8 @@ var smtpdChecks = []struct {
 
 // sharedFindings are those of parts that several checks use: how a mail server connects to ehlogate, and the files of
 // tables.
-const sharedFindings = "not-examined submission-queries names-never-count wait-too-long " +
+const sharedFindings = "hides-nothing harm-while-down " + // trial.go
+	"not-examined submission-queries names-never-count wait-too-long " +
 	"bad-attribute milter-default-action milter-slow " + // policy_milter.go, sendmail.go
 	"bad-address address-family socket-outside-jail localhost not-our-address wrong-listener " + // endpoint.go
 	"unreachable other-program-answers no-answer running-differs " + // running.go, daemon.go

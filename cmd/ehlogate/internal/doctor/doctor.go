@@ -3,7 +3,8 @@
 //
 // It reports what is certain from what it could read, and says what it could not examine. The mail server's own
 // programs say what the settings are (postconf, exim -bP), so that macros, included files and defaults are theirs.
-// Sendmail has no such program: its configuration file is read. ehlogate's own use of DNS is examined too: whether it
+// Sendmail has no such program: its configuration file is read. What Sendmail and Exim then offer clients is tried out
+// (trial.go): their programs run on a copy in which doctor has the address of ehlogate. ehlogate's own use of DNS is examined too: whether it
 // can query its resolvers, and whether the answers of the DNS lists are good.
 //
 // All settings are read once, into a Postfix, an Exim or a Sendmail. The checks are in the tables of checks.go.

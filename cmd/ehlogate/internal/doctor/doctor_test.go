@@ -109,8 +109,9 @@ func examine(t *testing.T, a *txtar.Archive) *Report {
 				t.Fatal(err)
 			}
 			x.file = f.Name
-		case "sendmail.mc", "sendmail.cf":
-			s = ParseSendmail(f.Name, string(f.Data))
+		case "sendmail.cf":
+			installSendmail(t)
+			s = ParseSendmail(f.Name, sendmailBase+string(f.Data))
 		}
 	}
 	if x == nil && s == nil {

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,8 @@ type Host struct {
 	Resolver func(dnsclient.Options) dnsclient.Resolver
 	// Unit returns the properties of the service, as "systemctl show" writes them; empty if systemd does not have it.
 	Unit func() (string, error)
+	// Trial runs the mail server's own program on a copy of its configuration; nil means that none is run.
+	Trial func(ctx context.Context, r programRun, names []string, args ...string) (string, error)
 	// ExportUnit returns the unit that exports a table, with its drop-ins, as "systemctl cat" writes them.
 	ExportUnit func() (string, error)
 }
@@ -59,6 +62,7 @@ func ThisHost(connect bool) *Host {
 		Resolvers:  dnsclient.SystemServers,
 		Unit:       liveUnit,
 		ExportUnit: func() (string, error) { return systemctl("cat", "ehlogate-export.service"), nil },
+		Trial:      runTrial,
 	}
 	if connect {
 		h.Resolver = func(c dnsclient.Options) dnsclient.Resolver { return dnsclient.New(c) }
@@ -75,7 +79,7 @@ var errNotCopied = errors.New("not among the saved copies")
 
 // SavedHost returns another machine, of which dir has copies of some files, under the last part of their names.
 func SavedHost(dir string) *Host {
-	h := &Host{saved: dir}
+	h := &Host{saved: dir, Trial: runTrial}
 	if abs, err := filepath.Abs(dir); err == nil {
 		h.saved = abs // lists take no other names
 	}
@@ -154,17 +158,23 @@ func systemctl(args ...string) string {
 // programLimit is how long one run of a program of the mail server may take.
 const programLimit = 10 * time.Second
 
-// runProgram returns what a program of the mail server wrote to its standard output. Its names are those that
+// runProgram returns what a program of the mail server wrote to its standard output, also if it failed. Its names are those that
 // distributions give it. It is also found where administrators' programs are, which may not be in PATH.
 func runProgram(ctx context.Context, names []string, args ...string) (string, error) {
 	return programRun{}.output(ctx, names, args...)
 }
 
-// programRun is how a program runs: its standard input and its directory, if not that of doctor.
-type programRun struct{ input, dir string }
+// programRun is how a program runs: its standard input, its directory and environment, if not those of doctor, and how long
+// it may take, if not programLimit.
+type programRun struct {
+	input, dir string
+	env        []string
+	limit      time.Duration
+}
 
 func (r programRun) output(ctx context.Context, names []string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, programLimit)
+	limit := cmp.Or(r.limit, programLimit)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	program, err := findProgram(names)
 	if err != nil {
@@ -172,7 +182,7 @@ func (r programRun) output(ctx context.Context, names []string, args ...string) 
 	}
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Stderr, cmd.Stdin, cmd.Dir = &stderr, strings.NewReader(r.input), r.dir
+	cmd.Stderr, cmd.Stdin, cmd.Dir, cmd.Env = &stderr, strings.NewReader(r.input), r.dir, r.env
 	cmd.WaitDelay = time.Second // for a child of it that keeps the pipe open
 	out, err := cmd.Output()
 	command := strings.Join(append([]string{names[0]}, args...), " ")
@@ -180,9 +190,13 @@ func (r programRun) output(ctx context.Context, names []string, args ...string) 
 	case err == nil:
 		return string(out), nil
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return "", fmt.Errorf("timeout: %s did not end in time (limit %v): run it by hand to see what it waits for", command, programLimit)
+		return "", fmt.Errorf("timeout: %s did not end in time (limit %v): run it by hand to see what it waits for", command, limit)
 	}
-	return "", &programError{command, err, stderr.String()}
+	return string(out), &programError{command, err, stderr.String()}
+}
+
+func runTrial(ctx context.Context, r programRun, names []string, args ...string) (string, error) {
+	return r.output(ctx, names, args...)
 }
 
 // programError is the failure of a program of the mail server.

@@ -72,7 +72,11 @@ func TestOtherExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := ParseSendmail("ehlogate.mc", example(t, "sendmail/ehlogate.mc"))
+	installSendmail(t)
+	s, err := ReadSendmail(makeSendmailCF(t, example(t, "sendmail/ehlogate.mc")))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if r := Examine(t.Context(), ThisHost(false), config.Defaults(), nil, x, s); len(r.Findings) > 0 {
 		t.Error(ids(r))
 	}
@@ -351,10 +355,12 @@ func FuzzPostconf(f *testing.F) {
 			s.values = maps.Clone(pf.Main)
 			maps.Copy(s.values, s.Params)
 		}
-		x := &Exim{"e", map[string]string{advertiseHosts: n, daemonPorts: p, localInterfaces: m}}
+		x := &Exim{file: "e", text: m, values: map[string]string{advertiseHosts: n, daemonPorts: p, localInterfaces: m, tlsPorts: p}}
 		cfg := config.Defaults()
 		cfg.Default, cfg.Guard.Domains, cfg.DNS.VerifyNames, cfg.DNS.Wait = lists.Suppress, []string{"example.org"}, true, time.Second
-		r := Examine(t.Context(), SavedHost(t.TempDir()), cfg, pf, x, ParseSendmail("s", m))
+		host := SavedHost(t.TempDir())
+		host.Trial = nil
+		r := Examine(t.Context(), host, cfg, pf, x, ParseSendmail("s", m))
 		for _, finding := range r.Findings {
 			if err == nil && finding.Service != "" && !slices.Contains(services, finding.Service) {
 				t.Errorf("a finding about the unknown service %q", finding.Service)

@@ -19,6 +19,7 @@ const (
 	lacksTLS      harm = "takes mail without TLS from a client that must use it"
 	failsNow      harm = "refuses mail"
 	failsDown     harm = "refuses mail while ehlogate is down"
+	waitsHung     harm = "keeps clients waiting while ehlogate hangs" // measured where failsHung is no fault of the configuration
 	failsHung     harm = "refuses mail, or is slow, while ehlogate hangs"
 )
 
@@ -57,6 +58,10 @@ var claims = map[string][]harm{
 	"bad-address":                                 {failsNow},
 	"bad-attribute":                               {failsNow},
 	"ehlogate-not-queried":                        {showsDenied},
+	"exim-slow":                                   {waitsHung},
+	"exim-no-shutdown":                            {showsDenied},
+	"harm-while-down":                             {hidesDown},
+	"hides-nothing":                               {showsDenied},
 	"filter-never-queries":                        {showsDenied},
 	"key-digest":                                  {showsDenied},
 	"key-format":                                  {showsDenied},
@@ -86,15 +91,20 @@ var claims = map[string][]harm{
 
 	"queried-twice":              nil,
 	"require-unenforced":         {lacksTLS},
+	"sendmail-local-socket":      nil,
+	"sendmail-map-name":          {showsDenied},
+	"sendmail-milter-slow":       {waitsHung},
+	"sendmail-slow":              {waitsHung},
+	"sendmail-wrong-listener":    {failsNow},
 	"setting-replaced":           nil,
 	"socket-outside-jail":        {showsDenied},
 	"socketmap-name":             {showsDenied},
 	"starttls-hidden-from-all":   {hidesAllowed},
 	"submission-queries":         {hidesLogin},
 	"table-behind":               {hidesAllowed},
-	"table-wrong-type":           {showsDenied},
-	"table-wrong-type in backup": {showsDown},
 	"table-unreadable":           {failsNow},
+	"table-wrong-type in backup": {showsDown},
+	"table-wrong-type":           {showsDenied},
 	"tls-required":               {needsTLS},
 	"unreachable":                {showsDenied},
 	"wrong-listener":             {showsDenied},

@@ -260,6 +260,7 @@ func (m *measurement) measureFailure(t *testing.T, h harm, clients int) {
 				began := time.Now()
 				v := m.play(t, p, client)
 				login := slices.Contains(m.login, p)
+				m.note(m.waits && h == failsHung && time.Since(began) >= patienceOfClient, waitsHung, "%s: %s", p.addr, v.what)
 				m.note(v.ehlo.Code != 250 || m.accepts && !login && !v.taken, h, "%s: %s, after %v", p.addr, v.what, time.Since(began).Round(100*time.Millisecond))
 				if _, already := m.has(hidesAllowed); h == failsDown && !login && i == clients && !already {
 					m.note(v.ehlo.Code == 250 && !v.ehlo.Offers("STARTTLS"), hidesDown, "%s: %v", p.addr, v.ehlo)

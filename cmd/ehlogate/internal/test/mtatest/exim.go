@@ -18,7 +18,7 @@ import (
 // EximConfig describes an Exim.
 type EximConfig struct {
 	Dir  string // an empty directory that every user may enter, see TempDir
-	Port int    // on 127.0.0.1 and ::1, see FreePorts
+	Port int    // on 127.0.0.1 and ::1, see FreePorts; 0: Main says where
 	Main string // text for the main section of its configuration, behind ours
 }
 
@@ -89,9 +89,12 @@ func eximOwner() (owner, error) {
 // configText returns the first part of the main section: TLS, no lookups, and every HELO name accepted. Exim starts itself anew
 // for a delivery; it has no setuid bit here, so it stays its own user.
 func (e *Exim) configText() string {
-	interfaces := "127.0.0.1"
-	if hasIPv6() {
-		interfaces += " ; ::1"
+	interfaces := ""
+	if e.port != 0 {
+		interfaces = fmt.Sprintf("daemon_smtp_ports = %d\nlocal_interfaces = <; 127.0.0.1", e.port)
+		if hasIPv6() {
+			interfaces += " ; ::1"
+		}
 	}
 	return fmt.Sprintf(`exim_path = %s
 spool_directory = %s
@@ -99,18 +102,17 @@ log_file_path = %s/%%s
 pid_file_path = %s/pid
 primary_hostname = %s
 keep_environment =
-local_interfaces = <; %s
-daemon_smtp_ports = %d
+%s
 smtp_accept_max = 0
 rfc1413_query_timeout = 0s
 dsn_advertise_hosts = *
 helo_accept_junk_hosts = *
-tls_certificate = %[8]s/cert.pem
-tls_privatekey = %[8]s/key.pem
+tls_certificate = %[7]s/cert.pem
+tls_privatekey = %[7]s/key.pem
 acl_smtp_rcpt = accept
 deliver_drop_privilege
-BOX = %[9]s
-`, e.program, e.spool, filepath.Dir(e.log.path), e.dir, hostName, interfaces, e.port, e.view.dir, e.path)
+BOX = %[8]s
+`, e.program, e.spool, filepath.Dir(e.log.path), e.dir, hostName, interfaces, e.view.dir, e.path)
 }
 
 // eximSections is the rest of the configuration: all mail into the maildir.
@@ -195,4 +197,13 @@ func (e *Exim) Stop(ctx context.Context) error {
 		return fmt.Errorf("stopping exim: %w\n%s", err, e.log.Tail(30))
 	}
 	return nil
+}
+
+// Config returns the path of the configuration.
+func (e *Exim) Config() string { return filepath.Join(e.view.dir, "exim.conf") }
+
+// Script writes a script that runs a program on the machine as Exim sees it, and returns its path; for the program, Exim
+// is installed.
+func (e *Exim) Script(path string) (string, error) {
+	return e.view.writeScript(filepath.Dir(e.program), path)
 }

@@ -216,3 +216,12 @@ func expel(ctx context.Context, dir string) error {
 	defer cancel()
 	return evict(grace, dir)
 }
+
+// CF returns the path of the configuration.
+func (s *Sendmail) CF() string { return filepath.Join(s.view.dir, "sendmail.cf") }
+
+// Script writes a script that runs a program on the machine as Sendmail sees it, and returns its path; for the program,
+// Sendmail is installed.
+func (s *Sendmail) Script(path string) (string, error) {
+	return s.view.writeScript(filepath.Dir(s.program), path)
+}

@@ -72,3 +72,17 @@ func (v private) start(log *Log, path string, args ...string) (*child, error) {
 	}
 	return c, err
 }
+
+// writeScript writes a script that runs a program in the view, with the programs in dir before those of the machine.
+func (v private) writeScript(dir, path string) (name string, err error) {
+	text := fmt.Sprintf("#!/bin/sh\nexport PATH='%s':$PATH\nexec unshare --mount --uts /bin/sh -c '%s' sh '%s' '%s' '%s' \"$@\"\n", dir, enter, v.dir, hostName, path)
+	if err := writeFiles(v.dir, map[string]string{"run.text": text}); err != nil {
+		return "", err
+	}
+	name = filepath.Join(v.dir, "run")
+	// A process that is started while this one has the file open for writing would keep it from being executed.
+	if out, err := exec.Command("install", "-m", "0755", name+".text", name).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("writing %s: %w\n%s", name, err, out)
+	}
+	return name, nil
+}
