@@ -232,6 +232,16 @@ func TestAlerts(t *testing.T) {
 		r.phases = append(r.phases, gone)
 		r.test(t)
 	})
+	t.Run("shared", func(t *testing.T) {
+		d := startDaemon(t, limitConfig, map[string]string{"own.list": "10.9.9.9\n", "bogons.list": "169.254.0.0/16\n"})
+		r := recording{interval: 15}
+		r.add(d)
+		d.greetFrom(func(int) string { return "172.17.0.1" })
+		r.add(d, `EhlogateSharedAddress severity="ticket"`)
+		d.greetFrom(func(int) string { return "8.8.8.8" })
+		r.add(d)
+		r.test(t)
+	})
 	t.Run("zone", func(t *testing.T) {
 		d, server := startFullDaemon(t)
 		r := recording{interval: 15}

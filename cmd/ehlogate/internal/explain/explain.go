@@ -30,6 +30,7 @@ type Report struct {
 	Exceptions []VerdictText `json:"exceptions,omitempty"` // lists that do not match because of an exception
 	Queries    []Queries     `json:"queries,omitempty"`    // DNS queries
 	Guard      *GuardStatus  `json:"guard,omitempty"`      // absent: the config has no guard
+	Shared     *Shared       `json:"shared,omitempty"`     // clients may share the address, and should not share the decision
 	Answers    []Answer      `json:"answers,omitempty"`    // replies of the protocols
 
 	SourceReason string               `json:"source_reason,omitempty"` // why Source is FromDisk
@@ -67,6 +68,11 @@ type Queries struct {
 type GuardStatus struct {
 	Active bool   `json:"active"`
 	Why    string `json:"why"`
+}
+
+// Shared is about an address that a proxy, a NAT or the bridge of a container may have put in place of the client's.
+type Shared struct {
+	Share float64 `json:"share,omitempty"` // of the last sessions; 0: few, or not known
 }
 
 // Answer is the reply of one protocol, and what the mail server does then.
@@ -144,6 +150,9 @@ func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, keywords *p
 	d := review(ctx, c)
 	r := Report{Client: Client{c.Addr.String(), c.Name, c.HELO}, Decision: newVerdictText(d.Verdict), Queries: dnsQueries(c, p)}
 	would, observing := d.WithoutObserve()
+	if lists.MayBeShared(c.Addr) && would.Restricts() {
+		r.Shared = new(Shared)
+	}
 	if d.Reason == lists.ReasonObserve {
 		r.Would = new(newVerdictText(would))
 	}

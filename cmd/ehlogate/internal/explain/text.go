@@ -47,6 +47,14 @@ func (p *page) addTable(rows [][]string) {
 	table.Flush()
 }
 
+func (s *Shared) text() string {
+	const may = "a private address: behind a proxy, a NAT or the bridge of a container, all clients have it, and share this decision"
+	if s.Share > 0 {
+		return fmt.Sprintf("%.0f %% of the last sessions came from it; it is %s", 100*s.Share, may)
+	}
+	return may
+}
+
 // Text returns the report for a terminal.
 func (r Report) Text() string {
 	var p page
@@ -71,6 +79,9 @@ func (r Report) Text() string {
 		p.addVerdict(v, "  not       %s by list %q: exception %s, %s:%d", v.Action, v.List, v.Entry, v.File, v.Line)
 	}
 	r.addSource(&p)
+	if s := r.Shared; s != nil {
+		p.addLine("  shared    %s", s.text())
+	}
 	if g := r.Guard; g != nil && g.Active {
 		p.addLine("  guard     active: %s", g.Why)
 	}

@@ -86,6 +86,9 @@ func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	if g := a.Manager.Snapshot().Guard; g != nil {
 		body["guard"] = g.Report()
 	}
+	if s := a.Recorder.Shared(); s != nil {
+		body["shared_address"] = s
+	}
 	if e := a.Recorder.Exposed(); e.Sessions > 0 {
 		body["submission_without_tls"] = e
 	}
@@ -123,8 +126,10 @@ func (a *API) serveReputation(w http.ResponseWriter, _ *http.Request) {
 		Guard      *tlspolicy.Report `json:"guard"`
 		Overridden uint64            `json:"overridden"` // suppressions that the guard kept from taking effect
 		Limit      *ratelimit.Stats  `json:"limit"`
+		// Shared is an address that many of the last sessions came from.
+		Shared *telemetry.SharedAddress `json:"shared_address"`
 	}
-	body.Overridden = a.Recorder.Overridden()
+	body.Overridden, body.Shared = a.Recorder.Overridden(), a.Recorder.Shared()
 	if c := snapshot.DNS; c != nil {
 		body.DNS = new(c.Stats())
 	}
@@ -161,6 +166,9 @@ func (a *API) serveDecision(w http.ResponseWriter, r *http.Request) {
 	}
 	snapshot := a.Manager.Snapshot()
 	report := explain.NewReport(r.Context(), c, snapshot.Policy, snapshot.Keywords)
+	if s := a.Recorder.Shared(); s != nil && report.Shared != nil && s.Addr == c.Addr {
+		report.Shared.Share = s.Share
+	}
 	report.Source, report.Daemon = explain.FromDaemon, new(a.status(snapshot))
 	writeJSON(w, http.StatusOK, report)
 }

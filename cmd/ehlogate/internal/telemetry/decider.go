@@ -59,6 +59,9 @@ func (d *decider) Decide(ctx context.Context, c lists.Client) (out lists.Decisio
 		start := time.Now()
 		out = d.next.Decide(ctx, c)
 		d.recorder.metrics.seconds.Observe(time.Since(start).Seconds())
+		if d.logged {
+			d.recorder.sampleSession(c.Addr, &out)
+		}
 	} else {
 		out = d.next.Decide(ctx, c)
 	}

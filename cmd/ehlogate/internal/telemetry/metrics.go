@@ -27,6 +27,7 @@ type Metrics struct {
 	conns      *prometheus.GaugeVec
 	faults     *prometheus.CounterVec
 	unserved   prometheus.Gauge
+	shared     prometheus.Gauge
 }
 
 // NewMetrics returns metrics that are all zero, with those of the lists and of the background services of m.
@@ -53,8 +54,10 @@ func NewMetrics(manager *state.Manager) *Metrics {
 			"Invalid requests and failed connections, by reason.", "protocol", "reason"),
 		unserved: prometheus.NewGauge(prometheus.GaugeOpts{Name: "ehlogate_unserved_addresses",
 			Help: "Addresses of [listen] on which the daemon does not listen."}),
+		shared: prometheus.NewGauge(prometheus.GaugeOpts{Name: "ehlogate_shared_address_ratio",
+			Help: "Share of the last thousand sessions that came from one private address and were suppressed or limited; 0: few. /api/v1/reputation has the address."}),
 	}
-	m.registry.MustRegister(m.decisions, m.observed, m.overridden, m.outcomes, m.seconds, m.conns, m.faults, m.unserved,
+	m.registry.MustRegister(m.decisions, m.observed, m.overridden, m.outcomes, m.seconds, m.conns, m.faults, m.unserved, m.shared,
 		stateCollector{manager},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.addSeries(manager.Snapshot())

@@ -31,6 +31,8 @@ type Recorder struct {
 	overridden atomic.Uint64 // suppressions that the guard kept from taking effect
 	faults     sync.Map      // [2]string, a protocol and a reason, to a *loglimit.Limiter
 
+	shares shares
+
 	mu      sync.Mutex
 	exposed Exposed
 }
