@@ -147,9 +147,6 @@ func (c *checker) checkList(title, name string, spec listfile.Spec, mode lists.M
 		in = fmt.Sprintf(" in format %v", spec.Format)
 	}
 	fmt.Fprintf(c.out, "%s: fine, %s%s\n", title, formatCount(l.Status().Entries, "entry", "entries"), in)
-	if len(l.Status().Files) == 0 {
-		fmt.Fprintf(c.out, "%s: warning: no file matches files = [...]\n", title)
-	}
 	c.warnIfExpired(name, l)
 }
 

@@ -80,16 +80,28 @@ func checkSize(size, limit int64) error {
 // MissingHint is the hint about a missing file. A caller that knows more about the file may replace it.
 const MissingHint = "create it (a comment alone makes an empty list), or correct files = [...]"
 
+// noMatchError is a pattern that no file matches.
+type noMatchError string
+
+func (e noMatchError) Error() string { return "no file matches " + string(e) }
+
+// NoMatchHint is the hint about a pattern that no file matches.
+const NoMatchHint = "create one (a comment alone makes an empty list), or correct files = [...]"
+
 // newProblem returns an error of the file system as a problem, with a hint.
 func newProblem(name string, err error) diag.Problem {
 	p := diag.Problem{File: name, Msg: err.Error()}
 	switch err := err.(type) {
 	case *fs.PathError:
 		p.File, p.Msg = err.Path, err.Err.Error()
+	case noMatchError:
+		p.File, p.Msg = string(err), "no file matches this pattern"
 	case ChangedError:
 		p.File, p.Msg = string(err), "the file changed while it was read"
 	}
 	switch {
+	case errors.As(err, new(noMatchError)):
+		p.Hint = NoMatchHint
 	case errors.As(err, new(ChangedError)):
 		p.Hint = "write a new file and rename it over the old one"
 	case errors.Is(err, fs.ErrNotExist):

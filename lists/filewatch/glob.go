@@ -11,13 +11,16 @@ import (
 
 // expand returns the files that patterns match, each once, in the order of the patterns and sorted within each.
 //
-// A pattern without wildcards names one file, which must exist. One with wildcards may match none, as a drop-in directory
-// does at first. A directory that cannot be read is an error: its files are not known. Hidden files and directories
+// A pattern without wildcards names one file, which must exist. One with wildcards must match one: a list whose files are
+// all gone is not empty. A directory that cannot be read is an error: its files are not known. Hidden files and directories
 // need a pattern that begins with a dot: editors keep their own under such names.
 func expand(patterns []string, activity *Activity) ([]string, error) {
 	var out []string
 	for _, pattern := range patterns {
 		names, err := expandPattern(pattern, activity)
+		if err == nil && len(names) == 0 {
+			err = noMatchError(pattern)
+		}
 		if err != nil {
 			return nil, err
 		}

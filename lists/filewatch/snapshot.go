@@ -1,6 +1,7 @@
 package filewatch
 
 import (
+	"errors"
 	"io/fs"
 	"maps"
 	"os"
@@ -46,7 +47,7 @@ func (s Snapshot) Err() error {
 	switch {
 	case s.err == nil:
 		return nil
-	case isAbsent(s.err):
+	case isAbsent(s.err), errors.As(s.err, new(noMatchError)):
 		return newProblem("", s.err)
 	}
 	return NewReadError("", s.err)

@@ -63,7 +63,7 @@ deny:3:1: warning: 2001:db8:1::/48 never counts: 2001:db8::/32 is in list "allow
 // Of all addresses of a line that is said never to count, the list before decides, as long as the line lasts.
 func TestHiddenIsTrue(t *testing.T) {
 	warned := 0
-	for seed := range uint64(800) {
+	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 5))
 		allow, deny := listtest.Random(r, 1+r.IntN(8), epoch), listtest.Random(r, 1+r.IntN(8), epoch)
 		allow, deny = onlyAddresses(allow), onlyAddresses(deny)
@@ -96,7 +96,7 @@ func TestHiddenIsTrue(t *testing.T) {
 			}
 		}
 	}
-	if t.Log(warned, "lines never counted"); warned < 50 {
+	if t.Log(warned, "lines never counted"); warned < 25 {
 		t.Errorf("only %d lines never counted", warned)
 	}
 }

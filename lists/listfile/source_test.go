@@ -148,7 +148,9 @@ func TestGlob(t *testing.T) {
 		t.Error("a missing directory was loaded as an empty list")
 	}
 	must(t, os.Mkdir(d, 0o755))
-	must(t, load(&s)) // a drop-in directory without files
+	if err := load(&s); err == nil || !strings.Contains(err.Error(), "no file matches this pattern") || s.Table() != nil {
+		t.Errorf("a directory without files: %v", err)
+	}
 	write(t, filepath.Join(d, "b.list"), "192.0.2.2\n!192.0.2.1\n")
 	write(t, filepath.Join(d, "a.list"), "192.0.2.1\n192.0.2.3\n")
 	write(t, filepath.Join(d, ".#a.list"), "what an editor leaves\n")
@@ -168,6 +170,18 @@ func TestGlob(t *testing.T) {
 	must(t, load(&s))
 	if status(s, "192.0.2.2") != lists.NoMatch || status(s, "192.0.2.1") != lists.Matched {
 		t.Error("entries outlive their file")
+	}
+	must(t, os.Remove(filepath.Join(d, "a.list")))
+	if !changed(s) {
+		t.Error("no file left does not show")
+	}
+	if err := load(&s); err == nil || status(s, "192.0.2.1") != lists.Matched || s.Status().Fault() == nil {
+		t.Errorf("a list whose files are all gone: %v, %v", err, status(s, "192.0.2.1"))
+	}
+	write(t, filepath.Join(d, "a.list"), "# emptied on purpose\n")
+	must(t, load(&s))
+	if status(s, "192.0.2.1") != lists.NoMatch {
+		t.Error("a comment does not empty the list")
 	}
 }
 

@@ -41,9 +41,6 @@ func TestStaleAfter(t *testing.T) {
 		}
 	}
 	want(lists.Unavailable, false, time.Time{}) // never loaded, which is not the same
-	must(t, load(&s))
-	want(lists.NoMatch, false, epoch.Add(time.Hour)) // no files: from the load on
-
 	write(t, a, "192.0.2.1\n")
 	write(t, b, "192.0.2.2\n")
 	touch(t, a, epoch.Add(-10*time.Minute))

@@ -13,6 +13,7 @@ import (
 	"ehlogate/lists"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/filewatch"
 	"ehlogate/lists/listfile"
 )
 
@@ -110,7 +111,8 @@ func (e *exam) loadFiles(l config.List) *listfile.List {
 	spec := e.host.localSpec(l.Spec)
 	spec.MinEntries, spec.ExpireAfter = 0, 0 // they would hide the entries
 	s, err := listfile.New(spec, time.Now).Load()
-	if err == nil && len(s.Status().Files) == 0 {
+	var ps *diag.Problems
+	if errors.As(err, &ps) && ps.First[0].Hint == filewatch.NoMatchHint && !slices.Equal(spec.Patterns, l.Spec.Patterns) {
 		err = errNotCopied // to where the pattern looks for it
 	}
 	if err != nil {

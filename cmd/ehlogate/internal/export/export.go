@@ -56,9 +56,6 @@ func (p *Policy) checkExportable() error {
 			unavailable = append(unavailable, l.Name)
 			continue
 		}
-		if l.Mode == lists.Enforce && len(s.Status().Files) == 0 { // as while its directory is not mounted
-			return fmt.Errorf("no file matches files = [...] of list %q: if it is meant to be empty, add a file that contains only a comment", l.Name)
-		}
 		if l.Mode == lists.Observe || p.WithoutNames {
 			continue
 		}

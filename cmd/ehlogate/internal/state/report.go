@@ -43,9 +43,6 @@ func (m *Manager) logListChange(l config.List, t *trackedList) {
 		log.WithFields(logrus.Fields{"action": l.Action.String(), "entries": now.Entries, "files": len(now.Files),
 			"took": t.loadTime.Round(time.Microsecond).String()}).Info("list loaded")
 		logformat.LogSkipped(log, now.Skipped)
-		if len(now.Files) == 0 {
-			log.Warn("list is empty: files = [...] matches no file")
-		}
 	}
 	if now.Failures != before.Failures {
 		msg := "list reload failed; previous version stays in use"

@@ -37,9 +37,8 @@ func TestLogLines(t *testing.T) {
 			`level=error msg="reload failed; previous config stays in use" config=c.toml problems=1`,
 		}},
 		{"no file of a new list", "c.toml", strings.Replace(deny, "deny.list", "*.none", 1), false, []string{
-			`level=info msg="list loaded" action=suppress entries=0 files=0 list=deny`,
-			`level=warning msg="list is empty: files = [...] matches no file" list=deny`,
-			`level=info msg="config reloaded" config=c.toml lists=1`,
+			`level=error msg="*.none: no file matches this pattern (create one (a comment alone makes an empty list), or correct files = [...])" config=c.toml`,
+			`level=error msg="reload failed; previous config stays in use" config=c.toml problems=1`,
 		}},
 		{"a list that expired", "a.none", "192.0.2.1\n", true, []string{
 			`level=info msg="list loaded" action=suppress entries=1 files=1 list=deny`,
