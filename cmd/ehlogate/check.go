@@ -132,22 +132,26 @@ func (c *checker) checkConfig(name string) {
 			fmt.Fprintf(c.out, "%s: fine, %s (not queried)\n", title, formatCount(len(l.Zones.Zones), "DNS zone", "DNS zones"))
 			continue
 		}
-		c.checkList(title, l.Name, l.Spec, l.Mode)
+		if list := c.checkList(title, l.Name, l.Spec, l.Mode, describeMode(cfg, l)); list != nil {
+			c.warnAboutNames(cfg, l, list)
+		}
 	}
 }
 
-func (c *checker) checkList(title, name string, spec listfile.Spec, mode lists.Mode) {
+// checkList checks a list, and returns it if it is fine. more is what else to say about it then.
+func (c *checker) checkList(title, name string, spec listfile.Spec, mode lists.Mode, more string) *listfile.List {
 	l, err := c.lint.Check(name, spec, mode)
 	if err != nil {
 		c.addError(err)
-		return
+		return nil
 	}
 	in := ""
 	if spec.Format != nil {
 		in = fmt.Sprintf(" in format %v", spec.Format)
 	}
-	fmt.Fprintf(c.out, "%s: fine, %s%s\n", title, formatCount(l.Status().Entries, "entry", "entries"), in)
+	fmt.Fprintf(c.out, "%s: fine, %s%s%s\n", title, formatCount(l.Status().Entries, "entry", "entries"), in, more)
 	c.warnIfExpired(name, l)
+	return l
 }
 
 func (c *checker) warnIfExpired(name string, l *listfile.List) {
@@ -232,7 +236,7 @@ func (c *checker) checkFiles(o *options, names []string, list, format string) er
 		if name == "" {
 			title = "file of no list in the config (rules that depend on an action are not checked)"
 		}
-		c.checkList(title, name, *specs[name], lists.Enforce)
+		c.checkList(title, name, *specs[name], lists.Enforce, "")
 	}
 	return nil
 }

@@ -51,6 +51,9 @@ func (t *Table) Count() int { return t.bits.n }
 // HasNames reports whether there are entries about host names.
 func (t *Table) HasNames() bool { return len(t.names) > 0 }
 
+// HasHELONames reports whether there are entries about HELO names.
+func (t *Table) HasHELONames() bool { return len(t.helos) > 0 }
+
 // Lookup returns whether the table matches c now, and the entry or exception that decides that. It reads the clock only
 // where an entry that expires decides.
 //

@@ -139,6 +139,12 @@ func (t table) keyHint(key string) string {
 	if t.path != "" && isTopLevel(key) {
 		return "it belongs above the first section"
 	}
+	if place := t.findKey(key); place != "" {
+		return "it belongs in " + place
+	}
+	if t.path == "" && strings.TrimSuffix(key, "s") == "list" {
+		return "write [[list]] for each list"
+	}
 	same := func(s string) string { return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(s)) }
 	var known []string
 	for f := range t.of.Fields() {
@@ -154,6 +160,9 @@ func (t table) keyHint(key string) string {
 			name = "[[" + name + "]]"
 		}
 		known = append(known, name)
+	}
+	if name := findSimilar(key, known); name != "" {
+		return "did you mean " + name + "?"
 	}
 	where := "here"
 	if t.path != "" {

@@ -40,7 +40,8 @@ func parse(name, dir string, data []byte) (*Config, error) {
 		return nil, p.problems.Err()
 	}
 	if p.walkDocument(data); p.problems.Total > 0 {
-		return nil, p.problems.Err() // other problems may only follow from these
+		p.addInvalidValues(&r)
+		return nil, p.problems.Err()
 	}
 	c := p.parseConfig(&r)
 	c.File, c.Digest = name, r.digest()
@@ -48,6 +49,20 @@ func parse(name, dir string, data []byte) (*Config, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// addInvalidValues adds the problems with values to those with keys. Others may only follow from a key that is unknown.
+func (p *parser) addInvalidValues(r *raw) {
+	keys := p.problems
+	p.problems = diag.Problems{}
+	p.parseConfig(r)
+	values := p.problems.First
+	p.problems = keys
+	for _, v := range values {
+		if strings.HasPrefix(v.Msg, "unknown ") || strings.HasPrefix(v.Msg, "invalid ") {
+			p.problems.Add(v)
+		}
+	}
 }
 
 func (p *parser) addSyntaxError(err error) {
@@ -58,6 +73,9 @@ func (p *parser) addSyntaxError(err error) {
 	}
 	line, col := e.Position()
 	msg, hint := translateError(strings.TrimPrefix(e.Error(), "toml: "))
+	if hint != "" && line <= len(p.lines) && col >= 1 && col <= len(p.lines[line-1]) {
+		hint = hintForWord(p.lines[line-1][col-1:], hint)
+	}
 	if strings.HasPrefix(msg, "table ") && strings.HasSuffix(msg, " already exists") {
 		hint = p.findFirstTable(line)
 	}
@@ -95,6 +113,20 @@ func translateError(msg string) (plain, hint string) {
 		hint = `put strings in quotes: "..."`
 	}
 	return msg, hint
+}
+
+var bareWord = regexp.MustCompile(`^[A-Za-z]+`)
+
+// hintForWord returns what to write in place of a value that begins with a bare word, if it is another word for true or
+// false; else hint.
+func hintForWord(value, hint string) string {
+	switch strings.ToLower(bareWord.FindString(value)) {
+	case "true", "yes", "on", "y":
+		return "write true"
+	case "false", "no", "off", "n":
+		return "write false"
+	}
+	return hint
 }
 
 // addProblem adds a problem with the value at path or, if there is none, with the table around it.
