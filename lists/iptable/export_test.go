@@ -21,7 +21,7 @@ func (t *Table) Intervals4() int { return len(t.tree4.intervals) }
 func (t *Table) IsExpiring(a netip.Addr) bool { return t.v4.lookup(key4Of(a))&expiring != 0 }
 
 // LimitTexts lowers the limit on texts until the function that it returns is called.
-func LimitTexts(n int) (restore func()) {
+func LimitTexts(n uint64) (restore func()) {
 	old := maxTexts
 	maxTexts = n
 	return func() { maxTexts = old }

@@ -1,6 +1,7 @@
 package iptable
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 )
@@ -91,11 +92,11 @@ type texts struct {
 }
 
 // maxTexts is how many bytes the offsets in ends can address; tests lower it.
-var maxTexts = 1<<32 - 1
+var maxTexts = min(math.MaxUint32, uint64(math.MaxInt))
 
 // add returns false if there is no room.
 func (t *texts) add(id int32, text []byte) bool {
-	if len(t.all)+len(text) > maxTexts {
+	if uint64(len(t.all))+uint64(len(text)) > maxTexts {
 		return false
 	}
 	if cap(t.all)-len(t.all) < len(text) {

@@ -215,7 +215,7 @@ func TestStuck(t *testing.T) {
 		if want := parallel * (1 + int(roundTimeout/domainTimeout)); looked != want {
 			t.Errorf("%d domains were looked at, not %d", looked, want)
 		}
-		for range n * int(domainTimeout) / parallel / int(roundTimeout) {
+		for range time.Duration(n) * domainTimeout / parallel / roundTimeout {
 			g.Check(t.Context())
 		}
 		if len(s.queries) != 2*n || slices.Max(slices.Collect(maps.Values(s.queries))) > 2 {
