@@ -179,6 +179,9 @@ func TestContents(t *testing.T) {
 			continue
 		}
 		name := strings.TrimPrefix(f[5], ".")
+		if strings.HasPrefix(name, "/usr/lib/systemd/") { // since Debian 13
+			name = strings.TrimPrefix(name, "/usr")
+		}
 		switch mode := f[0]; {
 		case strings.HasSuffix(name, "/") && mode == "drwxr-xr-x":
 		case (name == "/usr/bin/ehlogate" || path.Base(name) == "check-rules") && mode == "-rwxr-xr-x", mode == "-rw-r--r--":
@@ -202,7 +205,7 @@ func TestContents(t *testing.T) {
 	}
 	const tests = "cmd/ehlogate/internal/test/"
 	for _, page := range []string{"examples/README.md", "lists/README.md", "policyd/README.md", "milter/README.md", "cmd/ehlogate/README.md",
-		tests + "README.md", tests + "mtatest/FAULTS.md", tests + "mtatest/SAFETY.md", tests + "mtatest/EDITS.md",
+		tests + "README.md", tests + "mtatest/FAULTS.md", tests + "mtatest/SAFETY.md", tests + "mtatest/EDITS.md", tests + "mtatest/MATRIX.md",
 		tests + "benchmarks/RESULTS.md", tests + "benchmarks/growth.svg"} { // to which README.md links
 		want = append(want, "/usr/share/doc/ehlogate/"+page)
 	}
