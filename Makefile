@@ -1,6 +1,6 @@
 # What is worth a name. "make test" is the same as .ci/test.
 
-.PHONY: help build test quick lint fuzz demo demo-sending configurations edits faults safety bench bench-quick deb soak clean
+.PHONY: help build test quick lint fuzz demo demo-sending configurations edits faults safety bench bench-quick matrix deb soak clean
 
 TESTS = cmd/ehlogate/internal/test
 
@@ -53,6 +53,11 @@ safety: ## which senders are offered STARTTLS, by list and published policy (som
 	.ci/deps
 	$(call measure,mtatest/SAFETY.md) -run '^TestSafety$$' ./$(TESTS)/mtatest
 	@cat $(TESTS)/mtatest/SAFETY.md
+
+RELEASES ?= bookworm trixie forky
+matrix: ## the tests with servers in Debian 12, 13 and testing: what holds on which version (40 minutes)
+	.ci/deps
+	go run ./$(TESTS)/matrix -table $(TESTS)/mtatest/MATRIX.md $(RELEASES)
 
 bench: ## what it costs, beside floors and peers: one table, and a plot (15 minutes, on a quiet machine)
 	.ci/deps

@@ -20,6 +20,9 @@ const Variable = "EHLOGATE_TEST"
 // LeftOut begins the output of each test that is left out; what the test needs follows, separated by commas.
 const LeftOut = "left out, needs: "
 
+// Needed begins what Needs logs of a test that runs; what the test needs follows, as after LeftOut.
+const Needed = "needs: "
+
 // All reports whether every test runs.
 func All() bool { return os.Getenv(Variable) == "all" }
 
@@ -28,6 +31,7 @@ func All() bool { return os.Getenv(Variable) == "all" }
 func Needs(t testing.TB, needs ...string) {
 	t.Helper()
 	if All() {
+		t.Logf("%s%s", Needed, strings.Join(needs, ", "))
 		return
 	}
 	name, _, _ := strings.Cut(t.Name(), "/")

@@ -2,11 +2,12 @@
 // they need. Go itself hides that for packages that pass.
 //
 // With EHLOGATE_TEST=all, which .ci/test sets, nothing may be left out: a test that is skipped, by whatever means, fails
-// the run.
+// the run. EHLOGATE_TEST_RESULTS=FILE has a line of JSON written there for each test that says what it needs: see make matrix.
 package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"slices"
 	"strings"
 
@@ -45,6 +47,7 @@ func runTests(out io.Writer, args []string) (ok bool, err error) {
 	r := report{out: out, output: map[test][]string{}}
 	readErr := r.readEvents(events)
 	err = cmd.Wait()
+	readErr = errors.Join(readErr, r.writeResults(os.Getenv("EHLOGATE_TEST_RESULTS")))
 	if exit := new(exec.ExitError); errors.As(err, &exit) {
 		err = nil // the report says why
 	} else if err == nil {
@@ -66,6 +69,15 @@ type report struct {
 	out    io.Writer
 	output map[test][]string // of tests that have not ended
 	left   []leftOut
+
+	results []result
+}
+
+// result says whether a test held that needs more than Go.
+type result struct {
+	Test  string
+	Needs []string
+	Held  bool
 }
 
 // leftOut is a test that did not run.
@@ -118,6 +130,9 @@ func (r *report) addEvent(e event) {
 func (r *report) endTest(at test, failed bool) {
 	output := r.output[at]
 	delete(r.output, at)
+	if needs := neededBy(output); at.name != "" && len(needs) > 0 {
+		r.results = append(r.results, result{path.Base(at.pkg) + "." + at.name, needs, !failed})
+	}
 	if at.name == "" && !failed {
 		output = slices.DeleteFunc(output, func(line string) bool { return line == "PASS\n" || !strings.Contains(line, at.pkg) })
 	} else if at.name != "" && !failed {
@@ -128,6 +143,30 @@ func (r *report) endTest(at test, failed bool) {
 			fmt.Fprint(r.out, line)
 		}
 	}
+}
+
+// neededBy returns what testenv.Needs logged that a test needs.
+func neededBy(output []string) (needs []string) {
+	for _, line := range output {
+		if _, found, ok := strings.Cut(strings.TrimSpace(line), ": "+testenv.Needed); ok {
+			needs = append(needs, strings.Split(found, ", ")...)
+		}
+	}
+	return needs
+}
+
+// writeResults writes the results to a file, if it has a name.
+func (r *report) writeResults(file string) error {
+	if file == "" {
+		return nil
+	}
+	var b bytes.Buffer
+	for _, one := range r.results {
+		if err := json.NewEncoder(&b).Encode(one); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(file, b.Bytes(), 0o644)
 }
 
 // needsOf returns what testenv.Needs wrote that a test needs.
