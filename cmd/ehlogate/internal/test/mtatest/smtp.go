@@ -183,7 +183,16 @@ func (c *SMTP) STARTTLS() (Reply, tls.ConnectionState, error) {
 // Handshake makes the TLS handshake without judging the certificate. Where TLS comes before SMTP (port 465), it is the first
 // step, and the banner comes next.
 func (c *SMTP) Handshake() (tls.ConnectionState, error) {
-	conn := tls.Client(c.raw, &tls.Config{InsecureSkipVerify: true, ServerName: hostName})
+	return c.handshake(&tls.Config{InsecureSkipVerify: true, ServerName: hostName})
+}
+
+// HandshakeAs makes the TLS handshake as a client that speaks this version alone.
+func (c *SMTP) HandshakeAs(version uint16) (tls.ConnectionState, error) {
+	return c.handshake(&tls.Config{InsecureSkipVerify: true, ServerName: hostName, MinVersion: version, MaxVersion: version})
+}
+
+func (c *SMTP) handshake(config *tls.Config) (tls.ConnectionState, error) {
+	conn := tls.Client(c.raw, config)
 	if err := conn.SetDeadline(time.Now().Add(c.Timeout)); err != nil {
 		return tls.ConnectionState{}, c.failed("TLS handshake", err)
 	}

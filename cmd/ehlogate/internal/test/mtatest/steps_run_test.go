@@ -132,6 +132,7 @@ var mistake = regexp.MustCompile(`(?m)^\d+ \| (.*)$`)
 const (
 	connectHeading = "## Connect Postfix"
 	handHeading    = "## Install without the package"
+	unhandHeading  = "## Remove what was installed by hand"
 )
 
 // documents are the pages whose commands are run, in the order in which an operator reads them.
@@ -156,7 +157,7 @@ func TestSteps(t *testing.T) {
 	others := exampleSteps(t, ".", "README.md", "debian", "sending-network") // debian: of the build
 	connect, byHand := below(pages, connectHeading), below(pages, handHeading)
 	for _, s := range pages { // what follows the five steps
-		if s.doc == "examples/README.md" && s.heading != handHeading {
+		if s.doc == "examples/README.md" && s.heading != handHeading && s.heading != unhandHeading {
 			connect = append(connect, s)
 		}
 	}
@@ -182,7 +183,7 @@ func TestSteps(t *testing.T) {
 			r.clone(t)
 			r.debianMail(t)
 			for _, s := range pages {
-				if s.prints == nil && s.heading != handHeading {
+				if s.prints == nil && s.heading != handHeading && s.heading != unhandHeading {
 					r.runStep(t, s)
 				}
 			}
@@ -223,6 +224,10 @@ func TestSteps(t *testing.T) {
 				}
 			}
 			r.promised(t)
+			r.steps(t, below(pages, unhandHeading)...)
+			if left := r.run(t, "find /etc /usr /run /var/spool -name *ehlogate* -not -path /etc/postfix/*"); left != "" {
+				t.Errorf("there is still\n%s", left)
+			}
 		})
 		t.Run("on a gateway", func(t *testing.T) {
 			t.Parallel()
@@ -300,9 +305,8 @@ func (r runner) promised(t *testing.T) {
 		return !offered
 	}
 	testenv.Eventually(t, "a HELO name hides STARTTLS", hidden)
-	r.run(t, "systemctl stop ehlogate.socket ehlogate-http.socket ehlogate-loopback.socket")
 	r.run(t, "systemctl kill --signal=KILL ehlogate.service")
-	r.run(t, "systemctl stop ehlogate.service")
+	r.run(t, "systemctl stop ehlogate.socket ehlogate-http.socket ehlogate-loopback.socket ehlogate.service") // at once: its restart opens them
 	r.offers(t, throughCache, want)
 	if hidden() {
 		t.Error("a HELO name while ehlogate is down: got no STARTTLS, want it")
