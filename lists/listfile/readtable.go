@@ -72,11 +72,7 @@ func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activit
 // a kernel with coarse time stamps does not leave within one tick.
 func (spec Spec) checkWhole(files filewatch.Snapshot, entries int, all *diag.Problems) (skipped diag.Problems) {
 	if entries < spec.MinEntries && all.Total == 0 {
-		names := files.Names()
-		if len(names) == 0 {
-			names = spec.Patterns
-		}
-		all.Add(diag.Problem{File: strings.Join(names, ", "), Msg: fmt.Sprintf("the list has %d entries; min_entries is %d", entries, spec.MinEntries),
+		all.Add(diag.Problem{File: strings.Join(files.Names(), ", "), Msg: fmt.Sprintf("the list has %d entries; min_entries is %d", entries, spec.MinEntries),
 			Hint: "was the feed cut short? If it is meant to be so small, lower min_entries in the config"})
 	}
 	found := spec.Rules.Findings

@@ -113,7 +113,7 @@ func TestMinEntries(t *testing.T) {
 	if err := load(&s); !errors.As(err, &ps) || ps.Total != 1 || ps.First[0].Line != 1 {
 		t.Errorf("a bad line: got %v", err)
 	}
-	if _, err := New(Spec{Patterns: []string{filepath.Join(dir, "*.none")}, MinEntries: 1}, time.Now).Load(); err == nil || !strings.Contains(err.Error(), "*.none: the list has 0") {
+	if _, err := New(Spec{Patterns: []string{filepath.Join(dir, "*.none")}, MinEntries: 1}, time.Now).Load(); err == nil || !strings.Contains(err.Error(), "*.none: no file matches this pattern") {
 		t.Errorf("no file: got %v", err)
 	}
 }
