@@ -54,7 +54,7 @@ func readAccess(l *listfile.Lines, f Filtered) {
 func (a *access) take(key string, items []*listfile.Item, result word, exception bool) bool {
 	it := items[0]
 	if a.isPostfix && a.last.isKeyword && (it.Kind != iptable.Address || it.From != it.To) {
-		a.Skip(result.at, len(result.text), "Postfix looks up EHLO keywords by complete addresses only", "for networks write a cidr table, with format = \"postfix-cidr\"")
+		a.SkipLine(result.at, len(result.text), "Postfix looks up EHLO keywords by complete addresses only", "for networks write a cidr table, with format = \"postfix-cidr\"")
 		return false
 	}
 	if _, repeated := a.seen[key]; repeated {
@@ -127,7 +127,7 @@ func parseAccessPattern(l *listfile.Lines, w word, exact bool) []*listfile.Item 
 	name, err := listfile.ParseHostName(w.text)
 	if err != nil {
 		e := syntaxOf(err)
-		l.Skip(w.at+e.Offset, e.Width, e.Msg, cmp.Or(e.Hint, "a pattern is an address, its first octets or groups, or a host name"))
+		l.SkipLine(w.at+e.Offset, e.Width, e.Msg, cmp.Or(e.Hint, "a pattern is an address, its first octets or groups, or a host name"))
 		return nil
 	}
 	if exact {

@@ -30,7 +30,7 @@ func readDNSet(l *listfile.Lines, f Filtered) {
 		normal, err := listfile.ParseHostName(name.text)
 		if err != nil {
 			e := syntaxOf(err)
-			l.Skip(name.at+e.Offset, e.Width, e.Msg, cmp.Or(e.Hint, forms))
+			l.SkipLine(name.at+e.Offset, e.Width, e.Msg, cmp.Or(e.Hint, forms))
 			return nil, 0, false
 		}
 		if itself {

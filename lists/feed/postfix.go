@@ -48,7 +48,7 @@ func (t *table) readRules() {
 			t.isLatin1 = t.isLatin1 || t.IsLatin1
 			t.finishRule(w)
 		case t.line == 0:
-			t.Skip(0, w.at, "continuation line without a line before it", "remove the blank at its beginning")
+			t.SkipLine(0, w.at, "continuation line without a line before it", "remove the blank at its beginning")
 		}
 	}
 	t.failPending()
@@ -68,7 +68,7 @@ func (t *table) failPending() {
 func (t *table) finishRule(result word) {
 	t.pending = false
 	if t.isLatin1 && t.isPostfix {
-		t.Skip(result.at, len(result.text), "rule is not UTF-8, which Postfix does not use", "write it in UTF-8")
+		t.SkipLine(result.at, len(result.text), "rule is not UTF-8, which Postfix does not use", "write it in UTF-8")
 		return
 	}
 	t.yieldRule(result, t.judge(result))

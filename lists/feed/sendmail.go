@@ -31,7 +31,7 @@ func (a *access) readSendmail() {
 		case w.text == "" || w.text[0] == '#' && w.at == 0:
 			continue
 		case w.at > 0:
-			a.Skip(0, w.at, "blank before the key, which makemap does not take", "remove it")
+			a.SkipLine(0, w.at, "blank before the key, which makemap does not take", "remove it")
 			continue
 		}
 		result := restOfLine(a.Text, w.endOffset())
@@ -102,7 +102,7 @@ func parseSendmailKey(l *listfile.Lines, key word) []*listfile.Item {
 	name, err := listfile.ParseHostName(key.text)
 	if err != nil {
 		e := syntaxOf(err)
-		l.Skip(key.at+e.Offset, e.Width, e.Msg, e.Hint)
+		l.SkipLine(key.at+e.Offset, e.Width, e.Msg, e.Hint)
 		return nil
 	}
 	return []*listfile.Item{newName(key, name), newName(key, "."+name)}

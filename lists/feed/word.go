@@ -58,7 +58,7 @@ func splitWords(s string, separators ...rune) []string {
 
 func failAt(l *listfile.Lines, w word, msg, hint string) { l.Fail(w.at, len(w.text), msg, hint) }
 
-func skipAt(l *listfile.Lines, w word, msg, hint string) { l.Skip(w.at, len(w.text), msg, hint) }
+func skipAt(l *listfile.Lines, w word, msg, hint string) { l.SkipLine(w.at, len(w.text), msg, hint) }
 
 // failSyntax reports an error of parseNetwork or parseSpan. A text that is valid and matches no client is skipped.
 func failSyntax(l *listfile.Lines, w word, err error) {

@@ -141,7 +141,7 @@ func findNonText(line []byte) int {
 }
 
 // Skip reports a problem for which the line has no effect: in a feed, the other lines still count.
-func (l *Lines) Skip(off, width int, msg, hint string) {
+func (l *Lines) SkipLine(off, width int, msg, hint string) {
 	if len(l.skipped.First) == diag.MaxProblems {
 		l.skipped.Total++
 		return
