@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"ehlogate/lists/test/testenv"
@@ -63,10 +64,17 @@ func (l *Log) Await(ctx context.Context, re *regexp.Regexp, mark int64) (string,
 	return line, nil
 }
 
-var trouble = regexp.MustCompile(`\b(panic|fatal|error|warning): `)
+var (
+	trouble = regexp.MustCompile(`\b(panic|fatal|error|warning): `)
+	// clockWarning is what cleanup says, rarely, of a message written at the turn of a second; it is about the machine's clocks.
+	clockWarning = regexp.MustCompile(`cleanup\[\d+\]: warning: (file system clock is 1 seconds ahead|resetting file time stamps)`)
+)
 
 // Troubles returns the lines behind mark in which a Postfix program complains: panic, fatal, error and warning.
-func (l *Log) Troubles(mark int64) ([]string, error) { return l.Lines(trouble, mark) }
+func (l *Log) Troubles(mark int64) ([]string, error) {
+	lines, err := l.Lines(trouble, mark)
+	return slices.DeleteFunc(lines, clockWarning.MatchString), err
+}
 
 // Tail returns the last n lines under a heading with the file's name, for errors.
 func (l *Log) Tail(n int) string {
