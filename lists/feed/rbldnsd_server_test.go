@@ -15,6 +15,7 @@ import (
 	"github.com/miekg/dns"
 
 	"ehlogate/lists"
+	"ehlogate/lists/test/testenv"
 )
 
 // rbldnsdPath is where .ci/deps puts it.
@@ -107,6 +108,7 @@ func startRbldnsd(t *testing.T, zones []zoneText, mayWarn int) (lookUp func(name
 			}
 		}, func(zone, line int) bool {
 			const logged = 5 // warnings about a file; it does not say which are the others
+			testenv.Eventually(t, "rbldnsd has written its warnings", func() bool { return strings.Contains(log.String(), ") started (") })
 			all := log.String()
 			return strings.Contains(all, fmt.Sprintf("file zone%d(%d)", zone, line)) || strings.Count(all, fmt.Sprintf("file zone%d(", zone)) >= logged
 		}

@@ -27,7 +27,7 @@ func Question(protocol, addr string) []byte {
 	case "milter":
 		return slices.Concat(Negotiate(), Session(addr))
 	case "http":
-		s = "GET /api/v1/decision?addr=" + addr + " HTTP/1.1\r\nHost: ehlogate\r\n\r\n"
+		s = "GET /api/v1/decision?addr=" + addr + " HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	}
 	return []byte(s)
 }
