@@ -115,7 +115,7 @@ func SavedPostfix(ctx context.Context, dir string) (*Postfix, error) {
 	if _, set := pf.Main["myhostname"]; !set {
 		elsewhere["myhostname"] = ""
 		if _, set := pf.Main["mydomain"]; !set {
-			elsewhere["mydomain"] = ""
+			elsewhere["mydomain"] = "localdomain" // what Postfix takes for an unknown one; 3.11 cannot expand an empty one
 		}
 	}
 	if version := pf.Main["mail_version"]; version != here["mail_version"] {

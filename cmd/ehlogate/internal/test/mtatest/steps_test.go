@@ -37,7 +37,6 @@ var notRun = map[string]struct{ instead, why string }{
 
 	"systemctl edit":   {"", "names the command; it opens an editor"},
 	"systemctl reload": {"", "names the command"},
-	"nft list set":     {"", "the name of a format"},
 	"ehlogate serve":   {"", "it serves until it is stopped"},
 	"ehlogate explain": {"", "names the command"},
 
