@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -89,5 +90,28 @@ func TestProblems(t *testing.T) {
 				t.Errorf("got\n%swant\n%s", out, want)
 			}
 		}
+	}
+}
+
+// TestSkipped checks that the lines of a feed that were skipped are one warning, with their number and the place of the
+// first one, and that a feed without such lines logs nothing.
+func TestSkipped(t *testing.T) {
+	log, out := newLog(true)
+	var skipped diag.Problems
+	LogSkipped(log, skipped)
+	if out.Len() > 0 {
+		t.Errorf("no line was skipped: got %s", out)
+	}
+	skipped.Add(diag.Problem{File: "/a.cidr", Line: 7, Col: 3, Text: "ü300", Msg: "bad", Hint: "write it"})
+	skipped.Add(diag.Problem{File: "/b.cidr", Line: 9, Col: 1, Msg: "other"})
+	LogSkipped(log, skipped)
+	var got map[string]any
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	delete(got, "time")
+	want := map[string]any{"file": "/a.cidr", "line": 7., "column": 2., "skipped": 2., "hint": "write it", "level": "warning", "msg": "lines of the feed skipped; the first: bad"}
+	if !maps.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
 	}
 }
