@@ -216,6 +216,9 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Add([]byte("listen.memcache=[\"/run/m\"]\nlog={level=\"debug\"}\n[[list]]\nname='a'\n\"action\"='''offer'''\n"))
+	for _, m := range readMistakes(f) {
+		f.Add([]byte(m.text))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, err := parse("fuzz.toml", "/etc", data)
 		if ps, ok := err.(*diag.Problems); ok {

@@ -133,6 +133,9 @@ func (t table) keyHint(key string) string {
 		return t.path + " is not a table"
 	}
 	path := strings.TrimPrefix(t.path+"."+key, ".")
+	if section := (table{of: reflect.TypeFor[raw]()}).lookup(key).of; t.path != "" && section != nil && section.Kind() == reflect.Struct {
+		return fmt.Sprintf("it is a section of its own: write [%s]", key)
+	}
 	if now, ok := renamedKeys[path]; ok {
 		return "renamed: write " + now
 	}

@@ -56,6 +56,8 @@ func (p *parser) parseFiles(r *rawList, path string, l *List) {
 	for i, f := range r.Files {
 		if _, err := filepath.Match(f, "x"); err != nil || f == "" {
 			p.addProblem(fmt.Sprintf("%s.files[%d]", path, i), fmt.Sprintf("invalid file name or pattern %q", f), "for a [ in a file name write \\\\[")
+		} else if r, ok := findRepair(fileRepairs, f); ok {
+			p.addProblem(fmt.Sprintf("%s.files[%d]", path, i), fmt.Sprintf("invalid file name %q: %s", f, r.msg), r.hint)
 		}
 		if !filepath.IsAbs(f) {
 			f = filepath.Join(filewatch.EscapeGlob(p.dir), f)

@@ -72,9 +72,17 @@ func (p *parser) addSyntaxError(err error) {
 		return
 	}
 	line, col := e.Position()
-	msg, hint := translateError(strings.TrimPrefix(e.Error(), "toml: "))
-	if hint != "" && line <= len(p.lines) && col >= 1 && col <= len(p.lines[line-1]) {
-		hint = hintForWord(p.lines[line-1][col-1:], hint)
+	msg, hint, text := strings.TrimPrefix(e.Error(), "toml: "), "", ""
+	if line >= 1 && line <= len(p.lines) {
+		text = p.lines[line-1]
+	}
+	value := text[min(max(0, col-1), len(text)):]
+	if m := wrongType.FindStringSubmatch(msg); m != nil {
+		msg, hint = "wrong type: "+m[1], hintForType(text, strings.TrimPrefix(m[2], "*"))
+	} else if hint = hintForWord(value); hint == "" || !strings.Contains(text, "=") {
+		msg, hint = repairSyntax(text, msg)
+	} else {
+		msg = simplifyMessage(msg)
 	}
 	if strings.HasPrefix(msg, "table ") && strings.HasSuffix(msg, " already exists") {
 		hint = p.findFirstTable(line)
@@ -98,35 +106,39 @@ func (p *parser) findFirstTable(line int) (hint string) {
 
 var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) .* of type (\S+)$`)
 
-// translateError replaces Go types in a message of the TOML library by what to write in TOML.
-func translateError(msg string) (plain, hint string) {
-	if m := wrongType.FindStringSubmatch(msg); m != nil {
-		wanted, ok := map[string]string{
-			"string": `a string: "..."`, "[]string": `a list of strings: ["..."]`, "bool": "true or false", "int": "a number", "float64": "a number",
-		}[strings.TrimPrefix(m[2], "*")]
-		if !ok {
-			wanted = "a table"
-		}
-		return fmt.Sprintf("wrong type: %s", m[1]), "write " + wanted
-	}
-	if strings.Contains(msg, "at start of value") {
-		hint = `put strings in quotes: "..."`
-	}
-	return msg, hint
+var typeHints = map[string]string{
+	"string": `write a string: "..."`, "[]string": `write a list of strings: ["..."]`, "bool": "write true or false", "int": "write a number", "float64": "write a number",
 }
 
-var bareWord = regexp.MustCompile(`^[A-Za-z]+`)
+var durationKey = regexp.MustCompile(`^\s*(\w+\.)?(wait|timeout|stale|min_ttl|max_ttl|keep|expire_after)\s*=`)
+
+// hintForType returns what to write in a line with a value of another type than the Go type wanted.
+func hintForType(line, wanted string) string {
+	key, _, _ := strings.Cut(line, "=")
+	switch hint := typeHints[wanted]; {
+	case durationKey.MatchString(line):
+		return `write a string with a unit, such as "300ms", "10s" or "7d"`
+	case hint != "":
+		return hint
+	case strings.Contains(key, "zones"):
+		return `write zones = [{zone = "DOMAIN"}]`
+	default:
+		return fmt.Sprintf("write a section, [%s], and its keys below", strings.TrimSpace(key))
+	}
+}
+
+var bareWord = regexp.MustCompile(`^[A-Za-z]+\b`)
 
 // hintForWord returns what to write in place of a value that begins with a bare word, if it is another word for true or
-// false; else hint.
-func hintForWord(value, hint string) string {
+// false.
+func hintForWord(value string) string {
 	switch strings.ToLower(bareWord.FindString(value)) {
 	case "true", "yes", "on", "y":
 		return "write true"
 	case "false", "no", "off", "n":
 		return "write false"
 	}
-	return hint
+	return ""
 }
 
 // addProblem adds a problem with the value at path or, if there is none, with the table around it.

@@ -46,7 +46,7 @@ func (p *parser) checkAddresses(addrs []string, path string) {
 	for i, a := range addrs {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if err := server.CheckAddress(a); err != nil {
-			p.addProblem(at, fmt.Sprintf("%q: %v", a, err), "")
+			p.addProblem(at, fmt.Sprintf("%q: %v", a, err), `write an address such as "127.0.0.1:10046", "[::1]:10046" or "/run/ehlogate/memcache"`)
 			continue
 		}
 		if strings.Contains(a, "/") {
