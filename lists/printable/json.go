@@ -25,25 +25,23 @@ func WriteJSON(w io.Writer, v any) error {
 
 // EscapeJSON returns a JSON document with what is not visible in its strings escaped.
 func EscapeJSON(doc []byte) []byte {
-	clean := bytes.IndexFunc(doc, isHiddenInJSON)
-	if clean < 0 {
+	var out []byte
+	done := 0 // doc[:done] is in out
+	for at := 0; at < len(doc); {
+		r, n := utf8.DecodeRune(doc[at:])
+		if isHiddenInJSON(r) {
+			out = append(out, doc[done:at]...)
+			for _, unit := range utf16.AppendRune(nil, r) {
+				out = fmt.Appendf(out, `\u%04x`, unit)
+			}
+			done = at + n
+		}
+		at += n
+	}
+	if done == 0 {
 		return doc
 	}
-	out := append(make([]byte, 0, len(doc)+64), doc[:clean]...)
-	for rest := doc[clean:]; len(rest) > 0; {
-		r, n := utf8.DecodeRune(rest)
-		switch {
-		case !isHiddenInJSON(r):
-			out = append(out, rest[:n]...)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
-		default:
-			out = fmt.Appendf(out, `\u%04x`, r)
-		}
-		rest = rest[n:]
-	}
-	return out
+	return append(out, doc[done:]...)
 }
 
 // isHiddenInJSON reports whether r is not visible. Below U+0020 are only the spaces between values.

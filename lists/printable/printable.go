@@ -28,31 +28,24 @@ func EscapeASCII(s string) string {
 }
 
 func escapeIf(s string, hide func(rune) bool) string {
-	clean := 0
-	for clean < len(s) {
-		r, n := utf8.DecodeRuneInString(s[clean:])
-		if r == utf8.RuneError && n == 1 || hide(r) {
-			break
+	var b []byte
+	done := 0 // s[:done] is in b
+	for at := 0; at < len(s); {
+		r, n := utf8.DecodeRuneInString(s[at:])
+		if isInvalid := r == utf8.RuneError && n == 1; isInvalid || hide(r) {
+			b = append(b, s[done:at]...)
+			if done = at + n; isInvalid {
+				b = fmt.Appendf(b, `\x%02x`, s[at])
+			} else {
+				b = appendEscape(b, r)
+			}
 		}
-		clean += n
+		at += n
 	}
-	if clean == len(s) {
+	if done == 0 {
 		return s
 	}
-	b := append(make([]byte, 0, len(s)+16), s[:clean]...)
-	for rest := s[clean:]; rest != ""; {
-		r, n := utf8.DecodeRuneInString(rest)
-		switch {
-		case r == utf8.RuneError && n == 1:
-			b = fmt.Appendf(b, `\x%02x`, rest[0])
-		case !hide(r):
-			b = append(b, rest[:n]...)
-		default:
-			b = appendEscape(b, r)
-		}
-		rest = rest[n:]
-	}
-	return string(b)
+	return string(append(b, s[done:]...))
 }
 
 func appendEscape(b []byte, r rune) []byte {
