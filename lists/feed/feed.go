@@ -56,12 +56,15 @@ const (
 	byAnswer          // Filtered.Answer
 )
 
-// formats are all formats, in the order in which they are listed. ehlogate.list(5) describes them.
-var formats = []struct {
+// definition is what there is to know of a format.
+type definition struct {
 	name    Format
 	filters filters
 	read    func(*listfile.Lines, Filtered)
-}{
+}
+
+// formats are all formats, in the order in which they are listed. ehlogate.list(5) describes them.
+var formats = []definition{
 	{Drop, none, readDrop},
 	{DropText, none, readDropText},
 	{Addresses, none, readAddresses},
@@ -84,15 +87,13 @@ func (f Format) Parse(r io.Reader, name string, rules listfile.Rules, each func(
 
 // Parse implements listfile.Grammar.
 func (f Filtered) Parse(r io.Reader, name string, rules listfile.Rules, each func(*listfile.Item) error) error {
-	for _, known := range formats {
-		if known.name == f.Format {
-			l := listfile.NewLines(r, name, rules, each)
-			known.read(l, f)
-			return l.Finish()
-		}
+	known, err := findDefinition(string(f.Format))
+	if err != nil {
+		return err
 	}
-	_, err := ParseFormat(string(f.Format))
-	return err
+	l := listfile.NewLines(r, name, rules, each)
+	known.read(l, f)
+	return l.Finish()
 }
 
 // String returns the name of the format.
@@ -105,22 +106,23 @@ func (f Format) HasResults() bool { return f.filters() == byResults }
 func (f Format) HasAnswers() bool { return f.filters() == byAnswer }
 
 func (f Format) filters() filters {
-	for _, known := range formats {
-		if known.name == f {
-			return known.filters
-		}
-	}
-	return none
+	known, _ := findDefinition(string(f))
+	return known.filters
 }
 
 // ParseFormat returns the format of that name. The error lists all names.
 func ParseFormat(name string) (Format, error) {
-	for _, f := range formats {
-		if string(f.name) == name {
-			return f.name, nil
+	known, err := findDefinition(name)
+	return known.name, err
+}
+
+func findDefinition(name string) (definition, error) {
+	for _, known := range formats {
+		if string(known.name) == name {
+			return known, nil
 		}
 	}
-	return "", fmt.Errorf("unknown format %q: write one of %s", name, strings.Join(Formats(), ", "))
+	return definition{}, fmt.Errorf("unknown format %q: write one of %s", name, strings.Join(Formats(), ", "))
 }
 
 // Formats returns the names of all formats.
