@@ -67,6 +67,7 @@ func actions(calls []string) (acts []string) {
 // In an upgrade the service is restarted, once, and no socket is stopped or restarted: clients wait there.
 func TestScripts(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
+	const again = "stop ehlogate-export.timer ehlogate-loopback.socket" // debhelper of Debian 14 stops also what is not started
 	const sockets = "start ehlogate-http.socket ehlogate.socket" // of those that listen already nothing is changed
 	for _, c := range []struct {
 		about, script string
@@ -84,7 +85,8 @@ func TestScripts(t *testing.T) {
 		{"purged", "postrm", []string{"purge"}, nil},
 	} {
 		calls := script(t, filepath.Join(t.TempDir(), "none"), c.script, c.args...)
-		if got := actions(calls); !slices.Equal(got, c.want) {
+		got := slices.DeleteFunc(actions(calls), func(act string) bool { return act == again })
+		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.about, got, c.want)
 		}
 		for _, call := range calls {
