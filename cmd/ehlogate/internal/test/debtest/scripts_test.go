@@ -68,7 +68,7 @@ func actions(calls []string) (acts []string) {
 func TestScripts(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
 	const again = "stop ehlogate-export.timer ehlogate-loopback.socket" // debhelper of Debian 14 stops also what is not started
-	const sockets = "start ehlogate-http.socket ehlogate.socket" // of those that listen already nothing is changed
+	const sockets = "start ehlogate-http.socket ehlogate.socket"        // of those that listen already nothing is changed
 	for _, c := range []struct {
 		about, script string
 		args          []string
