@@ -14,9 +14,9 @@ const (
 	minKey, minLetters = 16, 20
 )
 
-// LooksLikeKey reports whether a word is long and mixed enough to be a key, and no word of a language. A word in which
+// looksLikeKey reports whether a word is long and mixed enough to be a key, and no word of a language. A word in which
 // letters alone are upper and lower case is a name, such as RestrictAddressFamilies: domains are in lower case.
-func LooksLikeKey(word string) bool {
+func looksLikeKey(word string) bool {
 	isOther := func(r rune) bool { return r|0x20 < 'a' || r|0x20 > 'z' }
 	isDigit := func(r rune) bool { return '0' <= r && r <= '9' }
 	for _, r := range word {
@@ -34,7 +34,7 @@ func LooksLikeKey(word string) bool {
 func MaskDomain(domain string) string {
 	labels := strings.Split(domain, ".")
 	for i, l := range labels[:max(len(labels)-2, 0)] {
-		if LooksLikeKey(l) {
+		if looksLikeKey(l) {
 			labels[i] = masked
 		}
 	}
@@ -68,7 +68,7 @@ func MaskLine(line string) string {
 		return key + "=" + word.ReplaceAllStringFunc(value[:public], coverWord) + value[public:]
 	})
 	return word.ReplaceAllStringFunc(line, func(w string) string {
-		if LooksLikeKey(w) {
+		if looksLikeKey(w) {
 			return coverWord(w)
 		}
 		return w
