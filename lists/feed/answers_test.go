@@ -85,7 +85,7 @@ func TestAnswersAgainstRbldnsd(t *testing.T) {
 	}
 }
 
-// One line that says everybody, or is a typing mistake near to it, is to rbldnsd what it is here.
+// One line that matches all clients, or is a typing mistake near to it, is to rbldnsd what it is here.
 func TestWideEntriesAgainstRbldnsd(t *testing.T) {
 	testenv.Needs(t, "rbldnsd")
 	var zones []zoneText

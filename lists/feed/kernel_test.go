@@ -68,7 +68,7 @@ func compareSets(t *testing.T, f Format, text string, found []string, ok bool) b
 	return true
 }
 
-// Scripts that fill sets are to ehlogate what they are to ipset; a member that is everybody, or a typing mistake near to
+// Scripts that fill sets are to ehlogate what they are to ipset; a member that is all clients, or a typing mistake near to
 // it, too.
 func TestAgainstIPSet(t *testing.T) {
 	testenv.Needs(t, "root", "ipset")

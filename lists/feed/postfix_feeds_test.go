@@ -11,7 +11,7 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// Lines of a generated cidr table that Postfix skips are skipped, and no others; one line that says everybody, or is a
+// Lines of a generated cidr table that Postfix skips are skipped, and no others; one line that matches all clients, or is a
 // typing mistake near to it, is to Postfix what it is here.
 func TestBadRulesAgainstPostfix(t *testing.T) {
 	testenv.Needs(t, "Postfix")

@@ -23,7 +23,7 @@ type word struct {
 
 func (w word) endOffset() int { return w.at + len(w.text) }
 
-// skip returns a word without its first n bytes.
+// withoutFirst returns a word without its first n bytes.
 func (w word) withoutFirst(n int) word { return word{w.text[n:], w.at + n} }
 
 // nextWord returns the word at or after offset at, which ends before any of ends. Blanks before it are skipped.
