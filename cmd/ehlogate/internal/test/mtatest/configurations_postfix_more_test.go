@@ -68,7 +68,7 @@ var tlsRows = []postfixRow{
 	{name: "logins on submission alone", main: sasl, files: saslFile, master: usualMail + "submission inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes -o smtpd_tls_auth_only=yes\n"},
 }
 
-// enforceRows have a list with action = "require", and differ in who enforces it.
+// enforceRows have a list with action = "require", and differ in what enforces it.
 var enforceRows = []postfixRow{
 	{name: "require, and nothing enforces it", strict: true},
 	{name: "require, by the policy service", strict: true, master: "smtp inet n - n - - smtpd MAP -o { smtpd_sender_restrictions = " + policyAt + " }\n" + usualLogin},
