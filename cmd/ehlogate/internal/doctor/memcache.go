@@ -136,8 +136,7 @@ func (e *exam) checkTimeouts(m *memcacheTable) {
 	for _, name := range []string{"max_try", "timeout"} {
 		value, where := m.parameter(name, "2")
 		n, err := strconv.ParseInt(value, 10, 32)
-		switch {
-		case err != nil || name == "max_try" && n < 1:
+		if err != nil || name == "max_try" && n < 1 {
 			e.add(Hazard, "memcache-bad-number", where, fmt.Sprintf("invalid %s: it must be a number of at least 1, without a unit", name),
 				"smtpd ends with a fatal error before its banner.", m.adviseParameters(name+" = 1"))
 			return
@@ -182,11 +181,10 @@ func (e *exam) checkBackup(m *memcacheTable) {
 		if t.proxied {
 			e.checkProxied(t, where, value)
 		}
-		switch {
-		case t.needsDaemon():
+		if t.needsDaemon() {
 			e.add(Hazard, "backup-needs-daemon", where, "the backup needs a daemon too",
 				"Both daemons may be unreachable. Name a file: an exported table, or the empty table /dev/null.", write)
-		default:
+		} else {
 			e.checkFile(m.view, t, where, "backup-unreadable", fails, write)
 		}
 	}

@@ -199,11 +199,8 @@ func (x *eximTrial) playSession(d eximDaemon, client netip.Addr) (verdict, error
 			v = offered
 		}
 	}
-	switch {
-	case greeted:
+	if greeted {
 		return v, nil
-	case err == nil:
-		return refused, nil
 	}
 	return refused, err
 }

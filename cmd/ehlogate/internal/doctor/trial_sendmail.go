@@ -37,19 +37,9 @@ func (s *Sendmail) daemons() (out []mtaDaemon) {
 			if value = strings.TrimSpace(value); !ok || key == "" {
 				continue
 			}
-			switch strings.ToLower(key[:1]) {
-			case "n":
-				d.name = value
-			case "p":
-				d.port = value
-			case "a":
-				d.addr = value
-			case "f":
-				d.family = value
-			case "m":
-				d.flags = value
-			case "i":
-				d.filters = value
+			field := map[string]*string{"n": &d.name, "p": &d.port, "a": &d.addr, "f": &d.family, "m": &d.flags, "i": &d.filters}
+			if to := field[strings.ToLower(key[:1])]; to != nil {
+				*to = value
 			}
 		}
 		out = append(out, d)
@@ -222,7 +212,8 @@ func (e *exam) exemptPorts(ports []string) []Write {
 	rules += `R<$*> $*\t\t$: $2`
 	writes := []Write{{shell, []string{`sed -i -E 's/^(LOCAL_SRV_FEATURES|SLocal_srv_features).*/&\n` + rules + `/' ` + quoteShell(file)}}}
 	if file != e.sendmail.name {
-		writes = append(writes, Write{shell, []string{"m4 " + quoteShell(file) + " >" + quoteShell(e.sendmail.name+".new") + " && mv " + quoteShell(e.sendmail.name+".new") + " " + quoteShell(e.sendmail.name)}})
+		built := quoteShell(e.sendmail.name + ".new")
+		writes = append(writes, Write{shell, []string{"m4 " + quoteShell(file) + " >" + built + " && mv " + built + " " + quoteShell(e.sendmail.name)}})
 	}
 	return writes
 }

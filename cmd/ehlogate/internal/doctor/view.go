@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -122,6 +121,5 @@ func (v view) isPublic() bool {
 // isLocal reports whether only this machine can connect to an inet service.
 func (s *Service) isLocal() bool {
 	host, _, _ := strings.Cut(s.Name, ":"+s.portName())
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return host == "localhost" || err == nil && ip.IsLoopback()
+	return isLoopbackHost(host)
 }
