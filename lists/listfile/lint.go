@@ -3,6 +3,7 @@ package listfile
 import (
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,6 +75,7 @@ func (l *Lint) Check(name string, spec Spec, mode lists.Mode) (*List, error) {
 		findCovered(c, c.v6, found)
 	}
 	found.report(c, &l.Warnings)
+	l.checkMatches(c, list)
 	l.before = append(l.before, c)
 	return list, nil
 }
@@ -103,6 +105,23 @@ func (c *checked) add(l *Lint, id uint32, lines int, it *Item) {
 		}
 		c.v6 = appendSpan(c.v6, span[number6]{number6Of(it.From), number6Of(it.To), id}, lines)
 	}
+}
+
+// checkMatches warns of a list that matches no client, since all of its entries are exceptions.
+func (l *Lint) checkMatches(c *checked, list *List) {
+	if len(c.v4)+len(c.v6)+len(c.names) == 0 || hasEntry(c.v4) || hasEntry(c.v6) || hasEntry(c.names) {
+		return
+	}
+	hint := "remove the ! before entries that the list should match; an exception only makes this list not match a client"
+	if c.spec.Format != nil {
+		hint = "see whether it is the right file: of EHLO keywords only results that name starttls suppress; of other results and answers, those in results and answer of the list"
+	}
+	l.Warnings.Add(diag.Problem{File: list.status.Files[0], Msg: fmt.Sprintf("list %q matches no client: all entries are exceptions", c.name), Hint: hint})
+}
+
+// hasEntry reports whether one of spans is no exception.
+func hasEntry[K number[K]](spans []span[K]) bool {
+	return slices.ContainsFunc(spans, func(s span[K]) bool { return !s.isException() })
 }
 
 // appendSpan appends the first span to a slice that has room for all lines of its file: one that grows leaves as much memory
