@@ -27,8 +27,9 @@ its line, a caret and what to write instead. Warnings do not change the exit
 status. They flag valid but suspicious entries: duplicates, entries that have
 expired, that a wider one covers, that are in two lists, or that never count: a
 list before theirs always matches first, no client can have the address, or no
-protocol in [listen] passes names. DNS lists are not queried; use "ehlogate
-doctor" or "ehlogate explain" for that.
+protocol in [listen] passes names. So do lists with exceptions only, and lists
+that suppress no client while DNS fails. DNS lists are not queried; use
+"ehlogate doctor" or "ehlogate explain" for that.
 
 It also checks whether "ehlogate serve" could open the sockets in [listen] on
 this machine: group, directory, address, and whether another program listens
@@ -101,6 +102,7 @@ func (c *checker) checkConfig(name string) {
 	if d := cfg.Guard.Domains; len(d) > 0 {
 		fmt.Fprintf(c.out, "guard: policies of %s (not queried)\n", strings.Join(d, ", "))
 	}
+	loaded := make(map[string]*listfile.List)
 	for _, l := range cfg.Lists {
 		title := fmt.Sprintf("list %q", l.Name)
 		if l.IsDNSList() {
@@ -108,8 +110,20 @@ func (c *checker) checkConfig(name string) {
 			continue
 		}
 		if list := c.checkList(title, l.Name, l.Spec, l.Mode, describeMode(cfg, l)); list != nil {
+			loaded[l.Name] = list
 			c.warnAboutNames(cfg, l, list)
 		}
+	}
+	c.warnAboutOrder(cfg, loaded)
+}
+
+// warnAboutOrder warns of lists of files that suppress behind a list that needs DNS.
+func (c *checker) warnAboutOrder(cfg *config.Config, loaded map[string]*listfile.List) {
+	usesNames := func(l config.List) bool { return loaded[l.Name] != nil && loaded[l.Name].UsesNames() }
+	for l, before := range cfg.BehindDNS(usesNames) {
+		c.lint.Warnings.Add(diag.Problem{File: cfg.File,
+			Msg:  fmt.Sprintf("list %q suppresses no client while DNS fails: list %q comes first, needs DNS, and then decides with an offer", l.Name, before.Name),
+			Hint: fmt.Sprintf("put the [[list]] section of %q above that of %q", l.Name, before.Name)})
 	}
 }
 

@@ -4,6 +4,7 @@ package config
 
 import (
 	"io/fs"
+	"iter"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -140,6 +141,25 @@ func (c *Config) DefaultWord() string {
 // UsesDNS reports whether the config needs DNS queries about clients, for a DNS list or for host names.
 func (c *Config) UsesDNS() bool {
 	return c.DNS.VerifyNames || slices.ContainsFunc(c.Lists, func(l List) bool { return l.IsDNSList() })
+}
+
+// BehindDNS returns the lists that suppress without DNS behind a list that needs DNS and does not suppress, and that list.
+// While DNS fails, such a list decides with an offer, since it might have matched: those behind it suppress no client.
+// usesNames reports whether a list of files has host names.
+func (c *Config) BehindDNS(usesNames func(List) bool) iter.Seq2[List, List] {
+	return func(yield func(behind, before List) bool) {
+		needsDNS := func(l List) bool { return l.IsDNSList() || c.DNS.VerifyNames && usesNames(l) }
+		var before *List
+		for i, l := range c.Lists {
+			switch {
+			case l.Mode != lists.Enforce:
+			case l.Action != lists.Suppress && before == nil && needsDNS(l):
+				before = &c.Lists[i]
+			case l.Action == lists.Suppress && before != nil && !needsDNS(l) && !yield(l, *before):
+				return
+			}
+		}
+	}
 }
 
 // Defaults returns the config that is used without a file: STARTTLS is offered to all clients, and sockets listen on

@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
-	"ehlogate/lists"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/filewatch"
@@ -48,26 +46,14 @@ func (e *exam) checkNameEntries(server, how string) {
 	}
 }
 
-// checkListOrder looks for files that suppress behind a list that needs DNS. If that cannot answer, it ends the decision.
+// checkListOrder looks for files that suppress behind a list that needs DNS.
 func (e *exam) checkListOrder() {
-	before := "" // the first list that needs DNS, and whose action is not to suppress
-	for _, l := range e.config.Lists {
-		switch {
-		case l.Mode != lists.Enforce:
-		case l.Action != lists.Suppress && e.needsDNS(l):
-			before = cmp.Or(before, l.Name)
-		case l.Action == lists.Suppress && before != "" && !e.needsDNS(l):
-			e.add(Warning, "suppress-behind-dns", e.configPlace("list", l.Name),
-				fmt.Sprintf("list %q suppresses no client while DNS fails: list %q comes first", l.Name, before),
-				fmt.Sprintf("A list that cannot answer ends the decision with an offer, since it could have had the client. Put the [[list]] section of %q "+
-					"above that of %q, if its lines should count in any case.", l.Name, before))
-		}
+	for l, before := range e.config.BehindDNS(e.usesNames) {
+		e.add(Warning, "suppress-behind-dns", e.configPlace("list", l.Name),
+			fmt.Sprintf("list %q suppresses no client while DNS fails: list %q comes first", l.Name, before.Name),
+			fmt.Sprintf("A list that cannot answer ends the decision with an offer, since it could have had the client. Put the [[list]] section of %q "+
+				"above that of %q, if its lines should count in any case.", l.Name, before.Name))
 	}
-}
-
-// needsDNS reports whether a list may be unavailable because DNS fails.
-func (e *exam) needsDNS(l config.List) bool {
-	return l.IsDNSList() || e.config.DNS.VerifyNames && e.usesNames(l)
 }
 
 // listsThat names the lists of the config that match; "" if none does.
