@@ -20,7 +20,8 @@ import (
 // for an address is left out where nothing wider is on the list, and is else an error.
 type access struct {
 	table
-	seen       map[string]bool // keys: their rules count
+	seen       map[string]bool      // keys but those of seen4: their rules count
+	seen4      map[[4]byte]struct{} // IPv4 addresses, most of a large table
 	exceptions []accessException
 	nameLine   int // of the first host name on the list
 }
@@ -36,7 +37,7 @@ type accessException struct {
 // With the default lookups of Postfix a domain matches itself and all names below; where parent_domain_matches_subdomains
 // lacks smtpd_access_maps, it matches itself only, and with a dot before it all names below.
 func readAccess(l *listfile.Lines, f Filtered) {
-	a := access{table: table{results: newResults(l, f), isPostfix: true}, seen: make(map[string]bool)}
+	a := access{table: table{results: newResults(l, f), isPostfix: true}, seen: make(map[string]bool), seen4: make(map[[4]byte]struct{})}
 	a.isReached = func(items []*listfile.Item, result word, exception bool) bool {
 		return a.take(strings.ToLower(a.rule.text), items, result, exception)
 	}
@@ -57,10 +58,9 @@ func (a *access) take(key string, items []*listfile.Item, result word, exception
 		a.SkipLine(result.at, len(result.text), "Postfix looks up EHLO keywords by complete addresses only", "for networks write a cidr table, with format = \"postfix-cidr\"")
 		return false
 	}
-	if _, repeated := a.seen[key]; repeated {
+	if a.isRepeated(key, it, exception) {
 		return false
 	}
-	a.seen[key] = !exception
 	switch {
 	case it.Kind == iptable.Name && !exception && a.nameLine == 0:
 		a.nameLine = a.line
@@ -74,6 +74,20 @@ func (a *access) take(key string, items []*listfile.Item, result word, exception
 		return false
 	}
 	return true
+}
+
+// isRepeated reports whether a rule before this one has its key, and remembers the key.
+func (a *access) isRepeated(key string, it *listfile.Item, exception bool) (repeated bool) {
+	if it.Kind == iptable.Address && it.From == it.To && it.From.Is4() {
+		addr := it.From.As4()
+		_, repeated = a.seen4[addr]
+		a.seen4[addr] = struct{}{}
+		return repeated
+	}
+	if _, repeated = a.seen[key]; !repeated {
+		a.seen[key] = !exception
+	}
+	return repeated
 }
 
 // yieldExceptions yields the exceptions for addresses.

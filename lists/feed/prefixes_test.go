@@ -83,14 +83,14 @@ func memoryOfTable(t testing.TB, n int, format listfile.Grammar, suffix string) 
 	return size, most - min(most, before)
 }
 
-// Reading a cidr table or plain addresses takes at most twice the file more than to read a list of these addresses.
+// Reading a table or plain addresses takes at most twice the file more than to read a list of these addresses.
 func TestMemoryOfFeeds(t *testing.T) {
 	const n = 200_000
 	_, plain := memoryOfTable(t, n, nil, "\n")
 	for _, tc := range []struct {
 		format Format
 		suffix string
-	}{{PostfixCIDR, " REJECT\n"}, {Addresses, "\n"}} {
+	}{{PostfixCIDR, " REJECT\n"}, {PostfixAccess, " REJECT\n"}, {Addresses, "\n"}} {
 		size, most := memoryOfTable(t, n, tc.format, tc.suffix)
 		ratio := (float64(most) - float64(plain)) / float64(size)
 		t.Logf("%s: file %.1f MiB, heap %.1f MiB, of plain addresses %.1f MiB: %.2f times the file more", tc.format, float64(size)/(1<<20), float64(most)/(1<<20), float64(plain)/(1<<20), ratio)
