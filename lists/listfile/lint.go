@@ -116,7 +116,7 @@ func (l *Lint) checkMatches(c *checked, list *List) {
 	if c.spec.Format != nil {
 		hint = "see whether it is the right file: of EHLO keywords only results that name starttls suppress; of other results and answers, those in results and answer of the list"
 	}
-	l.Warnings.Add(diag.Problem{File: list.status.Files[0], Msg: fmt.Sprintf("list %q matches no client: all entries are exceptions", c.name), Hint: hint})
+	l.Warnings.Add(diag.Problem{File: list.status.Files[0], Msg: "the list matches no client: all entries are exceptions", Hint: hint})
 }
 
 // hasEntry reports whether one of spans is no exception.
