@@ -45,8 +45,9 @@ var (
 	word = regexp.MustCompile(`[A-Za-z0-9_-]+`)
 	// domain is a domain with at least three labels, and what is before it: one / makes it a part of a path.
 	domain = regexp.MustCompile(`(^|//|[^A-Za-z0-9_./-])([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2,})`)
-	// zoneValue is the value of the key zone in a line of the config, with or without the quotes, whatever is wrong with them.
-	zoneValue = regexp.MustCompile(`\bzone["']?\s*=\s*(?:"+[^"]*|'+[^']*|[^\s"',}]+)`)
+	// aboutZones is what a line has that may be about zones, whatever is wrong with it: the word, or only values of an array.
+	aboutZones = regexp.MustCompile(`(?i)zon|dnsbl|dnswl|rbl|^\s*["'{]`)
+	letter     = regexp.MustCompile(`[A-Za-z]`)
 )
 
 // MaskText returns text with its domains as MaskDomain returns them. Paths stay as they are.
@@ -60,13 +61,17 @@ func MaskText(text string) string {
 func isWordRune(r rune) bool { return word.MatchString(string(r)) }
 
 // MaskLine returns a line of the config without keys. Since the key of a zone with a name can be short, it covers all labels
-// of zones but the last two. Columns stay where they are.
+// but the last two of each domain in a line that may be about zones. Columns stay where they are.
 func MaskLine(line string) string {
-	line = zoneValue.ReplaceAllStringFunc(line, func(s string) string {
-		key, value, _ := strings.Cut(s, "=")
-		public := max(strings.LastIndexByte(value[:max(strings.LastIndexByte(value, '.'), 0)], '.'), 0)
-		return key + "=" + word.ReplaceAllStringFunc(value[:public], coverWord) + value[public:]
-	})
+	if aboutZones.MatchString(line) {
+		line = domain.ReplaceAllStringFunc(line, func(s string) string {
+			if !letter.MatchString(s) { // an address
+				return s
+			}
+			public := strings.LastIndexByte(s[:strings.LastIndexByte(s, '.')], '.')
+			return word.ReplaceAllStringFunc(s[:public], coverWord) + s[public:]
+		})
+	}
 	return word.ReplaceAllStringFunc(line, func(w string) string {
 		if looksLikeKey(w) {
 			return coverWord(w)

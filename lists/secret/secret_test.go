@@ -91,6 +91,12 @@ func TestMask(t *testing.T) {
 		`zones = [{zone = short1.zen.dq.example, weight = 2}]`:                   `zones = [{zone = ******.***.dq.example, weight = 2}]`,
 		`"zone" = "short1.zen.dq.example`:                                        `"zone" = "******.***.dq.example`,
 		`zone = "list.example" # ` + key:                                         `zone = "list.example" # ` + strings.Repeat("*", len(key)),
+		`Zone="short1.zen.dq.example"`:                                           `Zone="******.***.dq.example"`,
+		`zones=["short1.zen.dq.example", "b.dq.test"]`:                           `zones=["******.***.dq.example", "*.dq.test"]`,
+		`  "short1.zen.dq.example",`:                                             `  "******.***.dq.example",`,
+		`{zone="a.test", name="z"} # short1.a.dq.test`:                           `{zone="a.test", name="z"} # ******.*.dq.test`,
+		`hosts = ["mx1.mail.example.org"]`:                                       `hosts = ["mx1.mail.example.org"]`,
+		`zone = "bl.test", answer = "127.0.0.4"`:                                 `zone = "bl.test", answer = "127.0.0.4"`,
 		"files = [\"a.list\"]\t# as it was":                                      "files = [\"a.list\"]\t# as it was",
 		`zones = [`:                                                              `zones = [`,
 	} {
