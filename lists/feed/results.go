@@ -29,6 +29,7 @@ type results struct {
 	nothing string   // the result by which the program continues as if there were no match; "": none
 
 	acceptLine, otherLine int             // of the first result of each kind
+	accept, other         string          // their first words
 	last                  judged          // as a rule the next result is the same
 	keywords              bool            // the results are EHLO keywords; Postfix ignores other words
 	counted               bool            // there was a result that counts
@@ -99,24 +100,29 @@ func (r *results) checkCounted() {
 
 // isOfOneKind returns false, and reports it, if some results so far let clients in and others do not.
 func (r *results) isOfOneKind(result word, first string) bool {
-	mine, others := &r.otherLine, r.acceptLine
+	mine, others, kind := &r.otherLine, r.acceptLine, &r.other
 	if isAccept(first) {
-		mine, others = &r.acceptLine, r.otherLine
+		mine, others, kind = &r.acceptLine, r.otherLine, &r.accept
 	}
 	if *mine == 0 {
-		*mine = r.Line
+		*mine, *kind = r.Line, first
 	}
 	if others == 0 {
 		return true
 	}
-	r.failMixed(result, others, first)
+	// A list that suppresses is rarely meant to have the clients that the table lets in.
+	meant := r.accept
+	if r.Suppresses() {
+		meant = r.other
+	}
+	r.failMixed(result, others, meant)
 	return false
 }
 
-// failMixed reports a result of another kind than the one in a line before it.
-func (r *results) failMixed(result word, line int, first string) {
+// failMixed reports a result of another kind than the one in a line before it, and proposes to count the meant one.
+func (r *results) failMixed(result word, line int, meant string) {
 	failAt(r.Lines, result, fmt.Sprintf("result %q and the one in line %d are of different kinds: which of them is on the list?", result.text, line),
-		fmt.Sprintf("set results for the list in the config, as in results = [%q]: then only these count", first))
+		fmt.Sprintf("set results for the list in the config, as in results = [%q]: then only these count", meant))
 }
 
 // actionOf returns the first word of a result.
