@@ -43,6 +43,7 @@ var corpus = map[string]struct{ what, entries string }{
 	"google.json":         {"JSON of Google", "192.0.2.0/24 2001:db8::/32"},
 	"helo.pcre":           {"a regexp or pcre table of Postfix", ""},
 	"hosts.deny":          {"a file of TCP wrappers (hosts_access)", "192.0.2.0/255.255.255.0 198.51.100.7"},
+	"hosts":               {"the hosts file of a machine", "192.0.2.7 192.0.2.8"},
 	"hosts.txt":           {"a hosts file", "localhost ads.example.org track.example.net x.example.com"},
 	"ip4set.rbl":          {"a data set of rbldnsd", "192.0.2.1 198.51.100.0/24 !198.51.100.7"},
 	"ip6trie.rbl":         {"a data set of rbldnsd", "2001:db8::/32 2001:db8:1::/48"},

@@ -45,6 +45,7 @@ var texts = []text{
 	{compile(`^(?:hostlist|domainlist|addresslist)\s+\S+\s*=`), 0, nil, Kind{What: "lists of an Exim config", Command: "sed -n 's/^hostlist [^=]*= *<\\?;\\? *//p' FILE | sed 's/ *[:;] /\\n/g'"}, nil},
 	{compile(`\S ; \S.*\S ; \S|` + prefix + ` : ` + prefix), 50, compile(`\S\s*[:;]\s+\S`), Kind{What: "a host list of Exim", Command: "sed 's/ *[:;] /\\n/g' FILE"}, nil},
 	{compile(`^(?:0\.0\.0\.0|127\.0\.0\.1|::1?)\s+` + name + `(?:\s+` + name + `)*(?:\s*#.*)?$`), 60, compile(`^` + host + `\s+\S`), Kind{What: "a hosts file", Misread: true, Command: "awk '$1 == \"0.0.0.0\" || $1 == \"127.0.0.1\" {print $2}' FILE"}, nil},
+	{compile(`^(?:127\.0\.0\.1|::1)\s(?:.*\s)?localhost\b`), 1, compile(`^` + host + `\s+` + name), Kind{What: "the hosts file of a machine", Misread: true, Command: "awk '$1 !~ /^(#|127|::1$|ff|fe)/ && NF {print $1}' FILE"}, nil},
 	{compile(`^(?:\|\|\S+\^|\[Adblock)`), 30, nil, Kind{What: "a filter list of ad blockers", Hint: "it is about web servers, not about clients of a mail server"}, nil},
 	{compile(`^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ \S+\[\d+\]:|^\d{4}-\d\d-\d\dT\S+ \S+ \S+\[\d+\]:`), 50, nil, Kind{What: "a log file", Hint: "write a list of the clients that are meant"}, nil},
 	{compile(`^` + prefix + `\s*;\s*SBL\d+`), 25, compile(`^` + prefix + `\s*(?:;|$)`), Kind{What: "Spamhaus DROP as text", Formats: []string{"drop-txt"}}, nil},
