@@ -214,9 +214,13 @@ func (l *Lines) Finish() error {
 	case l.cut && !l.Whole:
 		p := diag.Problem{File: l.Name, Line: l.Line, Col: len(l.Text) + 1, Width: 1, Text: string(l.Text),
 			Msg: "missing newline at end of file (truncated write?)", Hint: newlineHint}
-		if found != nil && l.Problems.Total == 0 {
+		switch {
+		case found == nil:
+			p.Hint += "; if another publisher writes the file so, set its format and min_entries"
+			l.Problems.Add(p)
+		case l.Problems.Total == 0:
 			found.Unterminated = append(found.Unterminated, p)
-		} else {
+		default:
 			l.Problems.Add(p)
 		}
 	case !l.nonBlank && l.Problems.Total == 0:

@@ -41,7 +41,12 @@ func (spec Spec) recognise(r io.ReadSeeker, name string, err error) error {
 	all := diag.Problems{First: []diag.Problem{{File: name, Line: 1,
 		Msg: fmt.Sprintf("this is %s, and the format of the list is %q", kind.What, format), Hint: spec.hintAbout(kind, name)}}, Total: 1}
 	if ps != nil {
-		all.First = append(all.First, ps.First[:min(len(ps.First), maxForeign)]...)
+		for _, p := range ps.First[:min(len(ps.First), maxForeign)] {
+			if spec.Format == nil {
+				p.Hint = "" // it is about list files, and would be wrong
+			}
+			all.First = append(all.First, p)
+		}
 		all.Total += ps.Total
 	}
 	return &all
