@@ -30,10 +30,12 @@ Without --exim and --sendmail it examines the running Postfix. The mail
 server's own programs say what the settings are (postconf, exim -bP), so
 macros, included files and defaults count. What a table of Postfix has for
 clients of the lists is asked of postmap. Run as root, doctor also tries
-whether the user of the service can read the lists. Sendmail has no such
-program: doctor reads its file. What clients on each port are then offered,
-Sendmail itself says: it runs its rules (sendmail -bt) with doctor in the place
-of ehlogate. Exim plays sessions in the same way (exim -bh), without its ACLs.
+whether the user of the service can read the lists.
+
+Of Sendmail, doctor reads the .cf, and has Sendmail itself run its rules
+(sendmail -bt) with doctor in the place of ehlogate: that shows what clients on
+each port are offered. Exim plays sessions in the same way (exim -bh), without
+its ACLs.
 
 doctor connects to the addresses at which the mail server queries ehlogate. It
 also queries the running daemon for some addresses of the lists, and compares
