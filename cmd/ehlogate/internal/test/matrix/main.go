@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -67,7 +68,11 @@ func runMatrix(out io.Writer, path string, suites, args []string) error {
 	text := markdown(all)
 	fmt.Fprint(out, "\n", text)
 	if failed == nil && path != "" {
-		head := fmt.Sprintf("# What holds on which release\n\nWritten by `make matrix` on %s. Do not edit.\n\n", time.Now().Format(time.DateOnly))
+		command := "make matrix"
+		if slices.Contains(args, short) {
+			command += " SHORT=-short"
+		}
+		head := fmt.Sprintf("# What holds on which release\n\nWritten by `%s` on %s. Do not edit.\n\n", command, time.Now().Format(time.DateOnly))
 		failed = os.WriteFile(path, []byte(head+text), 0o644)
 	}
 	return failed
