@@ -55,6 +55,8 @@ func (spec Spec) recognise(r io.ReadSeeker, name string, err error) error {
 // hintAbout returns how to read a file of a kind.
 func (spec Spec) hintAbout(kind recognise.Kind, name string) string {
 	switch {
+	case kind.Hint != "":
+		return kind.Hint
 	case len(kind.Formats) > 0 && spec.Rules.AnyAction:
 		return fmt.Sprintf("check it with --format %s, and write format = %q for its list in the config", kind.Formats[0], kind.Formats[0])
 	case len(kind.Formats) > 0:
@@ -62,7 +64,7 @@ func (spec Spec) hintAbout(kind recognise.Kind, name string) string {
 	case kind.Command != "":
 		return fmt.Sprintf("make a list of it, and name that in files = [...]: %s > %s", kind.CommandFor(name), quotedName(name))
 	}
-	return kind.Hint
+	return ""
 }
 
 // quotedName returns the name of the list that is made of a file, for a shell.

@@ -14,7 +14,7 @@ type Kind struct {
 	Formats []string // of the config that read it, the usual one first
 	// Command makes a list of it, one entry a line, or undoes a compression. FILE stands for the name of the file.
 	Command string
-	Hint    string // what to do if there is neither
+	Hint    string // what to do if there is neither, or if it is not certain
 	// Misread: the format "addresses" takes it for a list of other clients than are meant.
 	Misread bool
 }

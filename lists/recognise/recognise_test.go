@@ -64,7 +64,7 @@ var corpus = map[string]struct{ what, entries string }{
 	"oracle.json":         {"JSON of Oracle", "192.0.2.0/24 2001:db8::/32"},
 	"other.json":          {"JSON", "192.0.2.0 192.0.2.0/24 2001:db8::/32"},
 	"page.html":           {"a web page", ""},
-	"ranges.csv":          {"ranges in two columns", "192.0.2.0/24 198.51.100.1-198.51.100.9"},
+	"ranges.csv":          {"a list with two addresses in a line", "192.0.2.0/24 198.51.100.1-198.51.100.9"},
 	"rpz.zone":            {"a zone file of a DNS server", ""},
 	"scores.txt":          {"a list of addresses with further columns", "192.0.2.1 198.51.100.7"},
 	"sendmail-access.txt": {"an access file of Sendmail", "192.0.2.0/24 spam.example .spam.example"},

@@ -52,7 +52,8 @@ var texts = []text{
 	{compile(`^[!\[]*` + prefix + `\]?\s+` + result), 60, nil, Kind{What: "a cidr table of Postfix", Formats: []string{"postfix-cidr"}}, tableOf},
 	{compile(`^(?:\d{1,3}(?:\.\d{1,3}){0,3}|\.?` + name + `|` + v6 + `)\s+` + result), 60, nil, Kind{What: "an access table of Postfix", Formats: []string{"postfix-access", "postfix-access-exact"}}, nil},
 	{compile(`^` + v4 + `\s*[,;\t ]\s*255\.` + `(?:\d+\.){2}\d+(?:[,;\s]|$)`), 60, nil, Kind{What: "a list of addresses with masks", Formats: []string{"addresses"}}, nil},
-	{compile(`^` + host + `\s*[,;\t]\s*` + host + `(?:[,;\s]|$)`), 60, nil, Kind{What: "ranges in two columns", Formats: []string{"ranges"}}, nil},
+	{compile(`^` + host + `\s*[,;\t]\s*` + host + `(?:[,;\s]|$)`), 60, nil, Kind{What: "a list with two addresses in a line", Formats: []string{"ranges"},
+		Hint: "if the second one is the last address of a range, set format = \"ranges\" for this list in the config; else write one entry a line"}, nil},
 	{compile(`^[^,;\t]*(?:[,;\t]"?[^,;\t]*"?)+$`), 100, nil, Kind{What: "a table with named columns (CSV)"}, csv},
 	{compile(`^` + prefix + `(?:\s+[^#\s]|[,;])`), 60, compile(`^` + prefix + `(?:-` + host + `)?(?:[\s,;]|$)`), Kind{What: "a list of addresses with further columns", Formats: []string{"addresses"}}, ownList},
 }
