@@ -17,7 +17,7 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// nobody is a user without rights, as the one of the service.
+// nobodyID is a user without rights, as the one of the service.
 const nobodyID = 65534
 
 // TestCheckAgainstStart runs check and serve with each config: check finds what keeps serve from starting, and nothing
@@ -53,11 +53,11 @@ func TestCheckAgainstStart(t *testing.T) {
 	}
 	const at = "listen.memcache = [\"DIR/memcache\"]\n"
 	for name, tc := range map[string]struct {
-		config  string
-		before  func(t *testing.T, dir string)
-		nobody  bool   // check and serve run without rights
-		command string // that runs both
-		says    string // what both say; empty: serve starts
+		config       string
+		before       func(t *testing.T, dir string)
+		unprivileged bool   // check and serve run without rights
+		command      string // that runs both
+		says         string // what both say; empty: serve starts
 		// Where the two may differ: the daemon runs already; only systemd can make the directory.
 		running, warns bool
 		anywhere       bool // the config is wrong on every machine
@@ -66,14 +66,14 @@ func TestCheckAgainstStart(t *testing.T) {
 		"all protocols":                {config: at + "listen.policy = [\"127.0.0.1:0\"]\nlisten.http = [\"[::1]:0\"]\nlisten.milter = [\":0\"]\n"},
 		"no group of that name":        {config: at + "listen.socket_group = \"no-such-group\"\n", says: `unknown group "no-such-group"`},
 		"group by number":              {config: at + "listen.socket_group = \"4711\"\n"},
-		"a group of others":            {config: at + "listen.socket_group = \"0\"\n", nobody: true, says: "must be a member"},
-		"own group":                    {config: at + fmt.Sprintf("listen.socket_group = \"%d\"\n", nobodyID), nobody: true},
+		"a group of others":            {config: at + "listen.socket_group = \"0\"\n", unprivileged: true, says: "must be a member"},
+		"own group":                    {config: at + fmt.Sprintf("listen.socket_group = \"%d\"\n", nobodyID), unprivileged: true},
 		"no directory":                 {config: "listen.memcache = [\"DIR/none/memcache\"]\n", says: "none does not exist: create it"},
 		"no directory below /run":      {config: "listen.memcache = [\"/run/ehlogate-none/memcache\"]\n", says: "does not exist: create it", warns: true},
 		"a file as directory":          {config: "listen.memcache = [\"DIR/file/memcache\"]\n", before: file("file"), says: "not a directory"},
 		"a file in place of a socket":  {config: at, before: file("memcache"), says: "is not a socket: remove it"},
 		"a file beside a socket":       {config: at, before: file("memcache~"), says: "memcache~ exists and is not a socket"},
-		"a directory of others":        {config: "listen.memcache = [\"/usr/memcache\"]\n", nobody: true, says: "no permission in directory /usr"},
+		"a directory of others":        {config: "listen.memcache = [\"/usr/memcache\"]\n", unprivileged: true, says: "no permission in directory /usr"},
 		"a read-only file system":      {config: "listen.memcache = [\"DIR/ro/memcache\"]\n", command: "mkdir -p DIR/ro && mount -t tmpfs -o ro none DIR/ro", says: "is read-only"},
 		"the socket of a dead process": {config: at, before: socket(true)},
 		"the socket of a program":      {config: at, before: socket(false), says: "another process listens"},
@@ -83,7 +83,7 @@ func TestCheckAgainstStart(t *testing.T) {
 		"the same for all addresses":   {config: fmt.Sprintf("listen.memcache = [\":%s\"]\n", otherPort), says: "another process listens"},
 		"the port at another address":  {config: fmt.Sprintf("listen.memcache = [\"127.0.0.2:%s\"]\n", otherPort)},
 		"a low port":                   {config: "listen.memcache = [\"127.0.0.1:977\"]\n"},
-		"a low port without rights":    {config: "listen.memcache = [\"127.0.0.1:977\"]\n", nobody: true, says: "CAP_NET_BIND_SERVICE"},
+		"a low port without rights":    {config: "listen.memcache = [\"127.0.0.1:977\"]\n", unprivileged: true, says: "CAP_NET_BIND_SERVICE"},
 		"an address of another host":   {config: "listen.memcache = [\"192.0.2.99:10046\"]\n", says: "does not have this address"},
 		"a host name":                  {config: "listen.http = [\"localhost:10045\"]\n" + at, says: "host names are not looked up", anywhere: true},
 		"http alone":                   {config: "listen.http = [\"127.0.0.1:0\"]\n", says: "no address for mail servers", anywhere: true},
@@ -111,7 +111,7 @@ func TestCheckAgainstStart(t *testing.T) {
 				}
 			}
 			run := func(command string) (failed bool, output string) {
-				return runEhlogate(t, dir, strings.ReplaceAll(tc.command, "DIR", dir), command, tc.nobody)
+				return runEhlogate(t, dir, strings.ReplaceAll(tc.command, "DIR", dir), command, tc.unprivileged)
 			}
 			if tc.running {
 				serveInBackground(t, dir)
@@ -125,7 +125,7 @@ func TestCheckAgainstStart(t *testing.T) {
 			if checkFails != wantCheck || !tc.running && !strings.Contains(checkSays, tc.says) || strings.Contains(checkSays, "warning") != tc.warns {
 				t.Errorf("check: failed: %v, want %v and %q\n%s", checkFails, wantCheck, tc.says, checkSays)
 			}
-			if !checkFails && !tc.warns && strings.Contains(checkSays, "not checked") == tc.nobody {
+			if !checkFails && !tc.warns && strings.Contains(checkSays, "not checked") == tc.unprivileged {
 				t.Errorf("check does not say what it cannot know:\n%s", checkSays)
 			}
 			if fails, says := run("check --elsewhere"); fails != tc.anywhere {
@@ -176,7 +176,7 @@ func freePort(t *testing.T) string {
 
 // runEhlogate runs a command of ehlogate with c.toml, behind one of the shell in a mount namespace, until it ends or says
 // that it serves. failed: it ended with another exit code than 0.
-func runEhlogate(t *testing.T, dir, before, command string, nobody bool) (failed bool, output string) {
+func runEhlogate(t *testing.T, dir, before, command string, unprivileged bool) (failed bool, output string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -186,7 +186,7 @@ func runEhlogate(t *testing.T, dir, before, command string, nobody bool) (failed
 	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", script)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	if nobody {
+	if unprivileged {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobodyID, Gid: nobodyID}}
 	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

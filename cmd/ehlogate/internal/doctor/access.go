@@ -68,8 +68,8 @@ func (e *exam) findServiceUser() (u serviceUser, ok bool) {
 		}
 		return u, true
 	}
-	const nobody = 65534 // a user that systemd makes at the start has no other rights
-	u.name, u.Uid, u.Gid, u.hidden = properties["User"], nobody, nobody, map[string]string{}
+	const unprivileged = 65534 // a user that systemd makes at the start has no other rights
+	u.name, u.Uid, u.Gid, u.hidden = properties["User"], unprivileged, unprivileged, map[string]string{}
 	if known, err := user.Lookup(u.name); err == nil {
 		u.Uid, u.Gid = parseID(known.Uid), parseID(known.Gid)
 		ids, _ := known.GroupIds()
