@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -204,7 +205,7 @@ func TestStaleReadings(t *testing.T) {
 	}
 	wg.Wait()
 	all := slices.Concat(offers...)
-	slices.SortFunc(all, func(a, b span) int { return int(a.before - b.before) })
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.before, b.before) })
 	for i, first := range all {
 		ends := make([]int64, 0, len(all)-i)
 		for _, o := range all[i:] {

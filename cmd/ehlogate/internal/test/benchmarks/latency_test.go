@@ -1,6 +1,7 @@
 package benchmarks
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -68,6 +69,6 @@ func quantile99(got []timing) float64 {
 	if len(got) == 0 {
 		return 0
 	}
-	slices.SortFunc(got, func(a, b timing) int { return int(a.took - b.took) })
+	slices.SortFunc(got, func(a, b timing) int { return cmp.Compare(a.took, b.took) })
 	return float64(got[(len(got)-1)*99/100].took) / float64(time.Microsecond)
 }
