@@ -84,8 +84,7 @@ func TestInStep(t *testing.T) {
 	// away has ehlogate killed, and not started again, while something is done.
 	away := func(do func()) {
 		t.Helper()
-		m.run(t, "systemctl kill --signal=KILL ehlogate.service")
-		m.run(t, "systemctl stop ehlogate.socket ehlogate-http.socket ehlogate.service") // at once: its restart opens them
+		m.killAndStop(t, "ehlogate.socket", "ehlogate-http.socket", "ehlogate.service")
 		do()
 		m.run(t, "systemctl start ehlogate.service ehlogate.socket ehlogate-http.socket")
 	}

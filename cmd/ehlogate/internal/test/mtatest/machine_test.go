@@ -49,6 +49,17 @@ func (m machine) run(t *testing.T, line string) string {
 	return out
 }
 
+// killAndStop kills ehlogate, and keeps systemd from starting it again. The restart opens the sockets, and may cancel the job
+// that closes them.
+func (m machine) killAndStop(t *testing.T, units ...string) {
+	t.Helper()
+	m.run(t, "systemctl kill --signal=KILL ehlogate.service")
+	testenv.Eventually(t, "systemd stops "+strings.Join(units, ", "), func() bool {
+		_, err := m.Run(soon(t), "systemctl", append([]string{"stop"}, units...)...)
+		return err == nil
+	})
+}
+
 func (m machine) write(t *testing.T, files map[string]string) {
 	t.Helper()
 	if err := m.Write(files); err != nil {

@@ -305,8 +305,7 @@ func (r runner) promised(t *testing.T) {
 		return !offered
 	}
 	testenv.Eventually(t, "a HELO name hides STARTTLS", hidden)
-	r.run(t, "systemctl kill --signal=KILL ehlogate.service")
-	r.run(t, "systemctl stop ehlogate.socket ehlogate-http.socket ehlogate-loopback.socket ehlogate.service") // at once: its restart opens them
+	r.killAndStop(t, "ehlogate.socket", "ehlogate-http.socket", "ehlogate-loopback.socket", "ehlogate.service")
 	r.offers(t, throughCache, want)
 	if hidden() {
 		t.Error("a HELO name while ehlogate is down: got no STARTTLS, want it")
