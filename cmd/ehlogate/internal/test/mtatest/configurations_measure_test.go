@@ -170,6 +170,13 @@ func (m *measurement) note(is bool, h harm, format string, args ...any) {
 	}
 }
 
+// record keeps what a client saw, for the log of a test that fails.
+func (m *measurement) record(format string, args ...any) {
+	m.Lock()
+	defer m.Unlock()
+	m.replies = append(m.replies, fmt.Sprintf(format, args...))
+}
+
 func (m *measurement) has(h harm) (how string, ok bool) {
 	m.Lock()
 	defer m.Unlock()
@@ -260,6 +267,7 @@ func (m *measurement) measureFailure(t *testing.T, h harm, clients int) {
 				began := time.Now()
 				v := m.play(t, p, client)
 				login := slices.Contains(m.login, p)
+				m.record("%s, %s: %s: EHLO %d %s, after %v", h, p.addr, client, v.ehlo.Code, v.what, time.Since(began).Round(10*time.Millisecond))
 				m.note(m.waits && h == failsHung && time.Since(began) >= patienceOfClient, waitsHung, "%s: %s", p.addr, v.what)
 				m.note(v.ehlo.Code != 250 || m.accepts && !login && !v.taken, h, "%s: %s, after %v", p.addr, v.what, time.Since(began).Round(100*time.Millisecond))
 				if _, already := m.has(hidesAllowed); h == failsDown && !login && i == clients && !already {

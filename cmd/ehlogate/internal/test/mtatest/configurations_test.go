@@ -55,6 +55,8 @@ type site struct {
 	accepts bool                         // the mail ports take mail, as all do but a postscreen that tests its clients
 	// edit allows "edited", a client that is suppressed, and returns when that is in force; nil: it is not measured.
 	edit func(t *testing.T)
+
+	replies []string // what clients saw in a failure of ehlogate
 }
 
 // port is where a mail server listens.
@@ -90,6 +92,7 @@ func TestConfigurations(t *testing.T) {
 				v := compareClaims(c, said, did)
 				tab.add(i, c, said, did, v)
 				if v.wrong() {
+					t.Log(strings.Join(s.replies, "\n"))
 					t.Errorf("doctor says %q, and the server: %q\nfalse alarms: %q\nmisses: %q", said, did, v.falseAlarms, v.misses)
 				}
 			})
