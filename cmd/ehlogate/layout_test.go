@@ -41,6 +41,7 @@ var rooms = map[string][]string{
 	"lists/iprev":      {"lists", "lists/breaker", "lists/dnscache", "lists/dnsclient", "lists/prefixset"},
 	"lists/tlspolicy":  {"lists", "lists/dnsclient", "lists/strictjson"},
 	"lists/ratelimit":  {"lists"},
+	"lists/maillog":    {"lists"},
 
 	"policyd":            {"lists"},
 	"policyd/memcache":   {"lists", "policyd"},

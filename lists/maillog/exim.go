@@ -1,0 +1,330 @@
+package maillog
+
+import (
+	"bytes"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"ehlogate/lists"
+)
+
+// The beginnings of Exim's lines about clients, in front of the client (spec.txt, chapter "Log files").
+var (
+	eximTLSError = []byte("TLS error on connection from ")
+	eximNoMail   = []byte("no MAIL in SMTP connection from ")
+	eximEnds     = [][]byte{
+		[]byte("SMTP connection from "), []byte("unexpected disconnection while reading SMTP command from "),
+		[]byte("SMTP command timeout on connection from "), []byte("SMTP command timeout on TLS connection from "),
+	}
+)
+
+// startsExim reports whether b, which has no frame, is a line of Exim.
+func startsExim(b []byte) bool {
+	for _, begin := range append(eximEnds, eximTLSError, eximNoMail, []byte("H=")) {
+		if bytes.HasPrefix(b, begin) {
+			return true
+		}
+	}
+	return false
+}
+
+// readExim reads a line of Exim's main log. A line has all there is to know about a step of a session. What steps belong
+// together is told by the process or the client's port, if log_selector has them.
+func (r *Reader) readExim(rec *record) {
+	m := rec.message
+	if rest, ok := bytes.CutPrefix(m, eximTLSError); ok {
+		r.readEximTLSError(rec, rest)
+		return
+	}
+	if rest, ok := bytes.CutPrefix(m, eximNoMail); ok {
+		r.readEximNoMail(rec, rest)
+		return
+	}
+	if rest, ok := bytes.CutPrefix(m, []byte("H=")); ok {
+		if s := r.beginExim(rec, rest); s != nil {
+			s.rejected = s.rejected || bytes.Contains(rest, []byte(" rejected "))
+			r.endUnkeyed(s)
+		}
+		return
+	}
+	if id, rest, ok := bytes.Cut(m, []byte(" <= ")); ok && bytes.IndexByte(id, ' ') < 0 {
+		if rest, ok := trimSender(rest); ok {
+			if rest, ok = bytes.CutPrefix(rest, []byte(" H=")); ok {
+				if s := r.beginExim(rec, rest); s != nil {
+					s.queued++
+					r.endUnkeyed(s)
+				}
+			}
+		}
+		return
+	}
+	for _, begin := range eximEnds {
+		if rest, ok := bytes.CutPrefix(m, begin); ok {
+			if c, ok := r.findClient(rest); ok {
+				if s := r.connections.get(r.eximKey(rec, c)); s != nil {
+					s.last, s.ended = rec.at, true
+					s.readEximFields(c.rest)
+					r.connections.end(s)
+				}
+			}
+			return
+		}
+	}
+}
+
+// trimSender removes an envelope address, of which a client chooses every character.
+func trimSender(b []byte) ([]byte, bool) {
+	if len(b) > 0 && b[0] == '"' {
+		for i := 1; i < len(b); i++ {
+			if b[i] == '\\' {
+				i++
+			} else if b[i] == '"' {
+				b = b[i+1:]
+				break
+			}
+		}
+	}
+	end := bytes.IndexByte(b, ' ')
+	if end < 0 {
+		return nil, false
+	}
+	return b[end:], true
+}
+
+// readEximTLSError reads what follows "TLS error on connection from ": "NAME (HELO) [ADDR]:PORT I=[OUR]:25
+// (gnutls_handshake): REASON".
+func (r *Reader) readEximTLSError(rec *record, b []byte) {
+	step, at := "", -1 // the last: HELO may look like one
+	for _, known := range eximSteps {
+		if last := bytes.LastIndex(b, []byte(known)); last > at {
+			step, at = known, last
+		}
+	}
+	if at < 0 {
+		return
+	}
+	s := r.beginExim(rec, b)
+	if s == nil {
+		return
+	}
+	s.failed = true
+	if step == eximSetup {
+		s.reason = classLocal
+		r.stats.Local++
+	} else {
+		s.reason = classifyExim(bytes.TrimPrefix(b[at+len(step):], []byte(": ")))
+	}
+	if s.key == 0 {
+		r.eximFailed.Add(s.Addr, rec.at)
+	}
+	r.endUnkeyed(s)
+}
+
+// eximSteps are the steps of a handshake in which an error is one of the handshake.
+var eximSteps = []string{" (gnutls_handshake)", " (SSL_accept)", eximSetup}
+
+const eximSetup = " (cert/key setup"
+
+// classifyExim returns the class of a reason in the words of GnuTLS, or of OpenSSL with the line of its error queue.
+func classifyExim(b []byte) Class {
+	if e, ok := parseLibraryError(b); ok {
+		return e.class
+	}
+	if class, ok := classify(b); ok {
+		return class
+	}
+	if words, detail, ok := bytes.Cut(b, []byte(": ")); ok {
+		if class, ok := gnutlsAlerts[normalizeReason(detail)]; ok {
+			return class
+		}
+		if class, ok := classify(words); ok {
+			return class
+		}
+	}
+	return ClassOther
+}
+
+// gnutlsAlerts has the names of alerts (gnutls_alert_get_name(3)).
+var gnutlsAlerts = map[string]Class{
+	"close notify": classAlertCloseNotify, "unexpected message": classAlertUnexpectedMessage,
+	"bad record mac": classAlertRecordMAC, "handshake failed": classAlertHandshakeFailure,
+	"certificate is bad": classAlertBadCertificate, "certificate is not supported": classAlertUnsupportedCertificate,
+	"certificate was revoked": classAlertRevoked, "certificate is expired": classAlertExpired,
+	"unknown certificate": classAlertCertificateUnknown, "illegal parameter": classAlertIllegalParameter,
+	"ca is unknown": classAlertUnknownCA, "access was denied": classAlertAccessDenied, "decode error": classAlertDecode,
+	"decrypt error": classAlertDecrypt, "error in protocol version": classAlertProtocolVersion,
+	"insufficient security": classAlertSecurity, "internal error": classAlertInternal,
+	"inappropriate fallback": classAlertFallback, "user canceled": classAlertUserCanceled,
+	"the server name sent was not recognized": classAlertUnrecognizedName,
+}
+
+// readEximNoMail reads what follows "no MAIL in SMTP connection from ": "(HELO) [ADDR] D=0s C=EHLO,STARTTLS".
+func (r *Reader) readEximNoMail(rec *record, b []byte) {
+	c, ok := r.findClient(b)
+	if !ok {
+		return
+	}
+	if failed, ok := r.eximFailed.Get(c.addr); ok && c.key(rec) == nil && rec.at-failed <= int64(time.Minute) {
+		return // the same session
+	}
+	s := r.beginExim(rec, b)
+	if s == nil {
+		return
+	}
+	_, commands, _ := bytes.Cut(c.rest, []byte(" C="))
+	commands, _, _ = bytes.Cut(commands, []byte(" "))
+	s.ended = true
+	s.tried = s.tried || bytes.HasSuffix(commands, []byte("STARTTLS")) || bytes.Contains(commands, []byte("STARTTLS,"))
+	if s.done && bytes.HasSuffix(commands, []byte("STARTTLS")) {
+		s.hasCounts, s.ehlo = true, 1
+	}
+	r.connections.end(s)
+}
+
+// eximClient is the client in a line: "NAME (HELO) [ADDR]:PORT".
+type eximClient struct {
+	name, helo []byte
+	addr       netip.Addr
+	peer       []byte // "[ADDR]:PORT", without the port if the log has none
+	rest       []byte // what follows
+}
+
+// key returns what tells the client's session apart from others, or nil: the process, or the client's port.
+func (c *eximClient) key(rec *record) []byte {
+	switch {
+	case len(rec.pid) > 0:
+		return rec.pid
+	case c.peer[len(c.peer)-1] != ']':
+		return c.peer
+	}
+	return nil
+}
+
+func (r *Reader) eximKey(rec *record, c eximClient) uint64 {
+	return r.hash(rec.host, []byte("exim"), c.key(rec))
+}
+
+// beginExim opens the session of the client at the start of b. Its key is 0 if nothing tells which lines belong to it.
+func (r *Reader) beginExim(rec *record, b []byte) *session {
+	c, ok := r.findClient(b)
+	if !ok {
+		return nil
+	}
+	var s *session
+	if c.key(rec) != nil {
+		s = r.begin(r.connections, r.eximKey(rec, c), Exim, rec, c.peer)
+	} else {
+		s = r.newSession(Exim, rec)
+	}
+	s.Addr = c.addr
+	s.setName(c.name)
+	if len(c.helo) > 0 {
+		s.setHELO(c.helo)
+	}
+	s.readEximFields(c.rest)
+	return s
+}
+
+// endUnkeyed ends a session of which no more will be known.
+func (r *Reader) endUnkeyed(s *session) {
+	if s.key == 0 {
+		r.finish(s)
+	}
+}
+
+// findClient finds the client in "NAME (HELO) [ADDR]:PORT ...". HELO is what the client claims, and can look like an
+// address, and like what stands behind it. An address is the server's if it is the only one in a place where the server
+// writes one; a line that has two is not used.
+func (r *Reader) findClient(b []byte) (c eximClient, ok bool) {
+	for at := 0; ; {
+		open := bytes.IndexByte(b[at:], '[')
+		if open < 0 {
+			break
+		}
+		open += at
+		at = open + 1
+		closing := bytes.IndexByte(b[open:], ']')
+		if closing < 0 {
+			break
+		}
+		end := open + closing + 1
+		if open > 0 && (b[open-1] != ' ') || bytes.HasSuffix(b[:open], []byte(" I=")) {
+			continue
+		}
+		addr, isAddr := lists.ParseAddrBytes(b[open:end])
+		if !isAddr {
+			continue
+		}
+		if end < len(b) && b[end] == ':' {
+			_, rest := leadingNumber(b[end+1:])
+			end = len(b) - len(rest)
+		}
+		if end < len(b) && b[end] != ' ' && b[end] != ':' {
+			continue
+		}
+		if ok && addr != c.addr {
+			r.stats.Unclear++
+			return c, false
+		}
+		if !ok {
+			c, ok = eximClient{addr: addr, peer: b[open:end], rest: b[end:]}, true
+			c.name, c.helo = splitNames(b[:open])
+		}
+	}
+	if !ok {
+		r.stats.Unclear++
+	}
+	return c, ok
+}
+
+// splitNames reads "NAME (HELO) ", of which each may be missing.
+func splitNames(b []byte) (name, helo []byte) {
+	b = bytes.TrimRight(b, " ")
+	name, helo, ok := bytes.Cut(b, []byte("("))
+	if ok {
+		helo = bytes.TrimSuffix(helo, []byte(")"))
+	}
+	return bytes.TrimRight(name, " "), helo
+}
+
+// readEximFields reads the fields that the server writes behind the client, up to the first that a client chooses.
+func (s *session) readEximFields(b []byte) {
+	for len(b) > 0 && b[0] == ' ' {
+		field, _, _ := bytes.Cut(b[1:], []byte(" "))
+		key, value, ok := bytes.Cut(field, []byte("="))
+		if !ok {
+			return
+		}
+		switch string(key) {
+		case "I":
+			port := value[bytes.LastIndexByte(value, ':')+1:]
+			s.Service = portService(port)
+		case "P":
+			s.LoggedIn = s.LoggedIn || bytes.HasSuffix(value, []byte("a"))
+		case "X":
+			version, _, _ := bytes.Cut(value, []byte(":"))
+			s.done, s.Version = true, versionOf(version)
+		case "CV", "A", "L", "K", "PRX":
+		default:
+			return
+		}
+		b = b[1+len(field):]
+	}
+}
+
+// portService returns the service of a port, or the port.
+func portService(port []byte) string {
+	n, err := strconv.ParseUint(string(port), 10, 16)
+	switch {
+	case err != nil:
+		return ""
+	case n == 25:
+		return ServiceSMTP
+	case n == 587:
+		return ServiceSubmission
+	case n == 465:
+		return ServiceSubmissions
+	}
+	return string(port)
+}

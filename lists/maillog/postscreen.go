@@ -1,0 +1,131 @@
+package maillog
+
+import (
+	"bytes"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// readPostscreen reads a line of postscreen(8). It serves all clients, so that the client's address and port tell which
+// lines belong together.
+func (r *Reader) readPostscreen(rec *record) {
+	word, rest, _ := bytes.Cut(rec.message, []byte(" "))
+	switch string(word) {
+	case "CONNECT":
+		if peer, _, ok := portAfter(rest, "from "); ok {
+			r.beginPostscreen(rec, peer).began = true
+		}
+	case "PASS": // then smtpd takes the session over, unless there was a test that needs replies of postscreen
+		_, client, _ := bytes.Cut(rest, []byte(" ")) // behind NEW or OLD
+		if peer, _, ok := portAfter(client, ""); ok {
+			r.beginPostscreen(rec, peer).passed = true
+		}
+	case "DISCONNECT":
+		if peer, _, ok := portAfter(rest, ""); ok {
+			s := r.beginPostscreen(rec, peer)
+			s.passed, s.ended = false, true
+			r.connections.end(s)
+		}
+	case "NOQUEUE:":
+		if text, ok := bytes.CutPrefix(rest, []byte("reject: ")); ok {
+			_, text, _ := bytes.Cut(text, []byte(" "))
+			if peer, text, ok := portAfter(text, "from "); ok {
+				s := r.beginPostscreen(rec, peer)
+				s.rejected = true
+				s.readHELO(text)
+			}
+		}
+	}
+}
+
+func (r *Reader) beginPostscreen(rec *record, peer []byte) *session {
+	return r.begin(r.connections, r.hash(rec.host, rec.instance(), peer), Postscreen, rec, peer)
+}
+
+// portAfter reads prefix and "[ADDR]:PORT".
+func portAfter(m []byte, prefix string) (peer, rest []byte, ok bool) {
+	m, ok = bytes.CutPrefix(m, []byte(prefix))
+	if !ok || len(m) == 0 || m[0] != '[' {
+		return nil, nil, false
+	}
+	end := bytes.Index(m, []byte("]:"))
+	if end < 0 {
+		return nil, nil, false
+	}
+	_, rest = leadingNumber(m[end+2:])
+	return m[:len(m)-len(rest)], rest, true
+}
+
+// maxProxies bounds the processes of tlsproxy that are remembered.
+const maxProxies = 256
+
+// proxy is a process of tlsproxy(8), which speaks TLS for postscreen, with many clients at a time. What its TLS library says
+// has no client in it.
+type proxy struct {
+	handshakes int   // that have begun
+	library    Class // what was said last
+	librarySSL bool
+}
+
+func newProxies() *simplelru.LRU[uint64, *proxy] {
+	proxies, _ := simplelru.NewLRU[uint64, *proxy](maxProxies, nil) // an error is a size below 1
+	return proxies
+}
+
+func (r *Reader) readTLSProxy(rec *record) {
+	m := rec.message
+	key := r.hash(rec.origin)
+	p, ok := r.proxies.Get(key)
+	if !ok {
+		p = &proxy{}
+		r.proxies.Add(key, p)
+	}
+	if e, ok := r.readLibraryError(m); ok {
+		if e.isSSL || !p.librarySSL {
+			p.library, p.librarySSL = e.class, e.isSSL
+		}
+		return
+	}
+	if peer, _, ok := portAfter(m, "CONNECT from "); ok {
+		s := r.beginPostscreen(rec, peer)
+		s.tried, s.handshaking = true, true
+		p.handshakes++
+		return
+	}
+	if peer, version, ok := peerWithTLS(m); ok {
+		if port, _, ok := portAfter(m[bytes.IndexByte(m, '['):], ""); ok {
+			peer = port
+		}
+		s := r.beginPostscreen(rec, peer)
+		s.done, s.Version = true, version
+		p.settle(s)
+		return
+	}
+	if at := bytes.Index(m, []byte(" peer=")); at > 0 && bytes.HasPrefix(m, []byte("TLS handshake failed for service=")) {
+		if peer, _, ok := portAfter(m[at:], " peer="); ok {
+			s := r.beginPostscreen(rec, peer)
+			s.failed, s.reason = true, ClassOther
+			if p.handshakes <= 1 && p.library != ClassNone { // else it may be of another client
+				s.reason = p.library
+			}
+			p.settle(s)
+		}
+		return
+	}
+	if peer, _, ok := portAfter(m, "DISCONNECT "); ok {
+		p.settle(r.beginPostscreen(rec, peer))
+		return
+	}
+	if len(m) > 0 {
+		r.isLocalTrouble(m)
+	}
+}
+
+// settle notes that the handshake of a session is over.
+func (p *proxy) settle(s *session) {
+	if s.handshaking {
+		s.handshaking = false
+		p.handshakes--
+		p.library, p.librarySSL = ClassNone, false
+	}
+}

@@ -1,0 +1,202 @@
+package maillog
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// The bounds of what a log can make a Reader remember.
+const (
+	// MaxLineLength is how much of a line is read, in bytes. Mail servers write less than 2,048 to syslog.
+	MaxLineLength = 16 << 10
+	maxOpen       = 1 << 16 // sessions, of each kind
+	maxFailed     = 1 << 12 // clients, see eximFailed
+	maxFree       = 1 << 10 // sessions that are over
+	// A process of smtpd has one session at a time, so that the next ends one whose end is missing. For the others the log has
+	// no such end: a session without a line for that long is over.
+	maxProcessIdle    = 24 * time.Hour
+	maxConnectionIdle = 10 * time.Minute
+)
+
+// Stats counts what a Reader read.
+type Stats struct {
+	Lines    int64 // in all
+	Foreign  int64 // of other programs
+	Mail     int64 // of programs of mail servers that have to do with clients
+	Unframed int64 // in no known frame
+	// Unclear counts lines that were not used because it is not certain which client they are about: a client wrote something
+	// that looks like what the server writes.
+	Unclear  int64
+	Sessions int64
+	// Orphans counts errors of the TLS library that belong to no session in the log.
+	Orphans int64
+	// Evicted counts sessions that were ended because too many were open.
+	Evicted int64
+	// Local counts lines with which a server says that its own TLS does not work.
+	Local int64
+}
+
+// Reader turns lines into sessions. It is not safe for concurrent use.
+type Reader struct {
+	framer
+	emit        func(*Session)
+	scanners    *scanners
+	seed        maphash.Seed
+	processes   *table // of smtpd, by process
+	connections *table // of all others, by the client's address and port, or by process
+	proxies     *simplelru.LRU[uint64, *proxy]
+	// eximFailed has the time of the last failure of clients whose lines cannot be told to be of one session.
+	eximFailed *simplelru.LRU[netip.Addr, stamp]
+	now        stamp      // the newest time so far
+	free       []*session // that are over, to be used again
+	host       string     // of the last session
+	stats      Stats
+}
+
+// Options are options of a Reader. The zero value is usable.
+type Options struct {
+	// Zone is of times that have none; nil means that of this machine.
+	Zone *time.Location
+	// Newest tells the year of times that have none: no line is more than a day newer. Zero means now. See SetNewest.
+	Newest time.Time
+}
+
+// NewReader returns a Reader that hands each session to emit when its end is known, about in the order of their ends.
+// Sessions are handed out a minute late in terms of the log's time, since only then it is known which clients are scanners.
+func NewReader(options Options, emit func(*Session)) *Reader {
+	r := &Reader{seed: maphash.MakeSeed(), scanners: newScanners(emit)}
+	r.emit = r.scanners.add
+	r.zone = options.Zone
+	if r.zone == nil {
+		r.zone = time.Local
+	}
+	newest := options.Newest
+	if newest.IsZero() {
+		newest = time.Now()
+	}
+	r.SetNewest(newest)
+	r.proxies = newProxies()
+	r.eximFailed, _ = simplelru.NewLRU[netip.Addr, stamp](maxFailed, nil)
+	r.processes = newTable(maxProcessIdle, r.finish)
+	r.connections = newTable(maxConnectionIdle, r.finish)
+	return r
+}
+
+// SetNewest is to be called before the lines of another file: no line of it is more than a day newer than newest.
+func (r *Reader) SetNewest(newest time.Time) {
+	r.newest, r.start, r.stamped = newest, 0, false
+}
+
+// Stats returns what was counted so far.
+func (r *Reader) Stats() Stats { return r.stats }
+
+// Read reads one line without its end. It keeps nothing of it.
+func (r *Reader) Read(line []byte) {
+	r.stats.Lines++
+	var rec record
+	if !r.parse(line[:min(len(line), MaxLineLength)], &rec) {
+		r.stats.Unframed++
+		return
+	}
+	if rec.program == programNone {
+		r.stats.Foreign++
+		return
+	}
+	r.stats.Mail++
+	if rec.at > r.now {
+		r.now = rec.at
+		r.processes.expire(r.now)
+		r.connections.expire(r.now)
+		r.scanners.release(r.now)
+	}
+	switch rec.program {
+	case programSMTPD:
+		r.readSMTPD(&rec)
+	case programPostscreen:
+		r.readPostscreen(&rec)
+	case programTLSProxy:
+		r.readTLSProxy(&rec)
+	case programSendmail:
+		r.readSendmail(&rec)
+	case programExim:
+		r.readExim(&rec)
+	}
+}
+
+// Flush ends all sessions: the log is over.
+func (r *Reader) Flush() {
+	r.processes.flush()
+	r.connections.flush()
+	r.scanners.flush()
+}
+
+func (r *Reader) hash(parts ...[]byte) uint64 {
+	var h maphash.Hash
+	h.SetSeed(r.seed)
+	for _, p := range parts {
+		_, _ = h.Write(p)
+		_ = h.WriteByte(0)
+	}
+	return h.Sum64()
+}
+
+// table has the open sessions of one kind, the least recently active first. Its keys are hashes with a secret seed.
+type table struct {
+	open   *simplelru.LRU[uint64, *session]
+	idle   int64 // ns
+	finish func(*session)
+}
+
+func newTable(idle time.Duration, finish func(*session)) *table {
+	t := &table{idle: int64(idle), finish: finish}
+	t.open, _ = simplelru.NewLRU[uint64, *session](maxOpen, nil) // an error is a size below 1
+	return t
+}
+
+// get returns the open session of key, or nil, and marks it as active.
+func (t *table) get(key uint64) *session {
+	s, _ := t.open.Get(key)
+	return s
+}
+
+// add opens a session, and ends another if there are too many.
+func (t *table) add(key uint64, s *session, stats *Stats) {
+	if t.open.Len() >= maxOpen {
+		if _, oldest, ok := t.open.RemoveOldest(); ok {
+			stats.Evicted++
+			t.finish(oldest)
+		}
+	}
+	s.key = key
+	t.open.Add(key, s)
+}
+
+// end ends a session.
+func (t *table) end(s *session) {
+	t.open.Remove(s.key)
+	t.finish(s)
+}
+
+// expire ends sessions that were not active for too long.
+func (t *table) expire(now stamp) {
+	for {
+		_, s, ok := t.open.GetOldest()
+		if !ok || now-s.last <= t.idle {
+			return
+		}
+		t.end(s)
+	}
+}
+
+func (t *table) flush() {
+	for {
+		_, s, ok := t.open.RemoveOldest()
+		if !ok {
+			return
+		}
+		t.finish(s)
+	}
+}

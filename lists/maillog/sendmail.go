@@ -1,0 +1,138 @@
+package maillog
+
+import (
+	"bytes"
+
+	"ehlogate/lists"
+)
+
+// readSendmail reads a line of Sendmail's daemon. It forks for each connection, so that the process tells which lines
+// belong together. Each line has the client in "relay=NAME [ADDR]" or "NAME [ADDR]".
+func (r *Reader) readSendmail(rec *record) {
+	text := rec.message
+	if id, rest, ok := bytes.Cut(text, []byte(": ")); ok && isQueueID(id) {
+		text = rest
+	}
+	if rest, ok := bytes.CutPrefix(text, []byte("STARTTLS=server, ")); ok {
+		r.readSendmailTLS(rec, rest)
+		return
+	}
+	switch {
+	case bytes.HasPrefix(text, []byte("from=")):
+		// from=<A@B>, size=N, class=0, nrcpts=1, msgid=<ID>, proto=ESMTPS, daemon=MTA, relay=NAME [ADDR]. What the client
+		// chose stands in front.
+		if s := r.beginRelay(rec, text, lastField(text, "relay=")); s != nil {
+			if n, _ := leadingNumber(fieldOf(text, ", nrcpts=")); n > 0 {
+				s.queued++
+			}
+			s.LoggedIn = s.LoggedIn || bytes.Contains(text, []byte(", auth=")) && !bytes.Contains(text, []byte(", auth=NONE"))
+			s.setDaemon(fieldOf(text, ", daemon="))
+		}
+	case bytes.HasPrefix(text, []byte("ruleset=")):
+		// ruleset=check_rcpt, arg1=<A@B>, relay=NAME [ADDR], reject=550 5.7.1 ...
+		before, _, ok := bytes.Cut(text, []byte(", reject="))
+		if s := r.beginRelay(rec, text, lastField(before, "relay=")); ok && s != nil {
+			s.rejected = true
+		}
+	default:
+		for _, words := range []string{" did not issue MAIL/EXPN/VRFY/ETRN during connection to ", " lost input channel to "} {
+			if peer, daemon, ok := bytes.Cut(text, []byte(words)); ok {
+				if s := r.beginRelay(rec, text, peer); s != nil {
+					s.setDaemon(daemon)
+					s.ended = true
+				}
+				return
+			}
+		}
+	}
+}
+
+// readSendmailTLS reads "relay=NAME [ADDR], version=TLSv1.3, verify=NO, ..." after a handshake, and "error: accept
+// failed=-1, reason=no shared cipher, SSL_error=1, errno=0, retry=-1, relay=NAME [ADDR]" after one that failed.
+func (r *Reader) readSendmailTLS(rec *record, text []byte) {
+	if rest, ok := bytes.CutPrefix(text, []byte("relay=")); ok {
+		peer, rest, _ := bytes.Cut(rest, []byte(", version="))
+		version, _, _ := bytes.Cut(rest, []byte(","))
+		if s := r.beginRelay(rec, text, peer); s != nil {
+			s.done, s.Version = true, versionOf(version)
+		}
+		return
+	}
+	if !bytes.HasPrefix(text, []byte("error: accept failed")) {
+		return
+	}
+	if s := r.beginRelay(rec, text, lastField(text, "relay=")); s != nil {
+		s.failed, s.reason = true, classifySendmail(text)
+	}
+}
+
+// classifySendmail returns the class of a failure. Without a reason, SSL_get_error(3) tells more: 5 is an error of the
+// connection, 2 and 3 mean that nothing came in time.
+func classifySendmail(text []byte) Class {
+	reason, _, _ := bytes.Cut(fieldOf(text, "reason="), []byte(", "))
+	if class, ok := classify(reason); ok {
+		return class
+	}
+	number, _ := leadingNumber(fieldOf(text, "SSL_error="))
+	errno, _ := leadingNumber(fieldOf(text, "errno="))
+	switch {
+	case number == 5 && errno == 104: // ECONNRESET
+		return classReset
+	case number == 5, number == 6:
+		return classLostConnection
+	case number == 2, number == 3:
+		return classTimeout
+	}
+	return ClassOther
+}
+
+// beginRelay opens the session of the client in peer, "NAME [ADDR]" or "NAME [ADDR] (may be forged)". A line with two
+// clients is not used.
+func (r *Reader) beginRelay(rec *record, line, peer []byte) *session {
+	isForged := bytes.HasSuffix(peer, []byte(" (may be forged)"))
+	peer = bytes.TrimSuffix(peer, []byte(" (may be forged)"))
+	open := bytes.LastIndexByte(peer, '[')
+	if open < 0 || peer[len(peer)-1] != ']' || bytes.Count(line, []byte("relay=")) > 1 {
+		if len(peer) > 0 {
+			r.stats.Unclear++
+		}
+		return nil
+	}
+	addr, ok := lists.ParseAddrBytes(peer[open:])
+	name := bytes.TrimRight(peer[:open], " ")
+	if !ok || bytes.ContainsAny(name, " []") {
+		r.stats.Unclear++
+		return nil
+	}
+	s := r.begin(r.connections, r.hash(rec.origin), Sendmail, rec, peer)
+	if s.Addr = addr; isForged {
+		s.Name = ""
+	}
+	return s
+}
+
+// setDaemon takes the name of the daemon (DaemonPortOptions), which tells the port.
+func (s *session) setDaemon(b []byte) {
+	name, _, _ := bytes.Cut(b, []byte(","))
+	switch {
+	case bytes.HasPrefix(name, []byte("TLSM")):
+		s.Service = ServiceSubmissions
+	case bytes.HasPrefix(name, []byte("MSA")), bytes.HasPrefix(name, []byte("MSP")):
+		s.Service = ServiceSubmission
+	}
+}
+
+// fieldOf returns what follows the first key.
+func fieldOf(b []byte, key string) []byte {
+	_, after, _ := bytes.Cut(b, []byte(key))
+	return after
+}
+
+// lastField returns what follows the last key.
+func lastField(b []byte, key string) []byte {
+	at := bytes.LastIndex(b, []byte(key))
+	if at < 0 {
+		return nil
+	}
+	return b[at+len(key):]
+}
