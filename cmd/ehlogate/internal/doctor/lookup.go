@@ -63,17 +63,11 @@ func (e *exam) listedClients(action lists.Action) (out []netip.Addr) {
 		if l.Mode != lists.Enforce || l.IsDNSList() {
 			continue
 		}
-		list, n := e.loadFiles(l), 0
+		list := e.loadFiles(l)
 		if table := list.Table(); l.Action == action && table != nil {
-			for a := range table.Boundaries() {
-				if n == perList || len(out) == samples {
-					break
-				}
-				if matches(list, a) && !slices.ContainsFunc(before, func(s *listfile.List) bool { return matches(s, a) }) {
-					out = append(out, a)
-					n++
-				}
-			}
+			out = addSamples(out, table, func(a netip.Addr) bool {
+				return matches(list, a) && !slices.ContainsFunc(before, func(s *listfile.List) bool { return matches(s, a) })
+			})
 		}
 		before = append(before, list)
 	}

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,12 +9,14 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists"
+	"ehlogate/lists/iptable"
 	"ehlogate/policyd"
 	"ehlogate/policyd/memcache"
 	"ehlogate/policyd/socketmap"
@@ -64,20 +65,20 @@ func (e *exam) findDifference(d dialect, conn net.Conn, r *bufio.Reader) string 
 	p, whole := live.FileDecisions()
 	server := d.server(policyd.Backend{Decider: lists.DeciderFunc(p.Review),
 		Keywords: func(lists.Decision) *policyd.Keywords { return live.Keywords }, Fault: func(string, []byte) {}})
+	now := make([]byte, 4<<10)
 	for _, a := range sampleAddresses(e.ctx, live, p, whole) {
 		query := d.query(a.String())
-		_, reply, _ := server.Answer(e.ctx, []byte(query), nil)
-		would, _ := d.read(bufio.NewReader(bytes.NewReader(reply)))
+		_, would, _ := server.Answer(e.ctx, []byte(query), nil)
 		_ = conn.SetDeadline(time.Now().Add(dialLimit + cfg.DNS.Wait))
 		if _, err := io.WriteString(conn, query); err != nil {
 			return ""
 		}
-		now, err := d.read(r)
+		n, err := r.Read(now) // a reply is written at once
 		if err != nil {
 			return ""
 		}
-		if now != would {
-			return fmt.Sprintf("for %s it answers %s, and by the files the answer is %s", a, keywordsText(now), keywordsText(would))
+		if is, would := replyText(now[:n]), replyText(would); is != would && is != "" {
+			return fmt.Sprintf("for %s it answers %s, and by the files the answer is %s", a, is, would)
 		}
 	}
 	return ""
@@ -90,19 +91,25 @@ func sampleAddresses(ctx context.Context, live *state.Snapshot, p *lists.Policy,
 		return whole || p.Review(ctx, lists.Client{Addr: a}).Reason == lists.ReasonListed
 	}
 	for _, list := range live.Files() {
-		n, looked := 0, 0
-		for a := range list.Table().Boundaries() {
-			if looked++; n == perList || looked > 1000 || len(out) == samples {
-				break
-			}
-			if !slices.Contains(out, a) && certain(a) {
-				out = append(out, a)
-				n++
-			}
-		}
+		out = addSamples(out, list.Table(), certain)
 	}
 	if unlisted := netip.AddrFrom4([4]byte{192, 0, 2, 1}); whole && !slices.Contains(out, unlisted) {
 		out = append(out, unlisted)
+	}
+	return out
+}
+
+// addSamples adds addresses that a table has, or nearly has, if they are wanted: perList at most, and samples in all.
+func addSamples(out []netip.Addr, table *iptable.Table, wanted func(netip.Addr) bool) []netip.Addr {
+	n, looked := 0, 0
+	for a := range table.Boundaries() {
+		if looked++; n == perList || looked > 1000 || len(out) == samples {
+			break
+		}
+		if !slices.Contains(out, a) && wanted(a) {
+			out = append(out, a)
+			n++
+		}
 	}
 	return out
 }
@@ -111,76 +118,36 @@ func sampleAddresses(ctx context.Context, live *state.Snapshot, p *lists.Policy,
 type dialect struct {
 	server func(policyd.Backend) policyd.Protocol
 	query  func(addr string) string
-	read   func(r *bufio.Reader) (keywords string, err error) // the reply; empty if nothing is to be hidden
 }
 
 var dialects = map[string]dialect{
 	memcacheProto: {
 		func(b policyd.Backend) policyd.Protocol { return &memcache.Server{Backend: b} },
-		func(addr string) string { return "get starttls:" + addr + "\r\n" }, readMemcache,
+		func(addr string) string { return "get starttls:" + addr + "\r\n" },
 	},
 	socketmapProto: {
 		func(b policyd.Backend) policyd.Protocol { return &socketmap.Server{Backend: b} },
-		func(addr string) string { q := "starttls " + addr; return fmt.Sprintf("%d:%s,", len(q), q) }, readSocketmap,
+		func(addr string) string { q := "starttls " + addr; return fmt.Sprintf("%d:%s,", len(q), q) },
 	},
 	tcpTableProto: {
 		func(b policyd.Backend) policyd.Protocol { return &tcptable.Server{Backend: b} },
-		func(addr string) string { return "get " + addr + "\n" }, readTCPTable,
+		func(addr string) string { return "get " + addr + "\n" },
 	},
 }
 
-func readMemcache(r *bufio.Reader) (keywords string, err error) {
-	for {
-		l, err := r.ReadString('\n')
-		if err != nil {
-			return "", err
-		}
-		switch l = strings.TrimSpace(l); {
-		case l == "END":
-			return keywords, nil
-		case !strings.HasPrefix(l, "VALUE "):
-			keywords = l
-		}
-	}
-}
+// lookupReply matches a reply of a dialect: the keywords to hide, if any.
+var lookupReply = regexp.MustCompile(`^(?:VALUE .*\r\n|\d+:OK |200 )(.*?)(?:\r\nEND\r\n|,|\n)$|^(?:END|\d+:NOTFOUND|500)\b`)
 
-func readSocketmap(r *bufio.Reader) (keywords string, err error) {
-	var length uint16
-	if _, err := fmt.Fscanf(r, "%d:", &length); err != nil {
-		return "", err
-	}
-	reply := make([]byte, int(length)+len(","))
-	if _, err := io.ReadFull(r, reply); err != nil {
-		return "", err
-	}
-	return textOf(string(reply[:length]), "OK", "NOTFOUND")
-}
-
-func readTCPTable(r *bufio.Reader) (keywords string, err error) {
-	l, err := r.ReadString('\n')
-	if err != nil {
-		return "", err
-	}
-	keywords, err = textOf(strings.TrimSpace(l), "200", "500")
-	return strings.ReplaceAll(keywords, "%20", " "), err
-}
-
-// textOf returns the text behind the status found, and no text with the status missing.
-func textOf(reply, found, missing string) (string, error) {
-	switch status, text, _ := strings.Cut(reply, " "); status {
-	case found:
-		return text, nil
-	case missing:
-		return "", nil
-	}
-	return "", errors.New("a reply in another protocol")
-}
-
-func keywordsText(keywords string) string {
-	if keywords == "" {
+// replyText returns what a reply hides; "" if it is in another protocol.
+func replyText(reply []byte) string {
+	switch m := lookupReply.FindSubmatch(reply); {
+	case m == nil:
+		return ""
+	case len(m[1]) == 0:
 		return "nothing to hide"
+	default:
+		return fmt.Sprintf("%q", strings.ReplaceAll(string(m[1]), "%20", " "))
 	}
-	return fmt.Sprintf("%q", keywords)
 }
 
 // probeLimit bounds what is read from a connection.
