@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -56,22 +55,18 @@ func (e *exam) findServiceUser() (u serviceUser, ok bool) {
 		return u, false
 	}
 	properties := parseSettings(savedUnit, text, new(diag.Problems))
-	if properties["LoadState"] != "loaded" || properties["User"] == "" {
+	const unprivileged = 65534 // a user that systemd makes at the start has no other rights
+	u.name, u.Uid, u.Gid, u.hidden = properties["User"], unprivileged, unprivileged, map[string]string{}
+	find := user.Lookup
+	if properties["LoadState"] != "loaded" || u.name == "" {
 		if e.listener == nil || e.listener.Uid == 0 {
 			return u, false
 		}
-		u.Uid, u.Gid, u.name = e.listener.Uid, e.listener.Gid, strconv.Itoa(int(e.listener.Uid))
-		if known, err := user.LookupId(u.name); err == nil {
-			u.name = known.Username
-			ids, _ := known.GroupIds()
-			u.addGroups(ids...)
-		}
-		return u, true
+		u.name, u.Uid, u.Gid = strconv.Itoa(int(e.listener.Uid)), e.listener.Uid, e.listener.Gid
+		find, properties = user.LookupId, nil
 	}
-	const unprivileged = 65534 // a user that systemd makes at the start has no other rights
-	u.name, u.Uid, u.Gid, u.hidden = properties["User"], unprivileged, unprivileged, map[string]string{}
-	if known, err := user.Lookup(u.name); err == nil {
-		u.Uid, u.Gid = parseID(known.Uid), parseID(known.Gid)
+	if known, err := find(u.name); err == nil {
+		u.name, u.Uid, u.Gid = known.Username, parseID(known.Uid), parseID(known.Gid)
 		ids, _ := known.GroupIds()
 		u.addGroups(ids...)
 	}
@@ -118,22 +113,4 @@ func (u serviceUser) blockedFrom(ctx context.Context, name string) string {
 		return ""
 	}
 	return "permission denied"
-}
-
-// noteListener keeps which user made the socket of a connection to a socket file. For a socket that systemd holds, it is
-// root.
-func (e *exam) noteListener(conn net.Conn) {
-	c, ok := conn.(*net.UnixConn)
-	if !ok {
-		return
-	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return
-	}
-	_ = raw.Control(func(fd uintptr) {
-		if peer, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED); err == nil {
-			e.listener = peer
-		}
-	})
 }

@@ -93,7 +93,7 @@ type exam struct {
 	resolverAnswers bool                      // one of them does
 	probed          map[endpoint]bool         // the addresses that were connected to
 	loaded          map[string]*listfile.List // by name
-	listener        *syscall.Ucred            // the user of the daemon, if it made a socket file
+	listener        *syscall.Ucred            // the user that made a socket file; root if systemd did
 	compared        bool                      // the running daemon was compared with the files
 }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/server"
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists"
 	"ehlogate/lists/iptable"
@@ -63,12 +64,12 @@ func (e *exam) findDifference(d dialect, conn net.Conn, r *bufio.Reader) string 
 		return ""
 	}
 	p, whole := live.FileDecisions()
-	server := d.server(policyd.Backend{Decider: lists.DeciderFunc(p.Review),
+	daemon := d.server(policyd.Backend{Decider: lists.DeciderFunc(p.Review),
 		Keywords: func(lists.Decision) *policyd.Keywords { return live.Keywords }, Fault: func(string, []byte) {}})
 	now := make([]byte, 4<<10)
 	for _, a := range sampleAddresses(e.ctx, live, p, whole) {
 		query := d.query(a.String())
-		_, would, _ := server.Answer(e.ctx, []byte(query), nil)
+		_, would, _ := daemon.Answer(e.ctx, []byte(query), nil)
 		_ = conn.SetDeadline(time.Now().Add(dialLimit + cfg.DNS.Wait))
 		if _, err := io.WriteString(conn, query); err != nil {
 			return ""
@@ -174,7 +175,7 @@ func (e *exam) probe(p endpoint, proto string, at Place, away Severity) (isOurs 
 		return false
 	}
 	defer conn.Close()
-	e.noteListener(conn)
+	e.listener, _ = server.PeerCredentials(conn)
 	r := bufio.NewReader(io.LimitReader(conn, probeLimit))
 	if proto == memcacheProto {
 		if e.probed[p] = e.isEhlogate(conn, r, p, at); !e.probed[p] {

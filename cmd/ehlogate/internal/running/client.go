@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/server"
 )
 
 const (
@@ -63,16 +64,6 @@ func absPath(name string) string {
 		return abs
 	}
 	return name
-}
-
-// isSameFile reports whether two paths lead to one file.
-func isSameFile(a, b string) bool {
-	if a == b || a == "" || b == "" {
-		return a == b
-	}
-	infoA, errA := os.Stat(a)
-	infoB, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
 // Get fetches a path of the API, whose reply is JSON with the status of the daemon under the key "daemon", into reply. It
@@ -136,7 +127,7 @@ func (d Daemon) getFrom(ctx context.Context, addr, path string, reply any) (*Sta
 		return nil, fmt.Errorf("%s: another program, or another version of ehlogate, answers there", resp.Status)
 	case resp.StatusCode != http.StatusOK:
 		return nil, errors.New(resp.Status)
-	case !isSameFile(has.Daemon.Config.File, d.File):
+	case has.Daemon.Config.File != d.File && !server.SameFile(has.Daemon.Config.File, d.File):
 		return nil, fmt.Errorf("the daemon there uses %s", describeFile(has.Daemon.Config.File))
 	}
 	return has.Daemon, json.Unmarshal(body, reply)

@@ -53,7 +53,7 @@ func newListener(f *os.File) (net.Listener, error) {
 func (s InheritedSocket) Matches(addr string) bool {
 	switch at := s.Addr().(type) {
 	case *net.UnixAddr:
-		return at.Name == filepath.Clean(addr) || sameFile(at.Name, addr)
+		return at.Name == filepath.Clean(addr) || SameFile(at.Name, addr)
 	case *net.TCPAddr:
 		have := at.AddrPort()
 		if want, err := netip.ParseAddrPort(addr); err == nil {
@@ -64,8 +64,8 @@ func (s InheritedSocket) Matches(addr string) bool {
 	return false
 }
 
-// sameFile reports whether two paths lead to one file, as /run and /var/run do.
-func sameFile(a, b string) bool {
+// SameFile reports whether two paths lead to one file, as /run and /var/run do.
+func SameFile(a, b string) bool {
 	fa, errA := os.Stat(a)
 	fb, errB := os.Stat(b)
 	return errA == nil && errB == nil && os.SameFile(fa, fb)

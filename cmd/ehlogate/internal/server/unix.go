@@ -133,20 +133,29 @@ func checkUnused(path string) error {
 	return nil
 }
 
-func listenerPID(c *net.UnixConn) (int, error) {
-	raw, err := c.SyscallConn()
+func listenerPID(c net.Conn) (int, error) {
+	cred, err := PeerCredentials(c)
 	if err != nil {
 		return 0, err
 	}
-	var cred *syscall.Ucred
+	return int(cred.Pid), nil
+}
+
+// PeerCredentials returns which process made the socket file at the other end of a connection, and as which user.
+func PeerCredentials(c net.Conn) (cred *syscall.Ucred, err error) {
+	unix, ok := c.(*net.UnixConn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	raw, err := unix.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
 	var credErr error
 	err = raw.Control(func(fd uintptr) {
 		cred, credErr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
 	})
-	if err := errors.Join(err, credErr); err != nil {
-		return 0, err
-	}
-	return int(cred.Pid), nil
+	return cred, errors.Join(err, credErr)
 }
 
 // bindPrivate opens a listening socket to which no process may connect yet: Linux gives the file the mode that the socket
