@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"slices"
@@ -105,21 +106,6 @@ func (s socket) warnIfReachable(log *logrus.Logger) {
 	}
 }
 
-// protocolOf returns the protocol of an inherited socket: its name, else that of its address in [listen] or in the
-// defaults, else the name of its file.
 func protocolOf(h server.InheritedSocket, l *config.Listen) string {
-	if slices.Contains(config.Protocols, h.Name) {
-		return h.Name
-	}
-	for _, l := range []*config.Listen{l, &config.Defaults().Listen} {
-		for _, protocol := range config.Protocols {
-			if slices.ContainsFunc(l.Addresses[protocol], h.Matches) {
-				return protocol
-			}
-		}
-	}
-	if slices.Contains(config.Protocols, h.BaseName()) {
-		return h.BaseName()
-	}
-	return unknown
+	return cmp.Or(l.ProtocolOf(h.Name, h.Matches, h.BaseName()), unknown)
 }

@@ -87,6 +87,25 @@ var Protocols = []string{"memcache", "socketmap", "tcp_table", "policy", "milter
 // name of its protocol.
 const InheritedDir = "/var/spool/postfix/ehlogate"
 
+// ProtocolOf returns the protocol of an inherited socket: its name, else that of its address in [listen] or in the
+// defaults, else the name of its file; "" if none of these is a protocol.
+func (l *Listen) ProtocolOf(name string, isAt func(addr string) bool, file string) string {
+	if slices.Contains(Protocols, name) {
+		return name
+	}
+	for _, l := range []*Listen{l, &Defaults().Listen} {
+		for _, protocol := range Protocols {
+			if slices.ContainsFunc(l.Addresses[protocol], isAt) {
+				return protocol
+			}
+		}
+	}
+	if slices.Contains(Protocols, file) {
+		return file
+	}
+	return ""
+}
+
 // HTTP is [http].
 type HTTP struct {
 	Hosts []string // host names by which the HTTP interface may be queried, besides IP addresses and localhost

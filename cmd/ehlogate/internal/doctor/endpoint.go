@@ -59,9 +59,6 @@ const (
 	milterProto    = "milter"
 )
 
-// protocols are in the order in which an address is looked for.
-var protocols = []string{memcacheProto, socketmapProto, tcpTableProto, policyProto, milterProto, "http"}
-
 // listeners returns where ehlogate listens for a protocol. If the config leaves the addresses to systemd, the sockets
 // of the package count too. Without an address for policy or milter, their usual ports count.
 func (e *exam) listeners(proto string) []string {
@@ -77,36 +74,23 @@ func (e *exam) listeners(proto string) []string {
 	return addrs
 }
 
-// protocolAt returns which protocol ehlogate speaks at an address, or "".
+// protocolAt returns which protocol ehlogate speaks at an address, or "". The daemon serves inherited sockets beside the
+// addresses in [listen].
 func (e *exam) protocolAt(p endpoint) string {
+	isAt := func(l string) bool { return reaches(p, l) }
 	if e.host.Inherited != nil {
 		if name, ok := e.host.Inherited(p.network, p.addr); ok {
-			return e.protocolInherited(p, name)
+			file := ""
+			if p.network == "unix" {
+				file = path.Base(p.addr)
+			}
+			return e.config.Listen.ProtocolOf(name, isAt, file)
 		}
 	}
-	for _, proto := range protocols {
-		if slices.ContainsFunc(e.listeners(proto), func(l string) bool { return reaches(p, l) }) {
+	for _, proto := range config.Protocols {
+		if slices.ContainsFunc(e.listeners(proto), isAt) {
 			return proto
 		}
-	}
-	return ""
-}
-
-// protocolInherited returns which protocol the daemon speaks on an inherited socket with a name, as the daemon does: it
-// serves such sockets beside the addresses in [listen].
-func (e *exam) protocolInherited(p endpoint, name string) string {
-	if slices.Contains(protocols, name) {
-		return name
-	}
-	for _, addrs := range []map[string][]string{e.config.Listen.Addresses, config.Defaults().Listen.Addresses} {
-		for _, proto := range protocols {
-			if slices.ContainsFunc(addrs[proto], func(l string) bool { return reaches(p, l) }) {
-				return proto
-			}
-		}
-	}
-	if base := path.Base(p.addr); p.network == "unix" && slices.Contains(protocols, base) {
-		return base
 	}
 	return ""
 }
