@@ -114,32 +114,15 @@ func (t table) lookup(key string) table {
 	return inner
 }
 
-// renamedKeys are the former names of keys, and what to write instead.
-var renamedKeys = map[string]string{
-	"shed":                 "[limit]",
-	"list.stale_after":     "expire_after",
-	"list.zones.self_test": "health_check",
-}
-
-// isTopLevel reports whether a key is one of those that are in no section.
-func isTopLevel(key string) bool {
-	of := table{of: reflect.TypeFor[raw]()}.lookup(key).of
-	return of != nil && of.Kind() != reflect.Struct
-}
-
-// keyHint returns what to write instead of an unknown key: its new name, its place or its spelling, else all keys of t.
+// keyHint returns what to write instead of an unknown key: its place or its spelling, else all keys of t.
 func (t table) keyHint(key string) string {
 	if t.of.Kind() != reflect.Struct {
 		return t.path + " is not a table"
 	}
-	path := strings.TrimPrefix(t.path+"."+key, ".")
-	if section := (table{of: reflect.TypeFor[raw]()}).lookup(key).of; t.path != "" && section != nil && section.Kind() == reflect.Struct {
-		return fmt.Sprintf("it is a section of its own: write [%s]", key)
-	}
-	if now, ok := renamedKeys[path]; ok {
-		return "renamed: write " + now
-	}
-	if t.path != "" && isTopLevel(key) {
+	if top := (table{of: reflect.TypeFor[raw]()}).lookup(key).of; t.path != "" && top != nil {
+		if top.Kind() == reflect.Struct {
+			return fmt.Sprintf("it is a section of its own: write [%s]", key)
+		}
 		return "it belongs above the first section"
 	}
 	if place := t.findKey(key); place != "" {

@@ -82,11 +82,7 @@ func (p *parser) parseDefault(r *raw, c *Config) {
 		c.Limit = &ratelimit.Rate{Keep: 5 * time.Minute}
 	case r.Default != nil:
 		if *r.Default == "require" || c.Default.UnmarshalText([]byte(*r.Default)) != nil {
-			hint := `write "offer", "suppress" or "limit"`
-			if *r.Default == "shed" {
-				hint = `renamed: write "limit"`
-			}
-			p.addProblem("default", fmt.Sprintf("unknown default %q", *r.Default), hint)
+			p.addProblem("default", fmt.Sprintf("unknown default %q", *r.Default), `write "offer", "suppress" or "limit"`)
 		}
 	}
 	if r.Limit == nil {
