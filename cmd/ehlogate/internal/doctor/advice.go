@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"strings"
 
 	"ehlogate/cmd/ehlogate/internal/config"
@@ -100,40 +101,17 @@ func slashName(service string) string { return strings.Replace(service, " ", "/"
 
 func quoteShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-const space = " \t\r\n"
+var (
+	// keepsSpace matches white space that separates no entries: of a value, as in { NAME = TWO WORDS }, of an expression, or
+	// in a table that is not made of tables.
+	keepsSpace = regexp.MustCompile(`\{\s*[^\s{},=]+\s*=\s*[^\s{}][^{}]*?\s+[^\s{}]|\$[{(][^})]*\s|\b(static|regexp|pcre|cidr|texthash):\{[^}]*\s`)
+	aroundSign = strings.NewReplacer("{,", "{", ",}", "}", ",=,", "=", ",=", "=", "=,", "=")
+	separators = regexp.MustCompile(`[\s,]+`)
+)
 
 // compact returns a list without white space. ok is false if white space has a meaning in it, as in "REJECT too old".
 func compact(value string) (short string, ok bool) {
-	ws := splitList(value)
-	for i, w := range ws {
-		if !strings.ContainsAny(w, space) {
-			continue
-		}
-		open := strings.IndexByte(w, '{')
-		if open < 0 {
-			return "", false
-		}
-		inner, n := balanced(w[open:])
-		if n == 0 || open+n != len(w) {
-			return "", false
-		}
-		switch kind := strings.TrimPrefix(w[:open], "proxy:"); kind {
-		case "", "unionmap:", "pipemap:", "inline:":
-		default:
-			return "", false
-		}
-		if short, ok = compact(inner); open == 0 {
-			if name, value, is := strings.Cut(inner, "="); is && !strings.ContainsAny(strings.TrimSpace(name), space+",{") {
-				value = strings.TrimSpace(value)
-				short, ok = strings.TrimSpace(name)+"="+value, !strings.ContainsAny(value, space)
-			}
-		}
-		if !ok {
-			return "", false
-		}
-		ws[i] = w[:open] + "{" + short + "}"
-	}
-	return strings.Join(ws, ","), true
+	return strings.Trim(aroundSign.Replace(separators.ReplaceAllString(value, ",")), ","), !keepsSpace.MatchString(value)
 }
 
 // setMain returns the advice to set parameters in main.cf. A pasted line has no effect if another one is further down.
