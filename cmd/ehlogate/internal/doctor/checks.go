@@ -47,7 +47,6 @@ var smtpdChecks = []struct {
 	{(*exam).checkLogins, "auth-queries"},
 	{(*exam).checkTLSLevel, "tls-required no-starttls"},
 	{(*exam).checkReplacedSettings, "setting-replaced"},
-	{(*exam).checkDoubledEntries, "queried-twice"},
 	{(*exam).checkEnforcement, "require-unenforced policy-skipped milter-skipped never-queried"},
 }
 

@@ -74,36 +74,6 @@ func (e *exam) mergeOptions(v view, param string) (asks bool, both string) {
 	return asks, combine(param, asking, append(lostOwn, own...))
 }
 
-// checkDoubledEntries looks for lists that query ehlogate twice, as when a line of the examples was pasted a second
-// time.
-func (e *exam) checkDoubledEntries(s smtpd) {
-	for _, param := range append(slices.Clip(restrictions), smtpdMilters) {
-		n := 0
-		for _, entry := range splitEntries(s.value(param)) {
-			if e.queriesEhlogate(s.view, param, entry) {
-				n++
-			}
-		}
-		if n < 2 {
-			continue
-		}
-		at := s.origin(param)
-		var once []string
-		found := false
-		for _, item := range splitEntries(at.Value) {
-			asking, own := e.separate(s.view, param, item)
-			if len(asking) > 0 && found {
-				once = append(once, own...)
-				continue
-			}
-			found = found || len(asking) > 0
-			once = append(once, item)
-		}
-		e.add(Warning, "queried-twice", s.place(param), fmt.Sprintf("%s queries ehlogate %d times", param, n),
-			"Every message waits for each answer, and the decision is logged as often. One entry is enough.", at.adviseValue(strings.Join(once, ", ")))
-	}
-}
-
 // listSettings returns the settings that are lists of which ehlogate may be one entry.
 func listSettings() []string {
 	return append(slices.Clip(restrictions), smtpdMilters, smtpdFilter, smtpdMaps, screenMaps, screenFilter)

@@ -89,7 +89,6 @@ var claims = map[string][]harm{
 	"proxy-not-approved":                          {failsNow},
 	"proxy-waits":                                 nil, // many clients at a time
 
-	"queried-twice":              nil,
 	"require-unenforced":         {lacksTLS},
 	"sendmail-local-socket":      nil,
 	"sendmail-map-name":          {showsDenied},
