@@ -42,8 +42,6 @@ type Host struct {
 	Unit func() (string, error)
 	// Trial runs the mail server's own program on a copy of its configuration; nil means that none is run.
 	Trial func(ctx context.Context, r programRun, names []string, args ...string) (string, error)
-	// ExportUnit returns the unit that exports a table, with its drop-ins, as "systemctl cat" writes them.
-	ExportUnit func() (string, error)
 }
 
 // dialLimit is how long an answer may take. A local daemon that needs longer is in trouble.
@@ -59,10 +57,9 @@ func ThisHost(connect bool) *Host {
 			}
 			return name, ok
 		},
-		Resolvers:  dnsclient.SystemServers,
-		Unit:       liveUnit,
-		ExportUnit: func() (string, error) { return systemctl("cat", "ehlogate-export.service"), nil },
-		Trial:      runTrial,
+		Resolvers: dnsclient.SystemServers,
+		Unit:      liveUnit,
+		Trial:     runTrial,
 	}
 	if connect {
 		h.Resolver = func(c dnsclient.Options) dnsclient.Resolver { return dnsclient.New(c) }
@@ -83,16 +80,14 @@ func SavedHost(dir string) *Host {
 	if abs, err := filepath.Abs(dir); err == nil {
 		h.saved = abs // lists take no other names
 	}
-	text := func(name string) (string, error) {
-		data, err := h.readFile(name)
-		return string(data), err
-	}
 	h.Resolvers = func() ([]netip.AddrPort, error) {
 		data, err := h.readFile(resolvConf)
 		return dnsclient.ParseResolvConf(data), err
 	}
-	h.Unit = func() (string, error) { return text(savedUnit) }
-	h.ExportUnit = func() (string, error) { return text(savedExportUnit) }
+	h.Unit = func() (string, error) {
+		data, err := h.readFile(savedUnit)
+		return string(data), err
+	}
 	return h
 }
 
@@ -113,9 +108,8 @@ func (h *Host) readFile(name string) ([]byte, error) {
 }
 
 const (
-	resolvConf      = "/etc/resolv.conf"
-	savedUnit       = "systemctl-show" // the copy of what "systemctl show" writes
-	savedExportUnit = "systemctl-cat"  // the copy of what "systemctl cat" writes
+	resolvConf = "/etc/resolv.conf"
+	savedUnit  = "systemctl-show" // the copy of what "systemctl show" writes
 )
 
 // localSpec returns the spec of a list with the patterns of its files on this machine.
