@@ -21,11 +21,16 @@ func (c *checker) checkSockets(cfg *config.Config) {
 	var wrong diag.Problems
 	warned := c.lint.Warnings.Total
 	count := 0
+	var unchecked []string
 	for _, protocol := range config.Protocols {
 		for _, addr := range cfg.Listen.Addresses[protocol] {
 			count++
 			err := server.Precheck(addr, server.SocketOptions{Group: cfg.Listen.SocketGroup, Mode: cfg.Listen.SocketMode}, programName)
 			if err == nil {
+				continue
+			}
+			if _, ok := errors.AsType[server.UnseenListenerError](err); ok {
+				unchecked = append(unchecked, err.Error())
 				continue
 			}
 			p := diag.Problem{File: cfg.File, Msg: "[listen] " + protocol + ": " + err.Error()}
@@ -45,11 +50,14 @@ func (c *checker) checkSockets(cfg *config.Config) {
 	if wrong.Total > 0 {
 		c.addError(&wrong)
 	} else if cfg.Listen.Explicit && c.lint.Warnings.Total == warned {
-		rights := ""
-		if os.Geteuid() == 0 {
-			rights = " (not checked: the rights of the user that serve runs as)"
+		more := ""
+		switch {
+		case os.Geteuid() == 0:
+			more = " (not checked: the rights of the user that serve runs as)"
+		case len(unchecked) > 0:
+			more = fmt.Sprintf(" (not checked, only root can: %s)", strings.Join(unchecked, ", "))
 		}
-		fmt.Fprintf(c.out, "listen: fine, %s%s\n", formatCount(count, "address", "addresses"), rights)
+		fmt.Fprintf(c.out, "listen: fine, %s%s\n", formatCount(count, "address", "addresses"), more)
 	}
 	c.checkState(cfg)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"sync"
@@ -27,6 +28,7 @@ const unknown = "unknown"
 // are not opened if there are inherited sockets. With inherited ones, an address that cannot be opened is no error, so that
 // the others are served; missing has these addresses.
 func openSockets(inherited []server.InheritedSocket, l *config.Listen, log *logrus.Logger) (sockets []socket, missing []string, err error) {
+	var errs []error // all of them: an operator mends them at once
 	for _, h := range inherited {
 		s := socket{protocolOf(h, l), h}
 		sockets = append(sockets, s)
@@ -62,12 +64,15 @@ func openSockets(inherited []server.InheritedSocket, l *config.Listen, log *logr
 				log.WithError(err).Error("cannot listen on this address; the other sockets are served")
 				missing = append(missing, protocol+" on "+addr)
 			default:
-				for _, s := range sockets {
-					s.Close()
-				}
-				return nil, nil, err
+				errs = append(errs, err)
 			}
 		}
+	}
+	if len(errs) > 0 {
+		for _, s := range sockets {
+			s.Close()
+		}
+		return nil, nil, errors.Join(errs...)
 	}
 	return sockets, missing, nil
 }

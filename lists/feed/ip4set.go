@@ -24,7 +24,7 @@ import (
 // With a filter of answers all entries become pieces.
 func readIP4Set(l *listfile.Lines, f Filtered) {
 	s := ip4set{zone: newZone(l, f)}
-	s.entry = s.parseEntry
+	s.entry, s.take = s.parseEntry, s.takeEntry
 	s.readEntries()
 	s.yieldPieces()
 }
@@ -33,6 +33,7 @@ type ip4set struct {
 	zone
 	pieced     []span4 // entries of several pieces
 	exclusions []span4 // but for single addresses: nothing is smaller
+	last       span4   // the entry that was parsed last
 }
 
 // span4 is an entry and its place.
@@ -57,14 +58,20 @@ func (s *ip4set) parseEntry(key word, exception bool) (items []*listfile.Item, e
 		cutPieces(from, to, func(from, to uint32) { items = append(items, newSpan(w, addr4(from), addr4(to))) })
 		return items, w.endOffset(), true
 	}
-	e := span4{from, to, exception, s.Line, w.at + 1, len(w.text)}
-	if exception && from != to {
+	s.last = span4{from, to, exception, s.Line, w.at + 1, len(w.text)}
+	return []*listfile.Item{newSpan(w, addr4(from), addr4(to))}, w.endOffset(), true
+}
+
+// takeEntry yields the entry that was parsed last. Its value is valid, else rbldnsd ignores it.
+func (s *ip4set) takeEntry(it *listfile.Item) {
+	e := s.last
+	if e.exception && e.from != e.to {
 		s.exclusions = append(s.exclusions, e)
 	}
-	if cutPieces(from, to, func(uint32, uint32) {}) > 1 {
+	if cutPieces(e.from, e.to, func(uint32, uint32) {}) > 1 {
 		s.pieced = append(s.pieced, e)
 	}
-	return []*listfile.Item{newSpan(w, addr4(from), addr4(to))}, w.endOffset(), true
+	s.Yield(it)
 }
 
 // yieldPieces yields the pieces of entries that overlap exclusions.

@@ -24,12 +24,14 @@ type zone struct {
 	isEntry func(line string) bool
 	// entry parses the key and returns its end. ok is false if it is invalid, which was reported.
 	entry func(key word, exception bool) (items []*listfile.Item, end int, ok bool)
+	// take yields an item of an entry whose value is valid, if there is no filter.
+	take  func(*listfile.Item)
 	ranks ranks          // of all entries, if there is a filter
 	whole *listfile.Item // the entry whose parts are items; nil: they are no parts
 }
 
 func newZone(l *listfile.Lines, f Filtered) zone {
-	return zone{Lines: l, filter: f.Answer, value: [4]byte{127, 0, 0, 2}}
+	return zone{Lines: l, filter: f.Answer, value: [4]byte{127, 0, 0, 2}, take: l.Yield}
 }
 
 func (z *zone) readEntries() {
@@ -82,7 +84,7 @@ func (z *zone) parseLine(w word) {
 	for _, it := range items {
 		it.Exception, it.Note = exception, note
 		if z.filter == (answer.Filter{}) {
-			z.Yield(it)
+			z.take(it)
 			continue
 		}
 		it.SetLine(z.Line, bytes.Clone(z.Text))

@@ -22,12 +22,15 @@ type parser struct {
 	lines     []string
 	positions map[string]diag.Problem // places without a message, by paths such as listen.memcache[0] and list[2].name
 	problems  diag.Problems
-	sockets   map[string]string // addresses so far, and their keys
-	domains   []secret.Text     // zones so far
+	sockets   []usedAddress // so far
+	domains   []secret.Text // zones so far
 }
 
+// usedAddress is an address of [listen], and its key.
+type usedAddress struct{ addr, path string }
+
 func parse(name, dir string, data []byte) (*Config, error) {
-	p := &parser{name: name, dir: dir, positions: make(map[string]diag.Problem), sockets: make(map[string]string)}
+	p := &parser{name: name, dir: dir, positions: make(map[string]diag.Problem)}
 	if len(data) == 0 {
 		p.addProblemAt(diag.Problem{}, "empty file (truncated write?)", "to use the defaults, write a comment into it")
 		return nil, p.problems.Err()

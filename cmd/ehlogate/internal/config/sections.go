@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,13 +50,11 @@ func (p *parser) checkAddresses(addrs []string, path string) {
 			p.addProblem(at, fmt.Sprintf("%q: %v", a, err), `write an address such as "127.0.0.1:10046", "[::1]:10046" or "/run/ehlogate/memcache"`)
 			continue
 		}
-		if strings.Contains(a, "/") {
-			a = filepath.Clean(a)
+		if i := slices.IndexFunc(p.sockets, func(s usedAddress) bool { return server.Conflict(s.addr, a) }); i >= 0 {
+			used := p.sockets[i]
+			p.addProblem(at, fmt.Sprintf("address %q is already used by %s (%q)", a, used.path, used.addr), "use another address for each protocol")
 		}
-		if other, ok := p.sockets[a]; ok && !strings.HasSuffix(a, ":0") {
-			p.addProblem(at, fmt.Sprintf("address %q is already used by %s", a, other), "use another address for each protocol")
-		}
-		p.sockets[a] = path
+		p.sockets = append(p.sockets, usedAddress{a, path})
 	}
 }
 

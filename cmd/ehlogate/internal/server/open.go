@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -51,6 +52,21 @@ func CheckAddress(addr string) error {
 	}
 	_, err := tcpNetwork(addr)
 	return err
+}
+
+// Conflict reports whether only one of two addresses can be listened on. For unix sockets, both may be the path of one file.
+func Conflict(a, b string) bool {
+	if strings.Contains(a, "/") || strings.Contains(b, "/") {
+		a, b = filepath.Clean(a), filepath.Clean(b)
+		return a == b || filepath.Base(a) == filepath.Base(b) && sameFile(filepath.Dir(a), filepath.Dir(b))
+	}
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	ipA, _ := netip.ParseAddr(hostA)
+	ipB, _ := netip.ParseAddr(hostB)
+	numA, _ := strconv.ParseUint(portA, 10, 16)
+	numB, _ := strconv.ParseUint(portB, 10, 16)
+	return errA == nil && errB == nil && numA == numB && numA != 0 && overlaps(ipA, ipB)
 }
 
 func openTCP(addr string) (net.Listener, error) {

@@ -72,7 +72,7 @@ func listenSockets(proc procfs.FS, addr string) (out []string) {
 // overlaps reports whether one socket at each of these addresses is too many. The zero Addr is every address.
 func overlaps(at, want netip.Addr) bool {
 	at, want = at.Unmap(), want.Unmap()
-	if !want.IsValid() {
+	if !want.IsValid() || !at.IsValid() {
 		return true
 	}
 	return at.Is4() == want.Is4() && (at == want || at.IsUnspecified() || want.IsUnspecified())

@@ -27,6 +27,9 @@ func Precheck(addr string, opt SocketOptions, daemon string) error {
 		check = func(path string) error { return precheckUnix(path, opt) }
 	}
 	err := check(addr)
+	if err == nil && pid == 0 && len(listenInodes(addr)) > 0 {
+		return UnseenListenerError{addr}
+	}
 	if err == nil && pid != 0 && name != daemon {
 		err = fmt.Errorf("another process listens there (%s, pid %d): stop it, or configure another address", name, pid)
 	}
@@ -35,6 +38,11 @@ func Precheck(addr string, opt SocketOptions, daemon string) error {
 	}
 	return nil
 }
+
+// UnseenListenerError means that a process listens at an address, and this user may not see which: it may be the daemon.
+type UnseenListenerError struct{ Addr string }
+
+func (e UnseenListenerError) Error() string { return "which process listens on " + e.Addr }
 
 func precheckUnix(path string, opt SocketOptions) error {
 	if err := checkPath(path); err != nil {
@@ -49,17 +57,20 @@ func precheckUnix(path string, opt SocketOptions) error {
 			return chownError(opt.Group, syscall.EPERM)
 		}
 	}
+	const search, write, read = 1, 2, 4 // access(2)
+	dir := filepath.Dir(path)
 	for _, name := range []string{path, path + tempSuffix} {
 		fi, err := os.Lstat(name)
 		if err == nil && fi.Mode().Type() != fs.ModeSocket {
 			return notSocketError(name)
 		}
+		if err == nil && (syscall.Access(name, write) != nil || !mayReplace(fi, dir)) {
+			return fmt.Errorf("%s belongs to another user, and this user may not replace it: remove it, or configure another directory", name)
+		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	dir := filepath.Dir(path)
-	const search, write, read = 1, 2, 4 // access(2)
 	if err := syscall.Access(dir, search|write|read); errors.Is(err, fs.ErrNotExist) {
 		return MissingDirError{dir}
 	} else if err != nil {
@@ -67,6 +78,17 @@ func precheckUnix(path string, opt SocketOptions) error {
 	}
 	return nil
 }
+
+// mayReplace reports whether this process may rename another file to one in dir.
+func mayReplace(file fs.FileInfo, dir string) bool {
+	parent, err := os.Stat(dir)
+	if uid := os.Geteuid(); err == nil && parent.Mode()&fs.ModeSticky != 0 && uid != 0 {
+		return ownerOf(file) == uid || ownerOf(parent) == uid
+	}
+	return true
+}
+
+func ownerOf(file fs.FileInfo) int { return int(file.Sys().(*syscall.Stat_t).Uid) }
 
 // precheckTCP has the kernel choose a port, so that no client finds one open that is about to close.
 func precheckTCP(addr string) error {
