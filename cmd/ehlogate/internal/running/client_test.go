@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/server"
 )
 
 // answerWith listens on a unix socket, and answers each connection with reply and closes it; without a reply it keeps the
@@ -24,23 +25,25 @@ func answerWith(t *testing.T, reply string) (addr string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				_, _ = c.Read(make([]byte, 4096)) // the request
-				_, _ = c.Write([]byte(reply))
-				if reply == "" {
-					_, _ = c.Read(make([]byte, 1)) // until the client gives up
-				}
-			}()
-		}
-	}()
+	go answerAll(l, reply)
 	return addr
+}
+
+func answerAll(l net.Listener, reply string) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			_, _ = c.Read(make([]byte, 4096)) // the request
+			_, _ = c.Write([]byte(reply))
+			if reply == "" {
+				_, _ = c.Read(make([]byte, 1)) // until the client gives up
+			}
+		}()
+	}
 }
 
 // TestHostileReplies checks that what answers in place of the daemon costs a command neither time nor memory.
@@ -95,6 +98,24 @@ func TestGet(t *testing.T) {
 		`add http = ["127.0.0.1:10045"], and restart the daemon`, missing, good, real)
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// TestAddresses checks that a daemon is found at each kind of address at which one can listen.
+func TestAddresses(t *testing.T) {
+	for _, addr := range []string{"127.0.0.1:0", "[::1]:0", "[::1%lo]:0", "[::ffff:127.0.0.1]:0", ":0", "0.0.0.0:0", "[::]:0"} {
+		l, err := server.Listen(addr, server.SocketOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply := "HTTP/1.0 200 OK\r\n\r\n{\"daemon\": {\"config\": {\"file\": \"/c.toml\"}}}"
+		go answerAll(l, reply)
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		at := strings.TrimSuffix(addr, "0") + port
+		if _, _, err := (Daemon{File: "/c.toml", Addrs: []string{at}}).Get(t.Context(), "/x", new(struct{})); err != nil {
+			t.Errorf("%s: %v", at, err)
+		}
+		l.Close()
 	}
 }
 
