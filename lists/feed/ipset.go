@@ -17,7 +17,7 @@ import (
 // only, so no other set may have members then. The timeout of a member is ignored: the file says what was in the set
 // when it was written, and expire_after for how long that counts.
 func readIPSet(l *listfile.Lines, _ Filtered) {
-	r := ipsets{Lines: l, sets: make(map[string]*ipset)}
+	r := ipsets{Lines: l, sets: make(map[string]*ipset), excepted: make(map[rankKey]int)}
 	for l.Next() {
 		w := r.nextWord(0)
 		command, known := commands[w.text]
@@ -33,9 +33,10 @@ func readIPSet(l *listfile.Lines, _ Filtered) {
 
 type ipsets struct {
 	*listfile.Lines
-	sets    map[string]*ipset
-	filled  []*ipset // sets that have members
-	nomatch int      // the first line with nomatch
+	sets     map[string]*ipset
+	filled   []*ipset        // sets that have members
+	nomatch  int             // the first line with nomatch
+	excepted map[rankKey]int // the lines of members with nomatch
 }
 
 // ipset is the type of a set.
@@ -203,6 +204,13 @@ func (r *ipsets) parseAdd(at int) {
 		return
 	}
 	for _, it := range items {
+		key := rankKey{from: it.From, to: it.To}
+		if line := r.excepted[key]; isException {
+			r.excepted[key] = r.Line
+		} else if line > 0 {
+			failAt(r.Lines, member, fmt.Sprintf("%s was added with nomatch before (line %d), and ipset keeps the later one", member.text, line), saveAll)
+			return
+		}
 		it.Exception, it.Note = isException, options["comment"].text
 		r.Yield(it)
 	}

@@ -11,15 +11,15 @@ import (
 )
 
 // parseMember returns the entries of a member; none if it is invalid or matches no client, which was reported. As ipset
-// does, it cuts a range into networks.
+// does, it clears the bits behind a prefix and behind the netmask of the set, and cuts a range into networks.
 func (r *ipsets) parseMember(s *ipset, member word) (items []*listfile.Item) {
 	const compare = "compare it with the type of the set"
-	from, to, err := parseSpan(member.text)
+	from, to, err := parseSpan(withoutHostBits(member.text))
 	p, isPrefix := netipx.IPRangeFrom(from, to).Prefix()
 	switch {
 	case err != nil && (!syntaxOf(err).NoClient || s.v6):
 		failSyntax(r.Lines, member, err)
-	case err != nil || from.Is4() == s.v6 || s.v6 && (!isPrefix || from != to && s.kind != "hash:net") || s.bits > 0 && from != to:
+	case err != nil || from.Is4() == s.v6 || s.v6 && (!isPrefix || from != to && s.kind != "hash:net"):
 		failAt(r.Lines, member, fmt.Sprintf("%s cannot be a member of its set", member.text), compare)
 	case isPrefix && p.Bits() == 0:
 		failAt(r.Lines, member, fmt.Sprintf("%s is all addresses, which ipset refuses", member.text), "is it the output of \"ipset save\"?")
@@ -30,14 +30,18 @@ func (r *ipsets) parseMember(s *ipset, member word) (items []*listfile.Item) {
 	case s.bits == 0:
 		items = append(items, newSpan(member, from, to))
 	default:
-		p = netip.PrefixFrom(from, s.bits)
-		if p != p.Masked() {
-			failAt(r.Lines, member, fmt.Sprintf("%s has host bits set (the netmask of its set is %d)", from, s.bits), compare)
-			return nil
-		}
-		items = append(items, newPrefix(member, p))
+		last := netipx.PrefixLastIP(netip.PrefixFrom(to, s.bits).Masked())
+		items = append(items, newSpan(member, netip.PrefixFrom(from, s.bits).Masked().Addr(), last))
 	}
 	return items
+}
+
+// withoutHostBits returns a prefix with the bits behind it cleared, and other texts as they are.
+func withoutHostBits(s string) string {
+	if p, err := netip.ParsePrefix(s); err == nil && !p.Addr().Is4In6() {
+		return p.Masked().String()
+	}
+	return s
 }
 
 // checkAlone reports several sets with members if there is nomatch in one of them.

@@ -83,6 +83,12 @@ func TestAgainstIPSet(t *testing.T) {
 		"create x bitmap:ip range 192.0.2.0/24\nadd x 192.0.2.4-192.0.2.6\n":                                                               true,
 		"create x hash:net family inet6\nadd x ::ffff:0:0/96\nadd x 2001:db8::/64\n":                                                       true,
 		"create x hash:net timeout 0 comment counters\nadd x 192.0.2.0/24 timeout 600 comment \"a b\" packets 1 bytes 2 -exist\n# end\n\n": true,
+		"create x hash:net\nadd x 192.0.2.5/29\nadd x 2001:db8::5/64 -exist\n":                                                             false,
+		"create x hash:net\nadd x 192.0.2.5/29\nadd x 10.0.0.1/30\n":                                                                       true,
+		"create x hash:net family inet6\nadd x 2001:db8::5/64\n":                                                                           true,
+		"create x hash:ip netmask 24\nadd x 192.0.2.5\nadd x 203.0.113.1-203.0.114.2\n":                                                    true,
+		"create -exist x hash:net\nadd x 192.0.2.0/28\nadd x 192.0.2.5\nadd x 192.0.2.5 nomatch -exist\n":                                  true,
+		"create -exist x hash:net\nadd x 192.0.2.0/28\nadd x 192.0.2.5 nomatch\nadd x 192.0.2.5/32 -exist\n":                               false,
 		"create x hash:net\ncreate x hash:net -exist\nadd x 192.0.2.1\ndel x 203.0.113.1 -exist\n":                                         false,
 		"create x hash:net\nadd x 192.0.2.1\ndel x 192.0.2.1\n":                                                                            false,
 		"create x hash:net\nadd x 192.0.2.1\nflush x\n":                                                                                    false,
@@ -108,6 +114,7 @@ func TestAgainstIPSet(t *testing.T) {
 // Random networks with exceptions are to ehlogate what they are to ipset.
 func TestNomatchAgainstIPSet(t *testing.T) {
 	testenv.Needs(t, "root", "ipset")
+	loaded := false
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 11))
 		text := "create -exist x hash:net\n"
@@ -116,21 +123,11 @@ func TestNomatchAgainstIPSet(t *testing.T) {
 			text += fmt.Sprintf("add x %s -exist%s\n", p, pick(r, "", "", " nomatch"))
 		}
 		found, ok := queryIPSet(t, text)
-		if _, err := loadFeed(t, IPSet, lists.Suppress, text); err == nil && strings.Count(text, "\n") == len(uniqueMembers(text))+1 {
-			compareSets(t, IPSet, text, found, ok)
-		}
+		loaded = compareSets(t, IPSet, text, found, ok) || loaded
 	}
-}
-
-// uniqueMembers returns the members of a script: of equal ones ipset keeps the last, and a list the exception.
-func uniqueMembers(text string) map[string]bool {
-	members := make(map[string]bool)
-	for line := range strings.Lines(text) {
-		if words := strings.Fields(line); words[0] == "add" {
-			members[words[2]] = true
-		}
+	if !loaded {
+		t.Error("no script was loaded")
 	}
-	return members
 }
 
 // queryNFT loads a script and returns which of the probes are in one of the sets; ok is false if nft refused the script.
