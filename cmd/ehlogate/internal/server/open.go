@@ -58,7 +58,7 @@ func CheckAddress(addr string) error {
 func Conflict(a, b string) bool {
 	if strings.Contains(a, "/") || strings.Contains(b, "/") {
 		a, b = filepath.Clean(a), filepath.Clean(b)
-		return a == b || filepath.Base(a) == filepath.Base(b) && sameFile(filepath.Dir(a), filepath.Dir(b))
+		return a == b || filepath.Base(a) == filepath.Base(b) && SameFile(filepath.Dir(a), filepath.Dir(b))
 	}
 	hostA, portA, errA := net.SplitHostPort(a)
 	hostB, portB, errB := net.SplitHostPort(b)

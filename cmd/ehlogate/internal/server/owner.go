@@ -53,6 +53,12 @@ func tcpListenerPID(addr string) int {
 	return 0
 }
 
+// hasListener reports whether a process listens on addr, which this one may not be allowed to see.
+func hasListener(addr string) bool {
+	proc, err := procfs.NewDefaultFS()
+	return err == nil && !strings.Contains(addr, "/") && len(listenSockets(proc, addr)) > 0
+}
+
 // listenSockets returns the sockets that keep this process from listening on addr, as /proc/PID/fd has them.
 func listenSockets(proc procfs.FS, addr string) (out []string) {
 	host, port, _ := net.SplitHostPort(addr)

@@ -27,7 +27,7 @@ func Precheck(addr string, opt SocketOptions, daemon string) error {
 		check = func(path string) error { return precheckUnix(path, opt) }
 	}
 	err := check(addr)
-	if err == nil && pid == 0 && len(listenInodes(addr)) > 0 {
+	if err == nil && pid == 0 && hasListener(addr) {
 		return UnseenListenerError{addr}
 	}
 	if err == nil && pid != 0 && name != daemon {
