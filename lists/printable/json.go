@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf16"
-	"unicode/utf8"
 )
 
 // WriteJSON writes v as JSON with indents. What is not visible is escaped, as JSON escapes: a terminal shows it safely, and
@@ -23,26 +22,14 @@ func WriteJSON(w io.Writer, v any) error {
 	return err
 }
 
-// EscapeJSON returns a JSON document with what is not visible in its strings escaped.
+// EscapeJSON returns a JSON document with what is not visible in its strings escaped. Below U+0020 are only the spaces
+// between values.
 func EscapeJSON(doc []byte) []byte {
-	var out []byte
-	done := 0 // doc[:done] is in out
-	for at := 0; at < len(doc); {
-		r, n := utf8.DecodeRune(doc[at:])
-		if isHiddenInJSON(r) {
-			out = append(out, doc[done:at]...)
-			for _, unit := range utf16.AppendRune(nil, r) {
-				out = fmt.Appendf(out, `\u%04x`, unit)
-			}
-			done = at + n
+	hide := func(r rune) bool { return r >= 0x7f && !isVisible(r) }
+	return []byte(escapeIf(string(doc), hide, func(b []byte, r rune) []byte {
+		for _, unit := range utf16.AppendRune(nil, r) {
+			b = fmt.Appendf(b, `\u%04x`, unit)
 		}
-		at += n
-	}
-	if done == 0 {
-		return doc
-	}
-	return append(out, doc[done:]...)
+		return b
+	}))
 }
-
-// isHiddenInJSON reports whether r is not visible. Below U+0020 are only the spaces between values.
-func isHiddenInJSON(r rune) bool { return r >= 0x7f && !isVisible(r) }

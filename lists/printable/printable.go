@@ -6,6 +6,7 @@ package printable
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -19,15 +20,16 @@ func Escape(s string) string { return EscapeExcept(s, "") }
 func EscapeExcept(s, keep string) string {
 	return escapeIf(s, func(r rune) bool {
 		return !isVisible(r) && (r > unicode.MaxASCII || strings.IndexByte(keep, byte(r)) < 0)
-	})
+	}, appendEscape)
 }
 
 // EscapeASCII is Escape for a protocol that takes ASCII alone: all other characters are escaped too.
 func EscapeASCII(s string) string {
-	return escapeIf(s, func(r rune) bool { return r < ' ' || r >= 0x7f })
+	return escapeIf(s, func(r rune) bool { return r < ' ' || r >= 0x7f }, appendEscape)
 }
 
-func escapeIf(s string, hide func(rune) bool) string {
+// escapeIf returns s with each rune that hide is true for as escape appends it.
+func escapeIf(s string, hide func(rune) bool, escape func([]byte, rune) []byte) string {
 	var b []byte
 	done := 0 // s[:done] is in b
 	for at := 0; at < len(s); {
@@ -37,7 +39,7 @@ func escapeIf(s string, hide func(rune) bool) string {
 			if done = at + n; isInvalid {
 				b = fmt.Appendf(b, `\x%02x`, s[at])
 			} else {
-				b = appendEscape(b, r)
+				b = escape(b, r)
 			}
 		}
 		at += n
@@ -48,20 +50,10 @@ func escapeIf(s string, hide func(rune) bool) string {
 	return string(append(b, s[done:]...))
 }
 
+// appendEscape appends r as Go escapes it.
 func appendEscape(b []byte, r rune) []byte {
-	switch {
-	case r == '\n':
-		return append(b, `\n`...)
-	case r == '\r':
-		return append(b, `\r`...)
-	case r == '\t':
-		return append(b, `\t`...)
-	case r < utf8.RuneSelf:
-		return fmt.Appendf(b, `\x%02x`, r)
-	case r <= 0xffff:
-		return fmt.Appendf(b, `\u%04x`, r)
-	}
-	return fmt.Appendf(b, `\U%08x`, r)
+	quoted := strconv.QuoteRuneToASCII(r)
+	return append(b, quoted[1:len(quoted)-1]...)
 }
 
 // isVisible reports whether a reader sees r: as a letter, a mark on a letter, a number, a symbol, or as a space.
