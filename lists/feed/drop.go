@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"ehlogate/lists/listfile"
-	"ehlogate/lists/strictjson"
 )
 
 // dropLine is a line of drop_v4.json or drop_v6.json: a network, or the metadata after all networks. Other fields are
@@ -31,8 +31,8 @@ func readDrop(l *listfile.Lines, _ Filtered) {
 		if len(bytes.TrimSpace(l.Text)) == 0 {
 			continue
 		}
-		var line dropLine
-		if err := strictjson.Unmarshal(l.Text, &line); err != nil {
+		line, err := parseDropLine(l.Text)
+		if err != nil {
 			failed = true
 			failJSON(l, err)
 			continue
@@ -61,6 +61,29 @@ func readDrop(l *listfile.Lines, _ Filtered) {
 	}
 }
 
+// parseDropLine parses a line. It refuses equal keys: encoding/json ignores their case and takes the last one, so that
+// {"cidr":"192.0.2.0/24","CIDR":"0.0.0.0/0"} would be all of the Internet.
+func parseDropLine(text []byte) (line dropLine, err error) {
+	if err := json.Unmarshal(text, &line); err != nil {
+		return line, err
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	_, err = d.Token() // {
+	var keys []string
+	for err == nil && d.More() {
+		begin := d.InputOffset()
+		t, _ := d.Token()
+		key := fmt.Sprint(t)
+		if slices.ContainsFunc(keys, func(k string) bool { return strings.EqualFold(k, key) }) {
+			at := int(begin) + bytes.IndexByte(text[begin:], '"')
+			return line, &listfile.SyntaxError{Offset: at, Msg: fmt.Sprintf("duplicate key %q", key)}
+		}
+		keys = append(keys, key)
+		err = d.Decode(new(json.RawMessage))
+	}
+	return line, err
+}
+
 func yieldNetwork(l *listfile.Lines, w word, note string) {
 	from, to, err := parseNetwork(w.text)
 	if err != nil {
@@ -77,10 +100,10 @@ func failJSON(l *listfile.Lines, err error) {
 	at, what := 0, err.Error()
 	var syntax *json.SyntaxError
 	var kind *json.UnmarshalTypeError
-	var key *strictjson.KeyError
+	var key *listfile.SyntaxError
 	switch {
 	case errors.As(err, &key):
-		at = max(0, bytes.LastIndex(l.Text[:key.Offset-1], []byte{'"'}))
+		at = key.Offset
 	case errors.As(err, &syntax):
 		at = max(0, int(syntax.Offset)-1)
 	case errors.As(err, &kind):

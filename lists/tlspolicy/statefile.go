@@ -5,17 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/google/renameio/v2"
 
-	"ehlogate/lists/strictjson"
+	"ehlogate/lists/filewatch"
 )
 
 const (
@@ -42,11 +40,11 @@ func (f *stateFile) readState() map[string]savedDomain {
 	if f.path == "" {
 		return nil
 	}
-	text, err := readRegularFile(f.path)
+	text, err := filewatch.ReadFile(f.path, maxFileSize)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if path := new(fs.PathError); errors.As(err, &path) {
+	if path := new(fs.PathError); errors.As(err, &path) && !filewatch.IsContentError(err) {
 		f.notify(Event{Kind: FileUnreadable, File: f.path, Err: err})
 		f.path = ""
 		return nil
@@ -63,29 +61,10 @@ func (f *stateFile) readState() map[string]savedDomain {
 	return s.Domains
 }
 
-// readRegularFile reads no more than maxFileSize bytes, and does not wait for the writer of a pipe.
-func readRegularFile(path string) ([]byte, error) {
-	in, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	if info, err := in.Stat(); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, errNotRegular
-	}
-	text, err := io.ReadAll(io.LimitReader(in, maxFileSize+1))
-	if err == nil && len(text) > maxFileSize {
-		err = fmt.Errorf("larger than %d bytes", maxFileSize)
-	}
-	return text, err
-}
-
 var errNotRegular = errors.New("not a regular file")
 
 func parseState(text []byte) (s savedState, err error) {
-	if err := strictjson.Unmarshal(text, &s); err != nil {
+	if err := json.Unmarshal(text, &s); err != nil {
 		return savedState{}, err
 	}
 	if s.Version != fileVersion {
