@@ -13,7 +13,6 @@ import (
 // findings are the warnings about the entries of one list: the first ones in the order of the lines, and how many there
 // are.
 type findings struct {
-	isOff bool
 	first []finding
 	total int
 }
@@ -25,9 +24,6 @@ type finding struct {
 
 // add adds a warning about an entry. It calls describe only if the warning is kept.
 func (f *findings) add(id uint32, describe func() (msg, hint string)) {
-	if f.isOff {
-		return
-	}
 	f.total++
 	n := len(f.first)
 	if n == diag.MaxProblems && f.first[n-1].id <= id {

@@ -3,7 +3,6 @@ package listfile
 import (
 	"fmt"
 	"hash/maphash"
-	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +35,7 @@ type checked struct {
 	names []span[nameHash]
 	// nameExceptions: the list may not match a client although its address is on the list.
 	nameExceptions bool
+	matches        bool // an entry is no exception
 }
 
 // Check reads a list and adds warnings about it. The error is that of [List.Load]. There are no warnings about the lines
@@ -44,14 +44,17 @@ func (l *Lint) Check(name string, spec Spec, mode lists.Mode) (*List, error) {
 	if l.before == nil {
 		l.seed = maphash.MakeSeed()
 	}
+	isOwn := spec.Format == nil
 	var c *checked
 	var found *findings
 	list, err := New(spec, func() time.Time { return l.Now }).loadWith(func() visitor {
 		c = &checked{name: name, spec: spec, mode: mode}
-		found = &findings{isOff: spec.Format != nil}
+		found = new(findings)
 		var id uint32
 		return func(_ string, lines int, it *Item) {
-			l.checkItem(found, id, it)
+			if isOwn {
+				l.checkItem(found, id, it)
+			}
 			c.add(l, id, lines, it)
 			id++
 		}
@@ -66,13 +69,11 @@ func (l *Lint) Check(name string, spec Spec, mode lists.Mode) (*List, error) {
 	sortSpans(c.v4)
 	sortSpans(c.v6)
 	sortSpans(c.names)
-	findRepeated(c, c.v4, found)
-	findRepeated(c, c.v6, found)
-	findRepeated(c, c.names, found)
-	if !found.isOff {
+	if isOwn {
+		findRepeated(c, c.v4, found)
+		findRepeated(c, c.v6, found)
+		findRepeated(c, c.names, found)
 		l.compare(c, found)
-		findCovered(c, c.v4, found)
-		findCovered(c, c.v6, found)
 	}
 	found.report(c, &l.Warnings)
 	l.checkMatches(c, list)
@@ -88,6 +89,8 @@ func (c *checked) add(l *Lint, id uint32, lines int, it *Item) {
 	id <<= 1
 	if it.Exception {
 		id |= isException
+	} else {
+		c.matches = true
 	}
 	switch {
 	case it.Kind != iptable.Address:
@@ -98,18 +101,18 @@ func (c *checked) add(l *Lint, id uint32, lines int, it *Item) {
 		}
 		c.names = append(c.names, span[nameHash]{h, h, id})
 	case it.From.Is4():
-		c.v4 = appendSpan(c.v4, span[number4]{number4Of(it.From), number4Of(it.To), id}, lines)
+		c.v4 = appendSpan(c.v4, span[number4]{it.From.As4(), it.To.As4(), id}, lines)
 	default:
 		if c.v4 != nil { // a list of both families: not all lines are IPv6
 			lines = 0
 		}
-		c.v6 = appendSpan(c.v6, span[number6]{number6Of(it.From), number6Of(it.To), id}, lines)
+		c.v6 = appendSpan(c.v6, span[number6]{it.From.As16(), it.To.As16(), id}, lines)
 	}
 }
 
 // checkMatches warns of a list that matches no client, since all of its entries are exceptions.
 func (l *Lint) checkMatches(c *checked, list *List) {
-	if len(c.v4)+len(c.v6)+len(c.names) == 0 || hasEntry(c.v4) || hasEntry(c.v6) || hasEntry(c.names) {
+	if c.matches || len(c.v4)+len(c.v6)+len(c.names) == 0 {
 		return
 	}
 	hint := "remove the ! before entries that the list should match; an exception only makes this list not match a client"
@@ -117,11 +120,6 @@ func (l *Lint) checkMatches(c *checked, list *List) {
 		hint = "see whether it is the right file: of EHLO keywords only results that name starttls suppress; of other results and answers, those in results and answer of the list"
 	}
 	l.Warnings.Add(diag.Problem{File: list.status.Files[0], Msg: "the list matches no client: all entries are exceptions", Hint: hint})
-}
-
-// hasEntry reports whether one of spans is no exception.
-func hasEntry[K number[K]](spans []span[K]) bool {
-	return slices.ContainsFunc(spans, func(s span[K]) bool { return !s.isException() })
 }
 
 // appendSpan appends the first span to a slice that has room for all lines of its file: one that grows leaves as much memory
@@ -146,7 +144,7 @@ func (l *Lint) checkItem(found *findings, id uint32, it *Item) {
 		found.add(id, func() (msg, hint string) {
 			return fmt.Sprintf("%q is a host name without a domain, which hardly any client has", it.Name), "write the whole name, as in mail.example.org"
 		})
-	case it.Kind == iptable.Address && !found.isOff && !hasClients(it):
+	case it.Kind == iptable.Address && !hasClients(it):
 		found.add(id, func() (msg, hint string) {
 			return fmt.Sprintf("no client can have the address %s", it), "remove the line"
 		})
@@ -158,12 +156,8 @@ func (l *Lint) checkItem(found *findings, id uint32, it *Item) {
 func (l *Lint) compare(c *checked, found *findings) {
 	known4, known6, knownNames := make(marks, len(c.v4)/64+1), make(marks, len(c.v6)/64+1), make(marks, len(c.names)/64+1)
 	for _, before := range l.before {
-		findCommon(c, before, c.v4, before.v4, known4, found)
-		findCommon(c, before, c.v6, before.v6, known6, found)
-		findCommon(c, before, c.names, before.names, knownNames, found)
-		if before.mode == lists.Enforce && before.spec.Rules.Action != c.spec.Rules.Action && !before.nameExceptions {
-			findHidden(c, before, c.v4, before.v4, known4, found)
-			findHidden(c, before, c.v6, before.v6, known6, found)
-		}
+		findBefore(c, before, c.v4, before.v4, known4, found)
+		findBefore(c, before, c.v6, before.v6, known6, found)
+		findBefore(c, before, c.names, before.names, knownNames, found)
 	}
 }

@@ -1,72 +1,15 @@
 package listfile
 
 import (
-	"math/rand/v2"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"ehlogate/lists"
 	"ehlogate/lists/iptable"
-	"ehlogate/lists/test/listtest"
 )
-
-// Deleting a line that is said to be covered changes no decision.
-func TestCoveredIsTrue(t *testing.T) {
-	dir := t.TempDir()
-	name := filepath.Join(dir, "x.list")
-	warned := 0
-	for seed := range uint64(1500) {
-		r := rand.New(rand.NewPCG(seed, 9))
-		lines := strings.SplitAfter(strings.TrimSuffix(listtest.Random(r, 1+r.IntN(12), epoch), "\n"), "\n")
-		if err := os.WriteFile(name, []byte(strings.Join(lines, "")+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		l := Lint{Now: epoch}
-		if _, err := l.Check("x", Spec{Patterns: []string{name}, Rules: Rules{AnyAction: true}}, lists.Enforce); err != nil {
-			t.Fatal(err)
-		}
-		var all *iptable.Table
-		var items []Item
-		for _, w := range l.Warnings.First {
-			if !strings.Contains(w.Msg, "is covered by") {
-				continue
-			}
-			if warned++; all == nil {
-				all, items = build(t, strings.Join(lines, "")+"\n", Rules{AnyAction: true})
-			}
-			less, _ := build(t, strings.Join(slices.Delete(slices.Clone(lines), w.Line-1, w.Line), "")+"\n# end\n", Rules{AnyAction: true})
-			it := items[slices.IndexFunc(items, func(it Item) bool { return it.Line == w.Line })]
-			// Nothing changes but where an entry begins or has ended.
-			var probes []netip.Addr
-			for _, o := range items {
-				if o.Kind == iptable.Address {
-					probes = append(probes, o.From, o.To, o.From.Prev(), o.To.Next())
-				}
-			}
-			for _, a := range probes {
-				if !a.IsValid() || a.Is4() != it.From.Is4() || a.Less(it.From) || it.To.Less(a) {
-					continue
-				}
-				for _, now := range []time.Time{epoch, epoch.Add(5 * time.Hour), epoch.Add(100 * time.Hour)} {
-					_, x := all.Lookup(lists.Client{Addr: a}, func() time.Time { return now })
-					_, y := less.Lookup(lists.Client{Addr: a}, func() time.Time { return now })
-					if x != y {
-						t.Fatalf("seed %d: without line %d %s is %v at %s, was %v\n%s", seed, w.Line, a, y, now, x, strings.Join(lines, ""))
-					}
-				}
-			}
-		}
-	}
-	t.Log(warned, "lines were covered")
-	if warned < 100 {
-		t.Errorf("only %d lines were covered", warned)
-	}
-}
 
 func TestLint(t *testing.T) {
 	dir := t.TempDir()

@@ -1,11 +1,10 @@
 package listfile
 
 import (
+	"bytes"
 	"cmp"
-	"encoding/binary"
 	"net/netip"
 	"slices"
-	"sort"
 
 	"ehlogate/lists/iptable"
 )
@@ -14,54 +13,21 @@ import (
 type number[K any] interface {
 	comparable
 	compare(K) int
-	minus(K) K
 	toAddr() netip.Addr // invalid for names
 }
 
 type (
-	number4  uint32
-	number6  struct{ hi, lo uint64 }
+	number4  [4]byte
+	number6  [16]byte
 	nameHash uint64
 )
 
-func number4Of(a netip.Addr) number4 {
-	b := a.As4()
-	return number4(binary.BigEndian.Uint32(b[:]))
-}
-
-func number6Of(a netip.Addr) number6 {
-	b := a.As16()
-	return number6{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
-}
-
-func (n number4) compare(o number4) int    { return cmp.Compare(n, o) }
-func (n number4) minus(o number4) number4  { return n - o }
-func (n number4) toAddr() netip.Addr       { return addr4(uint32(n)) }
-func (n nameHash) compare(o nameHash) int  { return cmp.Compare(n, o) }
-func (n nameHash) minus(nameHash) nameHash { return 0 }
-func (n nameHash) toAddr() netip.Addr      { return netip.Addr{} }
-
-func (n number6) compare(o number6) int {
-	if n.hi != o.hi {
-		return cmp.Compare(n.hi, o.hi)
-	}
-	return cmp.Compare(n.lo, o.lo)
-}
-
-func (n number6) minus(o number6) number6 {
-	d := number6{n.hi - o.hi, n.lo - o.lo}
-	if n.lo < o.lo {
-		d.hi--
-	}
-	return d
-}
-
-func (n number6) toAddr() netip.Addr {
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], n.hi)
-	binary.BigEndian.PutUint64(b[8:], n.lo)
-	return netip.AddrFrom16(b)
-}
+func (n number4) compare(o number4) int   { return bytes.Compare(n[:], o[:]) }
+func (n number4) toAddr() netip.Addr      { return netip.AddrFrom4(n) }
+func (n number6) compare(o number6) int   { return bytes.Compare(n[:], o[:]) }
+func (n number6) toAddr() netip.Addr      { return netip.AddrFrom16(n) }
+func (n nameHash) compare(o nameHash) int { return cmp.Compare(n, o) }
+func (n nameHash) toAddr() netip.Addr     { return netip.Addr{} }
 
 // span is an entry: its first and last address, or twice the hash of its name.
 type span[K number[K]] struct {
@@ -74,9 +40,6 @@ const isException = 1
 
 func (s span[K]) id() uint32        { return s.entry >> 1 }
 func (s span[K]) isException() bool { return s.entry&isException != 0 }
-
-// compareSize compares how many addresses two spans have.
-func (s span[K]) compareSize(o span[K]) int { return s.to.minus(s.from).compare(o.to.minus(o.from)) }
 
 func (s span[K]) isEqual(o span[K]) bool { return s.from == o.from && s.to == o.to }
 
@@ -119,9 +82,4 @@ func lastsAsLong[K number[K]](x *checked, a span[K], y *checked, b span[K]) bool
 	}
 	other, ok := y.table.Expiry(int32(b.id()))
 	return ok && ends >= other
-}
-
-// searchFrom returns the index of the first span that begins at or after an address.
-func searchFrom[K number[K]](spans []span[K], at K) int {
-	return sort.Search(len(spans), func(i int) bool { return spans[i].from.compare(at) >= 0 })
 }
