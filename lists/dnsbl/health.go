@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -13,23 +12,11 @@ import (
 	"ehlogate/lists/dnsclient"
 )
 
-// CheckHealth runs the health check of a zone once, apart from IPv6. It returns a *BogusError if the zone must not be used,
-// else why that is not known, nil if the zone passes.
+// CheckHealth runs the health check of a zone once. It returns a *BogusError if the zone must not be used, else why that is
+// not known, nil if the zone passes.
 func CheckHealth(ctx context.Context, r dnsclient.Resolver, z Zone) error {
 	c := New(dnscache.New(dnscache.Options{CacheEntries: 1}, time.Now, nil), r)
-	zone := c.List(Spec{Zones: []Zone{z}}).members[0].zone
-	isIPv6 := func(e testEntry) bool { return e.isIPv6 }
-	failed, _ := zone.checkEntries(ctx, slices.DeleteFunc(zone.testEntries(), isIPv6))
-	return failed
-}
-
-// checkHealth is the health check of the breaker.
-func (z *zone) checkHealth(ctx context.Context) error {
-	failed, ipv6 := z.checkEntries(ctx, z.testEntries())
-	if !dnsclient.IsBogus(failed) {
-		z.CheckedIPv6(ipv6)
-	}
-	return failed
+	return c.List(Spec{Zones: []Zone{z}}).members[0].zone.checkHealth(ctx)
 }
 
 // testEntry is a query of a health check, and its expected answer.
@@ -37,7 +24,6 @@ type testEntry struct {
 	entry, question string
 	listed          bool
 	anyAnswer       bool // any answer of a list will do
-	isIPv6          bool // it says something of IPv6 addresses alone
 }
 
 // testEntries returns those of RFC 5782 section 5, and a made-up one: that is in no cache of a resolver, which can keep for
@@ -61,28 +47,25 @@ func (z *zone) testEntries() []testEntry {
 		{entry: "127.0.0.2", question: at("127.0.0.2"), listed: true},
 		{entry: "127.0.0.1", question: at("127.0.0.1")},
 		{entry: "a made-up address", question: at(fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254)))},
-		{entry: "::FFFF:7F00:1", question: at("::ffff:7f00:1"), isIPv6: true},
+		{entry: "::FFFF:7F00:1", question: at("::ffff:7f00:1")},
 	}
 }
 
-// checkEntries queries all entries at the same time. A zone that does not support IPv6 need not have the entry for that, so
-// its result is a second one.
-func (z *zone) checkEntries(ctx context.Context, entries []testEntry) (failed, ipv6 error) {
+// checkHealth is the health check of the breaker. It queries all test entries at the same time.
+func (z *zone) checkHealth(ctx context.Context) (failed error) {
+	entries := z.testEntries()
 	results := make([]error, len(entries))
 	var wg sync.WaitGroup
 	for i, e := range entries {
 		wg.Go(func() { results[i] = z.Protect(func() error { return z.checkEntry(ctx, e) }) })
 	}
 	wg.Wait()
-	for i, err := range results {
-		switch {
-		case entries[i].isIPv6:
-			ipv6 = err
-		case failed == nil || dnsclient.IsBogus(err) && !dnsclient.IsBogus(failed):
+	for _, err := range results {
+		if failed == nil || dnsclient.IsBogus(err) && !dnsclient.IsBogus(failed) {
 			failed = err
 		}
 	}
-	return failed, ipv6
+	return failed
 }
 
 // checkEntry queries the resolver itself: a health check is no query about a client.

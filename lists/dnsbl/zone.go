@@ -40,9 +40,8 @@ func newZone(c *Client, id ZoneID) *zone {
 	z := &zone{ZoneID: id, client: c}
 	o := dnscache.UpstreamOptions{
 		Name: id.Zone.String(), Resolver: c.resolver, Query: z.queryListing, FailureTTL: failureTTL,
-		Valid:      func(k dnscache.Key) bool { _, ok := z.question(k); return ok },
-		ChecksIPv6: !id.ByName && !id.NoHealthCheck,
-		Breaker:    breaker.Options{Check: z.checkHealth},
+		Valid:   func(k dnscache.Key) bool { _, ok := z.question(k); return ok },
+		Breaker: breaker.Options{Check: z.checkHealth},
 	}
 	if !id.NoHealthCheck {
 		o.Breaker.Interval = checkInterval

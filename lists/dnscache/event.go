@@ -6,7 +6,7 @@ import "time"
 type Event struct {
 	Kind     EventKind
 	Upstream string        // the name of the zone; "" for reverse DNS
-	Why      string        // of Disabled, IPv6Disabled and Panicked
+	Why      string        // of Disabled and Panicked
 	Stale    time.Duration // of Disabled: how long expired answers are used; 0: there are none
 	After    time.Duration // of Enabled: how long it was disabled
 	Limit    int           // of Overloaded: MaxLookups
@@ -20,10 +20,6 @@ const (
 	Disabled EventKind = "disabled"
 	// Enabled means that it is queried again.
 	Enabled EventKind = "enabled"
-	// IPv6Disabled is Disabled for questions about IPv6 addresses alone.
-	IPv6Disabled EventKind = "IPv6 disabled"
-	// IPv6Enabled is Enabled for these.
-	IPv6Enabled EventKind = "IPv6 enabled"
 	// Overloaded means that queries are dropped since so many are in flight. It is reported once in ten minutes.
 	Overloaded EventKind = "overloaded"
 	// Panicked means that a query panicked, which is a bug. Why has the stack.

@@ -32,7 +32,7 @@ func (u *Upstream) Lookup(k Key, now int64, t lists.Turn) Answer {
 		return u.lookupMissing(k, now, sh, &e, t)
 	}
 	// In the last tenth of its life an answer that is used is renewed.
-	if now > e.expiresAt-(e.expiresAt-e.arrivedAt)/10 && sh.inFlight[k] == nil && u.canQuery(k, now, &e) {
+	if now > e.expiresAt-(e.expiresAt-e.arrivedAt)/10 && sh.inFlight[k] == nil && u.canQuery(now, &e) {
 		if u.startCall(k, now, sh, true) != nil {
 			u.prefetched.Add(1)
 		}
@@ -44,9 +44,9 @@ func (u *Upstream) Lookup(k Key, now int64, t lists.Turn) Answer {
 	return Answer{State: Known, Text: e.text}
 }
 
-// canQuery reports whether the breaker lets k pass, and no query for it failed just now.
-func (u *Upstream) canQuery(k Key, now int64, e *entry) bool {
-	return !u.failedLately(now, e) && u.enabled(k)
+// canQuery reports whether the breaker lets a query pass, and none for the same failed just now.
+func (u *Upstream) canQuery(now int64, e *entry) bool {
+	return !u.failedLately(now, e) && u.isEnabled()
 }
 
 func (u *Upstream) failedLately(now int64, e *entry) bool {
@@ -61,11 +61,11 @@ func (u *Upstream) lookupMissing(k Key, now int64, sh *shard, e *entry, t lists.
 	}
 	var ready <-chan struct{}
 	expired := e.answered && now-e.expiresAt < int64(u.cache.options.Stale) // and counts if there is no better answer
-	if inFlight := sh.inFlight[k]; inFlight != nil && (u.enabled(k) || !expired) {
+	if inFlight := sh.inFlight[k]; inFlight != nil && (u.isEnabled() || !expired) {
 		ready = inFlight
 	} else {
 		sent := false
-		if u.canQuery(k, now, e) {
+		if u.canQuery(now, e) {
 			ready = u.startCall(k, now, sh, false)
 			sent = ready != nil
 		} else if !expired {

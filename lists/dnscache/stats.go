@@ -20,14 +20,10 @@ type Stats struct {
 type UpstreamStats struct {
 	// State is "unchecked" before the first health check is over, "enabled", or "disabled": the circuit breaker is open, and no
 	// client's query is sent until a health check passes.
-	State string `json:"state"`
-	// IPv6 is the same for questions about IPv6 addresses.
-	IPv6     string    `json:"ipv6"`
-	Since    time.Time `json:"since"`                // of State
-	Since6   time.Time `json:"ipv6_since,omitzero"`  // of IPv6; zero: since the start
-	Error    string    `json:"error,omitempty"`      // why it is disabled, else the last failure since the last good health check
-	Error6   string    `json:"ipv6_error,omitempty"` // why IPv6 is disabled
-	Checked  time.Time `json:"checked,omitzero"`     // when the last health check began; zero: never
+	State    string    `json:"state"`
+	Since    time.Time `json:"since"`            // of State
+	Error    string    `json:"error,omitempty"`  // why it is disabled, else the last failure since the last good health check
+	Checked  time.Time `json:"checked,omitzero"` // when the last health check began; zero: never
 	InFlight int       `json:"in_flight"`
 
 	// What follows counts from the start of the process.
@@ -63,11 +59,6 @@ func (u *Upstream) Stats() UpstreamStats {
 		Queries: u.sent.Load(), Answered: u.answered.Load(), Failed: make(map[string]uint64), Listed: u.positive.Load(),
 		Hits: u.hits.Load(), Misses: u.misses.Load(), Stale: u.stale.Load(), Prefetched: u.prefetched.Load(),
 		Rejected: u.rejected.Load(), HealthChecks: checks, Opened: opened,
-	}
-	ipv6, since, why := u.ipv6.read()
-	st.IPv6, st.Error6 = ipv6.String(), why
-	if since != 0 {
-		st.Since6 = at(since)
 	}
 	if checked := u.Breaker.CheckedAt(); checked != breaker.Never {
 		st.Checked = at(checked)

@@ -27,7 +27,7 @@ func (u *Upstream) Trace(k Key, now int64, step *lists.TraceStep, none string, d
 	if e.answered {
 		step.From, step.Age, step.TTL = "cache", time.Duration(now-e.arrivedAt), time.Duration(e.expiresAt-now)
 	}
-	failed, disabled := u.failedLately(now, &e), u.whyDisabled(k)
+	failed, disabled := u.failedLately(now, &e), u.whyDisabled()
 	switch {
 	case e.answered && step.TTL > 0:
 		return Answer{State: Known, Text: e.text}
@@ -56,19 +56,13 @@ func (u *Upstream) Trace(k Key, now int64, step *lists.TraceStep, none string, d
 	return Answer{Text: e.text}
 }
 
-// whyDisabled returns why k cannot be queried, "" if it can.
-func (u *Upstream) whyDisabled(k Key) string {
-	if u.enabled(k) {
-		return ""
-	}
+// whyDisabled returns why no query can be sent, "" if one can.
+func (u *Upstream) whyDisabled() string {
 	switch u.Breaker.State() {
 	case breaker.Unchecked:
 		return "disabled until its first health check passes"
 	case breaker.Open:
 		return "disabled: " + u.Breaker.Reason()
 	}
-	if state, _, why := u.ipv6.read(); state == breaker.Open {
-		return "disabled for IPv6: " + why
-	}
-	return "disabled for IPv6 until a health check of that passes"
+	return ""
 }

@@ -67,10 +67,6 @@ func logDNSEvents(log *logrus.Logger) func(dnscache.Event) {
 			log.Warnf("%s disabled until its health check passes: %s; %s", upstream, e.Why, then)
 		case dnscache.Enabled:
 			log.Infof("%s enabled again after %v", upstream, e.After)
-		case dnscache.IPv6Disabled:
-			log.Warnf("%s disabled for IPv6 clients until its health check passes: %s; such clients count as unknown", upstream, e.Why)
-		case dnscache.IPv6Enabled:
-			log.Infof("%s enabled again for IPv6 clients", upstream)
 		case dnscache.Overloaded:
 			log.Warnf("DNS queries dropped: max_lookups = %d queries are in flight, or %s has nearly all of them; "+
 				"clients that are not in the cache count as unknown", e.Limit, upstream)

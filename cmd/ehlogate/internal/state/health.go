@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -11,8 +12,7 @@ import (
 // Health is what an alarm needs to know of a list or of the config. The zero value is well.
 type Health struct {
 	// Unavailable means that the list decides about no client, or not about all. If it is false and there is an Error, the
-	// list or the config is degraded: in use as it was, since its last edit was refused or its files cannot be read; or one of
-	// its zones is disabled for IPv6 clients.
+	// list or the config is degraded: in use as it was, since its last edit was refused or its files cannot be read.
 	Unavailable bool
 	Error       string
 	Since       time.Time // of the fault; zero: it is well
@@ -56,24 +56,14 @@ func zonesHealth(spec dnsbl.Spec, all []dnsbl.ZoneStats) (h Health) {
 		if i < 0 {
 			continue
 		}
-		zone := all[i]
-		switch name := z.Domain.String(); {
-		case zone.State != "enabled":
-			h = Health{true, zoneError(name, zone.State, zone.Error), zone.Since}
-		case zone.IPv6 != "enabled" && !zone.ByName && !h.Unavailable:
-			h = Health{false, zoneError(name, zone.IPv6+" for IPv6 addresses", zone.Error6), zone.Since6}
+		if zone := all[i]; zone.State != "enabled" {
+			h = Health{true, fmt.Sprintf("zone %s is %s", z.Domain, zone.State), zone.Since}
+			if zone.Error != "" {
+				h.Error += ": " + zone.Error
+			}
 		}
 	}
 	return h
-}
-
-// zoneError says in which state a zone is, and why, if that is known.
-func zoneError(zone, state, why string) string {
-	text := "zone " + zone + " is " + state
-	if why != "" {
-		text += ": " + why
-	}
-	return text
 }
 
 // configFault is why the config in use is not as its file.

@@ -17,7 +17,7 @@ var (
 	listFailed      = newDesc("ehlogate_list_reload_failures_total", "Failed loads of the list.", "list")
 	listSkipped     = newDesc("ehlogate_list_skipped_lines", "Lines of a feed that have no effect: invalid ones, or such as match no client.", "list")
 	listExpired     = newDesc("ehlogate_list_expired", "1: the files of the list are older than expire_after, and it is unavailable.", "list")
-	listDegraded    = newDesc("ehlogate_list_degraded", "1: the last edit of the list was refused, its files cannot be read, or a zone is disabled for IPv6; the list is in use as it was.", "list")
+	listDegraded    = newDesc("ehlogate_list_degraded", "1: the last edit of the list was refused, or its files cannot be read; the list is in use as it was.", "list")
 	listUnavailable = newDesc("ehlogate_list_unavailable", "1: the list was never loaded, has expired, or a zone of it or reverse DNS is disabled.", "list")
 	listFault       = newDesc("ehlogate_list_fault_timestamp_seconds", "Time since which the list is degraded or unavailable; 0: it is neither.", "list")
 	confFailed      = newDesc("ehlogate_config_reload_failures_total", "Failed reloads of the config.")
