@@ -69,18 +69,3 @@ func (it *Item) prefix() (p netip.Prefix, ok bool) {
 func (it *Item) Expired(now time.Time) bool {
 	return !it.Until.IsZero() && !now.Before(it.Until)
 }
-
-// WiderThan reports whether an address entry has more addresses than a prefix of that length.
-func (it *Item) WiderThan(bits int) bool {
-	host := it.From.BitLen() - bits
-	size := it.size() // less one, so that it cannot overflow
-	if host >= 64 {
-		return size.hi>>(host-64) > 0
-	}
-	return size.hi > 0 || size.lo>>host > 0
-}
-
-// CompareSpans returns a negative number if a has fewer addresses than b, 0 if they have as many, else a positive one.
-func CompareSpans(a, b *Item) int { return compareKeys(a.size(), b.size()) }
-
-func (it *Item) size() key6 { return keyOf(it.To).minus(keyOf(it.From)) }

@@ -41,14 +41,6 @@ func key6Of(a netip.Addr) key6 {
 	return key6{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 }
 
-// keyOf returns an address of either family as a 128-bit number. IPv4 addresses are 0 to 2^32-1.
-func keyOf(a netip.Addr) key6 {
-	if a.Is4() {
-		return key6{0, uint64(key4Of(a))}
-	}
-	return key6Of(a)
-}
-
 func (k key4) toAddr() netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(k >> 24), byte(k >> 16), byte(k >> 8), byte(k)})
 }

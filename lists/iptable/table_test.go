@@ -2,6 +2,7 @@ package iptable_test
 
 import (
 	"fmt"
+	"math/big"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -64,9 +65,14 @@ func matches(it *listfile.Item, c lists.Client) bool {
 
 func closer(a, b *listfile.Item) bool {
 	if a.Kind == iptable.Address {
-		return iptable.CompareSpans(&a.Item, &b.Item) < 0
+		return sizeOf(a).Cmp(sizeOf(b)) < 0
 	}
 	return len(a.Name) > len(b.Name)
+}
+
+func sizeOf(it *listfile.Item) *big.Int {
+	from, to := new(big.Int).SetBytes(it.From.AsSlice()), new(big.Int).SetBytes(it.To.AsSlice())
+	return to.Sub(to, from)
 }
 
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -32,7 +32,8 @@ func isWide(it *iptable.Item) bool {
 	case it.From.Is4():
 		bits = 8
 	}
-	return it.WiderThan(bits) && hasMoreClients(it, bits)
+	first, _ := it.From.Prefix(bits)
+	return !first.Contains(it.To) && hasMoreClients(it, bits)
 }
 
 // hasMoreClients reports whether more clients can have an address of the entry than one of a prefix of that length.
