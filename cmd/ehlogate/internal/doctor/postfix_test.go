@@ -359,7 +359,7 @@ func FuzzPostconf(f *testing.F) {
 		cfg := config.Defaults()
 		cfg.Default, cfg.Guard.Domains, cfg.DNS.VerifyNames, cfg.DNS.Wait = lists.Suppress, []string{"example.org"}, true, time.Second
 		host := SavedHost(t.TempDir())
-		host.Trial = nil
+		host.Trial = false
 		r := Examine(t.Context(), host, cfg, pf, x, ParseSendmail("s", m))
 		for _, finding := range r.Findings {
 			if err == nil && finding.Service != "" && !slices.Contains(services, finding.Service) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +33,6 @@ func trialClient(number int, suppressed bool) netip.Addr {
 	return netip.AddrFrom4([4]byte{203, 0, 113, byte(last)})
 }
 
-// startStandIn starts a standIn for a protocol.
 func startStandIn(ctx context.Context, proto string) (*standIn, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -70,7 +70,6 @@ func startStandIn(ctx context.Context, proto string) (*standIn, error) {
 
 func (s *standIn) port() string { return fmt.Sprint(s.Addr().(*net.TCPAddr).Port) }
 
-// wasQueried reports whether there was a query about a client.
 func (s *standIn) wasQueried(client netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,6 +116,24 @@ func portNumber(port string) string {
 func isLoopbackHost(host string) bool {
 	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+// tryServer runs the trials of a mail server, in a directory for copies of its configuration, and judges them.
+func (e *exam) tryServer(server string, at Place, run func(dir string) ([]trial, error), exempt func(ports []string) []Write) {
+	if !e.host.Trial {
+		return
+	}
+	var trials []trial
+	dir, err := os.MkdirTemp("", "ehlogate-doctor-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		trials, err = run(dir)
+	}
+	if err != nil {
+		e.addUnread(at, "what "+server+" offers", err)
+		return
+	}
+	e.judgeTrials(server, at, trials, exempt)
 }
 
 // judgeTrials reports what is wrong with what the services do. exempt returns what to write so that those ports query

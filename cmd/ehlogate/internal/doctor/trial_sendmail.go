@@ -72,34 +72,19 @@ const trialRuleset = "\nSEhlogate\nR$* $$| $*\t$: $1 $| $2\nR$*\t$: $>srv_featur
 // trySendmail has Sendmail run the rules of a copy of the configuration, in which doctor has the address of ehlogate,
 // for each daemon.
 func (e *exam) trySendmail() {
-	if e.host.Trial == nil {
-		return
-	}
-	at := Place{File: e.sendmail.name, Parameter: "Local_srv_features"}
-	trials, err := e.runSendmail()
-	if err != nil {
-		e.addUnread(at, "the rules of "+e.sendmail.name, err)
-		return
-	}
-	e.judgeTrials("Sendmail", at, trials, e.exemptPorts)
+	e.tryServer("Sendmail", Place{File: e.sendmail.name, Parameter: "Local_srv_features"}, e.runSendmail, e.exemptPorts)
 }
 
-func (e *exam) runSendmail() ([]trial, error) {
+func (e *exam) runSendmail(dir string) (trials []trial, err error) {
 	stand, err := startStandIn(e.ctx, socketmapProto)
 	if err != nil {
 		return nil, err
 	}
 	defer stand.stop()
-	dir, err := os.MkdirTemp("", "ehlogate-doctor-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
 	copied := filepath.Join(dir, "sendmail.cf")
 	if err := os.WriteFile(copied, []byte(e.redirectMaps("inet:"+stand.port()+"@127.0.0.1")+trialRuleset), 0o600); err != nil {
 		return nil, err
 	}
-	var trials []trial
 	var sessions []mtaSession
 	for _, d := range e.sendmail.daemons() {
 		if strings.ContainsAny(d.flags, "Ss") || isSubmissionPort(d.port) && isLoopbackHost(d.addr) {
@@ -150,7 +135,6 @@ func (e *exam) redirectMaps(addr string) string {
 
 var rulesetReturns = regexp.MustCompile(`(?m)^Ehlogate\s+returns: (.*)$(\n== Ruleset Ehlogate \(\d+\) status)?`)
 
-// runRules returns what the clients of sessions are offered.
 func (e *exam) runRules(file string, sessions []mtaSession) (results []verdict, err error) {
 	var input strings.Builder
 	for _, s := range sessions {
@@ -162,7 +146,7 @@ func (e *exam) runRules(file string, sessions []mtaSession) (results []verdict, 
 		}
 		fmt.Fprintf(&input, "Ehlogate %s $|\n", s.name)
 	}
-	out, err := e.host.Trial(e.ctx, programRun{input: input.String(), limit: sendmailLimit}, sendmailPrograms, "-C", file, "-bt")
+	out, err := programRun{input: input.String(), limit: sendmailLimit}.output(e.ctx, sendmailPrograms, "-C", file, "-bt")
 	for _, m := range rulesetReturns.FindAllStringSubmatch(out, -1) {
 		v := offered
 		if m[2] == "" { // a lookup that failed makes Sendmail ignore the result
