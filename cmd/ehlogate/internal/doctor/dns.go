@@ -158,7 +158,7 @@ func (e *exam) checkResolverAddresses() {
 	remote := slices.DeleteFunc(slices.Clone(e.resolvers), func(s netip.AddrPort) bool { return s.Addr().IsLoopback() })
 	var private []netip.AddrPort
 	for _, s := range remote {
-		operator := public[s.Addr()]
+		operator := findOperator(s.Addr())
 		if operator == "" || !usesLists {
 			private = append(private, s)
 			continue
@@ -179,18 +179,19 @@ func (e *exam) checkResolverAddresses() {
 	}
 }
 
-// public are resolvers that are open to all clients, and their operators.
-var public = func() map[netip.Addr]string {
-	m := make(map[netip.Addr]string)
-	for operator, addrs := range map[string]string{
-		"Google":     "8.8.8.8 8.8.4.4 2001:4860:4860::8888 2001:4860:4860::8844",
-		"Cloudflare": "1.1.1.1 1.0.0.1 2606:4700:4700::1111 2606:4700:4700::1001",
-		"Quad9":      "9.9.9.9 149.112.112.112 2620:fe::fe 2620:fe::9 9.9.9.10 149.112.112.10 2620:fe::10 2620:fe::fe:10 9.9.9.11 149.112.112.11 2620:fe::11 2620:fe::fe:11",
-		"OpenDNS":    "208.67.222.222 208.67.220.220 2620:119:35::35 2620:119:53::53",
-	} {
-		for a := range strings.FieldsSeq(addrs) {
-			m[netip.MustParseAddr(a)] = operator
+// publicResolvers are those that are open to all clients, by their operators.
+var publicResolvers = map[string]string{
+	"Google":     "8.8.8.8 8.8.4.4 2001:4860:4860::8888 2001:4860:4860::8844",
+	"Cloudflare": "1.1.1.1 1.0.0.1 2606:4700:4700::1111 2606:4700:4700::1001",
+	"Quad9":      "9.9.9.9 149.112.112.112 2620:fe::fe 2620:fe::9 9.9.9.10 149.112.112.10 2620:fe::10 2620:fe::fe:10 9.9.9.11 149.112.112.11 2620:fe::11 2620:fe::fe:11",
+	"OpenDNS":    "208.67.222.222 208.67.220.220 2620:119:35::35 2620:119:53::53",
+}
+
+func findOperator(resolver netip.Addr) string {
+	for operator, addrs := range publicResolvers {
+		if slices.Contains(strings.Fields(addrs), resolver.String()) {
+			return operator
 		}
 	}
-	return m
-}()
+	return ""
+}
