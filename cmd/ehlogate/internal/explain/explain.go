@@ -54,7 +54,7 @@ type VerdictText struct {
 	Entry  string       `json:"entry,omitempty"`
 	File   string       `json:"file,omitempty"`
 	Line   int          `json:"line,omitempty"`
-	Until  *time.Time   `json:"until,omitempty"`
+	Until  time.Time    `json:"until,omitzero"`
 	Note   string       `json:"note,omitempty"`
 }
 
@@ -129,10 +129,7 @@ func newVerdictText(v lists.Verdict) VerdictText {
 }
 
 func (v VerdictText) withEntry(e lists.Entry) VerdictText {
-	v.Entry, v.File, v.Line, v.Note = e.Text, e.File, e.Line, e.Note
-	if !e.Until.IsZero() {
-		v.Until = &e.Until
-	}
+	v.Entry, v.File, v.Line, v.Note, v.Until = e.Text, e.File, e.Line, e.Note, e.Until
 	return v
 }
 

@@ -30,7 +30,7 @@ func (p *page) addVerdict(v VerdictText, format string, args ...any) {
 	if v.Note != "" {
 		p.addLine("  note      %s", v.Note)
 	}
-	if v.Until != nil {
+	if !v.Until.IsZero() {
 		p.addLine("  until     %s", v.Until.Format(time.RFC3339))
 	}
 }

@@ -21,7 +21,7 @@ type ListStatus struct {
 	Entries  int               `json:"entries"`
 	Files    []string          `json:"files"`
 	State    string            `json:"state"`                   // "ok", "degraded": in use as it was, "unavailable"
-	Since    *time.Time        `json:"since,omitempty"`         // since when it is degraded or unavailable
+	Since    time.Time         `json:"since,omitzero"`          // since when it is degraded or unavailable
 	Error    string            `json:"error,omitempty"`         // why it is degraded or unavailable
 	Problems []string          `json:"problems,omitempty"`      // the first problems in Error, each with its position
 	Skipped  int               `json:"skipped,omitempty"`       // lines of a feed that have no effect
@@ -39,10 +39,7 @@ const (
 // listStates returns the state of each list, in the order of the config.
 func (a *API) listStates() []ListStatus {
 	snapshot := a.Manager.Snapshot()
-	var dns state.DNSStats
-	if snapshot.DNS != nil {
-		dns = snapshot.DNS.Stats()
-	}
+	dns := snapshot.DNS.Stats()
 	all := []ListStatus{}
 	for i, s := range snapshot.Sources {
 		conf := snapshot.Config.Lists[i]
@@ -59,15 +56,12 @@ func (a *API) listStates() []ListStatus {
 }
 
 func (l *ListStatus) setHealth(h state.Health) {
-	l.State, l.Error = stateOK, h.Error
+	l.State, l.Error, l.Since = stateOK, h.Error, h.Since
 	switch {
 	case h.Unavailable:
 		l.State = stateUnavailable
 	case h.IsDegraded():
 		l.State = stateDegraded
-	}
-	if !h.Since.IsZero() {
-		l.Since = &h.Since
 	}
 }
 

@@ -42,8 +42,11 @@ func (d *DNS) withNames() *DNS {
 	return &next
 }
 
-// Stats returns the state of all zones, of reverse DNS and of the cache.
+// Stats returns the state of all zones, of reverse DNS and of the cache; of no DNS, nothing.
 func (d *DNS) Stats() DNSStats {
+	if d == nil {
+		return DNSStats{}
+	}
 	st := DNSStats{Zones: d.zones.Stats(), Stats: d.cache.Stats()}
 	if d.names != nil {
 		st.Names = new(d.names.Stats())
