@@ -131,7 +131,6 @@ func (e *explanation) queryDaemon(ctx context.Context) error {
 	}
 }
 
-// decideByDisk decides by the config and the lists on disk.
 func (e *explanation) decideByDisk(ctx context.Context) error {
 	if e.configErr != nil {
 		reportError(e.stderr, errors.New(e.SourceReason))

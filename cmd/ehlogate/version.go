@@ -30,7 +30,6 @@ was built from, the version of Go, and the platform.`,
 	}
 }
 
-// fullVersion returns the version and what the program was built from.
 func fullVersion() string {
 	return strings.Join(append([]string{version}, buildSource()...), ", ")
 }

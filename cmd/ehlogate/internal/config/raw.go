@@ -25,7 +25,6 @@ type raw struct {
 	List          []rawList  `toml:"list"`
 }
 
-// digest returns a hash of all values.
 func (r *raw) digest() string {
 	text, err := json.Marshal(r)
 	if err != nil {

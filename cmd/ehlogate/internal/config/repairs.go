@@ -87,7 +87,6 @@ var fileRepairs = []repair{
 	newRepair(`^!?\d+\.\d+\.\d+\.\d+(/\d+)?$|^[0-9a-fA-F]*::[0-9a-fA-F:]*(/\d+)?$`, "this is an address, and no file", "write the address into a file, and name the file"),
 }
 
-// findRepair returns the first repair whose pattern matches text.
 func findRepair(repairs []repair, text string) (repair, bool) {
 	for _, r := range repairs {
 		if r.match.MatchString(text) {

@@ -58,7 +58,6 @@ func (p *parser) checkAddresses(addrs []string, path string) {
 	}
 }
 
-// parseHosts reads hosts of [http].
 func (p *parser) parseHosts(r *rawHTTP, h *HTTP) {
 	for i, name := range r.Hosts {
 		if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
@@ -73,7 +72,6 @@ func (p *parser) parseHosts(r *rawHTTP, h *HTTP) {
 	}
 }
 
-// parseDefault reads default and [limit].
 func (p *parser) parseDefault(r *raw, c *Config) {
 	isLimit := r.Default != nil && *r.Default == "limit"
 	switch {

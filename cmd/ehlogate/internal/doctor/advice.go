@@ -56,7 +56,6 @@ func (at Place) adviseReplacement(part, by string) Write {
 	return at.adviseValue(strings.Replace(at.Value, part, by, 1))
 }
 
-// inSection returns the advice to write lines in a section of the config of ehlogate.
 func (e *exam) inSection(section string, lines ...string) Write {
 	return Write{e.file + ", in [" + section + "]", lines}
 }

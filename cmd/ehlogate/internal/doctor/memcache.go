@@ -39,7 +39,6 @@ func (e *exam) readMemcacheTable(v view, t table, param string, at Place) (m *me
 	return m, problems.Err()
 }
 
-// paramFile returns the file of the parameters of a memcache table that names one.
 func (t table) paramFile(v view) string {
 	if path.IsAbs(t.name) {
 		return t.name

@@ -116,7 +116,6 @@ func (e *exam) separateEntries(v view, param, value string, expanded bool) (aski
 	return asking, own
 }
 
-// queriesEhlogate reports whether one entry of a list setting queries ehlogate.
 func (e *exam) queriesEhlogate(v view, param, entry string) bool {
 	proto := policyProto
 	switch param {

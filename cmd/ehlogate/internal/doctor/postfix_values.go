@@ -103,7 +103,6 @@ func (pf *Postfix) expandByName(ctx context.Context, dir string, s *Service, opt
 	return text, nil
 }
 
-// lastWarning returns the last warning in what postconf wrote before it failed; all of it if there is none.
 func lastWarning(text string) string {
 	if m := postconfWarning.FindAllStringSubmatch(text, -1); len(m) > 0 {
 		return m[len(m)-1][1]
@@ -113,7 +112,6 @@ func lastWarning(text string) string {
 
 var postconfWarning = regexp.MustCompile(`(?m)^\S*postconf: warning: (.*)$`)
 
-// addUnexpanded adds a note about each parameter that Postfix cannot expand.
 func (e *exam) addUnexpanded() {
 	for _, u := range e.pf.unexpanded {
 		e.add(Note, "not-examined", u.at, fmt.Sprintf("Postfix cannot expand %s: %s", u.at.Parameter, u.reason),

@@ -102,7 +102,6 @@ func matchesIn(list *listfile.List, network netip.Prefix) bool {
 	return false
 }
 
-// matches reports whether a list matches a client by its address.
 func matches(list *listfile.List, a netip.Addr) bool {
 	return list.Lookup(lists.Client{Addr: a}).Status == lists.Matched
 }

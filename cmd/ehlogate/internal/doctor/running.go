@@ -186,7 +186,6 @@ func (e *exam) probe(p endpoint, proto string, at Place, away Severity) (isOurs 
 	return e.probed[p]
 }
 
-// isEhlogate reports whether ehlogate answers at the other end of conn.
 func (e *exam) isEhlogate(conn net.Conn, r *bufio.Reader, p endpoint, at Place) bool {
 	_ = conn.SetDeadline(time.Now().Add(dialLimit)) // a connection without deadlines still ends by itself
 	var reply string

@@ -65,7 +65,6 @@ func (f Finding) text() string {
 	return b.String()
 }
 
-// wrapText breaks text into lines of at most that width, if its words allow.
 func wrapText(text, indent string, width int) string {
 	var lines []string
 	for word := range strings.FieldsSeq(text) {

@@ -38,7 +38,6 @@ func (t table) setting() string {
 	return t.String()
 }
 
-// needsDaemon reports whether the table is a client of a daemon.
 func (t table) needsDaemon() bool {
 	return t.kind == "memcache" || t.kind == "socketmap" || t.kind == "tcp"
 }

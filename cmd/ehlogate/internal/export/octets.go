@@ -18,7 +18,6 @@ import (
 // network around has that value.
 type octetTable map[netip.Prefix]bool
 
-// groupBits returns how many bits a part of a key has.
 func groupBits(p netip.Prefix) int {
 	if p.Addr().Is4() {
 		return 8
@@ -26,7 +25,6 @@ func groupBits(p netip.Prefix) int {
 	return 16
 }
 
-// splitPrefix returns the two halves of p.
 func splitPrefix(p netip.Prefix) [2]netip.Prefix {
 	bits := p.Bits() + 1
 	return [2]netip.Prefix{netip.PrefixFrom(p.Addr(), bits), netip.PrefixFrom(netipx.PrefixLastIP(p), bits).Masked()}

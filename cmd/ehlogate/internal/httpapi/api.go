@@ -95,7 +95,6 @@ func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, code, body)
 }
 
-// status returns the status of the daemon with the given snapshot.
 func (a *API) status(snapshot *state.Snapshot) running.Status {
 	s := running.NewStatus(a.Version, snapshot.Config, snapshot.Loaded, a.Manager.ReloadError())
 	for list, source := range snapshot.Files() {

@@ -134,7 +134,6 @@ func (s Set) Compare(ctx context.Context, want []netipx.IPRange) (missing, surpl
 	return subtract(want, have), subtract(have, want), nil
 }
 
-// subtract returns the ranges of a that are not in b.
 func subtract(a, b []netipx.IPRange) []netipx.IPRange {
 	in := make(map[netipx.IPRange]bool, len(b))
 	for _, r := range b {
