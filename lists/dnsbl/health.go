@@ -15,7 +15,7 @@ import (
 // CheckHealth runs the health check of a zone once. It returns a *BogusError if the zone must not be used, else why that is
 // not known, nil if the zone passes.
 func CheckHealth(ctx context.Context, r dnsclient.Resolver, z Zone) error {
-	c := New(dnscache.New(dnscache.Options{CacheEntries: 1}, time.Now, nil), r)
+	c := New(dnscache.New(dnscache.Defaults(), time.Now, nil), r)
 	return c.List(Spec{Zones: []Zone{z}}).members[0].zone.checkHealth(ctx)
 }
 

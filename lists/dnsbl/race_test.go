@@ -35,7 +35,7 @@ func TestRace(t *testing.T) {
 		b.Set(fmt.Sprintf("%d.0.0.11.in-addr.arpa PTR", n), fmt.Sprintf("host%d.example.", n))
 		b.Set(fmt.Sprintf("host%d.example A", n), fmt.Sprintf("11.0.0.%d", n))
 	}
-	cache := dnscache.New(dnscache.Options{MaxLookups: 50, CacheEntries: 300, Stale: time.Minute}, time.Now, nil)
+	cache := dnscache.New(dnscache.Options{MaxLookups: 50, CacheEntries: 300, MaxTTL: time.Hour, Stale: time.Minute}, time.Now, nil)
 	s, names := New(cache, b), iprev.New(cache, b)
 	spec := func(r *rand.Rand) (spec Spec) {
 		spec.Threshold = 1 + r.IntN(2)

@@ -41,12 +41,13 @@ func New(o Options, clock func() time.Time, notify func(Event)) *Cache {
 	if notify == nil {
 		notify = func(Event) {}
 	}
-	o = o.withDefaults()
+	o.MinTTL = max(o.MinTTL, time.Second)
+	o.MaxTTL = max(o.MaxTTL, o.MinTTL)
 	return &Cache{options: o, clock: clock, start: clock(), notify: notify, store: newStore(o.CacheEntries), upstreams: make(map[*Upstream]bool)}
 }
 
 // Offline returns a cache as this one is while no server answers and nothing is cached: one that never runs.
-func (c *Cache) Offline() *Cache { return New(Options{CacheEntries: 1}, c.clock, nil) }
+func (c *Cache) Offline() *Cache { return New(Defaults(), c.clock, nil) }
 
 // Now returns the present time, in ns since the start of the cache.
 func (c *Cache) Now() int64 { return int64(c.clock().Sub(c.start)) }

@@ -1,9 +1,6 @@
 package dnscache
 
-import (
-	"cmp"
-	"time"
-)
+import "time"
 
 // Options bounds a Cache.
 type Options struct {
@@ -26,15 +23,4 @@ type Options struct {
 // 30 s to an hour (a client that was taken off a list does not match much longer), and a day for what is stale.
 func Defaults() Options {
 	return Options{MaxLookups: 1000, CacheEntries: 100_000, MinTTL: 30 * time.Second, MaxTTL: time.Hour, Stale: 24 * time.Hour}
-}
-
-// withDefaults replaces what is missing.
-func (o Options) withDefaults() Options {
-	d := Defaults()
-	o.MaxLookups = cmp.Or(max(o.MaxLookups, 0), d.MaxLookups)
-	o.CacheEntries = cmp.Or(max(o.CacheEntries, 0), d.CacheEntries)
-	o.MinTTL = max(o.MinTTL, time.Second)
-	o.MaxTTL = max(cmp.Or(max(o.MaxTTL, 0), d.MaxTTL), o.MinTTL)
-	o.Stale = max(o.Stale, 0)
-	return o
 }

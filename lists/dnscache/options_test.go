@@ -5,15 +5,14 @@ import (
 	"time"
 )
 
-// A config of nothing is one that works.
-func TestConfig(t *testing.T) {
+// No TTL is less than a second, or less than the least.
+func TestTTLsAreBounded(t *testing.T) {
 	for _, tc := range []struct{ given, want Options }{
 		{Defaults(), Defaults()},
-		{Options{}, Options{MaxLookups: 1000, CacheEntries: 100_000, MinTTL: time.Second, MaxTTL: time.Hour}},
-		{Options{MaxLookups: -1, CacheEntries: 7, MinTTL: time.Hour, MaxTTL: time.Minute, Stale: -1},
-			Options{MaxLookups: 1000, CacheEntries: 7, MinTTL: time.Hour, MaxTTL: time.Hour}},
+		{Options{MaxTTL: time.Millisecond}, Options{MinTTL: time.Second, MaxTTL: time.Second}},
+		{Options{MinTTL: time.Hour, MaxTTL: time.Minute}, Options{MinTTL: time.Hour, MaxTTL: time.Hour}},
 	} {
-		if got := tc.given.withDefaults(); got != tc.want {
+		if got := New(tc.given, time.Now, nil).options; got != tc.want {
 			t.Errorf("%+v became %+v", tc.given, got)
 		}
 	}

@@ -140,35 +140,37 @@ func findNonText(line []byte) int {
 	return -1
 }
 
-// Skip reports a problem for which the line has no effect: in a feed, the other lines still count.
-func (l *Lines) SkipLine(off, width int, msg, hint string) {
-	if len(l.skipped.First) == diag.MaxProblems {
-		l.skipped.Total++
-		return
-	}
-	l.SkipProblem(diag.Problem{File: l.Name, Line: l.Line, Col: off + 1, Width: width, Text: string(l.Text), Msg: msg, Hint: hint})
+// Fail reports a problem with width bytes at offset off of the present line.
+func (l *Lines) Fail(off, width int, msg, hint string) {
+	l.addProblem(&l.Problems, off, width, msg, hint)
 }
 
-// SkipProblem is Skip for another line than the present one.
-func (l *Lines) SkipProblem(p diag.Problem) {
+// SkipLine reports a problem for which the line has no effect: in a feed, the other lines still count.
+func (l *Lines) SkipLine(off, width int, msg, hint string) {
+	l.addProblem(l.skips(), off, width, msg, hint)
+}
+
+// SkipProblem is SkipLine for another line than the present one.
+func (l *Lines) SkipProblem(p diag.Problem) { l.skips().Add(p) }
+
+// skips returns where lines without effect are collected.
+func (l *Lines) skips() *diag.Problems {
 	if l.rules.Findings == nil {
-		l.Problems.Add(p)
+		return &l.Problems
+	}
+	return &l.skipped
+}
+
+func (l *Lines) addProblem(to *diag.Problems, off, width int, msg, hint string) {
+	if len(to.First) == diag.MaxProblems { // no copy of the line for each of a hundred million
+		to.Total++
 		return
 	}
-	l.skipped.Add(p)
+	to.Add(diag.Problem{File: l.Name, Line: l.Line, Col: off + 1, Width: width, Text: string(l.Text), Msg: msg, Hint: hint})
 }
 
 // Suppresses reports whether the list suppresses STARTTLS. So does a list that is not known.
 func (l *Lines) Suppresses() bool { return l.rules.AnyAction || l.rules.Action == lists.Suppress }
-
-// Fail reports a problem with width bytes at offset off of the present line.
-func (l *Lines) Fail(off, width int, msg, hint string) {
-	if len(l.Problems.First) == diag.MaxProblems { // no copy of the line for each of a hundred million
-		l.Problems.Total++
-		return
-	}
-	l.Problems.Add(diag.Problem{File: l.Name, Line: l.Line, Col: off + 1, Width: width, Text: string(l.Text), Msg: msg, Hint: hint})
-}
 
 // Yield passes an entry on if it obeys the rules of the list, and else reports that. The entry is in the present line
 // unless SetLine was called.
@@ -214,13 +216,12 @@ func (l *Lines) Finish() error {
 	case l.cut && !l.Whole:
 		p := diag.Problem{File: l.Name, Line: l.Line, Col: len(l.Text) + 1, Width: 1, Text: string(l.Text),
 			Msg: "missing newline at end of file (truncated write?)", Hint: newlineHint}
-		switch {
-		case found == nil:
+		if found == nil {
 			p.Hint += "; if another publisher writes the file so, set its format and min_entries"
-			l.Problems.Add(p)
-		case l.Problems.Total == 0:
+		}
+		if found != nil && l.Problems.Total == 0 {
 			found.Unterminated = append(found.Unterminated, p)
-		default:
+		} else {
 			l.Problems.Add(p)
 		}
 	case !l.nonBlank && l.Problems.Total == 0:
