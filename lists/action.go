@@ -17,10 +17,8 @@ var actionNames = [...]string{Offer: "offer", Suppress: "suppress", Require: "re
 // String returns the word used in config, logs and metrics.
 func (a Action) String() string { return enumName(actionNames[:], int(a)) }
 
-// MarshalText returns the same word as String; it never fails.
 func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
-// UnmarshalText accepts "offer", "suppress" or "require".
 func (a *Action) UnmarshalText(text []byte) error {
 	i, err := parseEnum("action", actionNames[:], text)
 	*a = Action(i)
@@ -45,7 +43,6 @@ func (m Mode) String() string { return enumName(modeNames[:], int(m)) }
 // MarshalText returns the same word as String; it never fails.
 func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// UnmarshalText accepts "enforce" or "observe".
 func (m *Mode) UnmarshalText(text []byte) error {
 	i, err := parseEnum("mode", modeNames[:], text)
 	*m = Mode(i)

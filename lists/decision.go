@@ -13,7 +13,6 @@ type Decider interface {
 // DeciderFunc is a function as a Decider.
 type DeciderFunc func(ctx context.Context, c Client) Decision
 
-// Decide calls f.
 func (f DeciderFunc) Decide(ctx context.Context, c Client) Decision { return f(ctx, c) }
 
 // Reason names the rule that produced a verdict.
@@ -50,17 +49,14 @@ var reasonNames = [...]string{
 // String returns the word used in logs.
 func (r Reason) String() string { return enumName(reasonNames[:], int(r)) }
 
-// MarshalText returns the same word as String; it never fails.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// UnmarshalText reads the word that String returns.
 func (r *Reason) UnmarshalText(text []byte) error {
 	i, err := parseEnum("reason", reasonNames[:], text)
 	*r = Reason(i)
 	return err
 }
 
-// Verdict is an action and its reason.
 type Verdict struct {
 	Action Action
 	Reason Reason

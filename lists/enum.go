@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// keywordAt returns the name of an enumerated value.
+// enumName returns the name of an enumerated value.
 func enumName(names []string, i int) string {
 	if i < len(names) {
 		return names[i]
@@ -13,7 +13,7 @@ func enumName(names []string, i int) string {
 	return fmt.Sprintf("invalid(%d)", i)
 }
 
-// parseKeyword returns the enumerated value of a name. what is the kind of value, for the error.
+// parseEnum returns the enumerated value of a name. what is the kind of value, for the error.
 func parseEnum(what string, names []string, text []byte) (int, error) {
 	for i, n := range names {
 		if n == string(text) {

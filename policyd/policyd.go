@@ -79,7 +79,6 @@ func NewKeywords(alwaysHide []string, explicitOffer bool) *Keywords {
 	return w
 }
 
-// joinKeywords joins keywords and last, each once.
 func joinKeywords(keywords []string, last string) string {
 	var out []string
 	for _, k := range append(slices.Clip(keywords), last) {

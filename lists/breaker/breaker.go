@@ -29,7 +29,6 @@ const (
 	Never = math.MinInt64 / 2
 )
 
-// State is the state of a breaker.
 type State uint32
 
 const (
@@ -86,7 +85,6 @@ type Breaker struct {
 	flushed  bool   // answers since passedAt
 }
 
-// New makes a breaker.
 func New(o Options) *Breaker {
 	o.FirstRetry = cmp.Or(max(o.FirstRetry, 0), time.Second)
 	b := &Breaker{options: o, kick: make(chan struct{}, 1), passedAt: Never}
@@ -104,7 +102,6 @@ func (b *Breaker) Reset() {
 	}
 }
 
-// State returns the present state.
 func (b *Breaker) State() State { return State(b.state.Load()) }
 
 // Since returns when the state changed last.

@@ -74,7 +74,6 @@ func (b *Breaker) Run(ctx context.Context) {
 // jitter keeps health checks of several upstreams from running at the same time.
 func jitter(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5) }
 
-// check runs one health check.
 func (b *Breaker) check(ctx context.Context) {
 	began := b.options.Clock()
 	b.checkedAt.Store(began)

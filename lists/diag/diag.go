@@ -133,7 +133,6 @@ type Problems struct {
 	Total int
 }
 
-// Add adds a problem.
 func (ps *Problems) Add(p Problem) {
 	ps.Total++
 	if len(ps.First) < MaxProblems {

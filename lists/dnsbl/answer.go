@@ -41,7 +41,6 @@ type BogusError struct {
 
 var _ dnsclient.BogusError = (*BogusError)(nil)
 
-// BogusAnswer implements dnsclient.BogusError.
 func (e *BogusError) BogusAnswer() {}
 
 func (e *BogusError) Error() string {
@@ -104,7 +103,6 @@ func (z *zone) query(ctx context.Context, r dnsclient.Resolver, question string)
 	return strings.Join(found, ""), reply.TTL, nil
 }
 
-// formatAnswers returns answers as addresses.
 func formatAnswers(answers string) string {
 	var b strings.Builder
 	for i := 0; i+3 <= len(answers); i += 3 {

@@ -86,7 +86,6 @@ func (c *Client) Retain(used []*List) {
 	}
 }
 
-// ZoneStats is the state of a zone.
 type ZoneStats struct {
 	ZoneID
 	dnscache.UpstreamStats

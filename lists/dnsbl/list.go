@@ -9,7 +9,6 @@ import (
 	"ehlogate/lists/dnscache"
 )
 
-// List is a DNS list.
 type List struct {
 	client    *Client
 	spec      Spec
@@ -33,17 +32,14 @@ var (
 	_ lists.Describer     = (*matched)(nil)
 )
 
-// Spec returns what the list was made with.
 func (l *List) Spec() Spec { return l.spec }
 
-// UsesNames implements lists.NameUser.
 func (l *List) UsesNames() bool { return l.usesNames }
 
 // Lookup implements lists.Source. A client whose address is no global unicast address is on no list, and no query is sent
 // about it; neither is one about a host name that is invalid, or too long for the query.
 func (l *List) Lookup(c lists.Client) lists.Match { return l.LookupTurn(c, lists.First) }
 
-// LookupTurn implements lists.PendingSource.
 func (l *List) LookupTurn(c lists.Client, t lists.Turn) lists.Match {
 	c.Addr = c.Addr.Unmap()
 	if c.Addr.IsValid() && !isPublic(c.Addr) {

@@ -26,7 +26,6 @@ func (l *List) Trace(c lists.Client) []lists.TraceStep {
 	return steps
 }
 
-// traceScore returns the step about the score.
 func (l *List) traceScore(answers []dnscache.Answer) lists.TraceStep {
 	score := 0
 	var without []string

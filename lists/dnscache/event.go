@@ -12,7 +12,6 @@ type Event struct {
 	Limit    int           // of Overloaded: MaxLookups
 }
 
-// EventKind is what happened.
 type EventKind string
 
 const (

@@ -7,7 +7,6 @@ import (
 	"ehlogate/lists/dnsclient"
 )
 
-// Stats is the state of a Cache.
 type Stats struct {
 	InFlight   int    `json:"in_flight"` // queries about clients
 	MaxLookups int    `json:"max_lookups"`
@@ -16,7 +15,6 @@ type Stats struct {
 	MaxEntries int    `json:"max_entries"`
 }
 
-// UpstreamStats is the state of an upstream.
 type UpstreamStats struct {
 	// State is "unchecked" before the first health check is over, "enabled", or "disabled": the circuit breaker is open, and no
 	// client's query is sent until a health check passes.
@@ -42,7 +40,6 @@ type UpstreamStats struct {
 	Opened       uint64 `json:"opened"`        // how often the breaker opened
 }
 
-// Stats returns the state of the cache.
 func (c *Cache) Stats() Stats {
 	return Stats{
 		InFlight: int(c.inFlight.Load()), MaxLookups: c.options.MaxLookups, Rejected: c.rejected.Load(),
@@ -50,7 +47,6 @@ func (c *Cache) Stats() Stats {
 	}
 }
 
-// Stats returns the state of the upstream.
 func (u *Upstream) Stats() UpstreamStats {
 	at := func(ns int64) time.Time { return u.cache.start.Add(time.Duration(ns)) }
 	checks, opened := u.Breaker.Counts()

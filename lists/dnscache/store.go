@@ -83,7 +83,6 @@ func (s *store) removeWhere(drop func(Key, *entry) bool) {
 	}
 }
 
-// count returns how many entries there are.
 func (s *store) count() (n int) {
 	for i := range s.shards {
 		s.shards[i].mu.Lock()

@@ -26,7 +26,6 @@ type access struct {
 	nameLine   int // of the first host name on the list
 }
 
-// accessException is an exception for an address, and its key.
 type accessException struct {
 	*listfile.Item
 	key string
@@ -90,7 +89,6 @@ func (a *access) isRepeated(key string, it *listfile.Item, exception bool) (repe
 	return repeated
 }
 
-// yieldExceptions yields the exceptions for addresses.
 func (a *access) yieldExceptions() {
 	for _, it := range a.exceptions {
 		if a.nameLine == 0 {
@@ -115,7 +113,6 @@ func (a *access) isWithin(key string) bool {
 	}
 }
 
-// parseAccessPattern returns the entries of a pattern.
 func parseAccessPattern(l *listfile.Lines, w word, exact bool) []*listfile.Item {
 	fail := func(msg, hint string) []*listfile.Item { failAt(l, w, msg, hint); return nil }
 	skip := func(msg, hint string) []*listfile.Item { skipAt(l, w, msg, hint); return nil }

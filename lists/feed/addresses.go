@@ -143,7 +143,6 @@ func nextColumn(text []byte, at int) word {
 	return nextWord(text, at, blanks+",;#")
 }
 
-// columnAfter returns the column after another one.
 func columnAfter(text []byte, w word) word {
 	at := w.endOffset()
 	if at < len(text) && text[at] == '"' {

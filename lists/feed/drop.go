@@ -95,7 +95,6 @@ func yieldNetwork(l *listfile.Lines, w word, note string) {
 	l.Yield(it)
 }
 
-// failJSON reports what is wrong with the JSON of a line.
 func failJSON(l *listfile.Lines, err error) {
 	at, what := 0, err.Error()
 	var syntax *json.SyntaxError

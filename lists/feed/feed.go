@@ -20,7 +20,6 @@ import (
 // Format is the format of a file, by its name in the config.
 type Format string
 
-// The formats.
 const (
 	Drop           Format = "drop"
 	DropText       Format = "drop-txt"
@@ -80,12 +79,10 @@ var formats = []definition{
 	{NFT, none, readNFT},
 }
 
-// Parse implements listfile.Grammar.
 func (f Format) Parse(r io.Reader, name string, rules listfile.Rules, each func(*listfile.Item) error) error {
 	return Filtered{Format: f}.Parse(r, name, rules, each)
 }
 
-// Parse implements listfile.Grammar.
 func (f Filtered) Parse(r io.Reader, name string, rules listfile.Rules, each func(*listfile.Item) error) error {
 	known, err := findDefinition(string(f.Format))
 	if err != nil {
@@ -96,7 +93,6 @@ func (f Filtered) Parse(r io.Reader, name string, rules listfile.Rules, each fun
 	return l.Finish()
 }
 
-// String returns the name of the format.
 func (f Filtered) String() string { return string(f.Format) }
 
 // HasResults reports whether files in this format are tables with results.
@@ -125,7 +121,6 @@ func findDefinition(name string) (definition, error) {
 	return definition{}, fmt.Errorf("unknown format %q: write one of %s", name, strings.Join(Formats(), ", "))
 }
 
-// Formats returns the names of all formats.
 func Formats() []string {
 	var names []string
 	for _, f := range formats {

@@ -80,7 +80,6 @@ const (
 	saveAll   = "load the file into ipset, and write what is there: ipset save NAME"
 )
 
-// maxSets is how many sets a file may have.
 const maxSets = 4096
 
 // nextWord returns the next word but for -exist, which may be anywhere: members that are there already are no error here.

@@ -51,7 +51,6 @@ func (r *ipsets) checkAlone() {
 	}
 }
 
-// parseOptions parses options and their values.
 func (r *ipsets) parseOptions(at int, known map[string]int) (map[string]word, bool) {
 	out := make(map[string]word)
 	for {

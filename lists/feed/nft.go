@@ -33,7 +33,6 @@ func readNFT(l *listfile.Lines, _ Filtered) {
 	}
 }
 
-// nft is the state of the reader.
 type nft struct {
 	*listfile.Lines
 	open  []string // blocks: "table", "set", "elements"
@@ -48,7 +47,6 @@ type nft struct {
 	text []byte
 }
 
-// nftSet is a set of the file.
 type nftSet struct {
 	isTyped    bool // its type is known
 	is4, is6   bool // elements are such addresses; neither: they are not addresses
@@ -61,7 +59,6 @@ const (
 	outputOfNFT = "is it the output of \"nft list set\", or a script that adds elements?"
 )
 
-// maxWords is how many words an element or a statement may have.
 const maxWords = 64
 
 // maxOpen is how many blocks may be open: twice as many as have a meaning.
@@ -196,7 +193,6 @@ func (r *nft) setOf(name string) *nftSet {
 	return r.sets[name]
 }
 
-// endStatement ends a statement or an element.
 func (r *nft) endStatement() {
 	defer func() { r.words = r.words[:0] }()
 	if len(r.words) == 0 || len(r.words) > maxWords {

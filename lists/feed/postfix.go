@@ -64,7 +64,6 @@ func (t *table) failPending() {
 	t.pending = false
 }
 
-// finishRule yields the entries of a rule.
 func (t *table) finishRule(result word) {
 	t.pending = false
 	if t.isLatin1 && t.isPostfix {

@@ -52,7 +52,6 @@ func (z *zone) readEntries() {
 
 func isComment(s string) bool { return s[0] == '#' || s[0] == ';' }
 
-// parseLine parses an entry and its value.
 func (z *zone) parseLine(w word) {
 	key, exception := w, w.text[0] == '!'
 	if exception {

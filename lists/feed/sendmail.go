@@ -61,7 +61,6 @@ func (a *access) readSendmail() {
 	a.checkCounted()
 }
 
-// finishSendmail yields the entries of a rule.
 func (a *access) finishSendmail(r sendmailRule) {
 	a.rule, a.line, a.items, a.text = word{r.key, 0}, r.line, r.items, r.text
 	a.yieldRule(r.result, r.verdict)

@@ -51,7 +51,6 @@ type watchedFile struct {
 	activity *Activity
 }
 
-// ReadAt implements io.ReaderAt.
 func (f *watchedFile) ReadAt(p []byte, off int64) (int, error) {
 	defer f.activity.begin("read", f.Name())()
 	return f.File.ReadAt(p, off)

@@ -23,7 +23,6 @@ type ReadError struct{ diag.Problem }
 // NewReadError returns the error err about a file as a ReadError, with a hint.
 func NewReadError(name string, err error) error { return ReadError{newProblem(name, err)} }
 
-// IsReadError reports whether err is or wraps a ReadError.
 func IsReadError(err error) bool { return errors.As(err, new(ReadError)) }
 
 // IsContentError reports whether an error of the file system is about what is there, which stays until it is changed, and

@@ -53,7 +53,6 @@ func (s Snapshot) Err() error {
 	return NewReadError("", s.err)
 }
 
-// Equal reports whether s and o are the same state.
 func (s Snapshot) Equal(o Snapshot) bool {
 	return errText(s.err) == errText(o.err) && (s.stamps == nil) == (o.stamps == nil) && maps.Equal(s.stamps, o.stamps)
 }

@@ -38,7 +38,6 @@ var hostless = prefixset.New(
 	"::/128", "::1/128", "fe80::/10", "ff00::/8",
 )
 
-// Verifier verifies host names.
 type Verifier struct {
 	upstream *dnscache.Upstream
 	cache    *dnscache.Cache
@@ -64,7 +63,6 @@ func New(cache *dnscache.Cache, r dnsclient.Resolver) *Verifier {
 // Close has the cache forget all names. The verifier must not be used again.
 func (v *Verifier) Close() { v.cache.RemoveUpstreams(v.upstream) }
 
-// Stats returns the state of reverse DNS.
 func (v *Verifier) Stats() dnscache.UpstreamStats { return v.upstream.Stats() }
 
 // Verify implements lists.NameVerifier. Local networks can have names of their own, so private addresses are looked up, too.
@@ -85,7 +83,6 @@ func (v *Verifier) Verify(addr netip.Addr, t lists.Turn) lists.NameMatch {
 	}
 }
 
-// Trace implements lists.Tracer.
 func (v *Verifier) Trace(c lists.Client) []lists.TraceStep {
 	addr := c.Addr.Unmap()
 	if !addr.IsGlobalUnicast() {
@@ -152,7 +149,6 @@ func (v *Verifier) queryName(ctx context.Context, k dnscache.Key) (string, time.
 	return "", ttl, nil
 }
 
-// queryAddress looks up whether name has addr.
 func (v *Verifier) queryAddress(ctx context.Context, name string, addr netip.Addr) (bool, time.Duration, error) {
 	qtype := dns.TypeA
 	if addr.Is6() {

@@ -27,7 +27,6 @@ type LimitError struct{ Msg, Hint string }
 
 func (e *LimitError) Error() string { return e.Msg }
 
-// Count returns the number of entries so far.
 func (b *Builder) Count() int { return len(b.bits) }
 
 // BeginFile begins the entries of a file. lines is how many there may be; 0: not known.

@@ -143,7 +143,6 @@ func (f *flattener[K]) flattenGroup(spans []span[K], begin func(K, ref)) {
 	f.timeDependent(f.forTree)
 }
 
-// sortSpans sorts by the first address.
 func sortSpans[K key[K]](spans []span[K]) {
 	byStart := func(a, b span[K]) int { return compareKeys(a.from, b.from) }
 	if !slices.IsSortedFunc(spans, byStart) {

@@ -110,7 +110,6 @@ func comparePrecedence[K key[K]](a, b span[K]) int {
 	return 1
 }
 
-// finish completes the tree.
 func (o *intervalTree[K]) finish() {
 	o.intervals = shrink(o.intervals)
 	o.candidates.shrink()

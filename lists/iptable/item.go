@@ -32,7 +32,6 @@ type Item struct {
 	Line  int // in its file
 }
 
-// String returns the entry in normal spelling.
 func (it Item) String() string { return string(it.appendTo(nil)) }
 
 func (it *Item) appendTo(b []byte) []byte {
@@ -65,7 +64,6 @@ func (it *Item) prefix() (p netip.Prefix, ok bool) {
 	return netipx.IPRangeFrom(it.From, it.To).Prefix()
 }
 
-// Expired reports whether the entry has expired by now.
 func (it *Item) Expired(now time.Time) bool {
 	return !it.Until.IsZero() && !now.Before(it.Until)
 }

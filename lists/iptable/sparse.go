@@ -26,7 +26,6 @@ func (s *sparse[V]) floor(id int32) (at int32, v V) {
 	return s.ids[i], s.values[i]
 }
 
-// shrink frees unused capacity.
 func (s *sparse[V]) shrink() { s.ids, s.values = shrink(s.ids), shrink(s.values) }
 
 // expiries holds when entries expire, in Unix nanoseconds, for those that do. It is a bit set with ranks: little

@@ -48,10 +48,8 @@ type fileStart struct {
 // Count returns the number of entries, exceptions included.
 func (t *Table) Count() int { return t.bits.n }
 
-// HasNames reports whether there are entries about host names.
 func (t *Table) HasNames() bool { return len(t.names) > 0 }
 
-// HasHELONames reports whether there are entries about HELO names.
 func (t *Table) HasHELONames() bool { return len(t.helos) > 0 }
 
 // Lookup returns whether the table matches c now, and the entry or exception that decides that. It reads the clock only

@@ -67,7 +67,6 @@ func nextWord(s []byte, from int) (word []byte, at, rest int) {
 	return s[from:end], from, end
 }
 
-// parseAttribute parses a word after the entry.
 func (p *parser) parseAttribute(word string, off int) {
 	value, ok := strings.CutPrefix(word, "until=")
 	if !ok {

@@ -67,7 +67,6 @@ func New(spec Spec, clock func() time.Time) *List {
 	return &List{spec: spec, clock: clock}
 }
 
-// Lookup implements lists.Source.
 func (s *List) Lookup(c lists.Client) lists.Match {
 	t := s.Table()
 	if t == nil {
@@ -80,13 +79,11 @@ func (s *List) Lookup(c lists.Client) lists.Match {
 	return lists.Match{Status: status}
 }
 
-// UsesNames implements lists.NameUser.
 func (s *List) UsesNames() bool {
 	t := s.Table()
 	return t != nil && t.HasNames()
 }
 
-// Spec returns the configuration of the list.
 func (s *List) Spec() Spec { return s.spec }
 
 // Table returns the table that answers; nil if the list is unavailable: never read, or expired.
@@ -97,7 +94,6 @@ func (s *List) Table() *iptable.Table {
 	return s.table
 }
 
-// Status describes the last reads.
 func (s *List) Status() Status { return s.status }
 
 // Files returns the snapshot that was read last, with or without success. One that could not be read does not count.

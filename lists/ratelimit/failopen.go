@@ -21,7 +21,6 @@ func NewFailOpenLog(now func() time.Time) *FailOpenLog {
 	return &FailOpenLog{clock: clock{wall: now, start: now()}, recent: recentDecisions{seed: maphash.MakeSeed()}}
 }
 
-// Record implements [lists.FailOpenLog].
 func (l *FailOpenLog) Record(addr netip.Addr, failedOpen bool) {
 	id := l.recent.hashClient(addr)
 	for {
@@ -41,7 +40,6 @@ func (l *FailOpenLog) Record(addr netip.Addr, failedOpen bool) {
 	}
 }
 
-// Recorded implements [lists.FailOpenLog].
 func (l *FailOpenLog) Recorded(addr netip.Addr) bool {
 	return l.recent.lookup(l.recent.hashClient(addr)).isFailOpen(l.clock.elapsed())
 }

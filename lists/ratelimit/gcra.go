@@ -18,7 +18,6 @@ import (
 	"ehlogate/lists"
 )
 
-// Rate is the limit.
 type Rate struct {
 	OffersPerSecond float64       // to clients on no list; more than 0
 	Keep            time.Duration // for which a client keeps its decision, or up to a second longer; at least a second
@@ -76,7 +75,6 @@ func New(r Rate, now func() time.Time) *Limiter {
 	}
 }
 
-// Rate returns the limit.
 func (l *Limiter) Rate() Rate { return l.rate }
 
 // Decide implements [lists.Limiter]: each call is a session.
@@ -128,7 +126,6 @@ func (l *Limiter) Charge(netip.Addr) {
 	}
 }
 
-// LastDecision implements [lists.Limiter].
 func (l *Limiter) LastDecision(addr netip.Addr) lists.Action {
 	due, now := l.readState()
 	if last := l.recent.lookup(l.recent.hashClient(addr)); last.isWithin(l.rate.Keep+reportTime, now) {
@@ -140,7 +137,6 @@ func (l *Limiter) LastDecision(addr netip.Addr) lists.Action {
 	return lists.Offer
 }
 
-// Stats returns the counts so far.
 func (l *Limiter) Stats() Stats {
 	due, now := l.readState()
 	return Stats{Offered: l.offered.Load(), Suppressed: l.suppressed.Load(), Revoked: l.revoked.Load(), FailOpen: l.failOpen.Load(),

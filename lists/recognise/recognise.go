@@ -8,7 +8,6 @@ import (
 	"strings"
 )
 
-// Kind is what a file may be.
 type Kind struct {
 	What    string   // for messages, such as "Spamhaus DROP in JSON"
 	Formats []string // of the config that read it, the usual one first

@@ -86,7 +86,6 @@ func (k *text) kindOf(s sample) Kind {
 	return k.kind(k.Kind, s)
 }
 
-// count returns how many lines match.
 func (s sample) count(pattern *regexp.Regexp) (n int) {
 	for _, line := range s.lines {
 		if pattern.MatchString(line) {

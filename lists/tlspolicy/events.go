@@ -15,7 +15,6 @@ type Event struct {
 	Err        error
 }
 
-// EventKind is what happened.
 type EventKind string
 
 const (

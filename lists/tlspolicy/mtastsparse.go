@@ -94,7 +94,6 @@ func parsePolicy(text []byte) (policy, error) {
 	return p, nil
 }
 
-// parseField parses a line of a policy.
 func parseField(line string) (key, value string, err error) {
 	key, value, ok := strings.Cut(line, ":")
 	value = strings.Trim(value, " \t")

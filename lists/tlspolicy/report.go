@@ -33,7 +33,6 @@ type Status struct {
 	Checked time.Time `json:"checked,omitzero"` // the last check that succeeded
 }
 
-// Report returns what is known now.
 func (m *Monitor) Report() Report {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -118,5 +118,4 @@ func (m *Monitor) saved() map[string]savedDomain {
 	return all
 }
 
-// Active implements [lists.Guard].
 func (m *Monitor) Active() bool { return m.active.Load() }
