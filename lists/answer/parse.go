@@ -13,7 +13,7 @@ func Parse(s string) (Filter, error) {
 	if s == "" {
 		return Filter{}, nil
 	}
-	f := Filter{given: true}
+	f := Filter{text: s}
 	at := 0
 	for i := range 4 {
 		if i > 0 {

@@ -14,13 +14,15 @@ type Settler struct {
 	// MaxWait is how long a list may keep changing until it is read all the same: a program may append to it for ever.
 	MaxWait time.Duration
 
-	files    Snapshot
+	Files Snapshot // of the last look
+	// ChangedSince is since when the files differ from the loaded ones; zero: they do not. A caller that finds that they
+	// changed while it read them sets it to the present, so that MaxWait begins anew.
+	ChangedSince  time.Time
+	LastChange    int // number of the last look that saw another state than the look before it
+	LastUnchanged int // number of the last look that saw the loaded state
+
 	previous Snapshot             // one look earlier
 	since    map[string]time.Time // when each file was first seen in its present state
-	changed  time.Time            // since when the files differ from the loaded ones; zero: they do not
-
-	lastChange    int
-	lastUnchanged int
 }
 
 // Observe records the files that look number n saw at now. loaded is the snapshot that the list in force was read from.
@@ -30,7 +32,7 @@ func (s *Settler) Observe(files, loaded Snapshot, now time.Time, n int) {
 	for name, st := range files.stamps {
 		before, known := s.since[name]
 		switch {
-		case known && s.files.stamps[name] == st:
+		case known && s.Files.stamps[name] == st:
 			since[name] = before
 		case first && time.Unix(0, st.ctime).Before(time.Now().Add(-s.Quiet)):
 			since[name] = now.Add(-s.Quiet)
@@ -42,45 +44,30 @@ func (s *Settler) Observe(files, loaded Snapshot, now time.Time, n int) {
 		if _, exists := files.stamps[name]; exists {
 			continue
 		}
-		if _, existed := s.files.stamps[name]; existed || s.since[name].IsZero() {
+		if _, existed := s.Files.stamps[name]; existed || s.since[name].IsZero() {
 			since[name] = now
 		} else {
 			since[name] = s.since[name]
 		}
 	}
-	if first || !files.Equal(s.files) {
-		s.lastChange = n
+	if first || !files.Equal(s.Files) {
+		s.LastChange = n
 	}
-	s.previous, s.files, s.since = s.files, files, since
+	s.previous, s.Files, s.since = s.Files, files, since
 	switch {
 	case files.Equal(loaded):
-		s.changed, s.lastUnchanged = time.Time{}, n
-	case s.changed.IsZero():
-		s.changed = now
+		s.ChangedSince, s.LastUnchanged = time.Time{}, n
+	case s.ChangedSince.IsZero():
+		s.ChangedSince = now
 	}
 }
 
-// Files returns the snapshot of the last look.
-func (s *Settler) Files() Snapshot { return s.files }
-
 // IsStable reports whether the last two looks saw the same.
-func (s *Settler) IsStable() bool { return s.since != nil && s.files.Equal(s.previous) }
-
-// ChangedSince returns since when the files differ from the loaded ones; zero: they do not.
-func (s *Settler) ChangedSince() time.Time { return s.changed }
-
-// RestartWait begins MaxWait anew, for files that changed while they were read.
-func (s *Settler) RestartWait(now time.Time) { s.changed = now }
-
-// LastChange returns the number of the last look that saw another state than the look before it.
-func (s *Settler) LastChange() int { return s.lastChange }
-
-// LastUnchanged returns the number of the last look that saw the loaded state.
-func (s *Settler) LastUnchanged() int { return s.lastUnchanged }
+func (s *Settler) IsStable() bool { return s.since != nil && s.Files.Equal(s.previous) }
 
 // IsOverdue reports whether the files have changed for MaxWait, so that they are to be read as they are.
 func (s *Settler) IsOverdue(now time.Time) bool {
-	return !s.changed.IsZero() && now.Sub(s.changed) >= s.MaxWait
+	return !s.ChangedSince.IsZero() && now.Sub(s.ChangedSince) >= s.MaxWait
 }
 
 // IsComplete reports whether the difference between the files and the loaded ones is complete.
@@ -89,11 +76,11 @@ func (s *Settler) IsComplete(loaded Snapshot, now time.Time) bool {
 		return true
 	}
 	for name, since := range s.since {
-		st, old := s.files.stamps[name], loaded.stamps[name]
+		st, old := s.Files.stamps[name], loaded.stamps[name]
 		if st == old {
 			continue
 		}
-		_, exists := s.files.stamps[name]
+		_, exists := s.Files.stamps[name]
 		moved := exists && !st.missing && (st.dev != old.dev || st.ino != old.ino) && st.ctime > st.mtime
 		if !moved && now.Sub(since) < s.Quiet {
 			return false

@@ -21,7 +21,7 @@ func newSettling(t *testing.T) *settling {
 	s := &settling{t: t, dir: t.TempDir(), now: time.Now(), Settler: Settler{Quiet: time.Second, MaxWait: 10 * time.Second}}
 	write(t, s.path("a.list"), "192.0.2.1\n")
 	s.look()
-	s.loaded = s.Files()
+	s.loaded = s.Files
 	s.look()
 	return s
 }
@@ -92,12 +92,12 @@ func TestComplete(t *testing.T) {
 		"not readable": {func(s *settling) { must(t, os.Chmod(s.path("a.list"), 0)) }, whenQuiet},
 	} {
 		s := newSettling(t)
-		if !s.IsComplete(s.loaded, s.now) || !s.ChangedSince().IsZero() {
+		if !s.IsComplete(s.loaded, s.now) || !s.ChangedSince.IsZero() {
 			t.Errorf("%s: before it it was not complete", what)
 		}
 		tc.change(s)
 		s.want(tc.looks, what)
-		if s.ChangedSince().IsZero() {
+		if s.ChangedSince.IsZero() {
 			t.Errorf("%s: the change does not show", what)
 		}
 	}
@@ -135,7 +135,7 @@ func TestCompleteMovedBack(t *testing.T) {
 	s.look()
 	must(t, os.Rename(s.path("away"), s.path("a.list")))
 	s.look()
-	if s.ChangedSince().IsZero() {
+	if s.ChangedSince.IsZero() {
 		t.Fatal("a rename changes no ctime here: the test is of no use")
 	}
 	s.want(10, "moved away and back") // same inode, same mtime: it may have been written to meanwhile

@@ -76,7 +76,7 @@ func (m *Manager) followFiles(ctx context.Context) (pause time.Duration) {
 // scanPause returns the pause until the next scan, for scans of the given duration.
 func (m *Manager) scanPause(took time.Duration) time.Duration {
 	changing := func(t *trackedList) bool {
-		return t.blocked == nil && t.source.Status().ReadErr == nil && !(t.settling.IsStable() && t.settling.ChangedSince().IsZero())
+		return t.blocked == nil && t.source.Status().ReadErr == nil && !(t.settling.IsStable() && t.settling.ChangedSince.IsZero())
 	}
 	if m.reload != nil || slices.ContainsFunc(m.lists, changing) {
 		return max(m.times.busy, min(busyShare*took, maxPause))
@@ -150,16 +150,16 @@ func sortReady(all []*trackedList, now time.Time, wanted func(*trackedList, time
 func (m *Manager) mustWait(ready, waiting []*trackedList, from int, since, now time.Time) bool {
 	last := from
 	for _, t := range ready {
-		last = max(last, t.settling.LastChange())
-		if c := t.settling.ChangedSince(); !c.IsZero() && c.Before(since) {
+		last = max(last, t.settling.LastChange)
+		if c := t.settling.ChangedSince; !c.IsZero() && c.Before(since) {
 			since = c
 		}
 	}
 	return slices.ContainsFunc(waiting, func(t *trackedList) bool {
 		switch {
-		case t.settling.LastUnchanged() > last:
+		case t.settling.LastUnchanged > last:
 			return false // it changed later
-		case t.settling.LastChange() <= last+1:
+		case t.settling.LastChange <= last+1:
 			return true // it will be complete, unless it changes again
 		}
 		return now.Sub(since) < m.times.hold

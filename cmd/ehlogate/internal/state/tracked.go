@@ -151,7 +151,7 @@ func (t *trackedList) withStatus() *listfile.List {
 	switch {
 	case t.blocked != nil && (had == nil || had.Error() != t.blocked.Error()):
 		return t.source.WithReadError(t.blocked)
-	case t.blocked == nil && had != nil && t.settling.Files().Equal(t.source.Files()):
+	case t.blocked == nil && had != nil && t.settling.Files.Equal(t.source.Files()):
 		return t.source.WithReadError(nil)
 	}
 	return t.source
@@ -159,11 +159,11 @@ func (t *trackedList) withStatus() *listfile.List {
 
 // needsLoad reports whether the files on disk differ from those in use, and may be read now.
 func (t *trackedList) needsLoad(now time.Time) bool {
-	return !t.settling.Files().Equal(t.source.Files()) && (t.source.Status().ReadErr == nil || !now.Before(t.retryAt))
+	return !t.settling.Files.Equal(t.source.Files()) && (t.source.Status().ReadErr == nil || !now.Before(t.retryAt))
 }
 
 func (t *trackedList) isLarge() bool {
-	return t.source.Status().Entries >= largeList || t.settling.Files().TotalSize() >= largeFile
+	return t.source.Status().Entries >= largeList || t.settling.Files.TotalSize() >= largeFile
 }
 
 // loadFiles loads the files as they were at the last scan into t.next. t.next stays nil if they changed since, or if the
@@ -172,7 +172,7 @@ func (t *trackedList) loadFiles(ctx context.Context, timeout time.Duration) {
 	if t.next != nil || t.blocked != nil {
 		return // loaded before, and the files did not change since; or not readable
 	}
-	files, source, result := t.settling.Files(), t.source, make(chan loadResult, 1)
+	files, source, result := t.settling.Files, t.source, make(chan loadResult, 1)
 	start := time.Now()
 	restless, large := t.restless || t.settling.IsOverdue(start), t.isLarge()
 	t.loadDone = result
@@ -193,7 +193,7 @@ func (t *trackedList) loadFiles(ctx context.Context, timeout time.Duration) {
 	}
 	t.loadDone, t.next, t.nextFiles, t.loadTime = nil, l.source, files, time.Since(start)
 	if l.err != nil || restless {
-		t.settling.RestartWait(time.Now())
+		t.settling.ChangedSince = time.Now()
 	}
 	if l.err != nil && restless {
 		t.next = source.WithReadError(filewatch.NewReadError("", l.err))

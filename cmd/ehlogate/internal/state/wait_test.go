@@ -55,7 +55,7 @@ func TestHolds(t *testing.T) {
 	} {
 		e := &Manager{times: defaultTimes}
 		ready, waiting := scannedList(t, 8, seen), scannedList(t, 8, tc.changed...)
-		now := ready.settling.ChangedSince().Add(tc.after)
+		now := ready.settling.ChangedSince.Add(tc.after)
 		if got := e.mustWait([]*trackedList{ready}, []*trackedList{waiting}, 0, now, now); got != tc.want {
 			t.Errorf("%s: waits %v, want %v", what, got, tc.want)
 		}
