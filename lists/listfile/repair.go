@@ -11,13 +11,8 @@ func (r *repair) apply(line string) string {
 	if r.rewrite == nil {
 		return r.mistake.ReplaceAllString(line, r.write)
 	}
-	return r.mistake.ReplaceAllStringFunc(line, func(found string) string {
-		groups := r.mistake.FindStringSubmatch(line)
-		if groups[0] != found {
-			groups = r.mistake.FindStringSubmatch(found)
-		}
-		return r.rewrite(groups)
-	})
+	groups := r.mistake.FindStringSubmatch(line)
+	return strings.Replace(line, groups[0], r.rewrite(groups), 1)
 }
 
 // maxHint is the length in bytes of the longest line that is shown in a hint.

@@ -1,7 +1,7 @@
 package listfile
 
 import (
-	"net"
+	"cmp"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -26,14 +26,17 @@ const (
 	noRegexp = "list files have no regular expressions: write addresses, networks, host names, or .DOMAIN for all names below it"
 )
 
+// deleteIt is in place of what is written: a group that no pattern has, which is empty.
+const deleteIt = "$9"
+
 // repairs are applied in this order, one after the other, so that a line with two mistakes is repaired as well. A
 // repaired line becomes a hint only if the parser takes it.
 var repairs = []repair{
 	// Characters that look like others.
-	{regexp.MustCompile(`[\x{200b}-\x{200f}\x{2060}\x{feff}]+`), "invisible character in the line", "", deleteIt, ""},
+	{regexp.MustCompile(`[\x{200b}-\x{200f}\x{2060}\x{feff}]+`), "invisible character in the line", deleteIt, nil, ""},
 	{regexp.MustCompile(`[\x{a0}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}]+`), "character that looks like a blank", " ", nil, ""},
 	{regexp.MustCompile(`[\x{2010}-\x{2015}\x{2212}\x{fe58}\x{fe63}\x{ff0d}]`), "dash that is not the - of ASCII", "-", nil, ""},
-	{regexp.MustCompile(`[\x{2018}-\x{201f}\x{ab}\x{bb}]`), "quotation mark", "", deleteIt, ""},
+	{regexp.MustCompile(`[\x{2018}-\x{201f}\x{ab}\x{bb}]`), "quotation mark", deleteIt, nil, ""},
 
 	// Lines of other languages.
 	{regexp.MustCompile(`^(?://|;|--|%|/\*|(?i:rem|dnl)\s)\s*(.*)$`), "comment that does not begin with #", "# $1", nil, "begin comments with #"},
@@ -51,7 +54,7 @@ var repairs = []repair{
 	{regexp.MustCompile(`^!\s+|^!!+`), "", "!", nil, ""},
 
 	// What stands around an entry.
-	{regexp.MustCompile(`[,;]+$`), "comma or semicolon at the end of the line", "", deleteIt, ""},
+	{regexp.MustCompile(`[,;]+$`), "comma or semicolon at the end of the line", deleteIt, nil, ""},
 	{regexp.MustCompile(`^(!?)(["'<({` + "`" + `]+)([^"'<>(){}` + "`" + `\s]+)["'>)}` + "`" + `]+$`), "quotation marks or brackets around the entry", "$1$3", nil, ""},
 	{regexp.MustCompile(`^(?i:smtps?|https?|ftp)://([^/:?#\s]+)\S*$`), "URL", "$1", nil, "write the host name or the address alone"},
 	{regexp.MustCompile(`^(!?)\[([^\][\s]+)\](?::\d+)?$`), "address in brackets", "$1$2", nil, ""},
@@ -91,32 +94,24 @@ var repairs = []repair{
 	{regexp.MustCompile(`^\S*[^\x00-\x7f]\S*$`), "", "", withALabels, ""},
 }
 
-func deleteIt([]string) string { return "" }
-
 // nameOf returns the name that a regular expression matches.
 func nameOf(groups []string) string { return strings.ReplaceAll(groups[1], `\`, "") }
 
 // domainOf returns the domain at the end of a regular expression, for all names below it.
-func domainOf(groups []string) string {
-	return "." + nameOf(groups)
-}
+func domainOf(groups []string) string { return "." + nameOf(groups) }
 
 // withLength returns an address with the prefix length of the mask behind it. A mask may also be written as its
 // complement, as in the access lists of routers.
 func withLength(groups []string) string {
-	a, _ := netip.ParseAddr(groups[2])
-	mask := net.IPMask(a.AsSlice()) // empty if it is none
-	ones, size := mask.Size()
-	if size == 0 {
-		for i := range mask {
-			mask[i] ^= 0xff
-		}
-		ones, size = mask.Size()
+	bits, ok := ParseMask(groups[2])
+	if a, err := netip.ParseAddr(groups[2]); !ok && err == nil {
+		mask := a.As4()
+		bits, ok = ParseMask(netip.AddrFrom4([4]byte{^mask[0], ^mask[1], ^mask[2], ^mask[3]}).String())
 	}
-	if size == 0 || ones == 0 {
+	if !ok {
 		return groups[0]
 	}
-	return groups[1] + "/" + strconv.Itoa(ones)
+	return groups[1] + "/" + strconv.Itoa(bits)
 }
 
 // withZeros returns the network of an address whose last octets are missing.
@@ -136,11 +131,8 @@ func withZeros(groups []string) string {
 
 // withGroups returns the network of an IPv6 address whose last groups are missing.
 func withGroups(groups []string) string {
-	length := groups[3]
-	if length == "" {
-		length = "/" + strconv.Itoa(16*(strings.Count(groups[2], ":")+1))
-	}
-	return groups[1] + groups[2] + "::" + length
+	length := "/" + strconv.Itoa(16*(strings.Count(groups[2], ":")+1))
+	return groups[1] + groups[2] + "::" + cmp.Or(groups[3], length)
 }
 
 var leadingZeros = regexp.MustCompile(`(^!?|[.-])0+(\d)`)
@@ -167,9 +159,5 @@ func withALabels(groups []string) string {
 
 // withTime returns until= with an RFC 3339 time.
 func withTime(groups []string) string {
-	seconds := groups[3]
-	if seconds == "" {
-		seconds = ":00"
-	}
-	return groups[1] + "T" + groups[2] + seconds + "Z"
+	return groups[1] + "T" + groups[2] + cmp.Or(groups[3], ":00") + "Z"
 }
