@@ -19,7 +19,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/printable"
-	"ehlogate/policyd"
+	"ehlogate/milter/oneconn"
 )
 
 // Header is the name of the header that has the decision, for programs that filter mail later.
@@ -84,7 +84,7 @@ func (s *Server) Serve(ctx context.Context, conn net.Conn) {
 	}
 	// go-milter calls NewMilter after every final reply, within a connection. The state of the session must be kept.
 	srv := &milter.Server{NewMilter: func() milter.Milter { return sess }}
-	_ = srv.Serve(policyd.NewOneConn(f)) // returns when the connection is closed
+	_ = srv.Serve(oneconn.New(f)) // returns when the connection is closed
 }
 
 const headerActions = milter.OptAddHeader | milter.OptChangeHeader

@@ -47,7 +47,8 @@ var rooms = map[string][]string{
 	"policyd/socketmap":  {"lists", "policyd"},
 	"policyd/tcptable":   {"lists", "policyd"},
 	"policyd/delegation": {"lists", "lists/printable", "policyd"},
-	"milter":             {"lists", "lists/printable", "policyd"},
+	"milter":             {"lists", "lists/printable", "milter/oneconn"},
+	"milter/oneconn":     nil,
 
 	"cmd/ehlogate":         {"lists", "lists/", "policyd", "policyd/", "milter", internal},
 	internal + "loglimit":  nil,
@@ -61,7 +62,7 @@ var rooms = map[string][]string{
 	internal + "export":    {"lists", "lists/", "policyd", internal + "config", internal + "nft", internal + "state"},
 	internal + "doctor":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "running", internal + "server", internal + "state"},
 	internal + "telemetry": {"lists", "lists/", "policyd", "milter", internal + "config", internal + "logformat", internal + "loglimit", internal + "state"},
-	internal + "httpapi":   {"lists", "lists/", "policyd", internal + "explain", internal + "running", internal + "state", internal + "telemetry"},
+	internal + "httpapi":   {"lists", "lists/", "milter/oneconn", internal + "explain", internal + "running", internal + "state", internal + "telemetry"},
 }
 
 // isTest reports whether the package is there for tests alone.

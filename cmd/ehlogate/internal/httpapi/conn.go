@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"time"
 
-	"ehlogate/policyd"
+	"ehlogate/milter/oneconn"
 )
 
 // ServeConn returns a handler of single connections that serves h, so that HTTP connections count against the same cap
@@ -25,7 +25,7 @@ func ServeConn(h http.Handler) (handle func(context.Context, net.Conn), stop fun
 		ErrorLog:          stdlog.New(io.Discard, "", 0), // net/http reports each client that breaks off
 	}
 	handle = func(_ context.Context, c net.Conn) {
-		_ = server.Serve(policyd.NewOneConn(httpConn{c})) // returns when the connection is closed
+		_ = server.Serve(oneconn.New(httpConn{c})) // returns when the connection is closed
 	}
 	return handle, func() { server.Close() }
 }
