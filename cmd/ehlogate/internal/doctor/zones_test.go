@@ -212,7 +212,7 @@ func TestQueriesOnlyIfNeeded(t *testing.T) {
 		list string
 		want int
 	}{
-		"asks":       {askingHost(), list1(`"z.example"`), 4}, // the resolver, and three names
+		"asks":       {askingHost(), list1(`"z.example"`), 5}, // the resolver, and four names
 		"no-connect": {ThisHost(false), list1(`"z.example"`), 0},
 		"saved":      {SavedHost(t.TempDir()), list1(`"z.example"`), 0},
 		"needless":   {askingHost(), "", 0},
