@@ -1,6 +1,7 @@
 package running
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,9 +42,7 @@ type Daemon struct {
 func Find(name string, cfg *config.Config) Daemon {
 	d := Daemon{}
 	if cfg == nil {
-		if name == "" {
-			name = config.DefaultFile
-		}
+		name = cmp.Or(name, config.DefaultFile)
 		d.File, d.Addrs = absPath(name), config.Salvage(name).HTTP
 	} else {
 		d.File, d.Wait = absPath(cfg.File), cfg.DNS.Wait
@@ -101,11 +100,8 @@ func (d Daemon) getFrom(ctx context.Context, addr, path string, reply any) (*Sta
 		}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	host := addr
-	if strings.HasPrefix(addr, "/") {
-		host = "localhost"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+host+path, nil)
+	// The daemon knows localhost at whatever address it listens, and a URL has no scope as in fe80::1%eth0.
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -128,16 +124,9 @@ func (d Daemon) getFrom(ctx context.Context, addr, path string, reply any) (*Sta
 	case resp.StatusCode != http.StatusOK:
 		return nil, errors.New(resp.Status)
 	case has.Daemon.Config.File != d.File && !server.SameFile(has.Daemon.Config.File, d.File):
-		return nil, fmt.Errorf("the daemon there uses %s", describeFile(has.Daemon.Config.File))
+		return nil, fmt.Errorf("the daemon there uses %s", cmp.Or(has.Daemon.Config.File, "the built-in defaults"))
 	}
 	return has.Daemon, json.Unmarshal(body, reply)
-}
-
-func describeFile(name string) string {
-	if name == "" {
-		return "the built-in defaults"
-	}
-	return name
 }
 
 // explainError returns what went wrong with a request, without the URL.
