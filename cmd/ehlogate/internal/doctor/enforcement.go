@@ -30,7 +30,7 @@ func (e *exam) checkEnforcement(s smtpd) {
 	}
 	var in []string
 	for _, param := range s.restrictionLists() {
-		if e.hasAnswers(s.view, param, s.value(param), policyProto) {
+		if e.hasAnswers(s.view, param, s.value(param)) {
 			in = append(in, param)
 		}
 	}

@@ -117,20 +117,24 @@ func (e *exam) separateEntries(v view, param, value string, expanded bool) (aski
 }
 
 func (e *exam) queriesEhlogate(v view, param, entry string) bool {
-	proto := policyProto
 	switch param {
 	case smtpdMaps, smtpdFilter, screenMaps, screenFilter:
 		return slices.ContainsFunc(parseTables(entry), table.needsDaemon)
-	case smtpdMilters:
-		proto = milterProto
-	default:
-		keyword, spec, ok := strings.Cut(strings.TrimPrefix(entry, "warn_if_reject "), " ")
-		if !ok || !strings.EqualFold(keyword, policyKeyword) {
-			return false
-		}
-		entry = spec
 	}
-	return e.reachesEhlogate(v, parseServiceEntry(entry).addr, proto)
+	addr, proto := serviceAddress(param, entry)
+	return e.reachesEhlogate(v, addr, proto)
+}
+
+// serviceAddress returns the address of a milter or policy service in an entry of a list setting, and the protocol.
+func serviceAddress(param, entry string) (addr, proto string) {
+	if param == smtpdMilters {
+		return parseServiceEntry(entry).addr, milterProto
+	}
+	keyword, spec, _ := strings.Cut(strings.TrimPrefix(entry, "warn_if_reject "), " ")
+	if !strings.EqualFold(keyword, policyKeyword) {
+		return "", ""
+	}
+	return parseServiceEntry(spec).addr, policyProto
 }
 
 func (e *exam) withoutEhlogate(v view, param string) string {

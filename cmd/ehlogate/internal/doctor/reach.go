@@ -11,15 +11,10 @@ import (
 )
 
 // hasAnswers reports whether a list setting queries ehlogate where it speaks the protocol.
-func (e *exam) hasAnswers(v view, param, value, proto string) bool {
+func (e *exam) hasAnswers(v view, param, value string) bool {
 	return slices.ContainsFunc(splitEntries(value), func(entry string) bool {
-		if fields := strings.Fields(entry); proto == policyProto {
-			entry = strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(entry, "warn_if_reject "), fields[0]))
-			if !strings.EqualFold(fields[0], policyKeyword) && !strings.EqualFold(fields[0], "warn_if_reject") {
-				return false
-			}
-		}
-		p, err := v.parseEndpoint(parseServiceEntry(entry).addr)
+		addr, proto := serviceAddress(param, entry)
+		p, err := v.parseEndpoint(addr)
 		return err == nil && e.protocolAt(p) == proto && v.hasFamily(p)
 	})
 }
@@ -28,7 +23,7 @@ func (e *exam) hasAnswers(v view, param, value, proto string) bool {
 // why is the reason if a milter is set, and not queried.
 func (e *exam) milterReach(s smtpd) (queried bool, skipped, why string) {
 	const overrides = "receive_override_options"
-	set := e.hasAnswers(s.view, smtpdMilters, s.value(smtpdMilters), milterProto)
+	set := e.hasAnswers(s.view, smtpdMilters, s.value(smtpdMilters))
 	if slices.Contains(splitList(s.value(overrides)), "no_milters") {
 		if set {
 			why = "Postfix queries no policy service, and with " + overrides + " = no_milters no milter"
@@ -40,7 +35,7 @@ func (e *exam) milterReach(s smtpd) (queried bool, skipped, why string) {
 		return set, "", ""
 	}
 	clients := e.listedClients(lists.Require)
-	queriesFor := func(value string) bool { return e.hasAnswers(s.view, smtpdMilters, value, milterProto) }
+	queriesFor := func(value string) bool { return e.hasAnswers(s.view, smtpdMilters, value) }
 	left := slices.Clone(clients)
 	for _, entry := range splitEntries(table) {
 		found, ok := e.lookUp(s.view, entry, left)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -102,7 +103,9 @@ type trial struct {
 }
 
 // isSubmissionPort reports whether mail programs hand in mail at a port.
-func isSubmissionPort(port string) bool { return port == "587" || port == "465" }
+func isSubmissionPort(port string) bool {
+	return slices.Contains([]string{"submission", "587", "submissions", "smtps", "urd", "465"}, port)
+}
 
 // portNumber returns the number of a port that may have the name of a service.
 func portNumber(port string) string {

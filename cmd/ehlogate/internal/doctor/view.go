@@ -104,7 +104,7 @@ func (s *Service) portName() string {
 // isSubmission reports whether the service is for clients that log in: by its port, or because it speaks TLS from the
 // first byte.
 func (v view) isSubmission() bool {
-	return slices.Contains([]string{"submission", "587", "submissions", "smtps", "urd", "465"}, v.svc.portName()) || v.isWrapped()
+	return isSubmissionPort(v.svc.portName()) || v.isWrapped()
 }
 
 // isWrapped reports whether the service speaks TLS from the first byte: it never offers STARTTLS.
