@@ -63,7 +63,9 @@ func hasListener(addr string) bool {
 func listenSockets(proc procfs.FS, addr string) (out []string) {
 	host, port, _ := net.SplitHostPort(addr)
 	want, _ := netip.ParseAddr(host)
+	//lint:ignore SA1019 what it names instead is a socket to the kernel, and leaves the parsing to the caller
 	v4, _ := proc.NetTCP()
+	//lint:ignore SA1019 as above
 	v6, _ := proc.NetTCP6() // fails without IPv6
 	for _, s := range append(v4, v6...) {
 		const listening = 0x0A
