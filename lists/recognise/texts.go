@@ -50,12 +50,12 @@ var texts = []text{
 	{compile(`^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ \S+\[\d+\]:|^\d{4}-\d\d-\d\dT\S+ \S+ \S+\[\d+\]:`), 50, nil, Kind{What: "a log file", Hint: "write a list of the clients that are meant"}, nil},
 	{compile(`^` + prefix + `\s*;\s*SBL\d+`), 25, compile(`^` + prefix + `\s*(?:;|$)`), Kind{What: "Spamhaus DROP as text", Formats: []string{"drop-txt"}}, nil},
 	{compile(`^[!\[]*` + prefix + `\]?\s+` + result), 60, nil, Kind{What: "a cidr table of Postfix", Formats: []string{"postfix-cidr"}}, tableOf},
-	{compile(`^(?:\d{1,3}(?:\.\d{1,3}){0,3}|\.?` + name + `|` + v6 + `)\s+` + result), 60, nil, Kind{What: "an access table of Postfix", Formats: []string{"postfix-access", "postfix-access-exact"}}, nil},
+	{compile(`^(?:\d{1,3}(?:\.\d{1,3}){0,3}|\.?` + name + `|` + v6 + `)\s+` + result), 60, nil, Kind{What: "an access table of Postfix", Formats: []string{"postfix-access", "postfix-access-exact", "sendmail-access"}}, nil},
 	{compile(`^` + v4 + `\s*[,;\t ]\s*255\.` + `(?:\d+\.){2}\d+(?:[,;\s]|$)`), 60, nil, Kind{What: "a list of addresses with masks", Formats: []string{"addresses"}}, nil},
 	{compile(`^` + host + `\s*[,;\t]\s*` + host + `(?:[,;\s]|$)`), 60, nil, Kind{What: "a list with two addresses in a line", Formats: []string{"ranges"},
 		Hint: "if the second one is the last address of a range, set format = \"ranges\" for this list in the config; else write one entry a line"}, nil},
 	{compile(`^[^,;\t]*(?:[,;\t]"?[^,;\t]*"?)+$`), 100, nil, Kind{What: "a table with named columns (CSV)"}, csv},
-	{compile(`^` + prefix + `(?:\s+[^#\s]|[,;])`), 60, compile(`^` + prefix + `(?:-` + host + `)?(?:[\s,;]|$)`), Kind{What: "a list of addresses with further columns", Formats: []string{"addresses"}}, ownList},
+	{compile(`^` + prefix + `(?:\s+[^#\s]|[,;])`), 60, compile(`^` + prefix + `(?:-` + host + `)?(?:[\s,;]|$)`), Kind{What: "a list of addresses with further columns", Formats: []string{"addresses", "postfix-cidr", "postfix-access", "postfix-access-exact", "sendmail-access"}}, ownList},
 }
 
 func (k *text) matches(s sample) bool {
@@ -117,6 +117,8 @@ var (
 func dataSet(k Kind, s sample) Kind {
 	names, networks, addresses := s.count(nameEntry), s.count(trieEntry), s.count(octets)
 	switch {
+	case names+networks+addresses == 0:
+		k.Formats = []string{"rbldnsd-ip4set", "rbldnsd-ip6trie", "rbldnsd-dnset"}
 	case networks > max(names, addresses):
 		k.Formats = []string{"rbldnsd-ip6trie"}
 	case names > max(networks, addresses):
@@ -130,7 +132,7 @@ var length = compile(`^[!\[]*` + prefix + `/|^[!\[]*` + host + `/\d`)
 // tableOf adds the formats of access tables where there is no prefix, which those cannot have.
 func tableOf(k Kind, s sample) Kind {
 	if s.count(length) == 0 {
-		k.What, k.Formats = "a table of Postfix", []string{"postfix-cidr", "postfix-access", "postfix-access-exact"}
+		k.What, k.Formats = "a table of Postfix", []string{"postfix-cidr", "postfix-access", "postfix-access-exact", "sendmail-access"}
 	}
 	return k
 }
