@@ -79,9 +79,11 @@ var build = sync.OnceValues(func() (b built, err error) {
 		wg.Go(func() {
 			cmd := exec.Command(filepath.Join(src, "examples/debian/build"))
 			cmd.Env = append(os.Environ(), "GIT_DIR="+gitDir, "GIT_WORK_TREE="+src, "VERSION=")
-			out, err := cmd.CombinedOutput()
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			out, err := cmd.Output()
 			if b.debs[i] = strings.TrimSpace(string(out)); err != nil {
-				errs[i] = fmt.Errorf("%s: %w\n%s", cmd, err, out)
+				errs[i] = fmt.Errorf("%s: %w\n%s", cmd, err, &stderr)
 			}
 		})
 	}
@@ -259,5 +261,25 @@ func TestBinary(t *testing.T) {
 		if strings.Contains(data, path) {
 			t.Errorf("%s is in the program", path)
 		}
+	}
+}
+
+// Without a program that it needs, the build names the packages at once.
+func TestBuildNamesWhatIsMissing(t *testing.T) {
+	bin := t.TempDir()
+	for _, name := range []string{"sh", "dirname"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(bin, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(filepath.Join(repository, "examples/debian/build"), t.TempDir())
+	cmd.Env = []string{"PATH=" + bin}
+	out, err := cmd.CombinedOutput()
+	if want := "missing: apt install debhelper golang-go git ("; err == nil || !strings.Contains(string(out), want) {
+		t.Errorf("got %v, %s; want %q", err, out, want)
 	}
 }
