@@ -25,6 +25,17 @@ const lookupTimeout = 10 * time.Second
 // editTimeout is how long an edit of a list may take until the daemon decides by it.
 const editTimeout = 2 * time.Second
 
+// needAddress is for the arguments of explain.
+func needAddress(_ *cobra.Command, args []string) error {
+	switch len(args) {
+	case 0:
+		return errors.New("missing address of the client: write ehlogate explain ADDR, as in ehlogate explain 192.0.2.7")
+	case 1:
+		return nil
+	}
+	return fmt.Errorf("unexpected argument %q: write one address", args[1])
+}
+
 func newExplain(o *options) *cobra.Command {
 	var helo, name string
 	var onlyDisk, asJSON bool
@@ -47,7 +58,7 @@ decision on --name or --helo.
 Exit status 1 if there is no decision, if the daemon and the files on disk
 decide differently, or if the files on disk cannot be used; 0 otherwise.`,
 		Example: "  ehlogate explain 192.0.2.7\n  ehlogate explain 192.0.2.7 --disk\n  ehlogate explain 2001:db8::1 --helo ylmf-pc --json",
-		Args:    cobra.ExactArgs(1),
+		Args:    needAddress,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := explain.ParseClient(args[0], name, helo)
 			if err != nil {

@@ -77,7 +77,7 @@ until= as they are now, and says until when it is exact.`,
   ehlogate export --format exim-hosts -o /etc/exim4/ehlogate.hosts
   ehlogate export --format nft --action offer --apply
   ehlogate export --format nft --action suppress --set 'inet filter bots' --apply --dry-run`,
-		Args: cobra.NoArgs,
+		Args: refuseArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := e.validate(); err != nil {
 				return err

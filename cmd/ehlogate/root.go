@@ -33,9 +33,10 @@ The lists are plain files. The daemon follows them while it runs:
     mail.example.org                # a verified host name
     198.51.100.4 until=2026-12-01   # expires by itself
 
-To begin, run "ehlogate serve". "ehlogate explain 192.0.2.7" shows a decision
-and its reason, and "ehlogate check" checks what you edited. The man pages have
-the rest: ehlogate(8), ehlogate.toml(5) and ehlogate.list(5).`,
+The package starts the daemon ("ehlogate serve"). "ehlogate check" checks what
+you edited, "ehlogate explain 192.0.2.7" shows a decision and its reason, and
+"ehlogate doctor" checks the mail server. The man pages have the rest:
+ehlogate(8), ehlogate.toml(5) and ehlogate.list(5).`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -51,6 +52,14 @@ the rest: ehlogate(8), ehlogate.toml(5) and ehlogate.list(5).`,
 	addCompletions(root)
 	refuseUnknownTopics(root)
 	return root
+}
+
+// refuseArguments is for the commands that take no argument.
+func refuseArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q: write options only", args[0])
+	}
+	return nil
 }
 
 // refuseUnknownTopics makes "ehlogate help" fail for what is no command, as any other wrong command line does.

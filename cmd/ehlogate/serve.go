@@ -58,7 +58,7 @@ with the old one. A list with an error stays as it was.
 A list that cannot be loaded does not prevent the start. A config that cannot be
 used does, with exit status 78; an address that cannot be opened with 1, unless
 systemd passes other sockets: then those are served.`,
-		Args: cobra.NoArgs,
+		Args: refuseArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			signal.Ignore(syscall.SIGPIPE) // the daemon survives the reader of its log
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)

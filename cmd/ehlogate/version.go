@@ -21,7 +21,7 @@ func newVersion() *cobra.Command {
 		Short: "Print the version",
 		Long: `Prints the version of ehlogate, the Debian package or the git revision that it
 was built from, the version of Go, and the platform.`,
-		Args: cobra.NoArgs,
+		Args: refuseArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			details := append(buildSource(), runtime.Version(), runtime.GOOS+"/"+runtime.GOARCH)
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "ehlogate %s (%s)\n", version, strings.Join(details, ", "))

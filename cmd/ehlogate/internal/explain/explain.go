@@ -113,7 +113,7 @@ func dnsQueries(c lists.Client, p *lists.Policy) (out []Queries) {
 // ParseClient parses a client as a user writes it. name and helo may be "".
 func ParseClient(addr, name, helo string) (c lists.Client, err error) {
 	if c.Addr, err = lists.ParseAddr(addr); err != nil {
-		return c, err
+		return c, fmt.Errorf("%w: write the address of a client, as in 192.0.2.7; names are not looked up", err)
 	}
 	for _, s := range []string{name, helo} {
 		if strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f }) >= 0 {
