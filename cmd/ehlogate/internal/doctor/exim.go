@@ -118,7 +118,8 @@ func (e *exam) checkExim() {
 	if asked {
 		e.checkNameEntries("Exim", "by address and HELO name")
 	} else if !exported {
-		e.add(Note, "ehlogate-not-queried", at, "Exim does not query ehlogate", "No ${readsocket...} names an address of "+e.file+".")
+		e.add(Note, "ehlogate-not-queried", at, "Exim does not query ehlogate", "No ${readsocket...} names an address of "+e.file+". All clients are offered STARTTLS, whatever the lists say. "+
+			"The section Exim in examples/README.md has the steps.")
 		return
 	}
 	if tries {

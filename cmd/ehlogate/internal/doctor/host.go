@@ -211,7 +211,7 @@ func findProgram(names []string) (path string, err error) {
 		}
 	}
 	return "", fmt.Errorf("%s is not installed on this machine: doctor needs the mail server's own program to read its settings, "+
-		"also those of copies; run doctor where it is installed", strings.Join(names, " or "))
+		"also those of copies; run doctor where it is installed, with --exim or --sendmail if it is not Postfix", strings.Join(names, " or "))
 }
 
 // lastLines returns what a program said last of what went wrong.
