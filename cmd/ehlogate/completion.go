@@ -26,13 +26,14 @@ func addCompletions(root *cobra.Command) {
 			"explain":  {"helo": unknown, "name": unknown},
 			"export": {"format": values(exportFormats...), "output": files, "set": unknown, "then": unknown,
 				"action": values(lists.Offer.String(), lists.Suppress.String(), lists.Require.String())},
+			"replay": {"diff": tomlFiles, "since": unknown, "top": unknown},
 			"doctor": {"postfix-config": directories, "saved": directories, "exim": files, "sendmail": files},
 		}[cmd.Name()] {
 			if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
 				panic(err) // there is no such flag
 			}
 		}
-		if cmd.Name() == "check" {
+		if cmd.Name() == "check" || cmd.Name() == "replay" {
 			cmd.ValidArgsFunction = files
 		}
 	}

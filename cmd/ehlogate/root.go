@@ -48,7 +48,7 @@ ehlogate(8), ehlogate.toml(5) and ehlogate.list(5).`,
 		"config `FILE` (default "+config.DefaultFile+" if it exists, else built-in defaults)")
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages |", "FlagUsagesWrapped 80 |"))
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(&o), newCheck(&o), newExplain(&o), newExport(&o), newDoctor(&o), newVersion())
+	root.AddCommand(newServe(&o), newCheck(&o), newExplain(&o), newExport(&o), newDoctor(&o), newReplay(&o), newVersion())
 	addCompletions(root)
 	refuseUnknownTopics(root)
 	return root

@@ -1,0 +1,130 @@
+package replay
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"ehlogate/lists"
+	"ehlogate/lists/maillog"
+	"ehlogate/lists/printable"
+)
+
+// Diff counts the sessions that two policies treat differently.
+type Diff struct {
+	Sessions int64          `json:"sessions"` // on port 25
+	Changed  []Change       `json:"changed"`
+	Clients  []ChangeClient `json:"clients"` // --top of them, those with most messages over TLS first
+
+	changes map[Change]*Change
+	clients map[netip.Addr]*ChangeClient
+}
+
+// Change is a way in which a decision changes.
+type Change struct {
+	From     string `json:"from"`
+	To       string `json:"to"`
+	FromList string `json:"from_list,omitempty"`
+	ToList   string `json:"to_list,omitempty"`
+	Sessions int64  `json:"sessions"`
+	Clients  int64  `json:"clients"`
+}
+
+// ChangeClient is a client that is treated differently, as it was last.
+type ChangeClient struct {
+	Addr        string `json:"addr"`
+	Name        string `json:"name,omitempty"`
+	From        string `json:"from"`
+	To          string `json:"to"`
+	Sessions    int64  `json:"sessions"`
+	Messages    int64  `json:"messages"`
+	TLSMessages int64  `json:"tls_messages"`
+}
+
+// NewDiff returns an empty Diff.
+func NewDiff() *Diff {
+	return &Diff{changes: map[Change]*Change{}, clients: map[netip.Addr]*ChangeClient{}}
+}
+
+// Add counts a session on port 25 and both decisions about it.
+func (d *Diff) Add(s *maillog.Session, from, to lists.Verdict) {
+	d.Sessions++
+	if from.Action == to.Action {
+		return
+	}
+	key := Change{From: from.Action.String(), To: to.Action.String(), FromList: from.ListName(), ToList: to.ListName()}
+	change := d.changes[key]
+	if change == nil {
+		copied := key
+		change = &copied
+		d.changes[key] = change
+	}
+	change.Sessions++
+	c := d.clients[s.Addr]
+	if c == nil {
+		c = &ChangeClient{Addr: s.Addr.String(), Name: s.Name}
+		d.clients[s.Addr] = c
+		change.Clients++
+	}
+	c.From, c.To = key.From, key.To
+	c.Sessions++
+	c.Messages += int64(s.Messages)
+	if s.TLS == maillog.TLSOK {
+		c.TLSMessages += int64(s.Messages)
+	}
+}
+
+// Finish fills Changed, and Clients with at most top of them.
+func (d *Diff) Finish(top int) {
+	for _, c := range d.changes {
+		d.Changed = append(d.Changed, *c)
+	}
+	slices.SortFunc(d.Changed, func(a, b Change) int {
+		return cmp.Or(cmp.Compare(b.Sessions, a.Sessions), cmp.Compare(a.From+a.To+a.FromList+a.ToList, b.From+b.To+b.FromList+b.ToList))
+	})
+	for _, c := range d.clients {
+		d.Clients = append(d.Clients, *c)
+	}
+	slices.SortFunc(d.Clients, func(a, b ChangeClient) int {
+		return cmp.Or(cmp.Compare(b.TLSMessages, a.TLSMessages), cmp.Compare(b.Sessions, a.Sessions), cmp.Compare(a.Addr, b.Addr))
+	})
+	d.Clients = d.Clients[:min(len(d.Clients), top)]
+}
+
+// Text returns the comparison for a terminal.
+func (d *Diff) Text() string {
+	var b strings.Builder
+	var changed int64
+	for _, c := range d.Changed {
+		changed += c.Sessions
+	}
+	fmt.Fprintf(&b, "%s on port 25, %s treated differently, of %s\n", plural(d.Sessions, "session"), thousands(changed),
+		plural(int64(len(d.clients)), "client"))
+	for _, c := range d.Changed {
+		fmt.Fprintf(&b, "  %-32s %11s   %s\n", withList(c.From, c.FromList)+" -> "+withList(c.To, c.ToList), thousands(c.Sessions), plural(c.Clients, "client"))
+	}
+	if len(d.Clients) > 0 {
+		b.WriteByte('\n')
+	}
+	for _, c := range d.Clients {
+		fmt.Fprintf(&b, "  %-39s %-40s %s -> %s   %s, %s over TLS\n", c.Addr, printable.Escape(c.Name), c.From, c.To,
+			plural(c.Sessions, "session"), plural(c.TLSMessages, "message"))
+	}
+	return b.String()
+}
+
+func withList(action, list string) string {
+	if list == "" {
+		return action
+	}
+	return fmt.Sprintf("%s (%s)", action, list)
+}
+
+// Diff replaces the addresses and names in a comparison.
+func (r *Redactor) Diff(d *Diff) {
+	for i := range d.Clients {
+		d.Clients[i].Addr, d.Clients[i].Name = r.Addr(d.Clients[i].Addr), r.Name(d.Clients[i].Name)
+	}
+}

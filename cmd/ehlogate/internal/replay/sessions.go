@@ -1,0 +1,55 @@
+package replay
+
+import (
+	"encoding/json"
+	"io"
+	"time"
+
+	"ehlogate/lists"
+	"ehlogate/lists/maillog"
+)
+
+// Session is a session as --sessions writes it, one JSON object a line.
+type Session struct {
+	Time     time.Time `json:"time"`
+	MTA      string    `json:"mta"`
+	Host     string    `json:"host"`
+	Service  string    `json:"service"`
+	Addr     string    `json:"addr"`
+	Name     string    `json:"name"`
+	HELO     string    `json:"helo"`
+	TLS      string    `json:"tls"`
+	Version  string    `json:"version"`
+	Class    string    `json:"class"`
+	Outcome  string    `json:"outcome"`
+	Mail     string    `json:"mail"`
+	Messages int       `json:"messages"`
+	Decision string    `json:"decision"` // empty on submission
+	List     string    `json:"list"`     // that decides; empty if none does
+}
+
+// SessionWriter writes sessions.
+type SessionWriter struct {
+	encoder *json.Encoder
+	redact  *Redactor
+}
+
+// NewSessionWriter returns a SessionWriter. redact may be nil.
+func NewSessionWriter(w io.Writer, redact *Redactor) *SessionWriter {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return &SessionWriter{e, redact}
+}
+
+// Write writes a session, and the decision about it if it is on port 25.
+func (w *SessionWriter) Write(s *maillog.Session, v lists.Verdict) error {
+	out := Session{
+		Time: s.Time, MTA: s.Server.String(), Host: w.redact.Name(s.Host), Service: s.Service, Addr: w.redact.Addr(s.Addr.String()),
+		Name: w.redact.Name(s.Name), HELO: w.redact.Name(s.HELO), TLS: s.TLS.String(), Version: s.Version,
+		Class: s.Class.String(), Outcome: s.Outcome.String(), Mail: s.Mail.String(), Messages: s.Messages,
+	}
+	if IsPort25(s) {
+		out.Decision, out.List = v.Action.String(), v.ListName()
+	}
+	return w.encoder.Encode(out)
+}

@@ -1,0 +1,384 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/replay"
+	"ehlogate/lists"
+	"ehlogate/lists/maillog"
+	"ehlogate/lists/maillog/logfile"
+	"ehlogate/lists/printable"
+)
+
+// usualLogs are where mail servers log on Debian, Red Hat and others. The first that exists is read.
+var usualLogs = []string{"/var/log/mail.log", "/var/log/maillog", "/var/log/exim4/mainlog", "/var/log/exim/main.log"}
+
+type replayFlags struct {
+	since, old                                 string
+	top                                        int
+	journal, json, sessions, redacted, withDNS bool
+}
+
+func newReplay(o *options) *cobra.Command {
+	var f replayFlags
+	cmd := &cobra.Command{
+		Use:   "replay [LOG...]",
+		Short: "Show from mail logs who fails at TLS, and what a policy would have done",
+		Long: `Reads mail logs of Postfix, Sendmail and Exim, and shows which clients cannot do
+TLS, why, and what would help; and what the policy would have done: how many
+sessions would have been suppressed, and whose mail would go in the clear.
+
+LOG is a file, compressed or not (gzip, zstd, xz, bzip2), a pattern such as
+'/var/log/mail.log*', or - for standard input. The parts of a rotated log are
+read in their order. Without LOG it is the log of this machine with its rotated
+parts, or the journal if there is none.
+
+The decision is the daemon's, with the clock of the log. DNS lists count as
+unavailable, and names are those that the mail server verified; --with-dns asks
+DNS, as it is today. HELO names count where the log has them. Nothing is changed,
+and no mail server or daemon is queried.
+
+An address counts as incapable if its failures say that it has no version,
+cipher or signature in common with the server, in one way only: one that tries
+several within a minute is a scanner. outcome and class of each session are
+explained in ehlogate(8), as is the JSON of --json and --sessions.
+
+Ctrl-C shows what was counted so far. Exit status 1 if no session was found, if
+the policy cannot be used, or after Ctrl-C.`,
+		Example: `  ehlogate replay --since 7d
+  ehlogate replay -c new.toml '/var/log/mail.log*'
+  ehlogate replay --diff /etc/ehlogate/ehlogate.toml new.toml
+  zcat mail.log.1.gz | ehlogate replay --sessions - | jq 'select(.outcome=="incapable")'`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.run(cmd, o, args)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.since, "since", "", "leave out sessions before `TIME`: 7d, 36h, 2026-11-21 or an RFC 3339 time")
+	flags.StringVar(&f.old, "diff", "", "show whose treatment changes from config `OLD` to the config that is the first argument")
+	flags.IntVar(&f.top, "top", 10, "name at most `N` clients of each kind")
+	flags.BoolVar(&f.journal, "journal", false, "read the journal of this machine")
+	flags.BoolVar(&f.json, "json", false, "write JSON")
+	flags.BoolVar(&f.sessions, "sessions", false, "write each session as a line of JSON, and no report")
+	flags.BoolVar(&f.redacted, "redact", false, "replace addresses and names, so that the output can be published")
+	flags.BoolVar(&f.withDNS, "with-dns", false, "query DNS lists, and verify names, as of today")
+	cmd.MarkFlagsMutuallyExclusive("json", "sessions")
+	cmd.MarkFlagsMutuallyExclusive("diff", "sessions")
+	return cmd
+}
+
+func (f *replayFlags) run(cmd *cobra.Command, o *options, args []string) error {
+	since, err := parseSince(f.since, time.Now())
+	if err != nil {
+		return err
+	}
+	if f.old != "" && len(args) == 0 {
+		return errors.New("--diff OLD needs the new config as the first argument")
+	}
+	if f.top < 0 {
+		return errors.New("--top: must be at least 0")
+	}
+	newConfig := o.config
+	if f.old != "" {
+		newConfig, args = args[0], args[1:]
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r := &replayRun{replayFlags: f, since: since, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), tally: replay.NewTally()}
+	if err := r.load(ctx, newConfig); err != nil {
+		return exitError{exitWrong, err}
+	}
+	defer r.close()
+	if err := r.read(ctx, cmd.InOrStdin(), args); err != nil {
+		return exitError{exitWrong, err}
+	}
+	if err := r.write(); err != nil {
+		return exitError{exitWrong, err}
+	}
+	if r.faulty || r.interrupted {
+		return exitError{exitWrong, nil}
+	}
+	return nil
+}
+
+var days = regexp.MustCompile(`^(\d{1,5})([dw])$`)
+
+// parseSince reads a time, or how long before now it is. Empty is the zero time.
+func parseSince(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if m := days.FindStringSubmatch(s); m != nil {
+		n, _ := strconv.Atoi(m[1])
+		if m[2] == "w" {
+			n *= 7
+		}
+		return now.AddDate(0, 0, -n), nil
+	}
+	if d, err := time.ParseDuration(s); err == nil && d > 0 {
+		return now.Add(-d), nil
+	}
+	if t, err := time.ParseInLocation(time.DateOnly, s, time.Local); err == nil {
+		return t, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	return time.Time{}, fmt.Errorf("--since: %q is no time: write 7d, 36h, 2026-11-21 or 2026-11-21T14:00:00Z", s)
+}
+
+// replayRun is a replay in progress.
+type replayRun struct {
+	*replayFlags
+	since          time.Time
+	stdout, stderr io.Writer
+	policy, old    *replay.Policy // old is nil without --diff
+	tally          *replay.Tally
+	diff           *replay.Diff
+	redact         *replay.Redactor
+	out            *replay.SessionWriter
+	stats          maillog.Stats
+	found          int64  // sessions, also those before since
+	sample         []byte // the first line that is in no known frame
+	faulty         bool   // the exit status is 1
+	interrupted    bool
+	err            error // of writing sessions
+}
+
+func (r *replayRun) load(ctx context.Context, newConfig string) error {
+	if r.redacted {
+		r.redact = replay.NewRedactor()
+	}
+	if r.sessions {
+		r.out = replay.NewSessionWriter(r.stdout, r.redact)
+	}
+	var err error
+	if r.policy, err = r.loadPolicy(ctx, newConfig); err != nil {
+		return err
+	}
+	if r.replayFlags.old != "" {
+		r.diff = replay.NewDiff()
+		r.old, err = r.loadPolicy(ctx, r.replayFlags.old)
+	}
+	return err
+}
+
+func (r *replayRun) loadPolicy(ctx context.Context, file string) (*replay.Policy, error) {
+	cfg, err := config.Load(file)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.File == "" {
+		fmt.Fprintf(r.stderr, "no config file: using the built-in defaults, which suppress nothing (-c names a config)\n")
+	}
+	p := replay.Load(ctx, cfg, r.withDNS)
+	for _, err := range p.Unavailable {
+		reportError(r.stderr, err)
+		r.faulty = true
+	}
+	return p, nil
+}
+
+func (r *replayRun) close() {
+	r.policy.Close()
+	if r.old != nil {
+		r.old.Close()
+	}
+}
+
+// read reads all logs.
+func (r *replayRun) read(ctx context.Context, stdin io.Reader, args []string) error {
+	reader := maillog.NewReader(maillog.Options{}, func(s *maillog.Session) { r.add(ctx, s) })
+	read := func(name string, l *logfile.Log, size int64, p *progress) error {
+		stop := p.follow(name, l, size)
+		err := logfile.EachLine(ctx, l, func(line []byte) {
+			before := reader.Stats().Unframed
+			if reader.Read(line); r.sample == nil && reader.Stats().Unframed > before {
+				r.sample = append([]byte{}, line[:min(len(line), 120)]...)
+			}
+		})
+		stop()
+		if closed := l.Close(); err == nil {
+			err = closed
+		}
+		if ctx.Err() != nil {
+			r.interrupted = true
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	}
+	files, journal, err := r.choose(args)
+	if err != nil {
+		return err
+	}
+	p := newProgress(r.stderr, files)
+	name := "standard input"
+	switch {
+	case journal:
+		name = "the journal"
+		l, err := logfile.OpenJournal(ctx, r.since)
+		if err != nil {
+			return fmt.Errorf("%w: name the log, such as /var/log/mail.log", err)
+		}
+		if err := read(name, l, 0, p); err != nil {
+			return err
+		}
+	case files == nil:
+		l, err := logfile.NewLog(io.NopCloser(stdin))
+		if err != nil {
+			return err
+		}
+		if err := read(name, l, 0, p); err != nil {
+			return err
+		}
+	}
+	for i, file := range files {
+		if i == 0 {
+			name = file.Path
+		}
+		if file.Newest.Before(r.since) || r.interrupted {
+			continue
+		}
+		l, err := logfile.Open(file.Path)
+		if err != nil {
+			return err
+		}
+		reader.SetNewest(file.Newest)
+		if err := read(file.Path, l, file.Size, p); err != nil {
+			return err
+		}
+	}
+	reader.Flush()
+	if r.stats = reader.Stats(); r.err != nil {
+		return r.err
+	}
+	if r.found == 0 && !r.interrupted {
+		return r.nothingFound(name)
+	}
+	return nil
+}
+
+// choose returns the files to read, oldest first; nil for standard input.
+func (r *replayRun) choose(args []string) (files []logfile.File, journal bool, err error) {
+	if r.journal {
+		if len(args) > 0 {
+			return nil, false, errors.New("--journal reads the journal: name no file")
+		}
+		return nil, true, nil
+	}
+	if len(args) == 1 && args[0] == "-" {
+		return nil, false, nil
+	}
+	if len(args) == 0 {
+		for _, usual := range usualLogs {
+			if _, err := os.Stat(usual); err == nil {
+				args = []string{usual + "*"}
+				break
+			}
+		}
+		if len(args) == 0 {
+			return nil, true, nil
+		}
+	}
+	files, err = logfile.Find(args)
+	return files, false, err
+}
+
+// add decides about a session.
+func (r *replayRun) add(ctx context.Context, s *maillog.Session) {
+	r.found++
+	if !s.End.IsZero() && s.End.Before(r.since) {
+		return
+	}
+	var v lists.Verdict
+	if replay.IsPort25(s) {
+		v = r.policy.Decide(ctx, s)
+		if r.diff != nil {
+			r.diff.Add(s, r.old.Decide(ctx, s), v)
+		}
+	}
+	if r.out == nil {
+		r.tally.Add(s, v)
+	} else if r.err == nil {
+		r.err = r.out.Write(s, v)
+	}
+}
+
+// nothingFound is the error for a log without sessions. It says what was seen instead.
+func (r *replayRun) nothingFound(name string) error {
+	s := r.stats
+	why := fmt.Sprintf("%d lines: %d of other programs, %d of a mail server, %d in no known form", s.Lines, s.Foreign, s.Mail, s.Unframed)
+	do := "name the log of Postfix, Sendmail or Exim, such as /var/log/mail.log or /var/log/exim4/mainlog"
+	switch {
+	case s.Lines == 0:
+		why = "it is empty"
+	case s.Orphans > 0:
+		do = "it has errors of the TLS library without the lines that name the client, as mail.warn and mail.err do: name mail.log"
+	case s.Unframed > 0 && r.sample != nil:
+		why += fmt.Sprintf(", such as %q", printable.Escape(string(r.sample)))
+	}
+	return fmt.Errorf("no session found in %s (%s): %s", filepath.Clean(name), why, do)
+}
+
+// write writes the report.
+func (r *replayRun) write() error {
+	if r.out != nil {
+		return nil
+	}
+	if r.diff != nil {
+		r.diff.Finish(r.top)
+		if r.redact != nil {
+			r.redact.Diff(r.diff)
+		}
+		return r.print(r.diff, r.diff.Text)
+	}
+	report := r.tally.Report(r.stats, r.top)
+	report.Interrupted = r.interrupted
+	if r.interrupted {
+		report.Notes = append(report.Notes, "interrupted: only a part of the log was read")
+	}
+	if r.policy.WithoutDNS {
+		report.Notes = append(report.Notes, "DNS lists count as unavailable, and names are those of the log: --with-dns asks DNS")
+	} else if r.withDNS {
+		report.Notes = append(report.Notes, "DNS was asked now: its answers may have been others at the time of the log")
+	}
+	if r.redact != nil {
+		r.redact.Report(report)
+	}
+	return r.print(report, report.Text)
+}
+
+func (r *replayRun) print(value any, text func() string) error {
+	if r.json {
+		return printable.WriteJSON(r.stdout, value)
+	}
+	_, err := io.WriteString(r.stdout, text())
+	return err
+}
+
+// isTerminal reports whether a writer is a terminal.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && !strings.HasSuffix(f.Name(), "/null")
+}

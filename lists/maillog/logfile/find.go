@@ -1,0 +1,123 @@
+// Package logfile finds, orders and opens mail logs: files, compressed or not, the sets that logrotate(8) makes of them,
+// and the journal.
+package logfile
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// File is a log, or a part of one.
+type File struct {
+	Path   string
+	Size   int64     // bytes, as they are stored
+	Newest time.Time // no line is newer
+}
+
+// Find returns the files that match the patterns (as in [filepath.Match]), the oldest part of each log first. A pattern that
+// matches no file is an error, as is a file that cannot be one.
+func Find(patterns []string) (files []File, err error) {
+	families := map[string]int{} // by the order in which they appear
+	var parts []part
+	seen := map[string]bool{}
+	for _, pattern := range patterns {
+		paths, err := expand(pattern)
+		if err != nil {
+			return nil, err
+		}
+		for _, path := range paths {
+			info, err := os.Stat(path)
+			switch {
+			case err != nil:
+				return nil, err
+			case info.IsDir():
+				return nil, fmt.Errorf("%s is a directory: name the files, such as %s", path, filepath.Join(path, "mail.log*"))
+			case seen[path]:
+				continue
+			}
+			seen[path] = true
+			p := parsePart(path)
+			p.file = File{Path: path, Size: info.Size(), Newest: info.ModTime()}
+			if end := p.date.AddDate(0, 0, 2); !p.date.IsZero() && end.Before(info.ModTime()) { // a copy
+				p.file.Newest = end
+			}
+			if _, known := families[p.family]; !known {
+				families[p.family] = len(families)
+			}
+			parts = append(parts, p)
+		}
+	}
+	slices.SortStableFunc(parts, func(a, b part) int {
+		return cmp.Or(cmp.Compare(families[a.family], families[b.family]), comparePart(a, b))
+	})
+	for _, p := range parts {
+		files = append(files, p.file)
+	}
+	return files, nil
+}
+
+func expand(pattern string) ([]string, error) {
+	if _, err := os.Lstat(pattern); err == nil {
+		return []string{pattern}, nil
+	}
+	paths, err := filepath.Glob(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", pattern, err)
+	}
+	if len(paths) == 0 {
+		return nil, &fs.PathError{Op: "open", Path: pattern, Err: errors.New("no such file")}
+	}
+	return paths, nil
+}
+
+// part is a file of a set: mail.log, mail.log.1, mail.log.2.gz; maillog-20261128, maillog-20261128.xz.
+type part struct {
+	file   File
+	family string    // the path without what rotation adds
+	date   time.Time // of "dateext"; zero if there is none
+	number int       // 0: the log that is being written, or a date; else the higher, the older
+}
+
+var rotated = regexp.MustCompile(`^(.+?)(?:[.-](\d{8})(?:-?\d{2,10})?|\.(\d{1,4}))?$`)
+
+func parsePart(path string) part {
+	for _, ext := range []string{".gz", ".zst", ".xz", ".bz2"} {
+		path = strings.TrimSuffix(path, ext)
+	}
+	m := rotated.FindStringSubmatch(path)
+	if m == nil {
+		return part{family: path}
+	}
+	p := part{family: m[1]}
+	p.number, _ = strconv.Atoi(m[3])
+	if m[2] != "" {
+		date, err := time.Parse("20060102", m[2])
+		if err != nil {
+			return part{family: path}
+		}
+		p.date = date
+	}
+	return p
+}
+
+// comparePart compares parts of one log: the oldest first, the one that is being written last. Parts of one date are in the
+// order of their names, which have the hour.
+func comparePart(a, b part) int {
+	isCurrent := func(p part) int {
+		if p.date.IsZero() && p.number == 0 {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(isCurrent(a), isCurrent(b)), a.date.Compare(b.date), cmp.Compare(b.number, a.number),
+		cmp.Compare(a.file.Path, b.file.Path))
+}
