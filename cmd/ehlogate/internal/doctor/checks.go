@@ -31,7 +31,6 @@ var checks = []struct {
 	{onDNS, (*exam).checkResolverAddresses, "public-resolver distant-resolver dane-unsure"},
 	{onDNS, (*exam).checkUnit, "service-no-network service-no-https"},
 	{onDNS, (*exam).checkDNSAnswers, "resolver-silent zone-silent zone-refuses zone-no-list zone-lists-all zone-lists-nothing"},
-	{onDNS, (*exam).checkCommitments, "guard-active"},
 }
 
 // smtpdChecks are the checks of each smtpd of Postfix, in their order.

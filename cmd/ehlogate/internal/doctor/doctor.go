@@ -87,14 +87,13 @@ type exam struct {
 	exim     *Exim
 	sendmail *Sendmail
 
-	smtpds          []smtpd
-	resolvers       []netip.AddrPort          // those that ehlogate queries
-	resolversAt     Place                     // where they are set
-	resolverAnswers bool                      // one of them does
-	probed          map[endpoint]bool         // the addresses that were connected to
-	loaded          map[string]*listfile.List // by name
-	listener        *syscall.Ucred            // the user that made a socket file; root if systemd did
-	compared        bool                      // the running daemon was compared with the files
+	smtpds      []smtpd
+	resolvers   []netip.AddrPort          // those that ehlogate queries
+	resolversAt Place                     // where they are set
+	probed      map[endpoint]bool         // the addresses that were connected to
+	loaded      map[string]*listfile.List // by name
+	listener    *syscall.Ucred            // the user that made a socket file; root if systemd did
+	compared    bool                      // the running daemon was compared with the files
 }
 
 // Examine runs all checks. Each of the configurations may be absent. Resolvers are queried until ctx ends, and for a

@@ -195,7 +195,6 @@ var needsHost = map[string]bool{
 	"running-differs": true, // testdata/script/doctor_running.txt
 	"list-forbidden":  true, // TestConfigurations of mtatest
 	// Answers of DNS: zones_test.go and guard_test.go.
-	"guard-active":    true,
 	"resolver-silent": true, "zone-silent": true, "zone-refuses": true, "zone-no-list": true, "zone-lists-all": true, "zone-lists-nothing": true,
 }
 

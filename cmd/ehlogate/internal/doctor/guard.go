@@ -1,15 +1,11 @@
 package doctor
 
 import (
-	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"ehlogate/lists"
-	"ehlogate/lists/dnsclient"
 	"ehlogate/lists/tlspolicy"
 )
 
@@ -24,33 +20,6 @@ func (e *exam) checkGuardOff() {
 
 func (e *exam) guardPlace() Place {
 	return e.configPlace("guard.domains", "["+quoteAll(e.config.Guard.Domains)+"]")
-}
-
-// checkCommitments looks whether one of the domains has committed to STARTTLS, as the daemon does. What the daemon
-// stored of earlier commitments counts, if its file can be read here.
-func (e *exam) checkCommitments() {
-	c := e.config
-	if !e.resolverAnswers || !c.NeedsGuard() || len(c.Guard.Domains) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(e.ctx, dnsLimit)
-	defer cancel()
-	local := !slices.ContainsFunc(e.resolvers, func(a netip.AddrPort) bool { return !a.Addr().IsLoopback() })
-	g := tlspolicy.New(tlspolicy.Options{Domains: c.Guard.Domains, State: c.Guard.State, Local: local},
-		e.host.Resolver(dnsclient.Options{Servers: e.resolvers, Timeout: c.DNS.Timeout, Tries: 3}), time.Now)
-	g.Check(ctx)
-	for _, d := range g.Report().Domains {
-		if d.Commitment == tlspolicy.NoCommitment {
-			continue
-		}
-		what := "%s has committed to STARTTLS for all senders: %s"
-		if d.Commitment == tlspolicy.Assumed {
-			what = "%s is assumed to have committed to STARTTLS: %s"
-		}
-		e.add(Note, "guard-active", e.guardPlace(), fmt.Sprintf(what, d.Name, d.Why),
-			"As long as that is so, only the lines of your own list files hide STARTTLS. What the default, feeds and "+
-				"DNS lists would hide is overridden (ehlogate_overridden_total counts it).")
-	}
 }
 
 func (e *exam) checkServedDomains() {

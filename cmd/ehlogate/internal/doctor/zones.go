@@ -54,7 +54,6 @@ func (e *exam) checkDNSAnswers() {
 			e.addZoneFault(zones[i], err)
 		}
 	}
-	e.resolverAnswers = answers
 }
 
 // zones returns all zones of lists, each once, with a filter that takes 127.0.0.255 if one of them does.
