@@ -11,6 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"ehlogate/lists"
 	"ehlogate/lists/printable"
@@ -53,10 +56,13 @@ type Server struct {
 	// Outcome is called for every outcome except OutcomeOffered, once in an SMTP session.
 	//
 	// Two sessions count as one only if nothing distinguishes them: same client address, same ports of client and
-	// server, one directly after the other on one connection, and no request at CONNECT or after MAIL. One session counts
-	// as two if its connection breaks meanwhile, or if two restrictions of an smtpd spell the service differently, since
-	// Postfix opens a connection for each.
+	// server, one directly after the other from one smtpd process (or as the last and the first on two connections), and
+	// no request at CONNECT or after MAIL. One session counts as two if two restrictions of an smtpd spell the
+	// service differently, since Postfix opens a connection for each.
 	Outcome func(o lists.Outcome, c lists.Client, d lists.Decision)
+
+	setup  sync.Once
+	recent *lru.Cache[key, session] // the last session of each connection, if an outcome of it was reported
 }
 
 func (s *Server) MaxRequest() int { return maxRequest }

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"net/netip"
+	"slices"
 	"strconv"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"ehlogate/lists"
 	"ehlogate/policyd"
@@ -16,10 +19,15 @@ import (
 type conn struct {
 	*Server
 	current session
+	begun   bool
 }
+
+// maxRecent is how many sessions are remembered, also after the end of their connection.
+const maxRecent = 256
 
 // Connection returns the protocol for one connection.
 func (s *Server) Connection() policyd.Protocol {
+	s.setup.Do(func() { s.recent, _ = lru.New[key, session](maxRecent) }) // it fails only for a size below 1
 	return &conn{Server: s}
 }
 
@@ -51,6 +59,9 @@ type session struct {
 	greeted   bool // there were requests after CONNECT
 	reported  [lists.OutcomeCount]bool
 }
+
+// isReported reports whether any outcome of the session was reported.
+func (s *session) isReported() bool { return slices.Contains(s.reported[:], true) }
 
 // instance is the attribute instance: PID.SECONDS.MICROSECONDS.NUMBER in hexadecimal. It is empty until MAIL was accepted.
 // NUMBER counts the mail transactions of a session from 0.
@@ -92,20 +103,41 @@ func (s *session) endsBefore(r *request, message instance) bool {
 // trackSession makes the session of r the current one.
 func (c *conn) trackSession(r *request) {
 	k, message := key{r.addr, parsePort(r.from), parsePort(r.port)}, parseInstance(r.instance)
+	if !c.begun {
+		// A previous connection may have broken within a session.
+		c.current, _ = c.recent.Get(k)
+		c.current.key, c.begun = k, true
+	}
 	if c.current.key != k || c.current.endsBefore(r, message) {
+		if c.current.isReported() {
+			c.recent.Remove(c.current.key)
+		}
 		c.current = session{key: k}
 	}
+	was := c.current
 	if message.known {
 		c.current.message = message
 	}
 	c.current.encrypted = r.isEncrypted()
 	c.current.greeted = c.current.greeted || string(r.state) != "CONNECT"
+	if c.current != was {
+		c.remember()
+	}
 }
 
 // reportOutcome calls Outcome, once in a session for each outcome.
 func (c *conn) reportOutcome(o lists.Outcome, client lists.Client, d lists.Decision) {
-	if !c.current.reported[o] {
-		c.current.reported[o] = true
-		c.Outcome(o, client, d)
+	if c.current.reported[o] {
+		return
+	}
+	c.current.reported[o] = true
+	c.remember()
+	c.Outcome(o, client, d)
+}
+
+// remember stores the session if an outcome of it was reported.
+func (c *conn) remember() {
+	if c.current.isReported() {
+		c.recent.Add(c.current.key, c.current)
 	}
 }

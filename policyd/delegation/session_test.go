@@ -56,10 +56,10 @@ type smtpd struct {
 	conn       *conn
 }
 
-// ask asks the server about one stage.
-func (p *smtpd) ask(t *testing.T, s *Server, client, state, instance string) {
+// ask asks the server about one stage, over a new connection if the last broke.
+func (p *smtpd) ask(t *testing.T, s *Server, broken bool, client, state, instance string) {
 	t.Helper()
-	if p.conn == nil {
+	if p.conn == nil || broken {
 		p.conn = s.Connection().(*conn)
 	}
 	in := fmt.Appendf(nil, "request=smtpd_access_policy\nprotocol_state=%s\n%s\nserver_port=25\ninstance=%s\n\n", state, client, instance)
@@ -70,13 +70,13 @@ func (p *smtpd) ask(t *testing.T, s *Server, client, state, instance string) {
 
 // session plays one session with up to three messages, which is asked about at
 // some stages.
-func (p *smtpd) session(t *testing.T, s *Server, random *rand.Rand, stages []string, port int) {
+func (p *smtpd) session(t *testing.T, s *Server, random *rand.Rand, stages []string, port int, broken func() bool) {
 	t.Helper()
 	client := fmt.Sprintf("client_address=%s\nclient_port=%d", prototest.Denied.Addr, port)
 	ask := func(state, instance string) {
 		for range 1 + random.IntN(2) {
 			if slices.Contains(stages, state) {
-				p.ask(t, s, client, state, instance)
+				p.ask(t, s, broken(), client, state, instance)
 			}
 		}
 	}
@@ -95,15 +95,20 @@ func (p *smtpd) session(t *testing.T, s *Server, random *rand.Rand, stages []str
 // Sessions of one address are counted each once, whatever ports they come from.
 func TestSessionsAreCounted(t *testing.T) {
 	all := []string{"CONNECT", "EHLO", "MAIL", "RCPT", "DATA"}
+	never, often := func(*rand.Rand) bool { return false }, func(r *rand.Rand) bool { return r.IntN(5) == 0 }
 	for _, tc := range []struct {
 		what   string
 		stages []string
 		ports  int
+		broken func(*rand.Rand) bool
 	}{
-		{"ports used up at random", []string{"EHLO", "MAIL"}, 28232},
-		{"one port, asked at RCPT", []string{"RCPT"}, 1},
-		{"one port, asked at all stages", all, 1},
-		{"one port, asked at CONNECT", []string{"CONNECT", "EHLO"}, 1},
+		{"ports used up at random", []string{"EHLO", "MAIL"}, 28232, never},
+		{"one port, asked at RCPT", []string{"RCPT"}, 1, never},
+		{"one port, asked at all stages", all, 1, never},
+		{"one port, asked at CONNECT", []string{"CONNECT", "EHLO"}, 1, never},
+		{"connections that break", all, 0, often},
+		{"connections that break, asked at RCPT", []string{"RCPT"}, 0, often},
+		{"connections that break, asked before messages", []string{"EHLO", "MAIL"}, 0, often},
 	} {
 		t.Run(tc.what, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(14, 9))
@@ -118,17 +123,23 @@ func TestSessionsAreCounted(t *testing.T) {
 			if tc.ports > 1 {
 				sessions = 20000
 			}
-			for range sessions {
+			for i := range sessions {
 				n := random.IntN(len(processes))
-				port := 1 + random.IntN(tc.ports)
-				for tc.ports > 1 && port == last[n] { // that is the bound
+				port := 1 + i%65535
+				if tc.ports > 0 {
 					port = 1 + random.IntN(tc.ports)
+					for tc.ports > 1 && port == last[n] { // that is the bound
+						port = 1 + random.IntN(tc.ports)
+					}
 				}
 				last[n] = port
-				processes[n].session(t, s, random, tc.stages, port)
+				processes[n].session(t, s, random, tc.stages, port, func() bool { return tc.broken(random) })
 			}
 			if len(outcomes) != sessions {
 				t.Errorf("%d sessions count as %d", sessions, len(outcomes))
+			}
+			if s.recent.Len() > maxRecent {
+				t.Errorf("%d sessions are remembered", s.recent.Len())
 			}
 		})
 	}
