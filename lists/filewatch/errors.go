@@ -94,15 +94,11 @@ func newProblem(name string, err error) diag.Problem {
 	case *fs.PathError:
 		p.File, p.Msg = err.Path, err.Err.Error()
 	case noMatchError:
-		p.File, p.Msg = string(err), "no file matches this pattern"
+		return diag.Problem{File: string(err), Msg: "no file matches this pattern", Hint: NoMatchHint}
 	case ChangedError:
-		p.File, p.Msg = string(err), "the file changed while it was read"
+		return diag.Problem{File: string(err), Msg: "the file changed while it was read", Hint: "write a new file and rename it over the old one"}
 	}
 	switch {
-	case errors.As(err, new(noMatchError)):
-		p.Hint = NoMatchHint
-	case errors.As(err, new(ChangedError)):
-		p.Hint = "write a new file and rename it over the old one"
 	case errors.Is(err, fs.ErrNotExist):
 		p.Hint = MissingHint
 	case errors.Is(err, fs.ErrPermission):

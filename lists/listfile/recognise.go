@@ -62,12 +62,7 @@ func (spec Spec) hintAbout(kind recognise.Kind, name string) string {
 	case len(kind.Formats) > 0:
 		return fmt.Sprintf("write format = %q for this list in the config", kind.Formats[0])
 	case kind.Command != "":
-		return fmt.Sprintf("make a list of it, and name that in files = [...]: %s > %s", kind.CommandFor(name), quotedName(name))
+		return fmt.Sprintf("make a list of it, and name that in files = [...]: %s > %s", kind.CommandFor(name), recognise.Quote(name+".list"))
 	}
 	return ""
-}
-
-// quotedName returns the name of the list that is made of a file, for a shell.
-func quotedName(name string) string {
-	return recognise.Kind{Command: "FILE"}.CommandFor(name + ".list")
 }

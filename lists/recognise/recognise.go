@@ -54,11 +54,11 @@ func (k Kind) Reads(format string) bool { return slices.Contains(k.Formats, form
 
 // CommandFor returns the command with the name of a file in it, for a shell.
 func (k Kind) CommandFor(name string) string {
-	return strings.ReplaceAll(k.Command, "FILE", quote(name))
+	return strings.ReplaceAll(k.Command, "FILE", Quote(name))
 }
 
-// quote quotes a word for a shell, if it needs that.
-func quote(word string) string {
+// Quote quotes a word for a shell, if it needs that.
+func Quote(word string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,:@%"
 	if word != "" && strings.Trim(word, plain) == "" {
 		return word
