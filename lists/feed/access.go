@@ -2,7 +2,6 @@ package feed
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -137,8 +136,7 @@ func parseAccessPattern(l *listfile.Lines, w word, exact bool) []*listfile.Item 
 	}
 	name, err := listfile.ParseHostName(w.text)
 	if err != nil {
-		e := syntaxOf(err)
-		l.SkipLine(w.at+e.Offset, e.Width, e.Msg, cmp.Or(e.Hint, "a pattern is an address, its first octets or groups, or a host name"))
+		skipSyntax(l, w, err, "a pattern is an address, its first octets or groups, or a host name")
 		return nil
 	}
 	if exact {

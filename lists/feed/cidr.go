@@ -48,7 +48,7 @@ func parseCIDRPattern(l *listfile.Lines, w word) []*listfile.Item {
 	}
 	from, to, err := parseNetwork(withoutLeadingZeros(w.text))
 	if err != nil {
-		skipSyntax(l, w, err)
+		skipSyntax(l, w, err, "")
 		return nil
 	}
 	return []*listfile.Item{newSpan(w, from, to)}

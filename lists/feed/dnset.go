@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 
@@ -29,8 +28,7 @@ func readDNSet(l *listfile.Lines, f Filtered) {
 		}
 		normal, err := listfile.ParseHostName(name.text)
 		if err != nil {
-			e := syntaxOf(err)
-			l.SkipLine(name.at+e.Offset, e.Width, e.Msg, cmp.Or(e.Hint, forms))
+			skipSyntax(l, name, err, forms)
 			return nil, 0, false
 		}
 		if itself {

@@ -100,8 +100,7 @@ func parseSendmailKey(l *listfile.Lines, key word) []*listfile.Item {
 	}
 	name, err := listfile.ParseHostName(key.text)
 	if err != nil {
-		e := syntaxOf(err)
-		l.SkipLine(key.at+e.Offset, e.Width, e.Msg, e.Hint)
+		skipSyntax(l, key, err, "")
 		return nil
 	}
 	return []*listfile.Item{newName(key, name), newName(key, "."+name)}

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"slices"
@@ -69,10 +70,10 @@ func failSyntax(l *listfile.Lines, w word, err error) {
 	}
 }
 
-// skipSyntax is failSyntax for a program that skips what is invalid.
-func skipSyntax(l *listfile.Lines, w word, err error) {
+// skipSyntax is failSyntax for a program that skips what is invalid. hint is for an error that has none.
+func skipSyntax(l *listfile.Lines, w word, err error, hint string) {
 	e := syntaxOf(err)
-	skipAt(l, w, e.Msg, e.Hint)
+	l.SkipLine(w.at+e.Offset, e.Width, e.Msg, cmp.Or(e.Hint, hint))
 }
 
 func syntaxOf(err error) (e *listfile.SyntaxError) {
