@@ -71,6 +71,8 @@ type Breaker struct {
 	since     atomic.Int64                  // when state changed last
 	checkedAt atomic.Int64                  // when the last health check began, or Never
 	failures  atomic.Int32                  // in a row
+	positives atomic.Int32                  // positive answers in a row
+	share     atomic.Int32                  // of positive answers lately, in 1/positiveUnit
 	kick      chan struct{}                 // has a health check run now
 	first     atomic.Pointer[chan struct{}] // closed when the first health check is over; nil: it is
 	opened    atomic.Uint64
@@ -118,11 +120,12 @@ func (b *Breaker) Reason() string {
 // Counts returns how many health checks ran, and how often the breaker opened.
 func (b *Breaker) Counts() (checks, opened uint64) { return b.checks.Load(), b.opened.Load() }
 
-// Record takes into account a query that began then, and its error.
-func (b *Breaker) Record(began int64, err error) {
+// Record takes into account a query that began then: its error, or whether its answer was positive, such as a listing.
+func (b *Breaker) Record(began int64, positive bool, err error) {
 	switch {
 	case err == nil:
 		b.failures.Store(0)
+		b.recordPositive(positive)
 	case began < b.since.Load(): // it says nothing about the present state
 	case dnsclient.IsBogus(err):
 		b.setOpen(describe(err), false)
@@ -148,6 +151,23 @@ func (b *Breaker) recordFailure(err error) {
 		b.checkSoon()
 	default:
 		b.setOpen(fmt.Sprintf("%d queries in a row failed, the last with %s", n, describe(err)), false)
+	}
+}
+
+// recordPositive has a health check run at once if many answers in a row are positive and most were not before: a list that
+// is given up may begin to list all clients.
+func (b *Breaker) recordPositive(positive bool) {
+	const inRow, positiveUnit, window = 8, 1 << 16, 64
+	share, now := b.share.Load(), int32(0)
+	if positive {
+		now = positiveUnit
+	}
+	b.share.Store(share + (now-share)/window)
+	switch {
+	case !positive:
+		b.positives.Store(0)
+	case b.positives.Add(1)%inRow == 0 && share < positiveUnit/2 && b.options.Interval > 0:
+		b.checkSoon()
 	}
 }
 
@@ -188,6 +208,7 @@ func (b *Breaker) setOpen(why string, flush bool) {
 		b.options.Flush(passedAt)
 	}
 	if was != Open {
+		b.positives.Store(0)
 		b.checkSoon()
 	}
 }

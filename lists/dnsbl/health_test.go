@@ -2,6 +2,7 @@ package dnsbl
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -140,6 +141,44 @@ func TestWildcardIsFoundInAMinute(t *testing.T) {
 			if st := w.zone(bl); st.State != "disabled" {
 				t.Errorf("%+v", st)
 			}
+		})
+	}
+}
+
+// If many clients are listed all at once the zone is checked at once.
+func TestManyListings(t *testing.T) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
+		s := w.good(bl)
+		w.run()
+		time.Sleep(10 * time.Second)
+		w.Set("*."+bl+" A", "127.0.0.2")
+		for i := range 7 {
+			w.state("enabled", "")
+			w.learn(s, fmt.Sprintf("11.2.0.%d", i), lists.Matched)
+		}
+		w.within(300*time.Millisecond, s, at("11.2.0.7")) // the test may end before this answer is used
+		synctest.Wait()
+		w.state("disabled", "127.0.0.1 is listed")
+	})
+	for name, share := range map[string]int{"nearly all, as ever": 95, "a quarter, as ever": 25} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, dnscache.Defaults(), func(w *world) {
+				s := w.good(bl)
+				w.run()
+				for i := range 10 * 600 { // ten minutes
+					addr := netip.AddrFrom4([4]byte{11, 2, byte(i >> 8), byte(i)})
+					want := lists.NoMatch
+					if i*37%100 < share {
+						want = lists.Matched
+						w.Set(dnsclient.ReverseAddr(addr)+"."+bl+" A", "127.0.0.2")
+					}
+					w.learn(s, addr.String(), want)
+					time.Sleep(100 * time.Millisecond)
+				}
+				if n := w.zone(bl).HealthChecks; n < 18 || n > 24 {
+					t.Errorf("%d tests in ten minutes", n)
+				}
+			})
 		})
 	}
 }

@@ -92,3 +92,20 @@ func TestPendingIsCertain(t *testing.T) {
 		}
 	})
 }
+
+// A zone that begins to list all clients right after a health check is checked again soon, and not after the interval.
+func TestStreakAfterTest(t *testing.T) {
+	bubble(t, dnscache.Defaults(), func(w *world) {
+		s := w.good(bl)
+		w.run()
+		w.Set("*."+bl+" A", "127.0.0.2")
+		for i := range 8 {
+			w.learn(s, fmt.Sprintf("11.5.0.%d", i), lists.Matched)
+		}
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if st := w.zone(bl); st.State != "disabled" {
+			t.Errorf("the zone is %s after %d tests", st.State, st.HealthChecks)
+		}
+	})
+}

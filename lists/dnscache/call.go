@@ -65,7 +65,7 @@ func (u *Upstream) runCall(ctx context.Context, k Key, began int64, epoch uint64
 		u.positive.Add(1)
 	}
 	if ctx.Err() == nil {
-		u.Breaker.Record(began, err)
+		u.Breaker.Record(began, text != "", err)
 	}
 	sh.mu.Lock()
 	done := sh.inFlight[k]
