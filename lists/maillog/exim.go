@@ -218,7 +218,7 @@ func (r *Reader) beginExim(rec *record, b []byte) *session {
 		s = r.newSession(Exim, rec)
 	}
 	s.Addr = c.addr
-	s.setName(c.name)
+	s.Name = verifiedName(c.name)
 	if len(c.helo) > 0 {
 		s.setHELO(c.helo)
 	}

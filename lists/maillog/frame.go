@@ -62,18 +62,15 @@ func (f *framer) parse(b []byte, r *record) bool {
 	if len(b) > 0 && b[0] == '{' {
 		return f.parseJSON(b, r)
 	}
-	for range 2 {
-		if f.parseText(b, r) {
-			f.trimMessage(r)
-			return true
-		}
-		rest, ok := trimContainer(b)
-		if !ok {
-			break
-		}
-		b = rest
+	if f.parseText(b, r) {
+		f.trimMessage(r, false)
+		return true
 	}
-	return false
+	b, ok := trimContainer(b)
+	if ok = ok && f.parseText(b, r); ok {
+		f.trimMessage(r, true)
+	}
+	return ok
 }
 
 // framer takes lines out of their frames.
@@ -230,7 +227,7 @@ func trimContainer(b []byte) ([]byte, bool) {
 
 // trimMessage removes what some programs write in front of a message: Solaris an identifier, docker compose the frame once
 // more, Exim its own time and process.
-func (f *framer) trimMessage(r *record) {
+func (f *framer) trimMessage(r *record, inContainer bool) {
 	if r.program == programNone {
 		return
 	}
@@ -240,7 +237,7 @@ func (f *framer) trimMessage(r *record) {
 		}
 	}
 	if r.program != programExim {
-		if rest, ok := trimContainer(r.message); ok {
+		if rest, ok := trimContainer(r.message); inContainer && ok {
 			var again record
 			if f.parseText(rest, &again) && bytes.Equal(again.tag, r.tag) {
 				*r = again

@@ -60,7 +60,7 @@ func (f *framer) parseJSON(b []byte, r *record) bool {
 		if at, err := time.Parse(time.RFC3339Nano, e.Time); err == nil && r.at == 0 {
 			r.at = at.UnixNano()
 		}
-		f.trimMessage(r)
+		f.trimMessage(r, false)
 		return true
 	}
 	if e.Identifier == "" || e.Realtime == "" {
@@ -86,7 +86,7 @@ func (f *framer) parseJSON(b []byte, r *record) bool {
 	r.at, r.host, r.origin = micros*int64(time.Microsecond), f.text[:host], f.text
 	r.message = e.Message
 	f.stamped = true
-	f.trimMessage(r)
+	f.trimMessage(r, false)
 	return true
 }
 

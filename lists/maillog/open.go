@@ -84,22 +84,22 @@ func (s *session) setPeer(peer []byte) {
 	s.peer = append(s.peer[:0], peer...)
 	open := bytes.IndexByte(peer, '[')
 	closing := bytes.IndexByte(peer, ']')
-	if open < 0 || closing < open {
-		return
+	if open >= 0 && closing > open {
+		s.Addr, _ = lists.ParseAddrBytes(peer[open+1 : closing])
+		s.Name = verifiedName(bytes.TrimRight(peer[:open], " "))
 	}
-	s.Addr, _ = lists.ParseAddrBytes(peer[open+1 : closing])
-	s.setName(bytes.TrimRight(peer[:open], " "))
 }
 
-// setName takes a host name that the server verified.
-func (s *session) setName(name []byte) {
-	s.Name = ""
-	if len(name) == 0 || string(name) == "unknown" {
-		return
+// verifiedName returns a host name that the server verified, empty if it has none.
+func verifiedName(b []byte) string {
+	if len(b) == 0 || string(b) == "unknown" {
+		return ""
 	}
-	if n, ok := lists.ParseHostName(string(name)); ok {
-		s.Name = n
+	name, ok := lists.ParseHostName(string(b))
+	if !ok {
+		return ""
 	}
+	return name
 }
 
 // setHELO takes a name that the client claims.

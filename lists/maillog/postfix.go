@@ -103,10 +103,16 @@ func (r *Reader) readCommand(m []byte, begin func(peer []byte) *session) {
 // attempts.
 func (s *session) readCounts(b []byte) {
 	var data, dataTries, bdat int
-	for field := range bytes.FieldsSeq(b) {
-		name, numbers, ok := bytes.Cut(field, []byte("="))
-		if !ok {
-			continue
+	for len(b) > 0 && b[0] == ' ' {
+		equal := bytes.IndexByte(b, '=')
+		if equal < 0 {
+			break
+		}
+		name, numbers := b[1:equal], b[equal+1:]
+		if end := bytes.IndexByte(numbers, ' '); end >= 0 {
+			numbers, b = numbers[:end], numbers[end:]
+		} else {
+			b = nil
 		}
 		s.hasCounts = true
 		good, rest := leadingNumber(numbers)
