@@ -90,7 +90,7 @@ func TestMemoryOfFeeds(t *testing.T) {
 	for _, tc := range []struct {
 		format Format
 		suffix string
-	}{{PostfixCIDR, " REJECT\n"}, {PostfixAccess, " REJECT\n"}, {Addresses, "\n"}} {
+	}{{PostfixCIDR, " REJECT\n"}, {PostfixAccess, " REJECT\n"}, {SendmailAccess, "\tREJECT\n"}, {Addresses, "\n"}} {
 		size, most := memoryOfTable(t, n, tc.format, tc.suffix)
 		ratio := (float64(most) - float64(plain)) / float64(size)
 		t.Logf("%s: file %.1f MiB, heap %.1f MiB, of plain addresses %.1f MiB: %.2f times the file more", tc.format, float64(size)/(1<<20), float64(most)/(1<<20), float64(plain)/(1<<20), ratio)

@@ -8,23 +8,13 @@ import (
 	"ehlogate/lists/listfile"
 )
 
-// sendmailRule is a rule without a tag, which a rule for clients with the same key overrides.
-type sendmailRule struct {
-	key     string
-	line    int
-	text    []byte
-	items   []*listfile.Item
-	result  word
-	verdict outcome
-}
-
 // readSendmail reads the source of Sendmail's access map (cf/README, "Access Database"): the rules for clients, with the
 // tag Connect: or none. Other tags are about other things.
 //
 // As in Postfix a domain matches all names below. IPv6 addresses are IPv6: and groups, none left out. SKIP is an error to
 // Sendmail there, so it refuses the client.
 func (a *access) readSendmail() {
-	var untagged []sendmailRule
+	var untagged keptLines // a rule with a tag overrides one without, wherever it is
 	for a.Next() {
 		w := nextWord(a.Text, 0, blanks)
 		switch {
@@ -40,30 +30,29 @@ func (a *access) readSendmail() {
 			continue
 		}
 		tag, key, isTagged := cutTag(w)
-		if tag != "" && tag != "connect" || !isTagged && strings.Contains(key.text, "@") {
-			continue
+		switch {
+		case tag == "connect":
+			a.finishSendmail(key, result)
+		case !isTagged && !strings.Contains(key.text, "@"):
+			untagged.add(a.Line, a.Text)
 		}
-		items := parseSendmailKey(a.Lines, key)
-		if len(items) == 0 {
-			continue
-		}
-		rule := sendmailRule{strings.ToLower(key.text), a.Line, nil, items, result, a.judge(result)}
-		if !isTagged {
-			rule.text = append(rule.text, a.Text...)
-			untagged = append(untagged, rule)
-			continue
-		}
-		a.finishSendmail(rule)
 	}
-	for _, rule := range untagged {
-		a.finishSendmail(rule)
-	}
+	last, text := a.Line, a.Text
+	untagged.each(func(line int, text []byte) {
+		a.Line, a.Text = line, text
+		key := nextWord(text, 0, blanks)
+		a.finishSendmail(key, restOfLine(text, key.endOffset()))
+	})
+	a.Line, a.Text = last, text
 	a.checkCounted()
 }
 
-func (a *access) finishSendmail(r sendmailRule) {
-	a.rule, a.line, a.items, a.text = word{r.key, 0}, r.line, r.items, r.text
-	a.yieldRule(r.result, r.verdict)
+// finishSendmail yields the entries of a rule in the present line.
+func (a *access) finishSendmail(key, result word) {
+	if a.items = parseSendmailKey(a.Lines, key); len(a.items) > 0 {
+		a.rule, a.line = key, a.Line
+		a.yieldRule(result, a.judge(result))
+	}
 }
 
 // cutTag splits a key at its tag, which is returned in lower case.

@@ -47,7 +47,7 @@ type Lines struct {
 	each     func(*Item) error
 	br       *bufio.Reader
 	nonBlank bool  // there was a line with text
-	cut      bool  // the last line has no newline
+	cut      int   // the number of the last line if it has no newline; 0: it has one
 	err      error // of the reader or each
 }
 
@@ -58,7 +58,7 @@ func NewLines(r io.Reader, name string, rules Rules, each func(*Item) error) *Li
 
 // Next advances to the next line that is text. It returns false at the end of the file, and after an error.
 func (l *Lines) Next() bool {
-	for l.err == nil && !l.cut {
+	for l.err == nil && l.cut == 0 {
 		line, err := l.br.ReadSlice('\n')
 		if err == io.EOF && len(line) == 0 {
 			return false
@@ -76,7 +76,9 @@ func (l *Lines) Next() bool {
 			l.err = fmt.Errorf("cannot read %s: %w", l.Name, err)
 			return false
 		}
-		l.cut = err == io.EOF
+		if err == io.EOF {
+			l.cut = l.Line
+		}
 		if !long && l.setLine(line) {
 			return true
 		}
@@ -188,7 +190,7 @@ func (l *Lines) Obeys(it *Item) bool {
 		it.SetLine(l.Line, l.Text)
 	}
 	msg, hint := l.rules.check(&it.Item)
-	if msg == "" && l.cut && !l.Whole && l.rules.Findings != nil && isWide(&it.Item) {
+	if msg == "" && l.cut == it.Line && !l.Whole && l.rules.Findings != nil && isWide(&it.Item) {
 		msg, hint = fmt.Sprintf("%s is the last line, has no newline, and is very wide (truncated write?)", it), newlineHint
 	}
 	if msg != "" {
@@ -213,7 +215,7 @@ func (l *Lines) Finish() error {
 		found.Skipped.AddError(l.skipped.Err())
 	}
 	switch {
-	case l.cut && !l.Whole:
+	case l.cut > 0 && !l.Whole:
 		p := diag.Problem{File: l.Name, Line: l.Line, Col: len(l.Text) + 1, Width: 1, Text: string(l.Text),
 			Msg: "missing newline at end of file (truncated write?)", Hint: newlineHint}
 		if found == nil {
