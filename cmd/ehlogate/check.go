@@ -138,7 +138,11 @@ func (c *checker) checkList(title, name string, spec listfile.Spec, mode lists.M
 	if spec.Format != nil {
 		in = fmt.Sprintf(" in format %v", spec.Format)
 	}
-	fmt.Fprintf(c.out, "%s: fine, %s%s%s\n", title, formatCount(l.Status().Entries, "entry", "entries"), in, more)
+	count := formatCount(l.Status().Entries, "entry", "entries")
+	if n := l.Status().Exceptions; n > 0 {
+		count += " and " + formatCount(n, "exception", "exceptions")
+	}
+	fmt.Fprintf(c.out, "%s: fine, %s%s%s\n", title, count, in, more)
 	c.warnIfExpired(name, l)
 	return l
 }

@@ -195,6 +195,57 @@ func TestSource(t *testing.T) {
 	}
 }
 
+// A wide entry in a last line without newline may be a narrower one that was cut. One in a line before it is not, also where
+// the entries are yielded after the last line was read.
+func TestWideInLastLine(t *testing.T) {
+	filter, err := answer.Parse("127.0.0.2")
+	must(t, err)
+	for _, tc := range []struct {
+		grammar      Filtered
+		wide, narrow string
+	}{
+		{Filtered{Format: Addresses}, "128.0.0.0/1", "192.0.2.1"}, {Filtered{Format: RbldnsdIP4Set}, "128/1", "192.0.2.1"},
+		{Filtered{Format: RbldnsdIP4Set, Answer: filter}, "128/1", "192.0.2.1"}, {Filtered{Format: PostfixCIDR}, "128.0.0.0/1 x", "192.0.2.1 x"},
+		{Filtered{Format: SendmailAccess}, "com\tREJECT", "192.0.2\tREJECT"}, {Filtered{Format: PostfixAccess}, "com x", "192.0.2 x"},
+	} {
+		for _, lines := range [][]string{{tc.wide, tc.narrow}, {tc.narrow, tc.wide}} {
+			name := writeOld(t, "feed", strings.Join(lines, "\n"))
+			_, err := listfile.New(listfile.Spec{Patterns: []string{name}, Rules: listfile.Rules{Action: lists.Suppress, AllowWide: true}, MinEntries: 1, Format: tc.grammar}, time.Now).Load()
+			if isLast := lines[1] == tc.wide; isLast != (err != nil) || err != nil && !strings.Contains(err.Error(), "feed:2:1: ") {
+				t.Errorf("%s: %q: %v", tc.grammar, lines, err)
+			}
+		}
+	}
+}
+
+// Entries are counted as they are in a feed, however many a list makes of one, and exceptions by themselves: by these numbers
+// an operator sets min_entries.
+func TestCountOfEntries(t *testing.T) {
+	filter, err := answer.Parse("127.0.0.2")
+	must(t, err)
+	for _, tc := range []struct {
+		grammar             Filtered
+		text                string
+		entries, exceptions int
+	}{
+		{Filtered{Format: Addresses}, "192.0.2.1\n192.0.2.0/24\n192.0.2.1\n", 3, 0},
+		{Filtered{Format: RbldnsdIP4Set}, "10.0.0.1-10.0.1.254\n!10.0.0.128-255\n10.9.0.1-10.10.0.1\n", 2, 1},
+		{Filtered{Format: RbldnsdIP4Set, Answer: filter}, "10.0.0.1-10.0.1.254\n!10.0.0.128-130\n10.9.0.1-10.10.0.1 :3:\n10.11.0.1-10.12.0.1\n", 2, 2},
+		{Filtered{Format: RbldnsdDNSet}, ".example.org\n!a.example.org\nexample.net\n", 2, 1},
+		{Filtered{Format: PostfixAccess}, "example.org x\n192.0.2 x\n192.0.2 y\nexample.net DUNNO\n", 2, 1},
+		{Filtered{Format: PostfixCIDR, Results: "reject"}, "192.0.2.1 permit\n192.0.2.0/24 reject\n192.0.2.2 reject\n", 1, 1},
+		{Filtered{Format: SendmailAccess}, "Connect:example.org\tREJECT\nexample.org\tREJECT\n192.0.2\tREJECT\n", 2, 0},
+		{Filtered{Format: IPSet}, "create x hash:net\nadd x 192.0.2.1-192.0.2.9\nadd x 192.0.2.5 nomatch\n", 1, 1},
+		{Filtered{Format: NFT}, "add element inet t s { 192.0.2.1, 192.0.2.2,\n192.0.2.3-192.0.2.9 }\n", 3, 0},
+	} {
+		list, err := loadFeed(t, tc.grammar, lists.Suppress, tc.text)
+		must(t, err)
+		if s := list.Status(); s.Entries != tc.entries || s.Exceptions != tc.exceptions {
+			t.Errorf("%s: %d entries and %d exceptions, want %d and %d\n%s", tc.grammar, s.Entries, s.Exceptions, tc.entries, tc.exceptions, tc.text)
+		}
+	}
+}
+
 // An element without end is refused, and not remembered.
 func TestManyWords(t *testing.T) {
 	text := "table ip t {\nset s {\ntype ipv4_addr\nelements = { 192.0.2.1 comment" + strings.Repeat("\n x", 100000) + " }\n}\n}\n"

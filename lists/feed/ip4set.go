@@ -89,7 +89,7 @@ func (s *ip4set) yieldPieces() {
 			continue // it overlaps none
 		}
 		cutPieces(e.from, e.to, func(from, to uint32) {
-			s.Yield(&listfile.Item{Item: iptable.Item{Exception: e.exception, From: addr4(from), To: addr4(to), Line: e.line}, Col: e.col, Width: e.width})
+			s.Yield(&listfile.Item{Item: iptable.Item{Exception: e.exception, From: addr4(from), To: addr4(to), Line: e.line}, Col: e.col, Width: e.width, Part: true})
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 type Item struct {
 	iptable.Item
 	Col, Width int    // in bytes; Col is from 1
+	Part       bool   // of an entry that was yielded before as a whole
 	source     []byte // the line, until the callback of Parse returns
 }
 

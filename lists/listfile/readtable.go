@@ -14,10 +14,11 @@ import (
 
 // readTable reads the files that a look saw, and returns which lines of them it skipped. Its errors are *diag.Problems,
 // filewatch.ChangedError and filewatch.ReadError.
-func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activity, allowAppend bool, visit visitor) (*iptable.Table, diag.Problems, error) {
-	var all, none diag.Problems
+func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activity, allowAppend bool, visit visitor) (*iptable.Table, content, error) {
+	var all diag.Problems
+	var read content
 	if err := files.Err(); filewatch.IsReadError(err) {
-		return nil, none, err
+		return nil, read, err
 	} else if err != nil {
 		all.AddError(spec.explainMissing(err))
 	}
@@ -32,10 +33,12 @@ func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activit
 				return err
 			}
 			b.BeginFile(name, lines)
+			read.line = 0
 			err = spec.parse(r, name, func(it *Item) error {
 				if visit != nil {
 					visit(name, lines, it)
 				}
+				read.count(it)
 				err := b.Add(&it.Item)
 				if limit, ok := err.(*iptable.LimitError); ok {
 					full, err = true, it.problem(name, limit.Msg, limit.Hint)
@@ -50,29 +53,53 @@ func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activit
 		switch {
 		case err == nil:
 		case errors.As(err, new(filewatch.ChangedError)), filewatch.IsReadError(err):
-			return nil, none, err
+			return nil, read, err
 		case !all.AddError(spec.explainMissing(err)):
-			return nil, none, filewatch.NewReadError(name, err)
+			return nil, read, filewatch.NewReadError(name, err)
 		case full:
-			return nil, none, &all
+			return nil, read, &all
 		}
 	}
-	skipped := spec.checkWhole(files, b.Count(), &all)
+	read.skipped = spec.checkWhole(files, read, &all)
 	if err := all.Err(); err != nil {
-		return nil, none, err
+		return nil, read, err
 	}
-	return b.Table(), skipped, nil
+	return b.Table(), read, nil
 }
 
-// checkWhole adds a problem if the files, which have so many entries, may be cut short. It returns the lines of a feed
+// content is what the files of a list have, as an operator counts it: an entry of which a grammar makes several is one.
+type content struct {
+	entries, exceptions int
+	skipped             diag.Problems
+
+	line, col int // of the last entry
+}
+
+func (c *content) count(it *Item) {
+	switch {
+	case it.Part || it.Line == c.line && it.Col == c.col:
+		return
+	case it.Exception:
+		c.exceptions++
+	default:
+		c.entries++
+	}
+	c.line, c.col = it.Line, it.Col
+}
+
+// checkWhole adds a problem if the files, which have that content, may be cut short. It returns the lines of a feed
 // that were skipped.
 //
 // Many publishers write no newline after the last line. That shows that a file is whole only together with min_entries.
 // A rename does not show it reliably: its trace is a ctime later than the mtime, which chmod(1) leaves as well, and which
 // a kernel with coarse time stamps does not leave within one tick.
-func (spec Spec) checkWhole(files filewatch.Snapshot, entries int, all *diag.Problems) (skipped diag.Problems) {
-	if entries < spec.MinEntries && all.Total == 0 {
-		all.Add(diag.Problem{File: strings.Join(files.Names(), ", "), Msg: fmt.Sprintf("the list has %d entries; min_entries is %d", entries, spec.MinEntries),
+func (spec Spec) checkWhole(files filewatch.Snapshot, read content, all *diag.Problems) (skipped diag.Problems) {
+	if read.entries < spec.MinEntries && all.Total == 0 {
+		without := ""
+		if read.exceptions > 0 {
+			without = " without exceptions"
+		}
+		all.Add(diag.Problem{File: strings.Join(files.Names(), ", "), Msg: fmt.Sprintf("the list has %d entries%s; min_entries is %d", read.entries, without, spec.MinEntries),
 			Hint: "was the feed cut short? If it is meant to be so small, lower min_entries in the config"})
 	}
 	found := spec.Rules.Findings
@@ -86,7 +113,7 @@ func (spec Spec) checkWhole(files filewatch.Snapshot, entries int, all *diag.Pro
 			p.Hint = "the daemon takes such a file only if its list has min_entries"
 			found.Skipped.Add(p)
 		default:
-			p.Hint = fmt.Sprintf("if the publisher writes it so, set min_entries for this list (%d entries were read); else end the last line with a newline", entries)
+			p.Hint = fmt.Sprintf("if the publisher writes it so, set min_entries for this list (%d entries were read); else end the last line with a newline", read.entries)
 			all.Add(p)
 		}
 	}

@@ -33,11 +33,12 @@ type List struct {
 
 // Status describes the last reads of a list.
 type Status struct {
-	Loaded  time.Time     // when the table was read; zero: never
-	Entries int           // in the table
-	Files   []string      // of the table
-	Oldest  string        // of these the one whose content is oldest
-	Skipped diag.Problems // lines of a feed that have no effect in the table
+	Loaded     time.Time     // when the table was read; zero: never
+	Entries    int           // in the files of the table, but for exceptions; an entry that becomes several is one
+	Exceptions int           // likewise
+	Files      []string      // of the table
+	Oldest     string        // of these the one whose content is oldest
+	Skipped    diag.Problems // lines of a feed that have no effect in the table
 
 	Err      error  // mistakes in the files, which were refused for them; nil: there are none
 	ReadErr  error  // why the files cannot be read at present; they are read again until that succeeds
@@ -135,7 +136,7 @@ func (s *List) ReadSnapshot(files filewatch.Snapshot, activity *filewatch.Activi
 func (s *List) readFiles(files filewatch.Snapshot, activity *filewatch.Activity, allowAppend bool, visit visitor) (*List, error) {
 	now := s.clock()
 	asRead := files.WithoutRacy(time.Now())
-	t, skipped, err := s.spec.readTable(files, activity, allowAppend, visit)
+	t, read, err := s.spec.readTable(files, activity, allowAppend, visit)
 	switch {
 	case errors.As(err, new(filewatch.ChangedError)):
 		return nil, err
@@ -151,8 +152,8 @@ func (s *List) readFiles(files filewatch.Snapshot, activity *filewatch.Activity,
 		return &next, nil
 	}
 	next.table, next.since = t, files.ContentSince(s.files, s.since, now)
-	next.status.Loaded, next.status.Entries, next.status.Files = now, t.Count(), files.Names()
-	next.status.Skipped = skipped
+	next.status.Loaded, next.status.Files = now, files.Names()
+	next.status.Entries, next.status.Exceptions, next.status.Skipped = read.entries, read.exceptions, read.skipped
 	next.setExpiry(now)
 	return &next, nil
 }

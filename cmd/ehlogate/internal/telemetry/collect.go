@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	listEntries     = newDesc("ehlogate_list_entries", "Entries of the list in use.", "list")
+	listEntries     = newDesc("ehlogate_list_entries", "Entries of the list in use, without exceptions.", "list")
 	listLoaded      = newDesc("ehlogate_list_loaded_timestamp_seconds", "Time at which the list in use was loaded; 0: never.", "list")
 	listFailed      = newDesc("ehlogate_list_reload_failures_total", "Failed loads of the list.", "list")
 	listSkipped     = newDesc("ehlogate_list_skipped_lines", "Lines of a feed that have no effect: invalid ones, or such as match no client.", "list")
