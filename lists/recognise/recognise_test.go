@@ -72,6 +72,16 @@ var corpus = map[string]struct{ what, entries string }{
 	"spf.txt":             {"an SPF record", "192.0.2.0/24 2001:db8::/32"},
 	"table.cidr":          {"a cidr table of Postfix", "192.0.2.0/24 !198.51.100.7"},
 	"table.txt":           {"a table of Postfix", ""}, // REJECT and OK: see its error
+	"nginx.conf":          {"a text with addresses among other words", ""},
+	"ipfilter.dat":        {"a list of ranges for eMule or PeerGuardian", "192.0.2.0/24 198.51.100.7-198.51.100.9"},
+	"example.p2p":         {"a list of ranges for PeerGuardian", "192.0.2.0/24 198.51.100.7-198.51.100.9"},
+	"lsearch.txt":         {"a file for lsearch of Exim", "192.0.2.1 198.51.100.0/24"},
+	"ipset.list":          {"the output of \"ipset list\"", ""},
+	"several.txt":         {"a list with several entries in a line", "192.0.2.1 198.51.100.7 203.0.113.0/24"},
+	"dshield.txt":         {"a list with two addresses in a line", "192.0.2.0/24 198.51.100.0/24"},
+	"ranges-quoted.csv":   {"a list with two addresses in a line", "192.0.2.0/24 198.51.100.1-198.51.100.9"},
+	"spf-dig.txt":         {"an SPF record", "192.0.2.0/24 2001:db8::/32"},
+	"fail2ban.log":        {"a log file", ""},
 	"utf16be.txt":         {"text in UTF-16", "192.0.2.0/24 2001:db8::/32"},
 	"utf16le.txt":         {"text in UTF-16", "192.0.2.0/24 2001:db8::/32"},
 }

@@ -32,7 +32,7 @@ func compile(pattern string) *regexp.Regexp { return regexp.MustCompile(pattern)
 // texts are tried in this order.
 var texts = []text{
 	{compile(`^\[\[list\]\]|^\[(?:listen|guard|dns|limit|policy|milter|log)\]`), 0, nil, Kind{What: "a config of ehlogate", Hint: "name its lists in files = [...]"}, nil},
-	{compile(`^v=spf1\s`), 0, nil, Kind{What: "an SPF record", Command: "grep -oE 'ip[46]:[^ \"]+' FILE | cut -d: -f2-"}, nil},
+	{compile(`^(?:\S.*\s)?"?v=spf1\s`), 0, nil, Kind{What: "an SPF record", Command: "grep -oE 'ip[46]:[^ \"]+' FILE | cut -d: -f2-"}, nil},
 	{compile(`^\*(?:filter|raw|mangle|nat)$|^-A [A-Z]\S* .*-j `), 0, nil, Kind{What: "rules of iptables", Command: "grep -oP -- '-s \\K\\S+' FILE"}, nil},
 	{compile(`^(?:add |create |destroy |flush |delete )?(?:table|set|element) (?:ip|ip6|inet|arp|bridge|netdev) \S+|^table \S+ \{$|^define \S+ = \{`), 0, nil, Kind{What: "sets of nft", Formats: []string{"nft"}}, nil},
 	{compile(`^(?:create|add|-A|-N)(?: -exist| -!)? \S+ \S+`), 80, nil, Kind{What: "the output of \"ipset save\"", Formats: []string{"ipset"}}, nil},
@@ -47,16 +47,26 @@ var texts = []text{
 	{compile(`^(?:0\.0\.0\.0|127\.0\.0\.1|::1?)\s+` + name + `(?:\s+` + name + `)*(?:\s*#.*)?$`), 60, compile(`^` + host + `\s+\S`), Kind{What: "a hosts file", Misread: true, Command: "awk '$1 == \"0.0.0.0\" || $1 == \"127.0.0.1\" {print $2}' FILE"}, nil},
 	{compile(`^(?:127\.0\.0\.1|::1)\s(?:.*\s)?localhost\b`), 1, compile(`^` + host + `\s+` + name), Kind{What: "the hosts file of a machine", Misread: true, Command: "awk '$1 !~ /^(#|127|::1$|ff|fe)/ && NF {print $1}' FILE"}, nil},
 	{compile(`^(?:\|\|\S+\^|\[Adblock)`), 30, nil, Kind{What: "a filter list of ad blockers", Hint: "it is about web servers, not about clients of a mail server"}, nil},
-	{compile(`^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ \S+\[\d+\]:|^\d{4}-\d\d-\d\dT\S+ \S+ \S+\[\d+\]:`), 50, nil, Kind{What: "a log file", Hint: "write a list of the clients that are meant"}, nil},
+	{compile(`^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ \S+:|^\d{4}-\d\d-\d\dT\S+ \S+ \S+\[\d+\]:|^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.,]\d+ `), 50, nil, Kind{What: "a log file", Hint: "write a list of the clients that are meant"}, nil},
 	{compile(`^` + prefix + `\s*;\s*SBL\d+`), 25, compile(`^` + prefix + `\s*(?:;|$)`), Kind{What: "Spamhaus DROP as text", Formats: []string{"drop-txt"}}, nil},
 	{compile(`^[!\[]*` + prefix + `\]?\s+` + result), 60, nil, Kind{What: "a cidr table of Postfix", Formats: []string{"postfix-cidr"}}, tableOf},
 	{compile(`^(?:\d{1,3}(?:\.\d{1,3}){0,3}|\.?` + name + `|` + v6 + `)\s+` + result), 60, nil, Kind{What: "an access table of Postfix", Formats: []string{"postfix-access", "postfix-access-exact", "sendmail-access"}}, nil},
 	{compile(`^` + v4 + `\s*[,;\t ]\s*255\.` + `(?:\d+\.){2}\d+(?:[,;\s]|$)`), 60, nil, Kind{What: "a list of addresses with masks", Formats: []string{"addresses"}}, nil},
-	{compile(`^` + host + `\s*[,;\t]\s*` + host + `(?:[,;\s]|$)`), 60, nil, Kind{What: "a list with two addresses in a line", Formats: []string{"ranges"},
-		Hint: "if the second one is the last address of a range, set format = \"ranges\" for this list in the config; else write one entry a line"}, nil},
+	{compile(`^(?:\d{3}\.){3}\d{3} *- *(?:\d{3}\.){3}\d{3}\s*,`), 60, nil, Kind{What: "a list of ranges for eMule or PeerGuardian", Command: "sed -E 's/ *,.*//; s/ //g; s/(^|[.-])0+([0-9])/\\1\\2/g' FILE | grep '^[0-9]'"}, nil},
+	{compile(`[^#]:` + v4 + `-` + v4 + `$`), 60, nil, Kind{What: "a list of ranges for PeerGuardian", Command: "sed -nE 's/^.*:([0-9.]+-[0-9.]+)\\r?$/\\1/p' FILE"}, nil},
+	{compile(`^"?` + host + `"?\s*[,;\t]\s*"?` + host + `"?(?:[,;\s]|$)`), 60, nil, twoAddresses, nil},
+	{compile(`^` + prefix + `(?:[,;\s]+` + prefix + `){2,}[,;\s]*$`), 60, nil, Kind{What: "a list with several entries in a line", Command: "tr -s ',; \\t\\r' '\\n' < FILE"}, nil},
 	{compile(`^[^,;\t]*(?:[,;\t]"?[^,;\t]*"?)+$`), 100, nil, Kind{What: "a table with named columns (CSV)"}, csv},
+	{compile(`^Members:$`), 0, compile(`^[A-Z]|^` + prefix), Kind{What: "the output of \"ipset list\"", Hint: "write it with ipset save NAME, and set format = \"ipset\""}, nil},
+	{compile(`^"?` + v4 + `(?:/\d+)?"?\s*:(?:\s|$)`), 60, nil, Kind{What: "a file for lsearch of Exim", Command: "sed -nE 's/^\"?([0-9./]+)\"? *:.*/\\1/p' FILE"}, nil},
 	{compile(`^` + prefix + `(?:\s+[^#\s]|[,;])`), 60, compile(`^` + prefix + `(?:-` + host + `)?(?:[\s,;]|$)`), Kind{What: "a list of addresses with further columns", Formats: []string{"addresses", "postfix-cidr", "postfix-access", "postfix-access-exact", "sendmail-access"}}, ownList},
+	{compile(`^[^\s#]*[A-Za-z|{<@-][^\s#]*[\s|(,"'=:{].*?\b` + v4 + `\b`), 50, nil, Kind{What: "a text with addresses among other words",
+		Hint: "write the addresses that are meant into a file, one a line; this shows all in FILE: grep -oE '([0-9]{1,3}[.]){3}[0-9]{1,3}(/[0-9]+)?' FILE"}, ownNames},
 }
+
+// twoAddresses is what a line has whose second column may be the end of a range.
+var twoAddresses = Kind{What: "a list with two addresses in a line", Formats: []string{"ranges"},
+	Hint: "if the second one is the last address of a range, set format = \"ranges\" for this list in the config; else write one entry a line"}
 
 func (k *text) matches(s sample) bool {
 	if k.share == 0 {
@@ -147,6 +157,16 @@ func ownList(k Kind, s sample) Kind {
 	return k
 }
 
+var ownEntry = compile(`^!?(?:helo:|[^\s.]+(?:\.[^\s.]+)+(?:\s+#|$)|\.)|^(?i:ipv?[46]|deny|allow|permit|reject|block|accept|drop|add|route)[:=\s]\s*(?:from\s+)?\S+;?$`)
+
+// ownNames returns no kind for a list file, and for one whose lines say of each word what it is.
+func ownNames(k Kind, s sample) Kind {
+	if s.count(ownEntry)*2 > len(s.lines) {
+		return Kind{}
+	}
+	return k
+}
+
 var column = compile(`^"?` + prefix + `"?$`)
 
 // csv returns the command for a table whose first line names the columns and whose second one has an address.
@@ -158,6 +178,9 @@ func csv(k Kind, s sample) Kind {
 		header, row := strings.Split(s.lines[0], separator), strings.Split(s.lines[1], separator)
 		if len(header) < 2 || len(header) != len(row) {
 			continue
+		}
+		if column.MatchString(strings.TrimSpace(row[0])) && column.MatchString(strings.TrimSpace(row[1])) {
+			return twoAddresses
 		}
 		for i, cell := range row {
 			if column.MatchString(strings.TrimSpace(cell)) && !column.MatchString(strings.TrimSpace(header[i])) {
