@@ -60,12 +60,12 @@ func (p *parser) hintFor(line, repaired string) string {
 		first, rest := repaired[:at], strings.TrimSpace(repaired[at:])
 		if ok, _ := p.try(rest); ok && strings.ContainsAny(rest, ".:") {
 			return "write one entry a line"
-		} else if !strings.HasPrefix(rest, "until") {
+		} else if !strings.HasPrefix(rest, "until") && !strings.HasPrefix(first, "helo:") {
 			candidates = append(candidates, first+" # "+rest)
 		}
 	}
 	for _, text := range candidates {
-		if text == line || len(text) > maxHint {
+		if text == line || len(text) > maxHint || isBareWord(text) {
 			continue
 		}
 		ok, hint := p.try(text)
@@ -79,6 +79,13 @@ func (p *parser) hintFor(line, repaired string) string {
 		}
 	}
 	return ""
+}
+
+// isBareWord reports whether the entry of a line would be a name without a domain. It is a word of another language then,
+// as in "deny ip host 192.0.2.1", and no host is meant by it.
+func isBareWord(text string) bool {
+	entry, _, _ := strings.Cut(text, " ")
+	return !strings.HasPrefix(entry, "#") && !strings.ContainsAny(entry, ".:")
 }
 
 // try parses text as a line of the list, and returns the hint of the parser if it refuses it.

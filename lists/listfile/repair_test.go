@@ -12,6 +12,11 @@ import (
 
 // mistakes are lines as operators write them: in the language of another program, from a mail, from a spreadsheet.
 var mistakes = []string{
+	// Lines of other languages, whose first word is no host.
+	"table <bad> persist { 192.0.2.1 }", "[block]", "<RequireAll>", "Order Deny,Allow", "permit ip host 192.0.2.1 any", "Status for the jail: postfix", `"bad"`,
+	// What a hint must not turn into its opposite, or make wider.
+	"10.0.0.0/8 except 10.1.2.3", "10.0.0.0/8 but not 10.1.2.3", "10.0.0.0/8, !10.1.2.3", "10.0.0.0/8 ! 10.1.2.3", `!/^mail\.example\.org$/`, `!mail\.example\.org`, `!\.example\.org$`, `!.*\.example\.org`,
+	"allow 192.0.2.1", "!deny 192.0.2.1", "192.0.2.1 permit", "192.0.2.1 DUNNO", "mail.example.org OK", "192.0.2.1 = allow", "whitelist 192.0.2.1",
 	// Addresses and networks.
 	"192.0.2", "192.0.2.", "192.168.", "10.", "10.1/16", "10/8", "10.1.2/16", "0/0", "192.0.2.*", "192.0.*.*", "192.0.*", "10.x.x.x", "192.0.2.1.", "192.000.002.001", "010.001.0.0/16",
 	"192.0.2.300", "192.0.2.1.5", "192.0.2.5/24", "1.2.3.4/0", "192.0.2.0/33", "192.0.2.0/024", "192.0.2.0/", "/24", "192.0.2.0 / 24", "192.0.2.0/ 24", "192.0.2.5 /24",

@@ -23,6 +23,9 @@ type repair struct {
 const (
 	address4 = `\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}`
 	address  = `(?:` + address4 + `|[0-9a-fA-F]*:[0-9a-fA-F:.]*)`
+	commands = `allow|deny|permit|reject|block|accept|drop|discard|pass|ok|relay|dunno|whitelist(?:ed)?|blacklist(?:ed)?`
+	// alone leaves it open which list the entry belongs on: "allow" on a list that suppresses means the opposite of the entry.
+	alone    = "write the entry alone, on a list for such clients: the action of a list is in the config"
 	noRegexp = "list files have no regular expressions: write addresses, networks, host names, or .DOMAIN for all names below it"
 )
 
@@ -41,15 +44,19 @@ var repairs = []repair{
 	// Lines of other languages.
 	{regexp.MustCompile(`^(?://|;|--|%|/\*|(?i:rem|dnl)\s)\s*(.*)$`), "comment that does not begin with #", "# $1", nil, "begin comments with #"},
 	{regexp.MustCompile(`\s+(?://|;|--|%)\s*(.*)$`), "note that does not begin with #", " # $1", nil, "begin the note with #"},
-	{regexp.MustCompile(`^!?/?\^?((?:[A-Za-z0-9-]+\\\.)+[A-Za-z][A-Za-z0-9-]*)\$?(?:/[a-z]*)?$`), "regular expression", "", nameOf, noRegexp},
-	{regexp.MustCompile(`^.*?((?:[A-Za-z0-9-]+\\\.)+[A-Za-z][A-Za-z0-9-]*)\$?(?:/[a-z]*)?$`), "regular expression", "", domainOf, noRegexp},
+	{regexp.MustCompile(`^(!?)/?\^?((?:[A-Za-z0-9-]+\\\.)+[A-Za-z][A-Za-z0-9-]*)\$?(?:/[a-z]*)?$`), "regular expression", "", nameOf, noRegexp},
+	{regexp.MustCompile(`^(!?)/?\^?(?:\.[*+])?(\\\.(?:[A-Za-z0-9-]+\\\.)+[A-Za-z][A-Za-z0-9-]*)\$?(?:/[a-z]*)?$`), "regular expression", "", nameOf, noRegexp},
+	{regexp.MustCompile(`^\S*\\\.\S*$`), "regular expression", "", nil, noRegexp},
 	{regexp.MustCompile(`^!?/\S*[^0-9]$|\\[.dDwWsSb]|^\^|\$$|\[[0-9a-zA-Z]-[0-9a-zA-Z]\]|\(\S*\|\S*\)`), "regular expression", "", nil, noRegexp},
 	{regexp.MustCompile(`(?i)^[$@.]?include\b.*$`), "list files cannot include others", "", nil, "name all files of a list in the config: files = [...]"},
 	{regexp.MustCompile(`^[+?~-]?(?:include|exists|ptr|mx|a|redirect)[:=][^:]*\.[A-Za-z]\S*$`), "mechanism of SPF (RFC 7208)", "", nil, "write the addresses that it stands for"},
 	{regexp.MustCompile(`(?i)^AS\d+$`), "number of an autonomous system, which matches no client", "", nil, "write the networks that it announces"},
 	{regexp.MustCompile(`(?i)^!?(?:all|any|everyone|default|\*)$`), "this matches no client", "", nil, "for clients that are on no list, set default in the config"},
 	{regexp.MustCompile(`(?i)^!?(?:unknown|known|paranoid|none)$`), "this matches no client", "", nil, "write names that clients have; no entry is about clients without a verified name"},
-	{regexp.MustCompile(`^(?i:allow|deny|permit|reject|block|accept|drop|add|route|whitelist|blacklist)[:=\s]\s*(?:from\s+)?(\S.*)$`), "command before the entry", "$1", nil, "write the entry alone: the action of the list is in the config"},
+	{regexp.MustCompile(`^!?(?i:` + commands + `)(?:[:=\s]|$)`), "command before the entry", "", nil, alone},
+	{regexp.MustCompile(`^\S+\s+(?:[=:]\s*)?(?i:` + commands + `)\b`), "command after the entry", "", nil, alone},
+	{regexp.MustCompile(`^(?i:add|route)[:=\s]\s*(?:from\s+)?(\S.*)$`), "command before the entry", "$1", nil, "write the entry alone: the action of the list is in the config"},
+	{regexp.MustCompile(`^\S+\s.*(?i:\b(?:except|excluding|not|but|without)\s+|!\s*)\S*[0-9A-Za-z][.:]`), "exception behind an entry", "", nil, "write one entry a line, and ! before each exception"},
 	{regexp.MustCompile(`^(?i:not|except|exclude)\s+(\S+)$|^-([^-\s]\S*)$`), "exceptions begin with !", "!$1$2", nil, ""},
 	{regexp.MustCompile(`^!\s+|^!!+`), "", "!", nil, ""},
 
@@ -94,11 +101,8 @@ var repairs = []repair{
 	{regexp.MustCompile(`^\S*[^\x00-\x7f]\S*$`), "", "", withALabels, ""},
 }
 
-// nameOf returns the name that a regular expression matches.
-func nameOf(groups []string) string { return strings.ReplaceAll(groups[1], `\`, "") }
-
-// domainOf returns the domain at the end of a regular expression, for all names below it.
-func domainOf(groups []string) string { return "." + nameOf(groups) }
+// nameOf returns the name that a regular expression matches, or with a dot before it all names below a domain.
+func nameOf(groups []string) string { return groups[1] + strings.ReplaceAll(groups[2], `\`, "") }
 
 // withLength returns an address with the prefix length of the mask behind it. A mask may also be written as its
 // complement, as in the access lists of routers.
