@@ -14,15 +14,15 @@ const (
 	minKey, minLetters = 16, 20
 )
 
+var uuid = regexp.MustCompile(`^(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
+
 // looksLikeKey reports whether a word is long and mixed enough to be a key, and no word of a language. A word in which
 // letters alone are upper and lower case is a name, such as RestrictAddressFamilies: domains are in lower case.
 func looksLikeKey(word string) bool {
 	isOther := func(r rune) bool { return r|0x20 < 'a' || r|0x20 > 'z' }
 	isDigit := func(r rune) bool { return '0' <= r && r <= '9' }
-	for _, r := range word {
-		if isOther(r) && !isDigit(r) {
-			return false
-		}
+	if strings.ContainsFunc(word, func(r rune) bool { return isOther(r) && !isDigit(r) }) {
+		return uuid.MatchString(word)
 	}
 	if strings.ContainsFunc(word, isDigit) {
 		return len(word) >= minKey
@@ -48,10 +48,13 @@ var (
 	// aboutZones is what a line has that may be about zones, whatever is wrong with it: the word, or only values of an array.
 	aboutZones = regexp.MustCompile(`(?i)zon|dnsbl|dnswl|rbl|^\s*["'{]`)
 	letter     = regexp.MustCompile(`[A-Za-z]`)
+	url        = regexp.MustCompile(`[A-Za-z]://[^\s"'<>]+`)
 )
 
-// MaskText returns text with its domains as MaskDomain returns them. Paths stay as they are.
+// MaskText returns text with its domains as MaskDomain returns them, and with *** in place of each key in a URL. Paths stay
+// as they are.
 func MaskText(text string) string {
+	text = url.ReplaceAllStringFunc(text, func(s string) string { return maskWords(s, func(string) string { return masked }) })
 	return domain.ReplaceAllStringFunc(text, func(s string) string {
 		at := strings.IndexFunc(s, isWordRune)
 		return s[:at] + MaskDomain(s[at:])
@@ -72,9 +75,14 @@ func MaskLine(line string) string {
 			return word.ReplaceAllStringFunc(s[:public], coverWord) + s[public:]
 		})
 	}
-	return word.ReplaceAllStringFunc(line, func(w string) string {
+	return maskWords(line, coverWord)
+}
+
+// maskWords returns text with mask of each word that looks like a key.
+func maskWords(text string, mask func(string) string) string {
+	return word.ReplaceAllStringFunc(text, func(w string) string {
 		if looksLikeKey(w) {
-			return coverWord(w)
+			return mask(w)
 		}
 		return w
 	})

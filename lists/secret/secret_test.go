@@ -61,6 +61,7 @@ func TestMask(t *testing.T) {
 		"truncate.gbudb.net": "", "psbl.surriel.com": "", "example": "", "": "", "0123456789abcdef0123.example": "",
 		key + ".zen.dq.spamhaus.net":                                 "***.zen.dq.spamhaus.net",
 		"0123456789abcdef0123456789abcdef.combined.mail.abusix.zone": "***.combined.mail.abusix.zone",
+		"123e4567-e89b-12d3-a456-426614174000.zen.dq.example":        "***.zen.dq.example",
 		"abcdefghijklmnopqrstuvwxyz.zen.dq.example":                  "***.zen.dq.example", // a key may have no digit
 	} {
 		if want == "" {
@@ -71,12 +72,13 @@ func TestMask(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"reject_rbl_client " + key + ".zen.dq.example=127.0.0.[2..11], permit":   "reject_rbl_client ***.zen.dq.example=127.0.0.[2..11], permit",
-		"smtpd_recipient_restrictions at /etc/ssl/certs/mail-2026-11-28-new.pem": "",
-		"memcache:/tmp/TestMissingExample2630069056/001/a.b.c":                   "",
-		"dnsbl_sites=" + key + ".a.b.example*2," + key + ".c.d.example:x":        "dnsbl_sites=***.a.b.example*2,***.c.d.example:x",
-		"RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6":                       "",
-		"check_policy_service { inet:127.0.0.1:10043, timeout=2s }":              "",
+		"reject_rbl_client " + key + ".zen.dq.example=127.0.0.[2..11], permit":           "reject_rbl_client ***.zen.dq.example=127.0.0.[2..11], permit",
+		"smtpd_recipient_restrictions at /etc/ssl/certs/mail-2026-11-28-new.pem":         "",
+		"memcache:/tmp/TestMissingExample2630069056/001/a.b.c":                           "",
+		"dnsbl_sites=" + key + ".a.b.example*2," + key + ".c.d.example:x":                "dnsbl_sites=***.a.b.example*2,***.c.d.example:x",
+		`invalid file name "https://user:` + key + `@feeds.example/a?token=` + key + `"`: `invalid file name "https://user:***@feeds.example/a?token=***"`,
+		"RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6":                               "",
+		"check_policy_service { inet:127.0.0.1:10043, timeout=2s }":                      "",
 	} {
 		if want == "" {
 			want = text
@@ -95,6 +97,7 @@ func TestMask(t *testing.T) {
 		`zones=["short1.zen.dq.example", "b.dq.test"]`:                           `zones=["******.***.dq.example", "*.dq.test"]`,
 		`  "short1.zen.dq.example",`:                                             `  "******.***.dq.example",`,
 		`{zone="a.test", name="z"} # short1.a.dq.test`:                           `{zone="a.test", name="z"} # ******.*.dq.test`,
+		`url = "https://a.test/?k=123e4567-e89b-12d3-a456-426614174000"`:         `url = "https://a.test/?k=` + strings.Repeat("*", 36) + `"`,
 		`hosts = ["mx1.mail.example.org"]`:                                       `hosts = ["mx1.mail.example.org"]`,
 		`zone = "bl.test", answer = "127.0.0.4"`:                                 `zone = "bl.test", answer = "127.0.0.4"`,
 		"files = [\"a.list\"]\t# as it was":                                      "files = [\"a.list\"]\t# as it was",
