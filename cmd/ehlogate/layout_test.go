@@ -59,7 +59,7 @@ var rooms = map[string][]string{
 	internal + "config":    {"lists", "lists/", "policyd/delegation", "milter", internal + "server"},
 	internal + "state":     {"lists", "lists/", "policyd", internal + "config", internal + "logformat"},
 	internal + "running":   {internal + "config", internal + "server"},
-	internal + "explain":   {"lists", "lists/filewatch", "lists/printable", "lists/tlspolicy", "policyd", "policyd/", internal + "running", internal + "state"},
+	internal + "explain":   {"lists", "lists/filewatch", "lists/printable", "lists/secret", "lists/tlspolicy", "policyd", "policyd/", internal + "running", internal + "state"},
 	internal + "export":    {"lists", "lists/", "policyd", internal + "config", internal + "nft", internal + "state"},
 	internal + "doctor":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "running", internal + "server", internal + "state"},
 	internal + "telemetry": {"lists", "lists/", "policyd", "milter", internal + "config", internal + "logformat", internal + "loglimit", internal + "state"},

@@ -12,6 +12,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/running"
 	"ehlogate/lists"
+	"ehlogate/lists/secret"
 	"ehlogate/lists/tlspolicy"
 	"ehlogate/policyd"
 	"ehlogate/policyd/memcache"
@@ -129,7 +130,7 @@ func newVerdictText(v lists.Verdict) VerdictText {
 }
 
 func (v VerdictText) withEntry(e lists.Entry) VerdictText {
-	v.Entry, v.File, v.Line, v.Note, v.Until = e.Text, e.File, e.Line, e.Note, e.Until
+	v.Entry, v.File, v.Line, v.Note, v.Until = e.Text, e.File, e.Line, secret.MaskText(e.Note), e.Until // a note may say how its list was fetched
 	return v
 }
 
