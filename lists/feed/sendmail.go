@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"ehlogate/lists/diag"
 	"ehlogate/lists/listfile"
 )
 
@@ -14,7 +15,9 @@ import (
 // As in Postfix a domain matches all names below. IPv6 addresses are IPv6: and groups, none left out. SKIP is an error to
 // Sendmail there, so it refuses the client.
 func (a *access) readSendmail() {
-	var untagged keptLines // a rule with a tag overrides one without, wherever it is
+	var untagged keptLines  // a rule with a tag overrides one without, wherever it is
+	var other *diag.Problem // of the first line that is not about clients
+	isAbout := false        // a line is about clients
 	for a.Next() {
 		w := nextWord(a.Text, 0, blanks)
 		switch {
@@ -32,10 +35,18 @@ func (a *access) readSendmail() {
 		tag, key, isTagged := cutTag(w)
 		switch {
 		case tag == "connect":
+			isAbout = true
 			a.finishSendmail(key, result)
 		case !isTagged && !strings.Contains(key.text, "@"):
+			isAbout = true
 			untagged.add(a.Line, a.Text)
+		case other == nil:
+			other = &diag.Problem{File: a.Name, Line: a.Line, Col: 1, Width: len(w.text), Text: string(a.Text), Msg: "no line of the file is about clients, as those with the tag Connect: or with none are",
+				Hint: "of lines that \"ehlogate export\" wrote (Srv_Features:), name the list files that they were made of; see whether it is the right file"}
 		}
+	}
+	if other != nil && !isAbout {
+		a.Problems.Add(*other)
 	}
 	last, text := a.Line, a.Text
 	untagged.each(func(line int, text []byte) {

@@ -177,3 +177,17 @@ func TestExceptionsBesideNames(t *testing.T) {
 		}
 	}
 }
+
+// A file in which no line is about clients would silently be an empty list: it is another file, or was written by "ehlogate
+// export", of which nothing is read back.
+func TestNothingAboutClients(t *testing.T) {
+	for text, isRead := range map[string]bool{
+		"Srv_Features:192.0.2.1\tS\n": false, "From:spam@example.org\tREJECT\nuser@\tREJECT\n": false, "# none\n": true,
+		"From:spam@example.org\tREJECT\nConnect:192.0.2.1\tREJECT\n": true, "Srv_Features:192.0.2.1\tS\n192.0.2.1\tREJECT\n": true,
+	} {
+		_, err := loadFeed(t, Filtered{Format: SendmailAccess}, lists.Suppress, text)
+		if isRead != (err == nil) || err != nil && !strings.Contains(err.Error(), ":1:1: no line of the file is about clients") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
