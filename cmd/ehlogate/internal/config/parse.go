@@ -47,7 +47,7 @@ func parse(name, dir string, data []byte) (*Config, error) {
 		return nil, p.problems.Err()
 	}
 	c := p.parseConfig(&r)
-	c.File, c.Digest = name, r.digest()
+	c.File, c.Digest = name, digest(data)
 	if err := p.problems.Err(); err != nil {
 		return nil, err
 	}

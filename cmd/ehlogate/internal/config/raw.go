@@ -1,9 +1,12 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+
+	"github.com/pelletier/go-toml/v2"
 )
 
 // raw is the document as the TOML library decodes it. Values are checked afterwards, so that every wrong one is reported.
@@ -25,9 +28,13 @@ type raw struct {
 	List          []rawList  `toml:"list"`
 }
 
-func (r *raw) digest() string {
-	text, err := json.Marshal(r)
-	if err != nil {
+// digest returns a hash of the values in a document. What a document does not have is not in it, so that versions with other
+// keys agree on it.
+func digest(data []byte) string {
+	var values map[string]any
+	err := toml.Unmarshal(data, &values)
+	text, failed := json.Marshal(values)
+	if err = cmp.Or(err, failed); err != nil {
 		text = []byte(err.Error()) // no value of TOML but inf and nan, which no key takes
 	}
 	return fmt.Sprintf("%x", sha256.Sum256(text))
