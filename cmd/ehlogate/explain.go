@@ -149,9 +149,10 @@ func (e *explanation) decideByDisk(ctx context.Context) error {
 	}
 	manager := state.Load(e.config, time.Now)
 	snapshot := manager.Snapshot()
+	var without []string
 	for _, err := range snapshot.Unavailable() {
 		reportError(e.stderr, err)
-		e.faulty = true
+		without, e.faulty = append(without, err.Error()), true
 	}
 	if err := checkStateReadable(e.config.Guard); err != nil {
 		return err
@@ -159,7 +160,7 @@ func (e *explanation) decideByDisk(ctx context.Context) error {
 	defer manager.RunOnce(ctx, lookupTimeout)()
 	reason := e.SourceReason
 	e.Report = explain.NewReport(ctx, e.client, snapshot.Policy, snapshot.Keywords)
-	e.Source, e.SourceReason = explain.FromDisk, reason
+	e.Source, e.SourceReason, e.Without = explain.FromDisk, reason, without
 	if snapshot.Limiter != nil && e.Decision.Reason == lists.ReasonLimit {
 		fmt.Fprintln(e.stderr, "default = \"limit\" depends on the load, which only the daemon knows")
 	}

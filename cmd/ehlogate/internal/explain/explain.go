@@ -35,6 +35,7 @@ type Report struct {
 	Answers    []Answer      `json:"answers,omitempty"`    // replies of the protocols
 
 	SourceReason string               `json:"source_reason,omitempty"` // why Source is FromDisk
+	Without      []string             `json:"without,omitempty"`       // lists that Source lacks if it is FromDisk, and why
 	Daemon       *running.Status      `json:"daemon,omitempty"`        // if Source is FromDaemon
 	Disk         *DiskDecision        `json:"disk,omitempty"`          // what the files on disk say; absent in /api/v1/decision
 	Differences  []running.Difference `json:"differences,omitempty"`   // between the daemon and the files on disk

@@ -87,6 +87,9 @@ func (r Report) addSource(p *page) {
 	case r.SourceReason != "":
 		p.addLine("  from      the config and lists on disk: %s", r.SourceReason)
 	}
+	for _, list := range r.Without {
+		p.addLine("  without   %s", list)
+	}
 	if d := r.Disk; d != nil {
 		switch d.Compared {
 		case Same:
