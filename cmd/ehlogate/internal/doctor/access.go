@@ -31,7 +31,7 @@ func (e *exam) checkListAccess() {
 		for _, pattern := range l.Spec.Patterns {
 			files, _ := filepath.Glob(pattern)
 			for _, name := range append([]string{filepath.Dir(pattern)}, files...) {
-				why := u.blockedFrom(e.ctx, name)
+				why := u.blockedFrom(e.ctx, "-r", name)
 				if why == "" {
 					continue
 				}
@@ -96,8 +96,33 @@ func parseID(s string) uint32 {
 	return uint32(id)
 }
 
-// blockedFrom returns why the user cannot read a file or directory, or "".
-func (u serviceUser) blockedFrom(ctx context.Context, name string) string {
+// checkSocketAccess looks whether the user that a mail server runs as may connect to the socket file of ehlogate. doctor is
+// root, and may.
+func (e *exam) checkSocketAccess(userName string, p endpoint, at Place) {
+	known, err := user.Lookup(userName)
+	if e.host.Dial == nil || p.network != "unix" || os.Geteuid() != 0 || err != nil {
+		return
+	}
+	u := serviceUser{Credential: syscall.Credential{Uid: parseID(known.Uid), Gid: parseID(known.Gid)}}
+	ids, _ := known.GroupIds()
+	u.addGroups(ids...)
+	if why := u.blockedFrom(e.ctx, "-w", p.addr); why != "" {
+		e.add(Hazard, "socket-forbidden", at, fmt.Sprintf("user %s may not connect to %s: %s", userName, p, why),
+			"The mail server runs as that user. To it, ehlogate is unreachable at all times. The directories above the socket need the right to enter (x), "+
+				"and the socket, if systemd holds it, SocketGroup= in its unit.",
+			e.inSection("listen", fmt.Sprintf("socket_group = %q", groupName(known.Gid)), `socket_mode = "0660"`), Write{shell, []string{"systemctl restart ehlogate"}})
+	}
+}
+
+func groupName(id string) string {
+	if g, err := user.LookupGroupId(id); err == nil {
+		return g.Name
+	}
+	return id
+}
+
+// blockedFrom returns why the user has not the right to a file or directory that an operator of test(1) is about, or "".
+func (u serviceUser) blockedFrom(ctx context.Context, right, name string) string {
 	for dir, setting := range u.hidden {
 		if name == dir || strings.HasPrefix(name, strings.TrimSuffix(dir, "/")+"/") {
 			return "its unit has " + setting
@@ -107,7 +132,7 @@ func (u serviceUser) blockedFrom(ctx context.Context, name string) string {
 	if _, missing := os.Stat(name); err != nil || missing != nil {
 		return ""
 	}
-	cmd := exec.CommandContext(ctx, test, "-r", name)
+	cmd := exec.CommandContext(ctx, test, right, name)
 	cmd.SysProcAttr, cmd.Dir = &syscall.SysProcAttr{Credential: &u.Credential}, "/"
 	if cmd.Run() == nil || cmd.ProcessState == nil || !cmd.ProcessState.Exited() {
 		return ""

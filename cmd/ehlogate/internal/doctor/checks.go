@@ -42,7 +42,8 @@ var smtpdChecks = []struct {
 	{(*exam).checkMilters, ""},
 	{(*exam).checkTables, "map-refuses socketmap-name table-unreadable"},
 	{(*exam).checkKeywords, "keywords-lost keywords-extra starttls-hidden-from-all"},
-	{(*exam).checkOwnTables, "map-shadowed"},
+	{(*exam).checkOwnTables, "map-shadowed table-hides-offered"},
+	{(*exam).checkMapAnswers, ""},
 	{(*exam).checkLogins, "auth-queries"},
 	{(*exam).checkTLSLevel, "tls-required no-starttls"},
 	{(*exam).checkReplacedSettings, "setting-replaced"},
@@ -54,8 +55,8 @@ var smtpdChecks = []struct {
 const sharedFindings = "hides-nothing harm-while-down " + // trial.go
 	"not-examined submission-queries names-never-count wait-too-long " +
 	"bad-attribute milter-default-action milter-slow " + // policy_milter.go, sendmail.go
-	"bad-address address-family socket-outside-jail localhost not-our-address wrong-listener " + // endpoint.go
-	"unreachable other-program-answers no-answer running-differs " + // running.go, daemon.go
+	"bad-address address-family socket-forbidden socket-outside-jail localhost not-our-address wrong-listener " + // endpoint.go
+	"unreachable other-program-answers no-answer running-differs version-differs " + // running.go, daemon.go
 	"filter-never-queries key-format key-digest memcache-file-unreadable memcache-bad-number memcache-slow " + // maps.go
 	"memcache-no-backup backup-needs-daemon backup-unreadable backup-suppresses " +
 	"proxy-not-approved proxy-waits " +

@@ -25,7 +25,11 @@ func (e *exam) checkDaemon() {
 		return
 	}
 	e.Daemon = status
-	differences := status.Differences(e.config, nil, e.host.Version)
+	if status.Version != e.host.Version {
+		e.add(Warning, "version-differs", Place{File: e.file}, fmt.Sprintf("the daemon has version %s, and doctor %s", status.Version, e.host.Version),
+			"Doctor judges by what its own version does. The daemon was not restarted after an update.", Write{shell, []string{"systemctl restart ehlogate"}})
+	}
+	differences := status.Differences(e.config, nil, status.Version)
 	if len(differences) == 0 {
 		e.Judged += fmt.Sprintf(", which the running daemon uses too (%s)", status)
 		return

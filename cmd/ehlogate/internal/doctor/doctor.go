@@ -94,6 +94,7 @@ type exam struct {
 	loaded      map[string]*listfile.List // by name
 	listener    *syscall.Ucred            // the user that made a socket file; root if systemd did
 	compared    bool                      // the running daemon was compared with the files
+	suppressed  []netip.Addr              // some clients that the running daemon suppresses
 }
 
 // Examine runs all checks. Each of the configurations may be absent. Resolvers are queried until ctx ends, and for a

@@ -193,7 +193,9 @@ var needsHost = map[string]bool{
 	"table-unreadable": true, "backup-unreadable": true, "memcache-file-unreadable": true,
 	"table-wrong-type": true, "table-stays-behind": true, "table-not-reloaded": true, // exported_test.go
 	"running-differs": true, // testdata/script/doctor_running.txt
-	"list-forbidden":  true, // TestConfigurations of mtatest
+	"version-differs": true, // running_test.go
+	// TestConfigurations of mtatest.
+	"list-forbidden": true, "socket-forbidden": true, "table-hides-offered": true,
 	// Answers of DNS: zones_test.go and guard_test.go.
 	"resolver-silent": true, "zone-silent": true, "zone-refuses": true, "zone-no-list": true, "zone-lists-all": true, "zone-lists-nothing": true,
 }

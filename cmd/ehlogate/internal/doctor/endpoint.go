@@ -179,6 +179,7 @@ func (e *exam) checkAddress(v view, addr, proto string, at Place) (p endpoint, o
 		e.addWrongListener(p, proto, other, at)
 		return p, false
 	}
+	e.checkSocketAccess(v.value("mail_owner"), p, at)
 	return p, e.checkFamily(v, p, proto, at)
 }
 

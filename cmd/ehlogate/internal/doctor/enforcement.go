@@ -29,12 +29,12 @@ func (e *exam) checkEnforcement(s smtpd) {
 		return
 	}
 	var in []string
-	for _, param := range s.restrictionLists() {
-		if e.hasAnswers(s.view, param, s.value(param)) {
+	for _, param := range restrictions {
+		if queried, _ := e.findPolicy(s.view, param, 0); queried {
 			in = append(in, param)
 		}
 	}
-	requires := e.listsThat(func(l config.List) bool { return l.Action == lists.Require && l.Mode == lists.Enforce })
+	requires := e.requireLists()
 	milter, skipped, why := e.milterReach(s)
 	switch {
 	case milter && requires != "" && len(in) == 0:
@@ -56,6 +56,11 @@ func (e *exam) checkEnforcement(s smtpd) {
 	if !milter {
 		e.checkExampleUsed(s.view, exampleMilter, smtpdMilters, e.adviseMilter)
 	}
+}
+
+// requireLists names the lists whose clients must use TLS, or returns "".
+func (e *exam) requireLists() string {
+	return e.listsThat(func(l config.List) bool { return l.Action == lists.Require && l.Mode == lists.Enforce })
 }
 
 // checkPolicySkipped looks whether a client can avoid each restriction list that queries the policy service.
@@ -91,18 +96,8 @@ func (e *exam) avoids(v view, param string, enforce bool) (how string) {
 	case !enforce:
 		return ""
 	}
-	for _, entry := range splitEntries(v.value(param)) {
-		if e.queriesEhlogate(v, param, entry) {
-			break
-		}
-		if e.permitsNone(v, entry) {
-			continue
-		}
-		if word := strings.ToLower(entry); strings.HasPrefix(word, "permit") || strings.HasPrefix(word, "check_") {
-			return fmt.Sprintf("%s may end at %s", param, entry)
-		}
-	}
-	return ""
+	_, how = e.findPolicy(v, param, 0)
+	return how
 }
 
 // checkExampleUsed looks for a parameter of the examples that is set and not used.

@@ -20,6 +20,7 @@ const (
 	daemonPorts     = "daemon_smtp_ports"
 	localInterfaces = "local_interfaces"
 	tlsPorts        = "tls_on_connect_ports"
+	eximUser        = "exim_user"
 )
 
 // Exim is one snapshot of the settings of an Exim.
@@ -44,7 +45,7 @@ func ReadExim(ctx context.Context, file string) (*Exim, error) {
 	case strings.HasSuffix(path, ".template") || strings.Contains(path, "/conf.d/"):
 		return nil, fmt.Errorf("%s is what update-exim4.conf makes the configuration file from: name that file; %s", file, reads)
 	}
-	text, err := runProgram(ctx, eximPrograms, "-C", path, "-bP", advertiseHosts, daemonPorts, localInterfaces, tlsPorts)
+	text, err := runProgram(ctx, eximPrograms, "-C", path, "-bP", advertiseHosts, daemonPorts, localInterfaces, tlsPorts, eximUser)
 	if failed, ok := errors.AsType[*programError](err); ok {
 		failed.stderr = eximReason(failed.stderr)
 	}
@@ -52,7 +53,7 @@ func ReadExim(ctx context.Context, file string) (*Exim, error) {
 		return nil, err
 	}
 	x := &Exim{file: file, path: path, values: parseSettings("exim -bP", text, new(diag.Problems))}
-	for _, name := range []string{advertiseHosts, daemonPorts, localInterfaces, tlsPorts} {
+	for _, name := range []string{advertiseHosts, daemonPorts, localInterfaces, tlsPorts, eximUser} {
 		if value, ok := x.values[name]; !ok || strings.Contains(value, "<value not displayable>") {
 			return nil, fmt.Errorf("exim -bP %s shows no value, but %q: run doctor as root", name, text)
 		}
@@ -117,6 +118,10 @@ func (e *exam) checkExim() {
 	}
 	if asked {
 		e.checkNameEntries("Exim", "by address and HELO name")
+		if requires := e.requireLists(); requires != "" {
+			e.add(Hazard, "require-unenforced", at, requires+`: action = "require" is not enforced: Exim has neither policy services nor milters`,
+				requireEscaped+" Have an ACL of Exim refuse its mail.")
+		}
 	} else if !exported {
 		e.add(Note, "ehlogate-not-queried", at, "Exim does not query ehlogate", "No ${readsocket...} names an address of "+e.file+". All clients are offered STARTTLS, whatever the lists say. "+
 			"The section Exim in examples/README.md has the steps.")
@@ -138,5 +143,6 @@ func (e *exam) checkReadsocket(options []string, p endpoint, proto string, at Pl
 		e.add(Hazard, "exim-no-shutdown", at, "Exim and ehlogate wait for each other to close the connection",
 			"Without shutdown=no, Exim closes its side after the query. With it, every EHLO takes the whole timeout, and no client is suppressed.")
 	}
+	e.checkSocketAccess(e.exim.values[eximUser], p, at)
 	e.probe(p, proto, at, Warning)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"ehlogate/cmd/ehlogate/internal/export"
 	"ehlogate/lists"
 	"ehlogate/lists/listfile"
 )
@@ -78,7 +79,7 @@ func (e *exam) listedClients(action lists.Action) (out []netip.Addr) {
 var strangers = []netip.Addr{netip.MustParseAddr("192.0.2.200"), netip.MustParseAddr("198.51.100.123"), netip.MustParseAddr("203.0.113.77")}
 
 // checkOwnTables looks for tables of the operator that decide in place of ehlogate: for a client that the lists
-// suppress, or for all clients.
+// suppress or offer STARTTLS, or for all clients.
 func (e *exam) checkOwnTables(s smtpd) {
 	at, entries := s.place(smtpdMaps), splitEntries(s.value(smtpdMaps))
 	before := s.mapQueries
@@ -87,9 +88,24 @@ func (e *exam) checkOwnTables(s smtpd) {
 			e.checkShadows(s, at, entry, entries)
 		}
 		for _, part := range unionParts(entry) {
-			e.checkHidesAll(s, at, part)
+			if e.isExported(s.view, part) || e.checkHidesAll(s, at, part) || !s.mapQueries {
+				continue
+			}
+			if before || part != entry || !e.config.ExplicitOffer {
+				e.checkHidesOffered(s, at, part)
+			}
 		}
 	}
+}
+
+// isExported reports whether a table is one that ehlogate exported.
+func (e *exam) isExported(v view, entry string) bool {
+	return slices.ContainsFunc(parseTables(entry), func(t table) bool {
+		name, isFile := t.fileName(v)
+		data, err := e.host.readFile(name)
+		_, _, exported := export.ParseHeader(data)
+		return isFile && err == nil && exported
+	})
 }
 
 // checkShadows looks whether a table before ehlogate's has a client that the lists suppress.
@@ -105,20 +121,33 @@ func (e *exam) checkShadows(s smtpd, at Place, entry string, entries []string) {
 	}
 }
 
-// checkHidesAll looks whether a table hides STARTTLS from clients that nothing can be known of.
-func (e *exam) checkHidesAll(s smtpd, at Place, entry string) {
-	if e.config.DefaultWord() != lists.Offer.String() || strings.HasPrefix(entry, "cidr:/") { // which ehlogate may have exported
-		return
+// checkHidesOffered looks whether a table hides STARTTLS from a client that a list offers it.
+func (e *exam) checkHidesOffered(s smtpd, at Place, entry string) {
+	found, _ := e.lookUp(s.view, entry, e.listedClients(lists.Offer))
+	for _, a := range sortedAddrs(found) {
+		if starttlsWord.MatchString(found[a]) {
+			e.add(Warning, "table-hides-offered", at, fmt.Sprintf("%s hides STARTTLS from %s, which a list offers it", entry, a),
+				"The offer list has no effect on this client: the table hides the keyword whatever ehlogate answers. Remove the client from one of the two.")
+			return
+		}
+	}
+}
+
+// checkHidesAll reports whether a table hides STARTTLS from clients that nothing can be known of.
+func (e *exam) checkHidesAll(s smtpd, at Place, entry string) bool {
+	if e.config.DefaultWord() != lists.Offer.String() {
+		return false
 	}
 	found, _ := e.lookUp(s.view, entry, strangers)
 	for _, a := range strangers {
 		if !starttlsWord.MatchString(found[a]) {
-			return
+			return false
 		}
 	}
 	e.add(Warning, "starttls-hidden-from-all", at, entry+" hides STARTTLS from clients that are on no list",
 		"It has every client, and the lists cannot offer STARTTLS to any that ehlogate returns nothing for. "+
 			`To hide STARTTLS from all clients but those on offer lists, remove it and set default = "suppress".`)
+	return true
 }
 
 func sortedAddrs(m map[netip.Addr]string) (out []netip.Addr) {

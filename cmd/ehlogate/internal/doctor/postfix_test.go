@@ -447,16 +447,16 @@ func TestPostscreenOption(t *testing.T) {
 	testenv.Needs(t, "Postfix")
 	for name, tc := range map[string]struct{ main, option, screen, want string }{
 		"an option":                 {"", "memcache:eg", "", ""},
-		"beside main.cf":            {smtpdMaps + " = static:dsn\n", "memcache:eg", "", "static:dsn"},
-		"an option of the operator": {"", "unionmap:{memcache:eg,static:dsn}", "static:dsn", "static:dsn"},
-		"main.cf alone":             {smtpdMaps + " = unionmap:{static:dsn, memcache:eg}\n", "", "", "static:dsn"},
+		"beside main.cf":            {smtpdMaps + " = static:silent-discard\n", "memcache:eg", "", "static:silent-discard"},
+		"an option of the operator": {"", "unionmap:{memcache:eg,static:silent-discard}", "static:silent-discard", "static:silent-discard"},
+		"main.cf alone":             {smtpdMaps + " = unionmap:{static:silent-discard, memcache:eg}\n", "", "", "static:silent-discard"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			options := ""
 			if tc.option != "" {
 				options = "  -o " + smtpdMaps + "=" + tc.option + "\n"
 			}
-			dir := configDir(t, ownMain+tc.main, "smtp inet n - n - 1 postscreen\n"+options+"smtpd pass - - n - - smtpd\n  -o "+smtpdMaps+"=memcache:eg,static:dsn\n")
+			dir := configDir(t, ownMain+tc.main, "smtp inet n - n - 1 postscreen\n"+options+"smtpd pass - - n - - smtpd\n  -o "+smtpdMaps+"=memcache:eg,static:silent-discard\n")
 			pf, said := follow(t, dir)
 			if got := pf.Services[0].Params[smtpdMaps]; got != tc.screen || !slices.Contains(said, "postscreen-inherits") {
 				t.Errorf("its option is %q, doctor: %q", got, said)

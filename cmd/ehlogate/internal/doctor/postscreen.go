@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"ehlogate/lists"
 )
 
 const screenWaits = "postscreen is one process: while it waits, all clients wait. While ehlogate hangs, its watchdog kills it, with all sessions"
@@ -30,7 +32,7 @@ func (e *exam) checkPostscreen() {
 					v.place(screenFilter).adviseValue(e.withoutEhlogate(v, screenFilter)))
 			}
 		}
-		if asked && len(maps) == 0 {
+		if asked && !e.screenHides(v) {
 			e.checkScreenOffers(v)
 		}
 	}
@@ -65,10 +67,38 @@ func (e *exam) removeScreenMap(v view) Write {
 	return v.setOption(smtpdMaps, strings.Join(own, ", "))
 }
 
+// screenHides reports whether the tables of postscreen hide STARTTLS from the clients that the lists suppress.
+func (e *exam) screenHides(v view) bool {
+	clients := e.listedClients(lists.Suppress)
+	hides := len(clients) == 0 && len(parseTables(v.value(screenMaps))) > 0
+	for _, entry := range splitEntries(v.value(screenMaps)) {
+		found, known := e.lookUp(v, entry, clients)
+		hides = hides || !known
+		for _, a := range clients {
+			if value := found[a]; value != "" {
+				return starttlsWord.MatchString(value)
+			}
+		}
+	}
+	return hides
+}
+
+// screenOffersSTARTTLS reports whether postscreen offers STARTTLS to clients that its tables do not have.
+func (v view) screenOffersSTARTTLS() bool {
+	level := strings.ToLower(v.value("postscreen_tls_security_level"))
+	isOn := level != "none" && level != "" || level == "" && (v.isYes("postscreen_use_tls") || v.isYes("postscreen_enforce_tls"))
+	return isOn && !slices.Contains(lowercase(splitList(v.value("postscreen_discard_ehlo_keywords"))), "starttls")
+}
+
 // checkScreenOffers looks for tests in which postscreen answers EHLO itself.
 func (e *exam) checkScreenOffers(v view) {
 	for _, test := range []string{"pipelining", "non_smtp_command", "bare_newline"} {
 		if param := "postscreen_" + test + "_enable"; v.isYes(param) {
+			if !v.screenOffersSTARTTLS() {
+				e.add(Note, "no-starttls", v.place(param), "postscreen answers EHLO itself in its deep protocol tests, and offers STARTTLS to no client then",
+					"It hands clients to smtpd from their next session on. Only smtpd offers what the lists say.")
+				return
+			}
 			e.add(Note, "postscreen-offers", v.place(param), "postscreen answers EHLO itself in its deep protocol tests, and offers STARTTLS to all clients",
 				"It hands clients to smtpd from their next session on. With an exported table, both offer the same.",
 				Write{shell, []string{e.command("export", "--format", cidrFormat, "-o", exampleTable) + " && " + setMain(screenMaps + " = cidr:" + exampleTable).Lines[0]}})

@@ -81,6 +81,9 @@ func (e *exam) findDifference(d dialect, conn net.Conn, r *bufio.Reader) string 
 		if is, would := replyText(now[:n]), replyText(would); is != would && is != "" {
 			return fmt.Sprintf("for %s it answers %s, and by the files the answer is %s", a, is, would)
 		}
+		if starttlsWord.Match(now[:n]) {
+			e.suppressed = append(e.suppressed, a)
+		}
 	}
 	return ""
 }

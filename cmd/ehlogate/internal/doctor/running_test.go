@@ -1,16 +1,19 @@
 package doctor
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/running"
 	"ehlogate/cmd/ehlogate/internal/state"
 )
 
@@ -55,6 +58,20 @@ func TestSample(t *testing.T) {
 		p, whole := live.FileDecisions()
 		if got := fmt.Sprint(sampleAddresses(t.Context(), live, p, whole)); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// TestOtherVersion checks that a daemon of another version, which uses the config on disk, is no hazard.
+func TestOtherVersion(t *testing.T) {
+	cfg := config.Defaults()
+	for version, want := range map[string]string{"1": "", "2": "warning version-differs: ehlogate.toml\n"} {
+		status := running.NewStatus(version, cfg, time.Now(), nil)
+		host := &Host{Version: "1", Daemon: func(context.Context, running.Daemon) (*running.Status, error) { return &status, nil }}
+		e := &exam{ctx: t.Context(), host: host, config: cfg, file: "ehlogate.toml"}
+		e.checkDaemon()
+		if got := ids(&e.Report); got != want || !strings.Contains(e.Judged, "which the running daemon uses too") {
+			t.Errorf("version %s: got %q and %q, want %q", version, got, e.Judged, want)
 		}
 	}
 }

@@ -41,7 +41,9 @@ func ParseSendmail(name, text string) *Sendmail {
 
 var socketMap = regexp.MustCompile(`^K\s*(\S+)\s+socket\s+((?:-\S+\s+)*)(\S+)`)
 
-var timeoutFlag = regexp.MustCompile(`-d\S*`)
+// timeoutFlag finds the timeout of a map. Sendmail takes it to end at a space: behind a tab, it adds the numbers of the address
+// to it.
+var timeoutFlag = regexp.MustCompile(`-d(\S*) `)
 
 // checkSendmailMaps examines how the ruleset Local_srv_features queries ehlogate.
 func (e *exam) checkSendmailMaps() {
@@ -71,11 +73,14 @@ func (e *exam) checkSendmailMaps() {
 		} else {
 			queries = true
 		}
-		timeout := strings.TrimPrefix(timeoutFlag.FindString(flags), "-d")
+		timeout := ""
+		if d := timeoutFlag.FindStringSubmatch(flags); d != nil {
+			timeout = d[1]
+		}
 		e.checkDNSWait("Sendmail", timeout, at, Hazard, "Such a client gets 451 in place of the banner, whatever the flags of the map.")
 		if timeout == "" || isSlow(timeout) {
 			e.add(Warning, "sendmail-slow", at, "every banner waits long while ehlogate hangs",
-				"Without -d it waits 30 s. Two seconds are enough for a daemon on the same machine.", write)
+				"Without -d it waits 30 s, and with a tab behind the time, for hours. Two seconds are enough for a daemon on the same machine.", write)
 		}
 		if p.network == "unix" {
 			e.add(Warning, "sendmail-local-socket", at, "a missing socket file is worse than an unreachable daemon",
@@ -159,7 +164,7 @@ func parseEquates(text string) map[string]string {
 // checkSendmailMilters examines the milters of Sendmail that are ehlogate. Macros need no check: ehlogate negotiates
 // them.
 func (e *exam) checkSendmailMilters() {
-	s := e.sendmail
+	s, enforced := e.sendmail, false
 	used := s.usedFilters()
 	for _, l := range s.lines {
 		m := filterLine.FindStringSubmatch(l.text)
@@ -178,6 +183,7 @@ func (e *exam) checkSendmailMilters() {
 			e.addWrongListener(p, milterProto, proto, at)
 			continue
 		}
+		enforced = true
 		if action := equates["F"]; action != "" {
 			e.add(Hazard, "milter-default-action", at, fmt.Sprintf("while ehlogate is unreachable, every client is refused (F=%s)", action),
 				milterPurpose+" Without F=, mail is accepted then.", write)
@@ -189,4 +195,17 @@ func (e *exam) checkSendmailMilters() {
 		}
 		e.probe(p, milterProto, at, Warning)
 	}
+	if requires := e.requireLists(); requires != "" && !enforced {
+		e.add(Hazard, "require-unenforced", Place{File: s.name}, requires+`: action = "require" is not enforced: Sendmail has no milter of ehlogate`, requireEscaped,
+			Write{strings.TrimSuffix(s.name, ".cf") + ".mc", []string{"INPUT_MAIL_FILTER(`ehlogate', `S=" + e.sendmailAddress(milterProto) + ", T=C:2s;S:2s;R:2s')dnl"}})
+	}
+}
+
+// sendmailAddress returns the first address of ehlogate for a protocol, as Sendmail writes it.
+func (e *exam) sendmailAddress(proto string) string {
+	addr := e.listeners(proto)[0]
+	if host, port, err := net.SplitHostPort(addr); err == nil && !strings.HasPrefix(addr, "/") {
+		return "inet:" + port + "@" + host
+	}
+	return "local:" + addr
 }

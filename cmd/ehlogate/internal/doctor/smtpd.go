@@ -168,36 +168,6 @@ func (e *exam) checkTLSLevel(s smtpd) {
 	}
 }
 
-// checkKeywords compares what smtpd hides from all clients with what ehlogate repeats: an answer of the map replaces
-// the setting.
-func (e *exam) checkKeywords(s smtpd) {
-	if !s.mapQueries {
-		return
-	}
-	at, always, all := s.origin(smtpdKeywords), lowercase(e.config.AlwaysHide), lowercase(splitList(s.value(smtpdKeywords)))
-	if slices.Contains(all, "starttls") {
-		e.add(Warning, "starttls-hidden-from-all", at, "STARTTLS is hidden from all clients for which ehlogate returns nothing",
-			"The lists cannot offer it: for a client that is offered STARTTLS, ehlogate returns nothing. Remove starttls here, "+
-				"and set default = \"suppress\" and explicit_offer = true instead.")
-	}
-	const silent = "silent-discard" // no keyword of EHLO: it keeps Postfix from logging what it hides
-	lost, extra := without(all, append(always, silent, "starttls")), without(always, append(all, silent))
-	if len(lost) > 0 {
-		why := "The answer of ehlogate replaces this setting."
-		if slices.Contains(lost, "chunking") {
-			why += " CHUNKING is hidden because of SMTP smuggling: it would be offered to exactly the suppressed clients."
-		}
-		e.add(Hazard, "keywords-lost", at, "suppressed clients are offered "+strings.ToUpper(strings.Join(lost, ", "))+" again", why,
-			e.atTop("always_hide", "["+quoteAll(append(slices.Clip(always), lost...))+"]")...)
-	}
-	if len(extra) > 0 {
-		e.add(Warning, "keywords-extra", Place{File: e.file, Parameter: "always_hide", Value: "[" + quoteAll(e.config.AlwaysHide) + "]"},
-			"ehlogate hides "+strings.ToUpper(strings.Join(extra, ", "))+" from suppressed clients, and Postfix from no client",
-			"always_hide should repeat "+smtpdKeywords+". Change one of the two.",
-			at.adviseValue(strings.Join(append(splitList(s.value(smtpdKeywords)), extra...), ", ")))
-	}
-}
-
 // without returns the entries of a list that others do not have.
 func without(list, others []string) (out []string) {
 	for _, w := range list {

@@ -92,18 +92,22 @@ var fileSuffixes = map[string]string{
 
 var starttlsWord = regexp.MustCompile(`(?i)(^|[\s,={}])starttls($|[\s,={}])`)
 
+// textOf returns the content of an inline table, or of a file that is text; "" of others.
+func (e *exam) textOf(v view, t table) string {
+	switch name, isFile := t.fileName(v); {
+	case t.kind == "static" || t.kind == "inline" || t.name[0] == '{':
+		return t.name
+	case isFile && fileSuffixes[t.kind] == "":
+		data, _ := e.host.readFile(name)
+		return string(data)
+	}
+	return ""
+}
+
 // hidesSTARTTLS reports whether a file or an inline table hides STARTTLS from any client; false if that cannot be
 // known.
 func (e *exam) hidesSTARTTLS(v view, t table) bool {
-	var text string
-	switch name, isFile := t.fileName(v); {
-	case t.kind == "static" || t.kind == "inline" || t.name[0] == '{':
-		text = t.name
-	case isFile && fileSuffixes[t.kind] == "":
-		data, _ := e.host.readFile(name)
-		text = string(data)
-	}
-	return slices.ContainsFunc(logicalLines(text), func(l line) bool { return starttlsWord.MatchString(l.text) })
+	return slices.ContainsFunc(logicalLines(e.textOf(v, t)), func(l line) bool { return starttlsWord.MatchString(l.text) })
 }
 
 // openProblem returns why Postfix cannot open a table, in the words of its own postmap; "" if it can, or that is unknown.

@@ -96,6 +96,7 @@ type trial struct {
 	service    string // as shown
 	port       string
 	submission bool // clients log in there
+	local      bool // only this machine reaches it
 	queried    bool
 	suppressed verdict // for a client that ehlogate suppresses
 	allowed    verdict // for one that it does not
@@ -143,7 +144,9 @@ func (e *exam) tryServer(server string, at Place, run func(dir string) ([]trial,
 // nothing.
 func (e *exam) judgeTrials(server string, at Place, trials []trial, exempt func(ports []string) []Write) {
 	var serves, queried, hides bool
-	var submission, hidesAll, down []trial
+	var submission, hidesAll, down, shows []trial
+	isPublic := func(t trial) bool { return !t.submission && !t.local && t.port == "25" }
+	hasPublic := slices.ContainsFunc(trials, isPublic)
 	for _, t := range trials {
 		if t.queried && t.allowed == offered && t.down != offered {
 			down = append(down, t)
@@ -157,8 +160,15 @@ func (e *exam) judgeTrials(server string, at Place, trials []trial, exempt func(
 		case t.queried && t.allowed == hidden:
 			hidesAll = append(hidesAll, t)
 		}
+		if hasPublic && !isPublic(t) {
+			continue // what other mail servers do not reach
+		}
 		serves, queried = true, queried || t.queried
-		hides = hides || t.queried && t.suppressed == hidden
+		if t.queried && t.suppressed == hidden {
+			hides = true
+		} else if t.suppressed == offered {
+			shows = append(shows, t)
+		}
 	}
 	if len(submission) > 0 {
 		var ports []string
@@ -180,7 +190,12 @@ func (e *exam) judgeTrials(server string, at Place, trials []trial, exempt func(
 		e.add(Hazard, "harm-while-down", at, what, server+" was run with nothing at the address of ehlogate. Compare the setting with the example: any answer but one that hides STARTTLS must offer it.")
 	}
 	switch {
-	case !serves || hides || len(hidesAll) > 0:
+	case !serves || len(hidesAll) > 0:
+	case hides:
+		for _, t := range shows {
+			e.add(Warning, "port-not-queried", at, t.service+" offers STARTTLS to suppressed clients, and another service does not",
+				server+" was run with doctor in the place of ehlogate. Other mail servers connect to both.")
+		}
 	case queried:
 		e.add(Hazard, "hides-nothing", at, server+" queries ehlogate and does not use the answer",
 			server+" was run with doctor in the place of ehlogate: a client that ehlogate suppresses was offered STARTTLS. Compare the setting with the example.")

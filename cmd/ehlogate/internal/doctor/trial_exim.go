@@ -108,7 +108,7 @@ func (e *exam) runExim(dir string) (trials []trial, err error) {
 			continue // for this machine alone
 		}
 		suppressed, allowed := trialClient(len(trials), true), trialClient(len(trials), false)
-		t := trial{service: "port " + d.port, port: d.port, submission: isSubmissionPort(d.port)}
+		t := trial{service: "port " + d.port, port: d.port, submission: isSubmissionPort(d.port), local: isLoopbackHost(d.addr)}
 		if t.suppressed, err = x.playSession(d, suppressed); err != nil {
 			return nil, err
 		}

@@ -66,6 +66,15 @@ func (d mtaDaemon) macroFlags() string {
 	return strings.Join(words, " ")
 }
 
+// interfaceAddr returns ${if_addr}, the address at which a client arrives: none on loopback, and one from examples if the
+// daemon listens on all.
+func (d mtaDaemon) interfaceAddr() string {
+	if isLoopbackHost(d.addr) {
+		return ""
+	}
+	return cmp.Or(d.addr, "198.51.100.1")
+}
+
 // trialRuleset calls srv_features as Sendmail does. In its test mode, $| cannot be typed.
 const trialRuleset = "\nSEhlogate\nR$* $$| $*\t$: $1 $| $2\nR$*\t$: $>srv_features $1\n"
 
@@ -82,7 +91,7 @@ func (e *exam) runSendmail(dir string) (trials []trial, err error) {
 	}
 	defer stand.stop()
 	copied := filepath.Join(dir, "sendmail.cf")
-	if err := os.WriteFile(copied, []byte(e.redirectMaps("inet:"+stand.port()+"@127.0.0.1")+trialRuleset), 0o600); err != nil {
+	if err := os.WriteFile(copied, []byte(e.redirectMaps(stand.port())+trialRuleset), 0o600); err != nil {
 		return nil, err
 	}
 	var sessions []mtaSession
@@ -94,7 +103,7 @@ func (e *exam) runSendmail(dir string) (trials []trial, err error) {
 			a, b := trialClient(len(sessions), suppressed), trialClient(len(sessions)+1, suppressed)
 			sessions = append(sessions, mtaSession{d, a, "client.example", "OK"}, mtaSession{d, b, fmt.Sprintf("[%s]", b), "FAIL"})
 		}
-		trials = append(trials, trial{service: "port " + d.port + " (" + d.name + ")", port: d.port, submission: isSubmissionPort(d.port)})
+		trials = append(trials, trial{service: "port " + d.port + " (" + d.name + ")", port: d.port, submission: isSubmissionPort(d.port), local: isLoopbackHost(d.addr)})
 	}
 	results, err := e.runRules(copied, sessions)
 	if err != nil {
@@ -121,12 +130,17 @@ type mtaSession struct {
 	name, resolve string
 }
 
-// redirectMaps returns the configuration with another address in the maps that query ehlogate.
-func (e *exam) redirectMaps(addr string) string {
+// redirectMaps returns the configuration with another port of loopback in the maps that query ehlogate. An address is written
+// as before: Sendmail does not take each form.
+func (e *exam) redirectMaps(port string) string {
 	var b strings.Builder
 	for l := range strings.Lines(e.sendmail.text) {
 		if m := socketMap.FindStringSubmatchIndex(l); m != nil && e.protocolAt(parseSendmailAddress(l[m[6]:m[7]])) == socketmapProto {
-			l = l[:m[6]] + addr + l[m[7]:]
+			_, host, _ := strings.Cut(l[m[6]:m[7]], "@")
+			if strings.Trim(host, "[]") != "127.0.0.1" {
+				host = "127.0.0.1"
+			}
+			l = l[:m[6]] + "inet:" + port + "@" + host + l[m[7]:]
 		}
 		b.WriteString(l)
 	}
@@ -140,6 +154,7 @@ func (e *exam) runRules(file string, sessions []mtaSession) (results []verdict, 
 	for _, s := range sessions {
 		for _, m := range [][2]string{
 			{"daemon_name", s.mtaDaemon.name}, {"daemon_port", s.port}, {"daemon_addr", s.addr}, {"daemon_family", cmp.Or(s.family, "inet")}, {"daemon_flags", s.macroFlags()},
+			{"if_addr", s.interfaceAddr()}, {"if_family", cmp.Or(s.family, "inet")},
 			{"client_addr", s.client.String()}, {"client_name", s.name}, {"client_resolve", s.resolve}, {"client_port", "4711"}, {"client_connections", "1"}, {"client_rate", "1"},
 		} {
 			fmt.Fprintf(&input, ".D{%s}%s\n", m[0], m[1])

@@ -15,11 +15,13 @@ import (
 
 // eximRow is a configuration of Exim, in a network of its own.
 type eximRow struct {
-	name   string
-	main   string // for the main section
-	debian string // exim4.conf.localmacros: the configuration is Debian's, in one file; "split": in many
-	slow   bool   // it waits longest about as long as a client does, so failsHung may be measured too
-	advice []string
+	name      string
+	main      string // for the main section
+	debian    string // exim4.conf.localmacros: the configuration is Debian's, in one file; "split": in many
+	forbidden bool   // the socket is for root alone
+	strict    bool   // there is a list with action = "require"
+	slow      bool   // it waits longest about as long as a client does, so failsHung may be measured too
+	advice    []string
 }
 
 // The parts of rows. ADDR is the port of ehlogate for Exim.
@@ -68,6 +70,16 @@ var eximRows = []eximRow{
 	{name: "a variable of an ACL", main: "acl_smtp_connect = set\ntls_advertise_hosts = ${if eq{$acl_c_deny}{yes}{}{*}}\n" +
 		"begin acl\nset:\n  warn set acl_c_deny = ${if " + denies + "{yes}{no}}\n  accept\n"},
 	{name: "exported", main: "tls_advertise_hosts = DIR/exported\n"},
+	{name: "a unix socket for root alone", main: strings.Replace(everyPort, "inet:127.0.0.1:10042", "DIR/table", 1), forbidden: true},
+	{name: "the query is a macro", main: "ASK = " + readsocket + "\ntls_advertise_hosts = ${if match{ASK}{\\N^200 .*starttls\\N}{}{*}}\n"},
+	{name: "nested named lists", main: "hostlist a = 192.0.2.1\nhostlist b = ${if " + denies + "{}{*}}\nhostlist c = !+a : +b\ntls_advertise_hosts = +c\n"},
+	{name: "the HELO name too", main: "tls_advertise_hosts = ${if match{${readsocket{inet:127.0.0.1:10042}{get $sender_host_address%20$sender_helo_name\\n}{2s}{}{}}}{\\N^200 .*starttls\\N}{}{*}}\n"},
+	{name: "included if it exists", main: ".include_if_exists DIR/more.conf\n"},
+	{name: "a macro that is replaced", main: "X = ${if " + denies + "{}{*}}\nX == *\ntls_advertise_hosts = X\n"},
+	{name: "the address by name", main: strings.Replace(everyPort, "127.0.0.1", "localhost", 1)},
+	{name: "no text for a failure", main: "tls_advertise_hosts = ${if match{" + strings.Replace(readsocket, "{2s}{}{}", "{2s}", 1) + "}{\\N^200 .*starttls\\N}{}{*}}\n"},
+	{name: "interfaces with ports, two for mail", main: everyPort + "local_interfaces = <; [" + outside + "]:25 ; [" + outside + "]:2525\n"},
+	{name: "require, which Exim cannot enforce", main: "EXAMPLE", strict: true},
 	{name: "nothing", main: ports},
 	{name: "Debian", debian: "MAIN_TLS_ENABLE = yes\nMAIN_TLS_ADVERTISE_HOSTS = " + strings.TrimPrefix(onlyPort25, "tls_advertise_hosts = ")},
 	{name: "Debian, split", debian: "split MAIN_TLS_ENABLE = yes\nMAIN_TLS_ADVERTISE_HOSTS = " + strings.TrimPrefix(onlyPort25, "tls_advertise_hosts = ")},
@@ -87,12 +99,17 @@ func eximConfigurations() (out []configuration) {
 }
 
 func (r eximRow) setUp(t *testing.T) (*site, *mtatest.Exim) {
-	s, dir := newSite(t)
+	s, dir := newSite(t, r.strict)
 	if out, err := exec.CommandContext(soon(t), s.program, "export", "-c", filepath.Join(dir, "ehlogate.toml"), "--format", "exim-hosts", "-o", filepath.Join(dir, "exported")).CombinedOutput(); err != nil {
 		t.Fatalf("export: %v\n%s", err, out)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "more.conf"), []byte(onlyPort25), 0o644); err != nil {
 		t.Fatal(err)
+	}
+	if r.forbidden {
+		if err := os.Chmod(filepath.Join(dir, "table"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	main := strings.NewReplacer("EXAMPLE", example(t, "exim/ehlogate.conf"), "DIR", dir).Replace(r.main)
 	if strings.Contains(r.main, "587") || strings.Contains(r.main, "submission") {

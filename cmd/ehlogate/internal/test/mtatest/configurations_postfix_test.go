@@ -39,6 +39,7 @@ type postfixRow struct {
 	helo     bool   // the suppressed client is also in the list by its HELO name
 	private  bool   // the deny list is for root alone, and ehlogate runs as another user
 	socket   string // an address that ehlogate inherits for memcache, beside its own
+	access   string // socket_group and socket_mode of [listen]; empty: those of the examples
 
 	tests  bool // postscreen answers EHLO itself, and takes no mail
 	advice []string
@@ -175,7 +176,7 @@ func (r postfixRow) startDaemon(t *testing.T, network *netns.Namespace, queue st
 			t.Fatal(err)
 		}
 	}
-	listen := "[listen]\nsocket_group = \"postfix\"\nsocket_mode = \"0660\"\n"
+	listen := "[listen]\n" + cmp.Or(r.access, "socket_group = \"postfix\"\nsocket_mode = \"0660\"\n")
 	var ready []string
 	for i, protocol := range []string{"socketmap", "tcp_table", "policy", "milter", "memcache"} {
 		addrs := []string{filepath.Join(sockets, protocol), fmt.Sprintf("127.0.0.1:%d", []int{10041, 10042, 10043, 10044, 10046}[i])}

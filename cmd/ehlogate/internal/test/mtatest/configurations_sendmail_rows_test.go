@@ -18,7 +18,7 @@ const (
 
 // sendmailRow is a configuration of Sendmail, in a network of its own.
 type sendmailRow struct {
-	name         string
+	name         string // one that begins with "require" has a list with that action
 	features, mc string // before and behind the MAILER lines
 	advice       []string
 }
@@ -67,4 +67,15 @@ var sendmailRows = []sendmailRow{
 	{"milter that refuses", "", "EXAMPLE" + "INPUT_MAIL_FILTER(`ehlogate', `S=inet:10044@127.0.0.1, F=T, T=C:2s;S:2s;R:2s')dnl\n", nil},
 	{"milter without times", "", "EXAMPLE" + "INPUT_MAIL_FILTER(`ehlogate', `S=inet:10044@127.0.0.1')dnl\n", nil},
 	{"milter that is defined and not used", "", "EXAMPLE" + "MAIL_FILTER(`ehlogate', `S=inet:10044@127.0.0.1, F=T')dnl\n", nil},
+	{"the address in brackets", "", strings.Replace(mapLine, "127.0.0.1", "[127.0.0.1]", 1) + rulesLine + askMap + hideS, nil},
+	{"tabs between the flags", "", "LOCAL_CONFIG\nKsrv_features\tsocket\t-T<TMPF>\t-d2\tinet:10041@127.0.0.1\n" + rulesLine + askMap + hideS, nil},
+	{"the address by name", "", strings.Replace(mapLine, "127.0.0.1", "localhost", 1) + rulesLine + askMap + hideS, nil},
+	{"a sequence of maps", "", mapLine + "Kown text -o /nonexistent\nKboth sequence srv_features\n" + rulesLine + strings.Replace(askMap, "(srv_features", "(both", 1) + hideS, nil},
+	{"another feature beside it", "", mapLine + rulesLine + askMap + "RS\t$# V S\nR$*\t$@ OK\n", nil},
+	{"by port", msa, mapLine + rulesLine + "R$*\t$: $&{daemon_port}\nR587\t$@ OK\n" + askMap + hideS, nil},
+	{"by interface, submission", msa, mapLine + rulesLine + "R$*\t$: $&{if_addr}\nR198.51.100.1\t$@ OK\n" + askMap + hideS, nil},
+	{"by interface", "", mapLine + rulesLine + "R$*\t$: $&{if_addr}\nR198.51.100.1\t$@ OK\n" + askMap + hideS, nil},
+	{"daemons without names", "", mapLine + "O DaemonPortOptions=Port=2526, Addr=127.0.0.1\nO DaemonPortOptions=Port=2527, Addr=127.0.0.1, M=Ea\n" + rulesLine + askMap + hideS, nil},
+	{"require, and nothing enforces it", "", "EXAMPLE", nil},
+	{"require, by the milter", "", "EXAMPLE" + "INPUT_MAIL_FILTER(`ehlogate', `S=inet:10044@127.0.0.1, T=C:2s;S:2s;R:2s')dnl\n", nil},
 }

@@ -38,7 +38,7 @@ type sendmailSite struct {
 }
 
 func (r sendmailRow) setUp(t *testing.T) *sendmailSite {
-	s, dir := newSite(t)
+	s, dir := newSite(t, strings.HasPrefix(r.name, "require"))
 	m := &sendmailSite{site: s}
 	fill := strings.NewReplacer("EXAMPLE", example(t, "sendmail/ehlogate.mc"), "RULES", rulesLine+writeAccessMaps(t, dir), "DIR", dir)
 	features := fmt.Sprintf("%sDAEMON_OPTIONS(`Name=MTA-v4, Family=inet, Addr=%s, Port=smtp, M=A')dnl\n", r.features, outside)
@@ -61,7 +61,7 @@ func (r sendmailRow) setUp(t *testing.T) *sendmailSite {
 }
 
 // newSite starts an ehlogate at its usual ports, in a network of its own, and at a unix socket named map in dir.
-func newSite(t *testing.T) (s *site, dir string) {
+func newSite(t *testing.T, strict bool) (s *site, dir string) {
 	t.Helper()
 	network, err := netns.New()
 	if err != nil {
@@ -73,9 +73,14 @@ func newSite(t *testing.T) (s *site, dir string) {
 	}
 	dir = tempDir(t)
 	s = &site{do: network.Do, accepts: true, waits: true, clients: maps.Clone(clientsIPv4), mail: []port{{addr: outside + ":25"}}}
-	delete(s.clients, "strict")
+	lists := rosterLists
+	if strict {
+		lists = strictList + lists
+	} else {
+		delete(s.clients, "strict")
+	}
 	config := fmt.Sprintf("[listen]\nsocket_mode = \"0666\"\nsocketmap = [\"127.0.0.1:10041\", \"%[1]s/map\"]\ntcp_table = [\"127.0.0.1:10042\", \"%[1]s/table\"]\n"+
-		"milter = [\"127.0.0.1:10044\"]\nmemcache = [\"127.0.0.1:10046\"]\n%[2]s", dir, rosterLists)
+		"milter = [\"127.0.0.1:10044\"]\nmemcache = [\"127.0.0.1:10046\"]\n%[2]s", dir, lists)
 	s.daemon = mtatest.NewFixture(t, mtatest.Fixture{Dir: dir, Config: config, Files: rosterFiles(),
 		Ready: mtatest.ReadyDial("127.0.0.1:10041", "127.0.0.1:10042", "127.0.0.1:10044", "127.0.0.1:10046")})
 	s.program, s.doctor = s.daemon.Path, []string{"-c", filepath.Join(dir, "ehlogate.toml")}
