@@ -24,10 +24,11 @@ func TestPrograms(t *testing.T) {
 	install("works", "echo \"$@\"")
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	for name, want := range map[string]string{
-		"hangs":   "timeout: hangs -x did not end in time",
-		"forks":   "timeout: forks -x did not end in time",
-		"fails":   "fails -x: exit status 3:\none\ntwo",
-		"missing": "missing or elsewhere is not installed on this machine",
+		"hangs": "timeout: hangs -x did not end in time",
+		"forks": "timeout: forks -x did not end in time",
+		"fails": "fails -x: exit status 3:\none\ntwo",
+		"missing": "missing or elsewhere is not installed on this machine: doctor needs the mail server's own program to read its settings, " +
+			"also those of copies; run doctor where it is installed, with --exim or --sendmail if it is not Postfix",
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
