@@ -113,7 +113,7 @@ func (e *exam) keywordsOfBackup(v view, t table) []string {
 
 // keywordsOfAll returns what a table has for clients that nothing can be known of, if it has one value for all of them.
 func (e *exam) keywordsOfAll(v view, entry string) []string {
-	if entry == "" || e.isExported(v, entry) {
+	if entry == "" {
 		return nil
 	}
 	found, _ := e.lookUp(v, entry, strangers)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"ehlogate/cmd/ehlogate/internal/export"
 	"ehlogate/lists"
 	"ehlogate/lists/listfile"
 )
@@ -88,7 +87,7 @@ func (e *exam) checkOwnTables(s smtpd) {
 			e.checkShadows(s, at, entry, entries)
 		}
 		for _, part := range unionParts(entry) {
-			if e.isExported(s.view, part) || e.checkHidesAll(s, at, part) || !s.mapQueries {
+			if e.checkHidesAll(s, at, part) || !s.mapQueries {
 				continue
 			}
 			if before || part != entry || !e.config.ExplicitOffer {
@@ -96,16 +95,6 @@ func (e *exam) checkOwnTables(s smtpd) {
 			}
 		}
 	}
-}
-
-// isExported reports whether a table is one that ehlogate exported.
-func (e *exam) isExported(v view, entry string) bool {
-	return slices.ContainsFunc(parseTables(entry), func(t table) bool {
-		name, isFile := t.fileName(v)
-		data, err := e.host.readFile(name)
-		_, _, exported := export.ParseHeader(data)
-		return isFile && err == nil && exported
-	})
 }
 
 // checkShadows looks whether a table before ehlogate's has a client that the lists suppress.

@@ -39,6 +39,7 @@ var answerRows = []postfixRow{
 	{name: "the table of DSN_README in a unionmap", master: withMap("unionmap:{" + memcacheMap + ", cidr:$config_directory/esmtp}"), files: dsnReadmeFile},
 	{name: "the table of DSN_README before the map", master: withMap("cidr:$config_directory/esmtp, " + memcacheMap), files: dsnReadmeFile},
 	{name: "the table of DSN_README behind the map, and always_hide", config: "always_hide = [\"dsn\"]", master: withMap(memcacheMap + ", cidr:$config_directory/esmtp"), files: dsnReadmeFile},
+	{name: "an old export behind the map", master: withMap(memcacheMap + ", cidr:$config_directory/ehlogate.cidr"), files: map[string]string{"ehlogate.cidr": "OLD EXPORT"}},
 	{name: "a backup that hides CHUNKING", table: memcacheFile(oneSecond + "backup = static:chunking\n")},
 	{name: "a backup that hides CHUNKING, and always_hide", config: "always_hide = [\"chunking\"]", table: memcacheFile(oneSecond + "backup = static:chunking\n")},
 	{name: "a texthash table before the map", master: withMap("texthash:$config_directory/own, " + memcacheMap), files: map[string]string{"own": "127.0.0.66 silent-discard\n127.0.0.64 silent-discard\n"}},
