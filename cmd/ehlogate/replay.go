@@ -49,8 +49,8 @@ parts, or the journal if there is none.
 
 The decision is the daemon's, with the clock of the log. DNS lists count as
 unavailable, and names are those that the mail server verified; --with-dns asks
-DNS, as it is today. HELO names count where the log has them. Nothing is changed,
-and no mail server or daemon is queried.
+DNS, as it is today. HELO names count where the log has them. Nothing is
+changed, and no mail server or daemon is queried.
 
 An address counts as incapable if its failures say that it has no version,
 cipher or signature in common with the server, in one way only: one that tries
@@ -62,7 +62,7 @@ the policy cannot be used, or after Ctrl-C.`,
 		Example: `  ehlogate replay --since 7d
   ehlogate replay -c new.toml '/var/log/mail.log*'
   ehlogate replay --diff /etc/ehlogate/ehlogate.toml new.toml
-  zcat mail.log.1.gz | ehlogate replay --sessions - | jq 'select(.outcome=="incapable")'`,
+  ehlogate replay --sessions mail.log | grep '"outcome":"incapable"'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd, o, args)
 		},
