@@ -132,6 +132,7 @@ var mistake = regexp.MustCompile(`(?m)^\d+ \| (.*)$`)
 const (
 	connectHeading = "## Connect Postfix"
 	handHeading    = "## Install without the package"
+	upgradeHeading = "## Upgrade"
 	unhandHeading  = "## Remove what was installed by hand"
 )
 
@@ -157,11 +158,11 @@ func TestSteps(t *testing.T) {
 	others := exampleSteps(t, ".", "README.md", "debian", "sending-network") // debian: of the build
 	connect, byHand := below(pages, connectHeading), below(pages, handHeading)
 	for _, s := range pages { // what follows the five steps
-		if s.doc == "examples/README.md" && s.heading != handHeading && s.heading != unhandHeading {
+		if s.doc == "examples/README.md" && s.heading != handHeading && s.heading != upgradeHeading && s.heading != unhandHeading {
 			connect = append(connect, s)
 		}
 	}
-	if len(connect) < 8 || len(byHand) != 1 || len(network) < 8 || len(manual) < 8 || len(others) < 8 {
+	if len(connect) < 8 || len(byHand) != 2 || len(network) < 8 || len(manual) < 8 || len(others) < 8 {
 		t.Fatalf("%d, %d, %d, %d, %d steps: they are written otherwise now", len(connect), len(byHand), len(network), len(manual), len(others))
 	}
 	if _, err := packageTree(); err != nil { // so that what Go compiled is in its cache for all machines
@@ -224,8 +225,15 @@ func TestSteps(t *testing.T) {
 				}
 			}
 			r.promised(t)
+			const edited = "sha256sum /etc/ehlogate/ehlogate.toml /etc/ehlogate/lists/allow.list /etc/ehlogate/lists/deny.list"
+			before := r.run(t, edited)
+			r.steps(t, append(byHand[:1:1], below(pages, upgradeHeading)...)...)
+			if after := r.run(t, edited); after != before {
+				t.Errorf("the upgrade changed the config or a list:\n%s%s", before, after)
+			}
+			r.promised(t)
 			r.steps(t, below(pages, unhandHeading)...)
-			if left := r.run(t, "find /etc /usr /run /var/spool -name *ehlogate* -not -path /etc/postfix/*"); left != "" {
+			if left := r.run(t, "find /etc /usr /run /var/lib /var/spool -name *ehlogate* -not -path /etc/postfix/*"); left != "" {
 				t.Errorf("there is still\n%s", left)
 			}
 		})
