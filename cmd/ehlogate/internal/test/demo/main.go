@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 func main() {
@@ -59,7 +61,7 @@ func run(ctx context.Context, out io.Writer, mapCF string) (err error) {
 		}
 	}()
 	for _, step := range []func() error{
-		func() error { return d.setUp(mapCF) }, d.twoClients, d.editList, d.killDaemon,
+		func() error { return d.setUp(mapCF) }, d.twoClients, d.editList, d.killDaemon, d.replayLog,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -164,18 +166,14 @@ func (d *demo) editList() error {
 	if err := d.writeList("# the printer is mended\n" + partner + "    until=2099-12-31\n"); err != nil {
 		return err
 	}
-	start := time.Now()
-	for {
+	ctx, cancel := context.WithTimeout(d.ctx, patience)
+	defer cancel()
+	err := testenv.Await(ctx, func() (bool, error) {
 		r, err := d.session(partner)
-		if err != nil {
-			return err
-		}
-		if !r.Offers("STARTTLS") {
-			break
-		}
-		if time.Since(start) > patience {
-			return fmt.Errorf("the edit had no effect within %s: %s", patience, d.daemon.Log.Tail(20))
-		}
+		return !r.Offers("STARTTLS"), err
+	})
+	if err != nil {
+		return fmt.Errorf("the edit had no effect: %w: %s", err, d.daemon.Log.Tail(20))
 	}
 	return d.compare(map[string]bool{printer: true, partner: false})
 }
@@ -188,6 +186,23 @@ func (d *demo) killDaemon() error {
 		return err
 	}
 	return d.compare(map[string]bool{printer: true, partner: true})
+}
+
+// replayLog shows what the log of these sessions tells.
+func (d *demo) replayLog() error {
+	d.title("What Postfix logged: ehlogate replay " + d.postfix.Maillog().Path())
+	ctx, cancel := context.WithTimeout(d.ctx, patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(d.dir, "ehlogate"), "replay", "-c", filepath.Join(d.dir, "ehlogate.toml"), d.postfix.Maillog().Path())
+	cmd.Stderr = d.out
+	report, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("%s: %w", cmd, err)
+	}
+	for line := range strings.Lines(string(report)) {
+		fmt.Fprint(d.out, "    "+line)
+	}
+	return nil
 }
 
 func (d *demo) session(source string) (mtatest.Reply, error) {

@@ -19,7 +19,8 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, n := range map[string]int{"> a message: delivered": 6, "502 5.5.1": 2, "TLSv1.3 agreed": 0, "TLS 1.3 agreed": 4} {
+	for what, n := range map[string]int{"> a message: delivered": 6, "502 5.5.1": 2, "TLSv1.3 agreed": 0, "TLS 1.3 agreed": 4,
+		"over TLS              1   2 messages": 1, "handshakes avoided                     2": 1} {
 		if got := strings.Count(out.String(), what); got != n {
 			t.Errorf("%q is shown %d times, want %d", what, got, n)
 		}
