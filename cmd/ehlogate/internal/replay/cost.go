@@ -6,12 +6,16 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"sync"
 	"time"
 )
 
-// handshakeCost measures what a handshake costs a server on this machine: a signature with a key of RSA 2048 and an
+// handshakeCost returns what measureHandshake returned first.
+var handshakeCost = sync.OnceValue(measureHandshake)
+
+// measureHandshake measures what a handshake costs a server on this machine: a signature with a key of RSA 2048 and an
 // agreement on a key by X25519, which take nearly all of it (RFC 8446 section 2).
-func handshakeCost() time.Duration {
+func measureHandshake() time.Duration {
 	const rounds = 20
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

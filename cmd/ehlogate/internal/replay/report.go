@@ -2,6 +2,7 @@ package replay
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -135,10 +136,10 @@ func (t *Tally) countClients(r *Report, top int) {
 	byOutcome := map[maillog.Outcome]int64{}
 	incapable := newTop(top, func(c Client) int64 { return c.Failures })
 	tlsMail := newTop(top, func(c Client) int64 { return c.Messages })
-	for addr, id := range t.clients {
+	for key, id := range t.clients {
 		c := &t.stats[id/chunk][id%chunk]
 		describe := func(messages uint32) Client {
-			return Client{Addr: addr.String(), Name: t.names[id], Messages: int64(messages)}
+			return Client{Addr: netip.AddrFrom16(key).Unmap().String(), Name: t.names[id], Messages: int64(messages)}
 		}
 		if c.suppressed > 0 {
 			r.Suppressed.Clients++

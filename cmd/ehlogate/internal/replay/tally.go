@@ -26,7 +26,7 @@ type Tally struct {
 	servers    [4]bool
 	certSince  time.Time // the first session whose client rejects the certificate
 	buckets    map[int64]*bucket
-	clients    map[netip.Addr]uint32 // index in stats
+	clients    map[[16]byte]uint32 // index in stats, by address: without pointers for the garbage collector to follow
 	stats      []*[chunk]client
 	names      map[uint32]string // of clients that fail or are suppressed
 }
@@ -62,9 +62,12 @@ type bucket struct{ ok, failed, clients uint32 }
 
 const bucketLength = 10 * time.Minute
 
+// maxNames bounds the names that are kept: a client with many addresses can have as many names.
+const maxNames = 100_000
+
 // NewTally returns an empty tally.
 func NewTally() *Tally {
-	return &Tally{by: map[by]int64{}, buckets: map[int64]*bucket{}, clients: map[netip.Addr]uint32{}, names: map[uint32]string{}}
+	return &Tally{by: map[by]int64{}, buckets: map[int64]*bucket{}, clients: map[[16]byte]uint32{}, names: map[uint32]string{}}
 }
 
 // IsPort25 reports whether a session is one of those that ehlogate decides about. A service that is not known, or has a name
@@ -167,17 +170,18 @@ func (t *Tally) addFailure(s *maillog.Session, c *client, id, at uint32) {
 }
 
 func (t *Tally) setName(id uint32, name string) {
-	if name != "" {
+	if name != "" && len(t.names) < maxNames {
 		t.names[id] = name
 	}
 }
 
 // client returns what is known of an address.
 func (t *Tally) client(addr netip.Addr) (*client, uint32) {
-	id, ok := t.clients[addr]
+	key := addr.As16()
+	id, ok := t.clients[key]
 	if !ok {
 		id = uint32(len(t.clients))
-		t.clients[addr] = id
+		t.clients[key] = id
 		if id%chunk == 0 {
 			t.stats = append(t.stats, new([chunk]client))
 		}
