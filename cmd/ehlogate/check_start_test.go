@@ -7,9 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
+	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/testenv"
 )
 
@@ -187,14 +189,12 @@ func copyProgram(t *testing.T) {
 	os.Setenv("PATH", dir+":"+old) // t.Setenv forbids parallel tests
 }
 
-// freePort returns a port of 127.0.0.1 that was free.
+// freePort returns a port that is free, and not one of those that the kernel gives to outgoing connections.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := mtatest.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	return strconv.Itoa(ports[0])
 }

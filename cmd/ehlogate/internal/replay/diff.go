@@ -45,7 +45,7 @@ type ChangeClient struct {
 
 // NewDiff returns an empty Diff.
 func NewDiff() *Diff {
-	return &Diff{changes: map[Change]*Change{}, clients: map[netip.Addr]*ChangeClient{}}
+	return &Diff{Changed: []Change{}, Clients: []ChangeClient{}, changes: map[Change]*Change{}, clients: map[netip.Addr]*ChangeClient{}}
 }
 
 // Add counts a session on port 25 and both decisions about it.

@@ -108,11 +108,13 @@ var outcomeOrder = []maillog.Outcome{
 // Report draws the conclusions. top bounds the clients that are named.
 func (t *Tally) Report(stats maillog.Stats, top int) *Report {
 	r := &Report{
+		Incapable: []Client{}, Advice: []string{}, Notes: []string{}, // empty, and never null
 		From: t.first, To: t.last, Submission: t.submission, Overridden: t.overridden,
 		Log: Log{stats.Lines, stats.Mail, stats.Unframed, stats.Unclear},
 		Port25: Port25{Sessions: t.port25, Clients: int64(len(t.clients)), TLS: t.tls[maillog.TLSOK], TLSFailed: t.tls[maillog.TLSFailed],
 			NotOffered: t.tls[maillog.TLSNotOffered], Plain: t.tls[maillog.TLSNone]},
 	}
+	r.Suppressed.By, r.Failed.Outcomes = []Share{}, []OutcomeCount{}
 	r.Suppressed.Sessions, r.Handshakes.Avoided = t.suppressed, t.handshakes
 	for by, sessions := range t.by {
 		r.Suppressed.By = append(r.Suppressed.By, Share{by.list, by.reason.String(), sessions})
@@ -167,7 +169,7 @@ func (t *Tally) countClients(r *Report, top int) {
 			incapable.add(d)
 		}
 	}
-	r.Suppressed.TLSMail.Top, r.Incapable = tlsMail.sorted(), incapable.sorted()
+	r.Suppressed.TLSMail.Top, r.Incapable = tlsMail.sorted(), append(r.Incapable, incapable.sorted()...)
 	for _, o := range outcomeOrder {
 		if n := byOutcome[o]; n > 0 {
 			r.Failed.Outcomes = append(r.Failed.Outcomes, OutcomeCount{o.String(), n, t.sessionsOf[o]})
