@@ -45,11 +45,15 @@ func (e *exam) checkExported(format, name string, data []byte, at Place) (ok boo
 		return true
 	}
 	write := Write{shell, []string{command}}
+	why, dropIn := e.adviseExportUnit(name, needed)
 	if len(lacks) > 0 {
 		e.add(Warning, "table-stays-behind", at, name+" cannot be updated with the flags that it was exported with",
 			"The table stays as it is, whatever you edit: the export needs "+strings.Join(lacks, " and ")+
-				", because the lists or the default contain what no table can express. ehlogate-export.service needs the same flags.", write)
+				", because the lists or the default contain what no table can express."+why, write, dropIn)
 		return true
+	}
+	if why != "" {
+		e.add(Warning, "export-unit-fails", at, name+" will not follow the lists", strings.TrimSpace(why), dropIn)
 	}
 	switch first, err := p.FirstDifference(context.Background(), data); {
 	case err != nil:
@@ -69,6 +73,37 @@ func (e *exam) checkReloaded(name string, at Place, write Write) {
 	}
 	e.add(Warning, "table-not-reloaded", at, name+" is new, but the command after its export (--then) has failed",
 		"The mail server may still use the old table. The next export with --then runs the command again; journalctl -u ehlogate-export says why it failed.", write)
+}
+
+// adviseExportUnit returns why the service that exports a table fails, and the drop-in to write, if its command lacks
+// flags. A table may be exported by other means.
+func (e *exam) adviseExportUnit(name string, needed []string) (why string, dropIn Write) {
+	text, _ := e.host.ExportUnit()
+	for _, line := range execStarts(text) {
+		ws := strings.Fields(line)
+		i, j := slices.Index(ws, "export"), slices.Index(ws, name)
+		if lacks := without(needed, ws); i > 0 && j > i && (ws[j-1] == "-o" || ws[j-1] == "--output") && len(lacks) > 0 {
+			changed := strings.Replace(line, " export ", " export "+strings.Join(lacks, " ")+" ", 1)
+			return " ehlogate-export.service fails at each run: it lacks " + strings.Join(lacks, " and ") + ".", Write{
+				"/etc/systemd/system/ehlogate-export.service.d/flags.conf, then \"systemctl daemon-reload && systemctl start ehlogate-export\"",
+				[]string{"[Service]", "ExecStart=", "ExecStart=" + changed},
+			}
+		}
+	}
+	return "", Write{}
+}
+
+// execStarts returns the commands of a service, from its unit and drop-ins in their order, as systemctl cat writes
+// them.
+func execStarts(text string) (out []string) {
+	for l := range strings.Lines(strings.ReplaceAll(text, "\\\n", " ")) {
+		if command, ok := strings.CutPrefix(strings.TrimSpace(l), "ExecStart="); ok && command == "" {
+			out = nil // the commands before do not count
+		} else if ok {
+			out = append(out, strings.Join(strings.Fields(command), " "))
+		}
+	}
+	return out
 }
 
 // loadPolicy returns the policy of which an export would make a table now.

@@ -64,8 +64,8 @@ func TestTableInStep(t *testing.T) {
 	}
 }
 
-// A table whose --then failed is reported, and one that cannot be updated with the flags that it was exported with.
-func TestTableOfTimer(t *testing.T) {
+// The flags that the unit of the timer lacks are printed as a drop-in, and a table whose --then failed is reported.
+func TestExportUnit(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
 		t.Helper()
@@ -83,26 +83,42 @@ func TestTableOfTimer(t *testing.T) {
 	}
 	const head = "# made by: ehlogate export --format postfix-cidr"
 	const rest = "\n192.0.2.1/32\tstarttls\n"
+	shipped := strings.ReplaceAll(example(t, "systemd/ehlogate-export.service"), "/etc/postfix/ehlogate.cidr", table)
+	lacking := "ExecStart=/usr/bin/ehlogate export -c /etc/ehlogate/ehlogate.toml --format postfix-cidr -o " + table +
+		` --if-changed --then "if postfix status; then postfix reload; fi"`
+	better := strings.Replace(lacking, " export ", " export --without-names ", 1)
+	dropIn := []string{"[Service]", "ExecStart=", better}
 	for _, tc := range []struct {
-		name, table string
-		written     time.Time
-		want        []string
+		name, table, unit string
+		written           time.Time
+		want              []string
+		dropIn            bool
 	}{
-		{"as it should be", head + " --without-names" + rest, time.Now(), nil},
-		{"without the flag", head + rest, time.Now(), []string{"warning table-stays-behind"}},
-		{"a reload that failed", head + " --without-names" + rest, time.Unix(0, 0), []string{"warning table-not-reloaded"}},
+		{"the unit as it is shipped", head + rest, shipped, time.Now(), []string{"warning table-stays-behind"}, true},
+		{"the unit alone lacks the flag", head + " --without-names" + rest, shipped, time.Now(), []string{"warning export-unit-fails"}, true},
+		{"a drop-in has it", head + " --without-names" + rest, shipped + "\n[Service]\nExecStart=\n" + better + "\n", time.Now(), nil, false},
+		{"a drop-in has it, the table does not", head + rest, shipped + "\n[Service]\nExecStart=\n" + better + "\n", time.Now(), []string{"warning table-stays-behind"}, false},
+		{"the unit is about another table", head + " --without-names" + rest, strings.ReplaceAll(shipped, table, "/another"), time.Now(), nil, false},
+		{"no unit", head + " --without-names" + rest, "", time.Now(), nil, false},
+		{"a reload that failed", head + " --without-names" + rest, "", time.Unix(0, 0), []string{"warning table-not-reloaded"}, false},
 	} {
 		write("table", tc.table)
 		if err := os.Chtimes(table, tc.written, tc.written); err != nil {
 			t.Fatal(err)
 		}
-		r := Examine(t.Context(), ThisHost(false), cfg, pf, nil, nil)
+		host := ThisHost(false)
+		host.ExportUnit = func() (string, error) { return tc.unit, nil }
+		r := Examine(t.Context(), host, cfg, pf, nil, nil)
 		if got := idsOf(r); !slices.Equal(got, tc.want) {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
 			continue
 		}
 		for _, f := range r.Findings {
-			if !strings.Contains(f.Write.Lines[0], "--without-names") {
+			writes := append([]Write{f.Write}, f.Also...)
+			if has := slices.ContainsFunc(writes, func(w Write) bool { return slices.Equal(w.Lines, dropIn) }); has != tc.dropIn {
+				t.Errorf("%s: drop-in: %v, want %v\n%s", tc.name, has, tc.dropIn, f.text())
+			}
+			if f.ID != "export-unit-fails" && !strings.Contains(f.Write.Lines[0], "--without-names") {
 				t.Errorf("%s: %s", tc.name, f.text())
 			}
 		}

@@ -42,6 +42,8 @@ type Host struct {
 	Unit func() (string, error)
 	// Trial means that the mail server's own program may run on a copy of its configuration.
 	Trial bool
+	// ExportUnit returns the unit that exports a table, with its drop-ins, as "systemctl cat" writes them.
+	ExportUnit func() (string, error)
 }
 
 // dialLimit is how long an answer may take. A local daemon that needs longer is in trouble.
@@ -57,9 +59,10 @@ func ThisHost(connect bool) *Host {
 			}
 			return name, ok
 		},
-		Resolvers: dnsclient.SystemServers,
-		Unit:      liveUnit,
-		Trial:     true,
+		Resolvers:  dnsclient.SystemServers,
+		Unit:       liveUnit,
+		ExportUnit: func() (string, error) { return systemctl("cat", "ehlogate-export.service"), nil },
+		Trial:      true,
 	}
 	if connect {
 		h.Resolver = func(c dnsclient.Options) dnsclient.Resolver { return dnsclient.New(c) }
@@ -80,14 +83,16 @@ func SavedHost(dir string) *Host {
 	if abs, err := filepath.Abs(dir); err == nil {
 		h.saved = abs // lists take no other names
 	}
+	text := func(name string) (string, error) {
+		data, err := h.readFile(name)
+		return string(data), err
+	}
 	h.Resolvers = func() ([]netip.AddrPort, error) {
 		data, err := h.readFile(resolvConf)
 		return dnsclient.ParseResolvConf(data), err
 	}
-	h.Unit = func() (string, error) {
-		data, err := h.readFile(savedUnit)
-		return string(data), err
-	}
+	h.Unit = func() (string, error) { return text(savedUnit) }
+	h.ExportUnit = func() (string, error) { return text(savedExportUnit) }
 	return h
 }
 
@@ -108,8 +113,9 @@ func (h *Host) readFile(name string) ([]byte, error) {
 }
 
 const (
-	resolvConf = "/etc/resolv.conf"
-	savedUnit  = "systemctl-show" // the copy of what "systemctl show" writes
+	resolvConf      = "/etc/resolv.conf"
+	savedUnit       = "systemctl-show" // the copy of what "systemctl show" writes
+	savedExportUnit = "systemctl-cat"  // the copy of what "systemctl cat" writes
 )
 
 // localSpec returns the spec of a list with the patterns of its files on this machine.
