@@ -60,7 +60,7 @@ explained in ehlogate(8), as is the JSON of --json and --sessions.
 Ctrl-C shows what was counted so far. Exit status 1 if no session was found, if
 the policy cannot be used, or after Ctrl-C.`,
 		Example: `  ehlogate replay --since 7d
-  ehlogate replay -c new.toml '/var/log/mail.log*'
+  ehlogate replay -c new.toml "/var/log/mail.log*"
   ehlogate replay --diff /etc/ehlogate/ehlogate.toml new.toml
   ehlogate replay --sessions mail.log | grep '"outcome":"incapable"'`,
 		RunE: func(cmd *cobra.Command, args []string) error {

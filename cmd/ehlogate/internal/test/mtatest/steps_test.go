@@ -39,12 +39,15 @@ var notRun = map[string]struct{ instead, why string }{
 	"systemctl reload": {"", "names the command"},
 	"ehlogate serve":   {"", "it serves until it is stopped"},
 	"ehlogate explain": {"", "names the command"},
+	"ehlogate replay":  {"", "names the command"},
 
 	"curl -fsS -o drop.new URL && mv drop.new drop_v4.json":                              {"", "there is no such URL"},
 	"chgrp ehlogate FILE && chmod 0640 FILE":                                             {"chgrp ehlogate /etc/ehlogate/lists/deny.list && chmod 0640 /etc/ehlogate/lists/deny.list", "FILE is any list"},
 	"conntrack -D -p tcp --dport 25 -s ADDRESS":                                          {"", "conntrack is a package of its own"},
 	"postconf -n >DIR/main.cf && postconf -d mail_version >>DIR/main.cf":                 {"mkdir -p DIR && postconf -n >DIR/main.cf && postconf -d mail_version >>DIR/main.cf", "DIR is any directory"},
 	"ehlogate doctor --saved copies-of-mx1 -c mx1.toml":                                  {"cp /etc/ehlogate/ehlogate.toml mx1.toml && cp /etc/postfix/ehlogate* /etc/ehlogate/lists/* DIR && ehlogate doctor --saved DIR -c mx1.toml", "the directory is that of the step before"},
+	"ehlogate replay --diff /etc/ehlogate/ehlogate.toml new.toml":                        {"cd /etc/ehlogate && ehlogate replay --diff ehlogate.toml new.toml", "the config is that of the step before"},
+	`ehlogate replay -c new.toml "/var/log/mail.log*"`:                                   {`cd /etc/ehlogate && cp ehlogate.toml new.toml && journalctl -o json >/var/log/mail.log && ehlogate replay -c new.toml "/var/log/mail.log*"`, "the config and the log are any"},
 	`ehlogate export --format postfix-cidr -o FILE --if-changed --then "postfix reload"`: {`ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr --if-changed --then "postfix reload"`, "FILE is any table"},
 
 	"postconf -PX smtp/inet/smtpd_discard_ehlo_keyword_address_maps": {
