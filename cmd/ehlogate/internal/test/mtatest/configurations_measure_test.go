@@ -260,8 +260,12 @@ func (m *measurement) measureFailure(t *testing.T, h harm, clients int) {
 	for _, p := range append(slices.Clone(m.mail), m.login...) {
 		for i := range clients + 1 {
 			client := m.clients["unlisted"]
-			if i == clients {
+			switch {
+			case i == clients:
 				client = m.clients["allowed"]
+			case !m.accepts:
+				// Once postscreen has tested a client, it tests none of its other sessions at that time.
+				client = fmt.Sprintf("127.0.1.%d", i+1)
 			}
 			done.Go(func() {
 				began := time.Now()
