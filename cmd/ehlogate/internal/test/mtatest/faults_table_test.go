@@ -50,7 +50,7 @@ func (s *survivalTable) markdown() string {
 	var b strings.Builder
 	b.WriteString("### Under load, with inherited sockets\n\n" +
 		"Each row is at least 5,000 sessions of a real Postfix, eight at a time, while the fault is repeated. Wrong: an" +
-		" answer that is neither that of the lists nor, while no process answered, that of the backup. Inherited socket: it outlives the process (socket activation). After a kill the daemon starts again 100 ms later.\n\n")
+		" answer that is neither that of the lists nor, while no process answered or for longer than a second, that of the backup. Inherited socket: it outlives the process (socket activation). After a kill the daemon starts again 100 ms later.\n\n")
 	b.WriteString("| Fault | Queried through | Times | Sessions | Wrong | Without reply | By the backup | p99 before, ms | p99 during, ms | Peak RSS, MiB |\n")
 	b.WriteString("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
