@@ -103,6 +103,19 @@ const (
 	classAlertFallback
 	classAlertUserCanceled
 	classAlertUnrecognizedName
+	classAlertOverflow
+	classAlertDecompression
+	classAlertNoCertificate
+	classAlertExport
+	classAlertMissingExtension
+	classAlertUnsupportedExtension
+	classAlertStatus
+	classAlertPSK
+	classAlertCertificateRequired
+	classAlertALPN
+	classMissingExtension
+	classRenegotiation
+	classRefused
 	classCount
 )
 
@@ -165,107 +178,20 @@ var classes = [classCount]struct {
 	classAlertFallback:               {"alert-inappropriate-fallback", OutcomeAttackOrBroken},
 	classAlertUserCanceled:           {"alert-user-canceled", OutcomeTransient},
 	classAlertUnrecognizedName:       {"alert-unrecognized-name", OutcomeAmbiguous},
+	classAlertOverflow:               {"alert-record-overflow", OutcomeAttackOrBroken},
+	classAlertDecompression:          {"alert-decompression-failure", OutcomeAttackOrBroken},
+	classAlertNoCertificate:          {"alert-no-certificate", OutcomeAmbiguous},
+	classAlertExport:                 {"alert-export-restriction", OutcomeAmbiguous},
+	classAlertMissingExtension:       {"alert-missing-extension", OutcomeAmbiguous},
+	classAlertUnsupportedExtension:   {"alert-unsupported-extension", OutcomeAmbiguous},
+	classAlertStatus:                 {"alert-bad-certificate-status-response", OutcomeCertRejected},
+	classAlertPSK:                    {"alert-unknown-psk-identity", OutcomeAmbiguous},
+	classAlertCertificateRequired:    {"alert-certificate-required", OutcomeAmbiguous},
+	classAlertALPN:                   {"alert-no-application-protocol", OutcomeAmbiguous},
+	classMissingExtension:            {"missing-extension", OutcomeAmbiguous},
+	classRenegotiation:               {"renegotiation", OutcomeAttackOrBroken},
+	classRefused:                     {"starttls-refused", OutcomeAmbiguous},
 }
 
 // String returns the word for the class; ClassNone is empty.
 func (c Class) String() string { return classes[c].name }
-
-// alertClasses has the alerts that a client can send (RFC 8446 section 6, RFC 5246 section 7.2), by number.
-var alertClasses = map[int]Class{
-	0: classAlertCloseNotify, 10: classAlertUnexpectedMessage, 20: classAlertRecordMAC, 40: classAlertHandshakeFailure,
-	42: classAlertBadCertificate, 43: classAlertUnsupportedCertificate, 44: classAlertRevoked, 45: classAlertExpired,
-	46: classAlertCertificateUnknown, 47: classAlertIllegalParameter, 48: classAlertUnknownCA, 49: classAlertAccessDenied,
-	50: classAlertDecode, 51: classAlertDecrypt, 70: classAlertProtocolVersion, 71: classAlertSecurity,
-	80: classAlertInternal, 86: classAlertFallback, 90: classAlertUserCanceled, 112: classAlertUnrecognizedName,
-}
-
-// reasons has the words of OpenSSL and GnuTLS, and of the system, in the spelling of normalizeReason.
-var reasons = map[string]Class{
-	"no shared cipher": classNoSharedCipher,
-	"no supported cipher suites have been found.":                classNoSharedCipher,
-	"unsupported protocol":                                       classUnsupportedProtocol,
-	"unsupported ssl version":                                    classUnsupportedProtocol,
-	"a packet with illegal or unsupported version was received.": classUnsupportedProtocol,
-	"version too low":                                            classVersionTooLow,
-	"unknown protocol":                                           classUnknownProtocol,
-	"no suitable signature algorithm":                            classNoSignature,
-	"no shared signature algorithms":                             classNoSignature,
-	"no shared sigature algorithms":                              classNoSignature, // as OpenSSL 1.0 and 1.1 spell it
-	"no suitable key share":                                      classNoKeyShare,
-	"no suitable groups":                                         classNoKeyShare,
-	"no common point formats":                                    classNoKeyShare,
-	"wrong version number":                                       classWrongVersion,
-	"packet length too long":                                     classLength,
-	"an unexpected tls packet was received.":                     classUnexpectedPacket,
-	"http request":                                               classHTTP,
-	"https proxy request":                                        classHTTPSProxy,
-	"inappropriate fallback":                                     classFallback,
-	"decryption failed or bad record mac":                        classDecryption,
-	"decryption has failed.":                                     classDecryption,
-	"cipher operation failed":                                    classDecryption,
-	"bad decrypt":                                                classDecryption,
-	"invalid ccs message":                                        classCCS,
-	"ccs received early":                                         classCCS,
-	"bad change cipher spec":                                     classCCS,
-	"a tls packet with unexpected length was received.":          classLength,
-	"a record packet with illegal version was received.":         classUnexpectedPacket,
-	"length mismatch":                                            classLength,
-	"length too short":                                           classLength,
-	"bad packet length":                                          classLength,
-	"record length mismatch":                                     classLength,
-	"data length too long":                                       classLength,
-	"encrypted length too long":                                  classLength,
-	"excessive message size":                                     classLength,
-	"lost connection":                                            classLostConnection,
-	"connection reset by peer":                                   classReset,
-	"broken pipe":                                                classReset,
-	"error in the pull function.":                                classReset,
-	"error in the push function.":                                classReset,
-	"connection timed out":                                       classTimeout,
-	"timed out":                                                  classTimeout,
-	"operation timed out":                                        classTimeout,
-	"unexpected eof while reading":                               classEOF,
-	"the tls connection was non-properly terminated.":            classEOF,
-	"internal error":                                             classInternal,
-	"error while reading file.":                                  classLocal,
-	"unexpected message":                                         classUnexpectedMessage,
-	"an unexpected tls handshake packet was received.":           classUnexpectedMessage,
-	"decode error":                                               classDecode,
-	"bad length":                                                 classDecode,
-	"illegal parameter":                                          classIllegalParameter,
-	"an illegal parameter has been received.":                    classIllegalParameter,
-	"no protocols available":                                     classLocal,
-	"no certificate set":                                         classLocal,
-	"no certificate assigned":                                    classLocal,
-	"no private key assigned":                                    classLocal,
-	"ee key too small":                                           classLocal,
-	"ca md too weak":                                             classLocal,
-	"dh key too small":                                           classLocal,
-	"peer did not return a certificate":                          classNoClientCertificate,
-	"no certificate was found.":                                  classNoClientCertificate,
-	"certificate verify failed":                                  classClientCertificate,
-	"certificate invalid":                                        classClientCertificate,
-	"a tls fatal alert has been received.":                       classAlertUnspecified,
-	"alert close notify":                                         classAlertCloseNotify,
-	"alert unexpected message":                                   classAlertUnexpectedMessage,
-	"alert bad record mac":                                       classAlertRecordMAC,
-	"alert decryption failed":                                    classAlertRecordMAC,
-	"alert handshake failure":                                    classAlertHandshakeFailure,
-	"alert bad certificate":                                      classAlertBadCertificate,
-	"alert unsupported certificate":                              classAlertUnsupportedCertificate,
-	"alert certificate revoked":                                  classAlertRevoked,
-	"alert certificate expired":                                  classAlertExpired,
-	"alert certificate unknown":                                  classAlertCertificateUnknown,
-	"alert illegal parameter":                                    classAlertIllegalParameter,
-	"alert unknown ca":                                           classAlertUnknownCA,
-	"alert access denied":                                        classAlertAccessDenied,
-	"alert decode error":                                         classAlertDecode,
-	"alert decrypt error":                                        classAlertDecrypt,
-	"alert protocol version":                                     classAlertProtocolVersion,
-	"alert insufficient security":                                classAlertSecurity,
-	"alert internal error":                                       classAlertInternal,
-	"alert inappropriate fallback":                               classAlertFallback,
-	"alert user cancelled":                                       classAlertUserCanceled,
-	"alert user canceled":                                        classAlertUserCanceled,
-	"alert unrecognized name":                                    classAlertUnrecognizedName,
-}

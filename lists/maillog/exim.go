@@ -104,16 +104,26 @@ func (r *Reader) readEximTLSError(rec *record, b []byte) {
 	if at < 0 {
 		return
 	}
+	var reason Class
+	if step != eximSetup {
+		reason = classifyExim(b[at+len(step):])
+	}
+	later := step == eximReceive || step == eximSend // TLS has worked until now
+	if c, ok := r.findClient(b); later && ok && c.key(rec) == nil && classes[reason].outcome != OutcomeCertRejected {
+		return // of a session that other lines tell more about
+	}
 	s := r.beginExim(rec, b)
 	if s == nil {
 		return
 	}
-	s.failed = true
-	if step == eximSetup {
-		s.reason = classLocal
+	switch {
+	case later:
+		s.done, s.library = true, reason
+	case step == eximSetup:
+		s.failed, s.reason = true, classLocal
 		r.stats.Local++
-	} else {
-		s.reason = classifyExim(bytes.TrimPrefix(b[at+len(step):], []byte(": ")))
+	default:
+		s.failed, s.reason = true, reason
 	}
 	if s.key == 0 {
 		r.eximFailed.Add(s.Addr, rec.at)
@@ -121,15 +131,27 @@ func (r *Reader) readEximTLSError(rec *record, b []byte) {
 	r.endUnkeyed(s)
 }
 
-// eximSteps are the steps of a handshake in which an error is one of the handshake.
-var eximSteps = []string{" (gnutls_handshake)", " (SSL_accept)", eximSetup}
+// eximSteps are the steps in which an error has to do with TLS.
+var eximSteps = []string{" (gnutls_handshake)", " (SSL_accept)", eximSetup, eximReceive, eximSend}
 
-const eximSetup = " (cert/key setup"
+const (
+	eximSetup   = " (cert/key setup"
+	eximReceive = " (recv)"
+	eximSend    = " (send)"
+)
 
-// classifyExim returns the class of a reason in the words of GnuTLS, or of OpenSSL with the line of its error queue.
+// classifyExim returns the class of ": REASON" in the words of GnuTLS, or of OpenSSL with the line of its error queue. A
+// version of GnuTLS writes the name of an alert alone, and nothing if it knows none.
 func classifyExim(b []byte) Class {
+	b = bytes.TrimPrefix(b, []byte(": "))
+	if len(b) == 0 {
+		return classAlertUnspecified
+	}
 	if e, ok := parseLibraryError(b); ok {
 		return e.class
+	}
+	if class, ok := gnutlsAlerts[normalizeReason(b)]; ok {
+		return class
 	}
 	if class, ok := classify(b); ok {
 		return class
@@ -143,20 +165,6 @@ func classifyExim(b []byte) Class {
 		}
 	}
 	return ClassOther
-}
-
-// gnutlsAlerts has the names of alerts (gnutls_alert_get_name(3)).
-var gnutlsAlerts = map[string]Class{
-	"close notify": classAlertCloseNotify, "unexpected message": classAlertUnexpectedMessage,
-	"bad record mac": classAlertRecordMAC, "handshake failed": classAlertHandshakeFailure,
-	"certificate is bad": classAlertBadCertificate, "certificate is not supported": classAlertUnsupportedCertificate,
-	"certificate was revoked": classAlertRevoked, "certificate is expired": classAlertExpired,
-	"unknown certificate": classAlertCertificateUnknown, "illegal parameter": classAlertIllegalParameter,
-	"ca is unknown": classAlertUnknownCA, "access was denied": classAlertAccessDenied, "decode error": classAlertDecode,
-	"decrypt error": classAlertDecrypt, "error in protocol version": classAlertProtocolVersion,
-	"insufficient security": classAlertSecurity, "internal error": classAlertInternal,
-	"inappropriate fallback": classAlertFallback, "user canceled": classAlertUserCanceled,
-	"the server name sent was not recognized": classAlertUnrecognizedName,
 }
 
 // readEximNoMail reads what follows "no MAIL in SMTP connection from ": "(HELO) [ADDR] D=0s C=EHLO,STARTTLS".
@@ -175,9 +183,9 @@ func (r *Reader) readEximNoMail(rec *record, b []byte) {
 	_, commands, _ := bytes.Cut(c.rest, []byte(" C="))
 	commands, _, _ = bytes.Cut(commands, []byte(" "))
 	s.ended = true
-	s.tried = s.tried || bytes.HasSuffix(commands, []byte("STARTTLS")) || bytes.Contains(commands, []byte("STARTTLS,"))
-	if s.done && bytes.HasSuffix(commands, []byte("STARTTLS")) {
-		s.hasCounts, s.ehlo = true, 1
+	if _, after, ok := bytes.Cut(commands, []byte("STARTTLS")); ok {
+		s.tried, s.hasCounts = true, true
+		s.ehlo = 1 + bytes.Count(after, []byte("EHLO")) + bytes.Count(after, []byte("HELO"))
 	}
 	r.connections.end(s)
 }
@@ -305,7 +313,7 @@ func (s *session) readEximFields(b []byte) {
 		case "X":
 			version, _, _ := bytes.Cut(value, []byte(":"))
 			s.done, s.Version = true, versionOf(version)
-		case "CV", "A", "L", "K", "PRX":
+		case "CV", "A", "L", "K", "PRX", "D":
 		default:
 			return
 		}

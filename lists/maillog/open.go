@@ -34,6 +34,7 @@ type session struct {
 	rejected    bool
 	passed      bool // postscreen handed it to smtpd, or tells of its end later
 	handshaking bool // in a tlsproxy
+	waited      bool // tlsproxy waited for the client as long as it may
 }
 
 // begin opens a session, or returns that of the key. A session with another client ends: its end is missing in the log.
@@ -176,6 +177,8 @@ func (s *session) judgeTLS(out *Session) {
 			out.Outcome = OutcomeLocal
 		}
 		out.Outcome = onSubmission(out.Service, out.Outcome, s.reason)
+	case s.refused:
+		out.TLS, out.Class, out.Outcome, out.Version = TLSFailed, classRateLimited, OutcomeLocal, ""
 	case s.done:
 		out.TLS, out.Class, out.Outcome = TLSOK, ClassSuccess, OutcomeTLSOK
 		switch {
@@ -184,16 +187,17 @@ func (s *session) judgeTLS(out *Session) {
 		case s.hasCounts && s.ehlo < 2 && s.commands == 0 && out.Service != ServiceSubmissions:
 			out.Class, out.Outcome = ClassHandshakeOnly, OutcomeAmbiguous
 		}
-	case s.refused:
-		out.TLS, out.Class, out.Outcome = TLSFailed, classRateLimited, OutcomeLocal
 	case s.hidden:
 		out.TLS, out.Outcome = TLSNotOffered, OutcomeSuppressed
 	case s.tried:
 		out.TLS, out.Class, out.Outcome = TLSFailed, ClassOther, OutcomeAmbiguous
 		switch {
-		case s.Server == Postfix && s.began:
-			// Postfix logs each handshake that fails. One that it did not begin, it refused (454).
+		case s.local:
 			out.Class, out.Outcome = classLocal, OutcomeLocal
+		case s.Server == Postfix && s.began:
+			// Postfix logs each handshake that fails. One that it did not begin, it refused, because it hides STARTTLS and is told
+			// not to log that (silent-discard), or because of a parameter behind STARTTLS.
+			out.Class = classRefused
 		case s.Server == Postfix:
 			out.Class = classLostAfter // the line that tells why may be missing, as the first are
 		case s.Server == Exim:

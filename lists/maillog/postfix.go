@@ -22,7 +22,8 @@ func (r *Reader) readSMTPD(rec *record) {
 			if s := r.processes.get(key); s != nil {
 				r.processes.end(s)
 			}
-			begin(peer).began = true
+			s := begin(peer)
+			s.began, s.local = true, r.disabled.Contains(key)
 			return
 		}
 	case 'd':
@@ -50,22 +51,36 @@ func (r *Reader) readSMTPD(rec *record) {
 			s.done, s.Version = true, version
 			return
 		}
-	case 'R':
-		if peer, _, ok := peerAfter(m, "Refusing STARTTLS request from "); ok {
+	case 'w':
+		if peer, ok := refusedPeer(m); ok {
 			begin(peer).refused = true
 			return
 		}
-	case 'w':
 		if e, ok := r.readLibraryError(m); ok {
 			begin(nil).setLibrary(e)
 			return
 		}
 	}
 	if r.isLocalTrouble(m) {
+		if disablesTLS(m) {
+			r.disabled.Add(key, struct{}{})
+		}
 		begin(nil).local = true
 		return
 	}
 	r.readCommand(m, begin)
+}
+
+// refusedPeer reads "warning: Refusing STARTTLS request from NAME[ADDR] for service smtp" and "warning: New TLS session rate
+// limit exceeded: 2 from NAME[ADDR] for service smtp", behind a handshake that was one too many.
+func refusedPeer(m []byte) (peer []byte, ok bool) {
+	if rest, ok := bytes.CutPrefix(m, []byte("warning: New TLS session rate limit exceeded: ")); ok {
+		_, rest = leadingNumber(rest)
+		peer, _, ok := peerAfter(rest, " from ")
+		return peer, ok
+	}
+	peer, _, ok = peerAfter(m, "warning: Refusing STARTTLS request from ")
+	return peer, ok
 }
 
 // readCommand reads a line about a command or a message, with a queue ID in front or not.
@@ -82,6 +97,14 @@ func (r *Reader) readCommand(m []byte, begin func(peer []byte) *session) {
 	}
 	if peer, _, ok := peerAfter(text, "lost connection after STARTTLS from "); ok {
 		begin(peer).tried = true
+		return
+	}
+	if peer, after, ok := peerAfter(text, "abort: TLS from "); ok { // smtpd_tls_req_ccert
+		s := begin(peer)
+		s.failed, s.reason = true, classClientCertificate
+		if bytes.HasPrefix(after, []byte(": No client certificate")) {
+			s.reason = classNoClientCertificate
+		}
 		return
 	}
 	text = bytes.TrimPrefix(text, []byte("milter-"))
@@ -180,6 +203,11 @@ var localTroubles = [][]byte{
 	[]byte("warning: cannot get DSA "), []byte("warning: cannot get ECDSA "), []byte("warning: error loading chain "),
 	[]byte("warning: No server certs available"), []byte("warning: run-time library vs. compile-time header version mismatch"),
 	[]byte("warning: Invalid TLS protocol list"), []byte("warning: problem with TLS"),
+}
+
+// disablesTLS reports whether the line of a trouble says that its process goes on without TLS.
+func disablesTLS(m []byte) bool {
+	return bytes.Contains(m, []byte("disabling TLS support")) || bytes.Contains(m, []byte("TLS won't be enabled"))
 }
 
 func (r *Reader) isLocalTrouble(m []byte) bool {

@@ -24,7 +24,9 @@ func (r *Reader) readPostscreen(rec *record) {
 		if peer, _, ok := portAfter(rest, ""); ok {
 			s := r.beginPostscreen(rec, peer)
 			s.passed, s.ended = false, true
-			r.connections.end(s)
+			if !s.handshaking { // else tlsproxy has something to say yet
+				r.connections.end(s)
+			}
 		}
 	case "NOQUEUE:":
 		if text, ok := bytes.CutPrefix(rest, []byte("reject: ")); ok {
@@ -39,7 +41,11 @@ func (r *Reader) readPostscreen(rec *record) {
 }
 
 func (r *Reader) beginPostscreen(rec *record, peer []byte) *session {
-	return r.begin(r.connections, r.hash(rec.host, rec.instance(), peer), Postscreen, rec, peer)
+	return r.begin(r.connections, r.postscreenKey(rec, peer), Postscreen, rec, peer)
+}
+
+func (r *Reader) postscreenKey(rec *record, peer []byte) uint64 {
+	return r.hash(rec.host, rec.instance(), peer)
 }
 
 // portAfter reads prefix and "[ADDR]:PORT".
@@ -65,6 +71,9 @@ type proxy struct {
 	handshakes int   // that have begun
 	library    Class // what was said last
 	librarySSL bool
+	disabled   bool   // it said that it cannot do TLS
+	clients    int    // that are connected
+	newest     uint64 // the key of the session of the newest, 0 if that is over
 }
 
 func newProxies() *simplelru.LRU[uint64, *proxy] {
@@ -81,15 +90,24 @@ func (r *Reader) readTLSProxy(rec *record) {
 		r.proxies.Add(key, p)
 	}
 	if e, ok := r.readLibraryError(m); ok {
+		if s := r.connections.get(p.newest); p.clients == 1 && s != nil && s.done { // an alert after the handshake
+			s.setLibrary(e)
+			return
+		}
 		if e.isSSL || !p.librarySSL {
 			p.library, p.librarySSL = e.class, e.isSSL
 		}
 		return
 	}
 	if peer, _, ok := portAfter(m, "CONNECT from "); ok {
+		if p.handshakes == 0 {
+			p.library, p.librarySSL = ClassNone, false
+		}
 		s := r.beginPostscreen(rec, peer)
 		s.tried, s.handshaking = true, true
 		p.handshakes++
+		p.clients++
+		p.newest = s.key
 		return
 	}
 	if peer, version, ok := peerWithTLS(m); ok {
@@ -98,34 +116,62 @@ func (r *Reader) readTLSProxy(rec *record) {
 		}
 		s := r.beginPostscreen(rec, peer)
 		s.done, s.Version = true, version
-		p.settle(s)
+		r.settle(p, s)
 		return
 	}
 	if at := bytes.Index(m, []byte(" peer=")); at > 0 && bytes.HasPrefix(m, []byte("TLS handshake failed for service=")) {
 		if peer, _, ok := portAfter(m[at:], " peer="); ok {
 			s := r.beginPostscreen(rec, peer)
-			s.failed, s.reason = true, ClassOther
-			if p.handshakes <= 1 && p.library != ClassNone { // else it may be of another client
-				s.reason = p.library
-			}
-			p.settle(s)
+			s.failed, s.reason = true, p.reasonOf(s)
+			r.settle(p, s)
 		}
 		return
 	}
-	if peer, _, ok := portAfter(m, "DISCONNECT "); ok {
-		p.settle(r.beginPostscreen(rec, peer))
+	if peer, _, ok := portAfter(m, "warning: ciphertext read/write timeout for "); ok {
+		r.beginPostscreen(rec, peer).waited = true
 		return
 	}
-	if len(m) > 0 {
-		r.isLocalTrouble(m)
+	if peer, _, ok := portAfter(m, "DISCONNECT "); ok {
+		key := r.postscreenKey(rec, peer)
+		if p.clients = max(0, p.clients-1); p.newest == key {
+			p.newest = 0
+		}
+		if s := r.connections.get(key); s != nil && s.handshaking {
+			s.done = true // it logs each handshake that fails, and others only if tlsproxy_tls_loglevel is 1 or more
+			r.settle(p, s)
+		}
+		return
+	}
+	if len(m) > 0 && r.isLocalTrouble(m) && disablesTLS(m) {
+		p.disabled = true
 	}
 }
 
+// reasonOf returns why the handshake of a session failed.
+func (p *proxy) reasonOf(s *session) Class {
+	switch {
+	case p.disabled:
+		return classLocal
+	case s.waited:
+		return classTimeout
+	case p.handshakes > 1: // what the library said may be about another client
+		return ClassOther
+	case p.library != ClassNone:
+		return p.library
+	case !s.handshaking: // the beginning is missing
+		return ClassOther
+	}
+	return classLostConnection // of which the library says nothing
+}
+
 // settle notes that the handshake of a session is over.
-func (p *proxy) settle(s *session) {
+func (r *Reader) settle(p *proxy, s *session) {
 	if s.handshaking {
 		s.handshaking = false
 		p.handshakes--
 		p.library, p.librarySSL = ClassNone, false
+	}
+	if s.ended {
+		r.connections.end(s)
 	}
 }

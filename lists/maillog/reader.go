@@ -14,6 +14,7 @@ const (
 	MaxLineLength = 16 << 10
 	maxOpen       = 1 << 16 // sessions, of each kind
 	maxFailed     = 1 << 12 // clients, see eximFailed
+	maxDisabled   = 1 << 12 // processes, see disabled
 	maxFree       = 1 << 10 // sessions that are over
 	// A process of smtpd has one session at a time, so that the next ends one whose end is missing. For the others the log has
 	// no such end: a session without a line for that long is over.
@@ -48,6 +49,7 @@ type Reader struct {
 	processes   *table // of smtpd, by process
 	connections *table // of all others, by the client's address and port, or by process
 	proxies     *simplelru.LRU[uint64, *proxy]
+	disabled    *simplelru.LRU[uint64, struct{}] // processes of smtpd that said that they cannot do TLS
 	// eximFailed has the time of the last failure of clients whose lines cannot be told to be of one session.
 	eximFailed *simplelru.LRU[netip.Addr, stamp]
 	now        stamp      // the newest time so far
@@ -79,6 +81,7 @@ func NewReader(options Options, emit func(*Session)) *Reader {
 	}
 	r.SetNewest(newest)
 	r.proxies = newProxies()
+	r.disabled, _ = simplelru.NewLRU[uint64, struct{}](maxDisabled, nil)
 	r.eximFailed, _ = simplelru.NewLRU[netip.Addr, stamp](maxFailed, nil)
 	r.processes = newTable(maxProcessIdle, r.finish)
 	r.connections = newTable(maxConnectionIdle, r.finish)

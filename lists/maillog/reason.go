@@ -44,7 +44,8 @@ func parseLibraryError(b []byte) (e libraryError, ok bool) {
 	if len(fields) > 3 {
 		function, reason = strings.ToLower(string(fields[2])), fields[3]
 	}
-	e = libraryError{class: ClassOther, isSSL: library == "ssl routines"}
+	// "system lib" and the like point to an error of another library.
+	e = libraryError{class: ClassOther, isSSL: library == "ssl routines" && !bytes.HasSuffix(reason, []byte(" lib"))}
 	if class, ok := classify(reason); ok {
 		e.class = class
 	}

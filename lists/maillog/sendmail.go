@@ -18,6 +18,8 @@ func (r *Reader) readSendmail(rec *record) {
 		return
 	}
 	switch {
+	case bytes.HasPrefix(text, []byte("STARTTLS=server: file ")): // ... unsafe: No such file or directory
+		r.stats.Local++
 	case bytes.HasPrefix(text, []byte("from=")):
 		// from=<A@B>, size=N, class=0, nrcpts=1, msgid=<ID>, proto=ESMTPS, daemon=MTA, relay=NAME [ADDR]. What the client
 		// chose stands in front.
@@ -59,6 +61,9 @@ func (r *Reader) readSendmailTLS(rec *record, text []byte) {
 		return
 	}
 	if !bytes.HasPrefix(text, []byte("error: accept failed")) {
+		if bytes.HasPrefix(text, []byte("error: ")) && !bytes.Contains(text, []byte("relay=")) {
+			r.stats.Local++ // of its certificate or key, when it starts
+		}
 		return
 	}
 	if s := r.beginRelay(rec, text, lastField(text, "relay=")); s != nil {
