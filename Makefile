@@ -1,6 +1,6 @@
 # What is worth a name. "make test" is the same as .ci/test.
 
-.PHONY: help build test quick lint fuzz demo demo-sending configurations edits faults safety bench bench-quick matrix deb soak clean
+.PHONY: help build test quick lint fuzz demo demo-sending classes configurations edits faults safety bench bench-quick matrix deb soak clean
 
 TESTS = cmd/ehlogate/internal/test
 
@@ -31,7 +31,7 @@ demo-sending: ## a network, its gateway and a server outside, of real parts: wha
 	.ci/deps
 	@EHLOGATE_TEST=all EHLOGATE_TEST_VERBOSE=1 go test -count=1 -v -run '^TestSending$$' ./$(TESTS)/mtatest | grep --line-buffered -v -e '^ *---' -e '^==='
 
-# The next five write tables beside the tests that measure them.
+# The next six write tables beside the tests that measure them.
 measure = EHLOGATE_TEST=all EHLOGATE_TEST_TABLE=$(CURDIR)/$(TESTS)/$(1) go test -count=1 -timeout 60m
 
 faults: ## what clients see while things are done to ehlogate (ten minutes)
@@ -48,6 +48,11 @@ configurations: ## what doctor says about each configuration, and what the real 
 	.ci/deps
 	$(call measure,mtatest/CONFIGURATIONS.md) -run '^TestConfigurations$$' ./$(TESTS)/mtatest
 	@cat $(TESTS)/mtatest/CONFIGURATIONS.md
+
+classes: ## ways for the TLS of a client to go, what each mail server logs of it, and what replay reads (half a minute)
+	.ci/deps
+	$(call measure,mtatest/CLASSES.md) -run '^TestLogClasses$$' ./$(TESTS)/mtatest
+	@cat $(TESTS)/mtatest/CLASSES.md
 
 safety: ## which senders are offered STARTTLS, by list and published policy (some seconds)
 	.ci/deps

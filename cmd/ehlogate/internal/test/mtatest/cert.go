@@ -14,8 +14,11 @@ import (
 	"time"
 )
 
-// writeCert makes a self-signed certificate for host, valid for a day, as cert.pem and key.pem in dir.
-func writeCert(dir, host string) error {
+// writeCert is WriteCert for a day.
+func writeCert(dir, host string) error { return WriteCert(dir, host, time.Now().Add(24*time.Hour)) }
+
+// WriteCert makes a self-signed certificate for host, valid until a time, as cert.pem and key.pem in dir.
+func WriteCert(dir, host string, until time.Time) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return fmt.Errorf("making a key: %w", err)
@@ -25,8 +28,8 @@ func writeCert(dir, host string) error {
 		SerialNumber: big.NewInt(now.UnixNano()),
 		Subject:      pkix.Name{CommonName: host},
 		DNSNames:     []string{host},
-		NotBefore:    now.Add(-time.Hour),
-		NotAfter:     now.Add(24 * time.Hour),
+		NotBefore:    now.Add(-48 * time.Hour),
+		NotAfter:     until,
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}

@@ -19,7 +19,7 @@ import (
 type EximConfig struct {
 	Dir  string // an empty directory that every user may enter, see TempDir
 	Port int    // on 127.0.0.1 and ::1, see FreePorts; 0: Main says where
-	Main string // text for the main section of its configuration, behind ours
+	Main string // text for the main section of its configuration, behind ours; its options take the place of ours
 }
 
 // Exim is one Exim daemon (Debian's "light" one). It delivers all mail into its maildir. Its
@@ -66,7 +66,7 @@ func NewExim(cfg EximConfig) (*Exim, error) {
 			return nil, fmt.Errorf("giving %s to its user: %w", path, err)
 		}
 	}
-	return e, writeFiles(e.view.dir, map[string]string{"exim.conf": e.configText() + cfg.Main + eximSections})
+	return e, writeFiles(e.view.dir, map[string]string{"exim.conf": withoutSet(e.configText(), cfg.Main) + cfg.Main + eximSections})
 }
 
 // eximOwner returns the ids of Exim's user.

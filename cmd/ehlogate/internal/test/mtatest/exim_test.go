@@ -29,7 +29,13 @@ func startExim(t *testing.T, addr string) *mtatest.Exim {
 // runExim starts a daemon with a configuration on a port; it lives as long as the test.
 func runExim(t *testing.T, port int, main string) *mtatest.Exim {
 	t.Helper()
-	e, err := mtatest.NewExim(mtatest.EximConfig{Dir: tempDir(t), Port: port, Main: main})
+	return runEximWith(t, mtatest.EximConfig{Dir: tempDir(t), Port: port, Main: main})
+}
+
+// runEximWith is runExim with any configuration.
+func runEximWith(t *testing.T, cfg mtatest.EximConfig) *mtatest.Exim {
+	t.Helper()
+	e, err := mtatest.NewExim(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

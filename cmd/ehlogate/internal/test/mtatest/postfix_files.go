@@ -131,6 +131,11 @@ virtual_minimum_uid = 1
 service_throttle_time = 1s
 `, p.Queue, p.Data, p.Layout.Log, filepath.Dir(p.Layout.Log), p.host, interfaces, p.Config, mailDomain,
 		filepath.Base(p.Mail), filepath.Dir(p.Mail), ours.uid, ours.gid)
+	return withoutSet(base, more) + more + "\n", nil
+}
+
+// withoutSet returns the lines "NAME = VALUE" of base but for the names that are set in more.
+func withoutSet(base, more string) string {
 	var b strings.Builder
 	for line := range strings.Lines(base) {
 		name, _, _ := strings.Cut(line, " ")
@@ -138,7 +143,7 @@ service_throttle_time = 1s
 			b.WriteString(line)
 		}
 	}
-	return b.String() + more + "\n", nil
+	return b.String()
 }
 
 // baseMaster is the part of master.cf that every instance shares.

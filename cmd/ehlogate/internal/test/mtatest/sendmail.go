@@ -23,6 +23,7 @@ type SendmailConfig struct {
 	Features string // m4 text for sendmail.mc, in front of the MAILER lines
 	MC       string // m4 text for its end, behind the MAILER lines
 	Hosts    string // names of clients, in the format of hosts(5); only the first line of a name counts as its address
+	Syslog   bool   // it logs as on a real machine, with time and process, and no more than by default
 }
 
 // Sendmail is one Sendmail daemon, as Debian packages it. It delivers mail to every user @mta.test. Its methods are for one goroutine; the addresses and the log may be used by many.
@@ -34,6 +35,7 @@ type Sendmail struct {
 	port                int
 	view                private
 	daemon              *child
+	syslog              *syslog // nil: it logs to the file itself
 }
 
 // NewSendmail writes the configuration of a Sendmail; nothing runs yet. It fails if Sendmail was not
@@ -59,17 +61,26 @@ func NewSendmail(cfg SendmailConfig) (*Sendmail, error) {
 	if err := writeCert(s.view.dir, hostName); err != nil {
 		return nil, err
 	}
+	logLevel := "define(`confLOG_LEVEL', `14')dnl\n"
+	if cfg.Syslog {
+		logLevel = ""
+	}
 	err = writeFiles(cfg.Dir, map[string]string{
 		"statistics":      "",
 		"etc/switch":      "hosts files\naliases files\npasswd files\n",
 		"etc/deliver":     fmt.Sprintf("#!/bin/sh\nf=$(mktemp %[1]s/tmp/XXXXXX) && cat >\"$f\" && mv \"$f\" %[1]s/new/\n", s.path),
-		"etc/sendmail.mc": s.configText() + cfg.Features + "MAILER(`local')dnl\nMAILER(`smtp')dnl\n" + cfg.MC,
+		"etc/sendmail.mc": s.configText() + logLevel + cfg.Features + "MAILER(`local')dnl\nMAILER(`smtp')dnl\n" + cfg.MC,
 	})
 	if err != nil {
 		return nil, err
 	}
 	if err := os.Chmod(filepath.Join(s.view.dir, "deliver"), 0o755); err != nil {
 		return nil, fmt.Errorf("making the mailer executable: %w", err)
+	}
+	if cfg.Syslog {
+		if s.syslog, err = listenSyslog(s.view.dir, s.log); err != nil {
+			return nil, err
+		}
 	}
 	return s, s.makeCF()
 }
@@ -101,7 +112,6 @@ func (s *Sendmail) configText() string {
 		{"STATUS_FILE", s.dir + "/statistics"},
 		{"confSERVICE_SWITCH_FILE", s.view.dir + "/switch"},
 		{"confHOSTS_FILE", s.view.dir + "/hosts"},
-		{"confLOG_LEVEL", "14"},
 		{"confQUEUE_LA", "1000"},
 		{"confREFUSE_LA", "1000"},
 		{"confTO_IDENT", "0s"},
@@ -138,14 +148,18 @@ func (s *Sendmail) Addr6() string { return net.JoinHostPort("::1", strconv.Itoa(
 func (s *Sendmail) Maillog() *Log { return s.log }
 
 // sendmailServes is logged when the ports are open.
-var sendmailServes = regexp.MustCompile(`^started as: `)
+var sendmailServes = regexp.MustCompile(`(?:^|\]: )(?:started as|starting daemon)`)
 
 // Start starts the daemon and returns when it accepts connections. After an error nothing runs, and the error carries the
 // end of the log.
 func (s *Sendmail) Start(ctx context.Context) error {
 	mark := s.log.Mark()
+	args := []string{"-C", filepath.Join(s.view.dir, "sendmail.cf"), "-bD"}
+	if s.syslog == nil {
+		args = append([]string{"-D", s.log.path, "-d89.8"}, args...)
+	}
 	var err error
-	s.daemon, err = s.view.start(s.log, s.program, "-D", s.log.path, "-d89.8", "-C", filepath.Join(s.view.dir, "sendmail.cf"), "-bD")
+	s.daemon, err = s.view.start(s.log, s.program, args...)
 	if err != nil {
 		return fmt.Errorf("starting sendmail: %w", err)
 	}
@@ -194,7 +208,11 @@ func (s *Sendmail) Stop(ctx context.Context) error {
 	}
 	err := s.daemon.endProcess(ctx, syscall.SIGTERM)
 	s.daemon = nil
-	if err = errors.Join(err, expel(ctx, s.queue)); err != nil {
+	err = errors.Join(err, expel(ctx, s.queue))
+	if s.syslog != nil {
+		err = errors.Join(err, s.syslog.conn.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("stopping sendmail: %w\n%s", err, s.log.Tail(30))
 	}
 	return nil

@@ -51,8 +51,14 @@ func newPrivate(dir, server, hosts string) (private, error) {
 	return v, nil
 }
 
-// enter lays the files of the view over the machine's. It runs in namespaces of its own, which end with the server.
+// enter lays the files of the view over the machine's, and a /dev with the view's log if it has one. It runs in namespaces of
+// its own, which end with the server.
 const enter = `for f in hosts host.conf resolv.conf ld.so.cache; do mount --bind "$1/$f" "/etc/$f" || exit; done
+if [ -S "$1/log" ]; then
+	mkdir -p "$1/dev" && mount -t tmpfs dev "$1/dev" && ln -s "$1/log" "$1/dev/log" || exit
+	for f in null zero random urandom; do : >"$1/dev/$f" && mount --bind "/dev/$f" "$1/dev/$f" || exit; done
+	mount --rbind "$1/dev" /dev || exit
+fi
 hostname "$2" && shift 2 && exec "$@"`
 
 // start starts a program that has the view; its output goes to the end of log.

@@ -183,16 +183,25 @@ func (c *SMTP) STARTTLS() (Reply, tls.ConnectionState, error) {
 // Handshake makes the TLS handshake without judging the certificate. Where TLS comes before SMTP (port 465), it is the first
 // step, and the banner comes next.
 func (c *SMTP) Handshake() (tls.ConnectionState, error) {
-	return c.handshake(&tls.Config{InsecureSkipVerify: true, ServerName: hostName})
+	return c.HandshakeWith(&tls.Config{InsecureSkipVerify: true, ServerName: hostName})
 }
 
 // HandshakeAs makes the TLS handshake as a client that speaks this version alone.
 func (c *SMTP) HandshakeAs(version uint16) (tls.ConnectionState, error) {
-	return c.handshake(&tls.Config{InsecureSkipVerify: true, ServerName: hostName, MinVersion: version, MaxVersion: version})
+	return c.HandshakeWith(&tls.Config{InsecureSkipVerify: true, ServerName: hostName, MinVersion: version, MaxVersion: version})
 }
 
-func (c *SMTP) handshake(config *tls.Config) (tls.ConnectionState, error) {
-	conn := tls.Client(c.raw, config)
+// HandshakeWith makes the TLS handshake with a configuration.
+func (c *SMTP) HandshakeWith(config *tls.Config) (tls.ConnectionState, error) {
+	return c.HandshakeOver(c.raw, config)
+}
+
+// Conn is the TCP connection, for what is not SMTP.
+func (c *SMTP) Conn() *net.TCPConn { return c.raw.(*net.TCPConn) }
+
+// HandshakeOver makes the TLS handshake over a connection that does something with what passes through it.
+func (c *SMTP) HandshakeOver(over net.Conn, config *tls.Config) (tls.ConnectionState, error) {
+	conn := tls.Client(over, config)
 	if err := conn.SetDeadline(time.Now().Add(c.Timeout)); err != nil {
 		return tls.ConnectionState{}, c.failed("TLS handshake", err)
 	}

@@ -75,6 +75,7 @@ var titles = map[string]string{
 	"FAULTS.md":         "What clients see during faults",
 	"EDITS.md":          "How long an edit of a list takes to come in force",
 	"CONFIGURATIONS.md": "What doctor says about configurations, and what the mail server does",
+	"CLASSES.md":        "What mail logs say of the ways in which TLS fails",
 	"SAFETY.md":         "Which senders are offered STARTTLS, and whose mail arrives",
 }
 
