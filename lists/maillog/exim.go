@@ -118,7 +118,7 @@ func (r *Reader) readEximTLSError(rec *record, b []byte) {
 	}
 	switch {
 	case later:
-		s.done, s.library = true, reason
+		s.done, s.library.class = true, reason
 	case step == eximSetup:
 		s.failed, s.reason = true, classLocal
 		r.stats.Local++

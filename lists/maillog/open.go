@@ -16,12 +16,11 @@ type session struct {
 	began       bool // its first line is the beginning
 	ended       bool // its last line is the end
 
-	failed     bool // the server says that the handshake failed
-	reason     Class
-	library    Class // what the TLS library says, if it said something
-	librarySSL bool
-	done       bool // the handshake was completed
-	tried      bool // the client said STARTTLS
+	failed  bool // the server says that the handshake failed
+	reason  Class
+	library libraryReason
+	done    bool // the handshake was completed
+	tried   bool // the client said STARTTLS
 
 	local       bool // the server says that its own TLS does not work
 	refused     bool // the server says that this client asks too often
@@ -110,15 +109,8 @@ func (s *session) setHELO(name []byte) {
 	}
 }
 
-// setLibrary takes an error of the TLS library. The last of the TLS library itself says most.
-func (s *session) setLibrary(e libraryError) {
-	if e.isSSL || !s.librarySSL {
-		s.library, s.librarySSL = e.class, e.isSSL
-	}
-}
-
 func (s *session) hasEvidence() bool {
-	return s.failed || s.done || s.tried || s.queued > 0 || s.rejected || s.library != ClassNone
+	return s.failed || s.done || s.tried || s.queued > 0 || s.rejected || s.library.class != ClassNone
 }
 
 // finish draws the conclusion from what the lines said. The session is not to be used any more.
@@ -127,7 +119,7 @@ func (r *Reader) finish(s *session) {
 		defer func() { r.free = append(r.free, s) }()
 	}
 	if !s.Addr.IsValid() {
-		if s.library != ClassNone {
+		if s.library.class != ClassNone {
 			r.stats.Orphans++
 		}
 		return
@@ -169,8 +161,8 @@ func (s *session) judgeTLS(out *Session) {
 		out.TLS, out.Class, out.Version = TLSFailed, s.reason, ""
 		// The accept error of a server that tells no more than -1 or 0, or what the client did next, is weaker than what its
 		// TLS library says.
-		if s.library != ClassNone && s.library != ClassOther || out.Class == classAcceptZero && s.library != ClassNone {
-			out.Class = s.library
+		if s.library.class != ClassNone && s.library.class != ClassOther || out.Class == classAcceptZero && s.library.class != ClassNone {
+			out.Class = s.library.class
 		}
 		out.Outcome = classes[out.Class].outcome
 		if s.local {
@@ -182,8 +174,8 @@ func (s *session) judgeTLS(out *Session) {
 	case s.done:
 		out.TLS, out.Class, out.Outcome = TLSOK, ClassSuccess, OutcomeTLSOK
 		switch {
-		case classes[s.library].outcome == OutcomeCertRejected:
-			out.Class, out.Outcome = s.library, OutcomeCertRejectedLater
+		case classes[s.library.class].outcome == OutcomeCertRejected:
+			out.Class, out.Outcome = s.library.class, OutcomeCertRejectedLater
 		case s.hasCounts && s.ehlo < 2 && s.commands == 0 && out.Service != ServiceSubmissions:
 			out.Class, out.Outcome = ClassHandshakeOnly, OutcomeAmbiguous
 		}

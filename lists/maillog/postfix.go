@@ -57,7 +57,7 @@ func (r *Reader) readSMTPD(rec *record) {
 			return
 		}
 		if e, ok := r.readLibraryError(m); ok {
-			begin(nil).setLibrary(e)
+			begin(nil).library.take(e)
 			return
 		}
 	}

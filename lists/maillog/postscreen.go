@@ -68,9 +68,8 @@ const maxProxies = 256
 // proxy is a process of tlsproxy(8), which speaks TLS for postscreen, with many clients at a time. What its TLS library says
 // has no client in it.
 type proxy struct {
-	handshakes int   // that have begun
-	library    Class // what was said last
-	librarySSL bool
+	handshakes int // that have begun
+	library    libraryReason
 	disabled   bool   // it said that it cannot do TLS
 	clients    int    // that are connected
 	newest     uint64 // the key of the session of the newest, 0 if that is over
@@ -91,17 +90,15 @@ func (r *Reader) readTLSProxy(rec *record) {
 	}
 	if e, ok := r.readLibraryError(m); ok {
 		if s := r.connections.get(p.newest); p.clients == 1 && s != nil && s.done { // an alert after the handshake
-			s.setLibrary(e)
+			s.library.take(e)
 			return
 		}
-		if e.isSSL || !p.librarySSL {
-			p.library, p.librarySSL = e.class, e.isSSL
-		}
+		p.library.take(e)
 		return
 	}
 	if peer, _, ok := portAfter(m, "CONNECT from "); ok {
 		if p.handshakes == 0 {
-			p.library, p.librarySSL = ClassNone, false
+			p.library = libraryReason{}
 		}
 		s := r.beginPostscreen(rec, peer)
 		s.tried, s.handshaking = true, true
@@ -137,7 +134,8 @@ func (r *Reader) readTLSProxy(rec *record) {
 			p.newest = 0
 		}
 		if s := r.connections.get(key); s != nil && s.handshaking {
-			s.done = true // it logs each handshake that fails, and others only if tlsproxy_tls_loglevel is 1 or more
+			// It logs each handshake that fails if it can do TLS, and others if tlsproxy_tls_loglevel is 1 or more.
+			s.done, s.failed, s.reason = !p.disabled, p.disabled, classLocal
 			r.settle(p, s)
 		}
 		return
@@ -156,8 +154,8 @@ func (p *proxy) reasonOf(s *session) Class {
 		return classTimeout
 	case p.handshakes > 1: // what the library said may be about another client
 		return ClassOther
-	case p.library != ClassNone:
-		return p.library
+	case p.library.class != ClassNone:
+		return p.library.class
 	case !s.handshaking: // the beginning is missing
 		return ClassOther
 	}
@@ -169,7 +167,7 @@ func (r *Reader) settle(p *proxy, s *session) {
 	if s.handshaking {
 		s.handshaking = false
 		p.handshakes--
-		p.library, p.librarySSL = ClassNone, false
+		p.library = libraryReason{}
 	}
 	if s.ended {
 		r.connections.end(s)

@@ -31,6 +31,23 @@ type libraryError struct {
 	isSSL bool
 }
 
+// libraryReason is what the errors of one handshake say together.
+type libraryReason struct {
+	class Class // ClassNone: nothing yet
+	isSSL bool
+}
+
+// take takes the next error. The last of the TLS library itself says most, but for "record layer failure", with which
+// OpenSSL 3.2 and later end the errors about a record.
+func (l *libraryReason) take(e libraryError) {
+	if e.class == ClassOther && l.class != ClassNone {
+		return
+	}
+	if e.isSSL || !l.isSSL {
+		l.class, l.isSSL = e.class, e.isSSL
+	}
+}
+
 func parseLibraryError(b []byte) (e libraryError, ok bool) {
 	at := bytes.Index(b, []byte("error:"))
 	if at < 0 {

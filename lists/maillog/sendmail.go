@@ -72,7 +72,7 @@ func (r *Reader) readSendmailTLS(rec *record, text []byte) {
 }
 
 // classifySendmail returns the class of a failure. Without a reason, SSL_get_error(3) tells more: 5 is an error of the
-// connection, 2 and 3 mean that nothing came in time.
+// connection, 2 and 3 mean that nothing came in time, as retry=0 does alone from 8.18.2 on.
 func classifySendmail(text []byte) Class {
 	reason, _, _ := bytes.Cut(fieldOf(text, "reason="), []byte(", "))
 	if class, ok := classify(reason); ok {
@@ -85,7 +85,7 @@ func classifySendmail(text []byte) Class {
 		return classReset
 	case number == 5, number == 6:
 		return classLostConnection
-	case number == 2, number == 3:
+	case number == 2, number == 3, bytes.HasPrefix(fieldOf(text, "retry="), []byte("0")):
 		return classTimeout
 	}
 	return ClassOther

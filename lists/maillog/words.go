@@ -125,6 +125,7 @@ var reasons = map[string]Class{
 	"a tls record packet with invalid length was received.":      classLength,
 	"peer has terminated the connection":                         classAlertCloseNotify,
 	"a tls warning alert has been received.":                     classAlertUnspecified,
+	"rxd alert":                                                  classAlertUnspecified, // Exim's words, if GnuTLS knows no name
 	"unknown alert type":                                         classAlertUnspecified,
 	"alert record overflow":                                      classAlertOverflow,
 	"alert decompression failure":                                classAlertDecompression,
