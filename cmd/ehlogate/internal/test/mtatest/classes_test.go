@@ -45,7 +45,7 @@ func TestLogClasses(t *testing.T) {
 				continue
 			}
 			got, want := verdictOf(sessions[s.client(i)]), rows[i].wantOf(s.name)
-			if tab.add(i, s.name, got, want); got != want {
+			if !tab.add(i, s.name, got, want) {
 				t.Errorf("%s, %s: got %q, want %q\n%s", s.name, rows[i].name, got, want, linesOf(t, s.log.Path(), s.client(i)))
 			}
 		}
@@ -179,15 +179,18 @@ func newClassTable(t *testing.T, rows []way) *classTable {
 	return tab
 }
 
-func (tab *classTable) add(way int, server, got, want string) {
+// add takes a verdict, and reports whether it is right.
+func (tab *classTable) add(way int, server, got, want string) bool {
 	if tab.got[way] == nil {
 		tab.got[way] = verdicts{}
 	}
 	tab.got[way][server] = got
 	tab.played += 1 + len(tab.rows[way].others)
-	if got != want {
+	right := slices.Contains(strings.Split(want, " | "), got)
+	if !right {
 		tab.wrong++
 	}
+	return right
 }
 
 // markdown has a row for each way, and the counts.
