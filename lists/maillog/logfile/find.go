@@ -1,5 +1,5 @@
 // Package logfile finds, orders and opens mail logs: files, compressed or not, the sets that logrotate(8) makes of them,
-// and the journal.
+// and the journal; and it follows a log while it is written.
 package logfile
 
 import (
@@ -87,10 +87,13 @@ type part struct {
 	number int       // 0: the log that is being written, or a date; else the higher, the older
 }
 
+// compressions are the ends of names that compression adds.
+var compressions = []string{".gz", ".zst", ".xz", ".bz2"}
+
 var rotated = regexp.MustCompile(`^(.+?)(?:[.-](\d{8})(?:-?\d{2,10})?|\.(\d{1,4}))?$`)
 
 func parsePart(path string) part {
-	for _, ext := range []string{".gz", ".zst", ".xz", ".bz2"} {
+	for _, ext := range compressions {
 		path = strings.TrimSuffix(path, ext)
 	}
 	m := rotated.FindStringSubmatch(path)
