@@ -12,6 +12,7 @@ import (
 // The beginnings of Exim's lines about clients, in front of the client (spec.txt, chapter "Log files").
 var (
 	eximTLSError = []byte("TLS error on connection from ")
+	eximSSLRead  = []byte("TLS error (SSL_read): on connection from ")
 	eximNoMail   = []byte("no MAIL in SMTP connection from ")
 	eximEnds     = [][]byte{
 		[]byte("SMTP connection from "), []byte("unexpected disconnection while reading SMTP command from "),
@@ -21,7 +22,7 @@ var (
 
 // startsExim reports whether b, which has no frame, is a line of Exim.
 func startsExim(b []byte) bool {
-	for _, begin := range append(eximEnds, eximTLSError, eximNoMail, []byte("H=")) {
+	for _, begin := range append(eximEnds, eximTLSError, eximSSLRead, eximNoMail, []byte("H=")) {
 		if bytes.HasPrefix(b, begin) {
 			return true
 		}
@@ -35,6 +36,10 @@ func (r *Reader) readExim(rec *record) {
 	m := rec.message
 	if rest, ok := bytes.CutPrefix(m, eximTLSError); ok {
 		r.readEximTLSError(rec, rest)
+		return
+	}
+	if rest, ok := bytes.CutPrefix(m, eximSSLRead); ok {
+		r.readEximSSLRead(rec, rest)
 		return
 	}
 	if rest, ok := bytes.CutPrefix(m, eximNoMail); ok {
@@ -90,81 +95,6 @@ func trimSender(b []byte) ([]byte, bool) {
 		return nil, false
 	}
 	return b[end:], true
-}
-
-// readEximTLSError reads what follows "TLS error on connection from ": "NAME (HELO) [ADDR]:PORT I=[OUR]:25
-// (gnutls_handshake): REASON".
-func (r *Reader) readEximTLSError(rec *record, b []byte) {
-	step, at := "", -1 // the last: HELO may look like one
-	for _, known := range eximSteps {
-		if last := bytes.LastIndex(b, []byte(known)); last > at {
-			step, at = known, last
-		}
-	}
-	if at < 0 {
-		return
-	}
-	var reason Class
-	if step != eximSetup {
-		reason = classifyExim(b[at+len(step):])
-	}
-	later := step == eximReceive || step == eximSend // TLS has worked until now
-	if c, ok := r.findClient(b); later && ok && c.key(rec) == nil && classes[reason].outcome != OutcomeCertRejected {
-		return // of a session that other lines tell more about
-	}
-	s := r.beginExim(rec, b)
-	if s == nil {
-		return
-	}
-	switch {
-	case later:
-		s.done, s.library.class = true, reason
-	case step == eximSetup:
-		s.failed, s.reason = true, classLocal
-		r.stats.Local++
-	default:
-		s.failed, s.reason = true, reason
-	}
-	if s.key == 0 {
-		r.eximFailed.Add(s.Addr, rec.at)
-	}
-	r.endUnkeyed(s)
-}
-
-// eximSteps are the steps in which an error has to do with TLS.
-var eximSteps = []string{" (gnutls_handshake)", " (SSL_accept)", eximSetup, eximReceive, eximSend}
-
-const (
-	eximSetup   = " (cert/key setup"
-	eximReceive = " (recv)"
-	eximSend    = " (send)"
-)
-
-// classifyExim returns the class of ": REASON" in the words of GnuTLS, or of OpenSSL with the line of its error queue. A
-// version of GnuTLS writes the name of an alert alone, and nothing if it knows none.
-func classifyExim(b []byte) Class {
-	b = bytes.TrimPrefix(b, []byte(": "))
-	if len(b) == 0 {
-		return classAlertUnspecified
-	}
-	if e, ok := parseLibraryError(b); ok {
-		return e.class
-	}
-	if class, ok := gnutlsAlerts[normalizeReason(b)]; ok {
-		return class
-	}
-	if class, ok := classify(b); ok {
-		return class
-	}
-	if words, detail, ok := bytes.Cut(b, []byte(": ")); ok {
-		if class, ok := gnutlsAlerts[normalizeReason(detail)]; ok {
-			return class
-		}
-		if class, ok := classify(words); ok {
-			return class
-		}
-	}
-	return ClassOther
 }
 
 // readEximNoMail reads what follows "no MAIL in SMTP connection from ": "(HELO) [ADDR] D=0s C=EHLO,STARTTLS".

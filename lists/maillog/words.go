@@ -125,6 +125,10 @@ var reasons = map[string]Class{
 	"a tls record packet with invalid length was received.":      classLength,
 	"peer has terminated the connection":                         classAlertCloseNotify,
 	"a tls warning alert has been received.":                     classAlertUnspecified,
+	"tcp connection closed by peer":                              classLostConnection,
+	"the peer did not send any certificate.":                     classNoClientCertificate,
+	"certificate revoked":                                        classClientCertificate,
+	"could not negotiate a supported cipher suite.":              classNoSharedCipher,
 	"rxd alert":                                                  classAlertUnspecified, // Exim's words, if GnuTLS knows no name
 	"unknown alert type":                                         classAlertUnspecified,
 	"alert record overflow":                                      classAlertOverflow,
