@@ -230,10 +230,7 @@ func splitNames(b []byte) (name, helo []byte) {
 func (s *session) readEximFields(b []byte) {
 	for len(b) > 0 && b[0] == ' ' {
 		field, _, _ := bytes.Cut(b[1:], []byte(" "))
-		key, value, ok := bytes.Cut(field, []byte("="))
-		if !ok {
-			return
-		}
+		key, value, _ := bytes.Cut(field, []byte("="))
 		switch string(key) {
 		case "I":
 			port := value[bytes.LastIndexByte(value, ':')+1:]
@@ -243,7 +240,7 @@ func (s *session) readEximFields(b []byte) {
 		case "X":
 			version, _, _ := bytes.Cut(value, []byte(":"))
 			s.done, s.Version = true, versionOf(version)
-		case "CV", "A", "L", "K", "PRX", "D":
+		case "CV", "A", "K", "U", "PRX", "D", "Ci", "L", "L-", "L.", "L*", "TFO", "TFO*":
 		default:
 			return
 		}
