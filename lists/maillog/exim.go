@@ -3,6 +3,7 @@ package maillog
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,9 +13,13 @@ import (
 // The beginnings of Exim's lines about clients, in front of the client (spec.txt, chapter "Log files").
 var (
 	eximTLSError = []byte("TLS error on connection from ")
-	eximSSLRead  = []byte("TLS error (SSL_read): on connection from ")
 	eximNoMail   = []byte("no MAIL in SMTP connection from ")
-	eximEnds     = [][]byte{
+	// eximUnderTLS are of sessions under TLS: of OpenSSL, and of GnuTLS in versions before 4.90.
+	eximUnderTLS = [][]byte{
+		[]byte("TLS error (SSL_read): on connection from "), []byte("TLS recv error on connection from "),
+		[]byte("TLS send error on connection from "),
+	}
+	eximEnds = [][]byte{
 		[]byte("SMTP connection from "), []byte("unexpected disconnection while reading SMTP command from "),
 		[]byte("SMTP command timeout on connection from "), []byte("SMTP command timeout on TLS connection from "),
 	}
@@ -22,7 +27,7 @@ var (
 
 // startsExim reports whether b, which has no frame, is a line of Exim.
 func startsExim(b []byte) bool {
-	for _, begin := range append(eximEnds, eximTLSError, eximSSLRead, eximNoMail, []byte("H=")) {
+	for _, begin := range slices.Concat(eximEnds, eximUnderTLS, [][]byte{eximTLSError, eximNoMail, []byte("H=")}) {
 		if bytes.HasPrefix(b, begin) {
 			return true
 		}
@@ -38,9 +43,11 @@ func (r *Reader) readExim(rec *record) {
 		r.readEximTLSError(rec, rest)
 		return
 	}
-	if rest, ok := bytes.CutPrefix(m, eximSSLRead); ok {
-		r.readEximSSLRead(rec, rest)
-		return
+	for _, begin := range eximUnderTLS {
+		if rest, ok := bytes.CutPrefix(m, begin); ok {
+			r.readEximUnderTLS(rec, rest)
+			return
+		}
 	}
 	if rest, ok := bytes.CutPrefix(m, eximNoMail); ok {
 		r.readEximNoMail(rec, rest)

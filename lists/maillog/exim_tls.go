@@ -24,9 +24,8 @@ func (r *Reader) readEximTLSError(rec *record, b []byte) {
 	r.addEximTLSError(rec, b, c, kind, rest)
 }
 
-// readEximSSLRead reads what follows "TLS error (SSL_read): on connection from ", which Exim with OpenSSL writes of a session
-// under TLS: "NAME (HELO) [ADDR]:PORT error:0A000412:...".
-func (r *Reader) readEximSSLRead(rec *record, b []byte) {
+// readEximUnderTLS reads what follows one of eximUnderTLS: "NAME (HELO) [ADDR]:PORT error:0A000412:...", or ": REASON".
+func (r *Reader) readEximUnderTLS(rec *record, b []byte) {
 	if c, ok := r.findClient(b); ok {
 		r.addEximTLSError(rec, b, c, eximLater, trimInterface(c.rest))
 	}
