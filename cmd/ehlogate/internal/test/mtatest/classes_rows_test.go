@@ -55,7 +55,7 @@ func allWays() []way {
 
 var versionWays = []way{
 	{name: "SSL 2 hello", want: "failed unknown-protocol incapable", but: verdicts{logExim: "failed unsupported-protocol incapable"}, play: afterSTARTTLS(sends([]byte("\x80\x2b\x01\x00\x02\x00\x12\x00\x00\x00\x10\x01\x00\x80\x03\x00\x80\x07\x00\xc0\x06\x00\x40\x02\x00\x80\x04\x00\x800123456789abcdef")), awaitsEnd)},
-	{name: "SSL 3 only", want: "failed version-too-low incapable", but: verdicts{logExim: "failed unsupported-protocol incapable"}, play: failing(clientHello{record: tls.VersionSSL30, version: tls.VersionSSL30, ciphers: []uint16{0x2f, 0x35, 0x0a}, bare: true})},
+	{name: "SSL 3 only", want: "failed version-too-low incapable", but: verdicts{logExim: "failed unsupported-protocol incapable"}, play: failing(clientHello{record: 0x0300, version: 0x0300, ciphers: []uint16{0x2f, 0x35, 0x0a}, bare: true})},
 	{name: "TLS 1.0 only, TLS 1.2 required", port: "strict", want: "failed unsupported-protocol incapable", play: afterSTARTTLS(triesHandshake(onlyVersion(tls.VersionTLS10)))},
 	{name: "TLS 1.1 only, TLS 1.2 required", port: "strict", want: "failed unsupported-protocol incapable", play: afterSTARTTLS(triesHandshake(onlyVersion(tls.VersionTLS11)))},
 	{name: "TLS 1.2 only, TLS 1.3 required", port: "only13", want: "failed unsupported-protocol incapable", play: afterSTARTTLS(triesHandshake(onlyVersion(tls.VersionTLS12)))},
