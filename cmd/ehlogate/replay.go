@@ -308,7 +308,7 @@ func (r *replayRun) add(ctx context.Context, s *maillog.Session) {
 		return
 	}
 	var v lists.Verdict
-	if replay.IsPort25(s) {
+	if s.IsPort25() {
 		v = r.policy.Decide(ctx, s)
 		if r.diff != nil {
 			r.diff.Add(s, r.old.Decide(ctx, s), v)

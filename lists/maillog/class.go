@@ -195,3 +195,11 @@ var classes = [classCount]struct {
 
 // String returns the word for the class; ClassNone is empty.
 func (c Class) String() string { return classes[c].name }
+
+// FailureClasses returns the classes that a failure can have.
+func FailureClasses() (all []Class) {
+	for c := ClassOther; c < classCount; c++ {
+		all = append(all, c)
+	}
+	return all
+}

@@ -93,6 +93,22 @@ func (r *Reader) SetNewest(newest time.Time) {
 	r.newest, r.start, r.stamped = newest, 0, false
 }
 
+// SetTime is for a log that is read while it is written: no line to come is more than a day newer than now. Unlike SetNewest
+// it is not about another file.
+func (r *Reader) SetTime(now time.Time) { r.newest = now }
+
+// Wait says that no line came for so long since the last one. It ends the sessions that a line of that time would end. The
+// times of the log may be of another clock.
+func (r *Reader) Wait(idle time.Duration) {
+	now := r.now + int64(idle)
+	r.processes.expire(now)
+	r.connections.expire(now)
+	r.scanners.release(now)
+}
+
+// Newest returns the newest time in the log so far; zero if it has none.
+func (r *Reader) Newest() time.Time { return timeOf(r.now) }
+
 // Stats returns what was counted so far.
 func (r *Reader) Stats() Stats { return r.stats }
 

@@ -28,6 +28,17 @@ type Session struct {
 	Complete bool
 }
 
+// IsPort25 reports whether a session is one of those that ehlogate decides about. A service that is not known, or has a name
+// of its own, counts as port 25.
+func (s *Session) IsPort25() bool {
+	return s.Service != ServiceSubmission && s.Service != ServiceSubmissions
+}
+
+// IsFailure reports whether TLS did not work, even if only after the handshake.
+func (s *Session) IsFailure() bool {
+	return s.TLS == TLSFailed || s.Outcome == OutcomeCertRejectedLater
+}
+
 // The services that matter here. Each mail server has its own names for them.
 const (
 	ServiceSMTP        = "smtp"        // port 25
@@ -51,6 +62,9 @@ var serverNames = [serverCount]string{"postfix", "postscreen", "sendmail", "exim
 
 func (s Server) String() string { return serverNames[s] }
 
+// Servers returns all mail servers.
+func Servers() []Server { return []Server{Postfix, Postscreen, Sendmail, Exim} }
+
 // TLS is what became of TLS in a session.
 type TLS uint8
 
@@ -70,6 +84,9 @@ var tlsNames = [tlsCount]string{"none", "ok", "failed", "not-offered"}
 
 func (t TLS) String() string { return tlsNames[t] }
 
+// AllTLS returns all that can become of TLS.
+func AllTLS() []TLS { return []TLS{TLSNone, TLSOK, TLSFailed, TLSNotOffered} }
+
 // Mail is what became of the mail of a session.
 type Mail uint8
 
@@ -84,3 +101,6 @@ const (
 var mailNames = [mailCount]string{"none", "accepted", "rejected"}
 
 func (m Mail) String() string { return mailNames[m] }
+
+// AllMail returns all that can become of mail.
+func AllMail() []Mail { return []Mail{MailNone, MailAccepted, MailRejected} }

@@ -48,7 +48,7 @@ func (w *SessionWriter) Write(s *maillog.Session, v lists.Verdict) error {
 		Name: w.redact.Name(s.Name), HELO: w.redact.Name(s.HELO), TLS: s.TLS.String(), Version: s.Version,
 		Class: s.Class.String(), Outcome: s.Outcome.String(), Mail: s.Mail.String(), Messages: s.Messages,
 	}
-	if IsPort25(s) {
+	if s.IsPort25() {
 		out.Decision, out.List = v.Action.String(), v.ListName()
 	}
 	return w.encoder.Encode(out)

@@ -70,12 +70,6 @@ func NewTally() *Tally {
 	return &Tally{by: map[by]int64{}, buckets: map[int64]*bucket{}, clients: map[[16]byte]uint32{}, names: map[uint32]string{}}
 }
 
-// IsPort25 reports whether a session is one of those that ehlogate decides about. A service that is not known, or has a name
-// of its own, counts as port 25.
-func IsPort25(s *maillog.Session) bool {
-	return s.Service != maillog.ServiceSubmission && s.Service != maillog.ServiceSubmissions
-}
-
 // Add counts a session. The verdict is that on a session on port 25.
 func (t *Tally) Add(s *maillog.Session, v lists.Verdict) {
 	if !s.Time.IsZero() && (t.first.IsZero() || s.Time.Before(t.first)) {
@@ -85,7 +79,7 @@ func (t *Tally) Add(s *maillog.Session, v lists.Verdict) {
 		t.last = s.End
 	}
 	t.servers[s.Server] = true
-	if !IsPort25(s) {
+	if !s.IsPort25() {
 		t.submission++
 		return
 	}
@@ -132,7 +126,7 @@ func (t *Tally) addSuppressed(s *maillog.Session, v lists.Verdict, c *client, id
 }
 
 func (t *Tally) addFailure(s *maillog.Session, c *client, id, at uint32) {
-	isFailure := s.TLS == maillog.TLSFailed || s.Outcome == maillog.OutcomeCertRejectedLater
+	isFailure := s.IsFailure()
 	if s.TLS != maillog.TLSOK && !isFailure {
 		return
 	}
