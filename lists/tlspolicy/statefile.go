@@ -7,13 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
-
-	"github.com/google/renameio/v2"
 
 	"ehlogate/lists/filewatch"
+	"ehlogate/lists/statefile"
 )
 
 const (
@@ -61,8 +58,6 @@ func (f *stateFile) readState() map[string]savedDomain {
 	return s.Domains
 }
 
-var errNotRegular = errors.New("not a regular file")
-
 func parseState(text []byte) (s savedState, err error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return savedState{}, err
@@ -101,42 +96,9 @@ func (f *stateFile) writeState(domains map[string]savedDomain) {
 	}
 }
 
-// replaceFile replaces the file at path, for its owner only. Whatever happens meanwhile, the file holds text or what it
-// held before.
 func replaceFile(path string, text []byte) error {
 	if len(text) > maxFileSize {
 		return fmt.Errorf("too large: %d bytes, at most %d can be read again: name fewer domains", len(text), maxFileSize)
 	}
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return errNotRegular // such as /dev/null, which other programs need
-	}
-	removeDrafts(path)
-	f, err := renameio.TempFile(filepath.Dir(path), path) // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Cleanup() }() // after an error; what went wrong was returned
-	if _, err := f.Write(text); err != nil {
-		return err
-	}
-	if err := f.CloseAtomicallyReplace(); err != nil { // which calls fsync first
-		return err
-	}
-	if dir, err := os.Open(filepath.Dir(path)); err == nil { // renameio does not sync the directory
-		_ = dir.Sync() // not every file system can
-		dir.Close()
-	}
-	return nil
-}
-
-// removeDrafts removes what renameio leaves beside path when the daemon is killed while it writes. No other process
-// writes a state file.
-func removeDrafts(path string) {
-	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)
-	entries, _ := os.ReadDir(dir) // if it fails, so will what follows
-	for _, e := range entries {
-		if number, ok := strings.CutPrefix(e.Name(), prefix); ok && number != "" && strings.Trim(number, "0123456789") == "" {
-			os.Remove(filepath.Join(dir, e.Name()))
-		}
-	}
+	return statefile.Replace(path, text)
 }
