@@ -58,14 +58,15 @@ var rooms = map[string][]string{
 	internal + "server":    {internal + "loglimit"},
 	internal + "nft":       nil,
 	internal + "config":    {"lists", "lists/", "policyd/delegation", "milter", internal + "server"},
-	internal + "state":     {"lists", "lists/", "policyd", internal + "config", internal + "logformat"},
+	internal + "logs":      {"lists/filewatch", "lists/maillog", "lists/maillog/logfile", "lists/statefile"},
+	internal + "state":     {"lists", "lists/", "policyd", internal + "config", internal + "logformat", internal + "logs"},
 	internal + "running":   {internal + "config", internal + "server"},
-	internal + "explain":   {"lists", "lists/filewatch", "lists/printable", "lists/secret", "lists/tlspolicy", "policyd", "policyd/", internal + "running", internal + "state"},
+	internal + "explain":   {"lists", "lists/filewatch", "lists/printable", "lists/secret", "lists/tlspolicy", "policyd", "policyd/", internal + "logs", internal + "running", internal + "state"},
 	internal + "export":    {"lists", "lists/", "policyd", internal + "config", internal + "nft", internal + "state"},
 	internal + "doctor":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "running", internal + "server", internal + "state"},
-	internal + "telemetry": {"lists", "lists/", "policyd", "milter", internal + "config", internal + "logformat", internal + "loglimit", internal + "state"},
+	internal + "telemetry": {"lists", "lists/", "policyd", "milter", internal + "config", internal + "logformat", internal + "loglimit", internal + "logs", internal + "state"},
 	internal + "replay":    {"lists", "lists/maillog", "lists/printable", internal + "config", internal + "state"},
-	internal + "httpapi":   {"lists", "lists/", "milter/oneconn", internal + "explain", internal + "running", internal + "state", internal + "telemetry"},
+	internal + "httpapi":   {"lists", "lists/", "milter/oneconn", internal + "explain", internal + "logs", internal + "running", internal + "state", internal + "telemetry"},
 }
 
 // isTest reports whether the package is there for tests alone.

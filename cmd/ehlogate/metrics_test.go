@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -21,6 +23,7 @@ default = "limit"
 limit.offers_per_second = 0.001
 guard = { domains = ["example.org"], state = "" }
 dns = { resolvers = ["$DNS"], timeout = "50ms", verify_names = true }
+logs = { files = ["$LOG"], state = "" }
 [[list]]
 name = "must"
 action = "require"
@@ -49,7 +52,11 @@ func startFullDaemon(t *testing.T) (*daemon, *dnstest.Server) {
 	server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test", "2.0.0.127 A 127.0.0.2\n8.8.8.8 A 127.0.0.2\n"),
 		dnstest.NewZone(t, longKey+".names.test", "test A 127.0.0.2\n"), dnstest.NewZone(t, "example.org", "@ MX 10 mx\nmx A 192.0.2.25\n"),
 		dnstest.NewZone(t, "8.in-addr.arpa", "8.8.8 PTR a.example.org.\n"), dnstest.NewZone(t, ".", "@ NS root.test.\n"))
-	d := startDaemon(t, strings.ReplaceAll(fullConfig, "$DNS", server.Addr.String()), map[string]string{"must.list": "192.0.2.1\n", "allow.list": "192.0.2.2\n.example.net\n",
+	log := filepath.Join(t.TempDir(), "mail.log")
+	if err := os.WriteFile(log, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := startDaemon(t, strings.NewReplacer("$DNS", server.Addr.String(), "$LOG", log).Replace(fullConfig), map[string]string{"must.list": "192.0.2.1\n", "allow.list": "192.0.2.2\n.example.net\n",
 		"trial.list": "192.0.2.3\n", "deny.list": "192.0.2.4\n"})
 	return d, server
 }
@@ -98,9 +105,44 @@ func useEverything(d *daemon, server *dnstest.Server) {
 	}
 	server.Fail(".", dnstest.Fault{Kind: dnstest.ServFail})
 	send("memcache", "get starttls:8.9.9.9\r\n")
+	d.logSessions()
 	d.writeFile("deny.list", "192.0.2.4/33\n")
 	d.hup <- syscall.SIGHUP
 	d.waitUntil("the refused edit", func() bool { return d.scrape()[`ehlogate_list_degraded{list="deny"}`] == "1" })
+}
+
+// logSessions has the log of [logs] tell of all kinds of sessions.
+func (d *daemon) logSessions() {
+	d.t.Helper()
+	var log string
+	for series := range d.scrape() {
+		if path, ok := strings.CutPrefix(series, "ehlogate_log_lines_total{source=\""); ok {
+			log = strings.TrimSuffix(path, "\"}")
+		}
+	}
+	f, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer f.Close()
+	logs, err := filepath.Glob("../../lists/maillog/testdata/sessions/*.log")
+	if err != nil || len(logs) < 4 {
+		d.t.Fatalf("%v, %v", logs, err)
+	}
+	lines := 0
+	for _, name := range logs {
+		text, err := os.ReadFile(name)
+		if err == nil {
+			_, err = f.Write(append(text, "Dec 31 00:00:00 mx postfix/smtpd[9]: connect from unknown[192.0.2.9]\n"...))
+		}
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		lines += bytes.Count(text, []byte("\n")) + 1
+	}
+	d.waitUntil("the log is read", func() bool {
+		return d.scrape()[fmt.Sprintf("ehlogate_log_lines_total{source=%q}", log)] == fmt.Sprint(lines)
+	})
 }
 
 // TestEverySeriesIsThereAtTheStart: a rate or an increase does not see the first event of a series that appears with it.

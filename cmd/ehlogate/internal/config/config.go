@@ -46,6 +46,7 @@ type Config struct {
 	Log           Log
 	DNS           DNS
 	Guard         Guard
+	Logs          Logs
 	Lists         []List
 }
 
@@ -67,6 +68,15 @@ type Guard struct {
 
 // DefaultState is the default path of the state file of [guard].
 const DefaultState = "/var/lib/ehlogate/guard.json"
+
+// Logs is [logs].
+type Logs struct {
+	Files []string // of mail servers, absolute paths
+	State string   // path of the file that keeps up to where they were read; "": none
+}
+
+// DefaultLogsState is the default path of the state file of [logs].
+const DefaultLogsState = "/var/lib/ehlogate/logs.json"
 
 // Listen is [listen]. An address is IP:PORT, or the absolute path of a unix socket.
 type Listen struct {
@@ -204,6 +214,7 @@ func Defaults() *Config {
 		Log:   Log{Level: logrus.InfoLevel},
 		DNS:   DNS{Wait: 300 * time.Millisecond, Timeout: time.Second, Cache: dnscache.Defaults()},
 		Guard: Guard{State: DefaultState},
+		Logs:  Logs{State: DefaultLogsState},
 	}
 }
 

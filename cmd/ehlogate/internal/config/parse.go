@@ -218,5 +218,6 @@ func (p *parser) parseConfig(r *raw) *Config {
 	}
 	p.parseDNS(&r.DNS, &c.DNS)
 	p.parseGuard(&r.Guard, c)
+	p.parseLogs(&r.Logs, &c.Logs)
 	return c
 }

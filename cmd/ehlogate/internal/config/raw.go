@@ -25,6 +25,7 @@ type raw struct {
 	DNS           rawDNS     `toml:"dns"`
 	Limit         *rawLimit  `toml:"limit"`
 	Guard         rawGuard   `toml:"guard"`
+	Logs          rawLogs    `toml:"logs"`
 	List          []rawList  `toml:"list"`
 }
 
@@ -109,6 +110,11 @@ type rawGuard struct {
 	Domains []string `toml:"domains"`
 	Off     bool     `toml:"off"`
 	State   *string  `toml:"state"`
+}
+
+type rawLogs struct {
+	Files []string `toml:"files"`
+	State *string  `toml:"state"`
 }
 
 type rawZone struct {

@@ -137,11 +137,7 @@ func (p *parser) parseGuard(r *rawGuard, c *Config) {
 		}
 		c.Guard.Domains = append(c.Guard.Domains, lists.NormalizeName(d))
 	}
-	if r.State != nil {
-		if c.Guard.State = *r.State; c.Guard.State != "" && !filepath.IsAbs(c.Guard.State) {
-			p.addProblem("guard.state", fmt.Sprintf("%q is not an absolute path", *r.State), fmt.Sprintf("write a path such as %q, or \"\" for no state file", DefaultState))
-		}
-	}
+	p.parseState(r.State, "guard.state", &c.Guard.State)
 	switch {
 	case r.Off && len(r.Domains) > 0:
 		p.addProblem("guard.off", "off = true conflicts with domains", "remove one of the two")
@@ -149,6 +145,17 @@ func (p *parser) parseGuard(r *rawGuard, c *Config) {
 	default:
 		p.requireGuard(c)
 	}
+}
+
+// parseState reads the path of a state file, if the key is set. into has the default.
+func (p *parser) parseState(s *string, path string, into *string) {
+	if s == nil {
+		return
+	}
+	if *s != "" && !filepath.IsAbs(*s) {
+		p.addProblem(path, fmt.Sprintf("%q is not an absolute path", *s), fmt.Sprintf("write a path such as %q, or \"\" for no state file", *into))
+	}
+	*into = *s
 }
 
 // requireGuard refuses a config that suppresses unknown clients, or clients on external lists, until the operator says for

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/running"
 	"ehlogate/lists"
 	"ehlogate/lists/secret"
@@ -33,6 +34,8 @@ type Report struct {
 	Guard      *GuardStatus  `json:"guard,omitempty"`      // absent: the config has no guard
 	Shared     *Shared       `json:"shared,omitempty"`     // clients may share the address, and should not share the decision
 	Answers    []Answer      `json:"answers,omitempty"`    // replies of the protocols
+	// Logs is what the logs of [logs] tell of the client; absent: there are none, or Source is FromDisk.
+	Logs *logs.ClientReport `json:"logs,omitempty"`
 
 	SourceReason string               `json:"source_reason,omitempty"` // why Source is FromDisk
 	Without      []string             `json:"without,omitempty"`       // lists that Source lacks if it is FromDisk, and why

@@ -85,6 +85,11 @@ func (r Report) Text() string {
 	if g := r.Guard; g != nil && g.Active {
 		p.addLine("  guard     active: %s", g.Why)
 	}
+	if l := r.Logs; l != nil {
+		for i, line := range describeLogs(*l) {
+			p.addLine("  %-9s %s", []string{"log", ""}[min(i, 1)], line)
+		}
+	}
 	for _, a := range r.Queries {
 		what := "host name"
 		if a.List != "" {

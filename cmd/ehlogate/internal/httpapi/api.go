@@ -7,8 +7,11 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"ehlogate/cmd/ehlogate/internal/explain"
+	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/running"
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
@@ -34,6 +37,7 @@ func (a *API) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/decision", a.serveDecision)
 	mux.HandleFunc("GET /api/v1/status", a.serveStatus)
 	mux.HandleFunc("GET /api/v1/lists", a.serveLists)
+	mux.HandleFunc("GET /api/v1/clients", a.serveClients)
 	mux.HandleFunc("GET /api/v1/reputation", a.serveReputation)
 	mux.Handle("GET /metrics", a.Metrics.Handler())
 	return a.recoverPanics(a.checkHost(mux))
@@ -53,8 +57,8 @@ func (a *API) recoverPanics(h http.Handler) http.Handler {
 }
 
 // serveHealth answers 503 while a list is unavailable or an address of [listen] is not served. A failed reload of a list
-// or of the config leaves the old one in use: "degraded", with status 200, since what takes a server out of service by the
-// status would take out one that answers as it did before.
+// or of the config leaves the old one in use, and no decision depends on a log: "degraded", with status 200, since what
+// takes a server out of service by the status would take out one that answers as it did before.
 func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	faulty, unavailable, skipped := []ListStatus{}, len(a.NotServed) > 0, map[string]int{}
 	for _, l := range a.listStates() {
@@ -67,11 +71,16 @@ func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 		unavailable = unavailable || l.State == stateUnavailable
 	}
 	body, code := map[string]any{"status": stateOK, "lists": faulty}, http.StatusOK
+	var logStates []logs.Status
+	if l := a.Manager.Snapshot().Logs; l != nil {
+		logStates = l.Status()
+		body["logs"] = logStates
+	}
 	config := a.Manager.ConfigHealth()
 	switch {
 	case unavailable:
 		body["status"], code = stateUnavailable, http.StatusServiceUnavailable
-	case len(faulty) > 0 || config.IsDegraded():
+	case len(faulty) > 0 || config.IsDegraded() || slices.ContainsFunc(logStates, logs.Status.IsDegraded):
 		body["status"] = stateDegraded
 	}
 	if config.IsDegraded() {
@@ -141,32 +150,66 @@ func (a *API) serveReputation(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, body)
 }
 
-func (a *API) serveDecision(w http.ResponseWriter, r *http.Request) {
-	refuse := func(msg string) { writeJSON(w, http.StatusBadRequest, map[string]string{"error": msg}) }
+// parseQuery returns the parameters of a request. It refuses a request with others than the known ones, or with one twice.
+func parseQuery(w http.ResponseWriter, r *http.Request, known ...string) (q url.Values, ok bool) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		refuse(err.Error())
-		return
+		refuse(w, err.Error())
+		return nil, false
 	}
 	for k, values := range q {
-		if k != "addr" && k != "helo" && k != "name" {
-			refuse("unknown parameter " + k + ": use addr, helo, name")
-			return
+		if !slices.Contains(known, k) {
+			refuse(w, "unknown parameter "+k+": use "+strings.Join(known, ", "))
+			return nil, false
 		}
 		if len(values) > 1 {
-			refuse("parameter " + k + " given more than once")
-			return
+			refuse(w, "parameter "+k+" given more than once")
+			return nil, false
 		}
+	}
+	return q, true
+}
+
+func refuse(w http.ResponseWriter, msg string) {
+	writeJSON(w, http.StatusBadRequest, map[string]string{"error": msg})
+}
+
+// serveClients answers with what the logs of [logs] tell of a client.
+func (a *API) serveClients(w http.ResponseWriter, r *http.Request) {
+	q, ok := parseQuery(w, r, "addr")
+	if !ok {
+		return
+	}
+	c, err := explain.ParseClient(q.Get("addr"), "", "")
+	if err != nil {
+		refuse(w, err.Error())
+		return
+	}
+	l := a.Manager.Snapshot().Logs
+	if l == nil {
+		writeJSON(w, http.StatusNotFound, map[string]string{"error": `no log is read: write files = ["/var/log/mail.log"] in [logs]`})
+		return
+	}
+	writeJSON(w, http.StatusOK, l.Client(c.Addr))
+}
+
+func (a *API) serveDecision(w http.ResponseWriter, r *http.Request) {
+	q, ok := parseQuery(w, r, "addr", "helo", "name")
+	if !ok {
+		return
 	}
 	c, err := explain.ParseClient(q.Get("addr"), q.Get("name"), q.Get("helo"))
 	if err != nil {
-		refuse(err.Error())
+		refuse(w, err.Error())
 		return
 	}
 	snapshot := a.Manager.Snapshot()
 	report := explain.NewReport(r.Context(), c, snapshot.Policy, snapshot.Keywords)
 	if s := a.Recorder.Shared(); s != nil && report.Shared != nil && s.Addr == c.Addr {
 		report.Shared.Share = s.Share
+	}
+	if l := snapshot.Logs; l != nil {
+		report.Logs = new(l.Client(c.Addr))
 	}
 	report.Source, report.Daemon = explain.FromDaemon, new(a.status(snapshot))
 	writeJSON(w, http.StatusOK, report)

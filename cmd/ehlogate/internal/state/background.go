@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/dnsclient"
 	"ehlogate/lists/filewatch"
@@ -24,6 +25,7 @@ type background struct {
 	DNS     *DNS               // for DNS lists and reverse DNS
 	Guard   *tlspolicy.Monitor // of [guard] domains
 	Limiter *ratelimit.Limiter // of default = "limit"
+	Logs    *logs.Service      // of [logs]; it decides nothing
 
 	servers []netip.AddrPort // resolvers
 }
@@ -67,6 +69,12 @@ func (m *Manager) attachBackground(s, old *Snapshot) {
 			s.Limiter = ratelimit.New(*c.Limit, m.clock)
 		}
 		s.Policy.Limit = s.Limiter
+	}
+	if options := (logs.Options{Files: c.Logs.Files, State: c.Logs.State}); len(options.Files) > 0 {
+		s.Logs = old.Logs
+		if s.Logs == nil || !reflect.DeepEqual(s.Logs.Options(), options) {
+			s.Logs = logs.New(options, old.Logs, m.clock, func(e logs.Event) { logLogsEvent(m.log, e) })
+		}
 	}
 }
 
@@ -122,19 +130,23 @@ func (m *Manager) dnsOptions(c *config.Config, old *Snapshot) dnsclient.Options 
 
 // services runs the background services of one snapshot at a time.
 type services struct {
-	dns, guard service
+	dns, guard, logs service
 }
 
 func (r *services) switchTo(ctx context.Context, b background) {
-	var dns, guard runner
+	var dns, guard, logs runner
 	if b.DNS != nil {
 		dns = b.DNS.cache
 	}
 	if b.Guard != nil {
 		guard = b.Guard
 	}
+	if b.Logs != nil {
+		logs = b.Logs
+	}
 	r.dns.switchTo(ctx, dns)
 	r.guard.switchTo(ctx, guard)
+	r.logs.switchTo(ctx, logs)
 }
 
 // service runs one background service at a time.

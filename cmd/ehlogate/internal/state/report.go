@@ -8,6 +8,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/logformat"
+	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/lists"
 	"ehlogate/lists/listfile"
 	"ehlogate/lists/tlspolicy"
@@ -106,5 +107,26 @@ func logGuardEvent(log logrus.FieldLogger, e tlspolicy.Event) {
 		default:
 			ofDomain.Infof("%s is not committed to STARTTLS: %s", e.Domain, e.Reason)
 		}
+	}
+}
+
+func logLogsEvent(log logrus.FieldLogger, e logs.Event) {
+	if e.Err != nil {
+		log = log.WithError(e.Err)
+	}
+	log = log.WithField("source", e.Source)
+	switch e.Kind {
+	case logs.Unreadable:
+		log.Warn("cannot read a log of [logs]; its clients are not counted, and decisions do not depend on it; make it readable for the user that ehlogate runs as (logs.conf among the examples for systemd)")
+	case logs.Readable:
+		log.Info("a log of [logs] can be read again")
+	case logs.LinesLost:
+		log.Warn("a log of [logs] was rotated and compressed while ehlogate did not run: some lines were not read, which ehlogate replay still can")
+	case logs.Panicked:
+		log.WithField("stack", string(e.Stack)).Error("internal error (panic) about a line of a log; the line was not read; please report the stack trace")
+	case logs.StateInvalid:
+		log.Warn("invalid state file of [logs]: the logs are read from their end on")
+	case logs.StateNotWritten:
+		log.Warn("cannot write the state file of [logs], so lines that come while ehlogate does not run are not read: make its directory writable for this user, or set another file in [logs] state")
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists"
 	"ehlogate/lists/dnsbl"
@@ -34,6 +35,13 @@ var (
 	guardActive    = newDesc("ehlogate_guard_active", "1: a domain served here published MTA-STS or DANE, or may have; only your own list files suppress.")
 	guardCommitted = newDesc("ehlogate_guard_committed", "1: this domain published MTA-STS in mode enforce or DANE, or may have; 0: it did not.", "domain", "mta_sts", "dane")
 	limitSessions  = newDesc("ehlogate_limit_sessions_total", "Sessions of clients that are on no list, with default = \"limit\", by action.", "action")
+	tlsFailures    = newDesc("ehlogate_client_tls_failures_total", "Sessions on port 25 in which TLS failed, as the logs of [logs] tell, by reason.", "class", "mta")
+	logSessions    = newDesc("ehlogate_client_sessions_total", "Sessions on port 25, as the logs of [logs] tell, by what became of TLS and of mail.", "mta", "tls", "mail")
+	logClients     = newDesc("ehlogate_log_clients", "Clients that are remembered from the logs of [logs].")
+	logLines       = newDesc("ehlogate_log_lines_total", "Lines read of a log of [logs].", "source")
+	logUnread      = newDesc("ehlogate_log_unread_lines_total", "Lines of a log of [logs] that were not understood, or are not certain to be about one client.", "source")
+	logLag         = newDesc("ehlogate_log_lag_seconds", "For how long lines of a log of [logs] may have waited to be read; 0: all are.", "source")
+	logDegraded    = newDesc("ehlogate_log_degraded", "1: a log of [logs] cannot be read; decisions do not depend on it.", "source")
 	limitExhausted = newDesc("ehlogate_limit_exhausted", "1: offers_per_second is used up; a client that is on no list is not offered STARTTLS.")
 )
 
@@ -112,6 +120,28 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		out.sendCount(limitSessions, stats.Offered, lists.Offer.String())
 		out.sendCount(limitSessions, stats.Suppressed, lists.Suppress.String())
 		out.sendBool(limitExhausted, stats.Exhausted)
+	}
+	if snapshot.Logs != nil {
+		out.sendLogs(snapshot.Logs)
+	}
+}
+
+func (s metricSink) sendLogs(service *logs.Service) {
+	counts := service.Counts()
+	for _, f := range counts.Failures {
+		s.sendCount(tlsFailures, f.Count, f.Class, f.MTA)
+	}
+	for _, n := range counts.Sessions {
+		s.sendCount(logSessions, n.Count, n.MTA, n.TLS, n.Mail)
+	}
+	s.sendGauge(logClients, float64(counts.Clients))
+	for source, n := range counts.Lines {
+		s.sendCount(logLines, n.All, source)
+		s.sendCount(logUnread, n.Unread, source)
+	}
+	for _, st := range service.Status() {
+		s.sendGauge(logLag, st.Lag, st.Source)
+		s.sendBool(logDegraded, st.IsDegraded(), st.Source)
 	}
 }
 
