@@ -50,6 +50,8 @@ within two seconds. The decision is then compared with the config and the lists
 on disk: an edit that the daemon refused, or has not loaded, is shown with the
 reason and what to do. If no daemon answers, or with --disk, the files on disk
 decide, and DNS lists are queried. The line "from" says which of the two it was.
+If the daemon reads the log of the mail server ([logs]), the line "log" has what
+that tells of the client.
 
 A mail server does not pass on all that it knows: Postfix looks EHLO keywords up
 by address only, unless verify_names is set. So its answer may differ from a
