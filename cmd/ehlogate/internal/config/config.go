@@ -71,8 +71,9 @@ const DefaultState = "/var/lib/ehlogate/guard.json"
 
 // Logs is [logs].
 type Logs struct {
-	Files []string // of mail servers, absolute paths
-	State string   // path of the file that keeps up to where they were read; "": none
+	Files  []string // of mail servers, absolute paths
+	Socket string   // absolute path of a unix socket for datagrams; "": none
+	State  string   // path of the file that keeps up to where they were read; "": none
 }
 
 // DefaultLogsState is the default path of the state file of [logs].

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+
+	"ehlogate/cmd/ehlogate/internal/server"
 )
 
 // maxLogs bounds the memory and the open files.
@@ -35,6 +37,18 @@ func (p *parser) parseLogs(r *rawLogs, l *Logs) {
 			p.addProblem(at, fmt.Sprintf("log %q is there twice", name), "remove one of the two")
 		}
 		l.Files = append(l.Files, name)
+	}
+	if s := r.Socket; s != nil && *s != "" {
+		err := server.CheckAddress(*s)
+		switch {
+		case !filepath.IsAbs(*s):
+			p.addProblem("logs.socket", fmt.Sprintf("%q is not an absolute path", *s), `write the path of a unix socket, such as "/var/lib/ehlogate/log"`)
+		case err != nil:
+			p.addProblem("logs.socket", fmt.Sprintf("%q: %v", *s, err), `write the path of a unix socket, such as "/var/lib/ehlogate/log"`)
+		default:
+			p.checkAddresses([]string{*s}, "logs.socket")
+		}
+		l.Socket = filepath.Clean(*s)
 	}
 	p.parseState(r.State, "logs.state", &l.State)
 }

@@ -113,8 +113,9 @@ type rawGuard struct {
 }
 
 type rawLogs struct {
-	Files []string `toml:"files"`
-	State *string  `toml:"state"`
+	Files  []string `toml:"files"`
+	Socket *string  `toml:"socket"`
+	State  *string  `toml:"state"`
 }
 
 type rawZone struct {

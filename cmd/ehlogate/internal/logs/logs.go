@@ -5,8 +5,11 @@ package logs
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
+
+	"ehlogate/cmd/ehlogate/internal/server"
 )
 
 const (
@@ -24,8 +27,11 @@ const (
 
 // Options are the settings of a Service.
 type Options struct {
-	Files []string // absolute paths
-	State string   // path of the file that keeps up to where the logs were read; "": none
+	Files  []string // absolute paths
+	Socket string   // for datagrams, absolute path; "": none
+	// SocketOptions are the permissions of Socket.
+	SocketOptions server.SocketOptions
+	State         string // path of the file that keeps up to where the logs were read; "": none
 }
 
 // Service reads logs. Its methods may be called at any time, also while Run is.
@@ -46,10 +52,14 @@ func New(options Options, previous *Service, clock func() time.Time, notify func
 	} else {
 		s.tally = newTally(clock())
 	}
-	for _, path := range options.Files {
-		s.sources = append(s.sources, s.newSource(path))
+	names := options.Files
+	if options.Socket != "" {
+		names = append(slices.Clone(names), options.Socket)
 	}
-	s.tally.keepSources(options.Files)
+	for _, name := range names {
+		s.sources = append(s.sources, s.newSource(name))
+	}
+	s.tally.keepSources(names)
 	s.state.path, s.state.notify = options.State, notify
 	return s
 }
@@ -65,7 +75,13 @@ func (s *Service) Run(ctx context.Context) {
 		saved := s.state.read()
 		var running sync.WaitGroup
 		for _, src := range s.sources {
-			running.Go(func() { s.follow(ctx, src, saved[src.name]) })
+			running.Go(func() {
+				if src.name == s.options.Socket {
+					s.receive(ctx, src)
+				} else {
+					s.follow(ctx, src, saved[src.name])
+				}
+			})
 		}
 		stopSaving := s.saveRegularly(ctx)
 		running.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -43,38 +44,72 @@ func checkPath(path string) error {
 }
 
 func openUnix(path string, opt SocketOptions) (net.Listener, error) {
-	if err := checkPath(path); err != nil {
+	var ln *net.UnixListener
+	err := openSocket(path, opt, "unix", func(lc net.ListenConfig, temporary string) (io.Closer, error) {
+		l, err := lc.Listen(context.Background(), "unix", temporary)
+		if err != nil {
+			return nil, err
+		}
+		ln = l.(*net.UnixListener)
+		ln.SetUnlinkOnClose(false) // or Close would remove a temporary socket of another process
+		return ln, nil
+	})
+	if err != nil {
 		return nil, err
+	}
+	return &unixListener{ln, net.UnixAddr{Name: path, Net: "unix"}}, nil
+}
+
+// ListenDatagrams opens a unix socket for datagrams, as [Listen] does for connections.
+func ListenDatagrams(path string, opt SocketOptions) (conn *net.UnixConn, err error) {
+	err = openSocket(path, opt, "unixgram", func(lc net.ListenConfig, temporary string) (io.Closer, error) {
+		c, err := lc.ListenPacket(context.Background(), "unixgram", temporary)
+		if err != nil {
+			return nil, err
+		}
+		conn = c.(*net.UnixConn)
+		return conn, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %q: %w", path, err)
+	}
+	return conn, nil
+}
+
+// openSocket has a socket appear at path. bind opens it at a temporary path.
+func openSocket(path string, opt SocketOptions, network string, bind func(net.ListenConfig, string) (io.Closer, error)) error {
+	if err := checkPath(path); err != nil {
+		return err
 	}
 	gid, err := groupID(opt.Group)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	unlock, err := lockDir(filepath.Dir(path))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer unlock()
-	if err := checkUnused(path); err != nil {
-		return nil, err
+	if err := checkUnused(path, network); err != nil {
+		return err
 	}
 	// Under the lock, a temporary socket can only be left by a process that died.
-	if err := checkUnused(path + tempSuffix); err != nil {
-		return nil, err
+	if err := checkUnused(path+tempSuffix, network); err != nil {
+		return err
 	}
 	if err := os.Remove(path + tempSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, withHint(filepath.Dir(path), err)
+		return withHint(filepath.Dir(path), err)
 	}
-	ln, err := bindPrivate(path + tempSuffix)
+	socket, err := bind(net.ListenConfig{Control: forbidAll}, path+tempSuffix)
 	if err != nil {
-		return nil, err
+		return withHint(filepath.Dir(path), err)
 	}
 	if err := publishSocket(path, gid, opt); err != nil {
-		ln.Close() // removes the temporary socket
-		return nil, err
+		socket.Close()
+		_ = os.Remove(path + tempSuffix) // under the lock, it is that of this process
+		return err
 	}
-	ln.SetUnlinkOnClose(false) // or Close would remove a temporary socket of another process
-	return &unixListener{ln, net.UnixAddr{Name: path, Net: "unix"}}, nil
+	return nil
 }
 
 // lockDir keeps other processes from opening a socket in dir until unlock. Otherwise two processes that start at once
@@ -100,8 +135,9 @@ func lockDir(dir string) (unlock func(), err error) {
 	}
 }
 
-// checkUnused returns an error unless path does not exist, or is a socket on which no other process listens.
-func checkUnused(path string) error {
+// checkUnused returns an error unless path does not exist, or is a socket on which no other process listens. With datagrams,
+// the kernel does not tell which process it is: then this one does not either.
+func checkUnused(path, network string) error {
 	fi, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -113,7 +149,7 @@ func checkUnused(path string) error {
 		return notSocketError(path)
 	}
 	// No timeout: a connect to a unix socket succeeds or fails at once.
-	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	c, err := net.DialUnix(network, nil, &net.UnixAddr{Name: path, Net: network})
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		return nil
@@ -123,6 +159,9 @@ func checkUnused(path string) error {
 		return fmt.Errorf("cannot check whether another process listens on %s: stop it and remove the file, or configure another path: %w", path, err)
 	}
 	defer c.Close()
+	if network == "unixgram" {
+		return fmt.Errorf("another process reads from %s: stop it, or configure another path", path)
+	}
 	pid, err := listenerPID(c)
 	if err != nil {
 		return fmt.Errorf("cannot find the process that listens on %s: %w", path, err)
@@ -133,44 +172,12 @@ func checkUnused(path string) error {
 	return nil
 }
 
-func listenerPID(c net.Conn) (int, error) {
-	cred, err := PeerCredentials(c)
-	if err != nil {
-		return 0, err
-	}
-	return int(cred.Pid), nil
-}
-
-// PeerCredentials returns which process made the socket file at the other end of a connection, and as which user.
-func PeerCredentials(c net.Conn) (cred *syscall.Ucred, err error) {
-	unix, ok := c.(*net.UnixConn)
-	if !ok {
-		return nil, errors.ErrUnsupported
-	}
-	raw, err := unix.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var credErr error
-	err = raw.Control(func(fd uintptr) {
-		cred, credErr = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	})
-	return cred, errors.Join(err, credErr)
-}
-
-// bindPrivate opens a listening socket to which no process may connect yet: Linux gives the file the mode that the socket
-// has before bind.
-func bindPrivate(path string) (*net.UnixListener, error) {
-	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		var modeErr error
-		err := raw.Control(func(fd uintptr) { modeErr = syscall.Fchmod(int(fd), 0) })
-		return errors.Join(err, modeErr)
-	}}
-	ln, err := lc.Listen(context.Background(), "unix", path)
-	if err != nil {
-		return nil, withHint(filepath.Dir(path), err)
-	}
-	return ln.(*net.UnixListener), nil
+// forbidAll has a socket appear with mode 0, so that no process may connect yet: Linux gives the file the mode that the
+// socket has before bind.
+func forbidAll(_, _ string, raw syscall.RawConn) error {
+	var modeErr error
+	err := raw.Control(func(fd uintptr) { modeErr = syscall.Fchmod(int(fd), 0) })
+	return errors.Join(err, modeErr)
 }
 
 // publishSocket sets the group and then the mode of the temporary socket, and renames it to path.

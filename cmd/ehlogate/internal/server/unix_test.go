@@ -210,3 +210,45 @@ func TestOpenUnixQueueFull(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestListenDatagrams(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	for range 2 { // the second replaces what the first left
+		c, err := ListenDatagrams(path, SocketOptions{Mode: 0o640})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Lstat(path); err != nil || info.Mode() != os.ModeSocket|0o640 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+		if _, err := ListenDatagrams(path, SocketOptions{}); err == nil || !strings.Contains(err.Error(), "another process reads from "+path) {
+			t.Errorf("got %v", err)
+		}
+		sender, err := net.Dial("unixgram", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 10)
+		_, err = sender.Write([]byte("hello"))
+		n, readErr := c.Read(buf)
+		if err != nil || readErr != nil || string(buf[:n]) != "hello" {
+			t.Errorf("%q, %v, %v", buf[:n], err, readErr)
+		}
+		sender.Close()
+		c.Close()
+	}
+	l, err := Listen(path+"2", SocketOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for path, want := range map[string]string{path + "2": "whether another process listens", "log": "not an absolute path", filepath.Dir(path): "is not a socket",
+		filepath.Join(path+"3", "log"): "does not exist", path + strings.Repeat("x", 110): "too long"} {
+		if _, err := ListenDatagrams(path, SocketOptions{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", path, err, want)
+		}
+	}
+	if all, err := os.ReadDir(filepath.Dir(path)); err != nil || len(all) != 2 {
+		t.Errorf("%v, %v", all, err)
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/logs"
+	"ehlogate/cmd/ehlogate/internal/server"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/dnsclient"
 	"ehlogate/lists/filewatch"
@@ -70,12 +71,17 @@ func (m *Manager) attachBackground(s, old *Snapshot) {
 		}
 		s.Policy.Limit = s.Limiter
 	}
-	if options := (logs.Options{Files: c.Logs.Files, State: c.Logs.State}); len(options.Files) > 0 {
+	if options := logsOptions(c); len(options.Files) > 0 || options.Socket != "" {
 		s.Logs = old.Logs
 		if s.Logs == nil || !reflect.DeepEqual(s.Logs.Options(), options) {
 			s.Logs = logs.New(options, old.Logs, m.clock, func(e logs.Event) { logLogsEvent(m.log, e) })
 		}
 	}
+}
+
+func logsOptions(c *config.Config) logs.Options {
+	return logs.Options{Files: c.Logs.Files, State: c.Logs.State, Socket: c.Logs.Socket,
+		SocketOptions: server.SocketOptions{Group: c.Listen.SocketGroup, Mode: c.Listen.SocketMode}}
 }
 
 // sameDNSConfig reports whether what was learned with settings a is valid with settings b.

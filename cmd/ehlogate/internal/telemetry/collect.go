@@ -39,7 +39,7 @@ var (
 	logSessions    = newDesc("ehlogate_client_sessions_total", "Sessions on port 25, as the logs of [logs] tell, by what became of TLS and of mail.", "mta", "tls", "mail")
 	logClients     = newDesc("ehlogate_log_clients", "Clients that are remembered from the logs of [logs].")
 	logLines       = newDesc("ehlogate_log_lines_total", "Lines read of a log of [logs].", "source")
-	logUnread      = newDesc("ehlogate_log_unread_lines_total", "Lines of a log of [logs] that were not understood, or are not certain to be about one client.", "source")
+	logUnread      = newDesc("ehlogate_log_unread_lines_total", "Lines of a log of [logs] that were not understood, are not certain to be about one client, or came faster than they were read.", "source")
 	logLag         = newDesc("ehlogate_log_lag_seconds", "For how long lines of a log of [logs] may have waited to be read; 0: all are.", "source")
 	logDegraded    = newDesc("ehlogate_log_degraded", "1: a log of [logs] cannot be read; decisions do not depend on it.", "source")
 	limitExhausted = newDesc("ehlogate_limit_exhausted", "1: offers_per_second is used up; a client that is on no list is not offered STARTTLS.")

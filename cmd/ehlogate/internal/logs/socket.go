@@ -1,0 +1,103 @@
+package logs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/server"
+	"ehlogate/lists/maillog"
+)
+
+const (
+	// maxQueued is how many lines wait to be read: 16 MB at most. More are counted, and not read. The program that sends them
+	// never waits, since the mail server may wait for it.
+	maxQueued = 1000
+	// floodBatch is how many datagrams are received before the service rests for floodRest, while the queue is full.
+	floodBatch = 100
+	floodRest  = time.Millisecond
+	// gatherTime is the time in which lines that come together are gathered.
+	gatherTime = 10 * time.Millisecond
+	// bindRetry is the time between two tries to open the socket.
+	bindRetry = 5 * time.Second
+)
+
+// receive reads the datagrams that rsyslogd sends, each a line, until ctx ends.
+func (s *Service) receive(ctx context.Context, src *source) {
+	for {
+		src.begin(s.clock())
+		conn, err := server.ListenDatagrams(s.options.Socket, s.options.SocketOptions)
+		if err == nil {
+			err = s.serveSocket(ctx, src, conn)
+		}
+		s.report(src, src.end(s.clock(), nil, false, err))
+		if !sleep(ctx, bindRetry) {
+			return
+		}
+	}
+}
+
+// serveSocket reads lines from a socket until ctx ends, until the socket has an error, or until its file is gone.
+func (s *Service) serveSocket(ctx context.Context, src *source, conn *net.UnixConn) error {
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	opened, err := os.Lstat(s.options.Socket)
+	if err != nil {
+		return err
+	}
+	queue, failed := make(chan []byte, maxQueued), make(chan error, 1)
+	go func() { failed <- s.queueLines(src, conn, queue) }()
+	for lastLine := time.Now(); ; {
+		var lines [][]byte
+		select {
+		case line := <-queue:
+			lines, lastLine = append(lines, line), time.Now()
+		case <-time.After(pollTime):
+		case err := <-failed:
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		begin := time.Now()
+		src.begin(s.clock())
+		src.reader.SetTime(s.clock())
+		for range len(queue) {
+			lines = append(lines, <-queue)
+		}
+		for _, line := range lines {
+			s.protect(src, func() { src.reader.Read(line) })
+		}
+		s.protect(src, func() { src.reader.Wait(time.Since(lastLine)) })
+		s.tally.addLines(src.name, src.countLines())
+		s.report(src, src.end(s.clock(), nil, len(queue) > 0, nil))
+		if now, err := os.Lstat(s.options.Socket); err != nil || !os.SameFile(now, opened) {
+			return &os.PathError{Op: "listen", Path: s.options.Socket, Err: errors.New("the socket was removed or replaced, so that no program can reach it")}
+		}
+		sleep(ctx, gatherTime+restShare*time.Since(begin)*time.Duration(len(s.sources)))
+	}
+}
+
+// queueLines receives datagrams until the socket is closed.
+func (s *Service) queueLines(src *source, conn *net.UnixConn, queue chan<- []byte) error {
+	buf := make([]byte, maillog.MaxLineLength)
+	lost := 0
+	for {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return err
+		}
+		line := bytes.TrimRight(buf[:n], "\x00\r\n")
+		if len(queue) < cap(queue) {
+			queue <- bytes.Clone(line)
+			continue
+		}
+		s.tally.addLines(src.name, Lines{All: 1, Unread: 1})
+		if lost++; lost%floodBatch == 0 {
+			time.Sleep(floodRest)
+		}
+	}
+}
