@@ -194,6 +194,7 @@ var needsHost = map[string]bool{
 	"table-wrong-type": true, "table-stays-behind": true, "table-not-reloaded": true, // exported_test.go
 	"running-differs": true, // testdata/script/doctor_running.txt
 	"version-differs": true, // running_test.go
+	"log-forbidden":   true, // logs_test.go
 	// TestConfigurations of mtatest.
 	"list-forbidden": true, "socket-forbidden": true, "table-hides-offered": true,
 	// Answers of DNS: zones_test.go and guard_test.go.

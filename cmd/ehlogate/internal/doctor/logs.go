@@ -1,0 +1,82 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"ehlogate/lists/diag"
+)
+
+const (
+	logSelector = "log_selector"
+	tlsLogLevel = "smtpd_tls_loglevel"
+)
+
+func onLogs(e *exam) bool { return len(e.config.Logs.Files) > 0 || e.config.Logs.Socket != "" }
+
+// checkLogAccess looks for logs of [logs] that the daemon cannot read.
+func (e *exam) checkLogAccess() {
+	u, ok := e.findServiceUser()
+	if !ok {
+		return
+	}
+	for _, name := range e.config.Logs.Files {
+		if why := u.blockedFrom(e.ctx, "-r", name); why != "" {
+			e.add(Warning, "log-forbidden", e.configPlace("logs.files", name), fmt.Sprintf("the daemon cannot read %s: %s", name, why),
+				fmt.Sprintf("It runs as user %s. It counts no client of that log. Decisions do not depend on it.", u.name),
+				Write{shell, []string{"mkdir -p /etc/systemd/system/ehlogate.service.d", copyCommand("/usr/share/doc/ehlogate/examples/systemd/logs.conf", "/etc/systemd/system/ehlogate.service.d/"),
+					"systemctl daemon-reload && systemctl restart ehlogate"}})
+		}
+	}
+}
+
+// checkPostfixLog looks whether Postfix logs how TLS went.
+func (e *exam) checkPostfixLog() {
+	if !onLogs(e) {
+		return
+	}
+	for _, s := range e.smtpds {
+		if s.isSubmission() || s.value(tlsLogLevel) != "0" {
+			continue
+		}
+		e.add(Note, "log-hides-tls", s.place(tlsLogLevel), "Postfix does not log which version of TLS a client uses",
+			"ehlogate, which reads the log, sees that TLS worked in the last line of a session alone. A version before 3.0, and a session that is cut off, have none.",
+			s.setOption(tlsLogLevel, "1"))
+	}
+}
+
+// checkEximLog looks whether Exim logs what tells port 25 from others, and sessions from one another.
+func (e *exam) checkEximLog() {
+	if !onLogs(e) {
+		return
+	}
+	text, err := runProgram(e.ctx, eximPrograms, "-C", e.exim.path, "-bP", logSelector)
+	if err != nil {
+		return // it could be run before, and what it says of its log is not worth a refusal
+	}
+	value := parseSettings("exim -bP", text, new(diag.Problems))[logSelector]
+	var missing []string
+	for _, name := range []string{"incoming_interface", "incoming_port", "smtp_no_mail"} {
+		if !selectsLog(value, name) {
+			missing = append(missing, "+"+name)
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	e.add(Warning, "log-hides-sessions", Place{File: e.exim.file, Parameter: logSelector, Value: value}, "the log of Exim does not have "+strings.Join(missing, ", "),
+		"ehlogate, which reads the log, counts sessions on other ports as sessions on port 25 without incoming_interface, cannot tell the sessions of one client apart without incoming_port, "+
+			"and does not see clients that go away after STARTTLS without smtp_no_mail.",
+		Write{"the configuration of Exim", []string{logSelector + " = " + strings.TrimSpace(value+" "+strings.Join(missing, " "))}})
+}
+
+// selectsLog reports whether a value of log_selector has Exim log what name stands for. It is not logged by default.
+func selectsLog(value, name string) (selected bool) {
+	for word := range strings.FieldsSeq(strings.NewReplacer("+", " +", "-", " -").Replace(value)) {
+		if slices.Contains([]string{name, "all"}, word[1:]) {
+			selected = word[0] == '+'
+		}
+	}
+	return selected
+}
