@@ -81,7 +81,7 @@ func TestForgedClient(t *testing.T) {
 			t.Fatalf("%s\nat or before %s", describe(s), line)
 		}
 	})
-	for range 200_000 {
+	for range 50_000 {
 		chosen := compose(r)
 		quoted := `"` + strings.NewReplacer(`"`, `\"`, `\`, `\\`).Replace(chosen) + `"@example.org`
 		if r.IntN(2) == 0 { // Exim takes these without quotes
@@ -109,7 +109,7 @@ func TestManyOpenSessions(t *testing.T) {
 			ended++
 		}
 	})
-	const open = 4 * maxOpen
+	const open = 2 * maxOpen
 	for i := range open {
 		r.Read(fmt.Appendf(nil, "Nov 28 05:00:00 mx postfix/smtpd[%d]: connect from unknown[10.%d.%d.%d]", i, i>>16, i>>8&255, i&255))
 		r.Read(fmt.Appendf(nil, "Nov 28 05:00:00 mx postfix/postscreen[1]: CONNECT from [10.%d.%d.%d]:%d to [192.0.2.1]:25", i>>16, i>>8&255, i&255, i&0xffff))
@@ -118,7 +118,7 @@ func TestManyOpenSessions(t *testing.T) {
 		t.Errorf("%d sessions are open, at most %d", n, 2*maxOpen)
 	}
 	// One that is still open is not lost.
-	r.Read([]byte("Nov 28 05:00:00 mx postfix/smtpd[262143]: SSL_accept error from unknown[10.3.255.255]: lost connection"))
+	r.Read([]byte("Nov 28 05:00:00 mx postfix/smtpd[131071]: SSL_accept error from unknown[10.1.255.255]: lost connection"))
 	r.Flush()
 	if stats := r.Stats(); sessions != 2*open || ended != 1 || stats.Evicted != 2*(open-maxOpen) {
 		t.Errorf("%d sessions, %d failures, %+v", sessions, ended, stats)
