@@ -37,8 +37,8 @@ type libraryReason struct {
 	isSSL bool
 }
 
-// take takes the next error. The last of the TLS library itself says most, but for "record layer failure", with which
-// OpenSSL 3.2 and later end the errors about a record.
+// take takes the next error. The last of the TLS library itself says most, but for those that only say that there were
+// others: "system lib", or "record layer failure" of OpenSSL 3.2 and later.
 func (l *libraryReason) take(e libraryError) {
 	if e.class == ClassOther && l.class != ClassNone {
 		return
@@ -61,8 +61,7 @@ func parseLibraryError(b []byte) (e libraryError, ok bool) {
 	if len(fields) > 3 {
 		function, reason = strings.ToLower(string(fields[2])), fields[3]
 	}
-	// "system lib" and the like point to an error of another library.
-	e = libraryError{class: ClassOther, isSSL: library == "ssl routines" && !bytes.HasSuffix(reason, []byte(" lib"))}
+	e = libraryError{class: ClassOther, isSSL: library == "ssl routines"}
 	if class, ok := classify(reason); ok {
 		e.class = class
 	}
