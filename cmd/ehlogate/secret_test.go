@@ -35,7 +35,7 @@ default = "suppress"
 guard.off = true
 dns.resolvers = ["$DNS"]
 dns.wait = "1s"
-dns.timeout = "50ms"
+dns.timeout = "250ms"
 policy.suppressed = "PREPEND X-starttls: {action} {list} {entry}"
 milter.add_header = true
 log = { level = "debug", format = "$FORMAT" }
