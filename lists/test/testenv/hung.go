@@ -2,16 +2,18 @@ package testenv
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// HungDir returns a directory on a file system that does not respond until the test ends: FUSE without a server.
-func HungDir(t testing.TB) string {
+// HungDir returns a directory on a file system that does not respond until release is called, or the test ends: FUSE without
+// a server. Then all that waits gets an error.
+func HungDir(t testing.TB) (dir string, release func()) {
 	t.Helper()
 	Needs(t, "root")
-	dir := t.TempDir()
+	dir = t.TempDir()
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -19,11 +21,12 @@ func HungDir(t testing.TB) string {
 	if err := unix.Mount("hung", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd)); err != nil {
 		t.Fatal(err)
 	}
+	release = sync.OnceFunc(func() { unix.Close(fd) })
 	t.Cleanup(func() {
-		unix.Close(fd) // what waits gets an error
+		release()
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})
-	return dir
+	return dir, release
 }

@@ -6,12 +6,15 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"ehlogate/lists/test/testenv"
 )
 
 // A file system that does not respond is shown, keeps no other log from being read, and does not delay the end.
 func TestHungFileSystem(t *testing.T) {
-	hung, good := filepath.Join(testenv.HungDir(t), "mail.log"), emptyLog(t)
+	dir, release := testenv.HungDir(t)
+	hung, good := filepath.Join(dir, "mail.log"), emptyLog(t)
 	state := filepath.Join(t.TempDir(), "logs.json")
 	r := start(t, Options{Files: []string{hung, good}, State: state})
 	testenv.Eventually(t, "the log is open", func() bool { return r.positions()[good] != nil })
@@ -27,6 +30,8 @@ func TestHungFileSystem(t *testing.T) {
 	if took := time.Since(begin); took > stopTime+time.Second {
 		t.Errorf("the end took %v", took)
 	}
+	release()
+	testenv.Eventually(t, "nothing waits any more", func() bool { return goleak.Find() == nil })
 	if _, err := os.Stat(state); err == nil {
 		t.Error("the state file is written although another service may use it by now")
 	}

@@ -350,7 +350,7 @@ func TestBehind(t *testing.T) {
 	for b.Len() < 8<<20 {
 		b.WriteString(session(b.Len()/50_000, "192.0.2.1", "no shared cipher"))
 	}
-	text := b.String()
+	text := strings.ReplaceAll(b.String(), "2026-11-28T", time.Now().AddDate(0, 0, -2).Format("2006-01-02T"))
 	appendTo(t, path, text)
 	used := func() time.Duration {
 		var u unix.Rusage
@@ -368,11 +368,11 @@ func TestBehind(t *testing.T) {
 	})
 	share := (used() - usedBefore).Seconds() / time.Since(begin).Seconds()
 	t.Logf("%d MB in %v, %.2f of a core, lag at most %.0f s", len(text)>>20, time.Since(begin).Round(time.Millisecond), share, lag)
-	if share > 0.5 {
+	if share > 0.35 {
 		t.Errorf("it took %.2f of a core", share)
 	}
-	if want := time.Since(time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)).Seconds(); lag < min(1, want) {
-		t.Errorf("the lag was %v", lag)
+	if lag < 24*3600 {
+		t.Errorf("the lag was %v s", lag)
 	}
 	testenv.Eventually(t, "no lag", func() bool { return r.Status()[0].Lag == 0 })
 }

@@ -72,6 +72,8 @@ func (s *Service) serveSocket(ctx context.Context, src *source, conn *net.UnixCo
 			s.protect(src, func() { src.reader.Read(line) })
 		}
 		s.protect(src, func() { src.reader.Wait(time.Since(lastLine)) })
+		dropped := src.dropped.Swap(0)
+		s.tally.addLines(src.name, Lines{All: dropped, Unread: dropped})
 		s.tally.addLines(src.name, src.countLines())
 		s.report(src, src.end(s.clock(), nil, len(queue) > 0, nil))
 		if now, err := os.Lstat(s.options.Socket); err != nil || !os.SameFile(now, opened) {
@@ -84,7 +86,6 @@ func (s *Service) serveSocket(ctx context.Context, src *source, conn *net.UnixCo
 // queueLines receives datagrams until the socket is closed.
 func (s *Service) queueLines(src *source, conn *net.UnixConn, queue chan<- []byte) error {
 	buf := make([]byte, maillog.MaxLineLength)
-	lost := 0
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
@@ -95,8 +96,7 @@ func (s *Service) queueLines(src *source, conn *net.UnixConn, queue chan<- []byt
 			queue <- bytes.Clone(line)
 			continue
 		}
-		s.tally.addLines(src.name, Lines{All: 1, Unread: 1})
-		if lost++; lost%floodBatch == 0 {
+		if src.dropped.Add(1)%floodBatch == 0 {
 			time.Sleep(floodRest)
 		}
 	}

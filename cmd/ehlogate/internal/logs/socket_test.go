@@ -117,6 +117,39 @@ func TestSocketFlood(t *testing.T) {
 	}
 }
 
+// While the lines are not read, such as for a scrape that takes long, the program that sends does not wait.
+func TestSocketStalled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	r := start(t, Options{Socket: path})
+	c := dialSocket(t, path)
+	const lines = 3 * maxQueued
+	r.tally.mu.Lock()
+	sent := make(chan error, 1)
+	go func() {
+		var err error
+		for range lines {
+			if _, err = c.Write([]byte("<22>2026-11-28T00:00:00+00:00 mx postfix/smtpd[1]: connect from unknown[192.0.2.1]")); err != nil {
+				break
+			}
+		}
+		sent <- err
+	}()
+	select {
+	case err := <-sent:
+		r.tally.mu.Unlock()
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(testenv.Soon):
+		r.tally.mu.Unlock()
+		t.Fatal("the program that sends waits")
+	}
+	r.awaitLines(path, lines)
+	if n := r.lines(path).Unread; n < lines-2*maxQueued || n > lines-maxQueued {
+		t.Errorf("%d lines were not read", n)
+	}
+}
+
 // TestRsyslogSocket: rsyslogd sends the lines as the documents say.
 func TestRsyslogSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ehlogate/lists/maillog"
@@ -22,6 +23,8 @@ const (
 type source struct {
 	name   string
 	reader *maillog.Reader // of the goroutine that follows the log
+	// dropped counts datagrams that found no place in the queue.
+	dropped atomic.Uint64
 
 	mu        sync.Mutex
 	positions []logfile.Position

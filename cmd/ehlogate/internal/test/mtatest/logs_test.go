@@ -36,7 +36,8 @@ func TestLogs(t *testing.T) {
 	t.Parallel()
 	const denied, failing = "127.0.0.66", "127.0.0.67"
 	dir := tempDir(t)
-	paths := map[string]string{"good": mtatest.LayoutOf(dir).Log, "hung": filepath.Join(testenv.HungDir(t), "mail.log")}
+	hung, _ := testenv.HungDir(t)
+	paths := map[string]string{"good": mtatest.LayoutOf(dir).Log, "hung": filepath.Join(hung, "mail.log")}
 	for name, make := range logFaults {
 		path := filepath.Join(tempDir(t), "mail.log")
 		if err := make(path); err != nil {
