@@ -37,10 +37,10 @@ func newReplay(o *options) *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
 		Use:   "replay [LOG...]",
-		Short: "Show from mail logs who fails at TLS, and what a policy would have done",
+		Short: "Show from mail logs which clients fail at TLS, and what a policy would do",
 		Long: `Reads mail logs of Postfix, Sendmail and Exim, and shows which clients cannot do
 TLS, why, and what would help; and what the policy would have done: how many
-sessions would have been suppressed, and whose mail would go in the clear.
+sessions would have been suppressed, and which mail would go in the clear.
 
 LOG is a file, compressed or not (gzip, zstd, xz, bzip2), a pattern such as
 '/var/log/mail.log*', or - for standard input. The parts of a rotated log are
@@ -69,7 +69,7 @@ the policy cannot be used, or after Ctrl-C.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.since, "since", "", "leave out sessions before `TIME`: 7d, 36h, 2026-11-21 or an RFC 3339 time")
-	flags.StringVar(&f.old, "diff", "", "show whose treatment changes from config `OLD` to the config that is the first argument")
+	flags.StringVar(&f.old, "diff", "", "show which clients are treated differently, from config `OLD` to the config that is the first argument")
 	flags.IntVar(&f.top, "top", 10, "name at most `N` clients of each kind")
 	flags.BoolVar(&f.journal, "journal", false, "read the journal of this machine")
 	flags.BoolVar(&f.json, "json", false, "write JSON")
