@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -193,6 +194,14 @@ func (d *demo) replayLog() error {
 	d.title("What Postfix logged: ehlogate replay " + d.postfix.Maillog().Path())
 	ctx, cancel := context.WithTimeout(d.ctx, patience)
 	defer cancel()
+	err := testenv.Await(ctx, func() (bool, error) { // a session ends before its last line is in the log
+		lines, err := d.postfix.Maillog().Lines(regexp.MustCompile(`\]: (?:dis)?connect from `), 0)
+		ended := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return !strings.Contains(line, "disconnect from") })
+		return 2*len(ended) == len(lines), err
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for the log of the last session: %w", err)
+	}
 	cmd := exec.CommandContext(ctx, filepath.Join(d.dir, "ehlogate"), "replay", "-c", filepath.Join(d.dir, "ehlogate.toml"), d.postfix.Maillog().Path())
 	cmd.Stderr = d.out
 	report, err := cmd.Output()
