@@ -142,7 +142,7 @@ func TestDocumentedMetrics(t *testing.T) {
 	}
 	described := map[string]bool{}
 	for name, text := range documents(t) {
-		if name == "CHANGELOG.md" {
+		if name == "CHANGELOG.md" || strings.HasSuffix(name, "/MATRIX.md") { // the latter names tests
 			continue
 		}
 		for _, found := range metric.FindAllStringSubmatch(text, -1) {
