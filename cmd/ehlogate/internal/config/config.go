@@ -71,10 +71,14 @@ const DefaultState = "/var/lib/ehlogate/guard.json"
 
 // Logs is [logs].
 type Logs struct {
-	Files  []string // of mail servers, absolute paths
-	Socket string   // absolute path of a unix socket for datagrams; "": none
-	State  string   // path of the file that keeps up to where they were read; "": none
+	Files   []string // of mail servers, absolute paths
+	Journal bool     // of the system
+	Socket  string   // absolute path of a unix socket for datagrams; "": none
+	State   string   // path of the file that keeps up to where they were read; "": none
 }
+
+// IsEmpty reports whether no log is read.
+func (l Logs) IsEmpty() bool { return len(l.Files) == 0 && !l.Journal && l.Socket == "" }
 
 // DefaultLogsState is the default path of the state file of [logs].
 const DefaultLogsState = "/var/lib/ehlogate/logs.json"

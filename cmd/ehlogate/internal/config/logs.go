@@ -15,6 +15,7 @@ const maxLogs = 16
 var logRepairs = append([]repair{
 	newRepair(`\.(gz|xz|zst|bz2)$`, "this log is not written any more", "name the log that the mail server writes; ehlogate replay reads old ones"),
 	newRepair(`[*?\[]`, "a pattern is not possible here", "name the log that the mail server writes; what rotation makes of it is found by itself"),
+	newRepair(`^journal(d|ctl)?$|/log/journal(/|$)|\.journal~?$`, "the journal is no text file", "write journal = true in [logs] in its place"),
 	newRepair(`^mail\.(warn|err)$|/mail\.(warn|err)$`, "this log has errors of TLS, but not whose they are", "name the log that has all lines of the mail server, such as /var/log/mail.log"),
 }, fileRepairs...)
 
@@ -38,6 +39,7 @@ func (p *parser) parseLogs(r *rawLogs, l *Logs) {
 		}
 		l.Files = append(l.Files, name)
 	}
+	l.Journal = r.Journal
 	if s := r.Socket; s != nil && *s != "" {
 		err := server.CheckAddress(*s)
 		switch {

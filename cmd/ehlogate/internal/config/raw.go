@@ -113,9 +113,10 @@ type rawGuard struct {
 }
 
 type rawLogs struct {
-	Files  []string `toml:"files"`
-	Socket *string  `toml:"socket"`
-	State  *string  `toml:"state"`
+	Files   []string `toml:"files"`
+	Journal bool     `toml:"journal"`
+	Socket  *string  `toml:"socket"`
+	State   *string  `toml:"state"`
 }
 
 type rawZone struct {

@@ -13,7 +13,7 @@ const (
 	tlsLogLevel = "smtpd_tls_loglevel"
 )
 
-func onLogs(e *exam) bool { return len(e.config.Logs.Files) > 0 || e.config.Logs.Socket != "" }
+func onLogs(e *exam) bool { return !e.config.Logs.IsEmpty() }
 
 // checkLogAccess looks for logs of [logs] that the daemon cannot read.
 func (e *exam) checkLogAccess() {

@@ -17,7 +17,7 @@ func TestHungFileSystem(t *testing.T) {
 	hung, good := filepath.Join(dir, "mail.log"), emptyLog(t)
 	state := filepath.Join(t.TempDir(), "logs.json")
 	r := start(t, Options{Files: []string{hung, good}, State: state})
-	testenv.Eventually(t, "the log is open", func() bool { return r.positions()[good] != nil })
+	testenv.Eventually(t, "the log is open", func() bool { return r.position().Files[good] != nil })
 	appendTo(t, good, "a line\n")
 	r.awaitLines(good, 1)
 	r.advance.Add(int64(hangTime))

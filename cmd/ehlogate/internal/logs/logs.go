@@ -27,11 +27,27 @@ const (
 
 // Options are the settings of a Service.
 type Options struct {
-	Files  []string // absolute paths
-	Socket string   // for datagrams, absolute path; "": none
+	Files   []string // absolute paths
+	Journal bool     // the journal of the system
+	Socket  string   // for datagrams, absolute path; "": none
 	// SocketOptions are the permissions of Socket.
 	SocketOptions server.SocketOptions
 	State         string // path of the file that keeps up to where the logs were read; "": none
+}
+
+// JournalName is the name of the journal, beside the paths of other logs.
+const JournalName = "journal"
+
+// names returns the names of all logs.
+func (o Options) names() []string {
+	names := slices.Clone(o.Files)
+	if o.Journal {
+		names = append(names, JournalName)
+	}
+	if o.Socket != "" {
+		names = append(names, o.Socket)
+	}
+	return names
 }
 
 // Service reads logs. Its methods may be called at any time, also while Run is.
@@ -52,10 +68,7 @@ func New(options Options, previous *Service, clock func() time.Time, notify func
 	} else {
 		s.tally = newTally(clock())
 	}
-	names := options.Files
-	if options.Socket != "" {
-		names = append(slices.Clone(names), options.Socket)
-	}
+	names := options.names()
 	for _, name := range names {
 		s.sources = append(s.sources, s.newSource(name))
 	}
@@ -76,10 +89,13 @@ func (s *Service) Run(ctx context.Context) {
 		var running sync.WaitGroup
 		for _, src := range s.sources {
 			running.Go(func() {
-				if src.name == s.options.Socket {
+				switch src.name {
+				case s.options.Socket:
 					s.receive(ctx, src)
-				} else {
-					s.follow(ctx, src, saved[src.name])
+				case JournalName:
+					s.followJournal(ctx, src, saved.Journal)
+				default:
+					s.follow(ctx, src, saved.Files[src.name])
 				}
 			})
 		}
@@ -109,7 +125,7 @@ func (s *Service) saveRegularly(ctx context.Context) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				s.state.write(s.positions())
+				s.state.write(s.position())
 			case <-ctx.Done():
 				return
 			}
@@ -117,7 +133,7 @@ func (s *Service) saveRegularly(ctx context.Context) (stop func()) {
 	})
 	return func() {
 		running.Wait()
-		s.state.write(s.positions())
+		s.state.write(s.position())
 	}
 }
 

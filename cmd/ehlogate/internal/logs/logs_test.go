@@ -118,7 +118,7 @@ func TestService(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	path := emptyLog(t)
 	r := start(t, Options{Files: []string{path}})
-	testenv.Eventually(t, "the log is open", func() bool { return r.positions()[path] != nil })
+	testenv.Eventually(t, "the log is open", func() bool { return r.position().Files[path] != nil })
 	text := session(1, "192.0.2.1", "") + session(5, "192.0.2.1", "no shared cipher") + session(9, "192.0.2.1", "no shared cipher") +
 		session(12, "2001:db8::1", "unsupported protocol") + strings.ReplaceAll(session(14, "192.0.2.9", "no shared cipher"), "postfix/smtpd", "postfix/submission/smtpd") +
 		"garbage\n" + session(20, "192.0.2.2", "")
@@ -174,7 +174,7 @@ func TestRestart(t *testing.T) {
 		if i > 0 {
 			r.awaitLines(path, total)
 		} else {
-			testenv.Eventually(t, "the log is open", func() bool { return r.positions()[path] != nil })
+			testenv.Eventually(t, "the log is open", func() bool { return r.position().Files[path] != nil })
 		}
 		appendTo(t, path, "one\n")
 		r.awaitLines(path, total+1)
@@ -195,7 +195,7 @@ func TestRestart(t *testing.T) {
 func TestNewSettings(t *testing.T) {
 	path := emptyLog(t)
 	r := start(t, Options{Files: []string{path, path + "2"}})
-	testenv.Eventually(t, "the log is open", func() bool { return r.positions()[path] != nil })
+	testenv.Eventually(t, "the log is open", func() bool { return r.position().Files[path] != nil })
 	text := session(1, "192.0.2.1", "") + session(5, "192.0.2.2", "")
 	appendTo(t, path, text)
 	appendTo(t, path+"2", text)
@@ -220,6 +220,9 @@ func TestStateFile(t *testing.T) {
 		"impossible": func(path string) error {
 			return os.WriteFile(path, []byte(`{"version":1,"files":{"a":[{"offset":-1}]}}`), 0o600)
 		},
+		"no cursor": func(path string) error {
+			return os.WriteFile(path, []byte(`{"version":1,"files":{},"journal":{"cursor":"s=1;--file=/dev/zero"}}`), 0o600)
+		},
 		"too large":   func(path string) error { return os.WriteFile(path, []byte(strings.Repeat(" ", maxStateSize+1)), 0o600) },
 		"a directory": func(path string) error { return os.Mkdir(path, 0o700) },
 		"a pipe":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
@@ -232,7 +235,7 @@ func TestStateFile(t *testing.T) {
 			path := emptyLog(t)
 			appendTo(t, path, "old\n")
 			r := start(t, Options{Files: []string{path}, State: state})
-			testenv.Eventually(t, "the log is open", func() bool { return r.positions()[path] != nil })
+			testenv.Eventually(t, "the log is open", func() bool { return r.position().Files[path] != nil })
 			appendTo(t, path, "new\n")
 			r.awaitLines(path, 1)
 			r.stop()
@@ -249,12 +252,13 @@ func TestStateFile(t *testing.T) {
 
 func FuzzState(f *testing.F) {
 	f.Add([]byte(`{"version":1,"files":{"/var/log/mail.log":[{"device":1,"inode":2,"offset":300,"head":"0011223344556677","head_size":300,"changed":1}]}}`))
+	f.Add([]byte(`{"version":1,"files":{},"journal":{"cursor":"s=e57e1b933dbf49f6875eeab794f60179;i=2;b=7cc438cbd6af41e7aaf99055c28c78d5;m=a7dc07d46;t=6615cd302bc18;x=b88c3f14c312bebd"}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := parseState(text)
 		if err != nil {
 			return
 		}
-		if again, err := parseState(formatState(s.Files)); err != nil || len(again.Files) != len(s.Files) {
+		if again, err := parseState(formatState(s)); err != nil || len(again.Files) != len(s.Files) {
 			t.Errorf("%q: %v", text, err)
 		}
 	})
@@ -308,7 +312,7 @@ func TestUnreadable(t *testing.T) {
 func TestGarbage(t *testing.T) {
 	path := emptyLog(t)
 	r := start(t, Options{Files: []string{path}})
-	testenv.Eventually(t, "the log is open", func() bool { return r.positions()[path] != nil })
+	testenv.Eventually(t, "the log is open", func() bool { return r.position().Files[path] != nil })
 	random := rand.NewChaCha8([32]byte{17})
 	garbage := make([]byte, 8<<20)
 	_, _ = random.Read(garbage)
@@ -342,7 +346,7 @@ func TestBehind(t *testing.T) {
 	path := emptyLog(t)
 	options := Options{Files: []string{path}, State: filepath.Join(t.TempDir(), "logs.json")}
 	first := start(t, options)
-	testenv.Eventually(t, "the log is open", func() bool { return first.positions()[path] != nil })
+	testenv.Eventually(t, "the log is open", func() bool { return first.position().Files[path] != nil })
 	appendTo(t, path, "2026-11-27T00:00:00+00:00 mx postfix/qmgr[1]: starting the postfix mail system\n")
 	first.awaitLines(path, 1)
 	first.stop()

@@ -19,8 +19,6 @@ const (
 	// floodBatch is how many datagrams are received before the service rests for floodRest, while the queue is full.
 	floodBatch = 100
 	floodRest  = time.Millisecond
-	// gatherTime is the time in which lines that come together are gathered.
-	gatherTime = 10 * time.Millisecond
 	// bindRetry is the time between two tries to open the socket.
 	bindRetry = 5 * time.Second
 )
@@ -32,6 +30,9 @@ func (s *Service) receive(ctx context.Context, src *source) {
 		conn, err := server.ListenDatagrams(s.options.Socket, s.options.SocketOptions)
 		if err == nil {
 			err = s.serveSocket(ctx, src, conn)
+		}
+		if ctx.Err() != nil {
+			return
 		}
 		s.report(src, src.end(s.clock(), nil, false, err))
 		if !sleep(ctx, bindRetry) {
@@ -48,43 +49,19 @@ func (s *Service) serveSocket(ctx context.Context, src *source, conn *net.UnixCo
 	if err != nil {
 		return err
 	}
-	queue, failed := make(chan []byte, maxQueued), make(chan error, 1)
+	queue, failed := make(chan queued, maxQueued), make(chan error, 1)
+	queue <- queued{} // it is open
 	go func() { failed <- s.queueLines(src, conn, queue) }()
-	for lastLine := time.Now(); ; {
-		var lines [][]byte
-		select {
-		case line := <-queue:
-			lines, lastLine = append(lines, line), time.Now()
-		case <-time.After(pollTime):
-		case err := <-failed:
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-		begin := time.Now()
-		src.begin(s.clock())
-		src.reader.SetTime(s.clock())
-		for range len(queue) {
-			lines = append(lines, <-queue)
-		}
-		for _, line := range lines {
-			s.protect(src, func() { src.reader.Read(line) })
-		}
-		s.protect(src, func() { src.reader.Wait(time.Since(lastLine)) })
-		dropped := src.dropped.Swap(0)
-		s.tally.addLines(src.name, Lines{All: dropped, Unread: dropped})
-		s.tally.addLines(src.name, src.countLines())
-		s.report(src, src.end(s.clock(), nil, len(queue) > 0, nil))
+	return s.consume(ctx, src, queue, failed, func() error {
 		if now, err := os.Lstat(s.options.Socket); err != nil || !os.SameFile(now, opened) {
 			return &os.PathError{Op: "listen", Path: s.options.Socket, Err: errors.New("the socket was removed or replaced, so that no program can reach it")}
 		}
-		sleep(ctx, gatherTime+restShare*time.Since(begin)*time.Duration(len(s.sources)))
-	}
+		return nil
+	})
 }
 
 // queueLines receives datagrams until the socket is closed.
-func (s *Service) queueLines(src *source, conn *net.UnixConn, queue chan<- []byte) error {
+func (s *Service) queueLines(src *source, conn *net.UnixConn, queue chan<- queued) error {
 	buf := make([]byte, maillog.MaxLineLength)
 	for {
 		n, err := conn.Read(buf)
@@ -93,7 +70,7 @@ func (s *Service) queueLines(src *source, conn *net.UnixConn, queue chan<- []byt
 		}
 		line := bytes.TrimRight(buf[:n], "\x00\r\n")
 		if len(queue) < cap(queue) {
-			queue <- bytes.Clone(line)
+			queue <- queued{line: bytes.Clone(line)}
 			continue
 		}
 		if src.dropped.Add(1)%floodBatch == 0 {

@@ -27,14 +27,15 @@ type source struct {
 	dropped atomic.Uint64
 
 	mu        sync.Mutex
-	positions []logfile.Position
-	busy      time.Time // since when a look at the log has not returned; zero: it has
-	failing   time.Time // since when the log cannot be read; zero: it can
-	err       error     // of the last look
-	more      bool      // the last look did not reach the end
-	caughtUp  time.Time // when the end was reached last; the start of the service if it was not
-	newest    time.Time // in the log
-	warned    bool      // about the present fault
+	positions []logfile.Position // of a file
+	journal   *journalPosition   // nil: the journal was not read
+	busy      time.Time          // since when a look at the log has not returned; zero: it has
+	failing   time.Time          // since when the log cannot be read; zero: it can
+	err       error              // of the last look
+	more      bool               // the last look did not reach the end
+	caughtUp  time.Time          // when the end was reached last; the start of the service if it was not
+	newest    time.Time          // in the log
+	warned    bool               // about the present fault
 	counted   maillog.Stats
 }
 
@@ -129,6 +130,12 @@ func (src *source) end(now time.Time, positions []logfile.Position, more bool, e
 		return Readable
 	}
 	return ""
+}
+
+func (src *source) isFailing() bool {
+	src.mu.Lock()
+	defer src.mu.Unlock()
+	return !src.failing.IsZero()
 }
 
 // countLines returns what was read since the last call.

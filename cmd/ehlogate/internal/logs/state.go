@@ -23,6 +23,12 @@ const (
 type savedState struct {
 	Version int                           `json:"version"`
 	Files   map[string][]logfile.Position `json:"files"`
+	Journal *journalPosition              `json:"journal,omitempty"` // nil: it was not read
+}
+
+// journalPosition is up to where the journal was read.
+type journalPosition struct {
+	Cursor string `json:"cursor"` // of the last entry that was read; "": of none
 }
 
 // stateFile keeps up to where the logs were read; without a path nothing is kept.
@@ -38,13 +44,13 @@ type stateFile struct {
 }
 
 // read returns what the file has: nothing if it cannot be used.
-func (f *stateFile) read() map[string][]logfile.Position {
+func (f *stateFile) read() savedState {
 	if f.path == "" {
-		return nil
+		return savedState{}
 	}
 	text, err := filewatch.ReadFile(f.path, maxStateSize)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return savedState{}
 	}
 	var s savedState
 	if err == nil {
@@ -52,10 +58,10 @@ func (f *stateFile) read() map[string][]logfile.Position {
 	}
 	if err != nil {
 		f.notify(Event{Kind: StateInvalid, Source: f.path, Err: err})
-		return nil
+		return savedState{}
 	}
 	f.content = text
-	return s.Files
+	return s
 }
 
 func parseState(text []byte) (s savedState, err error) {
@@ -72,11 +78,15 @@ func parseState(text []byte) (s savedState, err error) {
 			}
 		}
 	}
+	if s.Journal != nil && s.Journal.Cursor != "" && !logfile.IsCursor(s.Journal.Cursor) {
+		return savedState{}, fmt.Errorf("impossible cursor of the journal %.300q", s.Journal.Cursor)
+	}
 	return s, nil
 }
 
-func formatState(files map[string][]logfile.Position) []byte {
-	text, err := json.MarshalIndent(savedState{stateVersion, files}, "", "\t")
+func formatState(s savedState) []byte {
+	s.Version = stateVersion
+	text, err := json.MarshalIndent(s, "", "\t")
 	if err != nil {
 		return nil // not with numbers and strings
 	}
@@ -84,10 +94,10 @@ func formatState(files map[string][]logfile.Position) []byte {
 }
 
 // write replaces the file, unless it has the same content.
-func (f *stateFile) write(files map[string][]logfile.Position) {
+func (f *stateFile) write(s savedState) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	text := formatState(files)
+	text := formatState(s)
 	if f.path == "" || f.abandoned.Load() || bytes.Equal(text, f.content) {
 		return
 	}

@@ -34,7 +34,7 @@ func (src *source) status(now time.Time) Status {
 	st := Status{Source: src.name, State: "ok", Lag: src.lag(now).Seconds()}
 	switch {
 	case !src.busy.IsZero() && now.Sub(src.busy) >= hangTime:
-		st.Error, st.Since = fmt.Sprintf("%s: timeout: the file system does not respond", src.name), src.busy
+		st.Error, st.Since = fmt.Sprintf("%s: timeout: %s does not respond", src.name, src.busyWith()), src.busy
 	case !src.failing.IsZero() && now.Sub(src.failing) >= faultTime:
 		st.Error, st.Since = src.err.Error(), src.failing
 	}
@@ -42,6 +42,14 @@ func (src *source) status(now time.Time) Status {
 		st.State = "degraded"
 	}
 	return st
+}
+
+// busyWith returns what a look waits for.
+func (src *source) busyWith() string {
+	if src.name == JournalName {
+		return "journalctl"
+	}
+	return "the file system"
 }
 
 // lag returns how old the first line may be that was not read.
@@ -57,12 +65,16 @@ func (src *source) lag(now time.Time) time.Duration {
 	return max(lag, 0)
 }
 
-func (s *Service) positions() map[string][]logfile.Position {
-	all := map[string][]logfile.Position{}
+// position returns up to where the logs were read.
+func (s *Service) position() savedState {
+	all := savedState{Files: map[string][]logfile.Position{}}
 	for _, src := range s.sources {
 		src.mu.Lock()
 		if src.positions != nil {
-			all[src.name] = src.positions
+			all.Files[src.name] = src.positions
+		}
+		if src.journal != nil {
+			all.Journal = src.journal
 		}
 		src.mu.Unlock()
 	}
@@ -85,7 +97,7 @@ const (
 	Unreadable EventKind = "unreadable"
 	// Readable: it can be read again.
 	Readable EventKind = "readable"
-	// LinesLost: a log was rotated, and the part after the last line that was read is not there any more.
+	// LinesLost: a log, or the journal, does not have the part after the last line that was read any more.
 	LinesLost EventKind = "lines lost"
 	// Panicked: a line was not read because of a mistake in this program.
 	Panicked EventKind = "panicked"

@@ -113,7 +113,7 @@ func TestLogrotate(t *testing.T) {
 			r := startRsyslog(t, "")
 			appendTo(t, r.log, "")
 			s := start(t, Options{Files: []string{r.log}, State: filepath.Join(r.dir, "logs.json")})
-			testenv.Eventually(t, "the log is open", func() bool { return s.positions()[r.log] != nil })
+			testenv.Eventually(t, "the log is open", func() bool { return s.position().Files[r.log] != nil })
 			sent := 0
 			send := func(n int) {
 				for range n {

@@ -71,7 +71,8 @@ func (m *Manager) attachBackground(s, old *Snapshot) {
 		}
 		s.Policy.Limit = s.Limiter
 	}
-	if options := logsOptions(c); len(options.Files) > 0 || options.Socket != "" {
+	if !c.Logs.IsEmpty() {
+		options := logsOptions(c)
 		s.Logs = old.Logs
 		if s.Logs == nil || !reflect.DeepEqual(s.Logs.Options(), options) {
 			s.Logs = logs.New(options, old.Logs, m.clock, func(e logs.Event) { logLogsEvent(m.log, e) })
@@ -80,7 +81,7 @@ func (m *Manager) attachBackground(s, old *Snapshot) {
 }
 
 func logsOptions(c *config.Config) logs.Options {
-	return logs.Options{Files: c.Logs.Files, State: c.Logs.State, Socket: c.Logs.Socket,
+	return logs.Options{Files: c.Logs.Files, Journal: c.Logs.Journal, State: c.Logs.State, Socket: c.Logs.Socket,
 		SocketOptions: server.SocketOptions{Group: c.Listen.SocketGroup, Mode: c.Listen.SocketMode}}
 }
 

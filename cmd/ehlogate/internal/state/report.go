@@ -115,6 +115,9 @@ func logLogsEvent(log logrus.FieldLogger, e logs.Event) {
 		log = log.WithError(e.Err)
 	}
 	log = log.WithField("source", e.Source)
+	if e.Source == logs.JournalName && logJournalEvent(log, e) {
+		return
+	}
 	switch e.Kind {
 	case logs.Unreadable:
 		log.Warn("cannot read a log of [logs]; its clients are not counted, and decisions do not depend on it; make it readable for the user that ehlogate runs as (logs.conf among the examples for systemd)")
@@ -129,4 +132,17 @@ func logLogsEvent(log logrus.FieldLogger, e logs.Event) {
 	case logs.StateNotWritten:
 		log.Warn("cannot write the state file of [logs], so lines that come while ehlogate does not run are not read: make its directory writable for this user, or set another file in [logs] state")
 	}
+}
+
+// logJournalEvent logs what is otherwise said of the journal than of a file. It reports whether there is such a thing.
+func logJournalEvent(log logrus.FieldLogger, e logs.Event) bool {
+	switch e.Kind {
+	case logs.Unreadable:
+		log.Warn("cannot read the journal for [logs]; its clients are not counted, and decisions do not depend on it; the service of the package needs logs-journal.conf (among the examples for systemd)")
+	case logs.LinesLost:
+		log.Warn("the journal does not have the last line that [logs] read any more: later lines may be missing too; have systemd-journald keep more (SystemMaxUse= in journald.conf)")
+	default:
+		return false
+	}
+	return true
 }

@@ -35,7 +35,7 @@ func TestUnitFiles(t *testing.T) {
 	testenv.Needs(t, "systemd")
 	t.Parallel()
 	files := unitFiles(t)
-	for name, most := range map[string]float64{"": 0.3, "dns.conf": 1.0, "logs.conf": 0.4} {
+	for name, most := range map[string]float64{"": 0.3, "dns.conf": 1.0, "logs.conf": 0.4, "logs-journal.conf": 0.4} {
 		if _, ok := files[name]; !ok && name != "" {
 			t.Fatalf("no %s", name)
 		}
