@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -24,11 +25,12 @@ type File struct {
 }
 
 // Find returns the files that match the patterns (as in [filepath.Match]), the oldest part of each log first. A pattern that
-// matches no file is an error, as is a file that cannot be one.
+// matches no file is an error, as is a file that cannot be one. A file that has several names is returned once, as is a part
+// that is there compressed and as it was.
 func Find(patterns []string) (files []File, err error) {
 	families := map[string]int{} // by the order in which they appear
 	var parts []part
-	seen := map[string]bool{}
+	seen := map[fileID]bool{}
 	for _, pattern := range patterns {
 		paths, err := expand(pattern)
 		if err != nil {
@@ -41,10 +43,10 @@ func Find(patterns []string) (files []File, err error) {
 				return nil, err
 			case info.IsDir():
 				return nil, fmt.Errorf("%s is a directory: name the files, such as %s", path, filepath.Join(path, "mail.log*"))
-			case seen[path]:
+			case seen[identify(info)]:
 				continue
 			}
-			seen[path] = true
+			seen[identify(info)] = true
 			p := parsePart(path)
 			p.file = File{Path: path, Size: info.Size(), Newest: info.ModTime()}
 			if end := p.date.AddDate(0, 0, 2); !p.date.IsZero() && end.Before(info.ModTime()) { // a copy
@@ -59,10 +61,30 @@ func Find(patterns []string) (files []File, err error) {
 	slices.SortStableFunc(parts, func(a, b part) int {
 		return cmp.Or(cmp.Compare(families[a.family], families[b.family]), comparePart(a, b))
 	})
-	for _, p := range parts {
+	for _, p := range withoutCopies(parts) {
 		files = append(files, p.file)
 	}
 	return files, nil
+}
+
+// fileID tells files apart, whatever their names.
+type fileID struct{ device, inode uint64 }
+
+func identify(info fs.FileInfo) fileID {
+	st := info.Sys().(*syscall.Stat_t)
+	return fileID{uint64(st.Dev), st.Ino}
+}
+
+// withoutCopies leaves out what compression made of a part that is there too: logrotate(8) removes the part last, and
+// "gunzip -k" keeps both.
+func withoutCopies(parts []part) []part {
+	plain := map[string]bool{}
+	for _, p := range parts {
+		plain[p.file.Path] = true
+	}
+	return slices.DeleteFunc(parts, func(p part) bool {
+		return isCompressed(p.file.Path) && plain[strings.TrimSuffix(p.file.Path, filepath.Ext(p.file.Path))]
+	})
 }
 
 func expand(pattern string) ([]string, error) {
@@ -79,18 +101,21 @@ func expand(pattern string) ([]string, error) {
 	return paths, nil
 }
 
-// part is a file of a set: mail.log, mail.log.1, mail.log.2.gz; maillog-20261128, maillog-20261128.xz.
+// part is a file of a set: mail.log, mail.log.1, mail.log.2.gz; maillog-20261128, maillog-20261128.xz; mail.1.log if
+// logrotate(8) keeps the extension; maillog.0.bz2 of newsyslog(8).
 type part struct {
-	file   File
-	family string    // the path without what rotation adds
-	date   time.Time // of "dateext"; zero if there is none
-	number int       // 0: the log that is being written, or a date; else the higher, the older
+	file    File
+	family  string    // the path without what rotation adds
+	date    time.Time // of "dateext"; zero if there is none
+	number  int       // the higher, the older
+	rotated bool      // false: the log that is being written
 }
 
 // compressions are the ends of names that compression adds.
 var compressions = []string{".gz", ".zst", ".xz", ".bz2"}
 
-var rotated = regexp.MustCompile(`^(.+?)(?:[.-](\d{8})(?:-?\d{2,10})?|\.(\d{1,4}))?$`)
+// rotated matches the path of a part: the log, the date with a time or the number, and the extension if it was kept.
+var rotated = regexp.MustCompile(`^(.+?)(?:[._-](\d{4})-?(\d\d)-?(\d\d)(?:[T_-]?\d{2,10}Z?)?|\.(\d{1,4}))?(\.log)?$`)
 
 func parsePart(path string) part {
 	for _, ext := range compressions {
@@ -100,10 +125,10 @@ func parsePart(path string) part {
 	if m == nil {
 		return part{family: path}
 	}
-	p := part{family: m[1]}
-	p.number, _ = strconv.Atoi(m[3])
+	p := part{family: m[1] + m[6], rotated: m[2] != "" || m[5] != ""}
+	p.number, _ = strconv.Atoi(m[5])
 	if m[2] != "" {
-		date, err := time.Parse("20060102", m[2])
+		date, err := time.Parse("20060102", m[2]+m[3]+m[4])
 		if err != nil {
 			return part{family: path}
 		}
@@ -116,7 +141,7 @@ func parsePart(path string) part {
 // order of their names, which have the hour.
 func comparePart(a, b part) int {
 	isCurrent := func(p part) int {
-		if p.date.IsZero() && p.number == 0 {
+		if !p.rotated {
 			return 1
 		}
 		return 0

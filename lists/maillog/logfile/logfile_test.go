@@ -3,6 +3,7 @@ package logfile
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -25,6 +26,12 @@ func TestOrder(t *testing.T) {
 		{"mail.log-2026112805", "mail.log-2026112806", "mail.log"},
 		{"mail.log.20261127", "mail.log.20261128", "mail.log"},
 		{"mx1.log.1", "mx1.log", "mx2.log.1", "mx2.log"},
+		{"maillog.2.bz2", "maillog.1.bz2", "maillog.0", "maillog"},
+		{"maillog.20261127T000000.bz2", "maillog.20261128T000000", "maillog"},
+		{"mail.10.log.gz", "mail.2.log", "mail.1.log", "mail.log"},
+		{"mail-20261127.log.gz", "mail-20261128.log", "mail.log"},
+		{"mail.log-2026-11-27", "mail.log-2026-11-28_06.gz", "mail.log"},
+		{"mail.log-20261127-1795737600", "mail.log-20261128-1795824000", "mail.log"},
 	} {
 		dir := t.TempDir()
 		for _, name := range want {
@@ -42,6 +49,34 @@ func TestOrder(t *testing.T) {
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// A log is read once, whatever names it has, and a part once that is there compressed and as it was.
+func TestFindOnce(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, name := range []string{"mail.log", "mail.log.1", "mail.log.1.gz", "mail.log.2.gz", "other.gz"} {
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Link("mail.log", "hard"), os.Symlink("mail.log", "soft")); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ patterns, want []string }{
+		{[]string{"mail.log", "./mail.log", filepath.Join(dir, "mail.log"), "hard", "soft"}, []string{"mail.log"}},
+		{[]string{"mail.log*"}, []string{"mail.log.2.gz", "mail.log.1", "mail.log"}},
+		{[]string{"mail.log.1.gz", "other.gz"}, []string{"mail.log.1.gz", "other.gz"}},
+	} {
+		files, err := Find(test.patterns)
+		var got []string
+		for _, f := range files {
+			got = append(got, f.Path)
+		}
+		if err != nil || !slices.Equal(got, test.want) {
+			t.Errorf("%q: got %q, %v, want %q", test.patterns, got, err, test.want)
 		}
 	}
 }

@@ -76,13 +76,11 @@ func findParts(path string) (paths []string) {
 	}
 	var parts []part
 	for _, family := range families {
-		for _, sep := range []string{".", "-"} {
-			more, _ := filepath.Glob(escapeGlob(family) + sep + "*") // the pattern is valid
-			for _, p := range more {
-				if part := parsePart(p); part.family == family && !isCompressed(p) {
-					part.file.Path = p
-					parts = append(parts, part)
-				}
+		more, _ := filepath.Glob(escapeGlob(strings.TrimSuffix(family, ".log")) + "*") // the pattern is valid
+		for _, p := range more {
+			if part := parsePart(p); part.family == family && part.rotated && !isCompressed(p) {
+				part.file.Path = p
+				parts = append(parts, part)
 			}
 		}
 	}
