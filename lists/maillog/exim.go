@@ -75,7 +75,7 @@ func (r *Reader) readExim(rec *record) {
 		if rest, ok := bytes.CutPrefix(m, begin); ok {
 			if c, ok := r.findClient(rest); ok {
 				if s := r.connections.get(r.eximKey(rec, c)); s != nil {
-					s.last, s.ended = rec.at, true
+					s.last, s.seen, s.ended = rec.at, r.now, true
 					s.readEximFields(c.rest)
 					r.connections.end(s)
 				}
@@ -110,7 +110,7 @@ func (r *Reader) readEximNoMail(rec *record, b []byte) {
 	if !ok {
 		return
 	}
-	if failed, ok := r.eximFailed.Get(c.addr); ok && c.key(rec) == nil && rec.at-failed <= int64(time.Minute) {
+	if failed, ok := r.eximFailed.Get(c.addr); ok && c.key(rec) == nil && r.now-failed <= int64(time.Minute) {
 		return // the same session
 	}
 	s := r.beginExim(rec, b)

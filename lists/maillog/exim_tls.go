@@ -65,7 +65,7 @@ func (r *Reader) addEximTLSError(rec *record, b []byte, c eximClient, kind eximK
 		s.failed, s.reason = true, class
 	}
 	if s.key == 0 {
-		r.eximFailed.Add(s.Addr, rec.at)
+		r.eximFailed.Add(s.Addr, r.now)
 	}
 	r.endUnkeyed(s)
 }

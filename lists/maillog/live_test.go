@@ -42,8 +42,8 @@ func TestWait(t *testing.T) {
 				t.Errorf("%s: after %v there are %d sessions, want %d", zone, step.idle, n, step.want)
 			}
 		}
-		if got := r.Newest(); got.UnixNano() != r.now || got.IsZero() {
-			t.Errorf("the newest time is %v", got)
+		if got := r.Latest(); got.UnixNano() != r.now || got.IsZero() {
+			t.Errorf("the latest time is %v", got)
 		}
 	}
 }

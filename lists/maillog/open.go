@@ -13,8 +13,9 @@ type session struct {
 	key         uint64
 	peer        []byte // the client as the log writes it
 	first, last stamp
-	began       bool // its first line is the beginning
-	ended       bool // its last line is the end
+	seen        stamp // last, by the clock of the Reader
+	began       bool  // its first line is the beginning
+	ended       bool  // its last line is the end
 
 	failed  bool // the server says that the handshake failed
 	reason  Class
@@ -58,7 +59,7 @@ func (r *Reader) begin(t *table, key uint64, server Server, rec *record, peer []
 		}
 		t.add(key, s, &r.stats)
 	}
-	s.last = rec.at
+	s.last, s.seen = rec.at, r.now
 	if peer != nil && len(s.peer) == 0 {
 		s.setPeer(peer)
 	}
@@ -75,7 +76,7 @@ func (r *Reader) newSession(server Server, rec *record) *session {
 	if r.host != string(rec.host) {
 		r.host = string(rec.host)
 	}
-	s.Server, s.Host, s.first, s.last = server, r.host, rec.at, rec.at
+	s.Server, s.Host, s.first, s.last, s.seen = server, r.host, rec.at, rec.at, r.now
 	return s
 }
 
@@ -144,7 +145,7 @@ func (r *Reader) finish(s *session) {
 	case s.rejected || s.queued > 0:
 		out.Mail = MailRejected
 	}
-	r.emit(&out)
+	r.scanners.add(&heldSession{out, s.seen})
 }
 
 func timeOf(at stamp) time.Time {

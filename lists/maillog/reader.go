@@ -43,7 +43,7 @@ type Stats struct {
 // Reader turns lines into sessions. It is not safe for concurrent use.
 type Reader struct {
 	framer
-	emit        func(*Session)
+	clock
 	scanners    *scanners
 	seed        maphash.Seed
 	processes   *table // of smtpd, by process
@@ -52,7 +52,7 @@ type Reader struct {
 	disabled    *simplelru.LRU[uint64, struct{}] // processes of smtpd that said that they cannot do TLS
 	// eximFailed has the time of the last failure of clients whose lines cannot be told to be of one session.
 	eximFailed *simplelru.LRU[netip.Addr, stamp]
-	now        stamp      // the newest time so far
+	latest     stamp      // of the last line that has a time
 	free       []*session // that are over, to be used again
 	host       string     // of the last session
 	stats      Stats
@@ -69,8 +69,7 @@ type Options struct {
 // NewReader returns a Reader that hands each session to emit when its end is known, about in the order of their ends.
 // Sessions are handed out a minute late in terms of the log's time, since only then it is known which clients are scanners.
 func NewReader(options Options, emit func(*Session)) *Reader {
-	r := &Reader{seed: maphash.MakeSeed(), scanners: newScanners(emit)}
-	r.emit = r.scanners.add
+	r := &Reader{seed: maphash.MakeSeed(), scanners: newScanners(emit), clock: newClock()}
 	r.zone = options.Zone
 	if r.zone == nil {
 		r.zone = time.Local
@@ -106,8 +105,8 @@ func (r *Reader) Wait(idle time.Duration) {
 	r.scanners.release(now)
 }
 
-// Newest returns the newest time in the log so far; zero if it has none.
-func (r *Reader) Newest() time.Time { return timeOf(r.now) }
+// Latest returns the time of the last line; zero if the log has none.
+func (r *Reader) Latest() time.Time { return timeOf(r.latest) }
 
 // Stats returns what was counted so far.
 func (r *Reader) Stats() Stats { return r.stats }
@@ -125,8 +124,10 @@ func (r *Reader) Read(line []byte) {
 		return
 	}
 	r.stats.Mail++
-	if rec.at > r.now {
-		r.now = rec.at
+	if rec.at != 0 {
+		r.latest = rec.at
+	}
+	if rec.at != 0 && r.advance(rec.host, rec.at) {
 		r.processes.expire(r.now)
 		r.connections.expire(r.now)
 		r.scanners.release(r.now)
@@ -203,7 +204,7 @@ func (t *table) end(s *session) {
 func (t *table) expire(now stamp) {
 	for {
 		_, s, ok := t.open.GetOldest()
-		if !ok || now-s.last <= t.idle {
+		if !ok || now-s.seen <= t.idle {
 			return
 		}
 		t.end(s)

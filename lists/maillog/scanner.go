@@ -17,22 +17,28 @@ const (
 // scanners holds sessions for scannerSpan of the log's time, and marks those of scanners.
 type scanners struct {
 	emit   func(*Session)
-	held   []*Session // a ring
+	held   []*heldSession // a ring
 	head   int
 	length int
-	failed map[netip.Addr][]*Session // of those that are held
+	failed map[netip.Addr][]*heldSession // of those that are held
+}
+
+// heldSession is a session that waits.
+type heldSession struct {
+	Session
+	seen stamp // last, by the clock of the Reader
 }
 
 func newScanners(emit func(*Session)) *scanners {
-	return &scanners{emit: emit, failed: map[netip.Addr][]*Session{}}
+	return &scanners{emit: emit, failed: map[netip.Addr][]*heldSession{}}
 }
 
-func (s *scanners) add(n *Session) {
+func (s *scanners) add(n *heldSession) {
 	if s.length >= maxHeld {
 		s.pop()
 	}
 	if s.length == len(s.held) {
-		grown := make([]*Session, max(64, 2*len(s.held)))
+		grown := make([]*heldSession, max(64, 2*len(s.held)))
 		for i := range s.length {
 			grown[i] = s.held[(s.head+i)%len(s.held)]
 		}
@@ -46,7 +52,7 @@ func (s *scanners) add(n *Session) {
 	earlier := s.failed[n.Addr]
 	earlier = earlier[max(0, len(earlier)-maxFailing):]
 	for _, e := range earlier {
-		if e.Class != n.Class && !e.End.IsZero() && n.End.Sub(e.End).Abs() <= scannerSpan {
+		if e.Class != n.Class && !e.End.IsZero() && n.seen-e.seen <= int64(scannerSpan) {
 			e.Outcome, n.Outcome = OutcomeScanner, OutcomeScanner
 		}
 	}
@@ -56,7 +62,7 @@ func (s *scanners) add(n *Session) {
 // release hands out the sessions that ended scannerSpan ago.
 func (s *scanners) release(now stamp) {
 	for s.length > 0 {
-		if end := s.held[s.head].End; !end.IsZero() && now-end.UnixNano() <= int64(scannerSpan) {
+		if h := s.held[s.head]; !h.End.IsZero() && now-h.seen <= int64(scannerSpan) {
 			return
 		}
 		s.pop()
@@ -81,5 +87,5 @@ func (s *scanners) pop() {
 			s.failed[n.Addr] = failed[1:]
 		}
 	}
-	s.emit(n)
+	s.emit(&n.Session)
 }

@@ -110,7 +110,7 @@ func (src *source) end(now time.Time, positions []logfile.Position, more bool, e
 	src.mu.Lock()
 	defer src.mu.Unlock()
 	src.busy, src.positions, src.more, src.err = time.Time{}, positions, more, err
-	src.newest = src.reader.Newest()
+	src.newest = src.reader.Latest()
 	if err != nil {
 		if src.failing.IsZero() {
 			src.failing = now
