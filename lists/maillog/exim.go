@@ -60,6 +60,10 @@ func (r *Reader) readExim(rec *record) {
 		}
 		return
 	}
+	if id, rest, ok := bytes.Cut(m, []byte(" H=")); ok && isEximID(id) {
+		r.readEximRejected(rec, rest)
+		return
+	}
 	if id, rest, ok := bytes.Cut(m, []byte(" <= ")); ok && bytes.IndexByte(id, ' ') < 0 {
 		if rest, ok := trimSender(rest); ok {
 			if rest, ok = bytes.CutPrefix(rest, []byte(" H=")); ok {
@@ -85,7 +89,39 @@ func (r *Reader) readExim(rec *record) {
 	}
 }
 
-// trimSender removes an envelope address, of which a client chooses every character.
+// readEximRejected reads what follows "ID H=" where a message was rejected: "NAME (HELO) [ADDR] X=... F=<...> rejected after
+// DATA: ...". The same with another text behind the address is about a server that a message was sent to.
+func (r *Reader) readEximRejected(rec *record, b []byte) {
+	c, ok := r.findClient(b)
+	if !ok {
+		return
+	}
+	rest := new(session).readEximFields(c.rest)
+	for _, chosen := range [][]byte{[]byte(" DN="), []byte(" SNI=")} {
+		if value, ok := bytes.CutPrefix(rest, chosen); ok {
+			rest, _ = trimSender(value)
+		}
+	}
+	sender, ok := bytes.CutPrefix(rest, []byte(" F="))
+	if !ok {
+		return
+	}
+	if sender, ok = trimSender(bytes.TrimPrefix(sender, []byte("<"))); !ok || !bytes.HasPrefix(bytes.TrimPrefix(sender, []byte(" temporarily")), []byte(" rejected ")) {
+		return
+	}
+	if s := r.beginExim(rec, b); s != nil {
+		s.rejected = true
+		r.endUnkeyed(s)
+	}
+}
+
+// isEximID reports whether b is a message ID: 1Unmew-0000ea-SE, or longer since 4.97.
+func isEximID(b []byte) bool {
+	parts := bytes.Split(b, []byte("-"))
+	return (len(b) == 16 || len(b) == 23) && len(parts) == 3 && bytes.IndexByte(b, ' ') < 0 && len(parts[0]) == 6
+}
+
+// trimSender removes an envelope address, or another value, of which a client chooses every character.
 func trimSender(b []byte) ([]byte, bool) {
 	if len(b) > 0 && b[0] == '"' {
 		for i := 1; i < len(b); i++ {
@@ -233,8 +269,9 @@ func splitNames(b []byte) (name, helo []byte) {
 	return bytes.TrimRight(name, " "), helo
 }
 
-// readEximFields reads the fields that the server writes behind the client, up to the first that a client chooses.
-func (s *session) readEximFields(b []byte) {
+// readEximFields reads the fields that the server writes behind the client, up to the first that a client chooses, and
+// returns the rest.
+func (s *session) readEximFields(b []byte) (rest []byte) {
 	for len(b) > 0 && b[0] == ' ' {
 		field, _, _ := bytes.Cut(b[1:], []byte(" "))
 		key, value, _ := bytes.Cut(field, []byte("="))
@@ -249,10 +286,11 @@ func (s *session) readEximFields(b []byte) {
 			s.done, s.Version = true, versionOf(version)
 		case "CV", "A", "K", "U", "PRX", "D", "Ci", "L", "L-", "L.", "L*", "TFO", "TFO*":
 		default:
-			return
+			return b
 		}
 		b = b[1+len(field):]
 	}
+	return b
 }
 
 // portService returns the service of a port, or the port.

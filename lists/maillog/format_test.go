@@ -87,6 +87,15 @@ func TestLogs(t *testing.T) {
 	}
 }
 
+// The severity that stands for the host is not a part of what tells processes apart.
+func TestSeverity(t *testing.T) {
+	sessions, _ := readLog("2026-11-28T05:44:47Z INFO    postfix/smtpd[1]: SSL_accept error from a.example[192.0.2.1]: -1\n" +
+		"2026-11-28T05:44:47Z WARNING postfix/smtpd[1]: warning: TLS library problem: error:0A0000C1:SSL routines::no shared cipher:../ssl/x.c:1:\n")
+	if len(sessions) != 1 || sessions[0].Class != classNoSharedCipher {
+		t.Errorf("got %v", sessions)
+	}
+}
+
 // Each line is read the same in each frame in which logs have it.
 func TestFrames(t *testing.T) {
 	lines := []string{
@@ -117,6 +126,18 @@ func TestFrames(t *testing.T) {
 		{"docker", `{"log":"Nov 28 05:44:47 host postfix/smtpd[1]: %s\n","stream":"stdout","time":"2026-11-28T05:44:48Z"}`, at, "host"},
 		{"journal", `{"__REALTIME_TIMESTAMP":"1795844687000000","_HOSTNAME":"host","SYSLOG_IDENTIFIER":"postfix/smtpd","_PID":"1","MESSAGE":"%s"}`, at, "host"},
 		{"no time", "postfix/smtpd[1]: %s", "- ", ""},
+		{"no host", "Nov 28 05:44:47 postfix/smtpd[1]: %s", at, ""},
+		{"no host, ISO 8601", "2026-11-28T05:44:47Z postfix/smtpd[1]: %s", at, ""},
+		{"day without padding", "Nov 8 05:44:47 host postfix/smtpd[1]: %s", "2026-11-08T05:44:47 ", "host"},
+		{"FreeBSD, verbose", "Nov 28 05:44:47 <mail.info> host postfix/smtpd[1]: %s", at, "host"},
+		{"severity in place of the host", "2026-11-28T05:44:47.000000+00:00 INFO    postfix/smtpd[1]: %s", at, ""},
+		{"docker logs -t", "2026-11-28T05:44:48.127419448Z Nov 28 05:44:47 host postfix/smtpd[1]: %s", at, "host"},
+		{"docker logs -t, ISO 8601", "2026-11-28T05:44:48.127419448Z 2026-11-28T05:44:47Z INFO    postfix/smtpd[1]: %s", at, ""},
+		{"Kubernetes", "2026-11-28T05:44:48.127419448Z stdout F Nov 28 05:44:47 host postfix/smtpd[1]: %s", at, "host"},
+		{"docker in syslog", "Nov 28 05:44:48 outer docker[9]: Nov 28 05:44:47 host postfix/smtpd[1]: %s", at, "host"},
+		{"container in syslog", "2026-11-28T05:44:48Z outer 8e55eafcefa9[9]: Nov 28 05:44:47 host postfix/smtpd[1]: %s", at, "host"},
+		{"docker in the journal", `{"__REALTIME_TIMESTAMP":"1795844688000000","_HOSTNAME":"outer","SYSLOG_IDENTIFIER":"8e55eafcefa9","_PID":"9","_UID":"0",` +
+			`"_SYSTEMD_UNIT":"docker.service","MESSAGE":"Nov 28 05:44:47 host postfix/smtpd[1]: %s"}`, at, "host"},
 	} {
 		t.Run(frame.name, func(t *testing.T) {
 			var log strings.Builder

@@ -29,10 +29,10 @@ func programOf(tag []byte) program {
 		}
 		return programNone
 	}
-	switch string(tag) {
-	case "sm-mta", "sendmail":
+	switch {
+	case string(tag) == "sendmail", bytes.HasPrefix(tag, []byte("sm-")): // sm-mta, sm-acceptingconnections
 		return programSendmail
-	case "exim", "exim4":
+	case string(tag) == "exim", string(tag) == "exim4":
 		return programExim
 	}
 	return programNone
@@ -80,6 +80,9 @@ type framer struct {
 	stamped bool
 	json    journalEntry
 	text    []byte // the line that an entry of JSON makes
+	padded  []byte // a line whose day has one digit
+	inner   []byte // what a container wrote, as the log of its host has it; nil for others
+	isInner bool   // that is being read
 }
 
 func (f *framer) parseText(b []byte, r *record) bool {
@@ -92,11 +95,18 @@ func (f *framer) parseText(b []byte, r *record) bool {
 			return f.parse5424(b[2:], r)
 		}
 	}
-	if len(b) > 16 && b[3] == ' ' && b[6] == ' ' && b[9] == ':' && b[12] == ':' && b[15] == ' ' {
-		if !parseSyslog(b[16:], r) {
+	if len(b) > 15 && b[3] == ' ' && b[4]-'0' < 10 && b[5] == ' ' && b[8] == ':' && b[11] == ':' && b[14] == ' ' {
+		f.padded = append(append(append(f.padded[:0], b[:4]...), ' '), b[4:]...)
+		b = f.padded
+	}
+	if is3164(b) {
+		if !f.parseSyslog(b[16:], r) {
 			return false
 		}
-		if f.stamped = true; r.program != programNone {
+		if f.stamped = true; f.inner != nil && f.parseInner(r) {
+			return true
+		}
+		if r.program != programNone {
 			var ok bool
 			r.at, ok = f.parse3164(b)
 			return ok
@@ -109,7 +119,13 @@ func (f *framer) parseText(b []byte, r *record) bool {
 			return false
 		}
 		f.stamped, r.at = true, at
-		isSyslog := parseSyslog(rest[1:], r)
+		if b[10] == 'T' && f.setInner(rest[1:]) && f.parseInner(r) {
+			return true
+		}
+		isSyslog := f.parseSyslog(rest[1:], r)
+		if isSyslog && f.inner != nil && f.parseInner(r) {
+			return true
+		}
 		if r.program == programNone && b[10] == ' ' { // Exim's own log
 			*r = record{at: at, program: programExim, message: rest[1:]}
 			return true
@@ -130,23 +146,51 @@ func (f *framer) parseText(b []byte, r *record) bool {
 	return false
 }
 
-// parseSyslog reads "HOST TAG[PID]: MESSAGE".
-func parseSyslog(b []byte, r *record) bool {
+// parseSyslog reads "HOST TAG[PID]: MESSAGE". FreeBSD can write "<mail.info> " in front of that, containers the severity for
+// the host, and some systems no host.
+func (f *framer) parseSyslog(b []byte, r *record) bool {
+	f.inner = nil
+	if len(b) > 0 && b[0] == '<' {
+		_, b, _ = bytes.Cut(b, []byte("> "))
+	}
 	space := bytes.IndexByte(b, ' ')
 	if space <= 0 || bytes.IndexByte(b[:space], '=') >= 0 { // Exim's own log has H=(HELO) there
 		return false
 	}
 	rest := b[space+1:]
-	colon := bytes.IndexByte(rest, ':')
-	if colon <= 0 {
-		return false
-	}
-	if !setTag(rest[:colon], r) {
+	if b[space-1] == ':' && setTag(b[:space-1], r) {
+		r.origin, r.message = b[:space-1], rest
 		return true
 	}
-	r.host, r.origin = b[:space], b[:space+1+colon]
-	r.message = bytes.TrimPrefix(rest[colon+1:], []byte(" "))
+	isSeverity := isSeverity(b[:space])
+	if isSeverity {
+		rest = bytes.TrimLeft(rest, " ")
+	}
+	colon := bytes.IndexByte(rest, ':')
+	if colon <= 0 {
+		return bytes.HasPrefix(rest, []byte("last message repeated "))
+	}
+	message := bytes.TrimPrefix(rest[colon+1:], []byte(" "))
+	if !setTag(rest[:colon], r) {
+		if isContainer(rest[:colon]) {
+			f.setInner(message)
+		}
+		return true
+	}
+	r.host, r.origin, r.message = b[:space], b[:space+1+colon], message
+	if isSeverity {
+		r.host, r.origin = nil, rest[:colon]
+	}
 	return true
+}
+
+// isSeverity reports whether b is a severity as rsyslogd(8) writes it in the containers of some images.
+func isSeverity(b []byte) bool {
+	switch string(b) {
+	case "EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG":
+		return true
+	}
+	return false
 }
 
 // setTag reads TAG or TAG[PID], and reports whether the program is of interest.
@@ -208,21 +252,6 @@ func trimStructuredData(b []byte) ([]byte, bool) {
 		}
 	}
 	return nil, false
-}
-
-// trimContainer removes the name that docker compose writes in front of a line: "mail_1   | ".
-func trimContainer(b []byte) ([]byte, bool) {
-	bar := bytes.Index(b[:min(len(b), 100)], []byte("| "))
-	if bar <= 0 {
-		return nil, false
-	}
-	name := bytes.TrimRight(b[:bar], " ")
-	for _, c := range name {
-		if c-'0' > 9 && c|0x20-'a' > 25 && c != '-' && c != '_' && c != '.' {
-			return nil, false
-		}
-	}
-	return b[bar+2:], len(name) > 0
 }
 
 // trimMessage removes what some programs write in front of a message: Solaris an identifier, docker compose the frame once

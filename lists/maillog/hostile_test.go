@@ -101,6 +101,29 @@ func TestForgedClient(t *testing.T) {
 	}
 }
 
+// A line that a user of the machine, or a program that logs what a client chose, can write is not read as a mail server's.
+func TestForgedFrame(t *testing.T) {
+	const connect = "connect from x[203.0.113.9]"
+	for _, line := range []string{
+		`{"__REALTIME_TIMESTAMP":"1795844687000000","_HOSTNAME":"mx","SYSLOG_IDENTIFIER":"x","_PID":"1","_UID":"1000","_SYSTEMD_UNIT":"session-1.scope","LOG":"Nov 28 05:00:00 mx postfix/smtpd[1]: ` + connect + `","MESSAGE":"x"}`,
+		`{"__REALTIME_TIMESTAMP":"1795844687000000","_HOSTNAME":"mx","SYSLOG_IDENTIFIER":"x","_PID":"1","_UID":"0","_SYSTEMD_UNIT":"x.service","LOG":"Nov 28 05:00:00 mx postfix/smtpd[1]: ` + connect + `","TIME":"2026-11-28T05:00:00Z"}`,
+		`{"__REALTIME_TIMESTAMP":"1795844687000000","_HOSTNAME":"mx","SYSLOG_IDENTIFIER":"postfix/smtpd","_PID":"1","_UID":"1001","_SYSTEMD_UNIT":"cron.service","MESSAGE":"` + connect + `"}`,
+		`{"__REALTIME_TIMESTAMP":"1795844687000000","_HOSTNAME":"mx","SYSLOG_IDENTIFIER":"8e55eafcefa9","_PID":"1","_UID":"0","_SYSTEMD_UNIT":"x.service","MESSAGE":"Nov 28 05:00:00 mx postfix/smtpd[1]: ` + connect + `"}`,
+		"Nov 28 05:00:00 mx dovecot: Nov 28 05:00:00 mx postfix/smtpd[1]: " + connect,
+		"2026-11-28T05:00:00Z mx rspamd[9]: 2026-11-28T05:00:00Z mx postfix/smtpd[1]: " + connect,
+		"2026-11-28 05:00:00 Nov 28 05:00:00 mx postfix/smtpd[1]: " + connect,
+		"Nov 28 05:00:00 mx docker[9]: x Nov 28 05:00:00 mx postfix/smtpd[1]: " + connect,
+		"Nov 28 05:00:00 mx last message repeated 2 times postfix/smtpd[1]: " + connect,
+		"2026-11-28 05:00:00 1Unmew-0000ea-SE H=mx.example [203.0.113.9]: SMTP error from remote mail server after RCPT TO:<a@b>: 550 F=<x> rejected after DATA",
+		"2026-11-28 05:00:00 1Unmew-0000ea-SE H=mx.example [203.0.113.9]:25 Connection timed out",
+		"2026-11-28 05:00:00 1Unmew-0000ea-SE H=mx.example [203.0.113.9] TLS error on connection (recv): rejected F=<x> rejected after DATA",
+	} {
+		if sessions, _ := readLog(line + "\n"); len(sessions) > 0 {
+			t.Errorf("%s\n  is read as %s", line, describe(sessions[0]))
+		}
+	}
+}
+
 // Sessions that never end do not need more memory than those that may be open.
 func TestManyOpenSessions(t *testing.T) {
 	var sessions, ended int

@@ -16,6 +16,7 @@ type journalEntry struct {
 	SyslogPID  string      `json:"SYSLOG_PID"`
 	PID        string      `json:"_PID"`
 	Unit       string      `json:"_SYSTEMD_UNIT"`
+	UID        string      `json:"_UID"`
 	Message    journalText `json:"MESSAGE"`
 
 	Log  string `json:"log"` // docker
@@ -52,7 +53,7 @@ func (f *framer) parseJSON(b []byte, r *record) bool {
 	if json.Unmarshal(b, e) != nil {
 		return false
 	}
-	if e.Log != "" { // a line of the container's own log, in whatever frame
+	if e.Log != "" && e.Realtime == "" { // docker's; a field LOG in the journal can be of any user
 		f.text = append(f.text[:0], strings.TrimRight(e.Log, "\r\n")...)
 		if bytes.IndexByte(f.text, '\n') >= 0 || len(f.text) > 0 && f.text[0] == '{' || !f.parseText(f.text, r) {
 			return false
@@ -66,7 +67,7 @@ func (f *framer) parseJSON(b []byte, r *record) bool {
 	if e.Identifier == "" || e.Realtime == "" {
 		return e.Realtime != ""
 	}
-	if !isService(e.Unit) {
+	if !e.isService() {
 		return true
 	}
 	micros, err := strconv.ParseInt(e.Realtime, 10, 64)
@@ -81,6 +82,9 @@ func (f *framer) parseJSON(b []byte, r *record) bool {
 	f.text = append(f.text, ']')
 	host := len(e.Host)
 	if !setTag(f.text[host+1:], r) {
+		if e.isContainer() && f.setInner(e.Message) {
+			f.parseInner(r)
+		}
 		return true
 	}
 	r.at, r.host, r.origin = micros*int64(time.Microsecond), f.text[:host], f.text
@@ -90,8 +94,22 @@ func (f *framer) parseJSON(b []byte, r *record) bool {
 	return true
 }
 
-// isService reports whether an entry of the journal can be of a mail server. Every user can log in any name, but not out
-// of the unit of a service.
-func isService(unit string) bool {
-	return !strings.HasPrefix(unit, "user@") && !strings.HasPrefix(unit, "session-")
+// The users of persons (login.defs(5)).
+const (
+	minUser = 1000
+	maxUser = 60_000
+)
+
+// isService reports whether an entry can be of a mail server. Every user can log in any name and with any field, but not
+// without a user ID, and not out of the unit of a service.
+func (e *journalEntry) isService() bool {
+	if uid, err := strconv.ParseUint(e.UID, 10, 32); err == nil && uid >= minUser && uid <= maxUser {
+		return false // such as a job of cron.service
+	}
+	return !strings.HasPrefix(e.Unit, "user@") && !strings.HasPrefix(e.Unit, "session-")
+}
+
+// isContainer reports whether an entry is of what a container wrote: docker's log driver for the journal, or podman's.
+func (e *journalEntry) isContainer() bool {
+	return e.Unit == "docker.service" || strings.HasPrefix(e.Unit, "libpod-")
 }

@@ -97,6 +97,9 @@ func (r *Reader) beginRelay(rec *record, line, peer []byte) *session {
 	isForged := bytes.HasSuffix(peer, []byte(" (may be forged)"))
 	peer = bytes.TrimSuffix(peer, []byte(" (may be forged)"))
 	open := bytes.LastIndexByte(peer, '[')
+	if bytes.IndexByte(peer, '@') >= 0 && bytes.IndexAny(peer, "[] ") < 0 {
+		return nil // a local user, "relay=www-data@localhost"
+	}
 	if open < 0 || peer[len(peer)-1] != ']' || bytes.Count(line, []byte("relay=")) > 1 {
 		if len(peer) > 0 {
 			r.stats.Unclear++

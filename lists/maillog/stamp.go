@@ -18,6 +18,11 @@ type stamps struct {
 
 const day = 24 * time.Hour
 
+// is3164 reports whether b begins as "Nov 28 05:44:47 " does.
+func is3164(b []byte) bool {
+	return len(b) > 16 && b[3] == ' ' && b[6] == ' ' && b[9] == ':' && b[12] == ':' && b[15] == ' '
+}
+
 // parse3164 reads "Nov 28 05:44:47" (RFC 3164 section 4.1.2), the first 15 bytes of b.
 func (s *stamps) parse3164(b []byte) (stamp, bool) {
 	minute, ok1 := twoDigits(b[10:])

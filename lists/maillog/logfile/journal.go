@@ -13,7 +13,7 @@ import (
 )
 
 // journalFields are what package maillog reads of an entry.
-const journalFields = "MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_HOSTNAME,_SYSTEMD_UNIT"
+const journalFields = "MESSAGE,SYSLOG_IDENTIFIER,SYSLOG_PID,_PID,_UID,_HOSTNAME,_SYSTEMD_UNIT"
 
 // journalMail matches what mail servers log. Their names for syslog are free to choose, and journalctl compares whole names
 // only, but the facility is "mail" unless the operator changed it.
