@@ -1,9 +1,6 @@
 package maillog
 
-import (
-	"bytes"
-	"strings"
-)
+import "bytes"
 
 // trimContainer removes the name that docker compose writes in front of a line: "mail_1   | ".
 func trimContainer(b []byte) ([]byte, bool) {
@@ -30,7 +27,12 @@ func isContainer(b []byte) bool {
 	case "docker", "dockerd", "docker-compose", "podman", "conmon":
 		return true
 	}
-	return len(b) == 12 && strings.Trim(string(b), "0123456789abcdef") == ""
+	for _, c := range b {
+		if c-'0' > 9 && c-'a' > 5 {
+			return false
+		}
+	}
+	return len(b) == 12
 }
 
 // setInner takes what a container wrote, if that has a time of its own. "stdout F " stands in front of it in Kubernetes.
