@@ -57,8 +57,9 @@ cipher or signature in common with the server, in one way only: one that tries
 several within a minute is a scanner. outcome and class of each session are
 explained in ehlogate(8), as is the JSON of --json and --sessions.
 
-Ctrl-C shows what was counted so far. Exit status 1 if no session was found, if
-the policy cannot be used, or after Ctrl-C.`,
+Ctrl-C shows what was counted so far, and a log that is damaged or gone counts
+up to there. Exit status 1 then, if no session was found, and if the policy
+cannot be used.`,
 		Example: `  ehlogate replay --since 7d
   ehlogate replay -c new.toml "/var/log/mail.log*"
   ehlogate replay --diff /etc/ehlogate/ehlogate.toml new.toml
@@ -156,7 +157,8 @@ type replayRun struct {
 	sample         []byte // the first line that is in no known frame
 	faulty         bool   // the exit status is 1
 	interrupted    bool
-	err            error // of writing sessions
+	broken         []error // of logs, which were read up to there
+	err            error   // of writing sessions
 }
 
 func (r *replayRun) load(ctx context.Context, newConfig string) error {
@@ -203,26 +205,15 @@ func (r *replayRun) close() {
 // read reads all logs.
 func (r *replayRun) read(ctx context.Context, stdin io.Reader, args []string) error {
 	reader := maillog.NewReader(maillog.Options{}, func(s *maillog.Session) { r.add(ctx, s) })
-	read := func(name string, l *logfile.Log, size int64, p *progress) error {
-		stop := p.follow(name, l, size)
-		err := logfile.EachLine(ctx, l, func(line []byte) {
-			before := reader.Stats().Unframed
-			if reader.Read(line); r.sample == nil && reader.Stats().Unframed > before {
-				r.sample = append([]byte{}, line[:min(len(line), 120)]...)
-			}
-		})
-		stop()
-		if closed := l.Close(); err == nil {
-			err = closed
+	read := func(name string, l *logfile.Log, err error, size int64, p *progress) {
+		if err == nil {
+			err = r.readLog(ctx, reader, name, l, size, p)
 		}
 		if ctx.Err() != nil {
 			r.interrupted = true
-			return nil
+		} else if err != nil {
+			r.broken = append(r.broken, err)
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		return nil
 	}
 	files, journal, err := r.choose(args)
 	if err != nil {
@@ -237,17 +228,10 @@ func (r *replayRun) read(ctx context.Context, stdin io.Reader, args []string) er
 		if err != nil {
 			return fmt.Errorf("%w: name the log, such as /var/log/mail.log", err)
 		}
-		if err := read(name, l, 0, p); err != nil {
-			return err
-		}
+		read(name, l, nil, 0, p)
 	case files == nil:
-		l, err := logfile.NewLog(io.NopCloser(stdin))
-		if err != nil {
-			return err
-		}
-		if err := read(name, l, 0, p); err != nil {
-			return err
-		}
+		l, err := logfile.NewLog(ctx, io.NopCloser(stdin))
+		read(name, l, err, 0, p)
 	}
 	for i, file := range files {
 		if i == 0 {
@@ -256,21 +240,42 @@ func (r *replayRun) read(ctx context.Context, stdin io.Reader, args []string) er
 		if file.Newest.Before(r.since) || r.interrupted {
 			continue
 		}
-		l, err := logfile.Open(file.Path)
-		if err != nil {
-			return err
-		}
 		reader.SetNewest(file.Newest)
-		if err := read(file.Path, l, file.Size, p); err != nil {
-			return err
-		}
+		l, err := logfile.Open(ctx, file.Path)
+		read(file.Path, l, err, file.Size, p)
 	}
 	reader.Flush()
 	if r.stats = reader.Stats(); r.err != nil {
 		return r.err
 	}
 	if r.found == 0 && !r.interrupted {
+		if len(r.broken) > 0 {
+			return r.broken[0]
+		}
 		return r.nothingFound(name)
+	}
+	for _, err := range r.broken {
+		r.faulty = true
+		reportError(r.stderr, err)
+	}
+	return nil
+}
+
+// readLog reads one log, as far as that is possible.
+func (r *replayRun) readLog(ctx context.Context, reader *maillog.Reader, name string, l *logfile.Log, size int64, p *progress) error {
+	stop := p.follow(name, l, size)
+	err := logfile.EachLine(ctx, l, func(line []byte) {
+		before := reader.Stats().Unframed
+		if reader.Read(line); r.sample == nil && reader.Stats().Unframed > before {
+			r.sample = append([]byte{}, line[:min(len(line), 120)]...)
+		}
+	})
+	stop()
+	if closed := l.Close(); err == nil {
+		err = closed
+	}
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
 }
@@ -331,8 +336,8 @@ func (r *replayRun) nothingFound(name string) error {
 		why = "it is empty"
 	case s.Orphans > 0:
 		do = "it has errors of the TLS library without the lines that name the client, as mail.warn and mail.err do: name mail.log"
-	case s.Unframed > 0 && r.sample != nil:
-		why += fmt.Sprintf(", such as %q", printable.Escape(string(r.sample)))
+	case s.Unframed > 0 && r.sample != nil && r.redact == nil:
+		why += fmt.Sprintf(", such as %q", r.sample)
 	}
 	return fmt.Errorf("no session found in %s (%s): %s", filepath.Clean(name), why, do)
 }
@@ -353,6 +358,9 @@ func (r *replayRun) write() error {
 	report.Interrupted = r.interrupted
 	if r.interrupted {
 		report.Notes = append(report.Notes, "interrupted: only a part of the log was read")
+	}
+	if n := len(r.broken); n > 0 {
+		report.Notes = append(report.Notes, fmt.Sprintf("%d of the logs could not be read to the end: the figures are too low", n))
 	}
 	if r.policy.WithoutDNS {
 		report.Notes = append(report.Notes, "DNS lists count as unavailable, and names are those of the log: --with-dns asks DNS")

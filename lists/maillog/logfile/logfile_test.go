@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ehlogate/lists/test/testenv"
 )
 
@@ -104,9 +106,47 @@ func TestFindErrors(t *testing.T) {
 	}
 }
 
+// Ctrl-C ends the wait for a program that writes nothing, or that does not open the pipe.
+func TestOpenInterrupted(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	silent, _, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	for name, open := range map[string]func(context.Context) (*Log, error){
+		"no writer": func(ctx context.Context) (*Log, error) { return Open(ctx, fifo) },
+		"silent":    func(ctx context.Context) (*Log, error) { return NewLog(ctx, io.NopCloser(silent)) },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		result := make(chan error)
+		go func() {
+			_, err := open(ctx)
+			result <- err
+		}()
+		cancel()
+		select {
+		case err := <-result:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: got %v", name, err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("%s: it goes on to wait", name)
+		}
+	}
+	unblock, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unblock.Close()
+}
+
 func readAll(t *testing.T, path string) (text string, err error) {
 	t.Helper()
-	l, err := Open(path)
+	l, err := Open(t.Context(), path)
 	if err != nil {
 		return "", err
 	}

@@ -34,9 +34,19 @@ func (l *Log) Close() error {
 	return l.source.Close()
 }
 
-// Open opens a file. What compressed it is told by its first bytes, since its name may have changed.
-func Open(path string) (*Log, error) {
-	f, err := os.Open(path)
+// Open opens a file. What compressed it is told by its first bytes, since its name may have changed. When ctx ends, no one
+// waits for a pipe any more.
+func Open(ctx context.Context, path string) (*Log, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	open := func() (io.ReadCloser, error) { return os.Open(path) }
+	if !info.Mode().IsRegular() {
+		wait := open
+		open = func() (io.ReadCloser, error) { return readUntil(ctx, wait), nil }
+	}
+	f, err := open()
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +58,28 @@ func Open(path string) (*Log, error) {
 	return l, nil
 }
 
-// NewLog reads a log, compressed or not, from a pipe.
-func NewLog(r io.ReadCloser) (*Log, error) { return newLog(r) }
+// NewLog reads a log, compressed or not, from a pipe, until ctx ends.
+func NewLog(ctx context.Context, r io.ReadCloser) (*Log, error) {
+	return newLog(readUntil(ctx, func() (io.ReadCloser, error) { return r, nil }))
+}
+
+// readUntil returns a reader of what open opens. It has an error when ctx ends, even if open or a read goes on to wait.
+func readUntil(ctx context.Context, open func() (io.ReadCloser, error)) io.ReadCloser {
+	out, in := io.Pipe()
+	go func() {
+		r, err := open()
+		if err == nil {
+			_, err = io.CopyBuffer(struct{ io.Writer }{in}, struct{ io.Reader }{r}, make([]byte, pipeSize))
+			r.Close()
+		}
+		in.CloseWithError(err)
+	}()
+	context.AfterFunc(ctx, func() { in.CloseWithError(ctx.Err()) })
+	return out
+}
+
+// pipeSize is how much is read from a pipe at once.
+const pipeSize = 1 << 16
 
 // maxWindow bounds the memory of a decompressor. xz -9 needs 64 MiB, zstd --long 128 MiB.
 const maxWindow = 128 << 20
