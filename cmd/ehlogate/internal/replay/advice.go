@@ -23,14 +23,16 @@ var settings = [4]string{
 
 // advise says what would help more than to hide STARTTLS.
 func (t *Tally) advise(r *Report) {
-	versions, ciphers, rejecting := map[maillog.Server]int{}, map[maillog.Server]int{}, 0
+	versions, ciphers, incapable, rejecting := map[maillog.Server]int{}, map[maillog.Server]int{}, 0, 0
 	for _, id := range t.clients {
 		switch c := &t.stats[id/chunk][id%chunk]; {
 		case c.outcomes == 0:
 		case c.isIncapable() && isVersion(c.class):
 			versions[c.server]++
+			incapable++
 		case c.isIncapable():
 			ciphers[c.server]++
+			incapable++
 		case c.outcome() == maillog.OutcomeCertRejected, c.outcome() == maillog.OutcomeCertRejectedLater:
 			rejecting++
 		}
@@ -48,6 +50,10 @@ func (t *Tally) advise(r *Report) {
 		}
 		r.Advice = append(r.Advice, fmt.Sprintf("%s your certificate%s: mend it. Without STARTTLS they would most likely send nothing",
 			verb(int64(rejecting), "client", "rejects", "reject"), since))
+	}
+	if t.tls[maillog.TLSOK] == 0 && incapable >= minOutage { // without a certificate there is no cipher that is shared
+		r.Advice = append(r.Advice, "no client completed TLS: look at your certificate, key and TLS settings first")
+		return
 	}
 	for server, setting := range settings {
 		if n := versions[maillog.Server(server)]; n > 0 {

@@ -63,6 +63,27 @@ func TestOutage(t *testing.T) {
 	}
 }
 
+// Where TLS works for no client, it is not their ciphers.
+func TestNeverWorked(t *testing.T) {
+	var sessions []*maillog.Session
+	for i := range minOutage {
+		sessions = append(sessions, newSession(i, time.Duration(i)*time.Hour, maillog.TLSFailed, maillog.OutcomeIncapable))
+	}
+	const never, cipher = "no client completed TLS", "for want of a cipher"
+	for name, test := range map[string]struct {
+		sessions []*maillog.Session
+		want     string
+	}{
+		"none":  {sessions, never},
+		"few":   {sessions[1:], cipher},
+		"works": {append(sessions, newSession(9, 0, maillog.TLSOK, maillog.OutcomeTLSOK)), cipher},
+	} {
+		if got := adviceOf(test.sessions); !strings.Contains(got, test.want) || strings.Contains(got, never) && strings.Contains(got, cipher) {
+			t.Errorf("%s: got %s", name, got)
+		}
+	}
+}
+
 func shifted(sessions []*maillog.Session, by time.Duration) (out []*maillog.Session) {
 	for _, s := range sessions {
 		later := *s
