@@ -17,9 +17,13 @@ import (
 	"ehlogate/lists/answer"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/listfile"
+	"ehlogate/lists/test/testenv"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	testenv.LeaveRaceDetector()
+	goleak.VerifyTestMain(m)
+}
 
 func must(t testing.TB, err error) {
 	t.Helper()

@@ -5,14 +5,13 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
 
 	"ehlogate/lists"
 	"ehlogate/lists/listfile"
+	"ehlogate/lists/test/testenv"
 )
 
 // The set says the same as one that compares with all prefixes before.
@@ -54,33 +53,12 @@ func memoryOfTable(t testing.TB, n int, format listfile.Grammar, suffix string) 
 	must(t, os.WriteFile(path, []byte(b.String()), 0o644))
 	size = int64(b.Len())
 	b.Reset()
-	defer debug.SetGCPercent(debug.SetGCPercent(5))
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	before := m.HeapAlloc
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(500 * time.Microsecond)
-		defer tick.Stop()
-		var m runtime.MemStats
-		for {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-				runtime.ReadMemStats(&m)
-				most = max(most, m.HeapAlloc)
-			}
-		}
-	}()
-	l, err := listfile.New(listfile.Spec{Patterns: []string{path}, Rules: listfile.Rules{Action: lists.Suppress}, Format: format}, time.Now).Load()
-	close(stop)
-	<-done
-	must(t, err)
-	runtime.KeepAlive(l)
-	return size, most - min(most, before)
+	most, _ = testenv.MeasureHeap(func() any {
+		l, err := listfile.New(listfile.Spec{Patterns: []string{path}, Rules: listfile.Rules{Action: lists.Suppress}, Format: format}, time.Now).Load()
+		must(t, err)
+		return l
+	})
+	return size, most
 }
 
 // Reading a table or plain addresses takes at most twice the file more than to read a list of these addresses.

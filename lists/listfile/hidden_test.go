@@ -13,6 +13,7 @@ import (
 	"ehlogate/lists"
 	"ehlogate/lists/iptable"
 	"ehlogate/lists/test/listtest"
+	"ehlogate/lists/test/testenv"
 )
 
 // hidden returns the warnings of a suppress list behind an offer list.
@@ -120,8 +121,8 @@ func TestMemoryOfCheck(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x.list")
 			write(t, path, strings.Join(shape.lines(n), "\n")+"\n")
 			size := fileSize(t, path)
-			load, _ := peakOf(t, func() any { return loadWide(t, path) })
-			check, _ := peakOf(t, func() any {
+			load, _ := testenv.MeasureHeap(func() any { return loadWide(t, path) })
+			check, _ := testenv.MeasureHeap(func() any {
 				l := Lint{Now: epoch}
 				if _, err := l.Check("x", Spec{Patterns: []string{path}, Rules: Rules{Action: lists.Suppress, AllowWide: true}}, lists.Enforce); err != nil {
 					t.Error(err)

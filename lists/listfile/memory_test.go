@@ -4,22 +4,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"ehlogate/lists"
 	"ehlogate/lists/test/listtest"
+	"ehlogate/lists/test/testenv"
 )
 
 // peak returns the most that the heap holds while a list is read, and what the
 // table keeps of it.
 func peak(t testing.TB, path string) (most, kept uint64) {
 	t.Helper()
-	return peakOf(t, func() any { return loadWide(t, path) })
+	return testenv.MeasureHeap(func() any { return loadWide(t, path) })
 }
 
 func loadWide(t testing.TB, path string) *List {
@@ -29,42 +27,6 @@ func loadWide(t testing.TB, path string) *List {
 		t.Error(err)
 	}
 	return l
-}
-
-// peakOf returns the most that the heap holds while run runs, and what is kept of its result. It collects garbage nearly all the
-// time, so that what counts is what is in use.
-func peakOf(t testing.TB, run func() any) (most, kept uint64) {
-	t.Helper()
-	defer debug.SetGCPercent(debug.SetGCPercent(5))
-	heap := func() uint64 {
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	runtime.GC()
-	before := heap()
-	var high atomic.Uint64
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(200 * time.Microsecond)
-		defer tick.Stop()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-				high.Store(max(high.Load(), heap()))
-			}
-		}
-	}()
-	result := run()
-	close(stop)
-	<-done
-	runtime.GC()
-	kept = heap() - before
-	runtime.KeepAlive(result)
-	return high.Load() - min(before, high.Load()), kept
 }
 
 // shapes are lists of which all n entries can be made to expire.

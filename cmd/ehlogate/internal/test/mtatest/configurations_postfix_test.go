@@ -13,6 +13,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/cmd/ehlogate/internal/test/netns"
+	"ehlogate/lists/test/testenv"
 )
 
 // postfixRow is a configuration of Postfix, in a network of its own, so that the ports are the real ones.
@@ -138,7 +139,7 @@ func (r postfixRow) setUp(t *testing.T) *site {
 	dir := tempDir(t)
 	var config string
 	s.daemon, config = r.startDaemon(t, network, mtatest.LayoutOf(dir).Queue)
-	if s.program, err = mtatest.Program(mtatest.RaceEnabled); err != nil {
+	if s.program, err = mtatest.Program(testenv.Race); err != nil {
 		t.Fatal(err)
 	}
 	s.doctor = []string{"-c", config}
@@ -192,7 +193,7 @@ func (r postfixRow) startDaemon(t *testing.T, network *netns.Namespace, queue st
 		files["deny.list"] += "helo:" + botName + "\n"
 	}
 	f := mtatest.Fixture{
-		Dir: dir, Config: r.config + "\n" + listen + lists, Files: files, Race: mtatest.RaceEnabled, Ready: mtatest.ReadyDial(ready...),
+		Dir: dir, Config: r.config + "\n" + listen + lists, Files: files, Race: testenv.Race, Ready: mtatest.ReadyDial(ready...),
 	}
 	if r.socket != "" {
 		f.Command = []string{"systemd-socket-activate", "--fdname=memcache", "--listen=" + r.socket}

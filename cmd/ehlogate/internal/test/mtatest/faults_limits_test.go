@@ -138,7 +138,7 @@ func TestClockFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	table := newFaultTable(t, "What happens to the clock")
 	dir := tempDir(t)
-	program, err := mtatest.Build(soon(t), dir, mtatest.RaceEnabled, "setclock")
+	program, err := mtatest.Build(soon(t), dir, testenv.Race, "setclock")
 	if err != nil {
 		t.Fatal(err)
 	}

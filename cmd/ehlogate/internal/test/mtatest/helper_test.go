@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // patience is how long a test waits for anything that ought to happen soon.
@@ -156,7 +157,7 @@ func startDaemonUnder(t *testing.T, command []string, name, settings string, soc
 	}
 	g.config = settings + "\n" + listen + "socket_group = \"postfix\"\nsocket_mode = \"0660\"\n\n" + lists
 	g.Daemon = mtatest.StartFixture(t, mtatest.Fixture{
-		Dir: g.dir, Config: g.config, Files: files, Race: mtatest.RaceEnabled, Command: command, Ready: mtatest.ReadyDial(all...),
+		Dir: g.dir, Config: g.config, Files: files, Race: testenv.Race, Command: command, Ready: mtatest.ReadyDial(all...),
 	})
 	return g
 }

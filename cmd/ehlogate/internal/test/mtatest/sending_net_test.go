@@ -20,6 +20,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/cmd/ehlogate/internal/test/netns"
 	"ehlogate/lists/test/dnstest"
+	"ehlogate/lists/test/testenv"
 )
 
 // The addresses of examples/sending-network: machines inside, the gateway, and a server outside. No list has customer40.
@@ -138,7 +139,7 @@ func (s *sending) startGateway(t *testing.T) {
 		Master: example(t, "sending-network/master.cf") + "smtp unix - - n - - smtp\nscache unix - - n - 1 scache\n",
 		Files:  map[string]string{"ehlogate.cf": example(t, "postfix/ehlogate.cf")},
 	})
-	path, err := mtatest.Program(mtatest.RaceEnabled)
+	path, err := mtatest.Program(testenv.Race)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -162,7 +162,7 @@ func TestSendingUnits(t *testing.T) {
 func TestSendingUnitFiles(t *testing.T) {
 	testenv.Needs(t, "systemd")
 	t.Parallel()
-	path, err := mtatest.Program(mtatest.RaceEnabled)
+	path, err := mtatest.Program(testenv.Race)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func TestUnitFiles(t *testing.T) {
 		if _, ok := files[name]; !ok && name != "" {
 			t.Fatalf("no %s", name)
 		}
-		path, err := mtatest.Program(mtatest.RaceEnabled)
+		path, err := mtatest.Program(testenv.Race)
 		if err != nil {
 			t.Fatal(err)
 		}

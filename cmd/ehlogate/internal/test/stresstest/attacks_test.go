@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/testenv"
 )
 
@@ -139,7 +138,7 @@ func TestAttacks(t *testing.T) {
 	} else {
 		rounds = [][]string{Protocols}
 	}
-	g := start(t, mtatest.RaceEnabled, "tcp", listen)
+	g := start(t, testenv.Race, "tcp", listen)
 	during(t.Context(), time.Second, visitors(g, Protocols)) // whatever is made once
 	table := []string{"| attack | protocol | questions | wrong | unanswered | asked twice | p99 before | p99 during | " +
 		"RSS before | peak RSS | log lines |",
@@ -193,7 +192,7 @@ func runAttack(t *testing.T, g *daemon, attack Attack, protocols []string, d tim
 	for _, p := range protocols {
 		limit += min(conns, 4096) * bounds[p]
 	}
-	if mtatest.RaceEnabled {
+	if testenv.Race {
 		limit *= 8 // which remembers each access
 	}
 	if peak-rss > limit {

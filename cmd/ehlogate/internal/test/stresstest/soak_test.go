@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/testenv"
 )
 
@@ -34,7 +33,7 @@ func TestSoak(t *testing.T) {
 		total, err = strconv.Atoi(n)
 		must(t, err)
 	}
-	g := start(t, mtatest.RaceEnabled, "unix", "")
+	g := start(t, testenv.Race, "unix", "")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for _, to := range g.targets { // whatever is made once
@@ -97,7 +96,7 @@ func TestSoak(t *testing.T) {
 		done.Load(), pages, time.Since(start).Round(time.Second), reloads, quarter, end,
 		rest.goroutines, after.goroutines, rest.files, after.files)
 	tolerance := quarter/10 + 4<<10 // what the garbage collector's timing makes of it
-	if mtatest.RaceEnabled {
+	if testenv.Race {
 		tolerance = quarter
 	}
 	if end > quarter+tolerance {
