@@ -13,7 +13,6 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/cmd/ehlogate/internal/test/netns"
-	"ehlogate/lists/test/testenv"
 )
 
 // postfixRow is a configuration of Postfix, in a network of its own, so that the ports are the real ones.
@@ -139,7 +138,7 @@ func (r postfixRow) setUp(t *testing.T) *site {
 	dir := tempDir(t)
 	var config string
 	s.daemon, config = r.startDaemon(t, network, mtatest.LayoutOf(dir).Queue)
-	if s.program, err = mtatest.Program(testenv.Race); err != nil {
+	if s.program, err = mtatest.Program(false); err != nil {
 		t.Fatal(err)
 	}
 	s.doctor = []string{"-c", config}
@@ -193,7 +192,7 @@ func (r postfixRow) startDaemon(t *testing.T, network *netns.Namespace, queue st
 		files["deny.list"] += "helo:" + botName + "\n"
 	}
 	f := mtatest.Fixture{
-		Dir: dir, Config: r.config + "\n" + listen + lists, Files: files, Race: testenv.Race, Ready: mtatest.ReadyDial(ready...),
+		Dir: dir, Config: r.config + "\n" + listen + lists, Files: files, Ready: mtatest.ReadyDial(ready...),
 	}
 	if r.socket != "" {
 		f.Command = []string{"systemd-socket-activate", "--fdname=memcache", "--listen=" + r.socket}

@@ -103,7 +103,7 @@ func (s *site) enter(t *testing.T, run func()) {
 // writeAccessMaps writes the access map of an operator, and one that ehlogate exports, and returns the rules for that.
 func writeAccessMaps(t *testing.T, dir string) (rules string) {
 	t.Helper()
-	program, err := mtatest.Program(testenv.Race)
+	program, err := mtatest.Program(false)
 	if err != nil {
 		t.Fatal(err)
 	}
