@@ -339,6 +339,7 @@ func FuzzPostconf(f *testing.F) {
 		f.Add(string(data), string(data), string(data))
 	}
 	f.Add("a = $a$a\nsmtpd_discard_ehlo_keyword_address_maps = $a ${b?{$a}:{${c}}}", "smtp/inet/smtpd_milters = { { } }", "smtp inet n - - - - smtpd")
+	dir := f.TempDir() // empty, and stays so
 	f.Fuzz(func(t *testing.T, n, p, m string) {
 		pf, err := parsePostfix(n, p, m)
 		var services []string
@@ -358,7 +359,7 @@ func FuzzPostconf(f *testing.F) {
 		x := &Exim{file: "e", text: m, values: map[string]string{advertiseHosts: n, daemonPorts: p, localInterfaces: m, tlsPorts: p}}
 		cfg := config.Defaults()
 		cfg.Default, cfg.Guard.Domains, cfg.DNS.VerifyNames, cfg.DNS.Wait = lists.Suppress, []string{"example.org"}, true, time.Second
-		host := SavedHost(t.TempDir())
+		host := SavedHost(dir)
 		host.Trial = false
 		r := Examine(t.Context(), host, cfg, pf, x, ParseSendmail("s", m))
 		for _, finding := range r.Findings {

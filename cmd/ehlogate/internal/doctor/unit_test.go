@@ -157,6 +157,7 @@ func TestNoSystemd(t *testing.T) {
 func FuzzUnit(f *testing.F) {
 	f.Add("LoadState=loaded\nPrivateNetwork=yes\nRestrictAddressFamilies=~AF_INET\nIPAddressDeny=::/0 0.0.0.0/0\nIPAddressAllow=127.0.0.0/8 x\n", "nameserver 192.0.2.53\n", "192.0.2.53:53")
 	f.Add("PrivateNetwork=no\nIPAddressDeny=any\n=\n\x00", "nameserver fe80::1%eth0\nnameserver\n", "[fe80::1%eth0]:53")
+	dir := f.TempDir() // empty, and stays so
 	f.Fuzz(func(t *testing.T, show, resolv, addr string) {
 		servers := dnsclient.ParseResolvConf([]byte(resolv))
 		for _, s := range servers {
@@ -169,7 +170,7 @@ func FuzzUnit(f *testing.F) {
 		}
 		cfg := config.Defaults()
 		cfg.Guard.Domains, cfg.DNS.Resolvers = []string{"example.org"}, servers
-		host := SavedHost(t.TempDir())
+		host := SavedHost(dir)
 		host.Unit = func() (string, error) { return show, nil }
 		r := Examine(t.Context(), host, cfg, nil, nil, nil)
 		for _, found := range r.Findings {
