@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -125,4 +127,19 @@ func (j *Journal) Run(args ...string) string {
 		j.t.Fatalf("journalctl %q: %v\n%s", args, err, out)
 	}
 	return string(out)
+}
+
+// FindFollowers returns the process ids of the journalctl that a process runs to follow the journal.
+func FindFollowers(parent int) (pids []int) {
+	paths, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", parent)) // the pattern is valid
+	for _, path := range paths {
+		text, _ := os.ReadFile(path)
+		for word := range strings.FieldsSeq(string(text)) {
+			line, _ := os.ReadFile("/proc/" + word + "/cmdline")
+			if pid, err := strconv.Atoi(word); err == nil && strings.Contains(string(line), "\x00--follow\x00") {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }

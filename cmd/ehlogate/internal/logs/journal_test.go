@@ -29,30 +29,10 @@ func (r *running) awaitJournal() {
 	testenv.Eventually(r.t, "the journal is open", func() bool { return r.position().Journal != nil })
 }
 
-// children returns the process ids of journalctl --follow that this process started.
-func children(t *testing.T) (pids []int) {
-	t.Helper()
-	paths, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", os.Getpid()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range paths {
-		text, _ := os.ReadFile(path)
-		for word := range strings.FieldsSeq(string(text)) {
-			line, _ := os.ReadFile("/proc/" + word + "/cmdline")
-			if pid := 0; strings.Contains(string(line), "\x00--follow\x00") {
-				fmt.Sscan(word, &pid)
-				pids = append(pids, pid)
-			}
-		}
-	}
-	return pids
-}
-
 func awaitChild(t *testing.T) (pid int) {
 	t.Helper()
 	testenv.Eventually(t, "journalctl runs", func() bool {
-		pids := children(t)
+		pids := journaltest.FindFollowers(os.Getpid())
 		if len(pids) == 1 {
 			pid = pids[0]
 		}
@@ -89,7 +69,7 @@ func TestJournal(t *testing.T) {
 	if kinds := r.kinds(); len(kinds) != 0 {
 		t.Errorf("got %v", kinds)
 	}
-	if len(children(t)) != 0 {
+	if len(journaltest.FindFollowers(os.Getpid())) != 0 {
 		t.Error("journalctl still runs")
 	}
 }
