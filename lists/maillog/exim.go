@@ -25,6 +25,10 @@ var (
 	}
 )
 
+// maxEximLine bounds the lines of Exim that are used. It cuts lines at 8,192 bytes, as rsyslogd(8) does, and a client that
+// sends as much in front of its address can stand there in the server's place.
+const maxEximLine = 8000
+
 // startsExim reports whether b, which has no frame, is a line of Exim.
 func startsExim(b []byte) bool {
 	for _, begin := range slices.Concat(eximEnds, eximUnderTLS, [][]byte{eximTLSError, eximNoMail, []byte("H=")}) {
@@ -39,6 +43,10 @@ func startsExim(b []byte) bool {
 // together is told by the process or the client's port, if log_selector has them.
 func (r *Reader) readExim(rec *record) {
 	m := rec.message
+	if len(m) > maxEximLine {
+		r.stats.Unclear++
+		return
+	}
 	if rest, ok := bytes.CutPrefix(m, eximTLSError); ok {
 		r.readEximTLSError(rec, rest)
 		return

@@ -32,9 +32,10 @@ type session struct {
 	queued      int // messages that got a queue ID
 	accepted    int // messages, by the server's counts of commands
 	rejected    bool
-	passed      bool // postscreen handed it to smtpd, or tells of its end later
-	handshaking bool // in a tlsproxy
-	waited      bool // tlsproxy waited for the client as long as it may
+	lastMessage uint64 // of those that are queued, a hash of Sendmail's queue ID
+	passed      bool   // postscreen handed it to smtpd, or tells of its end later
+	handshaking bool   // in a tlsproxy
+	waited      bool   // tlsproxy waited for the client as long as it may
 }
 
 // begin opens a session, or returns that of the key. A session with another client ends: its end is missing in the log.
@@ -142,7 +143,7 @@ func (r *Reader) finish(s *session) {
 	switch {
 	case out.Messages > 0:
 		out.Mail = MailAccepted
-	case s.rejected || s.queued > 0:
+	case s.rejected:
 		out.Mail = MailRejected
 	}
 	r.scanners.add(&heldSession{out, s.seen})

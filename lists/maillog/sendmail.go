@@ -10,8 +10,9 @@ import (
 // belong together. Each line has the client in "relay=NAME [ADDR]" or "NAME [ADDR]".
 func (r *Reader) readSendmail(rec *record) {
 	text := rec.message
+	var message uint64 // that the line is about
 	if id, rest, ok := bytes.Cut(text, []byte(": ")); ok && isQueueID(id) {
-		text = rest
+		text, message = rest, r.hash(id)
 	}
 	if rest, ok := bytes.CutPrefix(text, []byte("STARTTLS=server, ")); ok {
 		r.readSendmailTLS(rec, rest)
@@ -22,10 +23,12 @@ func (r *Reader) readSendmail(rec *record) {
 		r.stats.Local++
 	case bytes.HasPrefix(text, []byte("from=")):
 		// from=<A@B>, size=N, class=0, nrcpts=1, msgid=<ID>, proto=ESMTPS, daemon=MTA, relay=NAME [ADDR]. What the client
-		// chose stands in front.
+		// chose stands in front. Without msgid the client began a message and did not send it whole.
 		if s := r.beginRelay(rec, text, lastField(text, "relay=")); s != nil {
-			if n, _ := leadingNumber(fieldOf(text, ", nrcpts=")); n > 0 {
+			n, rest := leadingNumber(lastField(text, ", nrcpts="))
+			if n > 0 && bytes.HasPrefix(rest, []byte(", msgid=")) {
 				s.queued++
+				s.lastMessage = message
 			}
 			s.LoggedIn = s.LoggedIn || bytes.Contains(text, []byte(", auth=")) && !bytes.Contains(text, []byte(", auth=NONE"))
 			s.setDaemon(fieldOf(text, ", daemon="))
@@ -35,6 +38,10 @@ func (r *Reader) readSendmail(rec *record) {
 		before, _, ok := bytes.Cut(text, []byte(", reject="))
 		if s := r.beginRelay(rec, text, lastField(before, "relay=")); ok && s != nil {
 			s.rejected = true
+		}
+	case bytes.HasPrefix(text, []byte("to=")):
+		if s := r.connections.get(r.hash(rec.origin)); s != nil && refusesMessage(text) {
+			s.refuse(message)
 		}
 	default:
 		for _, words := range []string{" did not issue MAIL/EXPN/VRFY/ETRN during connection to ", " lost input channel to "} {
@@ -46,6 +53,20 @@ func (r *Reader) readSendmail(rec *record) {
 				return
 			}
 		}
+	}
+}
+
+// refusesMessage reports whether the line of a recipient says that the message was not taken, after it was sent: it has no
+// mailer. "to=<A@B>, delay=00:00:00, pri=30016, stat=Message exceeds maximum fixed size (2000)".
+func refusesMessage(text []byte) bool {
+	before, _, ok := bytes.Cut(text, []byte(", stat="))
+	return ok && !bytes.Contains(before, []byte(", mailer=")) && !bytes.Contains(before, []byte(", dsn="))
+}
+
+// refuse notes that the server did not take a message whose line with the sender came last.
+func (s *session) refuse(message uint64) {
+	if s.lastMessage == message && s.queued > 0 {
+		s.queued, s.lastMessage, s.rejected = s.queued-1, 0, true
 	}
 }
 

@@ -118,16 +118,18 @@ func startLoggingPostfix(t *testing.T) []*logging {
 		}
 	}
 	direct.log, screened.log = p.Maillog(), p.Maillog()
-	wait := func(format string) func(string) {
-		return func(client string) {
-			re := regexp.MustCompile(fmt.Sprintf(format, regexp.QuoteMeta(client)))
-			if _, err := p.Maillog().Await(soon(t), re, 0); err != nil {
-				t.Error(err)
-			}
+	direct.ended, screened.ended = awaitEndIn(t, p, `/smtpd\[\d+\]: disconnect from \S*\[%s\]`), awaitEndIn(t, p, `/postscreen\[\d+\]: DISCONNECT \[%s\]:`)
+	return []*logging{direct, screened}
+}
+
+// awaitEndIn returns a function that waits until the log has the end of a client's session, in the format for a regexp.
+func awaitEndIn(t *testing.T, p *mtatest.Postfix, format string) func(client string) {
+	return func(client string) {
+		re := regexp.MustCompile(fmt.Sprintf(format, regexp.QuoteMeta(client)))
+		if _, err := p.Maillog().Await(soon(t), re, 0); err != nil {
+			t.Error(err)
 		}
 	}
-	direct.ended, screened.ended = wait(`/smtpd\[\d+\]: disconnect from \S*\[%s\]`), wait(`/postscreen\[\d+\]: DISCONNECT \[%s\]:`)
-	return []*logging{direct, screened}
 }
 
 // sendmailPorts are daemons of Sendmail and their m4 text; PEM is the directory of writeOddPEM.
