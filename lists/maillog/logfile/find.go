@@ -138,13 +138,17 @@ func parsePart(path string) part {
 }
 
 // comparePart compares parts of one log: the oldest first, the one that is being written last. Parts of one date are in the
-// order of their names, which have the hour.
+// order of their names, which have the hour. Only the times of the files tell dates from numbers, which are both there after a
+// change of the rotation.
 func comparePart(a, b part) int {
 	isCurrent := func(p part) int {
 		if !p.rotated {
 			return 1
 		}
 		return 0
+	}
+	if a.rotated && b.rotated && a.date.IsZero() != b.date.IsZero() {
+		return a.file.Newest.Compare(b.file.Newest)
 	}
 	return cmp.Or(cmp.Compare(isCurrent(a), isCurrent(b)), a.date.Compare(b.date), cmp.Compare(b.number, a.number),
 		cmp.Compare(a.file.Path, b.file.Path))

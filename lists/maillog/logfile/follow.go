@@ -222,7 +222,7 @@ func (f *Follower) advance(current *tail) error {
 	case at >= 0:
 		parts[at].skipTo(current.Offset)
 		closeAll(parts[:at])
-		parts = parts[at:]
+		parts = f.withoutOlder(parts[at:])
 		f.retire(current, true)
 	default:
 		f.lost = f.lost || current.HeadSize > 0 && current.file == nil
@@ -242,6 +242,19 @@ func (f *Follower) advance(current *tail) error {
 		f.tails = slices.Clone(f.tails[excess:])
 	}
 	return nil
+}
+
+// withoutOlder closes and takes out parts behind the first that were written before what was read, whatever their names
+// say. The last is the log.
+func (f *Follower) withoutOlder(parts []*tail) []*tail {
+	first, last := parts[0], parts[len(parts)-1]
+	return slices.DeleteFunc(parts, func(t *tail) bool {
+		isOlder := t != first && t != last && t.changed < f.changed
+		if isOlder {
+			t.file.Close()
+		}
+		return isOlder
+	})
 }
 
 // retire takes the last tail out if another one stands for it.

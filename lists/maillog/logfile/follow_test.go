@@ -1,6 +1,7 @@
 package logfile
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -339,6 +340,36 @@ func TestFollowHole(t *testing.T) {
 	c.readAll()
 	if want := []string{"a", text[:readSize], "b", "c", "d"}; !slices.Equal(c.lines, want) {
 		t.Errorf("got %.20q, want %.20q", c.lines, want)
+	}
+}
+
+// A change from dates to numbers, or back, leaves old parts whose names look newer. They are not read again.
+func TestFollowMixedNames(t *testing.T) {
+	for _, names := range [][]string{{"mail.log-20261101", "mail.log.1"}, {"mail.log.1", "mail.log-20261101"}} {
+		path := filepath.Join(t.TempDir(), "mail.log")
+		old, rotated := filepath.Join(filepath.Dir(path), names[0]), filepath.Join(filepath.Dir(path), names[1])
+		before := time.Now().Add(-time.Hour)
+		err := errors.Join(os.WriteFile(old, []byte("old\n"), 0o600), os.Chtimes(old, before, before), os.WriteFile(path, nil, 0o600))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newCollector(t, path, nil)
+		c.readAll()
+		w := newWriter(t, path)
+		w.write("a\n")
+		c.readAll()
+		saved := c.Positions()
+		w.write("b\n")
+		if err := os.Rename(path, rotated); err != nil {
+			t.Fatal(err)
+		}
+		w.reopen()
+		w.write("c\n")
+		c = newCollector(t, path, saved) // the process started again
+		c.readAll()
+		if want := []string{"b", "c"}; !slices.Equal(c.lines, want) {
+			t.Errorf("%q: got %q, want %q", names, c.lines, want)
+		}
 	}
 }
 

@@ -79,6 +79,9 @@ func findParts(path string) (paths []string) {
 		more, _ := filepath.Glob(escapeGlob(strings.TrimSuffix(family, ".log")) + "*") // the pattern is valid
 		for _, p := range more {
 			if part := parsePart(p); part.family == family && part.rotated && !isCompressed(p) {
+				if info, err := os.Stat(p); err == nil {
+					part.file.Newest = info.ModTime()
+				}
 				part.file.Path = p
 				parts = append(parts, part)
 			}
