@@ -13,7 +13,8 @@ import (
 // readLog returns the sessions of a log, and what was counted.
 func readLog(log string) (sessions []*Session, stats Stats) {
 	r := NewReader(Options{Zone: time.UTC, Newest: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)}, func(s *Session) {
-		sessions = append(sessions, s)
+		kept := *s
+		sessions = append(sessions, &kept)
 	})
 	for line := range strings.Lines(log) {
 		r.Read([]byte(strings.TrimRight(line, "\r\n")))

@@ -266,11 +266,12 @@ func (f *framer) trimMessage(r *record, inContainer bool) {
 		}
 	}
 	if r.program != programExim {
-		if rest, ok := trimContainer(r.message); inContainer && ok {
-			var again record
-			if f.parseText(rest, &again) && bytes.Equal(again.tag, r.tag) {
-				*r = again
-			}
+		if !inContainer {
+			return
+		}
+		var again record
+		if rest, ok := trimContainer(r.message); ok && f.parseText(rest, &again) && bytes.Equal(again.tag, r.tag) {
+			*r = again
 		}
 		return
 	}

@@ -138,7 +138,7 @@ func TestManyOpenSessions(t *testing.T) {
 		r.Read(fmt.Appendf(nil, "Nov 28 05:00:00 mx postfix/smtpd[%d]: connect from unknown[10.%d.%d.%d]", i, i>>16, i>>8&255, i&255))
 		r.Read(fmt.Appendf(nil, "Nov 28 05:00:00 mx postfix/postscreen[1]: CONNECT from [10.%d.%d.%d]:%d to [192.0.2.1]:25", i>>16, i>>8&255, i&255, i&0xffff))
 	}
-	if n := r.processes.open.Len() + r.connections.open.Len(); n > 2*maxOpen {
+	if n := len(r.processes.open) + len(r.connections.open); n > 2*maxOpen {
 		t.Errorf("%d sessions are open, at most %d", n, 2*maxOpen)
 	}
 	// One that is still open is not lost.

@@ -11,6 +11,8 @@ import (
 type session struct {
 	Session
 	key         uint64
+	older       *session // in its table, by the last activity
+	newer       *session
 	peer        []byte // the client as the log writes it
 	first, last stamp
 	seen        stamp // last, by the clock of the Reader
@@ -54,7 +56,10 @@ func (r *Reader) begin(t *table, key uint64, server Server, rec *record, peer []
 		s.Service = ServiceSMTP
 		switch server {
 		case Postfix:
-			s.Service = serviceOf(rec.tag)
+			if string(rec.tag) != r.tag {
+				r.tag, r.service = string(rec.tag), serviceOf(rec.tag)
+			}
+			s.Service = r.service
 		case Exim:
 			s.Service = "" // until the log tells
 		}
@@ -69,10 +74,12 @@ func (r *Reader) begin(t *table, key uint64, server Server, rec *record, peer []
 
 // newSession returns a session that begins with a line. Those that are over are used again.
 func (r *Reader) newSession(server Server, rec *record) *session {
-	s := &session{}
+	var s *session
 	if n := len(r.free); n > 0 {
 		s, r.free = r.free[n-1], r.free[:n-1]
 		*s = session{peer: s.peer[:0]}
+	} else {
+		s = &session{}
 	}
 	if r.host != string(rec.host) {
 		r.host = string(rec.host)
@@ -130,10 +137,12 @@ func (r *Reader) finish(s *session) {
 		return
 	}
 	r.stats.Sessions++
-	out := s.Session
+	held := r.scanners.newSession()
+	*held = heldSession{s.Session, s.seen}
+	out := &held.Session
 	out.Time, out.End = timeOf(s.first), timeOf(s.last)
 	out.Complete = s.began && s.ended
-	s.judgeTLS(&out)
+	s.judgeTLS(out)
 	switch {
 	case !s.hasCounts:
 		out.Messages = s.queued
@@ -146,7 +155,7 @@ func (r *Reader) finish(s *session) {
 	case s.rejected:
 		out.Mail = MailRejected
 	}
-	r.scanners.add(&heldSession{out, s.seen})
+	r.scanners.add(held)
 }
 
 func timeOf(at stamp) time.Time {

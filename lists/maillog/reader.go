@@ -55,6 +55,8 @@ type Reader struct {
 	latest     stamp      // of the last line that has a time
 	free       []*session // that are over, to be used again
 	host       string     // of the last session
+	tag        string     // of the last session of smtpd
+	service    string     // of that tag
 	stats      Stats
 }
 
@@ -66,7 +68,8 @@ type Options struct {
 	Newest time.Time
 }
 
-// NewReader returns a Reader that hands each session to emit when its end is known, about in the order of their ends.
+// NewReader returns a Reader that hands each session to emit when its end is known, about in the order of their ends. The
+// session is valid until emit returns.
 // Sessions are handed out a minute late in terms of the log's time, since only then it is known which clients are scanners.
 func NewReader(options Options, emit func(*Session)) *Reader {
 	r := &Reader{seed: maphash.MakeSeed(), scanners: newScanners(emit), clock: newClock()}
@@ -161,62 +164,4 @@ func (r *Reader) hash(parts ...[]byte) uint64 {
 		_ = h.WriteByte(0)
 	}
 	return h.Sum64()
-}
-
-// table has the open sessions of one kind, the least recently active first. Its keys are hashes with a secret seed.
-type table struct {
-	open   *simplelru.LRU[uint64, *session]
-	idle   int64 // ns
-	finish func(*session)
-}
-
-func newTable(idle time.Duration, finish func(*session)) *table {
-	t := &table{idle: int64(idle), finish: finish}
-	t.open, _ = simplelru.NewLRU[uint64, *session](maxOpen, nil) // an error is a size below 1
-	return t
-}
-
-// get returns the open session of key, or nil, and marks it as active.
-func (t *table) get(key uint64) *session {
-	s, _ := t.open.Get(key)
-	return s
-}
-
-// add opens a session, and ends another if there are too many.
-func (t *table) add(key uint64, s *session, stats *Stats) {
-	if t.open.Len() >= maxOpen {
-		if _, oldest, ok := t.open.RemoveOldest(); ok {
-			stats.Evicted++
-			t.finish(oldest)
-		}
-	}
-	s.key = key
-	t.open.Add(key, s)
-}
-
-// end ends a session.
-func (t *table) end(s *session) {
-	t.open.Remove(s.key)
-	t.finish(s)
-}
-
-// expire ends sessions that were not active for too long.
-func (t *table) expire(now stamp) {
-	for {
-		_, s, ok := t.open.GetOldest()
-		if !ok || now-s.seen <= t.idle {
-			return
-		}
-		t.end(s)
-	}
-}
-
-func (t *table) flush() {
-	for {
-		_, s, ok := t.open.RemoveOldest()
-		if !ok {
-			return
-		}
-		t.finish(s)
-	}
 }

@@ -21,6 +21,7 @@ type scanners struct {
 	head   int
 	length int
 	failed map[netip.Addr][]*heldSession // of those that are held
+	free   []*heldSession                // that were handed out, to be used again
 }
 
 // heldSession is a session that waits.
@@ -31,6 +32,16 @@ type heldSession struct {
 
 func newScanners(emit func(*Session)) *scanners {
 	return &scanners{emit: emit, failed: map[netip.Addr][]*heldSession{}}
+}
+
+// newSession returns a session for add. Its content is undefined.
+func (s *scanners) newSession() *heldSession {
+	if last := len(s.free) - 1; last >= 0 {
+		n := s.free[last]
+		s.free = s.free[:last]
+		return n
+	}
+	return &heldSession{}
 }
 
 func (s *scanners) add(n *heldSession) {
@@ -88,4 +99,5 @@ func (s *scanners) pop() {
 		}
 	}
 	s.emit(&n.Session)
+	s.free = append(s.free, n)
 }

@@ -113,7 +113,8 @@ func readSessions(t *testing.T, server *logging) (sessions map[string][]*maillog
 	}
 	sessions = map[string][]*maillog.Session{}
 	r := maillog.NewReader(maillog.Options{}, func(s *maillog.Session) {
-		sessions[s.Addr.String()] = append(sessions[s.Addr.String()], s)
+		kept := *s
+		sessions[s.Addr.String()] = append(sessions[s.Addr.String()], &kept)
 	})
 	for line := range bytes.Lines(text) {
 		r.Read(bytes.TrimRight(line, "\n"))
