@@ -114,17 +114,17 @@ func (r *Reader) Latest() time.Time { return timeOf(r.latest) }
 // Stats returns what was counted so far.
 func (r *Reader) Stats() Stats { return r.stats }
 
-// Read reads one line without its end. It keeps nothing of it.
-func (r *Reader) Read(line []byte) {
+// Read reads one line without its end, and reports whether it is in a known frame. It keeps nothing of it.
+func (r *Reader) Read(line []byte) (framed bool) {
 	r.stats.Lines++
 	var rec record
 	if !r.parse(line[:min(len(line), MaxLineLength)], &rec) {
 		r.stats.Unframed++
-		return
+		return false
 	}
 	if rec.program == programNone {
 		r.stats.Foreign++
-		return
+		return true
 	}
 	r.stats.Mail++
 	if rec.at != 0 {
@@ -147,6 +147,7 @@ func (r *Reader) Read(line []byte) {
 	case programExim:
 		r.readExim(&rec)
 	}
+	return true
 }
 
 // Flush ends all sessions: the log is over.

@@ -8,7 +8,7 @@ import (
 	"ehlogate/lists/maillog"
 )
 
-// Tally counts sessions and what a policy decides about them. Its memory is bounded by the number of clients: about 150
+// Tally counts sessions and what a policy decides about them. Its memory is bounded by the number of clients: about 80
 // bytes each.
 type Tally struct {
 	port25, submission int64
@@ -42,16 +42,15 @@ type by struct {
 
 // client is what is known of one address. It is small, since there can be millions.
 type client struct {
-	sessions, tlsOK, suppressed uint32
-	tlsMessages, clearMessages  uint32 // in sessions that would be suppressed
-	delivered                   uint32 // messages in all
-	failed                      uint32 // sessions, without those of scanners
-	firstFailed, lastFailed     uint32 // seconds since 1970
-	lastSeen                    uint32
-	outcomes                    uint16 // a bit for each
-	class                       maillog.Class
-	server                      maillog.Server
-	otherClass, loggedIn        bool
+	tlsOK, suppressed          uint32 // sessions
+	tlsMessages, clearMessages uint32 // in sessions that would be suppressed
+	delivered                  uint32 // messages in all
+	failed                     uint32 // sessions, without those of scanners
+	firstFailed, lastFailed    uint32 // seconds since 1970
+	outcomes                   uint16 // a bit for each
+	class                      maillog.Class
+	server                     maillog.Server
+	otherClass, loggedIn       bool
 }
 
 // chunk is how many clients are allocated at a time, so that none is ever moved.
@@ -89,12 +88,10 @@ func (t *Tally) Add(s *maillog.Session, v lists.Verdict) {
 		t.unknownPort++
 	}
 	c, id := t.client(s.Addr)
-	c.sessions++
 	c.delivered += uint32(s.Messages)
 	c.server = s.Server
 	c.loggedIn = c.loggedIn || s.LoggedIn
 	at := uint32(max(0, s.End.Unix()))
-	c.lastSeen = max(c.lastSeen, at)
 	if s.TLS == maillog.TLSOK {
 		c.tlsOK++
 		if s.Version == "" {
