@@ -48,56 +48,47 @@ func output(t *testing.T, cmd *exec.Cmd) string {
 
 // built is the package and what is in it, made once for all tests.
 type built struct {
-	debs    []string // the same source, built in two directories
-	files   string   // a directory with its files
-	control string   // a directory with its control files
+	deb     string
+	source  string // a copy of the source, of which it was built
+	gitDir  string // a clone of its repository
+	files   string // a directory with its files
+	control string // a directory with its control files
 }
 
 var build = sync.OnceValues(func() (b built, err error) {
 	dir := filepath.Join(temp, "build")
-	run := func(cmd *exec.Cmd) string {
-		out, e := cmd.CombinedOutput()
-		if e != nil && err == nil {
-			err = fmt.Errorf("%s: %w\n%s", cmd, e, out)
-		}
-		return strings.TrimSpace(string(out))
-	}
-	// A copy, so that an edit meanwhile makes no difference; in the second, names, modes and times differ.
-	gitDir := run(exec.Command("git", "-C", repository, "rev-parse", "--absolute-git-dir"))
-	one, two := filepath.Join(dir, "1"), filepath.Join(dir, "a-longer-name", "2")
-	run(exec.Command("sh", "-c", `mkdir -p "$1" && cd "$0" && git ls-files -z --cached --others --exclude-standard |
+	b = built{source: filepath.Join(dir, "1"), gitDir: filepath.Join(dir, "clone/.git"), files: filepath.Join(dir, "files"), control: filepath.Join(dir, "control")}
+	// Copies, so that an edit or a commit meanwhile makes no difference.
+	copySource := exec.Command("sh", "-c", `git clone -q --shared --no-checkout "$0" "${2%/.git}" && git --git-dir "$2" reset -q &&
+		mkdir -p "$1" && cd "$0" && git ls-files -z --cached --others --exclude-standard |
 		xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' - |
-		tar --null --no-recursion -T - -c | tar -x -C "$1"`, repository, one))
-	run(exec.Command("sh", "-c", `mkdir -p "$1" && cp -R "$0/." "$1" && chmod -R go= "$1"`, one, two))
-	if err != nil {
+		tar --null --no-recursion -T - -c | tar -x -C "$1"`, repository, b.source, b.gitDir)
+	if out, err := copySource.CombinedOutput(); err != nil {
+		return b, fmt.Errorf("%s: %w\n%s", copySource, err, out)
+	}
+	if b.deb, err = b.buildFrom(b.source); err != nil {
 		return b, err
 	}
-	b.debs = make([]string, 2)
-	var wg sync.WaitGroup
-	errs := make([]error, 2)
-	for i, src := range []string{one, two} {
-		wg.Go(func() {
-			cmd := exec.Command(filepath.Join(src, "examples/debian/build"))
-			cmd.Env = append(os.Environ(), "GIT_DIR="+gitDir, "GIT_WORK_TREE="+src, "VERSION=")
-			var stderr bytes.Buffer
-			cmd.Stderr = &stderr
-			out, err := cmd.Output()
-			if b.debs[i] = strings.TrimSpace(string(out)); err != nil {
-				errs[i] = fmt.Errorf("%s: %w\n%s", cmd, err, &stderr)
-			}
-		})
-	}
-	wg.Wait()
-	for _, e := range errs {
-		if e != nil {
-			return b, e
+	for option, dir := range map[string]string{"-x": b.files, "-e": b.control} {
+		if out, err := exec.Command("dpkg-deb", option, b.deb, dir).CombinedOutput(); err != nil {
+			return b, fmt.Errorf("dpkg-deb %s: %w\n%s", option, err, out)
 		}
 	}
-	b.files, b.control = filepath.Join(dir, "files"), filepath.Join(dir, "control")
-	run(exec.Command("dpkg-deb", "-x", b.debs[0], b.files))
-	run(exec.Command("dpkg-deb", "-e", b.debs[0], b.control))
-	return b, err
+	return b, nil
 })
+
+// buildFrom builds the package from a copy of the source, and returns its path.
+func (b built) buildFrom(source string) (deb string, err error) {
+	cmd := exec.Command(filepath.Join(source, "examples/debian/build"))
+	cmd.Env = append(os.Environ(), "GIT_DIR="+b.gitDir, "GIT_WORK_TREE="+source, "VERSION=")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", cmd, err, &stderr)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
 
 // temp is where the package is built.
 var temp string
@@ -124,13 +115,20 @@ func buildOnce(t *testing.T) built {
 func TestReproducible(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
 	b := buildOnce(t)
-	if filepath.Base(b.debs[0]) != filepath.Base(b.debs[1]) {
-		t.Errorf("%s and %s", b.debs[0], b.debs[1])
+	// Names, modes and times of the source differ.
+	other := filepath.Join(temp, "a-longer-name", "2")
+	output(t, exec.Command("sh", "-c", `mkdir -p "$1" && cp -R "$0/." "$1" && rm -r "$1/build" && chmod -R go= "$1"`, b.source, other))
+	again, err := b.buildFrom(other)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if sha256.Sum256([]byte(readFile(t, b.debs[0]))) != sha256.Sum256([]byte(readFile(t, b.debs[1]))) {
-		t.Errorf("two builds differ: %s %s", b.debs[0], b.debs[1])
+	if filepath.Base(b.deb) != filepath.Base(again) {
+		t.Errorf("%s and %s", b.deb, again)
 	}
-	for _, deb := range b.debs { // and nothing else is left
+	if sha256.Sum256([]byte(readFile(t, b.deb))) != sha256.Sum256([]byte(readFile(t, again))) {
+		t.Errorf("two builds differ: %s %s", b.deb, again)
+	}
+	for _, deb := range []string{b.deb, again} { // and nothing else is left
 		if left, err := os.ReadDir(filepath.Dir(deb)); err != nil || len(left) != 1 {
 			t.Errorf("%v, %v", left, err)
 		}
@@ -141,7 +139,7 @@ func TestLintian(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
 	// Bytes of the code look like misspelt words in one build and not in the next, so no override can be right.
 	cmd := exec.CommandContext(t.Context(), "lintian", "--no-cfg", "--display-info", "--pedantic", "--allow-root",
-		"--suppress-tags", "spelling-error-in-binary", "--fail-on", "error,warning,info,pedantic", buildOnce(t).debs[0])
+		"--suppress-tags", "spelling-error-in-binary", "--fail-on", "error,warning,info,pedantic", buildOnce(t).deb)
 	out, err := cmd.CombinedOutput()
 	t.Logf("lintian: %s", out)
 	if err != nil {
@@ -153,13 +151,13 @@ func TestControl(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
 	b := buildOnce(t)
 	field := func(name string) string {
-		return strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "-f", b.debs[0], name)))
+		return strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "-f", b.deb, name)))
 	}
 	if arch := field("Architecture"); arch != strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg", "--print-architecture"))) {
 		t.Error(arch)
 	}
-	if base := field("Package") + "_" + field("Version") + "_" + field("Architecture") + ".deb"; base != filepath.Base(b.debs[0]) {
-		t.Error(base, b.debs[0])
+	if base := field("Package") + "_" + field("Version") + "_" + field("Architecture") + ".deb"; base != filepath.Base(b.deb) {
+		t.Error(base, b.deb)
 	}
 	if depends := field("Depends"); depends != "systemd | systemd-standalone-sysusers | systemd-sysusers" {
 		t.Error("Depends:", depends)
@@ -174,7 +172,7 @@ func TestContents(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
 	b := buildOnce(t)
 	got := make(map[string]string)
-	for line := range strings.Lines(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "--contents", b.debs[0]))) {
+	for line := range strings.Lines(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "--contents", b.deb))) {
 		f := strings.Fields(line)
 		if len(f) != 6 || f[1] != "root/root" {
 			t.Errorf("%q", line)
@@ -242,7 +240,7 @@ func TestContents(t *testing.T) {
 func TestBinary(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
 	binary := filepath.Join(buildOnce(t).files, "usr/bin/ehlogate")
-	version := strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "-f", buildOnce(t).debs[0], "Version")))
+	version := strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "dpkg-deb", "-f", buildOnce(t).deb, "Version")))
 	// The version of the source, with the commit behind it: 0.9.0~git20261123.231512.abcdef0-1.
 	source := regexp.MustCompile(`(?m)^const version = "(\d+\.\d+\.\d+)"$`).FindStringSubmatch(readFile(t, filepath.Join(repository, "cmd/ehlogate/version.go")))
 	if source == nil || !strings.HasPrefix(version, source[1]) || strings.Trim(version[len(source[1]):][:1], "~+-") != "" {
