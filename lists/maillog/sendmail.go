@@ -118,7 +118,7 @@ func (r *Reader) beginRelay(rec *record, line, peer []byte) *session {
 	isForged := bytes.HasSuffix(peer, []byte(" (may be forged)"))
 	peer = bytes.TrimSuffix(peer, []byte(" (may be forged)"))
 	open := bytes.LastIndexByte(peer, '[')
-	if bytes.IndexByte(peer, '@') >= 0 && bytes.IndexAny(peer, "[] ") < 0 {
+	if bytes.IndexByte(peer, '@') >= 0 && !bytes.ContainsAny(peer, "[] ") {
 		return nil // a local user, "relay=www-data@localhost"
 	}
 	if open < 0 || peer[len(peer)-1] != ']' || bytes.Count(line, []byte("relay=")) > 1 {
