@@ -21,6 +21,8 @@ const (
 	restShare = 4
 	// saveTime is the time between two writes of the state file, and how much of a log is read again after a crash.
 	saveTime = 10 * time.Second
+	// firstSave is when the state file is written first: without one a log is read from its end, as if it had not been seen.
+	firstSave = time.Second
 	// stopTime is how long the end of the service waits for a file system.
 	stopTime = time.Second
 )
@@ -115,17 +117,18 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// saveRegularly writes the state file from time to time, until ctx ends. The function that it returns waits for that, and
+// saveRegularly writes the state file soon, and then from time to time, until ctx ends. The function that it returns waits for that, and
 // writes it a last time.
 func (s *Service) saveRegularly(ctx context.Context) (stop func()) {
 	var running sync.WaitGroup
 	running.Go(func() {
-		tick := time.NewTicker(saveTime)
+		tick := time.NewTicker(firstSave)
 		defer tick.Stop()
 		for {
 			select {
 			case <-tick.C:
 				s.state.write(s.position())
+				tick.Reset(saveTime)
 			case <-ctx.Done():
 				return
 			}

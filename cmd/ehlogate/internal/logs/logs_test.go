@@ -191,6 +191,31 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// A daemon that is killed soon after its first start loses no line that is written until the next.
+func TestFirstCrash(t *testing.T) {
+	path, state := emptyLog(t), filepath.Join(t.TempDir(), "logs.json")
+	begin := time.Now()
+	start(t, Options{Files: []string{path}, State: state})
+	testenv.Eventually(t, "the state file", func() bool {
+		_, err := os.Stat(state)
+		return err == nil
+	})
+	if elapsed := time.Since(begin); elapsed >= saveTime {
+		t.Errorf("the state file was written after %v", elapsed)
+	}
+	text, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	crashed := filepath.Join(t.TempDir(), "logs.json")
+	if err := os.WriteFile(crashed, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lines := session(0, "192.0.2.1", "")
+	appendTo(t, path, lines)
+	start(t, Options{Files: []string{path}, State: crashed}).awaitLines(path, countLines(lines))
+}
+
 // Settings that change keep what was counted, but for logs that are not read any more.
 func TestNewSettings(t *testing.T) {
 	path := emptyLog(t)
