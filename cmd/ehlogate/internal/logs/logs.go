@@ -117,8 +117,8 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// saveRegularly writes the state file soon, and then from time to time, until ctx ends. The function that it returns waits for that, and
-// writes it a last time.
+// saveRegularly writes the state file soon, and then from time to time, until ctx ends. The function that it returns waits
+// for that, and writes it a last time.
 func (s *Service) saveRegularly(ctx context.Context) (stop func()) {
 	var running sync.WaitGroup
 	running.Go(func() {
