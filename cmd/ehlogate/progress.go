@@ -3,10 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ehlogate/lists/maillog/logfile"
+	"ehlogate/lists/printable"
 )
 
 // progress shows how far a command is, on a terminal only.
@@ -59,13 +63,25 @@ func (p *progress) follow(name string, l *logfile.Log, size int64) (stop func())
 func (p *progress) show(name string, done int64) {
 	elapsed := time.Since(p.begin).Seconds()
 	rate := float64(done) / max(elapsed, 0.001)
-	line := fmt.Sprintf("%s   %s   %s/s", name[strings.LastIndexByte(name, '/')+1:], byteText(float64(done)), byteText(rate))
+	name = printable.Escape(name[strings.LastIndexByte(name, '/')+1:])
+	line := fmt.Sprintf("%s   %s   %s/s", name, byteText(float64(done)), byteText(rate))
 	if p.total > 0 && done <= p.total && rate > 0 {
 		left := time.Duration(float64(p.total-done) / rate * float64(time.Second)).Round(time.Second)
-		line = fmt.Sprintf("%s   %d %%   %s of %s   %s/s   %v left", name[strings.LastIndexByte(name, '/')+1:], 100*done/p.total,
+		line = fmt.Sprintf("%s   %d %%   %s of %s   %s/s   %v left", name, 100*done/p.total,
 			byteText(float64(done)), byteText(float64(p.total)), byteText(rate), left)
 	}
-	fmt.Fprintf(p.w, "\r\x1b[K%.78s", line)
+	fmt.Fprintf(p.w, "\r\x1b[K%.*s", terminalWidth(p.w)-1, line)
+}
+
+// terminalWidth returns how many characters a line of a terminal has. A longer one would take two, of which only the last
+// can be written over.
+func terminalWidth(w io.Writer) int {
+	if f, ok := w.(*os.File); ok {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 1 {
+			return min(int(size.Col), 100)
+		}
+	}
+	return 79
 }
 
 func byteText(n float64) string {

@@ -23,6 +23,8 @@ var pieces = []string{
 	" U=x", " (gnutls_handshake)", " (recv): Certificate is bad", " D=0s X=TLS1.3:X:256", " (SSL_accept): error:0A0000C1:SSL routines::no shared cipher", " C=EHLO,STARTTLS", " D=0s",
 	" did not issue MAIL/EXPN/VRFY/ETRN during connection to MTA", " peer=[203.0.113.9]:25", " closed by QUIT",
 	"TLS error on connection from [203.0.113.9]", " F=<x>", " rejected RCPT", "A1B2C3 <= x@y", "Nov 28 05:00:00 mx postfix/smtpd[1]: ",
+	"2026-11-28T05:00:00Z ", "stdout F ", " INFO    postfix/smtpd[1]: connect from x[203.0.113.9]", " docker[1]: Nov 28 05:00:00 mx postfix/smtpd[1]: ",
+	"5AS50005: ", "from=<a@b>, size=1, class=0, nrcpts=1, msgid=<1>, proto=ESMTP, daemon=MTA, relay=x [203.0.113.9]", "1Unmew-0000ea-SE H=x [203.0.113.9] F=<> rejected after DATA", ", nrcpts=1, msgid=<",
 	"2026-11-28 05:00:00 ", "<22>", "{", "}", " postfix/smtpd[1]: connect from x[203.0.113.9]", "mail_1 | ",
 }
 
@@ -50,6 +52,12 @@ var serverLines = []string{
 	"2026-11-28 05:00:00 TLS error on connection from (%[1]s) [198.51.100.7] (recv): A TLS fatal alert has been received: CA is unknown",
 	"2026-11-28 05:00:00 SMTP syntax error in \"%[1]s\" H=(%[1]s) [198.51.100.7]:4000 unrecognized command",
 	"2026-11-28 05:00:00 rejected EHLO from [198.51.100.7]: syntactically invalid argument(s): %[1]s",
+	"2026-11-28 05:00:00 1Unmew-0000ea-SE H=(%[1]s) [198.51.100.7]:4000 X=TLS1.3:X:256 CV=no DN=\"%[1]s\" SNI=\"%[1]s\" F=<%[2]s> rejected after DATA: %[1]s",
+	"2026-11-28 05:00:00 1Unmew-0000ea-SE ** %[2]s R=x T=x H=mx.example [198.51.100.99]: SMTP error from remote mail server after RCPT TO:<%[2]s>: 550 %[1]s",
+	"Nov 28 05:00:00 mx sm-mta[14]: 5AS50005000046: to=<%[1]s>, delay=00:00:00, pri=30016, stat=%[1]s",
+	"Nov 28 05:00:00 mx sm-mta[14]: 5AS50005000046: Milter: from=<%[1]s>, reject=550 %[1]s",
+	"2026-11-28T05:00:00Z INFO    postfix/smtpd[11]: NOQUEUE: reject: RCPT from c.example[198.51.100.7]: 554 5.7.1 <%[1]s>: Relay access denied; proto=ESMTP helo=<%[1]s>",
+	"2026-11-28T05:00:00.1Z 2026-11-28T05:00:00Z INFO    spamd[11]: %[1]s",
 	"Nov 28 05:00:00 mx dovecot: imap-login: Disconnected: user=<%[1]s>, rip=198.51.100.7",
 	"Nov 28 05:00:00 mx sshd[9]: Invalid user %[1]s from 198.51.100.7 port 4000",
 	"<22>1 2026-11-28T05:00:00Z mx dovecot 9 - - user=<%[1]s>",
