@@ -15,6 +15,8 @@ import (
 type JournalEntry struct {
 	Line   []byte // as journalctl writes it; nil says that there is no new one
 	Cursor string // finds the entry again
+	// Follows reports that journalctl shows entries as they come. Before that it shows the older ones.
+	Follows bool
 	// Lost reports that entries before this one may be missing: the journal keeps what it has for some time only.
 	Lost bool
 }
@@ -99,6 +101,7 @@ func FollowJournal(ctx context.Context, cursor string, do func(JournalEntry)) er
 		err = ErrJournalPassed
 	}
 	if err == nil {
+		f.follows.Store(true)
 		if err = f.read(ctx, "--follow", "--no-tail"); err == nil {
 			err = errEnded
 		}
@@ -134,7 +137,7 @@ func (f *journalFollower) read(ctx context.Context, args ...string) error {
 
 // hand hands out an entry, unless it is that of the cursor.
 func (f *journalFollower) hand(line []byte) {
-	e := JournalEntry{Line: bytes.Clone(line), Cursor: cursorOf(line)}
+	e := JournalEntry{Line: bytes.Clone(line), Cursor: cursorOf(line), Follows: f.follows.Load()}
 	switch {
 	case f.cursor == "":
 	case f.cursor == e.Cursor:
@@ -149,9 +152,10 @@ func (f *journalFollower) hand(line []byte) {
 
 // journalFollower is what the goroutines of FollowJournal share.
 type journalFollower struct {
-	cursor string // of the entry that was read last
-	do     func(JournalEntry)
-	shown  atomic.Pointer[string] // the cursor of the newest entry of journalctl; nil if it has shown none
+	cursor  string // of the entry that was read last
+	do      func(JournalEntry)
+	follows atomic.Bool
+	shown   atomic.Pointer[string] // the cursor of the newest entry of journalctl; nil if it has shown none
 }
 
 // checkRegularly ends a journalctl that does not show what there is.
@@ -169,7 +173,7 @@ func (f *journalFollower) checkRegularly(ctx context.Context, end func(error)) {
 			isBehind := newest != "" && (before == nil || newest != *before)
 			switch {
 			case !isBehind:
-				f.do(JournalEntry{})
+				f.do(JournalEntry{Follows: f.follows.Load()})
 			case wasBehind && f.shown.Load() == before:
 				end(errStalled)
 			}

@@ -12,7 +12,7 @@ import (
 const (
 	// maxEntries is how many entries of the journal wait to be read. journalctl waits if there are more.
 	maxEntries = 100
-	// The time between the end of a journalctl and the next: it doubles from one to the other while none shows an entry.
+	// The time between the end of a journalctl and the next: it doubles while none shows entries as they come.
 	minJournalRetry = time.Second
 	maxJournalRetry = 30 * time.Second
 )
@@ -40,7 +40,7 @@ func (s *Service) followJournal(ctx context.Context, src *source, saved *journal
 	}
 }
 
-// runJournal reads what a journalctl shows until it or ctx ends. It reports whether that was anything.
+// runJournal reads what journalctl shows until it or ctx ends. It reports whether it showed entries as they come.
 func (s *Service) runJournal(ctx context.Context, src *source) (bool, error) {
 	newest, err := logfile.NewestInJournal(ctx)
 	if err != nil {
@@ -54,12 +54,14 @@ func (s *Service) runJournal(ctx context.Context, src *source) (bool, error) {
 	var shown atomic.Bool
 	go func() {
 		failed <- logfile.FollowJournal(ctx, cursor, func(e logfile.JournalEntry) {
-			shown.Store(true)
+			if e.Follows {
+				shown.Store(true)
+			}
 			if e.Lost {
 				s.notify(Event{Kind: LinesLost, Source: src.name})
 			}
 			select {
-			case queue <- queued{e.Line, e.Cursor}:
+			case queue <- queued{e.Line, e.Cursor, e.Follows}:
 			case <-ctx.Done():
 			}
 		})

@@ -194,6 +194,7 @@ func TestJournalUnreadable(t *testing.T) {
 		"no journal":    {"#!/bin/sh\nexec unshare -m sh -c 'mount -t tmpfs x /var/log && mount -t tmpfs x /run && exec /usr/bin/journalctl \"$@\"' sh \"$@\"\n", "there is no journal"},
 		"no permission": {"", "the service may not run it"},
 		"not there":     {"-", "the journal needs systemd"},
+		"no following":  {"#!/bin/sh\ncase \" $* \" in *' --follow '*) echo no boot id >&2; exit 1; esac\n" + strings.TrimPrefix(string(real), "#!/bin/sh\n"), "exit status 1: no boot id"},
 		"a fault":       {"#!/bin/sh\necho disk on fire >&2; exit 3\n", "exit status 3: disk on fire"},
 	} {
 		t.Run(name, func(t *testing.T) {

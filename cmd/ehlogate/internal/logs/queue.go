@@ -8,10 +8,11 @@ import (
 // gatherTime is the time in which lines that come together are gathered.
 const gatherTime = 10 * time.Millisecond
 
-// queued is a line that waits to be read; without one, the source works, and has no line.
+// queued is a line that waits to be read; nil if it only says that the source works.
 type queued struct {
 	line   []byte
 	cursor string // of the journal; empty for others
+	works  bool   // the source can be read, from now on
 }
 
 // consume reads the lines of a queue until failed has how that which fills the queue ended, or check fails. It rests between,
@@ -34,7 +35,9 @@ func (s *Service) consume(ctx context.Context, src *source, queue <-chan queued,
 		for range len(queue) {
 			lines = append(lines, <-queue)
 		}
+		works := !src.isFailing()
 		for _, q := range lines {
+			works = works || q.works
 			if q.line != nil {
 				s.protect(src, func() { src.reader.Read(q.line) })
 				src.setCursor(q.cursor)
@@ -44,7 +47,7 @@ func (s *Service) consume(ctx context.Context, src *source, queue <-chan queued,
 		dropped := src.dropped.Swap(0)
 		s.tally.addLines(src.name, Lines{All: dropped, Unread: dropped})
 		s.tally.addLines(src.name, src.countLines())
-		if len(lines) > 0 || !src.isFailing() {
+		if works {
 			s.report(src, src.end(s.clock(), nil, len(queue) > 0, nil))
 		}
 		if ended {

@@ -50,7 +50,7 @@ func (s *Service) serveSocket(ctx context.Context, src *source, conn *net.UnixCo
 		return err
 	}
 	queue, failed := make(chan queued, maxQueued), make(chan error, 1)
-	queue <- queued{} // it is open
+	queue <- queued{works: true}
 	go func() { failed <- s.queueLines(src, conn, queue) }()
 	return s.consume(ctx, src, queue, failed, func() error {
 		if now, err := os.Lstat(s.options.Socket); err != nil || !os.SameFile(now, opened) {
@@ -70,7 +70,7 @@ func (s *Service) queueLines(src *source, conn *net.UnixConn, queue chan<- queue
 		}
 		line := bytes.TrimRight(buf[:n], "\x00\r\n")
 		if len(queue) < cap(queue) {
-			queue <- queued{line: bytes.Clone(line)}
+			queue <- queued{line: bytes.Clone(line), works: true}
 			continue
 		}
 		if src.dropped.Add(1)%floodBatch == 0 {
