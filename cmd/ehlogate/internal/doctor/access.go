@@ -19,6 +19,9 @@ type serviceUser struct {
 	syscall.Credential
 	name   string
 	hidden map[string]string // directories that the unit hides from it, and the setting
+	// noExec and exec are from where the unit lets it run no program, and one.
+	noExec, exec []string
+	procSubset   string
 }
 
 // checkListAccess looks for lists that the daemon cannot read. The kernel is asked, by a process of that user.
@@ -82,6 +85,7 @@ func (e *exam) findServiceUser() (u serviceUser, ok bool) {
 			}
 		}
 	}
+	u.noExec, u.exec, u.procSubset = strings.Fields(properties["NoExecPaths"]), strings.Fields(properties["ExecPaths"]), properties["ProcSubset"]
 	return u, true
 }
 
@@ -124,7 +128,7 @@ func groupName(id string) string {
 // blockedFrom returns why the user has not the right to a file or directory that an operator of test(1) is about, or "".
 func (u serviceUser) blockedFrom(ctx context.Context, right, name string) string {
 	for dir, setting := range u.hidden {
-		if name == dir || strings.HasPrefix(name, strings.TrimSuffix(dir, "/")+"/") {
+		if isBelow(name, dir) {
 			return "its unit has " + setting
 		}
 	}

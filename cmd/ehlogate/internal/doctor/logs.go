@@ -1,7 +1,10 @@
 package doctor
 
 import (
+	"context"
 	"fmt"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -23,12 +26,52 @@ func (e *exam) checkLogAccess() {
 	}
 	for _, name := range e.config.Logs.Files {
 		if why := u.blockedFrom(e.ctx, "-r", name); why != "" {
-			e.add(Warning, "log-forbidden", e.configPlace("logs.files", name), fmt.Sprintf("the daemon cannot read %s: %s", name, why),
-				fmt.Sprintf("It runs as user %s. It counts no client of that log. Decisions do not depend on it.", u.name),
-				Write{shell, []string{"mkdir -p /etc/systemd/system/ehlogate.service.d", copyCommand("/usr/share/doc/ehlogate/examples/systemd/logs.conf", "/etc/systemd/system/ehlogate.service.d/"),
-					"systemctl daemon-reload && systemctl restart ehlogate"}})
+			e.addForbiddenLog("files", name, u.name, why, "logs.conf")
 		}
 	}
+	if e.config.Logs.Journal {
+		if why := u.blockedFromJournal(e.ctx); why != "" {
+			e.addForbiddenLog("journal", "the journal", u.name, why, "logs-journal.conf")
+		}
+	}
+}
+
+func (e *exam) addForbiddenLog(key, name, user, why, dropIn string) {
+	e.add(Warning, "log-forbidden", e.configPlace("logs."+key, name), fmt.Sprintf("the daemon cannot read %s: %s", name, why),
+		fmt.Sprintf("It runs as user %s. It counts no client of that log. Decisions do not depend on it.", user),
+		Write{shell, []string{"mkdir -p /etc/systemd/system/ehlogate.service.d", copyCommand("/usr/share/doc/ehlogate/examples/systemd/"+dropIn, "/etc/systemd/system/ehlogate.service.d/"),
+			"systemctl daemon-reload && systemctl restart ehlogate"}})
+}
+
+// journalFiles are where systemd-journald keeps the journal of the system.
+var journalFiles = []string{"/var/log/journal/*/system.journal", "/run/log/journal/*/system.journal"}
+
+// blockedFromJournal returns why the user cannot read the journal with journalctl, or "".
+func (u serviceUser) blockedFromJournal(ctx context.Context) string {
+	program, err := exec.LookPath("journalctl")
+	if err != nil {
+		return "there is no journalctl: the journal needs systemd"
+	}
+	if slices.Contains(u.noExec, "/") && !slices.ContainsFunc(u.exec, func(dir string) bool { return isBelow(program, dir) }) {
+		return "its unit has NoExecPaths=/, and ExecPaths= without " + program
+	}
+	if u.procSubset == "pid" {
+		return "its unit has ProcSubset=pid, and journalctl needs /proc/sys"
+	}
+	var why string
+	for _, pattern := range journalFiles {
+		files, _ := filepath.Glob(pattern)
+		for _, name := range files {
+			if why = u.blockedFrom(ctx, "-r", name); why == "" {
+				return ""
+			}
+		}
+	}
+	return why
+}
+
+func isBelow(name, dir string) bool {
+	return name == dir || strings.HasPrefix(name, strings.TrimSuffix(dir, "/")+"/")
 }
 
 // checkPostfixLog looks whether Postfix logs how TLS went.

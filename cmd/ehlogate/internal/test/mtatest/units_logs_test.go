@@ -63,6 +63,16 @@ func (r *logReader) reads(t *testing.T) {
 		t.Errorf("%s is degraded, or has lines that were not understood", r.source)
 	}
 	r.answers(t, queries("192.0.2.7", true))
+	r.diagnosed(t, false)
+}
+
+// diagnosed checks that doctor says so if the service cannot read the log.
+func (r *logReader) diagnosed(t *testing.T, want bool) {
+	t.Helper()
+	out, _ := r.Run(soon(t), "ehlogate", "doctor", "-c", "/etc/ehlogate/ehlogate.toml") // Postfix does not query it here, which is an error
+	if got := strings.Contains(out, "the daemon cannot read"); got != want || !strings.Contains(out, "Postfix") {
+		t.Errorf("doctor says that the daemon cannot read the log: %v, want %v\n%s", got, want, out)
+	}
 }
 
 // fails waits until the log is degraded, with a text in /healthz.
@@ -74,6 +84,7 @@ func (r *logReader) fails(t *testing.T, want string) {
 		return strings.Contains(health, `"status": "degraded"`) && strings.Contains(health, want)
 	})
 	r.answers(t, queries("192.0.2.7", true))
+	r.diagnosed(t, true)
 }
 
 // TestServiceReadsLogs: the service of the package reads a file, and the journal, with the drop-in for each as its head says,
