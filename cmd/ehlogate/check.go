@@ -33,7 +33,8 @@ that suppress no client while DNS fails. DNS lists are not queried; use
 
 It also checks whether "ehlogate serve" could open the sockets in [listen] on
 this machine: group, directory, address, and whether another program listens
-there. Run as root, it does not know what the user of the service may do.
+there, and warns of logs in [logs] that it could not read. Run as root, it does
+not know what the user of the service may do.
 
 With a FILE it checks only that file, as the validate step of a deployment tool
 does. A name that ends in .toml is a config and is checked with its lists. Any
@@ -98,6 +99,7 @@ func (c *checker) checkConfig(name string) {
 	}
 	fmt.Fprintf(c.out, "%s: fine\n", cfg.File)
 	c.checkSockets(cfg)
+	c.checkLogs(cfg)
 	c.warnIfRemote(cfg)
 	if d := cfg.Guard.Domains; len(d) > 0 {
 		fmt.Fprintf(c.out, "guard: policies of %s (not queried)\n", strings.Join(d, ", "))

@@ -70,16 +70,23 @@ func mayBeMade(dir string) bool {
 	return dir == config.InheritedDir || strings.HasPrefix(dir+"/", "/run/") || strings.HasPrefix(dir+"/", "/var/run/")
 }
 
-// checkState warns of a state file that cannot be written: serve does without it. The unit makes the default directory.
+// checkState warns of state files that cannot be written: serve does without them. The unit makes the default directory.
 func (c *checker) checkState(cfg *config.Config) {
-	name := cfg.Guard.State
-	if len(cfg.Guard.Domains) == 0 || name == "" || name == config.DefaultState {
-		return
-	}
-	if fi, err := os.Stat(filepath.Dir(name)); err != nil || !fi.IsDir() {
-		c.lint.Warnings.Add(diag.Problem{
-			File: cfg.File, Msg: fmt.Sprintf("[guard] state: directory %s does not exist: commitments to STARTTLS are forgotten at a restart", filepath.Dir(name)),
-			Hint: "create it, owned by the user of ehlogate",
-		})
+	for _, state := range []struct {
+		used                  bool
+		section, name, effect string
+	}{
+		{len(cfg.Guard.Domains) > 0 && cfg.Guard.State != config.DefaultState, "guard", cfg.Guard.State, "commitments to STARTTLS are forgotten at a restart"},
+		{!cfg.Logs.IsEmpty() && cfg.Logs.State != config.DefaultLogsState, "logs", cfg.Logs.State, "lines that come while ehlogate does not run are not read"},
+	} {
+		if !state.used || state.name == "" {
+			continue
+		}
+		if fi, err := os.Stat(filepath.Dir(state.name)); err != nil || !fi.IsDir() {
+			c.lint.Warnings.Add(diag.Problem{
+				File: cfg.File, Msg: fmt.Sprintf("[%s] state: directory %s does not exist: %s", state.section, filepath.Dir(state.name), state.effect),
+				Hint: "create it, owned by the user of ehlogate",
+			})
+		}
 	}
 }

@@ -41,6 +41,18 @@ func Follow(path string, saved []Position) *Follower {
 	return &Follower{path: path, saved: saved}
 }
 
+// OpenToFollow opens a log as a Follower does. An error is the one that Poll returns.
+func OpenToFollow(path string) (*os.File, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	t, err := openTail(path)
+	if err != nil {
+		return nil, err
+	}
+	return t.file, nil
+}
+
 // Close closes all files.
 func (f *Follower) Close() {
 	for _, t := range f.tails {

@@ -40,8 +40,8 @@ type Options struct {
 // JournalName is the name of the journal, beside the paths of other logs.
 const JournalName = "journal"
 
-// names returns the names of all logs.
-func (o Options) names() []string {
+// Names returns the names of all logs.
+func (o Options) Names() []string {
 	names := slices.Clone(o.Files)
 	if o.Journal {
 		names = append(names, JournalName)
@@ -70,7 +70,7 @@ func New(options Options, previous *Service, clock func() time.Time, notify func
 	} else {
 		s.tally = newTally(clock())
 	}
-	names := options.names()
+	names := options.Names()
 	for _, name := range names {
 		s.sources = append(s.sources, s.newSource(name))
 	}

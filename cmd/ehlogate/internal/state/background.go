@@ -72,7 +72,7 @@ func (m *Manager) attachBackground(s, old *Snapshot) {
 		s.Policy.Limit = s.Limiter
 	}
 	if !c.Logs.IsEmpty() {
-		options := logsOptions(c)
+		options := LogsOptions(c)
 		s.Logs = old.Logs
 		if s.Logs == nil || !reflect.DeepEqual(s.Logs.Options(), options) {
 			s.Logs = logs.New(options, old.Logs, m.clock, func(e logs.Event) { logLogsEvent(m.log, e) })
@@ -80,7 +80,8 @@ func (m *Manager) attachBackground(s, old *Snapshot) {
 	}
 }
 
-func logsOptions(c *config.Config) logs.Options {
+// LogsOptions returns the settings of [logs] in a config.
+func LogsOptions(c *config.Config) logs.Options {
 	return logs.Options{Files: c.Logs.Files, Journal: c.Logs.Journal, State: c.Logs.State, Socket: c.Logs.Socket,
 		SocketOptions: server.SocketOptions{Group: c.Listen.SocketGroup, Mode: c.Listen.SocketMode}}
 }
