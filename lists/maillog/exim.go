@@ -261,7 +261,7 @@ func (r *Reader) findClient(b []byte) (c eximClient, ok bool) {
 			c.name, c.helo = splitNames(b[:open])
 		}
 	}
-	if !ok {
+	if !ok && bytes.IndexByte(b, '[') >= 0 { // else it is a local user, who has no address
 		r.stats.Unclear++
 	}
 	return c, ok

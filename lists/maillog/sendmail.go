@@ -35,6 +35,9 @@ func (r *Reader) readSendmail(rec *record) {
 		}
 	case bytes.HasPrefix(text, []byte("ruleset=")):
 		// ruleset=check_rcpt, arg1=<A@B>, relay=NAME [ADDR], reject=550 5.7.1 ...
+		if isAboutServer(text) {
+			return
+		}
 		before, _, ok := bytes.Cut(text, []byte(", reject="))
 		if s := r.beginRelay(rec, text, lastField(before, "relay=")); ok && s != nil {
 			s.rejected = true
@@ -54,6 +57,16 @@ func (r *Reader) readSendmail(rec *record) {
 			}
 		}
 	}
+}
+
+// isAboutServer reports whether the line of a ruleset is about a server that a message was to be sent to.
+func isAboutServer(text []byte) bool {
+	name, _, _ := bytes.Cut(fieldOf(text, "ruleset="), []byte(","))
+	switch string(name) {
+	case "tls_server", "tls_rcpt", "try_tls", "tls_clt_features", "authinfo":
+		return true
+	}
+	return false
 }
 
 // refusesMessage reports whether the line of a recipient says that the message was not taken, after it was sent: it has no
@@ -118,8 +131,8 @@ func (r *Reader) beginRelay(rec *record, line, peer []byte) *session {
 	isForged := bytes.HasSuffix(peer, []byte(" (may be forged)"))
 	peer = bytes.TrimSuffix(peer, []byte(" (may be forged)"))
 	open := bytes.LastIndexByte(peer, '[')
-	if bytes.IndexByte(peer, '@') >= 0 && !bytes.ContainsAny(peer, "[] ") {
-		return nil // a local user, "relay=www-data@localhost"
+	if !bytes.ContainsAny(peer, "[] ") {
+		return nil // without an address: a local user, "relay=www-data@localhost"
 	}
 	if open < 0 || peer[len(peer)-1] != ']' || bytes.Count(line, []byte("relay=")) > 1 {
 		if len(peer) > 0 {
