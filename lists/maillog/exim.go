@@ -62,6 +62,9 @@ func (r *Reader) readExim(rec *record) {
 		return
 	}
 	if rest, ok := bytes.CutPrefix(m, []byte("H=")); ok {
+		if c, ok := r.findClient(rest); !ok || isAboutEximServer(c.rest) {
+			return
+		}
 		if s := r.beginExim(rec, rest); s != nil {
 			s.rejected = s.rejected || bytes.Contains(rest, []byte(" rejected "))
 			r.endUnkeyed(s)
@@ -95,6 +98,17 @@ func (r *Reader) readExim(rec *record) {
 			return
 		}
 	}
+}
+
+// isAboutEximServer reports whether what follows an address is about a server that Exim connects to, to verify an address:
+// "H=NAME [ADDR]: SMTP error from ..." or "H=NAME [ADDR] Connection timed out". Behind a client are fields and small letters.
+func isAboutEximServer(rest []byte) bool {
+	for _, begin := range []string{":", " Connection ", " No route to host", " Network is unreachable", " Host is unreachable", " Operation timed out"} {
+		if bytes.HasPrefix(rest, []byte(begin)) {
+			return true
+		}
+	}
+	return false
 }
 
 // readEximRejected reads what follows "ID H=" where a message was rejected: "NAME (HELO) [ADDR] X=... F=<...> rejected after
@@ -245,7 +259,7 @@ func (r *Reader) findClient(b []byte) (c eximClient, ok bool) {
 		if !isAddr {
 			continue
 		}
-		if end < len(b) && b[end] == ':' {
+		if end+1 < len(b) && b[end] == ':' && b[end+1]-'0' < 10 {
 			_, rest := leadingNumber(b[end+1:])
 			end = len(b) - len(rest)
 		}

@@ -125,6 +125,8 @@ func TestForgedFrame(t *testing.T) {
 		"2026-11-28 05:00:00 1Unmew-0000ea-SE H=mx.example [203.0.113.9]: SMTP error from remote mail server after RCPT TO:<a@b>: 550 F=<x> rejected after DATA",
 		"2026-11-28 05:00:00 1Unmew-0000ea-SE H=mx.example [203.0.113.9]:25 Connection timed out",
 		"2026-11-28 05:00:00 1Unmew-0000ea-SE H=mx.example [203.0.113.9] TLS error on connection (recv): rejected F=<x> rejected after DATA",
+		"2026-11-28 05:00:00 H=mx.example [203.0.113.9]:25 Connection timed out",
+		"2026-11-28 05:00:00 H=mx.example [203.0.113.9]: a TLS session is required, but the server did not offer TLS support",
 		("2026-11-28 05:00:00 TLS error on connection from (x) [203.0.113.9]:25 " + strings.Repeat("a", 1<<14))[:8192],
 	} {
 		if sessions, _ := readLog(line + "\n"); len(sessions) > 0 {
