@@ -247,7 +247,7 @@ func (r *replayRun) read(ctx context.Context, stdin io.Reader, args []string) er
 			continue
 		}
 		reader.SetNewest(file.Newest)
-		l, err := logfile.Open(ctx, file.Path)
+		l, err := file.Open(ctx)
 		read(file.Path, l, err, file.Size, p)
 	}
 	reader.Flush()

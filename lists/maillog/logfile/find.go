@@ -4,6 +4,7 @@ package logfile
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,6 +23,21 @@ type File struct {
 	Path   string
 	Size   int64     // bytes, as they are stored
 	Newest time.Time // no line is newer
+	id     fileID
+}
+
+// Open opens the file. It is an error if another one has its name now: the log was rotated since Find, and what this name
+// stood for may be missed.
+func (f File) Open(ctx context.Context) (*Log, error) {
+	l, err := Open(ctx, f.Path)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(f.Path); err != nil || identify(info) != f.id {
+		l.Close()
+		return nil, &fs.PathError{Op: "read", Path: f.Path, Err: errors.New("the log was rotated meanwhile: run the command again")}
+	}
+	return l, nil
 }
 
 // Find returns the files that match the patterns (as in [filepath.Match]), the oldest part of each log first. A pattern that
@@ -48,7 +64,7 @@ func Find(patterns []string) (files []File, err error) {
 			}
 			seen[identify(info)] = true
 			p := parsePart(path)
-			p.file = File{Path: path, Size: info.Size(), Newest: info.ModTime()}
+			p.file = File{path, info.Size(), info.ModTime(), identify(info)}
 			if end := p.date.AddDate(0, 0, 2); !p.date.IsZero() && end.Before(info.ModTime()) { // a copy
 				p.file.Newest = end
 			}

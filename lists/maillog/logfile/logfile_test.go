@@ -83,6 +83,33 @@ func TestFindOnce(t *testing.T) {
 	}
 }
 
+// A log that is rotated between Find and Open is not read under the name of another part.
+func TestRotatedMeanwhile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := errors.Join(os.WriteFile("mail.log.1", []byte("old\n"), 0o600), os.WriteFile("mail.log", []byte("new\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	files, err := Find([]string{"mail.log*"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		l, err := f.Open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+	}
+	if err := errors.Join(os.Rename("mail.log.1", "mail.log.2"), os.Rename("mail.log", "mail.log.1")); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if _, err := f.Open(t.Context()); err == nil {
+			t.Errorf("%s: another file was read", f.Path)
+		}
+	}
+}
+
 // A copy has the time at which it was copied. The date in its name is nearer.
 func TestNewest(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "maillog-20201107")
