@@ -3,6 +3,9 @@ package replay
 import (
 	"fmt"
 	"net/netip"
+	"strings"
+
+	"ehlogate/lists/maillog"
 )
 
 // Redactor replaces addresses and names by others that tell nothing, each always by the same, so that a report can be
@@ -46,6 +49,18 @@ func (r *Redactor) Name(s string) string {
 		r.names[s] = out
 	}
 	return out
+}
+
+// Service returns what stands for a service. One that is not usual has a name that the operator chose, such as that of a host.
+func (r *Redactor) Service(s string) string {
+	switch s {
+	case maillog.ServiceSMTP, maillog.ServiceSubmission, maillog.ServiceSubmissions:
+		return s
+	}
+	if strings.Trim(s, "0123456789") == "" { // a port
+		return s
+	}
+	return r.Name(s)
 }
 
 // Report replaces the addresses and names in a report.

@@ -176,4 +176,7 @@ func TestRedactor(t *testing.T) {
 	if r.Name("a.example.org") == r.Name("b.example.org") || r.Name("") != "" || (*Redactor)(nil).Name("a") != "a" {
 		t.Error("names")
 	}
+	if r.Service("mx1.example.org") != r.Name("mx1.example.org") || r.Service("smtp") != "smtp" || r.Service("2525") != "2525" || r.Service("") != "" {
+		t.Error("services")
+	}
 }
