@@ -34,6 +34,7 @@ type session struct {
 	queued      int // messages that got a queue ID
 	accepted    int // messages, by the server's counts of commands
 	rejected    bool
+	abandoned   bool   // the last message that got a queue ID was not sent whole
 	lastMessage uint64 // of those that are queued, a hash of Sendmail's queue ID
 	passed      bool   // postscreen handed it to smtpd, or tells of its end later
 	handshaking bool   // in a tlsproxy
@@ -144,6 +145,8 @@ func (r *Reader) finish(s *session) {
 	out.Complete = s.began && s.ended
 	s.judgeTLS(out)
 	switch {
+	case !s.hasCounts && s.abandoned:
+		out.Messages = max(0, s.queued-1)
 	case !s.hasCounts:
 		out.Messages = s.queued
 	default:

@@ -99,6 +99,16 @@ func (r *Reader) readCommand(m []byte, begin func(peer []byte) *session) {
 		begin(peer).tried = true
 		return
 	}
+	for _, within := range []string{"lost connection after RCPT", "lost connection after DATA", "timeout after RCPT", "timeout after DATA"} {
+		if rest, ok := bytes.CutPrefix(text, []byte(within)); ok { // "DATA (7774180 bytes) from NAME[ADDR]"
+			if at := bytes.Index(rest, []byte(" from ")); at >= 0 {
+				if peer, _, ok := peerAfter(rest[at:], " from "); ok {
+					begin(peer).abandoned = true
+				}
+			}
+			return
+		}
+	}
 	if peer, after, ok := peerAfter(text, "abort: TLS from "); ok { // smtpd_tls_req_ccert
 		s := begin(peer)
 		s.failed, s.reason = true, classClientCertificate
