@@ -122,15 +122,15 @@ func setMain(settings ...string) Write {
 	return w
 }
 
-// exampleFiles are where the package installs the examples for Postfix.
-const exampleFiles = "/usr/share/doc/ehlogate/examples/postfix/"
+// exampleFiles are where the package installs the examples.
+const exampleFiles = "/usr/share/doc/ehlogate/examples/"
 
 // copyExample returns the advice to copy the file that exampleMap names, which must be there first: without it, smtpd
 // refuses all clients. The advice is empty if the file is there, or if that cannot be known.
 func (e *exam) copyExample(v view) (w Write) {
 	dir := v.value(configDirectory)
 	if _, err := e.host.readFile(path.Join(dir, exampleFile)); errors.Is(err, fs.ErrNotExist) {
-		w = Write{shell, []string{copyCommand(exampleFile, dir+"/")}}
+		w = Write{shell, []string{copyCommand("postfix/"+exampleFile, dir+"/")}}
 	}
 	return w
 }

@@ -14,6 +14,7 @@ import (
 const (
 	logSelector = "log_selector"
 	tlsLogLevel = "smtpd_tls_loglevel"
+	dropInDir   = "/etc/systemd/system/ehlogate.service.d"
 )
 
 func onLogs(e *exam) bool { return !e.config.Logs.IsEmpty() }
@@ -26,21 +27,20 @@ func (e *exam) checkLogAccess() {
 	}
 	for _, name := range e.config.Logs.Files {
 		if why := u.blockedFrom(e.ctx, "-r", name); why != "" {
-			e.addForbiddenLog("files", name, u.name, why, "logs.conf")
+			e.addForbiddenLog(e.configPlace("logs.files", name), name, u.name, why, "logs.conf")
 		}
 	}
 	if e.config.Logs.Journal {
 		if why := u.blockedFromJournal(e.ctx); why != "" {
-			e.addForbiddenLog("journal", "the journal", u.name, why, "logs-journal.conf")
+			e.addForbiddenLog(e.configPlace("logs.journal", "true"), "the journal", u.name, why, "logs-journal.conf")
 		}
 	}
 }
 
-func (e *exam) addForbiddenLog(key, name, user, why, dropIn string) {
-	e.add(Warning, "log-forbidden", e.configPlace("logs."+key, name), fmt.Sprintf("the daemon cannot read %s: %s", name, why),
+func (e *exam) addForbiddenLog(at Place, name, user, why, dropIn string) {
+	e.add(Warning, "log-forbidden", at, fmt.Sprintf("the daemon cannot read %s: %s", name, why),
 		fmt.Sprintf("It runs as user %s. It counts no client of that log. Decisions do not depend on it.", user),
-		Write{shell, []string{"mkdir -p /etc/systemd/system/ehlogate.service.d", copyCommand("/usr/share/doc/ehlogate/examples/systemd/"+dropIn, "/etc/systemd/system/ehlogate.service.d/"),
-			"systemctl daemon-reload && systemctl restart ehlogate"}})
+		Write{shell, []string{"mkdir -p " + dropInDir, copyCommand("systemd/"+dropIn, dropInDir+"/"), "systemctl daemon-reload && systemctl restart ehlogate"}})
 }
 
 // journalFiles are where systemd-journald keeps the journal of the system.

@@ -105,7 +105,7 @@ func (e *exam) adviseRestored(v view, t table, param string, err error) []Write 
 	if param == smtpdFilter {
 		example = exampleHELOFile
 	}
-	return []Write{{shell, []string{copyCommand(example, t.paramFile(v))}}, reload}
+	return []Write{{shell, []string{copyCommand("postfix/"+example, t.paramFile(v))}}, reload}
 }
 
 func (e *exam) checkKeys(m *memcacheTable) {

@@ -1,6 +1,7 @@
 package mtatest_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -75,6 +76,33 @@ func (r *logReader) diagnosed(t *testing.T, want bool) {
 	}
 }
 
+// followAdvice runs the commands that doctor shows for a log that the daemon cannot read.
+func (r *logReader) followAdvice(t *testing.T) {
+	t.Helper()
+	out, _ := r.Run(soon(t), "ehlogate", "doctor", "--json")
+	var report struct {
+		Findings []struct {
+			ID    string `json:"id"`
+			Write struct {
+				Lines []string `json:"lines"`
+			} `json:"write"`
+		} `json:"findings"`
+	}
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, f := range report.Findings {
+		if f.ID != "log-forbidden" {
+			continue
+		}
+		if _, err := r.Run(soon(t), "sh", "-ec", strings.Join(f.Write.Lines, "\n")); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	t.Errorf("no advice\n%s", out)
+}
+
 // fails waits until the log is degraded, with a text in /healthz.
 func (r *logReader) fails(t *testing.T, want string) {
 	t.Helper()
@@ -113,6 +141,9 @@ func TestServiceReadsLogs(t *testing.T) {
 			r.config(t, c.source, c.setting)
 			r.restart(t, "")
 			r.fails(t, c.forbidden)
+			r.followAdvice(t)
+			r.reads(t)
+			r.restart(t, "")
 			r.steps(t, exampleSteps(t, "systemd/"+c.name)...)
 			r.reads(t)
 
