@@ -68,7 +68,7 @@ ehlogate.list(5) for the formats.`,
 	cmd.Flags().StringVar(&list, "list", "", "check the files as files of the list `NAME` of the config")
 	cmd.Flags().StringVar(&format, "format", "", "the format `NAME` of files that belong to no list: "+strings.Join(feed.Formats(), ", "))
 	cmd.Flags().BoolVar(&elsewhere, "elsewhere", false, "the config is for another machine: do not check its sockets on this one")
-	cmd.MarkFlagsMutuallyExclusive("list", "format")
+	refuseBoth(cmd, "list", "format")
 	return cmd
 }
 

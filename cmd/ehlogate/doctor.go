@@ -110,7 +110,7 @@ Exit status 1 if there is a hazard, 0 otherwise.`,
 	f.StringVar(&sendmail, "sendmail", "", "examine Sendmail with the configuration `FILE`, such as /etc/mail/sendmail.cf")
 	f.BoolVar(&noConnect, "no-connect", false, "do not connect to the addresses at which ehlogate is queried, and query no resolver")
 	f.BoolVar(&asJSON, "json", false, "write JSON")
-	cmd.MarkFlagsMutuallyExclusive("postfix-config", "saved")
+	refuseBoth(cmd, "postfix-config", "saved")
 	return cmd
 }
 

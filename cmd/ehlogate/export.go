@@ -103,7 +103,7 @@ until= as they are now, and says until when it is exact.`,
 	f.BoolVar(&e.dryRun, "dry-run", false, "nft: print what --apply would change, and change nothing")
 	f.BoolVar(&e.withoutNames, "without-names", false, "leave out entries about host and HELO names")
 	f.BoolVar(&e.withoutDNS, "without-dns", false, "decide as the daemon does while no DNS list answers")
-	cmd.MarkFlagsMutuallyExclusive("output", "apply")
+	refuseBoth(cmd, "output", "apply")
 	return cmd
 }
 

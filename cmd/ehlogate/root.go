@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -47,6 +48,16 @@ ehlogate(8), ehlogate.toml(5) and ehlogate.list(5).`,
 	root.PersistentFlags().StringVarP(&o.config, "config", "c", "",
 		"config `FILE` (default "+config.DefaultFile+" if it exists, else built-in defaults)")
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages |", "FlagUsagesWrapped 80 |"))
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		text, why, isValue := strings.Cut(err.Error(), ": strconv.")
+		switch {
+		case !isValue:
+			return err
+		case strings.HasPrefix(why, "ParseBool"):
+			return errors.New(text + ": write the flag alone, without a value")
+		}
+		return errors.New(text + ": write a whole number")
+	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newServe(&o), newCheck(&o), newExplain(&o), newExport(&o), newDoctor(&o), newReplay(&o), newVersion())
 	addCompletions(root)
@@ -60,6 +71,20 @@ func refuseArguments(_ *cobra.Command, args []string) error {
 		return fmt.Errorf("unexpected argument %q: write options only", args[0])
 	}
 	return nil
+}
+
+// refuseBoth makes a command fail that has two flags of which only one can count.
+func refuseBoth(cmd *cobra.Command, one, other string) {
+	before := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if cmd.Flags().Changed(one) && cmd.Flags().Changed(other) {
+			return fmt.Errorf("--%s and --%s cannot go together: leave out one of them", one, other)
+		}
+		if before == nil {
+			return nil
+		}
+		return before(cmd, args)
+	}
 }
 
 // refuseUnknownTopics makes "ehlogate help" fail for what is no command, as any other wrong command line does.
