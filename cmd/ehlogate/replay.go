@@ -7,10 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"regexp"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -24,9 +21,6 @@ import (
 	"ehlogate/lists/maillog/logfile"
 	"ehlogate/lists/printable"
 )
-
-// usualLogs are where mail servers log on Debian, Red Hat and others. The first that exists is read.
-var usualLogs = []string{"/var/log/mail.log", "/var/log/maillog", "/var/log/exim4/mainlog", "/var/log/exim/main.log"}
 
 // gcPercent bounds garbage to half of what is in use.
 const gcPercent = 50
@@ -66,7 +60,7 @@ up to there. Exit status 1 then, if no session was found, and if the policy
 cannot be used.`,
 		Example: `  ehlogate replay --since 7d
   ehlogate replay -c new.toml "/var/log/mail.log*"
-  ehlogate replay --diff /etc/ehlogate/ehlogate.toml new.toml
+  ehlogate replay --diff /etc/ehlogate/ehlogate.toml new.toml mail.log
   ehlogate replay --sessions mail.log | grep '"outcome":"incapable"'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd, o, args)
@@ -81,8 +75,8 @@ cannot be used.`,
 	flags.BoolVar(&f.sessions, "sessions", false, "write each session as a line of JSON, and no report")
 	flags.BoolVar(&f.redacted, "redact", false, "replace addresses and names, so that the output can be published")
 	flags.BoolVar(&f.withDNS, "with-dns", false, "query DNS lists, and verify names, as of today")
-	cmd.MarkFlagsMutuallyExclusive("json", "sessions")
-	cmd.MarkFlagsMutuallyExclusive("diff", "sessions")
+	refuseBoth(cmd, "json", "sessions")
+	refuseBoth(cmd, "diff", "sessions")
 	return cmd
 }
 
@@ -91,8 +85,11 @@ func (f *replayFlags) run(cmd *cobra.Command, o *options, args []string) error {
 	if err != nil {
 		return err
 	}
-	if f.old != "" && len(args) == 0 {
+	switch {
+	case f.old != "" && len(args) == 0:
 		return errors.New("--diff OLD needs the new config as the first argument")
+	case f.old != "" && cmd.Flags().Changed("config"):
+		return errors.New("--diff OLD has the new config as its first argument: leave out -c")
 	}
 	if f.top < 0 {
 		return errors.New("--top: must be at least 0")
@@ -122,32 +119,6 @@ func (f *replayFlags) run(cmd *cobra.Command, o *options, args []string) error {
 	return nil
 }
 
-var days = regexp.MustCompile(`^(\d{1,5})([dw])$`)
-
-// parseSince reads a time, or how long before now it is. Empty is the zero time.
-func parseSince(s string, now time.Time) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	if m := days.FindStringSubmatch(s); m != nil {
-		n, _ := strconv.Atoi(m[1])
-		if m[2] == "w" {
-			n *= 7
-		}
-		return now.AddDate(0, 0, -n), nil
-	}
-	if d, err := time.ParseDuration(s); err == nil && d > 0 {
-		return now.Add(-d), nil
-	}
-	if t, err := time.ParseInLocation(time.DateOnly, s, time.Local); err == nil {
-		return t, nil
-	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t, nil
-	}
-	return time.Time{}, fmt.Errorf("--since: %q is no time: write 7d, 36h, 2026-11-21 or 2026-11-21T14:00:00Z", s)
-}
-
 // replayRun is a replay in progress.
 type replayRun struct {
 	*replayFlags
@@ -159,9 +130,11 @@ type replayRun struct {
 	redact         *replay.Redactor
 	out            *replay.SessionWriter
 	stats          maillog.Stats
-	found          int64  // sessions, also those before since
-	sample         []byte // the first line that is in no known frame
-	faulty         bool   // the exit status is 1
+	found          int64     // sessions, also those before since
+	early          int64     // those before since
+	lastEarly      time.Time // of them, or of a file that ends before since
+	sample         []byte    // the first line that is in no known frame
+	faulty         bool      // the exit status is 1
 	interrupted    bool
 	broken         []error // of logs, which were read up to there
 	err            error   // of writing sessions
@@ -218,7 +191,7 @@ func (r *replayRun) read(ctx context.Context, stdin io.Reader, args []string) er
 		if ctx.Err() != nil {
 			r.interrupted = true
 		} else if err != nil {
-			r.broken = append(r.broken, err)
+			r.broken = append(r.broken, explainUnread(err))
 		}
 	}
 	files, journal, err := r.choose(args)
@@ -243,7 +216,11 @@ func (r *replayRun) read(ctx context.Context, stdin io.Reader, args []string) er
 		if i == 0 {
 			name = file.Path
 		}
-		if file.Newest.Before(r.since) || r.interrupted {
+		if r.interrupted {
+			break
+		}
+		if file.Newest.Before(r.since) {
+			r.skip(file.Newest)
 			continue
 		}
 		reader.SetNewest(file.Newest)
@@ -254,7 +231,7 @@ func (r *replayRun) read(ctx context.Context, stdin io.Reader, args []string) er
 	if r.stats = reader.Stats(); r.err != nil {
 		return r.err
 	}
-	if r.found == 0 && !r.interrupted {
+	if r.found == r.early && !r.interrupted {
 		if len(r.broken) > 0 {
 			return r.broken[0]
 		}
@@ -285,36 +262,19 @@ func (r *replayRun) readLog(ctx context.Context, reader *maillog.Reader, name st
 	return nil
 }
 
-// choose returns the files to read, oldest first; nil for standard input.
-func (r *replayRun) choose(args []string) (files []logfile.File, journal bool, err error) {
-	if r.journal {
-		if len(args) > 0 {
-			return nil, false, errors.New("--journal reads the journal: name no file")
-		}
-		return nil, true, nil
+// skip notes the time of what is not counted, since it is before --since.
+func (r *replayRun) skip(at time.Time) {
+	if at.After(r.lastEarly) {
+		r.lastEarly = at
 	}
-	if len(args) == 1 && args[0] == "-" {
-		return nil, false, nil
-	}
-	if len(args) == 0 {
-		for _, usual := range usualLogs {
-			if _, err := os.Stat(usual); err == nil {
-				args = []string{usual + "*"}
-				break
-			}
-		}
-		if len(args) == 0 {
-			return nil, true, nil
-		}
-	}
-	files, err = logfile.Find(args)
-	return files, false, err
 }
 
 // add decides about a session.
 func (r *replayRun) add(ctx context.Context, s *maillog.Session) {
 	r.found++
 	if !s.End.IsZero() && s.End.Before(r.since) {
+		r.early++
+		r.skip(s.End)
 		return
 	}
 	var v lists.Verdict
@@ -331,51 +291,44 @@ func (r *replayRun) add(ctx context.Context, s *maillog.Session) {
 	}
 }
 
-// nothingFound is the error for a log without sessions. It says what was seen instead.
-func (r *replayRun) nothingFound(name string) error {
-	s := r.stats
-	why := fmt.Sprintf("%d lines: %d of other programs, %d of a mail server, %d in no known form", s.Lines, s.Foreign, s.Mail, s.Unframed)
-	do := "name the log of Postfix, Sendmail or Exim, such as /var/log/mail.log or /var/log/exim4/mainlog"
-	switch {
-	case s.Lines == 0:
-		why = "it is empty"
-	case s.Orphans > 0:
-		do = "it has errors of the TLS library without the lines that name the client, as mail.warn and mail.err do: name mail.log"
-	case s.Unframed > 0 && r.sample != nil && r.redact == nil:
-		why += fmt.Sprintf(", such as %q", r.sample)
-	}
-	return fmt.Errorf("no session found in %s (%s): %s", filepath.Clean(name), why, do)
-}
-
 // write writes the report.
 func (r *replayRun) write() error {
 	if r.out != nil {
+		if r.interrupted {
+			fmt.Fprintln(r.stderr, "interrupted: only a part of the log was read")
+		}
 		return nil
 	}
 	if r.diff != nil {
 		r.diff.Finish(r.top)
+		r.diff.Interrupted, r.diff.Notes = r.interrupted, append(r.diff.Notes, r.notes()...)
 		if r.redact != nil {
 			r.redact.Diff(r.diff)
 		}
 		return r.print(r.diff, r.diff.Text)
 	}
 	report := r.tally.Report(r.stats, r.top)
-	report.Interrupted = r.interrupted
-	if r.interrupted {
-		report.Notes = append(report.Notes, "interrupted: only a part of the log was read")
-	}
-	if n := len(r.broken); n > 0 {
-		report.Notes = append(report.Notes, fmt.Sprintf("%d of the logs could not be read to the end: the figures are too low", n))
-	}
-	if r.policy.WithoutDNS {
-		report.Notes = append(report.Notes, "DNS lists count as unavailable, and names are those of the log: --with-dns asks DNS")
-	} else if r.withDNS {
-		report.Notes = append(report.Notes, "DNS was asked now: its answers may have been others at the time of the log")
-	}
+	report.Interrupted, report.Notes = r.interrupted, append(report.Notes, r.notes()...)
 	if r.redact != nil {
 		r.redact.Report(report)
 	}
 	return r.print(report, report.Text)
+}
+
+// notes returns what the figures leave out.
+func (r *replayRun) notes() (notes []string) {
+	if r.interrupted {
+		notes = append(notes, "interrupted: only a part of the log was read")
+	}
+	if n := len(r.broken); n > 0 {
+		notes = append(notes, fmt.Sprintf("%d of the logs could not be read to the end: the figures are too low", n))
+	}
+	if r.policy.WithoutDNS || r.old != nil && r.old.WithoutDNS {
+		notes = append(notes, "DNS lists count as unavailable, and names are those of the log: --with-dns asks DNS")
+	} else if r.withDNS {
+		notes = append(notes, "DNS was asked now: its answers may have been others at the time of the log")
+	}
+	return notes
 }
 
 func (r *replayRun) print(value any, text func() string) error {

@@ -23,18 +23,14 @@ var settings = [4]string{
 
 // advise says what would help more than to hide STARTTLS.
 func (t *Tally) advise(r *Report) {
-	versions, ciphers, incapable, rejecting := map[maillog.Server]int{}, map[maillog.Server]int{}, 0, 0
+	versions, ciphers := map[maillog.Server]int{}, map[maillog.Server]int{}
 	for _, id := range t.clients {
 		switch c := &t.stats[id/chunk][id%chunk]; {
 		case c.outcomes == 0:
 		case c.isIncapable() && isVersion(c.class):
 			versions[c.server]++
-			incapable++
 		case c.isIncapable():
 			ciphers[c.server]++
-			incapable++
-		case c.outcome() == maillog.OutcomeCertRejected, c.outcome() == maillog.OutcomeCertRejectedLater:
-			rejecting++
 		}
 	}
 	if at, ok := t.outage(); ok {
@@ -43,15 +39,15 @@ func (t *Tally) advise(r *Report) {
 	if t.local > 0 {
 		r.Advice = append(r.Advice, fmt.Sprintf("in %s your server could not do TLS itself: look for its certificate, key and TLS settings in its log", plural(t.local, "session")))
 	}
-	if rejecting > 0 {
+	if r.RejectingClients > 0 {
 		since := ""
 		if !t.certSince.IsZero() {
 			since = " since " + stampText(t.certSince)
 		}
 		r.Advice = append(r.Advice, fmt.Sprintf("%s your certificate%s: mend it. Without STARTTLS they would most likely send nothing",
-			verb(int64(rejecting), "client", "rejects", "reject"), since))
+			verb(r.RejectingClients, "client", "rejects", "reject"), since))
 	}
-	if t.tls[maillog.TLSOK] == 0 && incapable >= minOutage { // without a certificate there is no cipher that is shared
+	if t.tls[maillog.TLSOK] == 0 && r.IncapableClients >= minOutage { // without a certificate there is no cipher that is shared
 		r.Advice = append(r.Advice, "no client completed TLS: look at your certificate, key and TLS settings first")
 		return
 	}
@@ -125,11 +121,13 @@ func verb(n int64, noun, one, many string) string {
 }
 
 // plural returns "1 client", "2,911 clients".
-func plural(n int64, noun string) string {
+func plural(n int64, what string) string { return thousands(n) + " " + noun(n, what) }
+
+func noun(n int64, what string) string {
 	if n != 1 {
-		noun += "s"
+		what += "s"
 	}
-	return thousands(n) + " " + noun
+	return what
 }
 
 // thousands returns "12,410".

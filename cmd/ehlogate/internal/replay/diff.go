@@ -9,14 +9,16 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/maillog"
-	"ehlogate/lists/printable"
 )
 
 // Diff counts the sessions that two policies treat differently.
 type Diff struct {
-	Sessions int64          `json:"sessions"` // on port 25
-	Changed  []Change       `json:"changed"`
-	Clients  []ChangeClient `json:"clients"` // --top of them, those with most messages over TLS first
+	Sessions       int64          `json:"sessions"` // on port 25
+	Changed        []Change       `json:"changed"`
+	ChangedClients int64          `json:"changed_clients"`
+	Clients        []ChangeClient `json:"clients"` // --top of them, those with most messages over TLS first
+	Interrupted    bool           `json:"interrupted"`
+	Notes          []string       `json:"notes"` // on what the log or the policies do not tell
 
 	changes map[Change]*Change
 	clients map[netip.Addr]*ChangeClient
@@ -45,7 +47,7 @@ type ChangeClient struct {
 
 // NewDiff returns an empty Diff.
 func NewDiff() *Diff {
-	return &Diff{Changed: []Change{}, Clients: []ChangeClient{}, changes: map[Change]*Change{}, clients: map[netip.Addr]*ChangeClient{}}
+	return &Diff{Changed: []Change{}, Clients: []ChangeClient{}, Notes: []string{}, changes: map[Change]*Change{}, clients: map[netip.Addr]*ChangeClient{}}
 }
 
 // Add counts a session on port 25 and both decisions about it.
@@ -84,6 +86,7 @@ func (d *Diff) Finish(top int) {
 	slices.SortFunc(d.Changed, func(a, b Change) int {
 		return cmp.Or(cmp.Compare(b.Sessions, a.Sessions), cmp.Compare(a.From+a.To+a.FromList+a.ToList, b.From+b.To+b.FromList+b.ToList))
 	})
+	d.ChangedClients = int64(len(d.clients))
 	for _, c := range d.clients {
 		d.Clients = append(d.Clients, *c)
 	}
@@ -101,19 +104,18 @@ func (d *Diff) Text() string {
 		changed += c.Sessions
 	}
 	fmt.Fprintf(&b, "%s on port 25, %s treated differently, of %s\n", plural(d.Sessions, "session"), thousands(changed),
-		plural(int64(len(d.clients)), "client"))
+		plural(d.ChangedClients, "client"))
 	for _, c := range d.Changed {
 		fmt.Fprintf(&b, "  %-32s %11s   %s\n", withList(c.From, c.FromList)+" -> "+withList(c.To, c.ToList), thousands(c.Sessions), plural(c.Clients, "client"))
 	}
-	if len(d.Clients) > 0 {
-		b.WriteByte('\n')
-	}
-	for _, c := range d.Clients {
-		fmt.Fprintf(&b, "  %-39s %-40s %s -> %s   %s, %s over TLS\n", c.Addr, printable.Escape(c.Name), c.From, c.To,
-			plural(c.Sessions, "session"), plural(c.TLSMessages, "message"))
-	}
+	listClients(&b, "treated differently:", d.Clients, d.ChangedClients, func(c ChangeClient) string {
+		return fmt.Sprintf("%s -> %s, %s, %s over TLS", c.From, c.To, plural(c.Sessions, "session"), plural(c.TLSMessages, "message"))
+	})
+	writeNotes(&b, d.Notes)
 	return b.String()
 }
+
+func (c ChangeClient) id() (addr, name string) { return c.Addr, c.Name }
 
 func withList(action, list string) string {
 	if list == "" {

@@ -65,7 +65,7 @@ func (r *Redactor) Service(s string) string {
 
 // Report replaces the addresses and names in a report.
 func (r *Redactor) Report(report *Report) {
-	for _, clients := range [][]Client{report.Suppressed.TLSMail.Top, report.Incapable} {
+	for _, clients := range [][]Client{report.Suppressed.TLSMail.Top, report.Incapable, report.Rejecting} {
 		for i := range clients {
 			clients[i].Addr, clients[i].Name = r.Addr(clients[i].Addr), r.Name(clients[i].Name)
 		}

@@ -11,19 +11,22 @@ import (
 
 // Report is the result of a replay. Its JSON is documented in ehlogate(8), and fields are only ever added.
 type Report struct {
-	From        time.Time  `json:"from"` // of the first session
-	To          time.Time  `json:"to"`   // of the last
-	Interrupted bool       `json:"interrupted"`
-	Log         Log        `json:"log"`
-	Port25      Port25     `json:"port25"`
-	Submission  int64      `json:"submission_sessions"`
-	Suppressed  Suppressed `json:"suppressed"`
-	Overridden  int64      `json:"overridden_sessions"` // the guard keeps STARTTLS
-	Handshakes  Handshakes `json:"handshakes"`
-	Failed      Failed     `json:"failed"`
-	Incapable   []Client   `json:"incapable"` // never completed TLS; --top of them
-	Advice      []string   `json:"advice"`
-	Notes       []string   `json:"notes"` // on what the log or the policy does not tell
+	From             time.Time  `json:"from"` // of the first session
+	To               time.Time  `json:"to"`   // of the last
+	Interrupted      bool       `json:"interrupted"`
+	Log              Log        `json:"log"`
+	Port25           Port25     `json:"port25"`
+	Submission       int64      `json:"submission_sessions"`
+	Suppressed       Suppressed `json:"suppressed"`
+	Overridden       int64      `json:"overridden_sessions"` // the guard keeps STARTTLS
+	Handshakes       Handshakes `json:"handshakes"`
+	Failed           Failed     `json:"failed"`
+	IncapableClients int64      `json:"incapable_clients"` // never completed TLS
+	Incapable        []Client   `json:"incapable"`         // --top of them
+	RejectingClients int64      `json:"rejecting_clients"` // do not accept the certificate
+	Rejecting        []Client   `json:"rejecting"`         // --top of them
+	Advice           []string   `json:"advice"`
+	Notes            []string   `json:"notes"` // on what the log or the policy does not tell
 }
 
 // Log is what was read.
@@ -93,7 +96,8 @@ type Client struct {
 	Addr     string    `json:"addr"`
 	Name     string    `json:"name,omitempty"`
 	Messages int64     `json:"messages"`
-	Class    string    `json:"class,omitempty"`
+	Class    string    `json:"class,omitempty"`         // of the first failure
+	Others   bool      `json:"other_classes,omitempty"` // some of the failures have another class
 	Failures int64     `json:"failures,omitempty"`
 	First    time.Time `json:"first_failure,omitzero"`
 	Last     time.Time `json:"last_failure,omitzero"`
@@ -108,7 +112,7 @@ var outcomeOrder = []maillog.Outcome{
 // Report draws the conclusions. top bounds the clients that are named.
 func (t *Tally) Report(stats maillog.Stats, top int) *Report {
 	r := &Report{
-		Incapable: []Client{}, Advice: []string{}, Notes: []string{}, // empty, and never null
+		Incapable: []Client{}, Rejecting: []Client{}, Advice: []string{}, Notes: []string{}, // empty, and never null
 		From: t.first, To: t.last, Submission: t.submission, Overridden: t.overridden,
 		Log: Log{stats.Lines, stats.Mail, stats.Unframed, stats.Unclear},
 		Port25: Port25{Sessions: t.port25, Clients: int64(len(t.clients)), TLS: t.tls[maillog.TLSOK], TLSFailed: t.tls[maillog.TLSFailed],
@@ -136,7 +140,8 @@ func (t *Tally) Report(stats maillog.Stats, top int) *Report {
 
 func (t *Tally) countClients(r *Report, top int) {
 	byOutcome := map[maillog.Outcome]int64{}
-	incapable := newTop(top, func(c Client) int64 { return c.Failures })
+	failures := func(c Client) int64 { return c.Failures }
+	incapable, rejecting := newTop(top, failures), newTop(top, failures)
 	tlsMail := newTop(top, func(c Client) int64 { return c.Messages })
 	for key, id := range t.clients {
 		c := &t.stats[id/chunk][id%chunk]
@@ -162,14 +167,22 @@ func (t *Tally) countClients(r *Report, top int) {
 		}
 		r.Failed.Clients++
 		byOutcome[c.outcome()]++
+		if !c.isIncapable() && !c.isRejecting() {
+			continue
+		}
+		d := describe(c.delivered)
+		d.Class, d.Others, d.Failures = c.class.String(), c.otherClass, int64(c.failed)
+		d.First, d.Last = time.Unix(int64(c.firstFailed), 0).UTC(), time.Unix(int64(c.lastFailed), 0).UTC()
 		if c.isIncapable() {
-			d := describe(c.delivered)
-			d.Class, d.Failures = c.class.String(), int64(c.failed)
-			d.First, d.Last = time.Unix(int64(c.firstFailed), 0).UTC(), time.Unix(int64(c.lastFailed), 0).UTC()
+			r.IncapableClients++
 			incapable.add(d)
+		} else {
+			r.RejectingClients++
+			rejecting.add(d)
 		}
 	}
-	r.Suppressed.TLSMail.Top, r.Incapable = tlsMail.sorted(), append(r.Incapable, incapable.sorted()...)
+	r.Suppressed.TLSMail.Top = tlsMail.sorted()
+	r.Incapable, r.Rejecting = append(r.Incapable, incapable.sorted()...), append(r.Rejecting, rejecting.sorted()...)
 	for _, o := range outcomeOrder {
 		if n := byOutcome[o]; n > 0 {
 			r.Failed.Outcomes = append(r.Failed.Outcomes, OutcomeCount{o.String(), n, t.sessionsOf[o]})
@@ -192,27 +205,7 @@ func (c *client) isIncapable() bool {
 	return c.outcome() == maillog.OutcomeIncapable && c.tlsOK == 0 && !c.loggedIn
 }
 
-// topClients keeps the clients with the largest values.
-type topClients struct {
-	n     int
-	value func(Client) int64
-	all   []Client
-}
-
-func newTop(n int, value func(Client) int64) *topClients { return &topClients{n: n, value: value} }
-
-func (t *topClients) compare(a, b Client) int {
-	return cmp.Or(cmp.Compare(t.value(b), t.value(a)), cmp.Compare(a.Addr, b.Addr))
-}
-
-func (t *topClients) add(c Client) {
-	t.all = append(t.all, c)
-	if len(t.all) > 2*t.n+1000 {
-		t.all = slices.Clone(t.sorted())
-	}
-}
-
-func (t *topClients) sorted() []Client {
-	slices.SortFunc(t.all, t.compare)
-	return t.all[:min(len(t.all), t.n)]
+// isRejecting reports whether the client does not accept the certificate of the server.
+func (c *client) isRejecting() bool {
+	return c.outcomes != 0 && (c.outcome() == maillog.OutcomeCertRejected || c.outcome() == maillog.OutcomeCertRejectedLater)
 }

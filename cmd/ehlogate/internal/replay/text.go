@@ -4,8 +4,21 @@ import (
 	"fmt"
 	"strings"
 
+	"ehlogate/lists/maillog"
 	"ehlogate/lists/printable"
 )
+
+// meanings explains the outcomes of failures, as ehlogate(8) does.
+var meanings = map[string]string{
+	maillog.OutcomeScanner.String():           "failed in several ways within a minute, or spoke HTTP: no mail server",
+	maillog.OutcomeIncapable.String():         "no version, cipher, group or signature in common with your server",
+	maillog.OutcomePlaintextClient.String():   "said STARTTLS, and went on in the clear",
+	maillog.OutcomeCertRejected.String():      "does not accept your certificate",
+	maillog.OutcomeCertRejectedLater.String(): "does not accept your certificate, which it said after the handshake",
+	maillog.OutcomeAttackOrBroken.String():    "data was changed on the way, or TLS downgraded",
+	maillog.OutcomeTransient.String():         "the connection was lost, reset or timed out",
+	maillog.OutcomeAmbiguous.String():         "the log does not tell why",
+}
 
 // Text returns the report for a terminal: advice first, then the numbers, then the clients that they are about.
 func (r *Report) Text() string {
@@ -38,9 +51,9 @@ func (r *Report) Text() string {
 		if s.TLSMail.Clients > 0 {
 			warning = "   <- would go in the clear: listed below"
 		}
-		row("  delivered mail over TLS", s.TLSMail.Clients, "%s%s", plural(s.TLSMail.Messages, "message"), warning)
-		row("  delivered in the clear", s.ClearMail.Clients, "%s", plural(s.ClearMail.Messages, "message"))
-		row("  delivered nothing", s.NoMail, "")
+		row("  delivered mail over TLS", s.TLSMail.Clients, "%s, %s%s", noun(s.TLSMail.Clients, "client"), plural(s.TLSMail.Messages, "message"), warning)
+		row("  delivered in the clear", s.ClearMail.Clients, "%s, %s", noun(s.ClearMail.Clients, "client"), plural(s.ClearMail.Messages, "message"))
+		row("  delivered nothing", s.NoMail, "%s", noun(s.NoMail, "client"))
 		row("handshakes avoided", r.Handshakes.Avoided, "%s of CPU", seconds(r.Handshakes.CPU))
 	}
 	if r.Overridden > 0 {
@@ -52,37 +65,73 @@ func (r *Report) Text() string {
 			outcomes = append(outcomes, o.Outcome+" "+thousands(o.Clients))
 		}
 		row("TLS failed", r.Failed.Sessions, "%s: %s", plural(r.Failed.Clients, "client"), strings.Join(outcomes, ", "))
+		for _, o := range r.Failed.Outcomes {
+			fmt.Fprintf(&b, "  %s: %s\n", o.Outcome, meanings[o.Outcome])
+		}
 	}
-	r.listClients(&b, "would send in the clear what they sent over TLS:", s.TLSMail.Top, s.TLSMail.Clients, func(c Client) string {
+	listClients(&b, "would send in the clear what they sent over TLS:", s.TLSMail.Top, s.TLSMail.Clients, func(c Client) string {
 		return plural(c.Messages, "message")
 	})
-	r.listClients(&b, "incapable, never completed TLS:", r.Incapable, int64(len(r.Incapable)), func(c Client) string {
-		mail := "never delivered"
-		if c.Messages > 0 {
-			mail = plural(c.Messages, "message") + " in the clear"
-		}
-		return fmt.Sprintf("%s x%d, until %s, %s", c.Class, c.Failures, stampText(c.Last), mail)
+	listClients(&b, "incapable, never completed TLS:", r.Incapable, r.IncapableClients, func(c Client) string {
+		return c.failures() + ", " + c.mail(" in the clear")
 	})
-	if len(r.Notes) > 0 {
-		b.WriteByte('\n')
-	}
-	for _, n := range r.Notes {
-		fmt.Fprintf(&b, "note: %s\n", n)
-	}
+	listClients(&b, "reject your certificate:", r.Rejecting, r.RejectingClients, func(c Client) string {
+		return c.failures() + ", " + c.mail("")
+	})
+	writeNotes(&b, r.Notes)
 	return b.String()
 }
 
-func (r *Report) listClients(b *strings.Builder, title string, clients []Client, all int64, describe func(Client) string) {
+func writeNotes(b *strings.Builder, notes []string) {
+	if len(notes) > 0 {
+		b.WriteByte('\n')
+	}
+	for _, n := range notes {
+		fmt.Fprintf(b, "note: %s\n", n)
+	}
+}
+
+// listClients writes clients as a table, and how many more there are.
+func listClients[T interface{ id() (addr, name string) }](b *strings.Builder, title string, clients []T, all int64, describe func(T) string) {
 	if len(clients) == 0 {
 		return
 	}
 	fmt.Fprintf(b, "\n%s\n", title)
+	var addrs, names int // widths
 	for _, c := range clients {
-		fmt.Fprintf(b, "  %-39s %-40s %s\n", c.Addr, printable.Escape(c.Name), describe(c))
+		addr, name := c.id()
+		addrs, names = max(addrs, len(addr)), max(names, len(printable.Escape(name)))
+	}
+	for _, c := range clients {
+		addr, name := c.id()
+		fmt.Fprintf(b, "  %-*s  ", addrs, addr)
+		if names > 0 {
+			fmt.Fprintf(b, "%-*s  ", names, printable.Escape(name))
+		}
+		b.WriteString(describe(c) + "\n")
 	}
 	if more := all - int64(len(clients)); more > 0 {
 		fmt.Fprintf(b, "  and %s more: --top shows more\n", thousands(more))
 	}
+}
+
+func (c Client) id() (addr, name string) { return c.Addr, c.Name }
+
+// failures returns how and how often TLS failed.
+func (c Client) failures() string {
+	class := c.Class
+	if c.Others {
+		class += " and others"
+	}
+	return fmt.Sprintf("%s x%d, until %s", class, c.Failures, stampText(c.Last))
+}
+
+// mail returns how much mail a client delivered.
+func (c Client) mail(how string) string {
+	if c.Messages == 0 {
+		return "never delivered"
+	}
+	return plural(c.Messages, "message") + how
 }
 
 func (s Share) text() string {

@@ -20,7 +20,7 @@ func TestDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, n := range map[string]int{"> a message: delivered": 6, "502 5.5.1": 2, "TLSv1.3 agreed": 0, "TLS 1.3 agreed": 4,
-		"over TLS              1   2 messages": 1, "handshakes avoided                     2": 1} {
+		"over TLS              1   client, 2 messages": 1, "handshakes avoided                     2": 1} {
 		if got := strings.Count(out.String(), what); got != n {
 			t.Errorf("%q is shown %d times, want %d", what, got, n)
 		}
