@@ -67,7 +67,7 @@ cannot be used.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.since, "since", "", "leave out sessions before `TIME`: 7d, 36h, 2026-11-21 or an RFC 3339 time")
+	flags.StringVar(&f.since, "since", "", "leave out sessions before `TIME`: 7d, 36h, 2026-11-21, \"2026-11-21 14:00\" or an RFC 3339 time")
 	flags.StringVar(&f.old, "diff", "", "show which clients are treated differently, from config `OLD` to the config that is the first argument")
 	flags.IntVar(&f.top, "top", 10, "name at most `N` clients of each kind")
 	flags.BoolVar(&f.journal, "journal", false, "read the journal of this machine")

@@ -69,7 +69,7 @@ func (c *client) addFailure(s *maillog.Session, now int64) {
 	}
 }
 
-// ClientReport is what the logs tell of a client, about its sessions on port 25.
+// ClientReport is what the logs tell of a client, about its sessions on port 25. Its JSON is documented in ehlogate(8).
 type ClientReport struct {
 	Addr      string            `json:"addr"`
 	Known     bool              `json:"known"`          // a session of it was in the log
@@ -98,7 +98,7 @@ func (s *Service) Client(addr netip.Addr) ClientReport {
 	t := s.tally
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r := ClientReport{Addr: addr.String(), Since: t.since}
+	r := ClientReport{Addr: addr.String(), Since: t.since.UTC()}
 	c, ok := t.clients.Peek(addr)
 	if !ok {
 		return r

@@ -52,7 +52,7 @@ type Suppressed struct {
 	Sessions  int64   `json:"sessions"`
 	Clients   int64   `json:"clients"`
 	By        []Share `json:"by"`
-	TLSMail   Mail    `json:"mail_over_tls"` // would go in the clear
+	TLSMail   TLSMail `json:"mail_over_tls"` // would go in the clear
 	ClearMail Mail    `json:"mail_in_clear"` // goes in the clear anyway
 	NoMail    int64   `json:"no_mail_clients"`
 }
@@ -66,6 +66,12 @@ type Share struct {
 
 // Mail is mail of some clients.
 type Mail struct {
+	Clients  int64 `json:"clients"`
+	Messages int64 `json:"messages"`
+}
+
+// TLSMail is mail that clients sent over TLS.
+type TLSMail struct {
 	Clients  int64    `json:"clients"`
 	Messages int64    `json:"messages"`
 	Top      []Client `json:"top,omitempty"`
@@ -113,7 +119,7 @@ var outcomeOrder = []maillog.Outcome{
 func (t *Tally) Report(stats maillog.Stats, top int) *Report {
 	r := &Report{
 		Incapable: []Client{}, Rejecting: []Client{}, Advice: []string{}, Notes: []string{}, // empty, and never null
-		From: t.first, To: t.last, Submission: t.submission, Overridden: t.overridden,
+		From: t.first.UTC(), To: t.last.UTC(), Submission: t.submission, Overridden: t.overridden,
 		Log: Log{stats.Lines, stats.Mail, stats.Unframed, stats.Unclear},
 		Port25: Port25{Sessions: t.port25, Clients: int64(len(t.clients)), TLS: t.tls[maillog.TLSOK], TLSFailed: t.tls[maillog.TLSFailed],
 			NotOffered: t.tls[maillog.TLSNotOffered], Plain: t.tls[maillog.TLSNone]},

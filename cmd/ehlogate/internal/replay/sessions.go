@@ -9,7 +9,8 @@ import (
 	"ehlogate/lists/maillog"
 )
 
-// Session is a session as --sessions writes it, one JSON object a line.
+// Session is a session as --sessions writes it, one JSON object a line. It is documented in ehlogate(8), and fields are only
+// ever added.
 type Session struct {
 	Time     time.Time `json:"time"`
 	MTA      string    `json:"mta"`
@@ -44,7 +45,7 @@ func NewSessionWriter(w io.Writer, redact *Redactor) *SessionWriter {
 // Write writes a session, and the decision about it if it is on port 25.
 func (w *SessionWriter) Write(s *maillog.Session, v lists.Verdict) error {
 	out := Session{
-		Time: s.Time, MTA: s.Server.String(), Host: w.redact.Name(s.Host), Service: w.redact.Service(s.Service), Addr: w.redact.Addr(s.Addr.String()),
+		Time: s.Time.UTC(), MTA: s.Server.String(), Host: w.redact.Name(s.Host), Service: w.redact.Service(s.Service), Addr: w.redact.Addr(s.Addr.String()),
 		Name: w.redact.Name(s.Name), HELO: w.redact.Name(s.HELO), TLS: s.TLS.String(), Version: s.Version,
 		Class: s.Class.String(), Outcome: s.Outcome.String(), Mail: s.Mail.String(), Messages: s.Messages,
 	}

@@ -180,3 +180,15 @@ func TestRedactor(t *testing.T) {
 		t.Error("services")
 	}
 }
+
+// Each word for a failure in a report is explained in it.
+func TestMeanings(t *testing.T) {
+	for _, o := range outcomeOrder {
+		if meanings[o.String()] == "" {
+			t.Errorf("%s is not explained", o)
+		}
+	}
+	if len(meanings) != len(outcomeOrder) {
+		t.Errorf("got %d, want %d", len(meanings), len(outcomeOrder))
+	}
+}

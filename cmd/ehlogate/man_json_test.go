@@ -1,0 +1,88 @@
+package main
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"ehlogate/cmd/ehlogate/internal/logs"
+	"ehlogate/cmd/ehlogate/internal/replay"
+	"ehlogate/lists/maillog"
+)
+
+// TestJSONFields checks that ehlogate(8) has each field of the JSON that replay and /api/v1/clients write, and no other.
+func TestJSONFields(t *testing.T) {
+	page := parsePage(readPage(t, "ehlogate.8"))
+	for heading, value := range map[string]any{
+		"replay --sessions": replay.Session{}, "replay --json": replay.Report{}, "replay --diff OLD --json": replay.Diff{},
+		"/api/v1/clients": logs.ClientReport{},
+	} {
+		var got []string
+		for _, term := range page.sections[heading] {
+			got = append(got, strings.Fields(strings.NewReplacer(".BR ", "", `"`, "", ",", " ").Replace(term))...)
+		}
+		want := jsonPaths(reflect.TypeOf(value), "", "")
+		if heading == "replay --json" { // its lists of clients are explained once
+			want = append(want, jsonPaths(reflect.TypeFor[replay.Client](), "", "")...)
+		}
+		for _, problem := range difference(heading, got, want) {
+			t.Error(problem)
+		}
+	}
+}
+
+// jsonPaths returns the fields of a type, with [] behind those that are arrays, and ? behind those that may be left out.
+func jsonPaths(typ reflect.Type, prefix, optional string) (paths []string) {
+	for f := range typ.Fields() {
+		tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if tag == "" {
+			continue
+		}
+		path, mark, elem := prefix+tag, optional, f.Type
+		if options != "" {
+			mark = "?"
+		}
+		if elem.Kind() == reflect.Slice {
+			path, elem = path+"[]", elem.Elem()
+		}
+		switch {
+		case f.Name == "TLS" && elem.Kind() == reflect.Map:
+			for _, word := range maillog.AllTLS() {
+				paths = append(paths, path+"."+word.String()+mark)
+			}
+		case f.Name == "Mail" && elem.Kind() == reflect.Map:
+			for _, word := range maillog.AllMail() {
+				paths = append(paths, path+"."+word.String()+mark)
+			}
+		case elem.Kind() == reflect.Struct && elem.PkgPath() != "time" && elem != reflect.TypeFor[replay.Client]():
+			paths = append(paths, jsonPaths(elem, path+".", mark)...)
+		default:
+			paths = append(paths, path+mark)
+		}
+	}
+	return paths
+}
+
+// TestOutcomeWords checks that ehlogate(8) has each word for a reason why TLS failed, and no other.
+func TestOutcomeWords(t *testing.T) {
+	source := readPage(t, "ehlogate.8")
+	_, section, _ := strings.Cut(source, "\n.SH OUTCOMES\n")
+	section, _, _ = strings.Cut(section, "\n.SH ")
+	var got []string
+	for line := range strings.Lines(withoutFonts.Replace(section)) {
+		if words, ok := strings.CutPrefix(line, "Classes: "); ok {
+			got = append(got, strings.Split(strings.TrimSuffix(words, ".\n"), ", ")...)
+		}
+	}
+	want := []string{maillog.ClassHandshakeOnly.String()}
+	for _, class := range maillog.FailureClasses() {
+		want = append(want, class.String())
+	}
+	for _, problem := range difference("OUTCOMES", got, want) {
+		t.Error(problem)
+	}
+	if slices.Sort(got); len(slices.Compact(got)) != len(want) {
+		t.Error("OUTCOMES: a class is there twice")
+	}
+}
