@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/logs"
@@ -39,6 +40,10 @@ func (c *checker) checkLogs(cfg *config.Config) {
 		c.lint.Warnings.Add(diag.Problem{File: cfg.File, Msg: fmt.Sprintf("[logs] %s: %v", key, err), Hint: hint})
 	}
 	if c.lint.Warnings.Total == warned {
-		fmt.Fprintf(c.out, "logs: fine, %s\n", formatCount(len(options.Names()), "log", "logs"))
+		more := ""
+		if os.Geteuid() == 0 {
+			more = " (not checked: the rights of the user that serve runs as; ehlogate doctor does)"
+		}
+		fmt.Fprintf(c.out, "logs: fine, %s%s\n", formatCount(len(options.Names()), "log", "logs"), more)
 	}
 }

@@ -55,10 +55,15 @@ func TestLogs(t *testing.T) {
 	if code := run(t.Context(), []string{"explain", "-c", filepath.Join(d.dir, "c.toml"), "192.0.2.7"}, &out, &errs); code != 0 {
 		t.Errorf("explain: %d %s", code, errs.String())
 	}
-	for _, want := range []string{"192.0.2.7: offer", "log       2 sessions since 2026-11-2", "TLS worked in 0, failed in 2, was not used in 0, was not offered in 0: no-shared-cipher x2"} {
+	for _, want := range []string{"192.0.2.7: offer", "log       2 sessions since 2026-11-2", "TLS failed in 2: no-shared-cipher x2 (incapable)\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
+	}
+	out.Reset()
+	const none = "(one counts a minute after its end)\n"
+	if code := run(t.Context(), []string{"explain", "-c", filepath.Join(d.dir, "c.toml"), "192.0.2.8"}, &out, &errs); code != 0 || !strings.Contains(out.String(), none) {
+		t.Errorf("explain: %d, no %q in\n%s%s", code, none, out.String(), errs.String())
 	}
 	if code, body := d.getHTTP("/healthz"); code != 200 || !strings.Contains(body, `"status": "ok"`) || !strings.Contains(body, log) {
 		t.Errorf("/healthz: %d %s", code, body)

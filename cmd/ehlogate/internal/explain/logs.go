@@ -11,15 +11,23 @@ import (
 // describeLogs returns what the logs of mail servers tell of a client, in one or two lines.
 func describeLogs(r logs.ClientReport) (lines []string) {
 	if !r.Known {
-		return []string{fmt.Sprintf("no session on port 25 since %s", formatTime(r.Since))}
+		return []string{fmt.Sprintf("no session on port 25 since %s (one counts a minute after its end)", formatTime(r.Since))}
 	}
 	text := fmt.Sprintf("%s since %s, the last %s; %s accepted", count(r.TLS["ok"]+r.TLS["failed"]+r.TLS["none"]+r.TLS["not-offered"], "session"),
 		formatTime(r.FirstSeen), formatTime(r.LastSeen), count(r.Messages, "message"))
 	lines = append(lines, text)
-	text = fmt.Sprintf("TLS worked in %d, failed in %d, was not used in %d, was not offered in %d", r.TLS["ok"], r.TLS["failed"], r.TLS["none"], r.TLS["not-offered"])
+	var tls []string
+	for _, became := range []struct{ key, words string }{
+		{"ok", "worked in"}, {"failed", "failed in"}, {"none", "was not used in"}, {"not-offered", "was not offered in"},
+	} {
+		if n := r.TLS[became.key]; n > 0 {
+			tls = append(tls, fmt.Sprintf("%s %d", became.words, n))
+		}
+	}
+	text = "TLS " + strings.Join(tls, ", ")
 	var ways []string
 	for _, f := range r.Failures {
-		ways = append(ways, fmt.Sprintf("%s x%d", f.Class, f.Count))
+		ways = append(ways, fmt.Sprintf("%s x%d (%s)", f.Class, f.Count, f.Outcome))
 	}
 	if r.Others > 0 {
 		ways = append(ways, fmt.Sprintf("others x%d", r.Others))
