@@ -102,6 +102,10 @@ func (f *replayFlags) run(cmd *cobra.Command, o *options, args []string) error {
 	defer stop()
 	r := &replayRun{replayFlags: f, since: since, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), tally: replay.NewTally()}
 	if err := r.load(ctx, newConfig); err != nil {
+		if f.old != "" {
+			reportError(r.stderr, err)
+			err = fmt.Errorf("the first argument after --diff OLD is the new config, here %s; logs come after it", newConfig)
+		}
 		return exitError{exitWrong, err}
 	}
 	defer r.close()

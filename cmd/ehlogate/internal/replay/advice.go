@@ -99,7 +99,7 @@ func (t *Tally) outage() (time.Time, bool) {
 // noteGaps says what the log does not tell.
 func (t *Tally) noteGaps(r *Report, stats maillog.Stats) {
 	if t.unknownPort > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("the log does not tell the port of %s, which count as port 25: add +incoming_interface and +smtp_no_mail to Exim's log_selector", plural(t.unknownPort, "session")))
+		r.Notes = append(r.Notes, fmt.Sprintf("the log does not tell the port of %s, which count as port 25: set log_selector = +incoming_port +incoming_interface +smtp_no_mail in Exim", plural(t.unknownPort, "session")))
 	}
 	if t.unknownVersion > 0 && t.unknownVersion == t.tls[maillog.TLSOK] && (t.servers[maillog.Postfix] || t.servers[maillog.Postscreen]) {
 		r.Notes = append(r.Notes, "the log does not tell versions of TLS: set smtpd_tls_loglevel = 1 in Postfix")

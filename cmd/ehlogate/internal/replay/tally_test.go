@@ -192,3 +192,15 @@ func TestMeanings(t *testing.T) {
 		t.Errorf("got %d, want %d", len(meanings), len(outcomeOrder))
 	}
 }
+
+// Where the log names no port, the note has all that Exim must log.
+func TestUnknownPort(t *testing.T) {
+	s := newSession(1, 0, maillog.TLSOK, maillog.OutcomeTLSOK)
+	s.Service = ""
+	tally := NewTally()
+	tally.Add(s, lists.Verdict{})
+	notes := tally.Report(maillog.Stats{}, 10).Notes
+	if got := strings.Join(notes, "\n"); !strings.Contains(got, "log_selector = +incoming_port +incoming_interface +smtp_no_mail") {
+		t.Errorf("got %q", got)
+	}
+}
