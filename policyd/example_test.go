@@ -15,7 +15,7 @@ import (
 // Serve answers lookups on one connection. Here a mail server asks by memcache which keywords it must hide from two clients.
 func ExampleServe() {
 	denied := netip.MustParsePrefix("192.0.2.0/24")
-	keywords := policyd.NewKeywords([]string{"chunking"}, false)
+	values := policyd.NewValues([]string{"chunking"}, false)
 	server := &memcache.Server{Backend: policyd.Backend{
 		Decider: lists.DeciderFunc(func(_ context.Context, c lists.Client) (d lists.Decision) {
 			if denied.Contains(c.Addr) {
@@ -23,8 +23,8 @@ func ExampleServe() {
 			}
 			return d
 		}),
-		Keywords: func(lists.Decision) *policyd.Keywords { return keywords },
-		Fault:    func(reason string, about []byte) { fmt.Println("fault:", reason) },
+		Values: func(lists.Decision) *policyd.Values { return values },
+		Fault:  func(reason string, about []byte) { fmt.Println("fault:", reason) },
 	}}
 	mailServer, conn := net.Pipe()
 	done := make(chan struct{})

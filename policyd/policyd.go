@@ -1,4 +1,4 @@
-// Package policyd has what the lookup protocols of mail servers share: the [Backend] that decides, the [Keywords] of an
+// Package policyd has what the lookup protocols of mail servers share: the [Backend] that decides, the [Values] of an
 // answer, and [Serve], which runs a [Protocol] on a connection. Each protocol is a package below this one. It parses
 // requests and formats replies, and uses no socket.
 //
@@ -24,9 +24,9 @@ type Backend struct {
 	// Cached decides without a wait, for the further questions of a request: the first one has waited for all of them. nil:
 	// Decider does, and waits for each.
 	Cached lists.Decider
-	// Keywords returns the EHLO keywords for the answer to a decision: those of the config that the decision was made
-	// from, or of the present config for the zero Decision.
-	Keywords func(d lists.Decision) *Keywords
+	// Values returns the values that a map has: those of the config that the decision was made from, or of the present
+	// config for the zero Decision.
+	Values func(d lists.Decision) *Values
 	// Fault reports an invalid request: reason is one of the Fault constants, about the request or the part of it that
 	// is invalid. about may be reused when Fault returns. Fault must not block.
 	Fault func(reason string, about []byte)
@@ -59,24 +59,24 @@ type FrameError string
 
 func (e FrameError) Error() string { return "framing error: " + string(e) }
 
-// Keywords are the two values that a map answers, each a list of EHLO keywords for the mail server to hide, separated by
+// Values are the two values that a map answers, each a list of EHLO keywords for the mail server to hide, separated by
 // ", " as in smtpd_discard_ehlo_keyword_address_maps of postconf(5).
-type Keywords struct {
+type Values struct {
 	// Suppress is the value for a client from which STARTTLS is hidden.
 	Suppress string
 	// Offer is the value for a client that is offered STARTTLS; "" means that the map has no entry for the client.
 	Offer string
 }
 
-// NewKeywords returns the values for a mail server that hides the keywords alwaysHide from all clients, its
+// NewValues returns the values for a mail server that hides the keywords alwaysHide from all clients, its
 // smtpd_discard_ehlo_keywords: a value of the map replaces that setting, so it repeats them. With explicitOffer, Offer is
 // never "".
-func NewKeywords(alwaysHide []string, explicitOffer bool) *Keywords {
-	w := &Keywords{Suppress: joinKeywords(alwaysHide, "starttls")}
+func NewValues(alwaysHide []string, explicitOffer bool) *Values {
+	v := &Values{Suppress: joinKeywords(alwaysHide, "starttls")}
 	if explicitOffer {
-		w.Offer = joinKeywords(alwaysHide, "silent-discard")
+		v.Offer = joinKeywords(alwaysHide, "silent-discard")
 	}
-	return w
+	return v
 }
 
 func joinKeywords(keywords []string, last string) string {

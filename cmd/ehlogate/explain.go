@@ -161,7 +161,7 @@ func (e *explanation) decideByDisk(ctx context.Context) error {
 	}
 	defer manager.RunOnce(ctx, lookupTimeout)()
 	reason := e.SourceReason
-	e.Report = explain.NewReport(ctx, e.client, snapshot.Policy, snapshot.Keywords)
+	e.Report = explain.NewReport(ctx, e.client, snapshot.Policy, snapshot.Values)
 	e.Source, e.SourceReason, e.Without = explain.FromDisk, reason, without
 	if snapshot.Limiter != nil && e.Decision.Reason == lists.ReasonLimit {
 		fmt.Fprintln(e.stderr, "default = \"limit\" depends on the load, which only the daemon knows")

@@ -26,7 +26,7 @@ type connHandler = func(context.Context, net.Conn)
 // newHandlers returns what serves the connections of each protocol. A new protocol is added here.
 func newHandlers(manager *state.Manager, recorder *telemetry.Recorder, http connHandler, log *logrus.Logger) map[string]connHandler {
 	backend := func(protocol string, d, cached lists.Decider) policyd.Backend {
-		return policyd.Backend{Decider: d, Cached: cached, Keywords: manager.Keywords,
+		return policyd.Backend{Decider: d, Cached: cached, Values: manager.Values,
 			Fault: func(reason string, about []byte) { recorder.Fault(protocol, reason, about) }}
 	}
 	lookup := func(protocol string, newProtocol func(policyd.Backend) policyd.Protocol) connHandler {

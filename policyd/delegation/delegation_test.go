@@ -14,7 +14,7 @@ import (
 
 // server suppresses prototest.Denied and demands TLS of 2001:db8::1.
 func server(actions *Actions, outcomes, faults *[]string) *Server {
-	b := prototest.Backend(policyd.NewKeywords(nil, false), faults)
+	b := prototest.Backend(policyd.NewValues(nil, false), faults)
 	inner := b.Decider
 	b.Decider = lists.DeciderFunc(func(ctx context.Context, c lists.Client) lists.Decision {
 		d := inner.Decide(ctx, c)

@@ -91,9 +91,9 @@ func (s *Server) lookup(ctx context.Context, decider lists.Decider, key []byte) 
 			s.Fault(policyd.FaultKey, key)
 		}
 		if d.Action == lists.Suppress {
-			return s.Keywords(d).Suppress
+			return s.Values(d).Suppress
 		}
-		return s.Keywords(d).Offer
+		return s.Values(d).Offer
 	case "helo":
 		if len(about) == 0 || len(key) > maxKey {
 			s.Fault(policyd.FaultKey, key)

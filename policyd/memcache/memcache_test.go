@@ -11,11 +11,11 @@ import (
 )
 
 func TestDialogues(t *testing.T) {
-	plain := policyd.NewKeywords([]string{"chunking"}, false)
-	explicit := policyd.NewKeywords([]string{"chunking"}, true)
+	plain := policyd.NewValues([]string{"chunking"}, false)
+	explicit := policyd.NewValues([]string{"chunking"}, true)
 	for _, tc := range []struct {
 		in, out string
-		words   *policyd.Keywords
+		words   *policyd.Values
 		faults  []string
 		end     bool // the connection ends
 	}{
@@ -24,7 +24,7 @@ func TestDialogues(t *testing.T) {
 		{in: "get starttls:192.0.2.2\r\n", out: "END\r\n"},
 		{in: "get starttls:2001:db8::1\n", out: "END\r\n"},
 		{in: "get starttls:192.0.2.2\r\n", words: explicit, out: "VALUE starttls:192.0.2.2 0 24\r\nchunking, silent-discard\r\nEND\r\n"},
-		{in: "get starttls:192.0.2.1\r\n", words: policyd.NewKeywords(nil, true), out: "VALUE starttls:192.0.2.1 0 8\r\nstarttls\r\nEND\r\n"},
+		{in: "get starttls:192.0.2.1\r\n", words: policyd.NewValues(nil, true), out: "VALUE starttls:192.0.2.1 0 8\r\nstarttls\r\nEND\r\n"},
 		{in: "get starttls:192.0.2.2 starttls:192.0.2.1 helo:ylmf-pc\r\n", out: "VALUE starttls:192.0.2.1 0 18\r\nchunking, starttls\r\nVALUE helo:ylmf-pc 0 12\r\nHELO ylmf-pc\r\nEND\r\n"},
 		{in: "get helo:YLMF-PC\r\n", out: "VALUE helo:YLMF-PC 0 12\r\nHELO YLMF-PC\r\nEND\r\n"},
 		{in: "get helo:mail.example\r\n", out: "END\r\n"},
@@ -69,7 +69,7 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var faults []string
-		words := policyd.NewKeywords([]string{"chunking"}, true)
+		words := policyd.NewValues([]string{"chunking"}, true)
 		out := prototest.Check(t, &Server{prototest.Backend(words, &faults)}, in)
 		if strings.IndexFunc(string(in), func(r rune) bool { return r < ' ' && r != '\r' && r != '\n' || r > '~' }) < 0 && !strings.Contains(string(in), "\r\r") &&
 			!reply.Match(out) && !strings.Contains(strings.ReplaceAll(string(in), "\r\n", ""), "\r") {
@@ -80,7 +80,7 @@ func FuzzAnswer(f *testing.F) {
 
 func TestAllocatesNothing(t *testing.T) {
 	var faults []string
-	s := &Server{prototest.Backend(policyd.NewKeywords(nil, false), &faults)}
+	s := &Server{prototest.Backend(policyd.NewValues(nil, false), &faults)}
 	out := make([]byte, 0, 256)
 	for _, in := range []string{"get starttls:192.0.2.1\r\n", "get starttls:2001:db8::1\r\n"} {
 		req := []byte(in)

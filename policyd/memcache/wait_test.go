@@ -20,7 +20,7 @@ func TestOneWait(t *testing.T) {
 	}
 	s := &Server{policyd.Backend{
 		Decider: decider(true), Cached: decider(false),
-		Keywords: func(lists.Decision) *policyd.Keywords { return policyd.NewKeywords(nil, false) },
+		Values: func(lists.Decision) *policyd.Values { return policyd.NewValues(nil, false) },
 	}}
 	_, _, err := s.Answer(t.Context(), []byte("get starttls:192.0.2.1 starttls:192.0.2.2 starttls:192.0.2.3\r\n"), nil)
 	if want := []bool{true, false, false}; err != nil || !slices.Equal(waits, want) {

@@ -64,7 +64,7 @@ func (s *Server) lookup(ctx context.Context, data []byte) string {
 	case isFlags:
 		return noSTARTTLS
 	}
-	return s.Keywords(d).Suppress
+	return s.Values(d).Suppress
 }
 
 // cutNetstring returns the data of the first netstring in in, and the length of the whole; 0 if it is not complete.

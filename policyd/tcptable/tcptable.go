@@ -46,7 +46,7 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 		c.HELO = lists.NormalizeName(string(helo))
 	}
 	if d := s.Decider.Decide(ctx, c); d.Action == lists.Suppress {
-		out = appendQuoted(append(out, "200 "...), s.Keywords(d).Suppress)
+		out = appendQuoted(append(out, "200 "...), s.Values(d).Suppress)
 		return n, append(out, '\n'), nil
 	}
 	return n, append(out, "500 offer\n"...), nil

@@ -29,7 +29,7 @@ func TestDialogues(t *testing.T) {
 		{in: "get 192.0.2.1", out: ""},
 	} {
 		var faults []string
-		s := &Server{prototest.Backend(policyd.NewKeywords([]string{"chunking"}, true), &faults)}
+		s := &Server{prototest.Backend(policyd.NewValues([]string{"chunking"}, true), &faults)}
 		out, err := prototest.Answer(s, []byte(tc.in), len(tc.in))
 		if string(out) != tc.out || err != nil || !slices.Equal(faults, tc.faults) {
 			t.Errorf("%q: got %q, %v, faults %q; want %q, faults %q", tc.in, out, err, faults, tc.out, tc.faults)
@@ -51,7 +51,7 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var faults []string
-		s := &Server{prototest.Backend(policyd.NewKeywords([]string{"chunking"}, false), &faults)}
+		s := &Server{prototest.Backend(policyd.NewValues([]string{"chunking"}, false), &faults)}
 		if out := prototest.Check(t, s, in); !replies.Match(out) {
 			t.Fatalf("%q: malformed reply %q", in, out)
 		}
@@ -60,7 +60,7 @@ func FuzzAnswer(f *testing.F) {
 
 func TestAllocatesNothing(t *testing.T) {
 	var faults []string
-	s := &Server{prototest.Backend(policyd.NewKeywords(nil, false), &faults)}
+	s := &Server{prototest.Backend(policyd.NewValues(nil, false), &faults)}
 	out, req := make([]byte, 0, 256), []byte("get 192.0.2.1\n")
 	if n := testing.AllocsPerRun(100, func() { _, _, _ = s.Answer(t.Context(), req, out) }); n != 0 {
 		t.Errorf("%v allocations", n)

@@ -16,7 +16,7 @@ import (
 var Denied = lists.Client{Addr: netip.MustParseAddr("192.0.2.1"), Name: "bad.example", HELO: "ylmf-pc"}
 
 // Backend returns a backend that suppresses Denied, by any part of it, and appends faults to *faults.
-func Backend(keywords *policyd.Keywords, faults *[]string) policyd.Backend {
+func Backend(values *policyd.Values, faults *[]string) policyd.Backend {
 	return policyd.Backend{
 		Decider: lists.DeciderFunc(func(_ context.Context, c lists.Client) lists.Decision {
 			var d lists.Decision
@@ -25,8 +25,8 @@ func Backend(keywords *policyd.Keywords, faults *[]string) policyd.Backend {
 			}
 			return d
 		}),
-		Keywords: func(lists.Decision) *policyd.Keywords { return keywords },
-		Fault:    func(reason string, _ []byte) { *faults = append(*faults, reason) },
+		Values: func(lists.Decision) *policyd.Values { return values },
+		Fault:  func(reason string, _ []byte) { *faults = append(*faults, reason) },
 	}
 }
 

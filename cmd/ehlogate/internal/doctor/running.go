@@ -65,7 +65,7 @@ func (e *exam) findDifference(d dialect, conn net.Conn, r *bufio.Reader) string 
 	}
 	p, whole := live.FileDecisions()
 	daemon := d.server(policyd.Backend{Decider: lists.DeciderFunc(p.Review),
-		Keywords: func(lists.Decision) *policyd.Keywords { return live.Keywords }, Fault: func(string, []byte) {}})
+		Values: func(lists.Decision) *policyd.Values { return live.Values }, Fault: func(string, []byte) {}})
 	now := make([]byte, 4<<10)
 	for _, a := range sampleAddresses(e.ctx, live, p, whole) {
 		query := d.query(a.String())

@@ -50,8 +50,8 @@ func startStandIn(ctx context.Context, proto string) (*standIn, error) {
 			}
 			return d
 		}),
-		Keywords: func(lists.Decision) *policyd.Keywords { return policyd.NewKeywords(nil, false) },
-		Fault:    func(string, []byte) {},
+		Values: func(lists.Decision) *policyd.Values { return policyd.NewValues(nil, false) },
+		Fault:  func(string, []byte) {},
 	})
 	s.done.Go(func() {
 		for {

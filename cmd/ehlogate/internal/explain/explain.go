@@ -139,7 +139,7 @@ func (v VerdictText) withEntry(e lists.Entry) VerdictText {
 }
 
 // NewReport returns a full report for a client with an address.
-func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, keywords *policyd.Keywords) Report {
+func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, values *policyd.Values) Report {
 	known := make(map[lists.Client]lists.Decision) // so that DNS lists are waited for once
 	review := func(ctx context.Context, c lists.Client) lists.Decision {
 		d, ok := known[c]
@@ -178,7 +178,7 @@ func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, keywords *p
 			r.Exceptions = append(r.Exceptions, v.withEntry(found.Entry(c.Addr)))
 		}
 	}
-	b := policyd.Backend{Decider: lists.DeciderFunc(review), Keywords: func(lists.Decision) *policyd.Keywords { return keywords }, Fault: func(string, []byte) {}}
+	b := policyd.Backend{Decider: lists.DeciderFunc(review), Values: func(lists.Decision) *policyd.Values { return values }, Fault: func(string, []byte) {}}
 	add := func(name string, p policyd.Protocol, frame, query, hidden, shown string) {
 		_, out, _ := p.Answer(ctx, []byte(frame), nil)
 		reply, effect := string(out), shown
@@ -191,7 +191,7 @@ func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, keywords *p
 	mc, sm, tt := &memcache.Server{Backend: b}, &socketmap.Server{Backend: b}, &tcptable.Server{Backend: b}
 	netstring := func(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
 	backup := ", unless its backup map hides it"
-	if keywords.Offer != "" {
+	if values.Offer != "" {
 		backup = ""
 	}
 	q := "starttls:" + addr

@@ -17,7 +17,7 @@ func TestEffect(t *testing.T) {
 	for _, hide := range [][]string{nil, {"chunking"}, {"silent-discard", "dsn"}} {
 		for _, explicit := range []bool{false, true} {
 			for def, verb := range map[lists.Action]string{lists.Offer: "offer", lists.Suppress: "hide"} {
-				r := NewReport(t.Context(), c, &lists.Policy{Default: def}, policyd.NewKeywords(hide, explicit))
+				r := NewReport(t.Context(), c, &lists.Policy{Default: def}, policyd.NewValues(hide, explicit))
 				for _, a := range r.Answers {
 					if !strings.HasPrefix(a.Query, "helo:") && !strings.Contains(a.Effect, verb) {
 						t.Errorf("hide %q, explicit %v, default %s: %+v", hide, explicit, def, a)

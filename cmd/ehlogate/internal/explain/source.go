@@ -63,7 +63,7 @@ func (r *Report) CompareDisk(ctx context.Context, c lists.Client, disk *state.Sn
 		r.Disk = &DiskDecision{Compared: NotComparable, Reason: "the decision depends on DNS, the load or [guard]"}
 		return
 	}
-	by := NewReport(ctx, c, policy, disk.Keywords)
+	by := NewReport(ctx, c, policy, disk.Values)
 	if isSameVerdict(&r.Decision, &by.Decision) && isSameVerdict(r.Would, by.Would) && (!whole || reflect.DeepEqual(r.Answers, by.Answers)) {
 		r.Disk = &DiskDecision{Compared: Same}
 		return

@@ -31,7 +31,7 @@ func (p *Policy) WritePostfixCIDR(ctx context.Context, out *bytes.Buffer) error 
 	if err != nil {
 		return err
 	}
-	words := policyd.NewKeywords(p.Config.AlwaysHide, true)
+	words := policyd.NewValues(p.Config.AlwaysHide, true)
 	value, others := words.Suppress, ""
 	if p.suppressesByDefault() {
 		value, others = words.Offer, words.Suppress

@@ -204,7 +204,7 @@ func (a *API) serveDecision(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	snapshot := a.Manager.Snapshot()
-	report := explain.NewReport(r.Context(), c, snapshot.Policy, snapshot.Keywords)
+	report := explain.NewReport(r.Context(), c, snapshot.Policy, snapshot.Values)
 	if s := a.Recorder.Shared(); s != nil && report.Shared != nil && s.Addr == c.Addr {
 		report.Shared.Share = s.Share
 	}

@@ -28,7 +28,7 @@ func TestPolicyAfterLateAnswer(t *testing.T) {
 	testenv.Eventually(t, "no lookup is in flight", func() bool { return r.Snapshot().DNS.Stats().InFlight == 0 })
 	var outcome lists.Outcome
 	p := &delegation.Server{
-		Backend: policyd.Backend{Decider: lists.DeciderFunc(r.Review), Keywords: r.Keywords, Fault: func(string, []byte) {}},
+		Backend: policyd.Backend{Decider: lists.DeciderFunc(r.Review), Values: r.Values, Fault: func(string, []byte) {}},
 		Actions: func(lists.Decision) *delegation.Actions {
 			a := *delegation.DefaultActions()
 			a.SuppressedEncrypted = "REJECT"

@@ -93,8 +93,8 @@ func (m *Manager) SnapshotOf(d lists.Decision) *Snapshot {
 	return m.Snapshot()
 }
 
-// Keywords returns the EHLO keywords of answers, by the config that d was made from.
-func (m *Manager) Keywords(d lists.Decision) *policyd.Keywords { return m.SnapshotOf(d).Keywords }
+// Values returns the values of the maps, by the config that d was made from.
+func (m *Manager) Values(d lists.Decision) *policyd.Values { return m.SnapshotOf(d).Values }
 
 // ReloadFailures returns the number of failed reloads of the config.
 func (m *Manager) ReloadFailures() uint64 { return m.reloadFailures.Load() }

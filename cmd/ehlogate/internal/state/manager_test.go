@@ -126,8 +126,8 @@ func TestReload(t *testing.T) {
 	}
 	expect("with a broken list", "192.0.2.1", "suppress listed")
 	expect("a new default", "192.0.2.9", "suppress default")
-	if e.Snapshot().Keywords.Suppress != "dsn, starttls" {
-		t.Errorf("words are %+v", e.Snapshot().Keywords)
+	if e.Snapshot().Values.Suppress != "dsn, starttls" {
+		t.Errorf("words are %+v", e.Snapshot().Values)
 	}
 	d.write("deny.list", "192.0.2.2\n")
 	if err := e.Reload(t.Context()); err != nil {
@@ -193,7 +193,7 @@ func TestRun(t *testing.T) {
 	await("the refusal", func() bool { return e.ReloadFailures() == 1 && strings.Contains(d.log.String(), "reload failed") })
 	d.write("c.toml", "always_hide = [\"etrn\"]\n"+deny)
 	reload <- func() {}
-	await("the reload", func() bool { return e.Snapshot().Keywords.Suppress == "etrn, starttls" })
+	await("the reload", func() bool { return e.Snapshot().Values.Suppress == "etrn, starttls" })
 	close(stopReaders)
 	cancel()
 	wg.Wait()

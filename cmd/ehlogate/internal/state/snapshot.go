@@ -16,7 +16,7 @@ type Snapshot struct {
 	Config     *config.Config
 	Loaded     time.Time // when Config took effect
 	Policy     *lists.Policy
-	Keywords   *policyd.Keywords
+	Values     *policyd.Values
 	Sources    []ListSource // one for each list, in the order of the config
 	background              // shared by all lists
 }
@@ -41,7 +41,7 @@ func (s *Snapshot) Files() iter.Seq2[config.List, *listfile.List] {
 // buildSnapshot returns a snapshot of cfg and of the lists of files that were loaded for it. It takes over the background
 // services of old that cfg does not change.
 func (m *Manager) buildSnapshot(cfg *config.Config, old *Snapshot, files []*trackedList) *Snapshot {
-	s := &Snapshot{Config: cfg, Loaded: m.clock(), Keywords: policyd.NewKeywords(cfg.AlwaysHide, cfg.ExplicitOffer),
+	s := &Snapshot{Config: cfg, Loaded: m.clock(), Values: policyd.NewValues(cfg.AlwaysHide, cfg.ExplicitOffer),
 		Policy: &lists.Policy{Default: cfg.Default, Mode: cfg.Mode}}
 	s.Policy.Settings = s
 	m.attachBackground(s, old)

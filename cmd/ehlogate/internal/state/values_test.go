@@ -24,7 +24,7 @@ func TestAnswerOfOneConfig(t *testing.T) {
 	reload := make(chan func())
 	var wg sync.WaitGroup
 	wg.Go(func() { e.Run(ctx, reload) })
-	s := &memcache.Server{Backend: policyd.Backend{Decider: e, Keywords: e.Keywords, Fault: func(string, []byte) {}}}
+	s := &memcache.Server{Backend: policyd.Backend{Decider: e, Values: e.Values, Fault: func(string, []byte) {}}}
 	seen := map[string]int{}
 	wg.Go(func() {
 		for ctx.Err() == nil {
