@@ -10,9 +10,13 @@ const (
 	Suppress
 	// Require offers STARTTLS and refuses mail that comes without it.
 	Require
+	// Legacy offers STARTTLS to a client that speaks old versions of TLS only, and is to be served by a service that does.
+	Legacy
+	// NoAction is that of a list that hides EHLO keywords and leaves STARTTLS to other lists. It is no decision.
+	NoAction
 )
 
-var actionNames = [...]string{Offer: "offer", Suppress: "suppress", Require: "require"}
+var actionNames = [...]string{Offer: "offer", Suppress: "suppress", Require: "require", Legacy: "legacy", NoAction: "none"}
 
 // String returns the word used in config, logs and metrics.
 func (a Action) String() string { return enumName(actionNames[:], int(a)) }
@@ -20,7 +24,11 @@ func (a Action) String() string { return enumName(actionNames[:], int(a)) }
 func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
 func (a *Action) UnmarshalText(text []byte) error {
-	i, err := parseEnum("action", actionNames[:], text)
+	if string(text) == actionNames[NoAction] { // written by ehlogate, and not by operators
+		*a = NoAction
+		return nil
+	}
+	i, err := parseEnum("action", actionNames[:NoAction], text)
 	*a = Action(i)
 	return err
 }

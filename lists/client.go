@@ -17,9 +17,56 @@ type Client struct {
 	// NameStatus is Pending or Unavailable if it is not known, or not yet, whether the client has a verified name; else it is
 	// NoMatch.
 	NameStatus Status
+	// Service is what kind of service the client is connected to.
+	Service Service
+
 	// HELO is the argument of HELO or EHLO (RFC 5321 section 4.1.1.1), in the spelling of NormalizeName. The client claims it;
 	// it is not verified.
 	HELO string
+}
+
+// Service is a kind of SMTP service.
+type Service uint8
+
+const (
+	// SMTP is the service between mail servers, on port 25 (RFC 5321).
+	SMTP Service = iota
+	// Submission is the service for mail programs, on ports 587 (RFC 6409) and 465 (RFC 8314). STARTTLS is never hidden there:
+	// passwords would go in the clear.
+	Submission
+)
+
+var serviceNames = [...]string{SMTP: "smtp", Submission: "submission"}
+
+// String returns the word used in config and logs.
+func (s Service) String() string { return enumName(serviceNames[:], int(s)) }
+
+// MarshalText returns the same word as String; it never fails.
+func (s Service) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+func (s *Service) UnmarshalText(text []byte) error {
+	i, err := parseEnum("service", serviceNames[:], text)
+	*s = Service(i)
+	return err
+}
+
+// Services is a set of services. The zero set is that of SMTP alone.
+type Services uint8
+
+// NewServices returns a set of services.
+func NewServices(services ...Service) (s Services) {
+	for _, service := range services {
+		s |= 1 << service
+	}
+	if s == 1<<SMTP {
+		return 0
+	}
+	return s
+}
+
+// Has reports whether the set has a service.
+func (s Services) Has(service Service) bool {
+	return s == 0 && service == SMTP || s&(1<<service) != 0
 }
 
 // ParseAddr reads a client address as mail servers spell it: IPv4, IPv6, IPv4-mapped IPv6 (which becomes IPv4), in brackets

@@ -38,12 +38,15 @@ const (
 	// ReasonGuard means that STARTTLS would be hidden, but a domain served here has published a policy (MTA-STS or DANE)
 	// that promises it.
 	ReasonGuard
+	// ReasonSubmission means that the client is connected to a submission service, which always offers STARTTLS.
+	ReasonSubmission
 )
 
 var reasonNames = [...]string{
 	ReasonDefault: "default", ReasonListed: "listed", ReasonUnavailable: "unavailable",
 	ReasonNoAddress: "no-address", ReasonObserve: "observe", ReasonFault: "fault",
 	ReasonLimit: "limit", ReasonGuard: "guard",
+	ReasonSubmission: "submission",
 }
 
 // String returns the word used in logs.
@@ -90,6 +93,8 @@ type Decision struct {
 	// it is overridden. If Reason is ReasonObserve, the last is what would take effect if the policy as a whole did not
 	// observe. It is nil as a rule.
 	Observed []Verdict
+	// Hidden is what is hidden besides STARTTLS; nil if no list that matches hides keywords.
+	Hidden *Hidden
 	// Settings are those of the policy that decided; nil if none did.
 	Settings any
 }

@@ -2,7 +2,7 @@
 // follows. It does no I/O and knows no protocol.
 //
 // A [Policy] walks its lists in order. The first list that matches the client decides; without a match the default
-// does. Each list is filled by a [Source]: list files, feeds, DNS lists.
+// does. Every list that matches adds the other EHLO keywords that it hides. Each list is filled by a [Source]: list files, feeds, DNS lists.
 //
 // A Source answers at once. If it has to look something up it says [Pending], starts the lookup, and returns channels
 // that tell when it knows more. So deciding takes three steps, in [Policy.Decide]:
@@ -19,10 +19,12 @@ package lists
 
 // List is a named source of entries with an action.
 type List struct {
-	Name   string
-	Action Action
-	Mode   Mode
-	Source Source
+	Name     string
+	Action   Action
+	Hide     Keywords // EHLO keywords that are hidden from the clients that the list matches, whichever list decides
+	Services Services // for whose clients it is; of those of submission only Hide counts
+	Mode     Mode
+	Source   Source
 	// External means that the operator of this server does not write the entries, as in a feed or a DNS list. A Guard can
 	// keep such a list from suppressing.
 	External bool

@@ -55,6 +55,9 @@ type Policy struct {
 // unavailable offer or require list ends the walk with Offer, since it could have matched c. An unavailable suppress list
 // is skipped, since the worst it can miss is a failed handshake; so is an unavailable observing list, which could not have
 // changed anything.
+//
+// Every list that matches c adds to Hide, whichever list decides. To a client of a submission service STARTTLS is always
+// offered.
 func (p *Policy) Decide(ctx context.Context, c Client) Decision {
 	return p.decide(ctx, c, false)
 }
@@ -89,7 +92,24 @@ func (p *Policy) decide(ctx context.Context, c Client, review bool) Decision {
 
 // decide makes the decision that follows from the lists.
 func (w *walk) decide(review bool) Decision {
+	p := w.policy
+	d := Decision{Verdict: w.decideAction(review), Observed: w.observed, Hidden: w.hidden, Settings: p.Settings}
+	if p.Mode == Observe {
+		d.Hidden = d.Hidden.observed()
+		if d.Action != Offer {
+			d.Observed = append(d.Observed, d.Verdict)
+			d.Verdict = Verdict{Action: Offer, Reason: ReasonObserve}
+		}
+	}
+	return d
+}
+
+// decideAction makes the part of the decision that is about STARTTLS.
+func (w *walk) decideAction(review bool) Verdict {
 	p, addr := w.policy, w.client.Addr
+	if w.client.Service == Submission {
+		return Verdict{Action: Offer, Reason: ReasonSubmission}
+	}
 	var v Verdict
 	if w.decided {
 		if v = w.verdict; v.Reason == ReasonUnavailable && p.Limit != nil && !review && addr.IsValid() {
@@ -106,12 +126,7 @@ func (w *walk) decide(review bool) Decision {
 			v = Verdict{Action: Offer, Reason: ReasonUnavailable}
 		}
 	}
-	d := Decision{Verdict: v, Observed: w.observed, Settings: p.Settings}
-	if p.Mode == Observe && d.Action != Offer {
-		d.Observed = append(d.Observed, d.Verdict)
-		d.Verdict = Verdict{Action: Offer, Reason: ReasonObserve}
-	}
-	return d
+	return v
 }
 
 // decideByDefault decides if no list does.

@@ -13,7 +13,9 @@ type walk struct {
 
 	verdict  Verdict // if decided
 	decided  bool
+	ended    bool // no further list can change the action
 	observed []Verdict
+	hidden   *Hidden
 	unsure   bool              // an enforcing list was unavailable
 	pending  bool              // a wait could change the decision
 	ready    []<-chan struct{} // what to wait for then
@@ -51,52 +53,62 @@ func waitForAny(ctx context.Context, ready []<-chan struct{}) bool {
 
 // visitLists looks up the lists in order, until one decides. Behind a pending list that ends the walk it goes on, as if that
 // list did not match: only to start the lookups of the lists behind it, all at the same time. It goes on no further than
-// a walk could that has the answer.
+// a walk could that has the answer. Where the walk ends, the lists that hide keywords are still visited.
 func (w *walk) visitLists() {
+	w.ended = w.client.Service == Submission
 	for _, l := range w.policy.Lists {
+		if w.ended && l.Hide == 0 || !l.Services.Has(w.client.Service) {
+			continue
+		}
 		if w.policy.Names != nil && w.usesName(l) {
-			w.verifyName()
+			w.verifyName(l)
 		}
 		m := w.lookupClient(l)
 		switch m.Status {
 		case NoMatch, Exception:
 			continue
 		case Matched:
-			if w.noteMatch(l, m) {
-				return
-			}
+			w.noteMatch(l, m)
 		default:
 			w.noteUnknown(l, m)
-			if m.Status == Unavailable && l.failsOpen() {
-				return
-			}
 		}
 	}
 }
 
-// noteMatch takes into account a list that matches, and reports whether it ends the walk.
-func (w *walk) noteMatch(l *List, m Match) bool {
+// noteMatch takes into account a list that matches.
+func (w *walk) noteMatch(l *List, m Match) {
 	v := Verdict{Action: l.Action, Reason: ReasonListed, List: l, entryID: m.ID, entryBy: m.By, addr: w.client.Addr}
+	if l.Hide != 0 {
+		w.hidden = w.hidden.add(v)
+	}
+	if w.ended || l.Action == NoAction {
+		return
+	}
 	if l.Mode == Enforce {
 		if v.Overridden = l.External && l.Action == Suppress && w.isGuarded(); !v.Overridden {
 			w.decideBy(v)
-			return true
+			w.ended = true
+			return
 		}
 	}
 	if !w.decided {
 		w.observed = append(w.observed, v)
 	}
-	return false
 }
 
 // noteUnknown takes into account a list that is pending or unavailable.
 func (w *walk) noteUnknown(l *List, m Match) {
-	if w.decided {
+	acts := !w.decided && !w.ended && l.Action != NoAction
+	w.ended = w.ended || m.Status == Unavailable && l.failsOpen()
+	if !acts && (l.Hide == 0 || l.Mode == Observe) {
 		return
 	}
 	if m.Status == Pending && !w.pending {
 		w.pending = true
 		w.ready = append(m.Ready[:len(m.Ready):len(m.Ready)], w.nameReady...)
+	}
+	if !acts {
+		return
 	}
 	w.unsure = w.unsure || l.Mode == Enforce
 	if l.failsOpen() {
@@ -105,7 +117,9 @@ func (w *walk) noteUnknown(l *List, m Match) {
 }
 
 // failsOpen reports whether the walk ends with Offer if the list is unavailable.
-func (l *List) failsOpen() bool { return l.Action != Suppress && l.Mode == Enforce }
+func (l *List) failsOpen() bool {
+	return l.Action != Suppress && l.Action != NoAction && l.Mode == Enforce
+}
 
 func (w *walk) decideBy(v Verdict) {
 	if !w.decided {
@@ -117,15 +131,15 @@ func (w *walk) decideBy(v Verdict) {
 func (w *walk) lookupClient(l *List) Match {
 	if w.turn != First {
 		if s, ok := l.Source.(PendingSource); ok {
-			return s.LookupTurn(w.client, w.usefulTurn())
+			return s.LookupTurn(w.client, w.usefulTurn(l))
 		}
 	}
 	return l.Source.Lookup(w.client)
 }
 
-// usefulTurn returns the turn. Once the walk is decided, an answer that is too old is of no use.
-func (w *walk) usefulTurn() Turn {
-	if w.decided {
+// usefulTurn returns the turn. Once the walk is decided, an answer that is too old is of no use, but for hiding keywords.
+func (w *walk) usefulTurn(l *List) Turn {
+	if w.decided && l.Hide == 0 {
 		return min(w.turn, Again)
 	}
 	return w.turn
@@ -140,10 +154,10 @@ func (w *walk) usesName(l *List) bool {
 	return ok && u.UsesNames()
 }
 
-// verifyName looks up the client's name.
-func (w *walk) verifyName() {
+// verifyName looks up the client's name, which l needs.
+func (w *walk) verifyName(l *List) {
 	w.nameLookedUp = true
-	switch m := w.policy.Names.Verify(w.client.Addr, w.usefulTurn()); m.Status {
+	switch m := w.policy.Names.Verify(w.client.Addr, w.usefulTurn(l)); m.Status {
 	case Matched:
 		w.client.Name = m.Name
 	case Pending, Unavailable:

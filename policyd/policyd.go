@@ -12,8 +12,6 @@ package policyd
 
 import (
 	"errors"
-	"slices"
-	"strings"
 
 	"ehlogate/lists"
 )
@@ -58,46 +56,3 @@ var ErrQuit = errors.New("quit")
 type FrameError string
 
 func (e FrameError) Error() string { return "framing error: " + string(e) }
-
-// Values are the two values that a map answers, each a list of EHLO keywords for the mail server to hide, separated by
-// ", " as in smtpd_discard_ehlo_keyword_address_maps of postconf(5).
-type Values struct {
-	// Suppress is the value for a client from which STARTTLS is hidden.
-	Suppress string
-	// Offer is the value for a client that is offered STARTTLS; "" means that the map has no entry for the client.
-	Offer string
-}
-
-// NewValues returns the values for a mail server that hides the keywords alwaysHide from all clients, its
-// smtpd_discard_ehlo_keywords: a value of the map replaces that setting, so it repeats them. With explicitOffer, Offer is
-// never "".
-func NewValues(alwaysHide []string, explicitOffer bool) *Values {
-	v := &Values{Suppress: joinKeywords(alwaysHide, "starttls")}
-	if explicitOffer {
-		v.Offer = joinKeywords(alwaysHide, "silent-discard")
-	}
-	return v
-}
-
-func joinKeywords(keywords []string, last string) string {
-	var out []string
-	for _, k := range append(slices.Clip(keywords), last) {
-		if !slices.ContainsFunc(out, func(o string) bool { return strings.EqualFold(o, k) }) {
-			out = append(out, k)
-		}
-	}
-	return strings.Join(out, ", ")
-}
-
-// ParseClientKey parses a key of the form "ADDR" or "ADDR REST". rest is nil without a space. ok is false if ADDR is not an
-// address.
-func ParseClientKey(key []byte) (c lists.Client, rest []byte, ok bool) {
-	for i, b := range key {
-		if b == ' ' {
-			key, rest = key[:i], key[i+1:]
-			break
-		}
-	}
-	c.Addr, ok = lists.ParseAddrBytes(key)
-	return c, rest, ok
-}

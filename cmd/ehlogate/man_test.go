@@ -190,7 +190,7 @@ var configSections = map[string]struct {
 		[]string{"offers_per_second"}},
 	"[guard]": {"[guard]\nbogus = 1\n", "[guard]\n%s\n", nil},
 	"[[list]]": {"[[list]]\nbogus = 1\n", "[[list]]\nname = \"a\"\naction = \"offer\"\nfiles = [\"a\"]\n%s\n",
-		[]string{"name", "action", "files", "min_entries", "expire_after", "zones", "results", "answer"}},
+		[]string{"name", "action", "files", "min_entries", "expire_after", "zones", "results", "answer", "hide"}},
 	"ZONES": {"[[list]]\nzones = [{bogus = 1}]\n", "[[list]]\nname = \"a\"\naction = \"offer\"\nzones = [{zone = \"a.example\", %s}]\n",
 		[]string{"zone", "name", "answer"}},
 }

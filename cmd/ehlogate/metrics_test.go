@@ -40,6 +40,7 @@ files = ["trial.list"]
 [[list]]
 name = "deny"
 action = "suppress"
+hide = ["dsn"]
 files = ["deny.list"]
 expire_after = "10d"
 [[list]]

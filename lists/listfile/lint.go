@@ -152,10 +152,16 @@ func (l *Lint) checkItem(found *findings, id uint32, it *Item) {
 }
 
 // compare finds entries that are also in a list before this one, or that never decide because such a list always
-// matches first.
+// matches first. A list that hides keywords does so whichever list decides.
 func (l *Lint) compare(c *checked, found *findings) {
+	if c.spec.Rules.Hides {
+		return
+	}
 	known4, known6, knownNames := make(marks, len(c.v4)/64+1), make(marks, len(c.v6)/64+1), make(marks, len(c.names)/64+1)
 	for _, before := range l.before {
+		if before.spec.Rules.Action == lists.NoAction {
+			continue
+		}
 		findBefore(c, before, c.v4, before.v4, known4, found)
 		findBefore(c, before, c.v6, before.v6, known6, found)
 		findBefore(c, before, c.names, before.names, knownNames, found)

@@ -19,6 +19,7 @@ type Findings struct {
 // Rules are the rules of a list for its entries.
 type Rules struct {
 	Action    lists.Action
+	Hides     bool // the list hides EHLO keywords other than STARTTLS
 	AllowWide bool // allow entries that cover a large part of the Internet
 	// Findings takes what does not refuse a feed; nil: it is an error, as in files that operators write themselves.
 	Findings *Findings
@@ -35,16 +36,24 @@ func (r Rules) check(it *iptable.Item) (msg, hint string) {
 		return "", ""
 	}
 	switch {
-	case it.Kind == iptable.HELO && r.Action != lists.Suppress:
+	case it.Kind == iptable.HELO && r.Action != lists.Suppress && r.Action != lists.NoAction:
 		return fmt.Sprintf("HELO name, which any client can claim, in a list with action %q", r.Action),
-			"HELO names are allowed in suppress lists only"
+			"HELO names are allowed only in lists that suppress, or hide keywords and have no action"
 	case it.Kind == iptable.Name && r.Action == lists.Require:
 		return "host name in a list with action \"require\"",
 			"write addresses: a mail server looks up what to offer by address"
-	case it.Exception || r.Action == lists.Offer || r.AllowWide:
+	case it.Exception || r.Action == lists.Offer && !r.Hides || r.AllowWide:
 	case isWide(it):
-		return fmt.Sprintf("%s is too wide for a list with action %q", it, r.Action),
+		return fmt.Sprintf("%s is too wide for %s", it, r.describeList()),
 			"correct it, or set allow_wide = true for this list in the config"
 	}
 	return "", ""
+}
+
+// describeList returns which kind of list the rules are for.
+func (r Rules) describeList() string {
+	if r.Action == lists.NoAction || r.Action == lists.Offer {
+		return "a list that hides keywords"
+	}
+	return fmt.Sprintf("a list with action %q", r.Action)
 }

@@ -4,8 +4,9 @@
 // Of the protocols for Postfix, this one costs no mail while ehlogate is down, since the client then uses its backup map.
 // The keys are
 //
-//	starttls:ADDR   the EHLO keywords to discard for the client
-//	helo:NAME       "HELO NAME" if clients that send EHLO NAME are suppressed
+//	starttls:ADDR     the EHLO keywords to discard for the client
+//	submission:ADDR   the same on a submission service; never starttls
+//	helo:NAME         "HELO NAME" if clients that send EHLO NAME are suppressed
 //
 // Nothing is stored: the client stores the answers of its backup map by "set", which is acknowledged and ignored. Not
 // supported: gets, statistics, the binary and the meta protocol.
@@ -21,9 +22,11 @@ import (
 )
 
 const (
-	maxKey  = 250      // bytes, by the protocol
-	maxLine = 4 << 10  // bytes; a get may have several keys
-	maxData = 10 << 10 // bytes of a set; data_size_limit of the client
+	maxKey  = 250     // bytes, by the protocol
+	maxLine = 4 << 10 // bytes; a get may have several keys
+	// maxValue is how many bytes of a value need no memory of their own.
+	maxValue = 320
+	maxData  = 10 << 10 // bytes of a set; data_size_limit of the client
 )
 
 // Server answers memcache requests. All connections share one.
@@ -69,8 +72,9 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 }
 
 func (s *Server) appendValue(ctx context.Context, decider lists.Decider, key, out []byte) []byte {
-	value := s.lookup(ctx, decider, key)
-	if value == "" {
+	var scratch [maxValue]byte
+	value := s.appendLookup(ctx, decider, key, scratch[:0])
+	if len(value) == 0 {
 		return out
 	}
 	out = append(append(out, "VALUE "...), key...)
@@ -79,31 +83,30 @@ func (s *Server) appendValue(ctx context.Context, decider lists.Decider, key, ou
 	return append(append(out, value...), "\r\n"...)
 }
 
-// lookup returns the value of a key; "" for none.
-func (s *Server) lookup(ctx context.Context, decider lists.Decider, key []byte) string {
+// appendLookup appends the value of a key to out, and nothing if there is none.
+func (s *Server) appendLookup(ctx context.Context, decider lists.Decider, key, out []byte) []byte {
 	name, about, _ := bytes.Cut(key, []byte(":"))
-	switch string(name) {
-	case "starttls":
+	if service, ok := policyd.ParseMap(name); ok {
 		var d lists.Decision
 		if c, rest, ok := policyd.ParseClientKey(about); ok && rest == nil && len(key) <= maxKey {
+			c.Service = service
 			d = decider.Decide(ctx, c)
 		} else {
 			s.Fault(policyd.FaultKey, key)
 		}
-		if d.Action == lists.Suppress {
-			return s.Values(d).Suppress
-		}
-		return s.Values(d).Offer
-	case "helo":
-		if len(about) == 0 || len(key) > maxKey {
-			s.Fault(policyd.FaultKey, key)
-		} else if d := decider.Decide(ctx, lists.Client{HELO: lists.NormalizeName(string(about))}); d.Action == lists.Suppress {
-			return "HELO " + string(about)
-		}
-		return ""
+		return s.Values(d).Append(out, service, &d)
 	}
-	s.Fault(policyd.FaultMap, key)
-	return ""
+	switch {
+	case string(name) != "helo":
+		s.Fault(policyd.FaultMap, key)
+	case len(about) == 0 || len(key) > maxKey:
+		s.Fault(policyd.FaultKey, key)
+	default:
+		if d := decider.Decide(ctx, lists.Client{HELO: lists.NormalizeName(string(about))}); d.Action == lists.Suppress {
+			out = append(append(out, "HELO "...), about...)
+		}
+	}
+	return out
 }
 
 // acknowledge answers a storage command: KEY FLAGS EXPTIME BYTES [noreply]. line is the length of its first line.

@@ -29,6 +29,11 @@ func TestDialogues(t *testing.T) {
 		{in: "get helo:YLMF-PC\r\n", out: "VALUE helo:YLMF-PC 0 12\r\nHELO YLMF-PC\r\nEND\r\n"},
 		{in: "get helo:mail.example\r\n", out: "END\r\n"},
 		{in: "get helo:mail.example\r\n", words: explicit, out: "END\r\n"}, // an offer leaves the command alone
+		{in: "get starttls:192.0.2.3\r\n", out: "VALUE starttls:192.0.2.3 0 13\r\nchunking, dsn\r\nEND\r\n"},
+		{in: "get starttls:192.0.2.4\r\n", out: "END\r\n"},
+		{in: "get submission:192.0.2.1\r\n", out: "END\r\n"}, // never starttls
+		{in: "get submission:192.0.2.3\r\n", out: "VALUE submission:192.0.2.3 0 14\r\nchunking, auth\r\nEND\r\n"},
+		{in: "get submission:unknown\r\n", out: "END\r\n", faults: []string{"key"}},
 		{in: "get starttls:unknown\r\n", out: "END\r\n", faults: []string{"key"}},
 		{in: "get starttls:unknown\r\n", words: explicit, out: "VALUE starttls:unknown 0 24\r\nchunking, silent-discard\r\nEND\r\n", faults: []string{"key"}},
 		{in: "get starttls:" + strings.Repeat("x", 300) + "\r\n", out: "END\r\n", faults: []string{"key"}},

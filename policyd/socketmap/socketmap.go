@@ -1,8 +1,11 @@
 // Package socketmap answers the socketmap clients of Postfix, socketmap_table(5), and of Sendmail (sendmail/README,
 // SOCKETMAP). A request is a netstring "MAP KEY", a reply a netstring "OK VALUE" or "NOTFOUND ". The maps are
 //
-//	starttls ADDR             the EHLO keywords to discard for the client
-//	srv_features ADDR [NAME]  Sendmail's flags for the client: S hides STARTTLS
+//	starttls ADDR                    the EHLO keywords to discard for the client
+//	submission ADDR                  the same on a submission service; never starttls
+//	srv_features ADDR [NAME]         Sendmail's flags for the client: S hides STARTTLS
+//	submission_features ADDR [NAME]  the same on a submission service; never S
+//	tls_profile ADDR [NAME]          "legacy" if the client speaks old versions of TLS only
 //
 // It never replies TEMP, TIMEOUT or PERM: each would make the mail server refuse mail.
 package socketmap
@@ -19,8 +22,8 @@ import (
 // maxData is the longest request in bytes, as the client of Postfix has it.
 const maxData = 10000
 
-// noSTARTTLS is the flag of srv_features that hides STARTTLS.
-const noSTARTTLS = "S"
+// maxValue is how many bytes of a value need no memory of their own.
+const maxValue = 320
 
 // Server answers socketmap requests. All connections share one.
 type Server struct{ policyd.Backend }
@@ -32,8 +35,9 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 	if err != nil || n == 0 {
 		return 0, out, err
 	}
-	value := s.lookup(ctx, data)
-	if value == "" {
+	var scratch [maxValue]byte
+	value := s.appendLookup(ctx, data, scratch[:0])
+	if len(value) == 0 {
 		return n, append(out, "9:NOTFOUND ,"...), nil
 	}
 	out = strconv.AppendInt(out, int64(len("OK ")+len(value)), 10)
@@ -41,30 +45,33 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 	return n, append(out, ','), nil
 }
 
-// lookup returns the value for "MAP KEY"; "" for none.
-func (s *Server) lookup(ctx context.Context, data []byte) string {
+// appendLookup appends the value for "MAP KEY" to out, and nothing if there is none.
+func (s *Server) appendLookup(ctx context.Context, data, out []byte) []byte {
 	name, key, _ := bytes.Cut(data, []byte(" "))
-	isFlags := string(name) == "srv_features"
-	if !isFlags && string(name) != "starttls" {
+	m, ok := parseMap(name)
+	if !ok {
 		s.Fault(policyd.FaultMap, data)
-		return ""
+		return out
 	}
 	c, host, ok := policyd.ParseClientKey(key)
-	if !ok || host != nil && !isFlags {
+	if !ok || host != nil && m.answer == keywords {
 		s.Fault(policyd.FaultKey, data)
-		return ""
+		return out
 	}
 	if len(host) > 0 {
 		c.Name = lists.NormalizeName(string(host))
 	}
+	c.Service = m.service
 	d := s.Decider.Decide(ctx, c)
 	switch {
-	case d.Action != lists.Suppress:
-		return ""
-	case isFlags:
-		return noSTARTTLS
+	case m.answer == profile && d.Action == lists.Legacy:
+		return append(out, "legacy"...)
+	case m.answer == features:
+		return appendFeatures(out, m.service, &d)
+	case m.answer == keywords && d.HidesAny():
+		return s.Values(d).Append(out, m.service, &d)
 	}
-	return s.Values(d).Suppress
+	return out
 }
 
 // cutNetstring returns the data of the first netstring in in, and the length of the whole; 0 if it is not complete.

@@ -25,6 +25,12 @@ func TestDialogues(t *testing.T) {
 		{in: netstring("srv_features 192.0.2.1"), out: netstring("OK S")},
 		{in: netstring("srv_features ipv6:2001:db8::1 bad.example"), out: netstring("OK S")},
 		{in: netstring("srv_features 192.0.2.2 good.example"), out: no},
+		{in: netstring("starttls 192.0.2.3"), out: netstring("OK chunking, dsn")},
+		{in: netstring("srv_features 192.0.2.3"), out: netstring("OK D")}, // Sendmail cannot hide CHUNKING
+		{in: netstring("starttls 192.0.2.4") + netstring("srv_features 192.0.2.4"), out: no + no},
+		{in: netstring("tls_profile 192.0.2.4 x.example") + netstring("tls_profile 192.0.2.1"), out: netstring("OK legacy") + no},
+		{in: netstring("submission 192.0.2.1") + netstring("submission_features 192.0.2.1"), out: no + no}, // never starttls
+		{in: netstring("submission 192.0.2.3") + netstring("submission_features 192.0.2.3"), out: netstring("OK chunking, auth") + netstring("OK A")},
 		{in: netstring("starttls 192.0.2.1 bad.example"), out: no, faults: []string{"key"}},
 		{in: netstring("starttls unknown"), out: no, faults: []string{"key"}},
 		{in: netstring("starttls"), out: no, faults: []string{"key"}},
@@ -54,10 +60,11 @@ func TestDialogues(t *testing.T) {
 	}
 }
 
-var replies = regexp.MustCompile(`^(9:NOTFOUND ,|4:OK S,|21:OK chunking, starttls,)*$`)
+var replies = regexp.MustCompile(`^(9:NOTFOUND ,|4:OK [SAD],|6:OK S D,|9:OK legacy,|(21:OK chunking, starttls|16:OK chunking, dsn|17:OK chunking, auth),)*$`)
 
 func FuzzAnswer(f *testing.F) {
-	for _, s := range []string{netstring("starttls 192.0.2.1"), netstring("srv_features ::1 bad.example") + "0:,", "018:", "99999999999:", "1:a;"} {
+	for _, s := range []string{netstring("starttls 192.0.2.1"), netstring("srv_features ::1 bad.example") + "0:,", "018:", "99999999999:", "1:a;",
+		netstring("submission_features 192.0.2.3 x"), netstring("tls_profile 192.0.2.4"), netstring("submission 192.0.2.3")} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {

@@ -19,6 +19,10 @@ func TestDialogues(t *testing.T) {
 		{in: "get 192.0.2.2\nget %31%392.0.2.1\r\n", out: "500 offer\n200 chunking, starttls\n"},
 		{in: "get 192.0.2.2%20ylmf-pc\n", out: "200 chunking, starttls\n"},
 		{in: "get 192.0.2.2 YLMF-PC\n", out: "200 chunking, starttls\n"},
+		{in: "get 192.0.2.3\n", out: "200 chunking, dsn\n"},
+		{in: "get 192.0.2.4\nget tls_profile:192.0.2.4%20x\nget tls_profile:192.0.2.1\n", out: "500 offer\n200 legacy\n500 offer\n"},
+		{in: "get starttls:192.0.2.1\nget submission:192.0.2.1\nget submission:192.0.2.3%20x\n", out: "200 chunking, starttls\n500 offer\n200 chunking, auth\n"},
+		{in: "get submission:2001:db8::1\nget tls_profile:\n", out: "500 offer\n500 not an address\n", faults: []string{"key"}},
 		{in: "get 192.0.2.2%20\n", out: "500 offer\n"},
 		{in: "get 192.0.2.1%2\n", out: "500 not an address\n", faults: []string{"key"}},
 		{in: "get 192.0.2.1%zz\n", out: "500 not an address\n", faults: []string{"key"}},
@@ -38,15 +42,15 @@ func TestDialogues(t *testing.T) {
 }
 
 func TestQuote(t *testing.T) {
-	if got := string(appendQuoted(nil, "a, b%\n\xff")); got != "a, b%25%0A%FF" {
+	if got := string(appendQuoted(nil, []byte("a, b%\n\xff"))); got != "a, b%25%0A%FF" {
 		t.Errorf("got %q", got)
 	}
 }
 
-var replies = regexp.MustCompile(`^((200 chunking, starttls|500 [a-zA-Z ]+)\n)*$`)
+var replies = regexp.MustCompile(`^((200 (chunking, (starttls|dsn|auth)|legacy)|500 [a-zA-Z ]+)\n)*$`)
 
 func FuzzAnswer(f *testing.F) {
-	for _, s := range []string{"get 192.0.2.1\n", "get 192.0.2.2%20ylmf-pc\r\n", "get %\n", "put a b\n\n"} {
+	for _, s := range []string{"get 192.0.2.1\n", "get 192.0.2.2%20ylmf-pc\r\n", "get %\n", "put a b\n\n", "get submission:192.0.2.3\n", "get tls_profile:192.0.2.4%20x\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {

@@ -15,13 +15,31 @@ import (
 // Denied is an address, a host name and a HELO name that Backend suppresses.
 var Denied = lists.Client{Addr: netip.MustParseAddr("192.0.2.1"), Name: "bad.example", HELO: "ylmf-pc"}
 
+var (
+	// Hiding is an address from which Backend hides DSN and CHUNKING, and AUTH on submission.
+	Hiding = netip.MustParseAddr("192.0.2.3")
+	// Legacy is an address that Backend decides about with lists.Legacy.
+	Legacy = netip.MustParseAddr("192.0.2.4")
+)
+
 // Backend returns a backend that suppresses Denied, by any part of it, and appends faults to *faults.
 func Backend(values *policyd.Values, faults *[]string) policyd.Backend {
 	return policyd.Backend{
 		Decider: lists.DeciderFunc(func(_ context.Context, c lists.Client) lists.Decision {
 			var d lists.Decision
-			if c.Addr == Denied.Addr || c.Name == Denied.Name || c.HELO == Denied.HELO {
+			switch {
+			case c.Addr == Hiding && c.Service == lists.Submission:
+				d.Hidden = &lists.Hidden{Keywords: lists.MustParseKeyword("auth")}
+			case c.Addr == Hiding:
+				d.Hidden = &lists.Hidden{Keywords: lists.MustParseKeyword("dsn") | lists.MustParseKeyword("chunking")}
+			}
+			switch {
+			case c.Service == lists.Submission:
+				d.Reason = lists.ReasonSubmission
+			case c.Addr == Denied.Addr || c.Name == Denied.Name || c.HELO == Denied.HELO:
 				d.Action = lists.Suppress
+			case c.Addr == Legacy:
+				d.Action = lists.Legacy
 			}
 			return d
 		}),

@@ -139,11 +139,13 @@ type Log struct {
 
 // List is one [[list]].
 type List struct {
-	Name   string
-	Action lists.Action
-	Mode   lists.Mode
-	Spec   listfile.Spec // of a list of files
-	Zones  dnsbl.Spec    // of a DNS list
+	Name     string
+	Action   lists.Action   // NoAction: it only hides keywords
+	Hide     lists.Keywords // hidden from the clients that it matches
+	Mode     lists.Mode
+	Services lists.Services // for whose clients it is
+	Spec     listfile.Spec  // of a list of files
+	Zones    dnsbl.Spec     // of a DNS list
 }
 
 // IsDNSList reports whether the list is a DNS list (DNSxL), and not a list of files.
@@ -187,7 +189,7 @@ func (c *Config) BehindDNS(usesNames func(List) bool) iter.Seq2[List, List] {
 		for i, l := range c.Lists {
 			switch {
 			case l.Mode != lists.Enforce:
-			case l.Action != lists.Suppress && before == nil && needsDNS(l):
+			case l.Action != lists.Suppress && l.Action != lists.NoAction && before == nil && needsDNS(l):
 				before = &c.Lists[i]
 			case l.Action == lists.Suppress && before != nil && !needsDNS(l) && !yield(l, *before):
 				return

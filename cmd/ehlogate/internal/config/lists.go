@@ -31,10 +31,7 @@ func (p *parser) parseList(r *rawList, path string, c *Config) List {
 			p.addProblem(path+".name", fmt.Sprintf("duplicate list name %q", l.Name), "choose another name; one list can have many files")
 		}
 	}
-	if r.Action == nil {
-		p.addProblem(path, "missing key action", `write action = "offer", "suppress" or "require"`)
-	}
-	p.parseWord(r.Action, path+".action", &l.Action)
+	p.parseEffects(r, path, &l)
 	p.parseWord(r.Mode, path+".mode", &l.Mode)
 	if len(r.Zones) > 0 {
 		p.parseZones(r, path, &l)
@@ -52,7 +49,7 @@ func (p *parser) parseFiles(r *rawList, path string, l *List) {
 		p.addProblem(path+".threshold", "threshold is for DNS lists only", "remove it")
 	}
 	p.parseFeed(r, path, l)
-	l.Spec.Rules = listfile.Rules{Action: l.Action, AllowWide: r.AllowWide}
+	l.Spec.Rules = listfile.Rules{Action: l.Action, Hides: l.Hide != 0, AllowWide: r.AllowWide}
 	for i, f := range r.Files {
 		if _, err := filepath.Match(f, "x"); err != nil || f == "" {
 			p.addProblem(fmt.Sprintf("%s.files[%d]", path, i), fmt.Sprintf("invalid file name or pattern %q", f), "for a [ in a file name write \\\\[")

@@ -76,6 +76,8 @@ type rawList struct {
 	Name      *string  `toml:"name"`
 	Action    *string  `toml:"action"`
 	Mode      *string  `toml:"mode"`
+	Hide      []string `toml:"hide"`
+	Services  []string `toml:"services"`
 	Files     []string `toml:"files"`
 	AllowWide bool     `toml:"allow_wide"`
 

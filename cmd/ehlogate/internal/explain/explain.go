@@ -5,7 +5,6 @@ package explain
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -16,17 +15,16 @@ import (
 	"ehlogate/lists/secret"
 	"ehlogate/lists/tlspolicy"
 	"ehlogate/policyd"
-	"ehlogate/policyd/memcache"
-	"ehlogate/policyd/socketmap"
-	"ehlogate/policyd/tcptable"
 )
 
 // Report is a decision in the form that "ehlogate explain" and /api/v1/decision show.
 type Report struct {
 	Source     string        `json:"source"` // FromDaemon or FromDisk
 	Client     Client        `json:"client"`
-	Decision   VerdictText   `json:"decision"`
+	Decision   VerdictText   `json:"decision"`             // about STARTTLS
 	Would      *VerdictText  `json:"would,omitempty"`      // takes effect once mode is no longer "observe"
+	Hide       []string      `json:"hide,omitempty"`       // EHLO keywords that are hidden besides STARTTLS, on port 25
+	Hidden     []HiddenText  `json:"hidden,omitempty"`     // the lists that hide keywords, or would
 	Observed   []VerdictText `json:"observed,omitempty"`   // verdicts of lists that observe
 	Overridden []VerdictText `json:"overridden,omitempty"` // suppressions that the guard keeps from taking effect
 	Exceptions []VerdictText `json:"exceptions,omitempty"` // lists that do not match because of an exception
@@ -61,6 +59,14 @@ type VerdictText struct {
 	Line   int          `json:"line,omitempty"`
 	Until  time.Time    `json:"until,omitzero"`
 	Note   string       `json:"note,omitempty"`
+}
+
+// HiddenText is what a list hides besides STARTTLS.
+type HiddenText struct {
+	Service  lists.Service `json:"service"`
+	Keywords []string      `json:"keywords"`
+	Observed bool          `json:"observed,omitempty"` // it has no effect
+	VerdictText
 }
 
 // Queries are the DNS queries of a list, or of the lookup of the client's host name (then List is "").
@@ -178,43 +184,12 @@ func NewReport(ctx context.Context, c lists.Client, p *lists.Policy, values *pol
 			r.Exceptions = append(r.Exceptions, v.withEntry(found.Entry(c.Addr)))
 		}
 	}
-	b := policyd.Backend{Decider: lists.DeciderFunc(review), Values: func(lists.Decision) *policyd.Values { return values }, Fault: func(string, []byte) {}}
-	add := func(name string, p policyd.Protocol, frame, query, hidden, shown string) {
-		_, out, _ := p.Answer(ctx, []byte(frame), nil)
-		reply, effect := string(out), shown
-		if suppresses(reply) {
-			effect = hidden
-		}
-		r.Answers = append(r.Answers, Answer{name, query, strings.TrimRight(reply, "\r\n"), effect})
-	}
-	addr := c.Addr.String()
-	mc, sm, tt := &memcache.Server{Backend: b}, &socketmap.Server{Backend: b}, &tcptable.Server{Backend: b}
-	netstring := func(s string) string { return fmt.Sprintf("%d:%s,", len(s), s) }
-	backup := ", unless its backup map hides it"
-	if values.Offer != "" {
-		backup = ""
-	}
-	q := "starttls:" + addr
-	add("memcache", mc, "get "+q+"\r\n", q, "Postfix hides STARTTLS", "Postfix offers STARTTLS"+backup)
-	if c.HELO != "" {
-		q = "helo:" + c.HELO
-		add("memcache", mc, "get "+q+"\r\n", q, "Postfix hides all keywords", "Postfix does not change EHLO")
-	}
-	q = "starttls " + addr
-	add("socketmap", sm, netstring(q), q, "Postfix hides STARTTLS", "Postfix offers STARTTLS")
-	q = "srv_features " + strings.TrimSpace(addr+" "+c.Name)
-	add("socketmap", sm, netstring(q), q, "Sendmail hides STARTTLS", "Sendmail offers STARTTLS")
-	q = "get " + addr
-	add("tcp_table", tt, q+"\n", q, "Postfix and Exim hide STARTTLS", "Postfix and Exim offer STARTTLS")
-	if c.HELO != "" {
-		q += "%20" + strings.ReplaceAll(c.HELO, "%", "%25")
-		add("tcp_table", tt, q+"\n", q, "Exim hides STARTTLS", "Exim offers STARTTLS")
-	}
+	r.Hide = slices.Collect(d.Hide().All())
+	r.addHidden(lists.SMTP, &d)
+	submission := c
+	submission.Service = lists.Submission
+	onSubmission := review(ctx, submission)
+	r.addHidden(lists.Submission, &onSubmission)
+	r.addAnswers(ctx, c, p, policyd.Backend{Decider: lists.DeciderFunc(review), Values: func(lists.Decision) *policyd.Values { return values }, Fault: func(string, []byte) {}})
 	return r
 }
-
-// suppressing matches replies that make a mail server hide STARTTLS: those with the keyword as a word of its own, and the
-// replies for HELO names and srv_features.
-var suppressing = regexp.MustCompile(`(?m)[ \n]starttls\b[^:]|[ \n]starttls$|^HELO |:OK S,`)
-
-func suppresses(reply string) bool { return suppressing.MatchString(reply) }

@@ -69,6 +69,17 @@ func (r Report) Text() string {
 	if v := r.Would; v != nil {
 		p.addVerdict(*v, "  would be  %s: %s", v.Action, formatReason(*v))
 	}
+	for _, h := range r.Hidden {
+		what := "hides"
+		if h.Observed {
+			what = "observed"
+		}
+		on := ""
+		if h.Service == lists.Submission {
+			on = " on submission"
+		}
+		p.addVerdict(h.VerdictText, "  %-9s %s%s: %s", what, strings.ToUpper(strings.Join(h.Keywords, ", ")), on, formatReason(h.VerdictText))
+	}
 	for _, v := range r.Observed {
 		p.addVerdict(v, "  observed  %s, if list %q were not in mode \"observe\": %s", v.Action, v.List, formatReason(v))
 	}
@@ -76,7 +87,11 @@ func (r Report) Text() string {
 		p.addVerdict(v, "  guarded   %s, overridden by [guard]: %s", v.Action, formatReason(v))
 	}
 	for _, v := range r.Exceptions {
-		p.addVerdict(v, "  not       %s by list %q: exception %s, %s:%d", v.Action, v.List, v.Entry, v.File, v.Line)
+		what := v.Action.String()
+		if v.Action == lists.NoAction {
+			what = "hidden"
+		}
+		p.addVerdict(v, "  not       %s by list %q: exception %s, %s:%d", what, v.List, v.Entry, v.File, v.Line)
 	}
 	r.addSource(&p)
 	if s := r.Shared; s != nil {
@@ -159,6 +174,8 @@ func formatReason(v VerdictText) string {
 		return "no list matches; above the rate of [limit]"
 	case lists.ReasonGuard:
 		return "no list matches; [guard]: a domain served here may have published MTA-STS or DANE"
+	case lists.ReasonSubmission:
+		return "STARTTLS is always offered on submission"
 	case lists.ReasonObserve:
 		return `mode = "observe": decisions have no effect`
 	}

@@ -58,7 +58,7 @@ func (m *Manager) buildSnapshot(cfg *config.Config, old *Snapshot, files []*trac
 }
 
 func (s *Snapshot) addList(c config.List, source ListSource) {
-	list := &lists.List{Name: c.Name, Action: c.Action, Mode: c.Mode, Source: source.File, External: c.IsExternal()}
+	list := &lists.List{Name: c.Name, Action: c.Action, Hide: c.Hide, Services: c.Services, Mode: c.Mode, Source: source.File, External: c.IsExternal()}
 	if source.DNS != nil {
 		list.Source = source.DNS
 	}

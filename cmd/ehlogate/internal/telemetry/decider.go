@@ -74,7 +74,12 @@ func (d *decider) Decide(ctx context.Context, c lists.Client) (out lists.Decisio
 		}
 		d.recorder.metrics.observed.WithLabelValues(d.protocol, v.Action.String(), v.ListName()).Inc()
 	}
-	if d.logged && (out.Action == lists.Suppress || len(out.Observed) > 0) && d.recorder.takeLine() {
+	hidden := out.Hidden != nil && d.logged
+	if hidden {
+		d.recorder.metrics.countHidden(d.protocol, &out)
+		hidden = !isQuiet(&out)
+	}
+	if d.logged && (out.Action == lists.Suppress || len(out.Observed) > 0 || hidden) && d.recorder.takeLine() {
 		d.recorder.logDecision(d.protocol, c, out)
 	}
 	return out

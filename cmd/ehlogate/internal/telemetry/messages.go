@@ -14,7 +14,11 @@ const FaultPanic = "panic"
 // FaultHost is the reason of an HTTP request for an unknown host name.
 const FaultHost = "host"
 
-const msgSuppressed = "STARTTLS suppressed"
+const (
+	msgSuppressed = "STARTTLS suppressed"
+	msgHidden     = "EHLO keywords hidden"
+	msgWouldHide  = "observed: EHLO keywords would be hidden"
+)
 
 func observedMessage(v lists.Verdict) string {
 	switch {
@@ -24,6 +28,8 @@ func observedMessage(v lists.Verdict) string {
 		return "observed: STARTTLS would be suppressed"
 	case v.Action == lists.Require:
 		return "observed: TLS would be required"
+	case v.Action == lists.Legacy:
+		return "observed: old versions of TLS would be allowed"
 	}
 	return "observed: STARTTLS would be offered by this list"
 }

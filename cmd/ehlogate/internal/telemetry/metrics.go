@@ -23,6 +23,7 @@ type Metrics struct {
 	decisions  *prometheus.CounterVec
 	observed   *prometheus.CounterVec
 	overridden *prometheus.CounterVec
+	hidden     *prometheus.CounterVec
 	outcomes   *prometheus.CounterVec
 	seconds    prometheus.Histogram
 	conns      *prometheus.GaugeVec
@@ -45,6 +46,8 @@ func NewMetrics(manager *state.Manager) *Metrics {
 			"Decisions without effect, because of mode = \"observe\" of a list or of the config.", "protocol", "action", "list"),
 		overridden: counters("ehlogate_overridden_total",
 			"Suppressions that [guard] kept from taking effect, by list (empty: the default).", "protocol", "list"),
+		hidden: counters("ehlogate_hidden_total",
+			"Sessions from which a list hid an EHLO keyword other than STARTTLS.", "keyword", "list"),
 		outcomes: counters("ehlogate_outcomes_total",
 			"Sessions seen by policy or milter: suppressed, suppressed-encrypted, require-unmet, suppressed-submission.", "protocol", "outcome"),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ehlogate_decision_seconds",
@@ -58,7 +61,7 @@ func NewMetrics(manager *state.Manager) *Metrics {
 		shared: prometheus.NewGauge(prometheus.GaugeOpts{Name: "ehlogate_shared_address_ratio",
 			Help: "Share of the last thousand sessions that came from one private address and were suppressed or limited; 0: few. /api/v1/reputation has the address."}),
 	}
-	m.registry.MustRegister(m.decisions, m.observed, m.overridden, m.outcomes, m.seconds, m.conns, m.faults, m.unserved, m.shared,
+	m.registry.MustRegister(m.decisions, m.observed, m.overridden, m.hidden, m.outcomes, m.seconds, m.conns, m.faults, m.unserved, m.shared,
 		stateCollector{manager},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.addSeries(manager.Snapshot())
@@ -105,12 +108,18 @@ func (m *Metrics) addSeries(s *state.Snapshot) {
 		add(lists.Suppress, "")
 		m.observed.WithLabelValues(protocol, lists.Suppress.String(), "")
 		for _, l := range s.Config.Lists {
+			if l.Action == lists.NoAction {
+				continue
+			}
 			add(l.Action, l.Name)
 			m.observed.WithLabelValues(protocol, l.Action.String(), l.Name)
-			if l.Action == lists.Require {
+			if l.Action == lists.Require || l.Action == lists.Legacy {
 				add(lists.Offer, l.Name) // while it is unavailable
 			}
 		}
+	}
+	for _, l := range s.Config.Lists {
+		m.addHiddenSeries(l.Name, l.Hide)
 	}
 	m.seriesOf.Store(s.Config)
 }

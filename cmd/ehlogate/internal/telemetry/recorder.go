@@ -81,7 +81,7 @@ func (r *Recorder) takeLine() bool {
 	return r.log.IsLevelEnabled(logrus.InfoLevel) && r.linesLeft.Add(-1) >= 0
 }
 
-// logDecision logs a suppression, or what a list that observes would have done.
+// logDecision logs what is hidden from a client, or what a list that observes would have done.
 func (r *Recorder) logDecision(protocol string, c lists.Client, d lists.Decision) {
 	f := logrus.Fields{"protocol": protocol}
 	if c.Addr.IsValid() {
@@ -93,9 +93,18 @@ func (r *Recorder) logDecision(protocol string, c lists.Client, d lists.Decision
 	if c.HELO != "" {
 		f["helo"] = printable.Shorten(c.HELO, maxAbout)
 	}
+	wouldHide := addHiddenFields(f, &d)
+	if c.Service != lists.SMTP {
+		f["service"] = c.Service.String()
+	}
 	msg := msgSuppressed
 	v, observing := d.WithoutObserve()
-	if d.Action != lists.Suppress {
+	if d.Action != lists.Suppress && len(d.Observed) == 0 {
+		v, msg = d.Hidden.By[0], msgHidden
+		if wouldHide {
+			msg = msgWouldHide
+		}
+	} else if d.Action != lists.Suppress {
 		if d.Reason != lists.ReasonObserve { // then the first verdict without effect is what the line is about
 			v, observing = observing[0], observing[1:]
 		}
