@@ -25,7 +25,8 @@ func addCompletions(root *cobra.Command) {
 			"check":    {"list": completeLists, "format": values(append([]string{ownFormat}, feed.Formats()...)...)},
 			"explain":  {"helo": unknown, "name": unknown},
 			"export": {"format": values(exportFormats...), "output": files, "set": unknown, "then": unknown,
-				"action": values(lists.Offer.String(), lists.Suppress.String(), lists.Require.String())},
+				"action":  values(lists.Offer.String(), lists.Suppress.String(), lists.Require.String()),
+				"service": values(lists.SMTP.String(), lists.Submission.String()), "keyword": values(lists.KeywordNames()...)},
 			"replay": {"diff": tomlFiles, "since": unknown, "top": unknown},
 			"doctor": {"postfix-config": directories, "saved": directories, "exim": files, "sendmail": files},
 		}[cmd.Name()] {

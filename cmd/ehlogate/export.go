@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,8 @@ import (
 )
 
 type exportFlags struct {
-	format, output, action, set, then                  string
-	apply, dryRun, ifChanged, withoutNames, withoutDNS bool
+	format, output, action, set, then, service, keyword string
+	apply, dryRun, ifChanged, withoutNames, withoutDNS  bool
 }
 
 // exportFormats are the values of --format.
@@ -37,7 +38,8 @@ query the daemon:
     postfix-cidr     for smtpd_discard_ehlo_keyword_address_maps: the backup
                      behind a memcache map, and postscreen (cidr_table(5))
     sendmail-access  lines for the access map, by the tag Srv_Features
-    exim-hosts       the host list that tls_advertise_hosts names
+    exim-hosts       the host list that tls_advertise_hosts names, or with
+                     --keyword dsn that of dsn_advertise_hosts
     nft              the clients of one --action as two sets of nftables, such
                      as inet ehlogate trusted4 and trusted6. For "offer" these
                      are the clients on lists that offer STARTTLS; the default
@@ -65,6 +67,8 @@ table that was exported before as it is. That is so for
 
   - a list that is unavailable, or has a pattern that matches no file;
   - entries about host or HELO names, unless --without-names leaves them out;
+  - keywords in hide = [...] of a list that the mail server cannot hide from
+    some clients only (Sendmail can hide auth, dsn, etrn and pipelining);
   - DNS lists and default = "limit", unless --without-dns decides as the daemon
     does while no DNS list answers. If an allow list is a DNS list, every client
     that no earlier list matches is then offered STARTTLS, except private and
@@ -83,10 +87,11 @@ until= as they are now, and says until when it is exact.`,
 				return err
 			}
 			action, set, err := e.parseSet()
-			if err != nil {
+			about, wrong := e.parseSubject()
+			if err := cmp.Or(err, wrong); err != nil {
 				return exitError{exitUsage, err}
 			}
-			if err := e.export(cmd.Context(), o, action, set, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
+			if err := e.export(cmd.Context(), o, about, action, set, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
 				return exitError{exitWrong, err}
 			}
 			return nil
@@ -98,6 +103,8 @@ until= as they are now, and says until when it is exact.`,
 	f.BoolVar(&e.ifChanged, "if-changed", false, "do nothing if FILE has the table already")
 	f.StringVar(&e.then, "then", "", "run `COMMAND` by sh after FILE was written, such as \"postfix reload\"")
 	f.StringVar(&e.action, "action", "", "nft: export the clients of this `ACTION`: offer, suppress, require")
+	f.StringVar(&e.service, "service", "", "postfix-cidr: a table for the clients of this `SERVICE`: smtp (the default), submission")
+	f.StringVar(&e.keyword, "keyword", "", "exim-hosts: a list for this EHLO `KEYWORD` instead of starttls")
 	f.StringVar(&e.set, "set", "", "nft: `\"FAMILY TABLE NAME\"` of the sets NAME4 and NAME6 (default \"inet ehlogate\" and trusted, denied or required)")
 	f.BoolVar(&e.apply, "apply", false, "nft: replace the sets in the kernel instead of writing a table")
 	f.BoolVar(&e.dryRun, "dry-run", false, "nft: print what --apply would change, and change nothing")
@@ -124,16 +131,23 @@ func (e *exportFlags) validate() error {
 		return errors.New("--format nft needs --action: write --action offer for the clients that a list offers STARTTLS to, or suppress, or require")
 	case (e.ifChanged || e.then != "") && e.output == "":
 		return errors.New("--if-changed and --then are about a file: name it with -o")
+	case e.service != "" && e.format != "postfix-cidr":
+		return errors.New("--service is for --format postfix-cidr: the other mail servers have one table for all services")
+	case e.keyword != "" && e.format != "exim-hosts":
+		return errors.New("--keyword is for --format exim-hosts: the other tables are about all keywords")
 	case e.dryRun && !e.apply:
 		return errors.New("--dry-run needs --apply: without it nothing is changed anyway")
 	}
 	return nil
 }
 
-func (e *exportFlags) export(ctx context.Context, o *options, action lists.Action, set nft.Set, stdout, stderr io.Writer) error {
+func (e *exportFlags) export(ctx context.Context, o *options, about subject, action lists.Action, set nft.Set, stdout, stderr io.Writer) error {
 	p, err := e.load(ctx, o, stderr)
 	if err != nil {
 		return err
+	}
+	if p != nil {
+		p.Service, p.Keyword = about.service, about.keyword
 	}
 	if p == nil {
 		unchanged := "what was exported before stays as it is"
@@ -159,6 +173,27 @@ func (e *exportFlags) export(ctx context.Context, o *options, action lists.Actio
 	}
 	_, err = table.WriteTo(stdout)
 	return err
+}
+
+// subject is what a table is about.
+type subject struct {
+	service lists.Service
+	keyword lists.Keywords
+}
+
+// parseSubject reads --service and --keyword.
+func (e *exportFlags) parseSubject() (s subject, err error) {
+	if e.service != "" {
+		if err = s.service.UnmarshalText([]byte(e.service)); err != nil {
+			return s, fmt.Errorf("--service: %w", err)
+		}
+	}
+	if e.keyword != "" && !strings.EqualFold(e.keyword, "starttls") {
+		if s.keyword, err = lists.ParseKeyword(e.keyword); err != nil {
+			return s, fmt.Errorf("--keyword: %w", err)
+		}
+	}
+	return s, nil
 }
 
 // parseSet reads --action and --set. It returns zero values for formats that have no sets.

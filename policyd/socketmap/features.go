@@ -44,8 +44,16 @@ var letters = [...]struct {
 	{lists.MustParseKeyword("pipelining"), 'P'},
 }
 
-// appendFeatures appends the letters for a decision, separated by spaces. S hides STARTTLS.
-func appendFeatures(out []byte, service lists.Service, d *lists.Decision) []byte {
+// FeatureKeywords are the keywords that Sendmail can hide from some clients, besides STARTTLS.
+var FeatureKeywords = func() (k lists.Keywords) {
+	for _, l := range letters {
+		k |= l.keyword
+	}
+	return k
+}()
+
+// AppendFeatures appends the letters for a decision, separated by spaces. S hides STARTTLS.
+func AppendFeatures(out []byte, service lists.Service, d *lists.Decision) []byte {
 	begin := len(out)
 	if d.Action == lists.Suppress && service != lists.Submission {
 		out = append(out, 'S')

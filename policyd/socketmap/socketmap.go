@@ -67,7 +67,7 @@ func (s *Server) appendLookup(ctx context.Context, data, out []byte) []byte {
 	case m.answer == profile && d.Action == lists.Legacy:
 		return append(out, "legacy"...)
 	case m.answer == features:
-		return appendFeatures(out, m.service, &d)
+		return AppendFeatures(out, m.service, &d)
 	case m.answer == keywords && d.HidesAny():
 		return s.Values(d).Append(out, m.service, &d)
 	}

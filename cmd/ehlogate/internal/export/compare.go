@@ -6,6 +6,8 @@ import (
 	"context"
 	"slices"
 	"strings"
+
+	"ehlogate/lists"
 )
 
 const madeBy = "# made by: ehlogate export --format "
@@ -14,6 +16,8 @@ const madeBy = "# made by: ehlogate export --format "
 const (
 	withoutNames = "--without-names"
 	withoutDNS   = "--without-dns"
+	service      = "--service="
+	keyword      = "--keyword="
 )
 
 // ParseHeader returns the format and the flags that a table was exported with. ok is false if the text is no exported
@@ -41,7 +45,32 @@ func (p *Policy) NeededFlags() (flags []string, err error) {
 }
 
 func (p *Policy) setFlags(flags []string) {
-	p.WithoutNames, p.WithoutDNS = slices.Contains(flags, withoutNames), slices.Contains(flags, withoutDNS)
+	p.WithoutNames, p.WithoutDNS, p.Service, p.Keyword = slices.Contains(flags, withoutNames), slices.Contains(flags, withoutDNS), lists.SMTP, 0
+	for _, flag := range flags {
+		if word, ok := strings.CutPrefix(flag, service); ok && word == lists.Submission.String() {
+			p.Service = lists.Submission
+		}
+		if word, ok := strings.CutPrefix(flag, keyword); ok {
+			p.Keyword, _ = lists.ParseKeyword(word)
+		}
+	}
+}
+
+// flags returns the flags with which the table is exported again.
+func (p *Policy) flags() (flags []string) {
+	if p.Service != lists.SMTP {
+		flags = append(flags, service+p.Service.String())
+	}
+	if p.Keyword != 0 {
+		flags = append(flags, keyword+p.Keyword.String())
+	}
+	if p.WithoutNames {
+		flags = append(flags, withoutNames)
+	}
+	if p.WithoutDNS {
+		flags = append(flags, withoutDNS)
+	}
+	return flags
 }
 
 // FirstDifference exports again, with the format and flags of a table that was exported before, and

@@ -30,6 +30,10 @@ type Policy struct {
 	Policy  *lists.Policy
 	Sources []*listfile.List // by list; nil for a DNS list
 	Now     time.Time        // for entries that expire
+	// Service is whose clients the table is about.
+	Service lists.Service
+	// Keyword is the EHLO keyword that an exim-hosts table is about; 0: STARTTLS.
+	Keyword lists.Keywords
 	// WithoutNames leaves out entries about host and HELO names, which a table of addresses cannot hold. Without it,
 	// they are an error.
 	WithoutNames bool
@@ -47,6 +51,9 @@ func (p *Policy) checkExportable() error {
 	}
 	for i, s := range p.Sources {
 		l := p.Policy.Lists[i]
+		if !l.Services.Has(p.Service) {
+			continue
+		}
 		if s == nil {
 			if l.Mode == lists.Enforce && !p.WithoutDNS {
 				return fmt.Errorf("list %q is a DNS list, which no table can express: --without-dns decides as if no DNS server answered", l.Name)
@@ -122,11 +129,8 @@ func (p *Policy) nextExpiry() (next time.Time, ok bool) {
 // writeHeader writes comments that say how the table was made, how to use it, and what it leaves out.
 func (p *Policy) writeHeader(out *bytes.Buffer, format string, use ...string) {
 	fmt.Fprint(out, madeBy, format)
-	if p.WithoutNames {
-		fmt.Fprint(out, " ", withoutNames)
-	}
-	if p.WithoutDNS {
-		fmt.Fprint(out, " ", withoutDNS)
+	for _, flag := range p.flags() {
+		fmt.Fprint(out, " ", flag)
 	}
 	fmt.Fprintln(out)
 	for _, line := range use {

@@ -2,12 +2,14 @@ package export
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +22,8 @@ import (
 	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/listfile"
+	"ehlogate/policyd"
+	"ehlogate/policyd/socketmap"
 )
 
 var now = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -28,6 +32,9 @@ type testList struct {
 	action lists.Action
 	mode   lists.Mode
 	text   string
+
+	hide     lists.Keywords
+	services lists.Services
 }
 
 func newTestPolicy(t *testing.T, def lists.Action, mode lists.Mode, ls ...testList) *Policy {
@@ -45,7 +52,7 @@ func newTestPolicy(t *testing.T, def lists.Action, mode lists.Mode, ls ...testLi
 			t.Fatal(err)
 		}
 		p.Sources = append(p.Sources, s)
-		p.Policy.Lists = append(p.Policy.Lists, &lists.List{Name: fmt.Sprint(i), Action: l.action, Mode: l.mode, Source: s})
+		p.Policy.Lists = append(p.Policy.Lists, &lists.List{Name: fmt.Sprint(i), Action: l.action, Mode: l.mode, Hide: l.hide, Services: l.services, Source: s})
 	}
 	return p
 }
@@ -143,7 +150,7 @@ func parseAccess(t *testing.T, table string) access {
 			continue
 		}
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "\t")
-		if _, twice := values[key]; twice || value != "s" && value != "S" {
+		if _, twice := values[key]; twice || !accessValue.MatchString(value) {
 			t.Fatalf("line %q", line)
 		}
 		values[key] = value
@@ -151,8 +158,10 @@ func parseAccess(t *testing.T, table string) access {
 	return values
 }
 
-// offered asks as the ruleset A of Sendmail does: the longest part of the address counts.
-func (values access) offered(a netip.Addr) bool {
+var accessValue = regexp.MustCompile(`^(s|[SADEP]( [ADEP])*)$`)
+
+// lookup asks as the ruleset A of Sendmail does: the longest part of the address counts.
+func (values access) lookup(a netip.Addr) string {
 	sep, key := ".", a.String()
 	if a.Is6() {
 		sep, key = ":", "IPv6"
@@ -162,13 +171,18 @@ func (values access) offered(a netip.Addr) bool {
 	}
 	for ; ; key = key[:strings.LastIndex(key, sep)] {
 		if v, ok := values["Srv_Features:"+key]; ok {
-			return v == "s"
+			return strings.TrimPrefix(v, "s")
 		}
 		if !strings.Contains(key, sep) {
-			return values["Srv_Features:"] != "S"
+			return values["Srv_Features:"]
 		}
 	}
 }
+
+var (
+	dsn, auth = lists.MustParseKeyword("dsn"), lists.MustParseKeyword("auth")
+	values    = policyd.NewValues([]string{"chunking"}, true)
+)
 
 // Every table decides as Decide does, on random policies.
 func TestIdenticalDecisions(t *testing.T) {
@@ -176,11 +190,22 @@ func TestIdenticalDecisions(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		var ls []testList
 		for range r.IntN(4) {
-			ls = append(ls, testList{lists.Action(r.IntN(3)), lists.Mode(r.IntN(5) / 4), randomList(r)})
+			l := testList{action: lists.Action(r.IntN(3)), mode: lists.Mode(r.IntN(5) / 4), text: randomList(r)}
+			if r.IntN(2) == 0 {
+				l.hide = []lists.Keywords{dsn, auth, dsn | auth}[r.IntN(3)]
+				l.services = lists.Services(r.IntN(4))
+			}
+			if l.hide != 0 && r.IntN(2) == 0 {
+				l.action = lists.NoAction
+			}
+			ls = append(ls, l)
 		}
 		p := newTestPolicy(t, lists.Action(r.IntN(2)), lists.Mode(r.IntN(8)/7), ls...)
-		var postfix, exim, sendmail bytes.Buffer
-		for _, err := range []error{p.WritePostfixCIDR(t.Context(), &postfix), p.WriteEximHosts(t.Context(), &exim), p.WriteSendmailAccess(t.Context(), &sendmail)} {
+		submission, about := *p, *p
+		submission.Service, about.Keyword = lists.Submission, dsn
+		var postfix, postfixSubmission, exim, eximDSN, sendmail bytes.Buffer
+		for _, err := range []error{p.WritePostfixCIDR(t.Context(), &postfix), submission.WritePostfixCIDR(t.Context(), &postfixSubmission),
+			p.WriteEximHosts(t.Context(), &exim), about.WriteEximHosts(t.Context(), &eximDSN), p.WriteSendmailAccess(t.Context(), &sendmail)} {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -208,15 +233,24 @@ func TestIdenticalDecisions(t *testing.T) {
 			a := randomAddr(r)
 			d := p.Policy.Decide(t.Context(), lists.Client{Addr: a})
 			suppressed := d.Action == lists.Suppress
-			got := lookupCIDR(t, postfix.String(), a)
-			if suppressed != (got == "chunking, starttls") || !suppressed && got != "" && got != "chunking, silent-discard" {
-				t.Fatalf("seed %d, %s: table %q, suppressed %v\n%s", seed, a, got, suppressed, &postfix)
+			s := p.Policy.Decide(t.Context(), lists.Client{Addr: a, Service: lists.Submission})
+			for service, of := range map[lists.Service]struct {
+				table *bytes.Buffer
+				d     *lists.Decision
+			}{lists.SMTP: {&postfix, &d}, lists.Submission: {&postfixSubmission, &s}} {
+				got, want := cmp.Or(lookupCIDR(t, of.table.String(), a), "chunking, silent-discard"), string(values.Append(nil, service, of.d))
+				if got != want {
+					t.Fatalf("seed %d, %s, %s: table %q, want %q\n%s", seed, a, service, got, want, of.table)
+				}
+			}
+			if offeredByHosts(t, eximDSN.String(), a) == d.Hide().Has(dsn) {
+				t.Fatalf("seed %d, %s: hidden %s\n%s", seed, a, d.Hide(), &eximDSN)
 			}
 			if offeredByHosts(t, exim.String(), a) == suppressed {
 				t.Fatalf("seed %d, %s: suppressed %v\n%s", seed, a, suppressed, &exim)
 			}
-			if accessMap.offered(a) == suppressed {
-				t.Fatalf("seed %d, %s: suppressed %v\n%.1000s", seed, a, suppressed, &sendmail)
+			if got, want := accessMap.lookup(a), string(socketmap.AppendFeatures(nil, lists.SMTP, &d)); got != want {
+				t.Fatalf("seed %d, %s: letters %q, want %q\n%.1000s", seed, a, got, want, &sendmail)
 			}
 			for action, set := range sets {
 				if set == nil {

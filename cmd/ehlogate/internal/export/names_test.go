@@ -11,7 +11,7 @@ import (
 
 // The daemon looks up names (verify_names) and may offer STARTTLS to this client; the exported backup must not hide it.
 func TestWithoutNamesButReverseDNS(t *testing.T) {
-	p := newTestPolicy(t, lists.Suppress, lists.Enforce, testList{lists.Offer, lists.Enforce, ".google.com\n192.0.2.1\n"})
+	p := newTestPolicy(t, lists.Suppress, lists.Enforce, testList{action: lists.Offer, mode: lists.Enforce, text: ".google.com\n192.0.2.1\n"})
 	p.Policy.Names = iprev.New(unreachableDNS(t), unreachable{})
 	p.WithoutNames = true
 	var out bytes.Buffer

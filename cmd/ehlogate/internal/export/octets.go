@@ -11,12 +11,19 @@ import (
 )
 
 // octetTable is a table with keys of whole octets, in IPv6 groups of 16 bits, of which the longest key that matches
-// decides. Addresses in given ranges, which are in order and do not touch, have the value true, all others false. A
-// network without a line has the value of the network around it.
-//
-// It has the divided networks that take fewer lines with one of their own, and its value. That line is left out if the
-// network around has that value.
-type octetTable map[netip.Prefix]bool
+// decides. Each address has a value, which is a number. A network without a line has the value of the network around it.
+type octetTable struct {
+	ranges []decidedRange[int] // of all addresses, in order
+	values int                 // how many there are
+	// own has the divided networks that take fewer lines with one of their own.
+	own map[netip.Prefix]ownLine
+}
+
+// ownLine is the line of a network, for networks around it that have certain values.
+type ownLine struct {
+	value int
+	saves uint32 // the values of the network around for which it makes fewer lines
+}
 
 func groupBits(p netip.Prefix) int {
 	if p.Addr().Is4() {
@@ -31,19 +38,13 @@ func splitPrefix(p netip.Prefix) [2]netip.Prefix {
 }
 
 // rangesWithin returns those of ranges that overlap p.
-func rangesWithin(ranges []netipx.IPRange, p netip.Prefix) []netipx.IPRange {
-	from, _ := slices.BinarySearchFunc(ranges, p.Addr(), func(r netipx.IPRange, a netip.Addr) int { return r.To().Compare(a) })
-	to, last := slices.BinarySearchFunc(ranges, netipx.PrefixLastIP(p), func(r netipx.IPRange, a netip.Addr) int { return r.From().Compare(a) })
+func rangesWithin(ranges []decidedRange[int], p netip.Prefix) []decidedRange[int] {
+	from, _ := slices.BinarySearchFunc(ranges, p.Addr(), func(r decidedRange[int], a netip.Addr) int { return r.To().Compare(a) })
+	to, last := slices.BinarySearchFunc(ranges, netipx.PrefixLastIP(p), func(r decidedRange[int], a netip.Addr) int { return r.From().Compare(a) })
 	if last {
 		to++
 	}
 	return ranges[from:to]
-}
-
-// singleValue returns the value of p if all its addresses have the same. within has the ranges that overlap p.
-func singleValue(within []netipx.IPRange, p netip.Prefix) (value, ok bool) {
-	value = len(within) == 1 && within[0].Contains(p.Addr()) && within[0].Contains(netipx.PrefixLastIP(p))
-	return value, value || len(within) == 0
 }
 
 func boolIndex(b bool) int {
@@ -53,45 +54,68 @@ func boolIndex(b bool) int {
 	return 0
 }
 
-// countLines returns how many lines network p takes if the network around it has the value false, or true, and fills
-// t. No line is about a whole family: the default, of both families, is.
-func (t octetTable) countLines(p netip.Prefix, ranges []netipx.IPRange) (lines [2]int) {
-	ranges = rangesWithin(ranges, p)
+// maxValues bounds the values of a table.
+const maxValues = 16
+
+// countLines returns how many lines network p takes, by the value of the network around it, and fills t.own. No line is
+// about a whole family: the default, of both families, is.
+func (t *octetTable) countLines(p netip.Prefix, within []decidedRange[int]) (lines [maxValues]int) {
+	within = rangesWithin(within, p)
 	size := groupBits(p)
-	if value, ok := singleValue(ranges, p); ok && p.Bits() > 0 {
-		lines[boolIndex(!value)] = 1 << ((size - p.Bits()%size) % size)
+	if len(within) == 1 && p.Bits() > 0 { // one value
+		for around := range t.values {
+			if around != within[0].value {
+				lines[around] = 1 << ((size - p.Bits()%size) % size)
+			}
+		}
 		return lines
 	}
 	for _, half := range splitPrefix(p) {
-		n := t.countLines(half, ranges)
-		lines[0], lines[1] = lines[0]+n[0], lines[1]+n[1]
+		for around, n := range t.countLines(half, within) {
+			lines[around] += n
+		}
 	}
-	if p.Bits() > 0 && p.Bits()%size == 0 {
-		for around := range lines {
-			if own := lines[1-around] + 1; own < lines[around] {
-				lines[around] = own
-				t[p] = around == 0
-			}
+	if p.Bits() == 0 || p.Bits()%size != 0 {
+		return lines
+	}
+	best := 0
+	for value := range t.values {
+		if lines[value] < lines[best] {
+			best = value
+		}
+	}
+	own := ownLine{value: best}
+	for around, n := range lines[:t.values] {
+		if with := lines[best] + 1; with < n {
+			own.saves |= 1 << around
+		}
+	}
+	if own.saves != 0 {
+		t.own[p] = own
+	}
+	for around := range t.values {
+		if own.saves&(1<<around) != 0 {
+			lines[around] = lines[best] + 1
 		}
 	}
 	return lines
 }
 
 // visitLines calls line for each line that network p takes, if the network around it has the value around.
-func (t octetTable) visitLines(p netip.Prefix, ranges []netipx.IPRange, around bool, line func(key string, value bool)) {
-	ranges = rangesWithin(ranges, p)
-	if value, ok := singleValue(ranges, p); ok && value == around {
+func (t *octetTable) visitLines(p netip.Prefix, within []decidedRange[int], around int, line func(key string, value int)) {
+	within = rangesWithin(within, p)
+	if isSame := len(within) == 1; isSame && within[0].value == around {
 		return
-	} else if ok && p.Bits() > 0 && p.Bits()%groupBits(p) == 0 {
-		line(formatKey(p), value)
+	} else if isSame && p.Bits() > 0 && p.Bits()%groupBits(p) == 0 {
+		line(formatKey(p), within[0].value)
 		return
 	}
-	if own, ok := t[p]; ok && own != around {
-		around = own
-		line(formatKey(p), own)
+	if own, ok := t.own[p]; ok && own.saves&(1<<around) != 0 {
+		around = own.value
+		line(formatKey(p), own.value)
 	}
 	for _, half := range splitPrefix(p) {
-		t.visitLines(half, ranges, around, line)
+		t.visitLines(half, within, around, line)
 	}
 }
 

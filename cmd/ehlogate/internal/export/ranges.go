@@ -40,7 +40,7 @@ func (p *Policy) Addresses(ctx context.Context, action lists.Action) ([]netipx.I
 	if !filled && (action == lists.Offer || p.Policy.Default != action) {
 		return nil, fmt.Errorf("no list that is enforced has action = %q, so the set would be empty: if it is meant to be empty, add a list that contains only a comment", action)
 	}
-	ranges := p.decidedRanges(ctx, func(d lists.Decision) bool {
+	ranges := p.decidedRanges(ctx, func(d *lists.Decision) bool {
 		return d.Action == action && (action != lists.Offer || d.Reason == lists.ReasonListed)
 	})
 	if len(ranges) == 0 {
@@ -53,11 +53,35 @@ func (p *Policy) Addresses(ctx context.Context, action lists.Action) ([]netipx.I
 	return ranges, nil
 }
 
-func isSuppressed(d lists.Decision) bool { return d.Action == lists.Suppress }
+// decidedRange is a range of addresses for which the decisions have the same value.
+type decidedRange[T comparable] struct {
+	netipx.IPRange
+	value T
+}
 
-// decidedRanges returns the addresses with a decision that satisfies a condition. It decides once for each range between
-// two boundaries: addresses at which the answer of a list, or of the lookup of names, may change.
-func (p *Policy) decidedRanges(ctx context.Context, matches func(lists.Decision) bool) []netipx.IPRange {
+// decideRanges returns the value of the decision for all addresses. The ranges are in order, and two that touch have
+// different values. It decides once for each range between two boundaries: addresses at which the answer of a list, or of
+// the lookup of names, may change.
+func decideRanges[T comparable](ctx context.Context, p *Policy, valueOf func(*lists.Decision) T) (out []decidedRange[T]) {
+	starts := p.findBoundaries()
+	for i, from := range starts {
+		d := p.Policy.Decide(ctx, lists.Client{Addr: from, Service: p.Service})
+		value := valueOf(&d)
+		to := netipx.PrefixLastIP(netip.PrefixFrom(from, 0))
+		if i+1 < len(starts) && starts[i+1].Is4() == from.Is4() {
+			to = starts[i+1].Prev()
+		}
+		if n := len(out); n > 0 && out[n-1].value == value && out[n-1].To().Next() == from {
+			from = out[n-1].From()
+			out = out[:n-1]
+		}
+		out = append(out, decidedRange[T]{netipx.IPRangeFrom(from, to), value})
+	}
+	return out
+}
+
+// findBoundaries returns the first addresses of the ranges within which all decisions are the same, in order.
+func (p *Policy) findBoundaries() []netip.Addr {
 	starts := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 	for i, l := range p.Policy.Lists {
 		if s := p.Sources[i]; s != nil {
@@ -70,22 +94,15 @@ func (p *Policy) decidedRanges(ctx context.Context, matches func(lists.Decision)
 		starts = slices.AppendSeq(starts, n.Boundaries())
 	}
 	slices.SortFunc(starts, netip.Addr.Compare) // IPv4 is less than IPv6
-	starts = slices.Compact(starts)
+	return slices.Compact(starts)
+}
 
-	var out []netipx.IPRange
-	for i, from := range starts {
-		if !matches(p.Policy.Decide(ctx, lists.Client{Addr: from})) {
-			continue
+// decidedRanges returns the addresses with a decision that satisfies a condition.
+func (p *Policy) decidedRanges(ctx context.Context, matches func(*lists.Decision) bool) (out []netipx.IPRange) {
+	for _, r := range decideRanges(ctx, p, matches) {
+		if r.value {
+			out = append(out, r.IPRange)
 		}
-		to := netipx.PrefixLastIP(netip.PrefixFrom(from, 0))
-		if i+1 < len(starts) && starts[i+1].Is4() == from.Is4() {
-			to = starts[i+1].Prev()
-		}
-		if n := len(out); n > 0 && out[n-1].To().Next() == from {
-			from = out[n-1].From()
-			out = out[:n-1]
-		}
-		out = append(out, netipx.IPRangeFrom(from, to))
 	}
 	return out
 }

@@ -20,7 +20,7 @@ func TestExportIsReadAgain(t *testing.T) {
 	matched, not := 0, 0
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 77))
-		p := newTestPolicy(t, lists.Offer, lists.Enforce, testList{lists.Offer, lists.Enforce, randomList(r)}, testList{lists.Suppress, lists.Enforce, randomList(r)})
+		p := newTestPolicy(t, lists.Offer, lists.Enforce, testList{action: lists.Offer, mode: lists.Enforce, text: randomList(r)}, testList{action: lists.Suppress, mode: lists.Enforce, text: randomList(r)})
 		var script, table bytes.Buffer
 		set, err := nft.ParseSet("inet ehlogate deny")
 		if err != nil {
@@ -43,7 +43,7 @@ func TestExportIsReadAgain(t *testing.T) {
 			}
 			for range 300 {
 				c := lists.Client{Addr: randomAddr(r)}
-				want := isSuppressed(p.Policy.Decide(t.Context(), c))
+				want := p.Policy.Decide(t.Context(), c).Action == lists.Suppress
 				if got := again.Lookup(c).Status == lists.Matched; got != want {
 					t.Fatalf("seed %d, %s: %s: matched %v, suppressed %v\n%s", seed, format, c.Addr, got, want, text)
 				}

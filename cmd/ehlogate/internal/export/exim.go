@@ -1,0 +1,59 @@
+package export
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"ehlogate/lists"
+)
+
+// eximKeywords are the keywords that Exim can hide from some clients, by an option such as dsn_advertise_hosts.
+var eximKeywords = lists.MustParseKeyword("auth") | lists.MustParseKeyword("chunking") | lists.MustParseKeyword("dsn") |
+	lists.MustParseKeyword("pipelining") | lists.MustParseKeyword("smtputf8")
+
+// WriteEximHosts writes a host list for Exim's tls_advertise_hosts, or for its kin of p.Keyword (Exim specification, "Host
+// lists"): one item a line, the first that matches counts. The last line matches all clients. It fails as WritePostfixCIDR
+// does.
+func (p *Policy) WriteEximHosts(ctx context.Context, out *bytes.Buffer) error {
+	p, err := p.reduceToTable()
+	if err != nil {
+		return err
+	}
+	if p.Keyword != 0 && p.Keyword&eximKeywords == 0 {
+		return fmt.Errorf("Exim has no option that hides %s from some clients: it can hide %s", p.Keyword, eximKeywords)
+	}
+	if p.Service != lists.SMTP {
+		return errors.New("Exim has one host list for all services: --service is for postfix-cidr")
+	}
+	isHidden := func(d *lists.Decision) bool {
+		if p.Keyword != 0 {
+			return d.Hide().Has(p.Keyword)
+		}
+		return d.Action == lists.Suppress
+	}
+	option := cmp.Or(p.Keyword.String(), "tls") + "_advertise_hosts"
+	sign, others, hiddenByDefault := "!", "*", p.Keyword == 0 && p.suppressesByDefault()
+	if hiddenByDefault {
+		sign, others = "", "!*"
+	}
+	why := ": on submission ports, passwords would go in the clear"
+	if p.Keyword != 0 {
+		why = ""
+	}
+	p.writeHeader(out, "exim-hosts", "the value of "+option+", for port 25 only"+why,
+		"    "+option+" = ${if and{{eq{$received_port}{25}}{exists{/etc/exim4/ehlogate.hosts}}}{/etc/exim4/ehlogate.hosts}{*}}",
+		"Exim reads it for each client. Without exists, Exim would refuse all clients (421) while the file is missing.")
+	var prefixes []netip.Prefix
+	for _, r := range p.decidedRanges(ctx, func(d *lists.Decision) bool { return isHidden(d) != hiddenByDefault }) {
+		prefixes = r.AppendPrefixes(prefixes)
+	}
+	for _, prefix := range prefixes {
+		fmt.Fprintf(out, "%s%s\n", sign, prefix)
+	}
+	fmt.Fprintln(out, others)
+	return nil
+}
