@@ -36,9 +36,7 @@ type accessException struct {
 // lacks smtpd_access_maps, it matches itself only, and with a dot before it all names below.
 func readAccess(l *listfile.Lines, f Filtered) {
 	a := access{table: table{results: newResults(l, f), isPostfix: true}, seen: make(map[string]bool), seen4: make(map[[4]byte]struct{})}
-	a.isReached = func(items []*listfile.Item, result word, exception bool) bool {
-		return a.take(strings.ToLower(a.rule.text), items, result, exception)
-	}
+	a.isReached = a.takeRule
 	if f.Format == SendmailAccess {
 		a.nothing, a.isPostfix = "", false
 		a.readSendmail()
@@ -49,11 +47,11 @@ func readAccess(l *listfile.Lines, f Filtered) {
 	a.yieldExceptions()
 }
 
-// take reports whether the entries of a rule are to be yielded now.
-func (a *access) take(key string, items []*listfile.Item, result word, exception bool) bool {
-	it := items[0]
+// takeRule reports whether the entries of a rule are to be yielded now.
+func (a *access) takeRule(r *logicalLine, exception bool) bool {
+	it, key := r.items[0], strings.ToLower(r.pattern.text)
 	if a.isPostfix && a.last.isKeyword && (it.Kind != iptable.Address || it.From != it.To) {
-		a.SkipLine(result.at, len(result.text), "Postfix looks up EHLO keywords by complete addresses only", "for networks write a cidr table, with format = \"postfix-cidr\"")
+		a.SkipLine(r.result.at, len(r.result.text), "Postfix looks up EHLO keywords by complete addresses only", "for networks write a cidr table, with format = \"postfix-cidr\"")
 		return false
 	}
 	if a.isRepeated(key, it, exception) {
@@ -61,13 +59,13 @@ func (a *access) take(key string, items []*listfile.Item, result word, exception
 	}
 	switch {
 	case it.Kind == iptable.Name && !exception && a.nameLine == 0:
-		a.nameLine = a.line
+		a.nameLine = r.line
 	case it.Kind == iptable.Address && exception:
 		it.Exception = true
-		it.SetLine(a.line, bytes.Clone(a.Text))
-		if a.text != nil {
-			it.SetLine(a.line, a.text)
+		if r.text == nil {
+			r.text = bytes.Clone(a.Text)
 		}
+		it.SetLine(r.line, r.text)
 		a.exceptions = append(a.exceptions, accessException{it, key})
 		return false
 	}

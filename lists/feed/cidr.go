@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"net/netip"
 	"strings"
 
 	"go4.org/netipx"
@@ -16,11 +17,14 @@ func readCIDR(l *listfile.Lines, f Filtered) {
 	t := table{results: newResults(l, f), isPostfix: true}
 	t.pattern = func(w word) []*listfile.Item { return parseCIDRPattern(l, w) }
 	var before prefixes
-	t.isReached = func(items []*listfile.Item, _ word, _ bool) bool {
-		p, _ := netipx.IPRangeFrom(items[0].From, items[0].To).Prefix()
-		return before.add(p)
-	}
+	t.isReached = func(r *logicalLine, _ bool) bool { return before.add(prefixOf(r.items[0])) }
 	t.readRules()
+}
+
+// prefixOf returns the prefix of an item that is one.
+func prefixOf(it *listfile.Item) netip.Prefix {
+	p, _ := netipx.IPRangeFrom(it.From, it.To).Prefix()
+	return p
 }
 
 // parseCIDRPattern parses what is before a result. Postfix skips a rule whose pattern is invalid; but what it knows and a

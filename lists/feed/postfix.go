@@ -17,15 +17,25 @@ type table struct {
 	results
 	pattern func(word) []*listfile.Item // none: it is invalid, which was reported
 	// isReached returns false for a rule that is never reached.
-	isReached func(items []*listfile.Item, result word, exception bool) bool
+	isReached func(r *logicalLine, exception bool) bool
+	// useRule is called for a rule that is reached, in place of yielding its entries; nil: they are yielded.
+	useRule   func(r *logicalLine)
 	isPostfix bool // else Sendmail, which takes any encoding and has no EHLO keywords
+	isRule    bool // a rule was read
 
-	rule     word // whose result is expected
+	pending logicalLine // the rule whose result may not be complete; no items: none
+}
+
+// logicalLine is a rule that may be in several lines of the file.
+type logicalLine struct {
 	items    []*listfile.Item
-	line     int    // of the rule
-	text     []byte // of that line, if the result is in another
-	pending  bool
-	isLatin1 bool // a line of the rule is no UTF-8
+	pattern  word
+	result   word
+	line     int    // of the pattern
+	text     []byte // of that line
+	at       int    // the line in which the result begins
+	atText   []byte // the text of that line
+	isLatin1 bool   // a line of it is no UTF-8
 }
 
 // readRules yields the entries of all rules that are reached.
@@ -35,56 +45,84 @@ func (t *table) readRules() {
 		switch {
 		case w.text == "" || w.text[0] == '#':
 		case w.at == 0:
-			t.failPending()
-			t.rule, t.line, t.text, t.isLatin1 = nextWord(t.Text, 0, blanks), t.Line, nil, t.IsLatin1
-			t.items = t.pattern(t.rule)
-			result := restOfLine(t.Text, t.rule.endOffset())
-			if t.pending = len(t.items) > 0; result.text == "" {
-				t.text = bytes.Clone(t.Text)
-			} else if t.pending {
-				t.finishRule(result)
-			}
-		case t.pending:
-			t.isLatin1 = t.isLatin1 || t.IsLatin1
-			t.finishRule(w)
-		case t.line == 0:
+			t.finishPending()
+			t.readRule()
+		case len(t.pending.items) > 0:
+			t.pending.add(t.Lines, w)
+		case !t.isRule:
 			t.SkipLine(0, w.at, "continuation line without a line before it", "remove the blank at its beginning")
 		}
 	}
-	t.failPending()
+	t.finishPending()
 	t.checkCounted()
 }
 
-// failPending reports a rule without a result.
-func (t *table) failPending() {
-	if t.pending {
-		t.SkipProblem(diag.Problem{File: t.Name, Line: t.line, Col: 1, Width: len(t.rule.text), Text: string(t.text),
+// readRule reads the line with the pattern of a rule. If the rule ends with that line, it is finished.
+func (t *table) readRule() {
+	t.isRule = true
+	pattern := nextWord(t.Text, 0, blanks)
+	rule := logicalLine{items: t.pattern(pattern), pattern: pattern, result: restOfLine(t.Text, pattern.endOffset()), line: t.Line, at: t.Line, isLatin1: t.IsLatin1}
+	switch {
+	case len(rule.items) == 0:
+	case rule.result.text == "" || t.MayContinue():
+		rule.text = bytes.Clone(t.Text)
+		rule.atText = rule.text
+		t.pending = rule
+	default:
+		t.finishRule(&rule)
+	}
+}
+
+// add adds a continuation line.
+func (r *logicalLine) add(l *listfile.Lines, w word) {
+	r.isLatin1 = r.isLatin1 || l.IsLatin1
+	if r.result.text != "" {
+		r.result.text += " " + w.text
+		return
+	}
+	r.result, r.at, r.atText = w, l.Line, bytes.Clone(l.Text)
+}
+
+// finishPending finishes the rule before the present line, and reports problems at its own place.
+func (t *table) finishPending() {
+	rule := t.pending
+	t.pending = logicalLine{}
+	switch {
+	case len(rule.items) == 0:
+	case rule.result.text == "":
+		t.SkipProblem(diag.Problem{File: t.Name, Line: rule.line, Col: 1, Width: len(rule.pattern.text), Text: string(rule.text),
 			Msg: "missing result after the pattern", Hint: "write PATTERN RESULT, as in 192.0.2.1 REJECT"})
+	default:
+		line, text := t.Line, t.Text
+		t.Line, t.Text = rule.at, rule.atText
+		t.finishRule(&rule)
+		t.Line, t.Text = line, text
 	}
-	t.pending = false
 }
 
-func (t *table) finishRule(result word) {
-	t.pending = false
-	if t.isLatin1 && t.isPostfix {
-		t.SkipLine(result.at, len(result.text), "rule is not UTF-8, which Postfix does not use", "write it in UTF-8")
-		return
+func (t *table) finishRule(r *logicalLine) {
+	switch {
+	case r.isLatin1 && t.isPostfix:
+		t.SkipLine(r.result.at, len(r.result.text), "rule is not UTF-8, which Postfix does not use", "write it in UTF-8")
+	case t.useRule == nil:
+		t.yieldRule(r, t.judge(r.result))
+	case t.isReached(r, false):
+		t.useRule(r)
 	}
-	t.yieldRule(result, t.judge(result))
 }
 
-// yieldRule yields the entries of a rule with this result.
-func (t *table) yieldRule(result word, verdict outcome) {
-	if verdict == refused || !t.isReached(t.items, result, verdict == hides) {
+// yieldRule yields the entries of a rule with this outcome.
+func (t *table) yieldRule(r *logicalLine, verdict outcome) {
+	if verdict == refused || !t.isReached(r, verdict == hides) {
 		return
 	}
-	for _, it := range t.items {
+	for _, it := range r.items {
 		it.Exception = verdict == hides
-		if strings.ContainsAny(result.text, blanks) {
-			it.Note = result.text
+		if strings.ContainsAny(r.result.text, blanks) {
+			it.Note = r.result.text
 		}
-		if t.text != nil {
-			it.SetLine(t.line, t.text)
+		if r.at != r.line {
+			it.SetLine(r.line, r.text)
 		}
 		t.Yield(it)
 	}

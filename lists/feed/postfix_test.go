@@ -215,3 +215,21 @@ func TestAccessAgainstPostfix(t *testing.T) {
 		}
 	}
 }
+
+// A result is read to its last line, whatever is between the lines.
+func TestContinuedResult(t *testing.T) {
+	const text = "192.0.2.0/24 chunking,\n# a comment\n\n  starttls\n198.51.100.0/24 starttls\n203.0.113.0/24\n\tdsn,\n\tstarttls"
+	for _, end := range []string{"\n", "\n# the end\n", "\n \n"} {
+		list, name := load(t, PostfixCIDR, text+end)
+		keys := map[string]bool{"192.0.2.7": true, "198.51.100.7": true, "203.0.113.7": true, "192.0.3.1": true}
+		found := queryPostfix(t, "cidr:"+name, keys)
+		for key := range keys {
+			if got, want := isMatch(list, lists.Client{Addr: netip.MustParseAddr(key)}), strings.Contains(found[key], "starttls"); got != want {
+				t.Errorf("%q: %s matches: %v; Postfix finds %q", end, key, got, found[key])
+			}
+		}
+		if len(found) != 3 {
+			t.Errorf("Postfix finds %q", found)
+		}
+	}
+}

@@ -60,9 +60,8 @@ func (a *access) readSendmail() {
 
 // finishSendmail yields the entries of a rule in the present line.
 func (a *access) finishSendmail(key, result word) {
-	if a.items = parseSendmailKey(a.Lines, key); len(a.items) > 0 {
-		a.rule, a.line = key, a.Line
-		a.yieldRule(result, a.judge(result))
+	if items := parseSendmailKey(a.Lines, key); len(items) > 0 {
+		a.yieldRule(&logicalLine{items: items, pattern: key, result: result, line: a.Line, at: a.Line}, a.judge(result))
 	}
 }
 

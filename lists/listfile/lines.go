@@ -86,6 +86,13 @@ func (l *Lines) Next() bool {
 	return false
 }
 
+// MayContinue reports whether lines behind the present one may be a continuation of it: the next one begins with a blank, or
+// it is a comment or empty, and another may follow.
+func (l *Lines) MayContinue() bool {
+	next, err := l.br.Peek(1)
+	return err == nil && bytes.IndexByte([]byte(" \t#\r\n"), next[0]) >= 0
+}
+
 // byteOrderMark is what some editors write before the first line.
 const byteOrderMark = "\xef\xbb\xbf"
 
