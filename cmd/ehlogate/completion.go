@@ -27,6 +27,7 @@ func addCompletions(root *cobra.Command) {
 			"export": {"format": values(exportFormats...), "output": files, "set": unknown, "then": unknown,
 				"action":  values(lists.Offer.String(), lists.Suppress.String(), lists.Require.String()),
 				"service": values(lists.SMTP.String(), lists.Submission.String()), "keyword": values(lists.KeywordNames()...)},
+			"import": {"output": directories, "prefix": unknown, "service": values(lists.SMTP.String(), lists.Submission.String())},
 			"replay": {"diff": tomlFiles, "since": unknown, "top": unknown},
 			"doctor": {"postfix-config": directories, "saved": directories, "exim": files, "sendmail": files},
 		}[cmd.Name()] {
@@ -34,7 +35,7 @@ func addCompletions(root *cobra.Command) {
 				panic(err) // there is no such flag
 			}
 		}
-		if cmd.Name() == "check" || cmd.Name() == "replay" {
+		if cmd.Name() == "check" || cmd.Name() == "import" || cmd.Name() == "replay" {
 			cmd.ValidArgsFunction = files
 		}
 	}

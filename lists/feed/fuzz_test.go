@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -123,4 +124,33 @@ func checkItem(t *testing.T, it listfile.Item) {
 	case it.Kind == iptable.HELO:
 		t.Fatalf("%s in a feed", it)
 	}
+}
+
+// FuzzKeywords checks that any table is refused, or read into rules of which none is within an earlier one.
+func FuzzKeywords(f *testing.F) {
+	for _, s := range []string{"192.0.2.0/24 starttls, dsn\n", "192.0.2.7\n  auth,\n# x\n dsn", "::/0 burl\n192.0.2.7 dsn\n192.0.2.7 auth\n", "0.0.0.0/0 ,\n", " x\n!192.0.2.7 dsn\nif x\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, isCIDR := range []bool{true, false} {
+			var k KeywordTables
+			read := k.ReadIndexed
+			if isCIDR {
+				read = k.ReadCIDR
+			}
+			if err := read(bytes.NewReader(data), "table"); err != nil {
+				continue
+			}
+			for i, r := range k.Rules {
+				if r.Prefix != r.Prefix.Masked() || r.Line < 1 || !isCIDR && !r.Prefix.IsSingleIP() {
+					t.Fatalf("rule %+v", r)
+				}
+				for _, before := range k.Rules[:min(i, 20)] {
+					if before.Prefix.Overlaps(r.Prefix) && before.Prefix.Bits() <= r.Prefix.Bits() {
+						t.Fatalf("%v is never reached behind %v", r.Prefix, before.Prefix)
+					}
+				}
+			}
+		}
+	})
 }

@@ -34,9 +34,6 @@ func (p *parser) parseEffects(r *rawList, path string, l *List) {
 		p.addProblem(path+".action", "action has no effect on submission, where STARTTLS is always offered", `remove it, or write services = ["smtp", "submission"]`)
 	}
 	p.parseWord(r.Action, path+".action", &l.Action)
-	if r.Action == nil && l.Hide == lists.SilentDiscard {
-		p.addProblem(path+".hide", "silent-discard hides nothing", "add the keywords that it is about; it only keeps the mail server from logging that they are hidden")
-	}
 }
 
 func (p *parser) parseServices(r *rawList, path string, l *List) {
