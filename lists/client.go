@@ -64,6 +64,16 @@ func NewServices(services ...Service) (s Services) {
 	return s
 }
 
+// All returns the services of the set.
+func (s Services) All() (all []Service) {
+	for service := range Service(len(serviceNames)) {
+		if s.Has(service) {
+			all = append(all, service)
+		}
+	}
+	return all
+}
+
 // Has reports whether the set has a service.
 func (s Services) Has(service Service) bool {
 	return s == 0 && service == SMTP || s&(1<<service) != 0

@@ -15,7 +15,9 @@ import (
 // ListStatus is the state of one list, in /api/v1/lists and /healthz.
 type ListStatus struct {
 	Name     string            `json:"name"`
-	Action   lists.Action      `json:"action"`
+	Action   lists.Action      `json:"action"`         // "none": it hides keywords only
+	Hide     []string          `json:"hide,omitempty"` // EHLO keywords
+	Services []lists.Service   `json:"services"`       // for whose clients it is
 	Mode     lists.Mode        `json:"mode"`
 	Loaded   *time.Time        `json:"loaded"` // time at which the entries in use were loaded; null: never
 	Entries  int               `json:"entries"`
@@ -43,7 +45,7 @@ func (a *API) listStates() []ListStatus {
 	all := []ListStatus{}
 	for i, s := range snapshot.Sources {
 		conf := snapshot.Config.Lists[i]
-		l := ListStatus{Name: conf.Name, Action: conf.Action, Mode: conf.Mode, Files: []string{}}
+		l := ListStatus{Name: conf.Name, Action: conf.Action, Hide: slices.Collect(conf.Hide.All()), Services: conf.Services.All(), Mode: conf.Mode, Files: []string{}}
 		l.setHealth(snapshot.ListHealth(i, dns))
 		if s.File != nil {
 			l.setFileStatus(s.File.Status())

@@ -66,7 +66,7 @@ func (m *Manager) logListChange(l config.List, t *trackedList) {
 
 // effectOfUnavailable says what happens to clients while a list is unavailable.
 func effectOfUnavailable(l config.List) string {
-	if l.Action == lists.Suppress || l.Mode == lists.Observe {
+	if l.Action == lists.Suppress || l.Action == lists.NoAction || l.Mode == lists.Observe {
 		return "the list is skipped"
 	}
 	return "clients that match no list before it are offered STARTTLS"
