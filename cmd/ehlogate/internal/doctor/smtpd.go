@@ -110,7 +110,9 @@ func (e *exam) checkAddressQueries() {
 		return
 	}
 	s := e.smtpds[i]
-	if with := e.listsThat(func(l config.List) bool { return l.Action != lists.Require && l.Services.Has(lists.SMTP) && e.usesAddresses(l) }); with != "" {
+	if with := e.listsThat(func(l config.List) bool {
+		return l.Action != lists.Require && l.Services.Has(lists.SMTP) && e.usesAddresses(l)
+	}); with != "" {
 		e.add(Warning, "addresses-never-queried", s.place(smtpdFilter),
 			"the addresses in "+with+" never match: the filter queries about HELO names only, and no smtpd has the map",
 			"A client is suppressed by its HELO name alone, whatever its address. Add the map beside the filter. It queries by address.", e.adviseMap(s.view)...)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"ehlogate/lists"
 	"ehlogate/policyd"
@@ -21,46 +22,48 @@ func (p *Policy) WritePostfixCIDR(ctx context.Context, out *bytes.Buffer) error 
 	valueOf := func(d *lists.Decision) string { return string(values.Append(nil, p.Service, d)) }
 	offer, byDefault := valueOf(&lists.Decision{}), valueOf(p.decideUnlisted())
 	p.writeHeader(out, "postfix-cidr", `run "postfix reload" after every change: a running smtpd does not notice it`)
-	var lines [2][]cidrLine // by family
-	for _, r := range decideRanges(ctx, p, valueOf) {
-		family := &lines[boolIndex(r.From().Is6())]
-		for _, prefix := range r.Prefixes() {
-			*family = append(*family, cidrLine{prefix, r.value})
-		}
-	}
-	var others [2]string
-	for i, family := range lines {
-		others[i] = chooseOthers(family, byDefault)
-		for _, l := range family {
-			if l.value != others[i] {
-				fmt.Fprintf(out, "%s\t%s\n", l.prefix, l.value)
+	ranges := decideRanges(ctx, p, valueOf)
+	v6 := slices.IndexFunc(ranges, func(r decidedRange[string]) bool { return r.From().Is6() })
+	var prefixes []netip.Prefix
+	var rest bytes.Buffer
+	for _, family := range [][]decidedRange[string]{ranges[:v6], ranges[v6:]} {
+		others := chooseOthers(family, byDefault)
+		for _, r := range family {
+			if r.value == others {
+				continue
+			}
+			prefixes = r.AppendPrefixes(prefixes[:0])
+			for _, prefix := range prefixes {
+				fmt.Fprintf(out, "%s\t%s\n", prefix, r.value)
 			}
 		}
-	}
-	for i, all := range []string{"0.0.0.0/0", "::/0"} {
-		if others[i] != offer {
-			fmt.Fprintf(out, "%s\t%s\n", all, others[i])
+		if others != offer {
+			fmt.Fprintf(&rest, "%s/0\t%s\n", family[0].From(), others)
 		}
 	}
-	return nil
+	_, err = rest.WriteTo(out)
+	return err
 }
 
-type cidrLine struct {
-	prefix netip.Prefix
-	value  string
-}
+// fewRanges is up to how many ranges the lines that they take are counted, and not the ranges.
+const fewRanges = 10_000
 
 // chooseOthers returns the value for the addresses that need no line of their own: that of the default, unless another one
 // makes the table less than half as long.
-func chooseOthers(lines []cidrLine, byDefault string) (others string) {
-	count := make(map[string]int)
-	for _, l := range lines {
-		count[l.value]++
+func chooseOthers(ranges []decidedRange[string], byDefault string) (others string) {
+	all, count := 0, make(map[string]int)
+	for _, r := range ranges {
+		lines := 1
+		if len(ranges) <= fewRanges {
+			lines = len(r.Prefixes())
+		}
+		all += lines
+		count[r.value] += lines
 	}
 	others = byDefault
-	for _, l := range lines {
-		if len(lines)-count[l.value] < (len(lines)-count[others]+1)/2 {
-			others = l.value
+	for _, r := range ranges {
+		if all-count[r.value] < (all-count[others]+1)/2 {
+			others = r.value
 		}
 	}
 	return others
