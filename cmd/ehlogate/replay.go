@@ -16,7 +16,6 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/replay"
-	"ehlogate/lists"
 	"ehlogate/lists/maillog"
 	"ehlogate/lists/maillog/logfile"
 	"ehlogate/lists/printable"
@@ -281,17 +280,15 @@ func (r *replayRun) add(ctx context.Context, s *maillog.Session) {
 		r.skip(s.End)
 		return
 	}
-	var v lists.Verdict
-	if s.IsPort25() {
-		v = r.policy.Decide(ctx, s)
-		if r.diff != nil {
-			r.diff.Add(s, r.old.Decide(ctx, s), v)
-		}
+	v := r.policy.Decide(ctx, s)
+	if r.diff != nil {
+		old := r.old.Decide(ctx, s)
+		r.diff.Add(s, &old, &v)
 	}
 	if r.out == nil {
-		r.tally.Add(s, v)
+		r.tally.Add(s, &v)
 	} else if r.err == nil {
-		r.err = r.out.Write(s, v)
+		r.err = r.out.Write(s, &v)
 	}
 }
 

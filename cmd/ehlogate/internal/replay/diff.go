@@ -13,7 +13,7 @@ import (
 
 // Diff counts the sessions that two policies treat differently.
 type Diff struct {
-	Sessions       int64          `json:"sessions"` // on port 25
+	Sessions       int64          `json:"sessions"`
 	Changed        []Change       `json:"changed"`
 	ChangedClients int64          `json:"changed_clients"`
 	Clients        []ChangeClient `json:"clients"` // --top of them, those with most messages over TLS first
@@ -24,14 +24,15 @@ type Diff struct {
 	clients map[netip.Addr]*ChangeClient
 }
 
-// Change is a way in which a decision changes.
+// Change is a way in which a decision changes. From and To are actions, and what is hidden besides.
 type Change struct {
-	From     string `json:"from"`
-	To       string `json:"to"`
-	FromList string `json:"from_list,omitempty"`
-	ToList   string `json:"to_list,omitempty"`
-	Sessions int64  `json:"sessions"`
-	Clients  int64  `json:"clients"`
+	Service  lists.Service `json:"service"`
+	From     string        `json:"from"`
+	To       string        `json:"to"`
+	FromList string        `json:"from_list,omitempty"`
+	ToList   string        `json:"to_list,omitempty"`
+	Sessions int64         `json:"sessions"`
+	Clients  int64         `json:"clients"`
 }
 
 // ChangeClient is a client that is treated differently, as it was last.
@@ -50,13 +51,13 @@ func NewDiff() *Diff {
 	return &Diff{Changed: []Change{}, Clients: []ChangeClient{}, Notes: []string{}, changes: map[Change]*Change{}, clients: map[netip.Addr]*ChangeClient{}}
 }
 
-// Add counts a session on port 25 and both decisions about it.
-func (d *Diff) Add(s *maillog.Session, from, to lists.Verdict) {
+// Add counts a session and both decisions about it.
+func (d *Diff) Add(s *maillog.Session, from, to *Verdict) {
 	d.Sessions++
-	if from.Action == to.Action {
+	if from.Action == to.Action && from.Hide == to.Hide {
 		return
 	}
-	key := Change{From: from.Action.String(), To: to.Action.String(), FromList: from.ListName(), ToList: to.ListName()}
+	key := Change{Service: serviceOf(s), From: from.words(), To: to.words(), FromList: from.ListName(), ToList: to.ListName()}
 	change := d.changes[key]
 	if change == nil {
 		copied := key
@@ -103,10 +104,14 @@ func (d *Diff) Text() string {
 	for _, c := range d.Changed {
 		changed += c.Sessions
 	}
-	fmt.Fprintf(&b, "%s on port 25, %s treated differently, of %s\n", plural(d.Sessions, "session"), thousands(changed),
+	fmt.Fprintf(&b, "%s, %s treated differently, of %s\n", plural(d.Sessions, "session"), thousands(changed),
 		plural(d.ChangedClients, "client"))
 	for _, c := range d.Changed {
-		fmt.Fprintf(&b, "  %-32s %11s   %s\n", withList(c.From, c.FromList)+" -> "+withList(c.To, c.ToList), thousands(c.Sessions), plural(c.Clients, "client"))
+		on := ""
+		if c.Service == lists.Submission {
+			on = " on submission"
+		}
+		fmt.Fprintf(&b, "  %-32s %11s   %s%s\n", withList(c.From, c.FromList)+" -> "+withList(c.To, c.ToList), thousands(c.Sessions), plural(c.Clients, "client"), on)
 	}
 	listClients(&b, "treated differently:", d.Clients, d.ChangedClients, func(c ChangeClient) string {
 		return fmt.Sprintf("%s -> %s, %s, %s over TLS", c.From, c.To, plural(c.Sessions, "session"), plural(c.TLSMessages, "message"))

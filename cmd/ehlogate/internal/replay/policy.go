@@ -61,13 +61,19 @@ func Load(ctx context.Context, cfg *config.Config, withDNS bool) *Policy {
 // Close ends what Load began.
 func (p *Policy) Close() { p.stop() }
 
-// Decide returns the verdict on a session on port 25. That of a policy that observes is the one that it would enforce.
-func (p *Policy) Decide(ctx context.Context, s *maillog.Session) lists.Verdict {
+// Decide returns the verdict on a session.
+func (p *Policy) Decide(ctx context.Context, s *maillog.Session) Verdict {
 	if !s.Time.IsZero() {
 		p.clock.Store(s.Time.UnixNano())
 	}
-	v, _ := p.decide(ctx, lists.Client{Addr: s.Addr, Name: s.Name, HELO: lists.NormalizeName(s.HELO)}).WithoutObserve()
-	return v
+	return newVerdict(p.decide(ctx, lists.Client{Addr: s.Addr, Name: s.Name, HELO: lists.NormalizeName(s.HELO), Service: serviceOf(s)}))
+}
+
+func serviceOf(s *maillog.Session) lists.Service {
+	if s.IsPort25() {
+		return lists.SMTP
+	}
+	return lists.Submission
 }
 
 // unavailable is the source of a DNS list that is not asked.

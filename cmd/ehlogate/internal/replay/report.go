@@ -18,6 +18,7 @@ type Report struct {
 	Port25           Port25     `json:"port25"`
 	Submission       int64      `json:"submission_sessions"`
 	Suppressed       Suppressed `json:"suppressed"`
+	Hidden           []Hidden   `json:"hidden"`              // by lists with hide, on submission too
 	Overridden       int64      `json:"overridden_sessions"` // the guard keeps STARTTLS
 	Handshakes       Handshakes `json:"handshakes"`
 	Failed           Failed     `json:"failed"`
@@ -119,7 +120,7 @@ var outcomeOrder = []maillog.Outcome{
 func (t *Tally) Report(stats maillog.Stats, top int) *Report {
 	r := &Report{
 		Incapable: []Client{}, Rejecting: []Client{}, Advice: []string{}, Notes: []string{}, // empty, and never null
-		From: t.first.UTC(), To: t.last.UTC(), Submission: t.submission, Overridden: t.overridden,
+		From: t.first.UTC(), To: t.last.UTC(), Submission: t.submission, Overridden: t.overridden, Hidden: t.reportHidden(),
 		Log: Log{stats.Lines, stats.Mail, stats.Unframed, stats.Unclear},
 		Port25: Port25{Sessions: t.port25, Clients: int64(len(t.clients)), TLS: t.tls[maillog.TLSOK], TLSFailed: t.tls[maillog.TLSFailed],
 			NotOffered: t.tls[maillog.TLSNotOffered], Plain: t.tls[maillog.TLSNone]},

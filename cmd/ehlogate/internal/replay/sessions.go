@@ -3,9 +3,9 @@ package replay
 import (
 	"encoding/json"
 	"io"
+	"slices"
 	"time"
 
-	"ehlogate/lists"
 	"ehlogate/lists/maillog"
 )
 
@@ -25,8 +25,9 @@ type Session struct {
 	Outcome  string    `json:"outcome"`
 	Mail     string    `json:"mail"`
 	Messages int       `json:"messages"`
-	Decision string    `json:"decision"` // empty on submission
-	List     string    `json:"list"`     // that decides; empty if none does
+	Decision string    `json:"decision"`       // empty on submission
+	List     string    `json:"list"`           // that decides; empty if none does
+	Hide     []string  `json:"hide,omitempty"` // EHLO keywords that are hidden besides STARTTLS
 }
 
 // SessionWriter writes sessions.
@@ -42,12 +43,13 @@ func NewSessionWriter(w io.Writer, redact *Redactor) *SessionWriter {
 	return &SessionWriter{e, redact}
 }
 
-// Write writes a session, and the decision about it if it is on port 25.
-func (w *SessionWriter) Write(s *maillog.Session, v lists.Verdict) error {
+// Write writes a session, and the decision about it. On submission STARTTLS is always offered, so that is left out.
+func (w *SessionWriter) Write(s *maillog.Session, v *Verdict) error {
 	out := Session{
 		Time: s.Time.UTC(), MTA: s.Server.String(), Host: w.redact.Name(s.Host), Service: w.redact.Service(s.Service), Addr: w.redact.Addr(s.Addr.String()),
 		Name: w.redact.Name(s.Name), HELO: w.redact.Name(s.HELO), TLS: s.TLS.String(), Version: s.Version,
 		Class: s.Class.String(), Outcome: s.Outcome.String(), Mail: s.Mail.String(), Messages: s.Messages,
+		Hide: slices.Collect(v.Hide.All()),
 	}
 	if s.IsPort25() {
 		out.Decision, out.List = v.Action.String(), v.ListName()

@@ -19,9 +19,10 @@ type Tally struct {
 	first, last        time.Time
 
 	suppressed int64
-	by         map[by]int64 // suppressed sessions
-	handshakes int64        // that suppression avoids
-	overridden int64        // sessions in which the guard keeps STARTTLS
+	by         map[by]int64     // suppressed sessions
+	hidden     map[hidden]int64 // sessions
+	handshakes int64            // that suppression avoids
+	overridden int64            // sessions in which the guard keeps STARTTLS
 	sessionsOf [outcomes]int64
 	servers    [4]bool
 	certSince  time.Time // the first session whose client rejects the certificate
@@ -66,11 +67,11 @@ const maxNames = 100_000
 
 // NewTally returns an empty tally.
 func NewTally() *Tally {
-	return &Tally{by: map[by]int64{}, buckets: map[int64]*bucket{}, clients: map[[16]byte]uint32{}, names: map[uint32]string{}}
+	return &Tally{by: map[by]int64{}, hidden: map[hidden]int64{}, buckets: map[int64]*bucket{}, clients: map[[16]byte]uint32{}, names: map[uint32]string{}}
 }
 
-// Add counts a session. The verdict is that on a session on port 25.
-func (t *Tally) Add(s *maillog.Session, v lists.Verdict) {
+// Add counts a session, and the verdict on it.
+func (t *Tally) Add(s *maillog.Session, v *Verdict) {
 	if !s.Time.IsZero() && (t.first.IsZero() || s.Time.Before(t.first)) {
 		t.first = s.Time
 	}
@@ -78,6 +79,7 @@ func (t *Tally) Add(s *maillog.Session, v lists.Verdict) {
 		t.last = s.End
 	}
 	t.servers[s.Server] = true
+	t.addHidden(serviceOf(s), v)
 	if !s.IsPort25() {
 		t.submission++
 		return
@@ -103,11 +105,11 @@ func (t *Tally) Add(s *maillog.Session, v lists.Verdict) {
 		t.overridden++
 	}
 	if v.Action == lists.Suppress {
-		t.addSuppressed(s, v, c, id)
+		t.addSuppressed(s, &v.Verdict, c, id)
 	}
 }
 
-func (t *Tally) addSuppressed(s *maillog.Session, v lists.Verdict, c *client, id uint32) {
+func (t *Tally) addSuppressed(s *maillog.Session, v *lists.Verdict, c *client, id uint32) {
 	t.suppressed++
 	t.by[by{v.ListName(), v.Reason}]++
 	c.suppressed++

@@ -23,7 +23,7 @@ func newSession(client int, after time.Duration, tls maillog.TLS, outcome maillo
 func adviceOf(sessions []*maillog.Session) string {
 	t := NewTally()
 	for _, s := range sessions {
-		t.Add(s, lists.Verdict{})
+		t.Add(s, &Verdict{})
 	}
 	return strings.Join(t.Report(maillog.Stats{}, 10).Advice, "\n")
 }
@@ -107,11 +107,11 @@ func TestSums(t *testing.T) {
 			if r.IntN(10) == 0 {
 				s.Service = maillog.ServiceSubmission
 			}
-			v := lists.Verdict{Action: lists.Offer}
+			v := Verdict{}
 			if r.IntN(3) == 0 {
-				v = lists.Verdict{Action: lists.Suppress, Reason: lists.ReasonListed, List: deny}
+				v.Verdict = lists.Verdict{Action: lists.Suppress, Reason: lists.ReasonListed, List: deny}
 			}
-			tally.Add(s, v)
+			tally.Add(s, &v)
 			if s.Service == maillog.ServiceSMTP {
 				sessions++
 				clients[s.Addr] = true

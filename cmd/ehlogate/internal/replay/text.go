@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"ehlogate/lists"
 	"ehlogate/lists/maillog"
 	"ehlogate/lists/printable"
 )
@@ -55,6 +56,9 @@ func (r *Report) Text() string {
 		row("  delivered in the clear", s.ClearMail.Clients, "%s, %s", noun(s.ClearMail.Clients, "client"), plural(s.ClearMail.Messages, "message"))
 		row("  delivered nothing", s.NoMail, "%s", noun(s.NoMail, "client"))
 		row("handshakes avoided", r.Handshakes.Avoided, "%s of CPU", seconds(r.Handshakes.CPU))
+	}
+	for _, h := range r.Hidden {
+		row("would be hidden", h.Sessions, "%s by list %q%s", strings.ToUpper(strings.Join(h.Keywords, ", ")), h.List, map[lists.Service]string{lists.Submission: " on submission"}[h.Service])
 	}
 	if r.Overridden > 0 {
 		row("kept by the guard", r.Overridden, "would be suppressed, but a domain promises STARTTLS")
