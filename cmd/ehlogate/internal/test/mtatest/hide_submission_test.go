@@ -66,7 +66,7 @@ func TestHideSubmission(t *testing.T) {
 		}
 	}
 	p := startPostfix(t, postfix)
-	s := &hideEnv{p, versionOf(t, "postconf", "-dh", "-c", p.Config, "mail_version")}
+	s := newPostfixHiding(t, p)
 	for _, service := range postfix.Services {
 		t.Run(service.Name, func(t *testing.T) {
 			var etrn []string
