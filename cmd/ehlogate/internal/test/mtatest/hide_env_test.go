@@ -15,6 +15,7 @@ import (
 type hiding struct {
 	keyword       string   // as lists have it
 	offered       string   // as EHLO has it, if otherwise
+	goesWith      string   // a keyword that the server then hides too
 	commands      []string // the last one uses what the keyword announces; "" for a reply to one before
 	shown, hidden int      // the code of the reply to that one
 	since         []int    // the version that offers it first, and in TLS alone
@@ -142,7 +143,7 @@ func (s *hideEnv) wantHidden(t *testing.T, service, source string, overTLS bool,
 // announces as the row says; and mail is delivered.
 func (s *hideEnv) hides(t *testing.T, service, listed string, h hiding) {
 	for _, overTLS := range []bool{false, true} {
-		s.wantHidden(t, service, listed, overTLS, h.name())
+		s.wantHidden(t, service, listed, overTLS, h.name(), h.goesWith)
 		s.wantHidden(t, service, seesAll, overTLS)
 	}
 	for source, want := range map[string]int{listed: h.hidden, seesAll: h.shown} {
