@@ -25,6 +25,7 @@ import (
 func randomTable(r *rand.Rand, isCIDR bool) string {
 	var b strings.Builder
 	words := []string{"starttls", "dsn", "Chunking", "AUTH", "silent-discard", "burl", "etrn"}
+	hasBlocks, depth := r.IntN(2) == 0, 0
 	for range 1 + r.IntN(25) {
 		a := randomClient(r)
 		key := a.String()
@@ -43,7 +44,24 @@ func randomTable(r *rand.Rand, isCIDR bool) string {
 		if r.IntN(8) == 0 {
 			b.WriteString("# a comment\n\n")
 		}
+		if hasBlocks && isCIDR {
+			switch p, _ := a.Prefix(a.BitLen() - r.IntN(12)); r.IntN(6) {
+			case 0:
+				key = "!" + key
+			case 1:
+				depth++
+				fmt.Fprintf(&b, "%s %s%s\n", []string{"if", "IF"}[r.IntN(2)], []string{"", "!"}[r.IntN(2)], p)
+			case 2:
+				if depth > 0 {
+					depth--
+					b.WriteString("endif\n")
+				}
+			}
+		}
 		fmt.Fprintf(&b, "%s%s%s\n", key, []string{" ", "\t", "\n\t"}[r.IntN(3)], strings.Join(result, []string{", ", " ", ",", ",\n# comment\n\n  "}[r.IntN(4)]))
+	}
+	for range depth {
+		b.WriteString("endif\n")
 	}
 	return b.String()
 }

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bytes"
 	"io"
 	"net/netip"
 	"strings"
@@ -30,7 +31,14 @@ type KeywordTables struct {
 
 // ReadCIDR reads a cidr_table(5). The error is a *diag.Problems, or one of reading.
 func (k *KeywordTables) ReadCIDR(r io.Reader, name string) error {
-	return k.read(r, name, parseCIDRPattern)
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	if blockLine.Match(data) {
+		return k.readBlocks(data, name)
+	}
+	return k.read(bytes.NewReader(data), name, parseCIDRPattern)
 }
 
 // ReadIndexed reads a table that Postfix looks whole addresses up in: the source of a hash, lmdb or cdb map, postmap(1), or
@@ -40,39 +48,52 @@ func (k *KeywordTables) ReadIndexed(r io.Reader, name string) error {
 }
 
 func (k *KeywordTables) read(r io.Reader, name string, pattern func(*listfile.Lines, word) []*listfile.Item) error {
-	l := listfile.NewLines(r, name, listfile.Rules{AnyAction: true, Findings: &k.Findings}, func(*listfile.Item) error { return nil })
-	l.Whole = true // Postfix, too, reads a last line without its end
-	t := table{results: newResults(l, Filtered{}), isPostfix: true}
-	t.pattern = func(w word) []*listfile.Item { return pattern(l, w) }
-	t.isReached = func(r *logicalLine, _ bool) bool {
-		if k.before.add(prefixOf(r.items[0])) {
-			return true
-		}
-		k.addUnused(l, r.pattern, r.pattern.text+" is never reached: a rule before it has these clients", "remove it, or put it before that rule")
-		return false
-	}
+	t := k.newTable(r, name)
+	t.pattern = func(w word) []*listfile.Item { return pattern(t.Lines, w) }
 	t.useRule = func(r *logicalLine) {
-		rule := KeywordRule{Prefix: prefixOf(r.items[0]), File: name, Line: r.line}
-		for _, w := range splitWords(strings.ToLower(r.result.text), ',') {
-			keyword, err := lists.ParseKeyword(w)
-			switch {
-			case w == "starttls":
-				rule.Suppress = true
-			case err != nil:
-				k.addUnused(l, r.result, err.Error()+", which Postfix ignores", "remove it, or correct it")
-			}
-			rule.Hide |= keyword
+		if p := prefixOf(r.items[0]); k.before.add(p) {
+			k.addRule(t, r, p)
+		} else {
+			k.addNeverReached(t, r)
 		}
-		k.Rules = append(k.Rules, rule)
-		t.Yield(r.items[0])
 	}
 	t.readRules()
-	return l.Finish()
+	return t.Finish()
+}
+
+// newTable returns a table that reads r, and of which all rules are used.
+func (k *KeywordTables) newTable(r io.Reader, name string) *table {
+	l := listfile.NewLines(r, name, listfile.Rules{AnyAction: true, Findings: &k.Findings}, func(*listfile.Item) error { return nil })
+	l.Whole = true // Postfix, too, reads a last line without its end
+	return &table{results: newResults(l, Filtered{}), isPostfix: true, isReached: func(*logicalLine, bool) bool { return true }}
+}
+
+// addRule adds a rule, for the clients in prefixes.
+func (k *KeywordTables) addRule(t *table, r *logicalLine, prefixes ...netip.Prefix) {
+	rule := KeywordRule{File: t.Name, Line: r.line}
+	for _, w := range splitWords(strings.ToLower(r.result.text), ',') {
+		keyword, err := lists.ParseKeyword(w)
+		switch {
+		case w == "starttls":
+			rule.Suppress = true
+		case err != nil:
+			k.addUnused(t, r.result, err.Error()+", which Postfix ignores", "remove it, or correct it")
+		}
+		rule.Hide |= keyword
+	}
+	for _, rule.Prefix = range prefixes {
+		k.Rules = append(k.Rules, rule)
+	}
+	t.Yield(r.items[0])
+}
+
+func (k *KeywordTables) addNeverReached(t *table, r *logicalLine) {
+	k.addUnused(t, r.pattern, r.pattern.text+" is never reached: a rule before it has these clients", "remove it, or put it before that rule")
 }
 
 // addUnused reports a word of the present line that Postfix does not use.
-func (k *KeywordTables) addUnused(l *listfile.Lines, w word, msg, hint string) {
-	k.Unused.Add(diag.Problem{File: l.Name, Line: l.Line, Col: w.at + 1, Width: len(w.text), Text: string(l.Text), Msg: msg, Hint: hint})
+func (k *KeywordTables) addUnused(t *table, w word, msg, hint string) {
+	k.Unused.Add(diag.Problem{File: t.Name, Line: t.Line, Col: w.at + 1, Width: len(w.text), Text: string(t.Text), Msg: msg, Hint: hint})
 }
 
 // parseAddressKey parses a key of a table of whole addresses. Postfix looks IPv6 addresses up in their shortest spelling,

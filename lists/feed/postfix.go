@@ -16,6 +16,8 @@ import (
 type table struct {
 	results
 	pattern func(word) []*listfile.Item // none: it is invalid, which was reported
+	// readDirective reads a line that is no rule, such as endif, and returns true if it is one; nil: there are none.
+	readDirective func(first word) bool
 	// isReached returns false for a rule that is never reached.
 	isReached func(r *logicalLine, exception bool) bool
 	// useRule is called for a rule that is reached, in place of yielding its entries; nil: they are yielded.
@@ -61,6 +63,9 @@ func (t *table) readRules() {
 func (t *table) readRule() {
 	t.isRule = true
 	pattern := nextWord(t.Text, 0, blanks)
+	if t.readDirective != nil && t.readDirective(pattern) {
+		return
+	}
 	rule := logicalLine{items: t.pattern(pattern), pattern: pattern, result: restOfLine(t.Text, pattern.endOffset()), line: t.Line, at: t.Line, isLatin1: t.IsLatin1}
 	switch {
 	case len(rule.items) == 0:

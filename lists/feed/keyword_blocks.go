@@ -1,0 +1,125 @@
+package feed
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+
+	"go4.org/netipx"
+
+	"ehlogate/lists/listfile"
+)
+
+// blockLine matches a line of a cidr_table(5) that is not a rule for one prefix.
+var blockLine = regexp.MustCompile(`(?mi)^(!|(if|endif)([^a-z0-9]|$))`)
+
+// maxBlockRules bounds the rules of a table with blocks or negated patterns: the time to read it grows with their square.
+const maxBlockRules = 5000
+
+// blocks reads a cidr_table(5) with if, endif and negated patterns. Each rule has the clients that match it and the blocks
+// around it, and no rule before it.
+type blocks struct {
+	keywords   *KeywordTables
+	table      *table
+	conditions []condition
+	isNegated  bool // the pattern that was read last
+	seen       netipx.IPSetBuilder
+	rules      int
+}
+
+// condition is the pattern of a rule, or of a block.
+type condition struct {
+	prefix    netip.Prefix
+	isNegated bool
+}
+
+func (k *KeywordTables) readBlocks(data []byte, name string) error {
+	b := &blocks{keywords: k, table: k.newTable(bytes.NewReader(data), name)}
+	for _, r := range k.Rules {
+		b.seen.AddPrefix(r.Prefix)
+	}
+	b.table.readDirective, b.table.pattern, b.table.useRule = b.readDirective, b.parsePattern, b.useRule
+	b.table.readRules()
+	if len(b.conditions) > 0 {
+		k.addUnused(b.table, word{"", 0}, "missing endif: the block ends with the table", "write endif")
+	}
+	return b.table.Finish()
+}
+
+// readDirective reads if and endif.
+func (b *blocks) readDirective(first word) bool {
+	lower := strings.ToLower(first.text)
+	switch {
+	case strings.HasPrefix(lower, "endif") && !(len(lower) > 5 && isAlphanumeric(lower[5])):
+		if len(b.conditions) == 0 {
+			b.keywords.addUnused(b.table, first, "endif without if", "remove it")
+		} else {
+			b.conditions = b.conditions[:len(b.conditions)-1]
+		}
+	case strings.HasPrefix(lower, "if") && !(len(lower) > 2 && isAlphanumeric(lower[2])):
+		w := nextWord(b.table.Text, first.at+len("if"), blanks)
+		if items := b.parsePattern(w); len(items) > 0 {
+			b.conditions = append(b.conditions, condition{prefixOf(items[0]), b.isNegated})
+		} else {
+			failAt(b.table.Lines, w, "invalid pattern behind if", "write if PREFIX, as in if 192.0.2.0/24")
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// parsePattern parses a pattern, which may be negated.
+func (b *blocks) parsePattern(w word) []*listfile.Item {
+	b.isNegated = false
+	for strings.HasPrefix(w.text, "!") {
+		w, b.isNegated = w.withoutFirst(1), !b.isNegated
+	}
+	return parseCIDRPattern(b.table.Lines, w)
+}
+
+func (b *blocks) useRule(r *logicalLine) {
+	if b.rules++; b.rules > maxBlockRules {
+		if b.rules == maxBlockRules+1 {
+			failAt(b.table.Lines, r.pattern, fmt.Sprintf("more than %d rules in a table with if or negated patterns", maxBlockRules), "write the table without them")
+		}
+		return
+	}
+	var own netipx.IPSetBuilder
+	own.AddSet(condition{prefixOf(r.items[0]), b.isNegated}.clients())
+	for _, c := range b.conditions {
+		own.Intersect(c.clients())
+	}
+	own.RemoveSet(buildSet(&b.seen))
+	set := buildSet(&own)
+	if len(set.Ranges()) == 0 {
+		b.keywords.addNeverReached(b.table, r)
+		return
+	}
+	b.seen.AddSet(set)
+	for _, p := range set.Prefixes() {
+		b.keywords.before.add(p)
+	}
+	b.keywords.addRule(b.table, r, set.Prefixes()...)
+}
+
+// clients returns the clients that match. A negated pattern, too, matches those of its address family alone.
+func (c condition) clients() *netipx.IPSet {
+	var b netipx.IPSetBuilder
+	if !c.isNegated {
+		b.AddPrefix(c.prefix)
+		return buildSet(&b)
+	}
+	all, _ := c.prefix.Addr().Prefix(0)
+	b.AddPrefix(all)
+	b.RemovePrefix(c.prefix)
+	return buildSet(&b)
+}
+
+// buildSet returns the set of a builder, which stays as it is. The builder cannot fail: all of its prefixes are valid.
+func buildSet(b *netipx.IPSetBuilder) *netipx.IPSet {
+	set, _ := b.IPSet()
+	return set
+}
