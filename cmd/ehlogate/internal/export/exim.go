@@ -24,10 +24,10 @@ func (p *Policy) WriteEximHosts(ctx context.Context, out *bytes.Buffer) error {
 		return err
 	}
 	if p.Keyword != 0 && p.Keyword&eximKeywords == 0 {
-		return fmt.Errorf("Exim has no option that hides %s from some clients: it can hide %s", p.Keyword, eximKeywords)
+		return fmt.Errorf("no option of Exim hides %s from some clients: there are options for %s", p.Keyword, eximKeywords)
 	}
 	if p.Service != lists.SMTP {
-		return errors.New("Exim has one host list for all services: --service is for postfix-cidr")
+		return errors.New("one host list of Exim is for all services: --service is for postfix-cidr")
 	}
 	isHidden := func(d *lists.Decision) bool {
 		if p.Keyword != 0 {

@@ -47,13 +47,6 @@ func rangesWithin(ranges []decidedRange[int], p netip.Prefix) []decidedRange[int
 	return ranges[from:to]
 }
 
-func boolIndex(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // maxValues bounds the values of a table.
 const maxValues = 16
 
