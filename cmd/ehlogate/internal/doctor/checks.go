@@ -21,6 +21,7 @@ var checks = []struct {
 	{onPostfix, (*exam).checkPostscreen, "postscreen-queries postscreen-inherits postscreen-offers"},
 	{onPostfix, (*exam).checkPostfixQueries, "ehlogate-not-queried port-not-queried"},
 	{onPostfix, (*exam).checkAddressQueries, "addresses-never-queried"},
+	{onPostfix, (*exam).checkHiddenOnPostfix, "auth-not-offered helo-never-hides"},
 	{onExim, (*exam).checkExim, "exim-slow exim-no-shutdown"},
 	{onPostfix, (*exam).checkPostfixLog, "log-hides-tls"},
 	{onExim, (*exam).checkEximLog, "log-hides-sessions"},
@@ -48,6 +49,7 @@ var smtpdChecks = []struct {
 	{(*exam).checkOwnTables, "map-shadowed table-hides-offered"},
 	{(*exam).checkMapAnswers, ""},
 	{(*exam).checkLogins, "auth-queries"},
+	{(*exam).checkSubmissionMap, "submission-map"},
 	{(*exam).checkTLSLevel, "tls-required no-starttls"},
 	{(*exam).checkReplacedSettings, "setting-replaced"},
 	{(*exam).checkEnforcement, "require-unenforced policy-skipped milter-skipped never-queried"},
@@ -57,6 +59,7 @@ var smtpdChecks = []struct {
 // tables.
 const sharedFindings = "hides-nothing harm-while-down " + // trial.go
 	"not-examined submission-queries names-never-count wait-too-long " +
+	"keyword-never-hidden submission-not-queried " + // hidden.go
 	"bad-attribute milter-default-action milter-slow " + // policy_milter.go, sendmail.go
 	"bad-address address-family socket-forbidden socket-outside-jail localhost not-our-address wrong-listener " + // endpoint.go
 	"unreachable other-program-answers no-answer running-differs version-differs " + // running.go, daemon.go

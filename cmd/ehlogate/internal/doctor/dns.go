@@ -89,6 +89,12 @@ func (e *exam) usesAddresses(l config.List) bool {
 	return false
 }
 
+// usesHELO reports whether a list has HELO names.
+func (e *exam) usesHELO(l config.List) bool {
+	table := e.loadFiles(l).Table()
+	return table != nil && table.HasHELONames()
+}
+
 // loadFiles reads the files of a list. If it cannot, it reports that and returns what it has.
 func (e *exam) loadFiles(l config.List) *listfile.List {
 	if s, ok := e.loaded[l.Name]; ok {

@@ -117,6 +117,7 @@ func (e *exam) checkExim() {
 		asked = true
 	}
 	if asked {
+		e.checkHiddenOnExim(at)
 		e.checkNameEntries("Exim", "by address and HELO name")
 		if requires := e.requireLists(); requires != "" {
 			e.add(Hazard, "require-unenforced", at, requires+`: action = "require" is not enforced: Exim has neither policy services nor milters`,

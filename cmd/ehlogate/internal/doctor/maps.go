@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"ehlogate/lists"
 )
 
 // refuses is what happens if smtpd cannot use a table.
@@ -40,7 +42,7 @@ func (e *exam) checkDirect(v view, t table, at Place) {
 	if t.kind == "socketmap" {
 		i := strings.LastIndexByte(t.name, ':')
 		addr, proto = t.name[:max(i, 0)], socketmapProto
-		if name := t.name[i+1:]; i > 0 && name != "starttls" {
+		if name := t.name[i+1:]; i > 0 && name != "starttls" && name != lists.Submission.String() {
 			e.add(Hazard, "socketmap-name", at, fmt.Sprintf("wrong map name %q in the query", name),
 				"The map of ehlogate for Postfix is \"starttls\". For another name it returns nothing: no client is suppressed.",
 				at.adviseReplacement(t.setting(), "socketmap:"+addr+":starttls"))

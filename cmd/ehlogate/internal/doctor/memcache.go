@@ -118,7 +118,7 @@ func (e *exam) checkKeys(m *memcacheTable) {
 				m.at.adviseReplacement(m.setting(), "pipemap:{regexp:$config_directory/ehlogate-helo.regexp,"+m.setting()+"}"))
 		}
 	}
-	if format, where := m.parameter("key_format", "%s"); format != want {
+	if format, where := m.parameter("key_format", "%s"); format != want && !(m.param == smtpdMaps && format == submissionKey) {
 		e.add(Hazard, "key-format", where, fmt.Sprintf("wrong key %q: for this map it must be %q", format, want),
 			"ehlogate does not know such a key, or takes it for another query: no client is suppressed.", m.adviseParameters("key_format = "+want))
 	}
@@ -186,6 +186,12 @@ func (e *exam) checkBackup(m *memcacheTable) {
 		} else {
 			e.checkFile(m.view, t, where, "backup-unreadable", fails, write)
 		}
+	}
+	if format, _ := m.parameter("key_format", ""); hides && format == submissionKey {
+		e.add(Hazard, "submission-queries", where, "the backup hides STARTTLS from clients that log in",
+			"A client of submission for which ehlogate returns nothing, or that connects while ehlogate is down, sends its password in the clear or cannot "+
+				"send at all. The backup of this map is a table of its own, exported with --service submission.", write)
+		return
 	}
 	if hides && !e.config.ExplicitOffer {
 		e.add(Warning, "backup-suppresses", where, "the backup also decides while ehlogate answers",

@@ -49,8 +49,9 @@ func TestExamples(t *testing.T) {
 		"with postscreen": "smtp inet n - y - 1 postscreen\nsmtpd pass - - y - - smtpd\n" + all,
 	} {
 		dir := configDir(t, "ehlogate_policy =\nehlogate_milter =\nsmtpd_sender_restrictions = $ehlogate_policy\nsmtpd_milters = $ehlogate_milter\n"+
-			"smtpd_tls_security_level = may\nsmtpd_sasl_auth_enable = no\n", master+"submission inet n - y - - smtpd\n  -o smtpd_sasl_auth_enable=yes\n")
-		for _, file := range []string{"ehlogate.cf", "ehlogate-helo.cf", "ehlogate-helo.regexp"} {
+			"smtpd_tls_security_level = may\nsmtpd_sasl_auth_enable = no\n", master+"submission inet n - y - - smtpd\n  -o smtpd_sasl_auth_enable=yes\n"+
+			example(t, "postfix/master-submission.cf"))
+		for _, file := range []string{"ehlogate.cf", "ehlogate-submission.cf", "ehlogate-helo.cf", "ehlogate-helo.regexp"} {
 			if err := os.WriteFile(filepath.Join(dir, file), []byte(example(t, "postfix/"+file)), 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -79,6 +80,52 @@ func TestOtherExamples(t *testing.T) {
 	}
 	if r := Examine(t.Context(), ThisHost(false), config.Defaults(), nil, x, s); len(r.Findings) > 0 {
 		t.Error(ids(r))
+	}
+}
+
+// The examples that hide other keywords have no findings, and doctor sees which of their lines is missing.
+func TestHideExamples(t *testing.T) {
+	installExim(t)
+	installSendmail(t)
+	dir := t.TempDir()
+	files := map[string]string{
+		"ehlogate.toml": "[[list]]\nname = \"a\"\nhide = [\"dsn\", \"auth\", \"pipelining\"]\nservices = [\"smtp\", \"submission\"]\nfiles = [\"a.list\"]\n",
+		"a.list":        "192.0.2.0/24\n",
+		"exim.conf":     example(t, "exim/hide.conf"),
+		"without.conf":  strings.Replace(example(t, "exim/hide.conf"), "\ndsn_advertise_hosts = ", "\ndsn_advertise_hosts = *\n# ", 1),
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, err := config.Load(filepath.Join(dir, "ehlogate.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Listen = config.Defaults().Listen
+	mc := example(t, "sendmail/ehlogate.mc")
+	for what, want := range map[string]string{"exim.conf": "", "without.conf": "warning keyword-never-hidden: without.conf: dsn_advertise_hosts\n"} {
+		x, err := ReadExim(t.Context(), filepath.Join(dir, what))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.file = what
+		if got := ids(Examine(t.Context(), ThisHost(false), cfg, nil, x, nil)); got != want {
+			t.Errorf("%s: got %q, want %q", what, got, want)
+		}
+	}
+	for mc, want := range map[string]string{
+		regexp.MustCompile(`(?m)^dnl ((?:Ksubmission|R587|R\$).*)$`).ReplaceAllString(mc, "$1"): "",
+		mc: "warning submission-not-queried: ehlogate.toml: list\n",
+	} {
+		s, err := ReadSendmail(makeSendmailCF(t, mc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.ReplaceAll(ids(Examine(t.Context(), ThisHost(false), cfg, nil, nil, s)), dir+"/", ""); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ var timeoutFlag = regexp.MustCompile(`-d(\S*) `)
 
 // checkSendmailMaps examines how the ruleset Local_srv_features queries ehlogate.
 func (e *exam) checkSendmailMaps() {
-	s, named, queries := e.sendmail, false, false
+	s, named, queries, submission := e.sendmail, false, false, false
 	for _, l := range s.lines {
 		m := socketMap.FindStringSubmatch(l.text)
 		if m == nil {
@@ -66,12 +66,17 @@ func (e *exam) checkSendmailMaps() {
 				"Every client gets 451 in place of the banner. "+e.listenText(socketmapProto))
 			continue
 		}
-		write := Write{s.name, []string{"Ksrv_features socket -d2 -T<TMPF> " + addr}}
-		if name != "srv_features" {
+		right := "srv_features"
+		switch name {
+		case right:
+			queries = true
+		case "submission_features":
+			right, submission = name, true
+		}
+		write := Write{s.name, []string{"K" + right + " socket -d2 -T<TMPF> " + addr}}
+		if name != right {
 			e.add(Hazard, "sendmail-map-name", at, fmt.Sprintf("wrong map name %q in the query", name),
 				"Sendmail sends the name of the map. The map of ehlogate for Sendmail is \"srv_features\". For another name it returns nothing: no client is suppressed.", write)
-		} else {
-			queries = true
 		}
 		timeout := ""
 		if d := timeoutFlag.FindStringSubmatch(flags); d != nil {
@@ -87,6 +92,9 @@ func (e *exam) checkSendmailMaps() {
 				"If the file is missing, or others may write to a directory above it, clients get 451 instead of the banner, and no flag of the map helps. TCP on loopback has no such case.")
 		}
 		e.probe(p, socketmapProto, at, Warning)
+	}
+	if named {
+		e.checkHiddenOnSendmail(submission)
 	}
 	switch {
 	case queries:

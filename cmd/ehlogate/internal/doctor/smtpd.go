@@ -16,6 +16,8 @@ type smtpd struct {
 	mapQueries    bool    // a map needs a daemon
 	filterQueries bool    // the filter does
 	mapHides      bool    // a map is a file that hides STARTTLS
+	// A map is that of submission, which never hides STARTTLS: it needs a daemon, or was exported.
+	submissionQueries, submissionHides bool
 }
 
 func (e *exam) findSMTPDs() (out []smtpd) {
@@ -25,7 +27,13 @@ func (e *exam) findSMTPDs() (out []smtpd) {
 		}
 		s := smtpd{view: view{e.pf, service}}
 		s.maps, s.filter = parseTables(s.value(smtpdMaps)), parseTables(s.value(smtpdFilter))
-		s.mapQueries, s.filterQueries = slices.ContainsFunc(s.maps, table.needsDaemon), slices.ContainsFunc(s.filter, table.needsDaemon)
+		for _, t := range s.maps {
+			ofSubmission := e.isOfSubmission(s.view, t)
+			s.mapQueries = s.mapQueries || t.needsDaemon() && !ofSubmission
+			s.submissionQueries = s.submissionQueries || t.needsDaemon() && ofSubmission
+			s.submissionHides = s.submissionHides || ofSubmission
+		}
+		s.filterQueries = slices.ContainsFunc(s.filter, table.needsDaemon)
 		s.mapHides = slices.ContainsFunc(s.maps, func(t table) bool { return e.hidesSTARTTLS(s.view, t) })
 		out = append(out, s)
 	}
@@ -49,7 +57,7 @@ func (e *exam) checkSMTPDs() {
 			c.run(e, s)
 		}
 	}
-	if slices.ContainsFunc(e.smtpds, func(s smtpd) bool { return s.mapQueries }) {
+	if slices.ContainsFunc(e.smtpds, func(s smtpd) bool { return s.mapQueries || s.submissionQueries }) {
 		e.checkNameEntries("Postfix", "by address only")
 	}
 }
@@ -76,6 +84,9 @@ func (e *exam) checkPostfixQueries() {
 	if slices.ContainsFunc(e.smtpds, smtpd.suppresses) {
 		e.checkOtherPorts()
 		return
+	}
+	if e.listsThat(decidesSTARTTLS) == "" && slices.ContainsFunc(e.smtpds, func(s smtpd) bool { return s.submissionHides }) {
+		return // the lists are for submission alone
 	}
 	main := view{e.pf, nil}
 	if main.value("multi_instance_directories") != "" && !slices.ContainsFunc(e.smtpds, func(s smtpd) bool { return s.isPublic() }) {

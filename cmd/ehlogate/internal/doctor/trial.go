@@ -34,7 +34,8 @@ func trialClient(number int, suppressed bool) netip.Addr {
 	return netip.AddrFrom4([4]byte{203, 0, 113, byte(last)})
 }
 
-func startStandIn(ctx context.Context, proto string) (*standIn, error) {
+// startStandIn starts a standIn. It hides these keywords too from clients that it suppresses.
+func startStandIn(ctx context.Context, proto string, hide lists.Keywords) (*standIn, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -46,7 +47,7 @@ func startStandIn(ctx context.Context, proto string) (*standIn, error) {
 			defer s.mu.Unlock()
 			s.queried[c.Addr] = true
 			if c.Addr.AsSlice()[len(c.Addr.AsSlice())-1]%2 == 1 {
-				d.Action = lists.Suppress
+				d.Action, d.Hidden = lists.Suppress, &lists.Hidden{Keywords: hide}
 			}
 			return d
 		}),
@@ -98,9 +99,10 @@ type trial struct {
 	submission bool // clients log in there
 	local      bool // only this machine reaches it
 	queried    bool
-	suppressed verdict // for a client that ehlogate suppresses
-	allowed    verdict // for one that it does not
-	down       verdict // for any client while ehlogate is down
+	suppressed verdict  // for a client that ehlogate suppresses
+	shown      []string // the keywords that this client is offered, if that is known
+	allowed    verdict  // for one that it does not
+	down       verdict  // for any client while ehlogate is down
 }
 
 // isSubmissionPort reports whether mail programs hand in mail at a port.

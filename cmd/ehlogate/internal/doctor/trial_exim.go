@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"ehlogate/lists"
 )
 
 // eximDaemon is an address and a port at which Exim listens.
@@ -109,10 +111,10 @@ func (e *exam) runExim(dir string) (trials []trial, err error) {
 		}
 		suppressed, allowed := trialClient(len(trials), true), trialClient(len(trials), false)
 		t := trial{service: "port " + d.port, port: d.port, submission: isSubmissionPort(d.port), local: isLoopbackHost(d.addr)}
-		if t.suppressed, err = x.playSession(d, suppressed); err != nil {
+		if t.suppressed, t.shown, err = x.playSession(d, suppressed); err != nil {
 			return nil, err
 		}
-		if t.allowed, err = x.playSession(d, allowed); err != nil {
+		if t.allowed, _, err = x.playSession(d, allowed); err != nil {
 			return nil, err
 		}
 		for _, s := range x.stands {
@@ -121,8 +123,9 @@ func (e *exam) runExim(dir string) (trials []trial, err error) {
 		trials, daemons = append(trials, t), append(daemons, d)
 	}
 	stop()
+	e.checkShownByExim(trials)
 	for i, d := range daemons {
-		if trials[i].down, err = x.playSession(d, trialClient(i, false)); err != nil {
+		if trials[i].down, _, err = x.playSession(d, trialClient(i, false)); err != nil {
 			return nil, err
 		}
 	}
@@ -133,6 +136,9 @@ func (e *exam) runExim(dir string) (trials []trial, err error) {
 var eximAside = regexp.MustCompile(`(?m)^(hide\s+)?(acl_(not_)?smtp\w*|host_lookup\w*|host_reject_connection|rfc1413_\w+|smtp_banner|helo_(try_)?verify_hosts|` +
 	`log_file_path|keep_environment|process_log_path|smtp_(accept|load)_\w+)\s*=.*\n`)
 
+// readsACL finds an option that reads a variable which an ACL sets.
+var readsACL = regexp.MustCompile(`(?m)^\w+_advertise_hosts\s*=.*\$\{?acl_`)
+
 // redirect returns a configuration with other addresses where it queries ehlogate. What ACLs do matters only if they set
 // variables for the setting.
 func (x *eximTrial) redirect(dir string) (string, error) {
@@ -140,7 +146,7 @@ func (x *eximTrial) redirect(dir string) (string, error) {
 	if x.exim.textErr != nil {
 		return "", x.exim.textErr
 	}
-	if !strings.Contains(x.exim.values[advertiseHosts], "acl_") {
+	if !readsACL.MatchString(text) {
 		text = "keep_environment =\nlog_file_path = " + dir + "/%slog\n" + eximAside.ReplaceAllString(text, "")
 	}
 	const call = "readsocket"
@@ -156,7 +162,7 @@ func (x *eximTrial) redirect(dir string) (string, error) {
 			continue
 		}
 		if x.stands[proto] == nil {
-			s, err := startStandIn(x.ctx, proto)
+			s, err := startStandIn(x.ctx, proto, x.hiddenKeywords(lists.SMTP))
 			if err != nil {
 				return "", err
 			}
@@ -177,20 +183,22 @@ func eximEndpoint(where string) endpoint {
 
 var eximReply = regexp.MustCompile(`(?m)^(\d\d\d)[ -](\S*)`)
 
-func (x *eximTrial) playSession(d eximDaemon, client netip.Addr) (verdict, error) {
+// playSession returns whether a client is offered STARTTLS, and the keywords that it is offered.
+func (x *eximTrial) playSession(d eximDaemon, client netip.Addr) (v verdict, keywords []string, err error) {
 	out, err := programRun{env: []string{}, input: "EHLO client.example\r\nQUIT\r\n"}.output(x.ctx, eximPrograms,
 		"-C", x.file, "-oMi", d.received(), "-bh", fmt.Sprintf("%s.4711", client))
-	v, greeted := hidden, false
 	for _, m := range eximReply.FindAllStringSubmatch(out, -1) {
-		greeted = greeted || m[1] == "250"
-		if m[1] == "250" && m[2] == "STARTTLS" {
-			v = offered
+		if m[1] == "250" {
+			keywords = append(keywords, strings.ToLower(m[2]))
 		}
 	}
-	if greeted {
-		return v, nil
+	switch {
+	case len(keywords) == 0:
+		return refused, nil, err
+	case slices.Contains(keywords, "starttls"):
+		return offered, keywords, nil
 	}
-	return refused, err
+	return hidden, keywords, nil
 }
 
 // exemptEximPorts returns the setting that queries nothing on those ports.

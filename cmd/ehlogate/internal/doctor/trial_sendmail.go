@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ehlogate/lists"
 )
 
 // sendmailPrograms are the names of Sendmail. The plain name may be that of another mail server.
@@ -85,7 +87,7 @@ func (e *exam) trySendmail() {
 }
 
 func (e *exam) runSendmail(dir string) (trials []trial, err error) {
-	stand, err := startStandIn(e.ctx, socketmapProto)
+	stand, err := startStandIn(e.ctx, socketmapProto, e.hiddenKeywords(lists.SMTP))
 	if err != nil {
 		return nil, err
 	}
