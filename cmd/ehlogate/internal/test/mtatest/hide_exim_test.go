@@ -3,6 +3,8 @@ package mtatest_test
 import (
 	"fmt"
 	"net"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -130,6 +132,54 @@ func TestHideExim(t *testing.T) {
 		s.wantHidden(t, mx, seesLeast, false)
 		s.wantHidden(t, msa, seesLeast, false)
 	})
+}
+
+// TestHideEximOnDebian makes the macros of Debian's configuration of the example, by the command in examples/README.md.
+func TestHideEximOnDebian(t *testing.T) {
+	testenv.Needs(t, "root", "Exim")
+	t.Parallel()
+	g := startDaemon(t, "hide-exim-debian", "", nil, "[[list]]\nname = \"a\"\naction = \"suppress\"\nhide = [\"chunking\", \"smtputf8\", \"dsn\"]\nfiles = [\"a.list\"]\n",
+		map[string]string{"a.list": seesLeast + "\n"})
+	ports, err := mtatest.FreePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const file = "/usr/share/doc/ehlogate/examples/exim/hide.conf >>/etc/exim4/exim4.conf.localmacros"
+	var command string
+	for _, s := range exampleSteps(t, ".", "debian", "sending-network") {
+		if before, ok := strings.CutSuffix(s.text, file); ok {
+			command = before
+		}
+	}
+	text, err := exec.CommandContext(soon(t), "sh", "-euc", command+filepath.Join(examples, "exim/hide.conf")).Output()
+	if command == "" || err != nil {
+		t.Fatalf("%q: %v", command, err)
+	}
+	mx := fmt.Sprint(ports[0])
+	e, err := mtatest.NewExim(mtatest.EximConfig{Dir: tempDir(t), Port: ports[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	macros := strings.NewReplacer("127.0.0.1:10042", g.tcp, "{25:587:465}", "{"+mx+"}", "{25}", "{"+mx+"}").Replace(string(text))
+	if err := e.UseDebian(soon(t), "MAIN_TLS_ENABLE = yes\nhelo_accept_junk_hosts = *\ndaemon_smtp_ports = "+mx+"\n"+macros, false, "127.0.0.1"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Stop(soon(t)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := e.Start(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	for source, want := range map[string]bool{seesLeast: false, seesAll: true} {
+		r := ehlo(t, e.Addr(), source)
+		for _, keyword := range []string{"STARTTLS", "CHUNKING", "SMTPUTF8", "DSN"} {
+			if r.Offers(keyword) != want {
+				t.Errorf("%s is offered %s: %v; want %v", source, keyword, !want, want)
+			}
+		}
+	}
 }
 
 // TestHideEximAnswers has something else answer in the place of ehlogate: all is offered, and no answer is expanded.
