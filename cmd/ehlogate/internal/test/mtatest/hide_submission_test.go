@@ -1,6 +1,7 @@
 package mtatest_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -87,5 +88,56 @@ func TestHideSubmission(t *testing.T) {
 			c, _ := s.session(t, service.Name, guesses, true)
 			s.delivers(t, c)
 		})
+	}
+}
+
+// snippet returns what a document has the shell append to a file.
+func snippet(t *testing.T, name string) string {
+	t.Helper()
+	_, rest, _ := strings.Cut(example(t, name), "<<END\n")
+	text, _, ok := strings.Cut(rest, "END\n")
+	if !ok {
+		t.Fatalf("%s has no such lines", name)
+	}
+	return strings.TrimSpace(text) + "\n"
+}
+
+// TestExampleSubmission pastes the examples for submission into a Postfix that has settings of its own.
+func TestExampleSubmission(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
+	t.Parallel()
+	g := startDaemon(t, "example-submission", "default = \"suppress\"\nalways_hide = [\"chunking\"]\n", nil, "[guard]\noff = true\n"+snippet(t, "README.md"),
+		map[string]string{"lists/guessers.list": guesses + "\n"})
+	ports, err := mtatest.FreePorts(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := tempDir(t)
+	etc := mtatest.LayoutOf(dir).Config
+	const own = " -o smtpd_tls_security_level=encrypt -o smtpd_tls_auth_only=yes -o smtpd_discard_ehlo_keywords=chunking\n"
+	p := startPostfix(t, mtatest.PostfixConfig{
+		Dir:  dir,
+		Main: strings.ReplaceAll(showsAll, "CONFIG", etc),
+		Master: fmt.Sprintf("%d inet n - n - - smtpd%s%s\n%d inet n - n - - smtpd%s%s", ports[0], own, example(t, "postfix/master-submission.cf"),
+			ports[1], own, strings.ReplaceAll(example(t, "postfix/master-submission.cf"), "ehlogate-submission.cf", "down.cf")),
+		Files: map[string]string{
+			"smtpd.conf":             saslFile["smtpd.conf"],
+			"ehlogate-submission.cf": g.ports(example(t, "postfix/ehlogate-submission.cf")),
+			"down.cf": strings.NewReplacer("unix:ehlogate/memcache", "unix:nowhere", "cidr:/dev/null", g.exportTable(t, "--service", "submission")).
+				Replace(example(t, "postfix/ehlogate-submission.cf")),
+		},
+	})
+	s := newPostfixHiding(t, p)
+	s.addr = func(port string) string { return "127.0.0.1:" + port }
+	for _, port := range ports { // with ehlogate, and with the table alone
+		service := fmt.Sprint(port)
+		s.wantHidden(t, service, guesses, true, "AUTH", "CHUNKING")
+		s.wantHidden(t, service, submits, true, "CHUNKING")
+		s.wantHidden(t, service, guesses, false, "AUTH", "CHUNKING")
+		c, _ := s.session(t, service, guesses, true)
+		if r := sayAll(t, c, []string{"AUTH PLAIN AGEAYg=="}); r.Code != 503 {
+			t.Errorf("AUTH: %v", r)
+		}
+		s.delivers(t, c)
 	}
 }
