@@ -32,6 +32,7 @@ func (h hiding) name() string {
 const (
 	fromStranger = "MAIL FROM:<a@client.example>"
 	toBox        = "RCPT TO:<b@mta.test>"
+	inChunks     = "BDAT 21 LAST\r\nSubject: x\r\n\r\nhello" // and the end of its line
 )
 
 // hiddenFrom returns the client of the list that hides the i-th of some keywords.
@@ -95,6 +96,7 @@ type hideEnv struct {
 	addr      func(service string) string
 	keywords  []string // what clients on no list are offered
 	inTLS     []string // and in TLS alone
+	newer     []string // and by newer versions
 	awaitMail func(ctx context.Context, re *regexp.Regexp) (string, error)
 }
 
@@ -131,7 +133,7 @@ func (s *hideEnv) wantHidden(t *testing.T, service, source string, overTLS bool,
 	}
 	want = slices.DeleteFunc(slices.Clone(want), func(k string) bool { return slices.Contains(hidden, k) })
 	_, r := s.session(t, service, source, overTLS)
-	got := r.Keywords()
+	got := slices.DeleteFunc(r.Keywords(), func(k string) bool { return slices.Contains(s.newer, k) })
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {

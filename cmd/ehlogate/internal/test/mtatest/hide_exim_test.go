@@ -17,7 +17,7 @@ import (
 // eximHides has the keywords that Exim can hide from some clients.
 var eximHides = []hiding{
 	{keyword: "auth", commands: []string{"AUTH PLAIN AGEAYg=="}, shown: 535, hidden: 503},
-	{keyword: "chunking", commands: []string{fromStranger, toBox, "BDAT 12 LAST\r\nSubject: x"}, shown: 250, hidden: 503},
+	{keyword: "chunking", commands: []string{fromStranger, toBox, inChunks}, shown: 250, hidden: 503},
 	{keyword: "dsn", commands: []string{fromStranger + " RET=HDRS"}, shown: 250, hidden: 250},
 	{keyword: "dsn", commands: []string{fromStranger, toBox + " NOTIFY=SUCCESS"}, shown: 250, hidden: 501},
 	{keyword: "pipelining", goesWith: "PIPECONNECT", commands: []string{fromStranger + "\r\n" + toBox, ""}, shown: 250, hidden: 250},
@@ -73,7 +73,7 @@ func TestHideExim(t *testing.T) {
 	e := runEximWith(t, mtatest.EximConfig{Dir: tempDir(t), Port: ports[0],
 		Main: "daemon_smtp_ports = " + mx + ":" + msa + ":" + other + "\nlocal_interfaces = 127.0.0.1\n" + main + eximAuth})
 	s := &hideEnv{addr: func(port string) string { return net.JoinHostPort("127.0.0.1", port) }, awaitMail: e.AwaitMail,
-		keywords: []string{"SIZE", "8BITMIME", "PIPELINING", "PIPECONNECT", "AUTH", "CHUNKING", "STARTTLS", "SMTPUTF8", "DSN", "HELP"}}
+		keywords: []string{"SIZE", "8BITMIME", "PIPELINING", "PIPECONNECT", "AUTH", "CHUNKING", "STARTTLS", "SMTPUTF8", "DSN", "HELP"}, newer: []string{"LIMITS"}}
 	for i, h := range eximHides {
 		t.Run(fmt.Sprintf("%s %d", h.keyword, i), func(t *testing.T) { s.hides(t, mx, hiddenFrom(i), h) })
 	}

@@ -25,7 +25,7 @@ var sendings = []struct {
 	{hide: "", from: "<a@client.example> BODY=8BITMIME", delivered: "Content-Transfer-Encoding: 8bit", log: "status=sent"},
 	{hide: "", from: "<\u00fc@client.example> BODY=8BITMIME SMTPUTF8", delivered: "Content-Transfer-Encoding: 8bit", log: "status=sent"},
 	{hide: "8bitmime", from: "<a@client.example> BODY=8BITMIME", delivered: "Content-Transfer-Encoding: 8bit", log: "status=sent"},
-	{hide: "smtputf8", from: "<\u00fc@client.example> BODY=8BITMIME SMTPUTF8", log: "status=bounced .SMTPUTF8 is required, but was not offered"},
+	{hide: "smtputf8", from: "<\u00fc@client.example> BODY=8BITMIME SMTPUTF8", log: "status=bounced .(SMTPUTF8 is required|message requires SMTPUTF8)"},
 	{hide: "dsn", from: "<a@client.example> BODY=8BITMIME", to: " NOTIFY=SUCCESS", delivered: "Content-Transfer-Encoding: 8bit", log: "sender delivery status notification"},
 	{hide: "pipelining", from: "<a@client.example> BODY=8BITMIME", delivered: "Content-Transfer-Encoding: 8bit", log: "status=sent"},
 	{hide: "size", from: "<a@client.example> BODY=8BITMIME", delivered: "Content-Transfer-Encoding: 8bit", log: "status=sent"},

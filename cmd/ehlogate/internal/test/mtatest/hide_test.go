@@ -19,7 +19,7 @@ import (
 var postfixHides = []hiding{
 	{keyword: "8bitmime", commands: []string{fromStranger + " BODY=8BITMIME"}, shown: 250, hidden: 250},
 	{keyword: "auth", commands: []string{"AUTH PLAIN AGEAYg=="}, shown: 535, hidden: 503},
-	{keyword: "chunking", commands: []string{fromStranger, toBox, "BDAT 12 LAST\r\nSubject: x"}, shown: 250, hidden: 521},
+	{keyword: "chunking", commands: []string{fromStranger, toBox, inChunks}, shown: 250, hidden: 521},
 	{keyword: "dsn", commands: []string{fromStranger + " RET=HDRS"}, shown: 250, hidden: 501},
 	{keyword: "dsn", commands: []string{fromStranger, toBox + " NOTIFY=SUCCESS"}, shown: 250, hidden: 501},
 	{keyword: "enhancedstatuscodes", commands: []string{fromStranger}, shown: 250, hidden: 250},
