@@ -43,7 +43,8 @@ query the daemon:
     nft              the clients of one --action as two sets of nftables, such
                      as inet ehlogate trusted4 and trusted6. For "offer" these
                      are the clients on lists that offer STARTTLS; the default
-                     adds no client
+                     adds no client. "legacy" is for rules that redirect these
+                     clients to a service with old TLS (examples/legacy-tls)
 
 The head of each table says how to use it. A running smtpd does not notice a
 changed table: run "postfix reload" afterwards.
@@ -80,7 +81,8 @@ until= as they are now, and says until when it is exact.`,
 		Example: `  ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr && postfix reload
   ehlogate export --format exim-hosts -o /etc/exim4/ehlogate.hosts
   ehlogate export --format nft --action offer --apply
-  ehlogate export --format nft --action suppress --set 'inet filter bots' --apply --dry-run`,
+  ehlogate export --format nft --action suppress --set 'inet filter bots' --apply --dry-run
+  ehlogate export --format nft --action legacy -o legacy.nft`,
 		Args: refuseArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := e.validate(); err != nil {
@@ -102,10 +104,10 @@ until= as they are now, and says until when it is exact.`,
 	f.StringVarP(&e.output, "output", "o", "", "write to `FILE`, which is replaced atomically, instead of standard output")
 	f.BoolVar(&e.ifChanged, "if-changed", false, "do nothing if FILE has the table already")
 	f.StringVar(&e.then, "then", "", "run `COMMAND` by sh after FILE was written, such as \"postfix reload\"")
-	f.StringVar(&e.action, "action", "", "nft: export the clients of this `ACTION`: offer, suppress, require")
+	f.StringVar(&e.action, "action", "", "nft: export the clients of this `ACTION`: offer, suppress, require, legacy")
 	f.StringVar(&e.service, "service", "", "postfix-cidr: a table for the clients of this `SERVICE`: smtp (the default), submission")
 	f.StringVar(&e.keyword, "keyword", "", "exim-hosts: a list for this EHLO `KEYWORD` instead of starttls")
-	f.StringVar(&e.set, "set", "", "nft: `\"FAMILY TABLE NAME\"` of the sets NAME4 and NAME6 (default \"inet ehlogate\" and trusted, denied or required)")
+	f.StringVar(&e.set, "set", "", "nft: `\"FAMILY TABLE NAME\"` of the sets NAME4 and NAME6 (default \"inet ehlogate\" and trusted, denied, required or legacy)")
 	f.BoolVar(&e.apply, "apply", false, "nft: replace the sets in the kernel instead of writing a table")
 	f.BoolVar(&e.dryRun, "dry-run", false, "nft: print what --apply would change, and change nothing")
 	f.BoolVar(&e.withoutNames, "without-names", false, "leave out entries about host and HELO names")
@@ -114,8 +116,8 @@ until= as they are now, and says until when it is exact.`,
 	return cmd
 }
 
-// defaultSetNames are the names of the sets without --set, by action.
-var defaultSetNames = map[lists.Action]string{lists.Offer: "trusted", lists.Suppress: "denied", lists.Require: "required"}
+// defaultSetNames are the names of the sets without --set, by the actions that a set can be about.
+var defaultSetNames = map[lists.Action]string{lists.Offer: "trusted", lists.Suppress: "denied", lists.Require: "required", lists.Legacy: "legacy"}
 
 // validate refuses flags that make no sense together.
 func (e *exportFlags) validate() error {
@@ -128,7 +130,7 @@ func (e *exportFlags) validate() error {
 	case !isNFT && (e.action != "" || e.set != "" || e.apply || e.dryRun):
 		return errors.New("--action, --set, --apply and --dry-run are about sets: they need --format nft")
 	case isNFT && e.action == "":
-		return errors.New("--format nft needs --action: write --action offer for the clients that a list offers STARTTLS to, or suppress, or require")
+		return errors.New("--format nft needs --action: write --action offer for the clients that a list offers STARTTLS to, or suppress, require or legacy")
 	case (e.ifChanged || e.then != "") && e.output == "":
 		return errors.New("--if-changed and --then are about a file: name it with -o")
 	case e.service != "" && e.format != "postfix-cidr":
@@ -204,8 +206,12 @@ func (e *exportFlags) parseSet() (action lists.Action, set nft.Set, err error) {
 	if err := action.UnmarshalText([]byte(e.action)); err != nil {
 		return action, set, fmt.Errorf("--action: %w", err)
 	}
+	name, ok := defaultSetNames[action]
+	if !ok {
+		return action, set, fmt.Errorf("--action: no client has the action %q: write offer, suppress, require or legacy", e.action)
+	}
 	if e.set == "" {
-		return action, nft.Set{Family: "inet", Table: "ehlogate", Name: defaultSetNames[action]}, nil
+		return action, nft.Set{Family: "inet", Table: "ehlogate", Name: name}, nil
 	}
 	if set, err = nft.ParseSet(e.set); err != nil {
 		return action, set, fmt.Errorf("--set: %w", err)

@@ -14,8 +14,8 @@ import (
 )
 
 // Addresses returns the addresses with an action. For Offer these are the addresses that a list offers STARTTLS to; the
-// default adds none. For Suppress and Require these are all addresses with this decision, by a list or by default. The
-// ranges are in order, and no two of them touch.
+// default adds none. For Suppress, Require and Legacy these are all addresses with this decision, by a list or by default.
+// The ranges are in order, and no two of them touch.
 //
 // It fails if a table cannot express the policy, if no list could fill the set, and if a DNS list comes before a list
 // with this action: the set would lack the entries of that list.
@@ -30,7 +30,7 @@ func (p *Policy) Addresses(ctx context.Context, action lists.Action) ([]netipx.I
 		filled = filled || l.Mode == lists.Enforce && l.Action == action
 		switch {
 		case l.Mode == lists.Observe:
-		case p.Sources[i] == nil && l.Action != lists.Suppress && ends == nil:
+		case p.Sources[i] == nil && l.Action != lists.Suppress && l.Action != lists.NoAction && ends == nil:
 			ends = l // unavailable, it ends the walk
 		case p.Sources[i] != nil && l.Action == action && ends != nil:
 			return nil, fmt.Errorf("list %q is a DNS list: without it no client is known to get as far as list %q: put %[2]q before it in the config",
