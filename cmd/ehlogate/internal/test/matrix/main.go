@@ -26,7 +26,7 @@ var packages = []string{"./cmd/ehlogate/internal/test/mtatest", "./cmd/ehlogate/
 
 // short selects the tests that show most in three minutes: sessions of each server, kills, the wire, examples as they are
 // pasted, doctor, the package on a real systemd.
-const short = "^(TestPostfixVersions|TestOldTLS|TestPostfixAssumptions|TestPostfix|TestExamples|TestPasted|TestHooks|TestSendmail|TestExim|TestUnits|TestPackage|" +
+const short = "^(TestPostfixVersions|TestHide.*|TestOldTLS|TestPostfixAssumptions|TestPostfix|TestExamples|TestPasted|TestHooks|TestSendmail|TestExim|TestUnits|TestPackage|" +
 	"TestLive.*|TestSaved.*|TestInstalled|TestLintian)$"
 
 func main() {
