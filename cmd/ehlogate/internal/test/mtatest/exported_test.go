@@ -48,9 +48,11 @@ func newExported(t *testing.T, def string) exported {
 	x.config = filepath.Join(x.dir, "ehlogate.toml")
 	for name, text := range map[string]string{
 		"ehlogate.toml": fmt.Sprintf("default = %q\nguard.off = true\n[[list]]\nname = \"allow\"\naction = \"offer\"\nfiles = [\"allow.list\"]\n"+
-			"[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n", def),
-		"allow.list": "192.0.2.64/27\n2001:db8:0:1::/64\n198.51.100.7\n",
-		"deny.list":  "192.0.2.0/24\n!192.0.2.13\n10.0.0.0/8\n!10.1.0.0/20\n2001:db8::/32\n!2001:db8::1\n203.0.113.5-203.0.113.9\n",
+			"[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n"+
+			"[[list]]\nname = \"strangers\"\nhide = [\"dsn\"]\nfiles = [\"strangers.list\"]\n", def),
+		"allow.list":     "192.0.2.64/27\n2001:db8:0:1::/64\n198.51.100.7\n",
+		"strangers.list": "192.0.2.96/27\n192.0.3.0/24\n203.0.113.4-203.0.113.5\n2001:db8:0:1::/64\n!192.0.2.13\n",
+		"deny.list":      "192.0.2.0/24\n!192.0.2.13\n10.0.0.0/8\n!10.1.0.0/20\n2001:db8::/32\n!2001:db8::1\n203.0.113.5-203.0.113.9\n",
 	} {
 		if err := os.WriteFile(filepath.Join(x.dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -72,10 +74,13 @@ func (x exported) runExport(t *testing.T, args ...string) string {
 	return string(out)
 }
 
+// hidesDSN finds what explain says of a client from which DSN is hidden.
+var hidesDSN = regexp.MustCompile(`(?m)^ +hides +DSN: `)
+
 // compare plays a session of each client with a server, and holds what it is offered against what explain says.
 func (x exported) compare(t *testing.T, n *netns.Namespace, v4, v6 string) {
 	t.Helper()
-	seen := map[bool]int{}
+	seen, shown := map[bool]int{}, map[bool]int{}
 	for _, client := range x.clients {
 		addr := v4
 		if netip.MustParseAddr(client).Is6() {
@@ -86,10 +91,14 @@ func (x exported) compare(t *testing.T, n *netns.Namespace, v4, v6 string) {
 		if suppressed := strings.HasPrefix(says, client+": suppress"); r.Offers("STARTTLS") == suppressed {
 			t.Errorf("%s: the server says %v, ehlogate\n%s", client, r, says)
 		}
+		if hidden := hidesDSN.MatchString(says); r.Offers("DSN") == hidden {
+			t.Errorf("%s: the server says %v, ehlogate\n%s", client, r, says)
+		}
 		seen[r.Offers("STARTTLS")]++
+		shown[r.Offers("DSN")]++
 	}
-	if seen[true] < 4 || seen[false] < 4 {
-		t.Errorf("%v: too few of a kind", seen)
+	if seen[true] < 4 || seen[false] < 4 || shown[true] < 4 || shown[false] < 4 {
+		t.Errorf("%v, %v: too few of a kind", seen, shown)
 	}
 }
 
@@ -115,21 +124,25 @@ func TestExportedExim(t *testing.T) {
 		x := newExported(t, def)
 		n := openNetwork(t)
 		list := filepath.Join(x.dir, "ehlogate.hosts")
-		x.runExport(t, "export", "--format", "exim-hosts", "-o", list)
-		text, err := os.ReadFile(list)
-		if err != nil {
-			t.Fatal(err)
-		}
-		setting := regexp.MustCompile(`(?m)^# +(tls_advertise_hosts = .*)$`).FindStringSubmatch(string(text))
-		if setting == nil {
-			t.Fatalf("no setting in\n%s", text)
+		var settings strings.Builder
+		for file, flags := range map[string][]string{list: nil, filepath.Join(x.dir, "dsn.hosts"): {"--keyword", "dsn"}} {
+			x.runExport(t, append([]string{"export", "--format", "exim-hosts", "-o", file}, flags...)...)
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			setting := regexp.MustCompile(`(?m)^# +(\w+_advertise_hosts = .*\n)`).FindStringSubmatch(string(text))
+			if setting == nil {
+				t.Fatalf("no setting in\n%s", text)
+			}
+			settings.WriteString(strings.ReplaceAll(setting[1], "/etc/exim4/ehlogate.hosts", file))
 		}
 		ports, err := mtatest.FreePorts(1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := mtatest.NewExim(mtatest.EximConfig{Dir: tempDir(t), Port: ports[0], Main: strings.NewReplacer(
-			"/etc/exim4/ehlogate.hosts", list, "{25}", fmt.Sprintf("{%d}", ports[0])).Replace(setting[1]) + "\n"})
+		e, err := mtatest.NewExim(mtatest.EximConfig{Dir: tempDir(t), Port: ports[0], Main: strings.ReplaceAll(
+			settings.String(), "{25}", fmt.Sprintf("{%d}", ports[0]))})
 		if err != nil {
 			t.Fatal(err)
 		}

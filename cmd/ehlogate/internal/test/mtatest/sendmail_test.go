@@ -27,15 +27,12 @@ var namedFiles = map[string]string{
 	"deny.list":  testFiles["deny.list"] + "denied.example\nelsewhere.example\n",
 }
 
-// remark finds a line of an example that has no effect.
-var remark = regexp.MustCompile(`(?m)^(dnl|#).*$`)
-
-// onlyPorts returns an example with other ports in it. Each must stand once in what has an effect.
+// onlyPorts returns an example with other ports in it. Each must stand in the example, once, but for what is optional.
 func onlyPorts(t *testing.T, name string, others map[string]string) string {
 	t.Helper()
 	text := example(t, name)
 	for documented, other := range others {
-		if strings.Count(remark.ReplaceAllString(text, ""), documented) != 1 {
+		if strings.Count(optional.ReplaceAllString(text, ""), documented) != 1 {
 			t.Fatalf("want %q once in %s", documented, name)
 		}
 		text = strings.ReplaceAll(text, documented, other)
