@@ -24,6 +24,9 @@ import (
 // randomTable returns a table of EHLO keywords for clients with nested networks.
 func randomTable(r *rand.Rand, isCIDR bool) string {
 	var b strings.Builder
+	if r.IntN(8) == 0 {
+		b.WriteString("\ufeff192.0.0.0/16 dsn\n10.0.0.1 dsn\n") // the first line is invalid
+	}
 	words := []string{"starttls", "dsn", "Chunking", "AUTH", "silent-discard", "burl", "etrn"}
 	hasBlocks, depth := r.IntN(2) == 0, 0
 	for range 1 + r.IntN(25) {
@@ -47,10 +50,10 @@ func randomTable(r *rand.Rand, isCIDR bool) string {
 		if hasBlocks && isCIDR {
 			switch p, _ := a.Prefix(a.BitLen() - r.IntN(12)); r.IntN(6) {
 			case 0:
-				key = "!" + key
+				key = []string{"!", "! ", "!!\t! "}[r.IntN(3)] + key
 			case 1:
 				depth++
-				fmt.Fprintf(&b, "%s %s%s\n", []string{"if", "IF"}[r.IntN(2)], []string{"", "!"}[r.IntN(2)], p)
+				fmt.Fprintf(&b, "%s%s%s%s\n", []string{"if", "IF"}[r.IntN(2)], []string{" ", "\n# comment\n\t"}[r.IntN(2)], []string{"", "!", "! "}[r.IntN(3)], p)
 			case 2:
 				if depth > 0 {
 					depth--

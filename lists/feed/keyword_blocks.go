@@ -40,7 +40,7 @@ func (k *KeywordTables) readBlocks(data []byte, name string) error {
 	for _, r := range k.Rules {
 		b.seen.AddPrefix(r.Prefix)
 	}
-	b.table.readDirective, b.table.pattern, b.table.useRule = b.readDirective, b.parsePattern, b.useRule
+	b.table.isDirective, b.table.useDirective, b.table.pattern, b.table.useRule = isDirective, b.useDirective, b.parsePattern, b.useRule
 	b.table.readRules()
 	if len(b.conditions) > 0 {
 		k.addUnused(b.table, word{"", 0}, "missing endif: the block ends with the table", "write endif")
@@ -48,34 +48,48 @@ func (k *KeywordTables) readBlocks(data []byte, name string) error {
 	return b.table.Finish()
 }
 
-// readDirective reads if and endif.
-func (b *blocks) readDirective(first word) bool {
-	lower := strings.ToLower(first.text)
-	switch {
-	case strings.HasPrefix(lower, "endif") && !(len(lower) > 5 && isAlphanumeric(lower[5])):
-		if len(b.conditions) == 0 {
-			b.keywords.addUnused(b.table, first, "endif without if", "remove it")
-		} else {
-			b.conditions = b.conditions[:len(b.conditions)-1]
-		}
-	case strings.HasPrefix(lower, "if") && !(len(lower) > 2 && isAlphanumeric(lower[2])):
-		w := nextWord(b.table.Text, first.at+len("if"), blanks)
+// isDirective reports whether a line is an if or endif, by its first word.
+func isDirective(first word) bool { return hasKeyword(first, "if") || hasKeyword(first, "endif") }
+
+func hasKeyword(first word, keyword string) bool {
+	n := len(keyword)
+	return len(first.text) >= n && strings.EqualFold(first.text[:n], keyword) && (len(first.text) == n || !isAlphanumeric(first.text[n]))
+}
+
+// useDirective uses an if or endif. Postfix ignores one with more text than that: then the rules behind it have a meaning
+// that the operator does not expect.
+func (b *blocks) useDirective(r *logicalLine) {
+	whole := r.result
+	if hasKeyword(r.pattern, "if") {
+		w := nextWord([]byte(whole.text), len("if"), "")
+		w.at += whole.at
 		if items := b.parsePattern(w); len(items) > 0 {
 			b.conditions = append(b.conditions, condition{prefixOf(items[0]), b.isNegated})
 		} else {
-			failAt(b.table.Lines, w, "invalid pattern behind if", "write if PREFIX, as in if 192.0.2.0/24")
+			failAt(b.table.Lines, w, "invalid pattern behind if, so Postfix ignores the if", "write if PREFIX, as in if 192.0.2.0/24")
 		}
-	default:
-		return false
+		return
 	}
-	return true
+	switch {
+	case len(whole.text) > len("endif"):
+		failAt(b.table.Lines, whole, "text behind endif, so Postfix ignores the endif", "write endif alone")
+	case len(b.conditions) == 0:
+		b.keywords.addUnused(b.table, whole, "endif without if", "remove it")
+	default:
+		b.conditions = b.conditions[:len(b.conditions)-1]
+	}
 }
 
 // parsePattern parses a pattern, which may be negated.
 func (b *blocks) parsePattern(w word) []*listfile.Item {
 	b.isNegated = false
-	for strings.HasPrefix(w.text, "!") {
-		w, b.isNegated = w.withoutFirst(1), !b.isNegated
+	for w.text != "" && strings.IndexByte("!"+blanks, w.text[0]) >= 0 {
+		b.isNegated = b.isNegated != (w.text[0] == '!')
+		w = w.withoutFirst(1)
+	}
+	if w.text == "" {
+		failAt(b.table.Lines, w, "missing pattern", "write it into the same line")
+		return nil
 	}
 	return parseCIDRPattern(b.table.Lines, w)
 }

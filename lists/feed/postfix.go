@@ -16,8 +16,11 @@ import (
 type table struct {
 	results
 	pattern func(word) []*listfile.Item // none: it is invalid, which was reported
-	// readDirective reads a line that is no rule, such as endif, and returns true if it is one; nil: there are none.
-	readDirective func(first word) bool
+	// isDirective reports whether a line is no rule, such as endif, by its first word. nil: there are none, and no negated
+	// patterns.
+	isDirective func(first word) bool
+	// useDirective is called for such a line. The result has all of it.
+	useDirective func(r *logicalLine)
 	// isReached returns false for a rule that is never reached.
 	isReached func(r *logicalLine, exception bool) bool
 	// useRule is called for a rule that is reached, in place of yielding its entries; nil: they are yielded.
@@ -25,20 +28,24 @@ type table struct {
 	isPostfix bool // else Sendmail, which takes any encoding and has no EHLO keywords
 	isRule    bool // a rule was read
 
-	pending logicalLine // the rule whose result may not be complete; no items: none
+	pending logicalLine // what may not be complete; not begun: none
 }
 
-// logicalLine is a rule that may be in several lines of the file.
+// logicalLine is a rule or a directive that may be in several lines of the file.
 type logicalLine struct {
-	items    []*listfile.Item
-	pattern  word
-	result   word
-	line     int    // of the pattern
-	text     []byte // of that line
-	at       int    // the line in which the result begins
-	atText   []byte // the text of that line
-	isLatin1 bool   // a line of it is no UTF-8
+	items       []*listfile.Item // of a rule
+	isDirective bool
+	pattern     word
+	result      word
+	line        int    // of the pattern
+	text        []byte // of that line
+	at          int    // the line in which the result begins
+	atText      []byte // the text of that line
+	isLatin1    bool   // a line of it is no UTF-8
 }
+
+// isBegun reports whether r was read, and was not invalid.
+func (r *logicalLine) isBegun() bool { return len(r.items) > 0 || r.isDirective }
 
 // readRules yields the entries of all rules that are reached.
 func (t *table) readRules() {
@@ -49,7 +56,7 @@ func (t *table) readRules() {
 		case w.at == 0:
 			t.finishPending()
 			t.readRule()
-		case len(t.pending.items) > 0:
+		case t.pending.isBegun():
 			t.pending.add(t.Lines, w)
 		case !t.isRule:
 			t.SkipLine(0, w.at, "continuation line without a line before it", "remove the blank at its beginning")
@@ -62,8 +69,14 @@ func (t *table) readRules() {
 // readRule reads the line with the pattern of a rule. If the rule ends with that line, it is finished.
 func (t *table) readRule() {
 	t.isRule = true
-	pattern := nextWord(t.Text, 0, blanks)
-	if t.readDirective != nil && t.readDirective(pattern) {
+	pattern := t.cutPattern()
+	switch {
+	case t.HadMark:
+		t.SkipLine(0, len(pattern.text), "byte order mark, which makes the pattern behind it invalid", "save the file without it")
+		return
+	case t.isDirective != nil && t.isDirective(pattern):
+		text := bytes.Clone(t.Text)
+		t.pending = logicalLine{isDirective: true, pattern: pattern, result: restOfLine(text, 0), line: t.Line, text: text, at: t.Line, atText: text}
 		return
 	}
 	rule := logicalLine{items: t.pattern(pattern), pattern: pattern, result: restOfLine(t.Text, pattern.endOffset()), line: t.Line, at: t.Line, isLatin1: t.IsLatin1}
@@ -76,6 +89,16 @@ func (t *table) readRule() {
 	default:
 		t.finishRule(&rule)
 	}
+}
+
+// cutPattern returns the pattern of the present line. Between the ! of a negated one and the rest may be blanks.
+func (t *table) cutPattern() word {
+	at := 0
+	if t.isDirective != nil {
+		at = skipBytes(t.Text, 0, "!"+blanks)
+	}
+	end := nextWord(t.Text, at, blanks).endOffset()
+	return restOfLine(t.Text[:end], 0)
 }
 
 // add adds a continuation line.
@@ -93,7 +116,7 @@ func (t *table) finishPending() {
 	rule := t.pending
 	t.pending = logicalLine{}
 	switch {
-	case len(rule.items) == 0:
+	case !rule.isBegun():
 	case rule.result.text == "":
 		t.SkipProblem(diag.Problem{File: t.Name, Line: rule.line, Col: 1, Width: len(rule.pattern.text), Text: string(rule.text),
 			Msg: "missing result after the pattern", Hint: "write PATTERN RESULT, as in 192.0.2.1 REJECT"})
@@ -109,6 +132,8 @@ func (t *table) finishRule(r *logicalLine) {
 	switch {
 	case r.isLatin1 && t.isPostfix:
 		t.SkipLine(r.result.at, len(r.result.text), "rule is not UTF-8, which Postfix does not use", "write it in UTF-8")
+	case r.isDirective:
+		t.useDirective(r)
 	case t.useRule == nil:
 		t.yieldRule(r, t.judge(r.result))
 	case t.isReached(r, false):

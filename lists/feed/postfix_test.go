@@ -233,3 +233,21 @@ func TestContinuedResult(t *testing.T) {
 		}
 	}
 }
+
+// Postfix takes a byte order mark for a part of the first pattern, which then is invalid.
+func TestByteOrderMark(t *testing.T) {
+	const text = "\ufeff192.0.2.7 REJECT\n198.51.100.7 REJECT\n203.0.113.7 REJECT\n"
+	for format, kind := range map[Format]string{PostfixCIDR: "cidr:", PostfixAccess: "texthash:", PostfixExact: "texthash:"} {
+		list, name := load(t, format, text)
+		keys := map[string]bool{"192.0.2.7": true, "198.51.100.7": true, "203.0.113.7": true}
+		found := queryPostfix(t, kind+name, keys)
+		for key := range keys {
+			if got, want := isMatch(list, lists.Client{Addr: netip.MustParseAddr(key)}), onList(found[key]); got != want {
+				t.Errorf("%s: %s matches: %v; Postfix finds %q", format, key, got, found[key])
+			}
+		}
+		if len(found) != 2 {
+			t.Errorf("%s: Postfix finds %q", format, found)
+		}
+	}
+}

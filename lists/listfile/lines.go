@@ -36,6 +36,8 @@ type Lines struct {
 	Line int    // its number, from 1
 	// IsLatin1 reports that the present line was no UTF-8, and was read as Latin-1.
 	IsLatin1 bool
+	// HadMark reports that a byte order mark was removed from the present line.
+	HadMark bool
 	// Whole is true if the grammar itself finds out that the end of a file is missing, so that the last line may lack
 	// a newline.
 	Whole    bool
@@ -100,8 +102,8 @@ const byteOrderMark = "\xef\xbb\xbf"
 func (l *Lines) setLine(line []byte) bool {
 	line = bytes.TrimSuffix(line, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
-	if l.Line == 1 {
-		line = bytes.TrimPrefix(line, []byte(byteOrderMark))
+	if l.HadMark = l.Line == 1 && bytes.HasPrefix(line, []byte(byteOrderMark)); l.HadMark {
+		line = line[len(byteOrderMark):]
 	}
 	l.Text = line
 	if l.IsLatin1 = l.rules.Findings != nil && !utf8.Valid(line); l.IsLatin1 {
