@@ -8,14 +8,18 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"ehlogate/cmd/ehlogate/internal/adopt"
+	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/feed"
 	"ehlogate/lists/filewatch"
+	"ehlogate/lists/printable"
 )
 
 type importFlags struct {
@@ -31,7 +35,7 @@ func newImport() *cobra.Command {
 into lists with the same answers for every client. There is one list for each
 result, such as "dsn, chunking". Write the tables as main.cf does, in the same
 order; TYPE is cidr, or texthash, hash, lmdb, cdb, btree, dbm or sdbm, of which
-the source is read (FILE without .db).
+the source is read (FILE without .db). proxy: before it makes no difference.
 
 The lists are written to new files in DIR, and their sections for the config to
 standard output. Existing files are not touched.
@@ -75,27 +79,42 @@ var indexedTypes = []string{"texthash", "hash", "lmdb", "cdb", "btree", "dbm", "
 
 func (f *importFlags) parse(args []string) (tables []keywordTable, service lists.Service, err error) {
 	for _, arg := range args {
-		for _, table := range strings.FieldsFunc(arg, func(r rune) bool { return r == ',' || r == ' ' }) {
-			kind, file, ok := strings.Cut(table, ":")
-			switch {
-			case !ok || file == "":
-				return nil, 0, fmt.Errorf("%q has no type: write it as main.cf does, as in cidr:/etc/postfix/discard.cidr", table)
-			case kind != "cidr" && !slices.Contains(indexedTypes, kind):
-				return nil, 0, fmt.Errorf("tables of type %q cannot be imported: of what can be listed there are cidr and %s", kind, strings.Join(indexedTypes, ", "))
+		for _, text := range strings.FieldsFunc(arg, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) }) {
+			table, err := parseTable(text)
+			if err != nil {
+				return nil, 0, err
 			}
-			tables = append(tables, keywordTable{file, kind == "cidr", table})
+			tables = append(tables, table)
 		}
 	}
 	switch {
 	case len(tables) == 0:
-		return nil, 0, errors.New("missing table: write it as main.cf does, as in cidr:/etc/postfix/discard.cidr")
+		return nil, 0, errors.New("missing table: " + tableExample)
 	case f.output == "":
 		return nil, 0, errors.New("missing -o DIR: the directory for the files of the lists, such as /etc/ehlogate/lists")
+	case f.prefix != "" && !config.IsListName(f.prefix):
+		return nil, 0, fmt.Errorf("--prefix: %q cannot begin the name of a list: use letters and digits, and . _ - after the first character", f.prefix)
 	}
 	if err := service.UnmarshalText([]byte(f.service)); err != nil {
 		return nil, 0, fmt.Errorf("--service: %w", err)
 	}
 	return tables, service, nil
+}
+
+const tableExample = "write it as main.cf does, as in cidr:/etc/postfix/discard.cidr"
+
+// parseTable parses TYPE:FILE. A table behind proxy: is the same table, which another process of Postfix reads.
+func parseTable(text string) (t keywordTable, err error) {
+	kind, file, ok := strings.Cut(strings.TrimPrefix(text, "proxy:"), ":")
+	switch {
+	case !ok:
+		return t, fmt.Errorf("%q has no type: %s (blanks and commas separate tables)", text, tableExample)
+	case kind != "cidr" && !slices.Contains(indexedTypes, kind):
+		return t, fmt.Errorf("tables of type %q cannot be imported: write their clients into a cidr table first (the types are cidr, %s)", kind, strings.Join(indexedTypes, ", "))
+	case file == "":
+		return t, fmt.Errorf("%q names no file: %s", text, tableExample)
+	}
+	return keywordTable{file, kind == "cidr", text}, nil
 }
 
 func (f *importFlags) run(tables []keywordTable, service lists.Service, stdout, stderr io.Writer) error {
@@ -112,6 +131,9 @@ func (f *importFlags) run(tables []keywordTable, service lists.Service, stdout, 
 			fmt.Fprintf(stderr, "%s", unused.Report("warning"))
 		}
 	}
+	if n := all.Findings.Skipped.Total; n > 0 {
+		fmt.Fprintf(stderr, "left out %s that Postfix does not use either: see the warnings\n", formatCount(n, "line", "lines"))
+	}
 	if len(all.Rules) == 0 {
 		return errors.New("the tables have no rule, so there is no list to write")
 	}
@@ -122,15 +144,38 @@ func (f *importFlags) run(tables []keywordTable, service lists.Service, stdout, 
 			return fmt.Errorf("%s:%d hides starttls on submission, where passwords would go in the clear: ehlogate never does; remove starttls from the table first", e.File, e.Line)
 		}
 	}
-	dir, err := filepath.Abs(f.output)
+	dir, err := findDir(f.output)
 	if err != nil {
 		return err
 	}
 	return writeLists(imported, dir, strings.Join(sources, ", "), service, stdout, stderr)
 }
 
+// findDir returns the absolute path of the directory for the files of the lists.
+func findDir(name string) (string, error) {
+	dir, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "", fmt.Errorf("-o: there is no directory %s: create it first", printable.Escape(dir))
+	case err != nil:
+		return "", err
+	case !info.IsDir():
+		return "", fmt.Errorf("-o: %s is no directory", printable.Escape(dir))
+	case strings.ContainsFunc(dir, func(r rune) bool { return r == utf8.RuneError || unicode.IsControl(r) }):
+		return "", fmt.Errorf("-o: %s has characters that the config cannot contain: choose another directory", printable.Escape(dir))
+	}
+	return dir, nil
+}
+
 func (t keywordTable) read(all *feed.KeywordTables) error {
 	file, err := os.Open(t.file)
+	if errors.Is(err, os.ErrNotExist) && strings.Contains(t.file, "$") {
+		return fmt.Errorf("%w: write the path that it stands for, as postconf -x does", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -141,27 +186,31 @@ func (t keywordTable) read(all *feed.KeywordTables) error {
 	return all.ReadIndexed(file, t.file)
 }
 
-// writeLists writes the files of lists, and their sections for the config to stdout. If one of the files exists, it writes
-// none.
-func writeLists(all []*adopt.List, dir, source string, service lists.Service, stdout, stderr io.Writer) error {
+// writeLists writes the files of lists, and their sections for the config to stdout. If one of them cannot be written, no
+// file stays.
+func writeLists(all []*adopt.List, dir, source string, service lists.Service, stdout, stderr io.Writer) (err error) {
 	var written []string
-	for _, l := range all {
-		name := filepath.Join(dir, l.Name+".list")
-		if err := writeNewFile(name, l.Text(source)); err != nil {
+	defer func() {
+		if err != nil {
 			for _, name := range written {
 				err = errors.Join(err, os.Remove(name))
 			}
+		}
+	}()
+	var sections, report strings.Builder
+	for _, l := range all {
+		name := filepath.Join(dir, l.Name+".list")
+		if err := writeNewFile(name, l.Text(source)); err != nil {
 			return err
 		}
 		written = append(written, name)
+		sections.WriteString(l.Config(filewatch.EscapeGlob(name), service))
+		fmt.Fprintf(&report, "wrote %s (%s)\n", name, formatCount(len(l.Entries), "line", "lines"))
 	}
-	for i, l := range all {
-		fmt.Fprintf(stderr, "wrote %s (%s)\n", written[i], formatCount(len(l.Entries), "line", "lines"))
-		if _, err := io.WriteString(stdout, l.Config(filewatch.EscapeGlob(written[i]), service)); err != nil {
-			return err
-		}
+	if _, err := io.WriteString(stdout, sections.String()); err != nil {
+		return fmt.Errorf("the sections for the config cannot be written, and no list was: %w", err)
 	}
-	fmt.Fprintln(stderr, `the sections above belong into the config: "ehlogate check" checks them`)
+	fmt.Fprintf(stderr, "%sthe sections above belong into the config: \"ehlogate check\" checks them\n", &report)
 	return nil
 }
 

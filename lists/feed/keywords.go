@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"ehlogate/lists"
@@ -71,15 +72,19 @@ func (k *KeywordTables) newTable(r io.Reader, name string) *table {
 // addRule adds a rule, for the clients in prefixes.
 func (k *KeywordTables) addRule(t *table, r *logicalLine, prefixes ...netip.Prefix) {
 	rule := KeywordRule{File: t.Name, Line: r.line}
+	var unknown []string
 	for _, w := range splitWords(strings.ToLower(r.result.text), ',') {
 		keyword, err := lists.ParseKeyword(w)
-		switch {
-		case w == "starttls":
-			rule.Suppress = true
-		case err != nil:
-			k.addUnused(t, r.result, err.Error()+", which Postfix ignores", "remove it, or correct it")
+		if rule.Suppress = rule.Suppress || w == "starttls"; w != "starttls" && err != nil {
+			unknown = append(unknown, strconv.Quote(w))
 		}
 		rule.Hide |= keyword
+	}
+	switch {
+	case strings.Contains(r.result.text, "#"):
+		k.addUnused(t, r.result, "comment behind a result, which Postfix reads as keywords", "write it into a line of its own")
+	case len(unknown) > 0:
+		k.addUnused(t, r.result, "unknown EHLO keyword "+strings.Join(unknown, ", ")+", which Postfix ignores", "remove it, or correct it")
 	}
 	for _, rule.Prefix = range prefixes {
 		k.Rules = append(k.Rules, rule)

@@ -4,7 +4,6 @@ package adopt
 import (
 	"cmp"
 	"net/netip"
-	"path/filepath"
 	"strings"
 
 	"ehlogate/lists"
@@ -52,26 +51,31 @@ func resultOf(r feed.KeywordRule) result {
 func Lists(rules []feed.KeywordRule, prefix string) []*List {
 	var all []*List
 	byResult := make(map[result]*List)
-	networks := make(map[*List]map[netip.Prefix]bool)
+	byNetwork := make(map[netip.Prefix]*List, len(rules))
 	for _, r := range rules {
 		key := resultOf(r)
 		l := byResult[key]
 		if l == nil {
 			l = &List{Name: prefix + nameOf(r), Suppress: key.suppress, Hide: key.hide}
-			all, byResult[key], networks[l] = append(all, l), l, make(map[netip.Prefix]bool)
+			all, byResult[key] = append(all, l), l
 		}
-		networks[l][r.Prefix] = true
+		byNetwork[r.Prefix] = l
 		l.Wide = l.Wide || r.Prefix.Bits() < wideBits(r.Prefix)
 	}
 	for _, r := range rules {
-		own := byResult[resultOf(r)]
-		for _, l := range all {
-			if l == own || isWithin(networks[l], r.Prefix) {
-				l.Entries = append(l.Entries, Entry{Prefix: r.Prefix, Exception: l != own, File: filepath.Base(r.File), Line: r.Line})
+		own := byNetwork[r.Prefix]
+		own.add(r, false)
+		for l := range listsAround(byNetwork, r.Prefix) {
+			if l != own {
+				l.add(r, true)
 			}
 		}
 	}
 	return all
+}
+
+func (l *List) add(r feed.KeywordRule, isException bool) {
+	l.Entries = append(l.Entries, Entry{Prefix: r.Prefix, Exception: isException, File: r.File, Line: r.Line})
 }
 
 // wideBits returns the length of the widest prefix that needs no allow_wide.
@@ -82,14 +86,19 @@ func wideBits(p netip.Prefix) int {
 	return 19
 }
 
-// isWithin reports whether p is within a wider network of a set.
-func isWithin(networks map[netip.Prefix]bool, p netip.Prefix) bool {
+// listsAround returns the lists that have a network around p.
+func listsAround(byNetwork map[netip.Prefix]*List, p netip.Prefix) map[*List]bool {
+	var around map[*List]bool
 	for bits := range p.Bits() {
-		if around, _ := p.Addr().Prefix(bits); networks[around] {
-			return true
+		wider, _ := p.Addr().Prefix(bits)
+		if l := byNetwork[wider]; l != nil {
+			if around == nil {
+				around = make(map[*List]bool)
+			}
+			around[l] = true
 		}
 	}
-	return false
+	return around
 }
 
 // nameOf returns the end of the name of a list for a rule.

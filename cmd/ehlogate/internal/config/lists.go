@@ -19,11 +19,14 @@ import (
 
 var listName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
+// IsListName reports whether a list can have a name.
+func IsListName(name string) bool { return listName.MatchString(name) }
+
 func (p *parser) parseList(r *rawList, path string, c *Config) List {
 	l := List{Spec: listfile.Spec{MaxEntries: c.MaxEntries}}
 	if r.Name == nil {
 		p.addProblem(path, "missing key name", `write name = "..."; logs and metrics show it`)
-	} else if l.Name = *r.Name; !listName.MatchString(l.Name) {
+	} else if l.Name = *r.Name; !IsListName(l.Name) {
 		p.addProblem(path+".name", fmt.Sprintf("invalid list name %q", l.Name), "use letters and digits, and . _ - after the first character")
 	}
 	for _, b := range c.Lists {
