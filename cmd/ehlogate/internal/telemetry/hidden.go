@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sirupsen/logrus"
@@ -66,4 +68,22 @@ func addHiddenFields(f logrus.Fields, d *lists.Decision) (wouldHide bool) {
 	}
 	f["keywords"], f["hidden_by"] = (hide &^ lists.SilentDiscard).String(), strings.Join(names, ", ")
 	return wouldHide
+}
+
+// isObserving reports whether the list of a verdict would hide keywords.
+func isObserving(v lists.Verdict) bool { return v.List.Mode == lists.Observe }
+
+// firstInEffect returns the verdict of the first list that hides keywords. There is one.
+func firstInEffect(h *lists.Hidden) lists.Verdict {
+	return h.By[slices.IndexFunc(h.By, func(v lists.Verdict) bool { return !isObserving(v) })]
+}
+
+// addObservedHiding adds to a log line about other lists what a list that observes would hide.
+func addObservedHiding(f logrus.Fields, h *lists.Hidden) {
+	if h == nil {
+		return
+	}
+	if i := slices.IndexFunc(h.By, isObserving); i >= 0 {
+		f["observed"] = fmt.Sprintf("hide %s by %s", h.By[i].List.Hide&^lists.SilentDiscard, h.By[i].List.Name)
+	}
 }

@@ -32,6 +32,10 @@ name = "trial"
 hide = ["size"]
 mode = "observe"
 files = ["trial.list"]
+[[list]]
+name = "last"
+hide = ["auth"]
+files = ["last.list"]
 `
 
 // What is hidden besides STARTTLS is logged in the line of the session, with the lists, and counted by keyword.
@@ -47,9 +51,12 @@ func TestHiddenKeywords(t *testing.T) {
 		{addr: "192.0.2.3"},
 		{addr: "192.0.2.4", line: []string{`msg="observed: EHLO keywords would be hidden"`, "keywords=size", "hidden_by=trial"}},
 		{addr: "192.0.2.5"},
+		{addr: "192.0.2.6", line: []string{`msg="EHLO keywords hidden"`, "list=last", "keywords=auth", "hidden_by=last", `observed="hide size by trial"`}},
+		{addr: "192.0.2.7", line: []string{`msg="STARTTLS suppressed"`, "list=deny", "hidden_by=deny", `observed="hide size by trial"`}},
 		{addr: "192.0.2.2", mode: `mode = "observe"`, line: []string{`msg="observed: EHLO keywords would be hidden"`, "hidden_by=strangers"}},
 	} {
-		e := newManager(t, tc.mode+hideConf, map[string]string{"deny.list": "192.0.2.1\n", "strangers.list": "192.0.2.2\n", "quiet.list": "192.0.2.3\n", "trial.list": "192.0.2.4\n"})
+		e := newManager(t, tc.mode+hideConf, map[string]string{"deny.list": "192.0.2.1\n192.0.2.7\n", "strangers.list": "192.0.2.2\n", "quiet.list": "192.0.2.3\n",
+			"trial.list": "192.0.2.4\n192.0.2.6\n192.0.2.7\n", "last.list": "192.0.2.6\n"})
 		var out bytes.Buffer
 		log := logrus.New()
 		log.SetOutput(&out)
@@ -66,7 +73,7 @@ func TestHiddenKeywords(t *testing.T) {
 }
 
 func TestHiddenIsCounted(t *testing.T) {
-	e := newManager(t, hideConf, map[string]string{"deny.list": "192.0.2.1\n", "strangers.list": "192.0.2.1\n", "quiet.list": "192.0.2.3\n", "trial.list": "192.0.2.1\n"})
+	e := newManager(t, hideConf, map[string]string{"deny.list": "192.0.2.1\n", "strangers.list": "192.0.2.1\n", "quiet.list": "192.0.2.3\n", "trial.list": "192.0.2.1\n", "last.list": "192.0.2.9\n"})
 	m := NewMetrics(e)
 	d := NewRecorder(m, logrus.New()).LoggedDecider("memcache", e)
 	scrape := func() string {

@@ -100,9 +100,8 @@ func (r *Recorder) logDecision(protocol string, c lists.Client, d lists.Decision
 	msg := msgSuppressed
 	v, observing := d.WithoutObserve()
 	if d.Action != lists.Suppress && len(d.Observed) == 0 {
-		v, msg = d.Hidden.By[0], msgHidden
-		if wouldHide {
-			msg = msgWouldHide
+		if v, msg = d.Hidden.By[0], msgWouldHide; !wouldHide {
+			v, msg = firstInEffect(d.Hidden), msgHidden
 		}
 	} else if d.Action != lists.Suppress {
 		if d.Reason != lists.ReasonObserve { // then the first verdict without effect is what the line is about
@@ -112,6 +111,8 @@ func (r *Recorder) logDecision(protocol string, c lists.Client, d lists.Decision
 	}
 	if len(observing) > 0 {
 		f["observed"] = fmt.Sprintf("%s by %s", observing[0].Action, observing[0].ListName())
+	} else if !wouldHide {
+		addObservedHiding(f, d.Hidden)
 	}
 	f["reason"] = v.Reason.String()
 	if v.List != nil {
