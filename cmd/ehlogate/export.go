@@ -192,7 +192,7 @@ func (e *exportFlags) parseSubject() (s subject, err error) {
 	}
 	if e.keyword != "" && !strings.EqualFold(e.keyword, "starttls") {
 		if s.keyword, err = lists.ParseKeyword(e.keyword); err != nil {
-			return s, fmt.Errorf("--keyword: %w", err)
+			return s, fmt.Errorf("--keyword: %w: write one of starttls, %s", err, export.EximKeywords)
 		}
 	}
 	return s, nil

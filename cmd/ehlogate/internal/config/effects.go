@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"ehlogate/lists"
@@ -15,6 +16,8 @@ func (p *parser) parseEffects(r *rawList, path string, l *List) {
 		switch {
 		case strings.EqualFold(name, "starttls"):
 			p.addProblem(at, "starttls must not be in hide", `write action = "suppress" to hide STARTTLS`)
+		case strings.ContainsAny(name, ", "):
+			p.addProblem(at, err.Error(), `write each keyword as a string of its own, as in ["dsn", "chunking"]`)
 		case err != nil:
 			p.addProblem(at, err.Error(), "write keywords that Postfix can hide: "+strings.Join(lists.KeywordNames(), ", "))
 		case l.Hide.Has(k):
@@ -46,6 +49,9 @@ func (p *parser) parseServices(r *rawList, path string, l *List) {
 		if err := s.UnmarshalText([]byte(name)); err != nil {
 			p.addProblem(fmt.Sprintf("%s.services[%d]", path, i), fmt.Sprintf("unknown service %q", name), `write "smtp" (port 25) or "submission" (ports 587 and 465)`)
 			continue
+		}
+		if slices.Contains(services, s) {
+			p.addProblem(fmt.Sprintf("%s.services[%d]", path, i), fmt.Sprintf("duplicate service %q", name), "remove it")
 		}
 		services = append(services, s)
 	}

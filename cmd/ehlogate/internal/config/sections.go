@@ -78,7 +78,7 @@ func (p *parser) parseDefault(r *raw, c *Config) {
 	case isLimit:
 		c.Limit = &ratelimit.Rate{Keep: 5 * time.Minute}
 	case r.Default != nil:
-		if *r.Default == "require" || c.Default.UnmarshalText([]byte(*r.Default)) != nil {
+		if err := c.Default.UnmarshalText([]byte(*r.Default)); err != nil || c.Default != lists.Offer && c.Default != lists.Suppress {
 			p.addProblem("default", fmt.Sprintf("unknown default %q", *r.Default), `write "offer", "suppress" or "limit"`)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"ehlogate/lists"
 )
 
-// eximKeywords are the keywords that Exim can hide from some clients, by an option such as dsn_advertise_hosts.
-var eximKeywords = lists.MustParseKeyword("auth") | lists.MustParseKeyword("chunking") | lists.MustParseKeyword("dsn") |
+// EximKeywords are the keywords that Exim can hide from some clients, by an option such as dsn_advertise_hosts.
+var EximKeywords = lists.MustParseKeyword("auth") | lists.MustParseKeyword("chunking") | lists.MustParseKeyword("dsn") |
 	lists.MustParseKeyword("pipelining") | lists.MustParseKeyword("smtputf8")
 
 // WriteEximHosts writes a host list for Exim's tls_advertise_hosts, or for its kin of p.Keyword (Exim specification, "Host
@@ -23,8 +23,8 @@ func (p *Policy) WriteEximHosts(ctx context.Context, out *bytes.Buffer) error {
 	if err != nil {
 		return err
 	}
-	if p.Keyword != 0 && p.Keyword&eximKeywords == 0 {
-		return fmt.Errorf("no option of Exim hides %s from some clients: there are options for %s", p.Keyword, eximKeywords)
+	if p.Keyword != 0 && p.Keyword&EximKeywords == 0 {
+		return fmt.Errorf("no option of Exim hides %s from some clients: there are options for %s", p.Keyword, EximKeywords)
 	}
 	if p.Service != lists.SMTP {
 		return errors.New("one host list of Exim is for all services: --service is for postfix-cidr")
