@@ -66,6 +66,10 @@ var notRun = map[string]struct{ instead, why string }{
 	"postconf -P 'submission/inet/smtpd_discard_ehlo_keyword_address_maps=memcache:$config_directory/ehlogate-submission.cf'": {
 		"postconf -M 'submission/inet=submission inet n - y - - smtpd' && postconf -P submission/inet/smtpd_tls_security_level=encrypt 'submission/inet/smtpd_discard_ehlo_keyword_address_maps=memcache:$config_directory/ehlogate-submission.cf'",
 		"Debian's master.cf has no submission service"},
+	"ehlogate export --format nft --action legacy -o legacy.nft": {
+		"cd /usr/share/doc/ehlogate/examples/legacy-tls && cat list.toml >>/etc/ehlogate/ehlogate.toml && cp legacy.list /etc/ehlogate/lists/ && cd /root && " +
+			"ehlogate export --format nft --action legacy -o legacy.nft",
+		"the gateway has no such list"},
 
 	"check-rules FILE [RELAY...]": {"", "names the arguments"},
 
@@ -76,9 +80,11 @@ var notRun = map[string]struct{ instead, why string }{
 	"sed 's/^tls_advertise_hosts/MAIN_TLS_ADVERTISE_HOSTS/' /usr/share/doc/ehlogate/examples/exim/ehlogate.conf >>/etc/exim4/exim4.conf.localmacros": {"", "Debian has Postfix or Exim; TestConfigurations runs it"},
 	`sed 's/^\(tls\|smtputf8\)_advertise_hosts/MAIN_\U&/' /usr/share/doc/ehlogate/examples/exim/hide.conf >>/etc/exim4/exim4.conf.localmacros`:       {"", "the same; TestHideExim runs it"},
 	"systemctl reload exim4": {"", "the same"},
-	"ehlogate export --format exim-hosts -o /etc/exim4/ehlogate.hosts": {"mkdir -p /etc/exim4 && ehlogate export --format exim-hosts -o /etc/exim4/ehlogate.hosts", "Debian has Postfix or Exim"},
-	"ehlogate check --list broken-tls /tmp/new.list":                   {"", "the files of a deployment tool"},
-	"ehlogate check --format drop /tmp/drop_v4.json":                   {"", "the files of a deployment tool"},
+	"cat /usr/share/doc/ehlogate/examples/legacy-tls/exim.conf >>/etc/exim4/exim4.conf.localmacros": {"", "Debian has Postfix or Exim; TestLegacyExim runs it"},
+	"cat /usr/share/doc/ehlogate/examples/legacy-tls/sendmail.mc >>/etc/mail/sendmail.mc":           {"", "Debian has Postfix or Sendmail; TestLegacySendmail runs it"},
+	"ehlogate export --format exim-hosts -o /etc/exim4/ehlogate.hosts":                              {"mkdir -p /etc/exim4 && ehlogate export --format exim-hosts -o /etc/exim4/ehlogate.hosts", "Debian has Postfix or Exim"},
+	"ehlogate check --list broken-tls /tmp/new.list":                                                {"", "the files of a deployment tool"},
+	"ehlogate check --format drop /tmp/drop_v4.json":                                                {"", "the files of a deployment tool"},
 }
 
 // eximWrapper makes the Exim that .ci/deps unpacks a program of the machine.
