@@ -42,6 +42,9 @@ type Server struct {
 	Options func(d lists.Decision) Options
 	// Outcome is called for every outcome except OutcomeOffered, once in an SMTP session.
 	Outcome func(o lists.Outcome, c lists.Client, d lists.Decision)
+	// TLSVersion is called once in an SMTP session on port 25 that sends mail or uses TLS, with the version of TLS; nil
+	// means never.
+	TLSVersion func(v lists.TLSVersion, c lists.Client, d lists.Decision)
 	// Fault reports an invalid packet, with the reason oversize, malformed, truncated or timeout, or FaultMacros.
 	Fault func(reason string)
 }
@@ -124,12 +127,14 @@ type session struct {
 	atEHLO     lists.Decision
 	ownHeaders int // number of headers named Header in the message
 	reported   [lists.OutcomeCount]bool
+	versioned  bool // TLSVersion was called
 }
 
 // facts are what macros say about a session. Each stage has its own macros; what one stage says is true for later stages.
 type facts struct {
 	verified     bool // the host name is verified
 	encrypted    bool
+	version      lists.TLSVersion
 	macrosListed bool // the mail server uses the list of macros
 	login        bool
 	submission   bool // the client connected to a submission port
@@ -148,7 +153,9 @@ func (f *facts) readMacros(m *milter.Modifier) {
 		case "client_port":
 			f.macrosListed = is
 		case "tls_version":
-			f.encrypted = f.encrypted || is
+			if is {
+				f.encrypted, f.version = true, lists.ParseTLSVersion(value)
+			}
 		case "auth_type", "auth_authen":
 			f.login = f.login || is
 		}
@@ -168,7 +175,7 @@ func boundName(s string) string {
 // Connect starts a session. go-milter does not parse IPv6 addresses as Sendmail spells them, so the address is read from
 // the packet.
 func (s *session) Connect(host, _ string, _ uint16, _ net.IP, m *milter.Modifier) (milter.Response, error) {
-	s.known, s.reported, s.ownHeaders = facts{}, [lists.OutcomeCount]bool{}, 0
+	s.known, s.reported, s.versioned, s.ownHeaders = facts{}, [lists.OutcomeCount]bool{}, false, 0
 	s.known.readMacros(m)
 	s.client = lists.Client{Addr: s.packets.clientAddr()}
 	// Postfix sends a verified name or an address in brackets. Sendmail sends any name that reverse DNS has.
@@ -240,6 +247,7 @@ func (s *session) judge(mail bool) lists.Outcome {
 	if mail && full.Action == lists.Require && !sure {
 		s.server.Fault(FaultMacros)
 	}
+	s.reportVersion(mail && sure)
 	o := lists.JudgeSession(lists.Session{
 		AtEHLO: s.atEHLO.Action, Full: full.Action, Mail: mail && sure, Encrypted: s.known.encrypted,
 		Submission: s.known.submission || s.known.login, Login: s.known.login,
@@ -249,6 +257,15 @@ func (s *session) judge(mail bool) lists.Outcome {
 		s.server.Outcome(o, s.client, s.atEHLO)
 	}
 	return o
+}
+
+// reportVersion calls TLSVersion, once in a session. clear means that a session without TLS stays so.
+func (s *session) reportVersion(clear bool) {
+	if s.server.TLSVersion == nil || s.versioned || s.known.submission || s.known.login || !s.known.encrypted && !clear {
+		return
+	}
+	s.versioned = true
+	s.server.TLSVersion(s.known.version, s.client, s.atEHLO)
 }
 
 func (s *session) headerValue() string {

@@ -39,7 +39,7 @@ func newHandlers(manager *state.Manager, recorder *telemetry.Recorder, http conn
 	policy := &delegation.Server{
 		Backend: backend("policy", recorder.Instrumented("policy", review), recorder.Instrumented("policy", lists.DeciderFunc(manager.ReviewCached))),
 		Actions: func(d lists.Decision) *delegation.Actions { return &manager.SnapshotOf(d).Config.Policy },
-		Outcome: recorder.Outcomes("policy"),
+		Outcome: recorder.Outcomes("policy"), TLSVersion: recorder.TLSVersions("policy"),
 	}
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(milterLog{log, recorder}) // go-milter reports broken clients and panics there
@@ -49,8 +49,8 @@ func newHandlers(manager *state.Manager, recorder *telemetry.Recorder, http conn
 			c := manager.SnapshotOf(d).Config
 			return milter.Options{RequireReply: c.RequireReply, AddHeader: c.Milter.AddHeader}
 		},
-		Outcome: recorder.Outcomes("milter"),
-		Fault:   func(reason string) { recorder.Fault("milter", reason, nil) },
+		Outcome: recorder.Outcomes("milter"), TLSVersion: recorder.TLSVersions("milter"),
+		Fault: func(reason string) { recorder.Fault("milter", reason, nil) },
 	}
 	return map[string]connHandler{
 		"memcache":  lookup("memcache", func(b policyd.Backend) policyd.Protocol { return &memcache.Server{Backend: b} }),

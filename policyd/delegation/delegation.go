@@ -61,6 +61,10 @@ type Server struct {
 	// service differently, since Postfix opens a connection for each.
 	Outcome func(o lists.Outcome, c lists.Client, d lists.Decision)
 
+	// TLSVersion is called once in an SMTP session on port 25 that sends mail or uses TLS, with the version of TLS; nil
+	// means never. If a connection breaks within a session, it may be called again.
+	TLSVersion func(v lists.TLSVersion, c lists.Client, d lists.Decision)
+
 	setup  sync.Once
 	recent *lru.Cache[key, session] // the last session of each connection, if an outcome of it was reported
 }
@@ -75,6 +79,7 @@ func (c *conn) appendAction(ctx context.Context, r *request, out []byte) []byte 
 	}
 	o := lists.JudgeSession(lists.Session{AtEHLO: atEHLO.Action, Full: full, Encrypted: r.isEncrypted(), Mail: r.isMail(),
 		Submission: r.isSubmission(), Login: r.isLogin()})
+	c.reportVersion(r, atEHLO)
 	actions := c.Actions(atEHLO)
 	text := ""
 	switch o {

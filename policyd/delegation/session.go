@@ -57,6 +57,7 @@ type session struct {
 	message   instance // the last one seen
 	encrypted bool
 	greeted   bool // there were requests after CONNECT
+	versioned bool // TLSVersion was called
 	reported  [lists.OutcomeCount]bool
 }
 
@@ -133,6 +134,17 @@ func (c *conn) reportOutcome(o lists.Outcome, client lists.Client, d lists.Decis
 	c.current.reported[o] = true
 	c.remember()
 	c.Outcome(o, client, d)
+}
+
+// reportVersion calls TLSVersion, once in a session, as soon as the version is known: a client in the clear may still use
+// STARTTLS until it sends mail.
+func (c *conn) reportVersion(r *request, d lists.Decision) {
+	if c.TLSVersion == nil || c.current.versioned || r.isSubmission() || !r.isEncrypted() && !r.isMail() {
+		return
+	}
+	c.current.versioned = true
+	c.remember()
+	c.TLSVersion(lists.ParseTLSVersion(r.encryption), r.client(), d)
 }
 
 // remember stores the session if an outcome of it was reported.

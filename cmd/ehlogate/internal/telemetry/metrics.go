@@ -25,6 +25,7 @@ type Metrics struct {
 	overridden *prometheus.CounterVec
 	hidden     *prometheus.CounterVec
 	outcomes   *prometheus.CounterVec
+	versions   *prometheus.CounterVec
 	seconds    prometheus.Histogram
 	conns      *prometheus.GaugeVec
 	faults     *prometheus.CounterVec
@@ -50,6 +51,8 @@ func NewMetrics(manager *state.Manager) *Metrics {
 			"Sessions from which a list hid an EHLO keyword other than STARTTLS.", "keyword", "list"),
 		outcomes: counters("ehlogate_outcomes_total",
 			"Sessions seen by policy or milter: suppressed, suppressed-encrypted, require-unmet, suppressed-submission.", "protocol", "outcome"),
+		versions: counters("ehlogate_tls_versions_total",
+			"Sessions on port 25 seen by policy or milter, by version of TLS (none: mail in the clear) and decision on the client.", "protocol", "version", "action"),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ehlogate_decision_seconds",
 			Help: "Duration of decisions; one in 16 is measured.", Buckets: prometheus.ExponentialBuckets(250e-9, 4, 11)}),
 		conns: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ehlogate_connections",
@@ -61,7 +64,7 @@ func NewMetrics(manager *state.Manager) *Metrics {
 		shared: prometheus.NewGauge(prometheus.GaugeOpts{Name: "ehlogate_shared_address_ratio",
 			Help: "Share of the last thousand sessions that came from one private address and were suppressed or limited; 0: few. /api/v1/reputation has the address."}),
 	}
-	m.registry.MustRegister(m.decisions, m.observed, m.overridden, m.hidden, m.outcomes, m.seconds, m.conns, m.faults, m.unserved, m.shared,
+	m.registry.MustRegister(m.decisions, m.observed, m.overridden, m.hidden, m.outcomes, m.versions, m.seconds, m.conns, m.faults, m.unserved, m.shared,
 		stateCollector{manager},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.addSeries(manager.Snapshot())
@@ -100,6 +103,7 @@ func (m *Metrics) addSeries(s *state.Snapshot) {
 	for _, protocol := range deciding {
 		add := func(action lists.Action, list string) {
 			m.decisions.WithLabelValues(protocol, action.String(), list)
+			m.addVersionSeries(protocol, action)
 			if action == lists.Suppress {
 				m.overridden.WithLabelValues(protocol, list)
 			}
