@@ -52,6 +52,7 @@ To examine another machine, copy its configuration into a directory (--saved):
     postconf -M >DIR/master.cf
     systemctl show ehlogate >DIR/systemctl-show
     systemctl cat ehlogate-export.service >DIR/systemctl-cat
+    nft -j list ruleset >DIR/nft-ruleset
 
 Copy the files that the settings name (tables, the .cf file of a memcache map),
 the list files and /etc/resolv.conf into the same directory. The postconf of

@@ -22,11 +22,14 @@ var checks = []struct {
 	{onPostfix, (*exam).checkPostfixQueries, "ehlogate-not-queried port-not-queried"},
 	{onPostfix, (*exam).checkAddressQueries, "addresses-never-queried"},
 	{onPostfix, (*exam).checkHiddenOnPostfix, "auth-not-offered helo-never-hides"},
+	{onPostfix, (*exam).checkLegacyPostfix, "legacy-no-redirect legacy-refused legacy-strict"},
 	{onExim, (*exam).checkExim, "exim-slow exim-no-shutdown"},
+	{onExim, (*exam).checkLegacyExim, ""},
 	{onPostfix, (*exam).checkPostfixLog, "log-hides-tls"},
 	{onExim, (*exam).checkEximLog, "log-hides-sessions"},
 	{onLogs, (*exam).checkLogAccess, "log-forbidden"},
 	{onSendmail, (*exam).checkSendmailMilters, "sendmail-milter-slow"},
+	{onSendmail, (*exam).checkLegacySendmail, ""},
 	{onSendmail, (*exam).checkSendmailMaps, "sendmail-wrong-listener sendmail-map-name sendmail-slow sendmail-local-socket"},
 	{onPostfix, (*exam).checkInstances, "other-instances"},
 	{onDaemon, (*exam).checkGuardOff, "guard-off"},
@@ -58,6 +61,7 @@ var smtpdChecks = []struct {
 // sharedFindings are those of parts that several checks use: how a mail server connects to ehlogate, and the files of
 // tables.
 const sharedFindings = "hides-nothing harm-while-down " + // trial.go
+	"legacy-unserved legacy-needless legacy-library " + // legacy.go, legacy_others.go
 	"not-examined submission-queries names-never-count wait-too-long " +
 	"keyword-never-hidden submission-not-queried " + // hidden.go
 	"bad-attribute milter-default-action milter-slow " + // policy_milter.go, sendmail.go

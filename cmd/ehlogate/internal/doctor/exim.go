@@ -20,6 +20,7 @@ const (
 	daemonPorts     = "daemon_smtp_ports"
 	localInterfaces = "local_interfaces"
 	tlsPorts        = "tls_on_connect_ports"
+	requireCiphers  = "tls_require_ciphers"
 	eximUser        = "exim_user"
 )
 
@@ -45,7 +46,7 @@ func ReadExim(ctx context.Context, file string) (*Exim, error) {
 	case strings.HasSuffix(path, ".template") || strings.Contains(path, "/conf.d/"):
 		return nil, fmt.Errorf("%s is what update-exim4.conf makes the configuration file from: name that file; %s", file, reads)
 	}
-	text, err := runProgram(ctx, eximPrograms, "-C", path, "-bP", advertiseHosts, daemonPorts, localInterfaces, tlsPorts, eximUser)
+	text, err := runProgram(ctx, eximPrograms, "-C", path, "-bP", advertiseHosts, daemonPorts, localInterfaces, tlsPorts, requireCiphers, eximUser)
 	if failed, ok := errors.AsType[*programError](err); ok {
 		failed.stderr = eximReason(failed.stderr)
 	}
@@ -53,7 +54,7 @@ func ReadExim(ctx context.Context, file string) (*Exim, error) {
 		return nil, err
 	}
 	x := &Exim{file: file, path: path, values: parseSettings("exim -bP", text, new(diag.Problems))}
-	for _, name := range []string{advertiseHosts, daemonPorts, localInterfaces, tlsPorts, eximUser} {
+	for _, name := range []string{advertiseHosts, daemonPorts, localInterfaces, tlsPorts, requireCiphers, eximUser} {
 		if value, ok := x.values[name]; !ok || strings.Contains(value, "<value not displayable>") {
 			return nil, fmt.Errorf("exim -bP %s shows no value, but %q: run doctor as root", name, text)
 		}
@@ -107,6 +108,9 @@ func (e *exam) checkExim() {
 		p := eximEndpoint(where)
 		switch proto := e.protocolAt(p); {
 		case proto == "":
+			continue
+		case proto == tcpTableProto && strings.Contains(request, tlsProfile+":"): // see checkLegacyExim
+			e.checkReadsocket(strings.Split(options, ":"), p, proto, at)
 			continue
 		case proto == tcpTableProto || proto == memcacheProto && strings.Contains(request, "starttls:"):
 			e.checkReadsocket(strings.Split(options, ":"), p, proto, at)

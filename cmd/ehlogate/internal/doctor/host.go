@@ -44,6 +44,8 @@ type Host struct {
 	Trial bool
 	// ExportUnit returns the unit that exports a table, with its drop-ins, as "systemctl cat" writes them.
 	ExportUnit func() (string, error)
+	// Rules returns the rules of nftables, as "nft -j list ruleset" writes them.
+	Rules func() ([]byte, error)
 }
 
 // dialLimit is how long an answer may take. A local daemon that needs longer is in trouble.
@@ -62,6 +64,7 @@ func ThisHost(connect bool) *Host {
 		Resolvers:  dnsclient.SystemServers,
 		Unit:       liveUnit,
 		ExportUnit: func() (string, error) { return systemctl("cat", "ehlogate-export.service"), nil },
+		Rules:      liveRules,
 		Trial:      true,
 	}
 	if connect {
@@ -93,6 +96,7 @@ func SavedHost(dir string) *Host {
 	}
 	h.Unit = func() (string, error) { return text(savedUnit) }
 	h.ExportUnit = func() (string, error) { return text(savedExportUnit) }
+	h.Rules = func() ([]byte, error) { return h.readFile(savedRules) }
 	return h
 }
 

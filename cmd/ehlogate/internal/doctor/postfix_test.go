@@ -69,17 +69,41 @@ func TestExamples(t *testing.T) {
 // Neither have those of the other mail servers.
 func TestOtherExamples(t *testing.T) {
 	installExim(t)
-	x, err := ReadExim(t.Context(), examples+"/exim/ehlogate.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
 	installSendmail(t)
-	s, err := ReadSendmail(makeSendmailCF(t, example(t, "sendmail/ehlogate.mc")))
-	if err != nil {
+	dir := t.TempDir()
+	old := filepath.Join(dir, "exim.conf")
+	if err := os.Mkdir(filepath.Join(dir, "lists"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if r := Examine(t.Context(), ThisHost(false), config.Defaults(), nil, x, s); len(r.Findings) > 0 {
-		t.Error(ids(r))
+	for name, text := range map[string]string{
+		"exim.conf":         example(t, "exim/ehlogate.conf") + example(t, "legacy-tls/exim.conf"),
+		"ehlogate.toml":     example(t, "legacy-tls/list.toml"),
+		"lists/legacy.list": example(t, "legacy-tls/legacy.list"),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for file, mc := range map[string]string{
+		examples + "/exim/ehlogate.conf": example(t, "sendmail/ehlogate.mc"), old: example(t, "sendmail/ehlogate.mc") + example(t, "legacy-tls/sendmail.mc"),
+	} {
+		x, err := ReadExim(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := ReadSendmail(makeSendmailCF(t, mc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := config.Defaults()
+		if file == old {
+			if cfg, err = config.Load(filepath.Join(filepath.Dir(old), "ehlogate.toml")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r := Examine(t.Context(), ThisHost(false), cfg, nil, x, s); len(r.Findings) > 0 {
+			t.Errorf("%s:\n%s", file, ids(r))
+		}
 	}
 }
 

@@ -59,19 +59,21 @@ func (e *exam) checkSendmailMaps() {
 		if proto == "" {
 			continue
 		}
-		named = true
+		named = named || name != tlsProfile
 		at := Place{File: s.name, Parameter: "K" + name, Value: l.text}
 		if proto != socketmapProto {
 			e.add(Hazard, "sendmail-wrong-listener", at, fmt.Sprintf("wrong protocol: ehlogate speaks %s at %s, and Sendmail speaks socketmap", proto, p),
 				"Every client gets 451 in place of the banner. "+e.listenText(socketmapProto))
 			continue
 		}
-		right := "srv_features"
+		right, reply, in := "srv_features", "banner", "in place of the banner"
 		switch name {
 		case right:
 			queries = true
 		case "submission_features":
 			right, submission = name, true
+		case tlsProfile: // see checkLegacySendmail
+			right, reply, in = name, "reply to STARTTLS", "as the reply to STARTTLS"
 		}
 		write := Write{s.name, []string{"K" + right + " socket -d2 -T<TMPF> " + addr}}
 		if name != right {
@@ -82,9 +84,9 @@ func (e *exam) checkSendmailMaps() {
 		if d := timeoutFlag.FindStringSubmatch(flags); d != nil {
 			timeout = d[1]
 		}
-		e.checkDNSWait("Sendmail", timeout, at, Hazard, "Such a client gets 451 in place of the banner, whatever the flags of the map.")
+		e.checkDNSWait("Sendmail", timeout, at, Hazard, "Such a client gets 451 "+in+", whatever the flags of the map.")
 		if timeout == "" || isSlow(timeout) {
-			e.add(Warning, "sendmail-slow", at, "every banner waits long while ehlogate hangs",
+			e.add(Warning, "sendmail-slow", at, "every "+reply+" waits long while ehlogate hangs",
 				"Without -d it waits 30 s, and with a tab behind the time, for hours. Two seconds are enough for a daemon on the same machine.", write)
 		}
 		if p.network == "unix" {

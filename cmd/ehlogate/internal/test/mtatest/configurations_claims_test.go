@@ -16,6 +16,9 @@ const (
 	losesKeywords harm = "offers a suppressed client what it hides from all others"
 	addsKeywords  harm = "hides from a suppressed client what it offers to all others"
 	needsTLS      harm = "refuses mail of a suppressed client: TLS is required"
+	lacksOld      harm = "refuses TLS 1.0 to a client on a legacy list"
+	refusesOld    harm = "refuses a client on a legacy list"
+	oldForAll     harm = "speaks TLS 1.0 with a client on no list"
 	lacksTLS      harm = "takes mail without TLS from a client that must use it"
 	failsNow      harm = "refuses mail"
 	failsDown     harm = "refuses mail while ehlogate is down"
@@ -40,6 +43,12 @@ var claims = map[string][]harm{
 	"address-family": {showsDenied},
 	"address-family in smtpd_discard_ehlo_keyword_address_maps": {failsNow},
 	"address-family in smtpd_sender_restrictions":               nil,
+	"legacy-library":                              {lacksOld},
+	"legacy-needless":                             {oldForAll},
+	"legacy-no-redirect":                          {lacksOld},
+	"legacy-refused":                              {lacksOld, refusesOld},
+	"legacy-strict":                               {lacksOld},
+	"legacy-unserved":                             {lacksOld},
 	"list-forbidden":                              {showsDenied},
 	"other-instances":                             nil,
 	"resolver-silent":                             nil,

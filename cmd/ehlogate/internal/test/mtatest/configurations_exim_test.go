@@ -20,7 +20,9 @@ type eximRow struct {
 	debian    string // exim4.conf.localmacros: the configuration is Debian's, in one file; "split": in many
 	forbidden bool   // the socket is for root alone
 	strict    bool   // there is a list with action = "require"
-	slow      bool   // it waits longest about as long as a client does, so failsHung may be measured too
+	old       bool   // there is a list with action = "legacy"
+	etc       map[string]string
+	slow      bool // it waits longest about as long as a client does, so failsHung may be measured too
 	advice    []string
 }
 
@@ -88,7 +90,7 @@ var eximRows = []eximRow{
 }
 
 func eximConfigurations() (out []configuration) {
-	for _, r := range eximRows {
+	for _, r := range slices.Concat(eximRows, oldEximRows) {
 		c := configuration{server: "Exim", name: r.name, advice: r.advice, setUp: func(t *testing.T) *site { s, _ := r.setUp(t); return s }}
 		if r.slow {
 			c.inherent = []harm{failsHung}
@@ -99,7 +101,7 @@ func eximConfigurations() (out []configuration) {
 }
 
 func (r eximRow) setUp(t *testing.T) (*site, *mtatest.Exim) {
-	s, dir := newSite(t, r.strict)
+	s, dir := newSite(t, r.strict, r.old)
 	if out, err := exec.CommandContext(soon(t), s.program, "export", "-c", filepath.Join(dir, "ehlogate.toml"), "--format", "exim-hosts", "-o", filepath.Join(dir, "exported")).CombinedOutput(); err != nil {
 		t.Fatalf("export: %v\n%s", err, out)
 	}
@@ -111,7 +113,7 @@ func (r eximRow) setUp(t *testing.T) (*site, *mtatest.Exim) {
 			t.Fatal(err)
 		}
 	}
-	main := strings.NewReplacer("EXAMPLE", example(t, "exim/ehlogate.conf"), "DIR", dir).Replace(r.main)
+	main := strings.NewReplacer("EXAMPLE", example(t, "exim/ehlogate.conf"), "OLDTLS", example(t, "legacy-tls/exim.conf"), "DIR", dir).Replace(r.main)
 	if strings.Contains(r.main, "587") || strings.Contains(r.main, "submission") {
 		if !strings.Contains(main, "127.0.0.1.587") {
 			s.login = []port{{addr: outside + ":587"}}
@@ -123,7 +125,7 @@ func (r eximRow) setUp(t *testing.T) (*site, *mtatest.Exim) {
 	if !strings.Contains(main, "local_interfaces") {
 		main = "local_interfaces = <; 127.0.0.1 ; " + outside + "\n" + main
 	}
-	e, err := mtatest.NewExim(mtatest.EximConfig{Dir: tempDir(t), Main: main})
+	e, err := mtatest.NewExim(mtatest.EximConfig{Dir: tempDir(t), Etc: r.etc, Main: main})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package mtatest_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"slices"
@@ -217,12 +218,40 @@ func (m *measurement) measureMail(t *testing.T, p port) {
 	m.note(len(lost) > 0, losesKeywords, "%s: %q", p.addr, lost)
 	m.note(len(extra) > 0 && len(denied.ehlo.Keywords()) > 0, addsKeywords, "%s: %q", p.addr, extra)
 	m.note(denied.must530, needsTLS, "%s: %s", p.addr, denied.what)
+	if legacy := m.clients["legacy"]; legacy != "" {
+		m.measureOld(t, p, legacy)
+	}
 	if strict := m.clients["strict"]; strict != "" {
 		for _, order := range []string{"EHLO", "no HELO"} {
 			codes, taken := m.playStrict(t, p, commandOrders[order], strict)
 			m.note(taken, lacksTLS, "%s, %s: %v", p.addr, order, codes)
 		}
 	}
+}
+
+// measureOld has a client on a legacy list, and one on no list, speak TLS 1.0 alone.
+func (m *measurement) measureOld(t *testing.T, p port, legacy string) {
+	speaks := func(client string) (opened, ok bool) {
+		c, err := m.open(t, p, client)
+		if err != nil {
+			m.record("%s, %s: %v", p.addr, client, err)
+			return false, false
+		}
+		defer c.Close()
+		if r, err := c.EHLO("client.example"); err != nil || !r.Offers("STARTTLS") {
+			return true, false
+		}
+		if r, err := c.Command("STARTTLS"); err != nil || r.Code != 220 {
+			return true, false
+		}
+		_, err = c.HandshakeAs(tls.VersionTLS10)
+		return true, err == nil
+	}
+	opened, ok := speaks(legacy)
+	m.note(!opened, refusesOld, "%s", p.addr)
+	m.note(!ok, lacksOld, "%s", p.addr)
+	_, ok = speaks(m.clients["unlisted"])
+	m.note(ok, oldForAll, "%s", p.addr)
 }
 
 // playStrict has a client deliver without TLS.

@@ -30,6 +30,8 @@ type postfixRow struct {
 	first, last string // lists before and behind the others
 	public      bool   // the clients have addresses about which DNS lists are queried
 
+	rules    string // of nftables
+	old      bool   // there is a list with action = "legacy", behind the others
 	strict   bool   // there is a list with action = "require", before the others
 	mail     []port // empty: 127.0.0.1:25
 	login    []port // empty: 127.0.0.1:587
@@ -54,7 +56,7 @@ const (
 
 // The clients of a row, on loopback. The allowed one is in the range that is suppressed.
 var (
-	clientsIPv4   = map[string]string{"denied": "127.0.0.66", "allowed": "127.0.0.70", "unlisted": "127.0.0.99", "edited": "127.0.0.69", "strict": "127.0.0.77"}
+	clientsIPv4   = map[string]string{"denied": "127.0.0.66", "allowed": "127.0.0.70", "unlisted": "127.0.0.99", "edited": "127.0.0.69", "strict": "127.0.0.77", "legacy": "127.0.0.80"}
 	clientsPublic = map[string]string{"denied": "5.5.5.66", "allowed": "5.5.5.70", "unlisted": "5.5.5.99", "edited": "5.5.5.69", "strict": "5.5.5.77"}
 	clientsIPv6   = map[string]string{"denied": "fd00::42", "allowed": "fd00::46", "unlisted": "fd00::63", "edited": "fd00::45", "strict": "fd00::4d"}
 )
@@ -82,10 +84,18 @@ action = "require"
 files  = ["strict.list"]
 `
 
+const legacyList = `
+[[list]]
+name   = "legacy"
+action = "legacy"
+files  = ["legacy.list"]
+`
+
 func rosterFiles() map[string]string {
 	return map[string]string{
 		"allow.list":  "127.0.0.70\n5.5.5.70\nfd00::46\n",
 		"deny.list":   "127.0.0.64/29\n5.5.5.64/29\nfd00::40/125\n",
+		"legacy.list": "127.0.0.80\n",
 		"strict.list": "127.0.0.77\n5.5.5.77\nfd00::4d\n",
 	}
 }
@@ -134,6 +144,14 @@ func (r postfixRow) setUp(t *testing.T) *site {
 	}
 	if !r.strict {
 		delete(s.clients, "strict")
+	}
+	if !r.old {
+		delete(s.clients, "legacy")
+	}
+	if r.rules != "" {
+		if _, err := network.Pipe(soon(t), r.rules, "nft", "-f", "-"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	dir := tempDir(t)
 	var config string
@@ -186,6 +204,9 @@ func (r postfixRow) startDaemon(t *testing.T, network *netns.Namespace, queue st
 	lists := r.first + rosterLists + r.last
 	if r.strict {
 		lists = strictList + lists
+	}
+	if r.old {
+		lists += legacyList
 	}
 	files := rosterFiles()
 	if r.helo {

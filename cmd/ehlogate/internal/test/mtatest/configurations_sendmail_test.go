@@ -28,6 +28,9 @@ func sendmailConfigurations() (out []configuration) {
 		}
 		out = append(out, c)
 	}
+	for _, r := range oldSendmailRows {
+		out = append(out, configuration{server: "Sendmail", name: r.name, inherent: []harm{failsHung}, setUp: func(t *testing.T) *site { return r.setUpWith(t, r.etc, true).site }})
+	}
 	return out
 }
 
@@ -37,10 +40,13 @@ type sendmailSite struct {
 	server *mtatest.Sendmail
 }
 
-func (r sendmailRow) setUp(t *testing.T) *sendmailSite {
-	s, dir := newSite(t, strings.HasPrefix(r.name, "require"))
+func (r sendmailRow) setUp(t *testing.T) *sendmailSite { return r.setUpWith(t, nil, false) }
+
+// setUpWith is setUp with files of /etc, and with a legacy list if old.
+func (r sendmailRow) setUpWith(t *testing.T, etc map[string]string, old bool) *sendmailSite {
+	s, dir := newSite(t, strings.HasPrefix(r.name, "require"), old)
 	m := &sendmailSite{site: s}
-	fill := strings.NewReplacer("EXAMPLE", example(t, "sendmail/ehlogate.mc"), "RULES", rulesLine+writeAccessMaps(t, dir), "DIR", dir)
+	fill := strings.NewReplacer("EXAMPLE", example(t, "sendmail/ehlogate.mc"), "OLDTLS", example(t, "legacy-tls/sendmail.mc"), "RULES", rulesLine+writeAccessMaps(t, dir), "DIR", dir)
 	features := fmt.Sprintf("%sDAEMON_OPTIONS(`Name=MTA-v4, Family=inet, Addr=%s, Port=smtp, M=A')dnl\n", r.features, outside)
 	if strings.Contains(r.features, "Port=587") {
 		s.login = []port{{addr: outside + ":587"}}
@@ -49,7 +55,7 @@ func (r sendmailRow) setUp(t *testing.T) *sendmailSite {
 		s.login = append(s.login, port{addr: outside + ":465", tls: strings.Contains(r.features, "M=s")})
 	}
 	s.enter(t, func() {
-		m.server = runSendmailWith(t, mtatest.SendmailConfig{Port: 25, Features: fill.Replace(features), MC: fill.Replace(r.mc)})
+		m.server = runSendmailWith(t, mtatest.SendmailConfig{Port: 25, Etc: etc, Features: fill.Replace(features), MC: fill.Replace(r.mc)})
 	})
 	script, err := m.server.Script(s.program)
 	if err != nil {
@@ -61,7 +67,7 @@ func (r sendmailRow) setUp(t *testing.T) *sendmailSite {
 }
 
 // newSite starts an ehlogate at its usual ports, in a network of its own, and at a unix socket named map in dir.
-func newSite(t *testing.T, strict bool) (s *site, dir string) {
+func newSite(t *testing.T, strict, old bool) (s *site, dir string) {
 	t.Helper()
 	network, err := netns.New()
 	if err != nil {
@@ -78,6 +84,11 @@ func newSite(t *testing.T, strict bool) (s *site, dir string) {
 		lists = strictList + lists
 	} else {
 		delete(s.clients, "strict")
+	}
+	if old {
+		lists += legacyList
+	} else {
+		delete(s.clients, "legacy")
 	}
 	config := fmt.Sprintf("[listen]\nsocket_mode = \"0666\"\nsocketmap = [\"127.0.0.1:10041\", \"%[1]s/map\"]\ntcp_table = [\"127.0.0.1:10042\", \"%[1]s/table\"]\n"+
 		"milter = [\"127.0.0.1:10044\"]\nmemcache = [\"127.0.0.1:10046\"]\n%[2]s", dir, lists)

@@ -38,7 +38,8 @@ type configuration struct {
 }
 
 // site is a mail server with its ehlogate, which measure hangs and kills. Its ehlogate must know the clients of a
-// roster: it offers STARTTLS to allowed and to unlisted, suppresses denied, and requires TLS of strict if there is one.
+// roster: it offers STARTTLS to allowed and to unlisted, suppresses denied, and requires TLS of strict if there is one. If there is a
+// client legacy, it is on a legacy list.
 type site struct {
 	daemon  *mtatest.Daemon
 	program string                       // the path of ehlogate
@@ -75,7 +76,7 @@ func allConfigurations() []configuration {
 // clients: while ehlogate answers, hangs and is down. A finding that does not come true is a false alarm; harm that no
 // finding foretells is a miss. There must be neither.
 func TestConfigurations(t *testing.T) {
-	testenv.Needs(t, "root", "Postfix", "Sendmail", "Exim")
+	testenv.Needs(t, "root", "Postfix", "Sendmail", "Exim", "nft")
 	t.Parallel()
 	all := allConfigurations()
 	tab := newConfigurationTable(t)

@@ -17,9 +17,10 @@ import (
 
 // EximConfig describes an Exim.
 type EximConfig struct {
-	Dir  string // an empty directory that every user may enter, see TempDir
-	Port int    // on 127.0.0.1 and ::1, see FreePorts; 0: Main says where
-	Main string // text for the main section of its configuration, behind ours; its options take the place of ours
+	Dir  string            // an empty directory that every user may enter, see TempDir
+	Port int               // on 127.0.0.1 and ::1, see FreePorts; 0: Main says where
+	Etc  map[string]string // files of /etc as it sees them, by name
+	Main string            // text for the main section of its configuration, behind ours; its options take the place of ours
 }
 
 // Exim is one Exim daemon (Debian's "light" one). It delivers all mail into its maildir. Its
@@ -47,7 +48,7 @@ func NewExim(cfg EximConfig) (*Exim, error) {
 		mailbox: mailbox{filepath.Join(cfg.Dir, "box"), &Log{path: filepath.Join(logs, "main")}},
 		program: program, dir: cfg.Dir, spool: filepath.Join(cfg.Dir, "spool"), port: cfg.Port,
 	}
-	if e.view, err = newPrivate(filepath.Join(cfg.Dir, "etc"), "exim", ""); err != nil {
+	if e.view, err = newPrivate(filepath.Join(cfg.Dir, "etc"), "exim", "", cfg.Etc); err != nil {
 		return nil, err
 	}
 	if err := writeCert(e.view.dir, hostName); err != nil {

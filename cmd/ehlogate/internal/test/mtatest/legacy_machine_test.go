@@ -25,6 +25,9 @@ const (
 	legacySecond6            = "2001:db8::2"
 )
 
+// opensslHardened has OpenSSL refuse TLS 1.0 to all programs that do not set versions themselves.
+var opensslHardened = map[string]string{"etc/ssl/openssl.cnf": opensslDefaults("MinProtocol = TLSv1.2\nCipherString = DEFAULT@SECLEVEL=2")["ssl/openssl.cnf"]}
+
 // legacyMachine is a Debian with a Postfix, and a network with its clients.
 type legacyMachine struct {
 	runner
@@ -67,6 +70,7 @@ func newLegacyMachine(t *testing.T) *legacyMachine {
 	}
 	m.copy(t, "etc/postfix/cert.pem", filepath.Join(dir, "cert.pem"))
 	m.copy(t, "etc/postfix/key.pem", filepath.Join(dir, "key.pem"))
+	m.write(t, opensslHardened) // Postfix sets versions and level itself
 	m.run(t, "postconf -e smtpd_tls_cert_file=/etc/postfix/cert.pem smtpd_tls_key_file=/etc/postfix/key.pem smtpd_tls_loglevel=1 "+
 		"maillog_file=/var/log/mail.log mydestination=mta.test local_recipient_maps= local_transport=discard mynetworks=127.0.0.1 "+
 		"smtpd_peername_lookup=no smtpd_tls_exclude_ciphers=SHA1,kRSA smtpd_tls_mandatory_exclude_ciphers=SHA1 smtpd_tls_ciphers=high tls_preempt_cipherlist=yes")

@@ -59,6 +59,9 @@ func TestLegacyPostfix(t *testing.T) {
 	listed := string(must(m.Files().ReadFile("etc/ehlogate/lists/legacy.list"))) + legacyOld6 + "\n"
 	m.list(t, listed+"192.0.2.99\n", "{ "+legacyOld+", 192.0.2.99 }")
 	m.wants(t, "listed", true)
+	if out := m.run(t, "ehlogate doctor"); strings.Contains(out, "[legacy-") {
+		t.Errorf("doctor:\n%s", out)
+	}
 	for _, client := range []string{legacyOld, legacyOld6} {
 		m.logged(t, `postfix/legacy/smtpd\[\d+\]: Anonymous TLS connection established from \S*\[`+client+`\]: TLSv1 with`)
 	}

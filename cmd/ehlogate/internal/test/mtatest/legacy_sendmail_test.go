@@ -30,6 +30,11 @@ func (o oldTLS) checkHung451(t *testing.T) {
 	wantOld(t, "ehlogate runs on", o.addr, otherClient, false)
 }
 
+// opensslDefaults returns the configuration of OpenSSL with a setting for all programs.
+func opensslDefaults(setting string) map[string]string {
+	return map[string]string{"ssl/openssl.cnf": "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = all\n[all]\n" + setting + "\n"}
+}
+
 // TestLegacySendmail is TestLegacyExim for Sendmail, whose operator may have settings of TLS. Where options switch TLS 1.0 off,
 // no answer switches it on again, and of two rulesets of this name the first answers.
 func TestLegacySendmail(t *testing.T) {
@@ -37,14 +42,19 @@ func TestLegacySendmail(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		features, mc string
+		etc          map[string]string
 		isStrict     bool // no client gets TLS 1.0, whatever ehlogate answers
 	}{
-		"the defaults of Debian": {},
-		"a list of ciphers":      {mc: "LOCAL_CONFIG\nO CipherList=HIGH:!aNULL\n"},
-		"a security level":       {mc: "LOCAL_CONFIG\nO CipherList=DEFAULT:@SECLEVEL=2\n"},
-		"an access map":          {features: "FEATURE(`access_db', `hash -T<TMPF> -o /nonexistent/access')dnl\n"},
-		"session features":       {features: "FEATURE(`access_db', `hash -T<TMPF> -o /nonexistent/access')dnl\nFEATURE(`tls_session_features')dnl\n", isStrict: true},
-		"options":                {mc: "LOCAL_CONFIG\nO ServerSSLOptions=+SSL_OP_NO_TLSv1 +SSL_OP_NO_TLSv1_1\n", isStrict: true},
+		"the defaults of Debian":           {},
+		"a list of ciphers":                {mc: "LOCAL_CONFIG\nO CipherList=HIGH:!aNULL\n"},
+		"a security level":                 {mc: "LOCAL_CONFIG\nO CipherList=DEFAULT:@SECLEVEL=2\n"},
+		"an access map":                    {features: "FEATURE(`access_db', `hash -T<TMPF> -o /nonexistent/access')dnl\n"},
+		"session features":                 {features: "FEATURE(`access_db', `hash -T<TMPF> -o /nonexistent/access')dnl\nFEATURE(`tls_session_features')dnl\n", isStrict: true},
+		"options":                          {mc: "LOCAL_CONFIG\nO ServerSSLOptions=+SSL_OP_NO_TLSv1 +SSL_OP_NO_TLSv1_1\n", isStrict: true},
+		"a security level of all programs": {etc: opensslDefaults("CipherString = DEFAULT:@SECLEVEL=2")},
+		"versions of all programs":         {etc: opensslDefaults("MinProtocol = TLSv1.2"), isStrict: true},
+		"old versions of all programs":     {etc: opensslDefaults("MinProtocol = TLSv1")},
+		"no old version in any program":    {etc: opensslDefaults("Protocol = ALL, -TLSv1"), isStrict: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -54,7 +64,7 @@ func TestLegacySendmail(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := runSendmailWith(t, mtatest.SendmailConfig{Port: ports[0], Features: tc.features, MC: tc.mc + onlyPorts(t, "legacy-tls/sendmail.mc", map[string]string{
+			s := runSendmailWith(t, mtatest.SendmailConfig{Port: ports[0], Etc: tc.etc, Features: tc.features, MC: tc.mc + onlyPorts(t, "legacy-tls/sendmail.mc", map[string]string{
 				"inet:10041@127.0.0.1": sendmailInet(g.socketmap), "\nR25\t": fmt.Sprintf("\nR%d\t", ports[0]),
 			})})
 			o := oldTLS{s.Addr(), s.Addr6(), g}

@@ -119,8 +119,8 @@ func TestLegacyExim(t *testing.T) {
 	}))
 	o := oldTLS{e.Addr(), e.Addr6(), g}
 	o.check(t)
+	o.list(t, oldClient)
 	t.Run("ehlogate hangs", func(t *testing.T) {
-		o.list(t, oldClient)
 		if err := g.Hang(soon(t)); err != nil {
 			t.Fatal(err)
 		}
@@ -137,6 +137,20 @@ func TestLegacyExim(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantOld(t, "ehlogate runs on", o.addr, oldClient, true)
+	})
+	t.Run("settings of GnuTLS for all programs", func(t *testing.T) {
+		for config, want := range map[string]bool{
+			"[overrides]\ndisabled-version = tls1.0\n": false, "[overrides]\ndisabled-version = tls1.1\n": true, "[overrides]\ndisabled-version = TLS1.0\n": false,
+		} {
+			ports, err := mtatest.FreePorts(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := runEximWith(t, mtatest.EximConfig{Dir: tempDir(t), Port: ports[0], Etc: map[string]string{"gnutls/config": config},
+				Main: onlyPorts(t, "legacy-tls/exim.conf", map[string]string{"127.0.0.1:10042": g.tcp, "{$received_port}{25}": fmt.Sprintf("{$received_port}{%d}", ports[0])})})
+			wantOld(t, "with "+config, e.Addr(), oldClient, want)
+			wantOld(t, "with "+config, e.Addr(), otherClient, false)
+		}
 	})
 	t.Run("odd answers", func(t *testing.T) {
 		ports, err := mtatest.FreePorts(1)

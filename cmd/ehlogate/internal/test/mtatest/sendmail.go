@@ -18,12 +18,13 @@ import (
 
 // SendmailConfig describes a Sendmail.
 type SendmailConfig struct {
-	Dir      string // an empty directory that every user may enter, see TempDir
-	Port     int    // on 127.0.0.1 and ::1, see FreePorts
-	Features string // m4 text for sendmail.mc, in front of the MAILER lines
-	MC       string // m4 text for its end, behind the MAILER lines
-	Hosts    string // names of clients, in the format of hosts(5); only the first line of a name counts as its address
-	Syslog   bool   // it logs as on a real machine, with time and process, and no more than by default
+	Dir      string            // an empty directory that every user may enter, see TempDir
+	Port     int               // on 127.0.0.1 and ::1, see FreePorts
+	Features string            // m4 text for sendmail.mc, in front of the MAILER lines
+	MC       string            // m4 text for its end, behind the MAILER lines
+	Hosts    string            // names of clients, in the format of hosts(5); only the first line of a name counts as its address
+	Etc      map[string]string // files of /etc as it sees them, by name
+	Syslog   bool              // it logs as on a real machine, with time and process, and no more than by default
 }
 
 // Sendmail is one Sendmail daemon, as Debian packages it. It delivers mail to every user @mta.test. Its methods are for one goroutine; the addresses and the log may be used by many.
@@ -49,7 +50,7 @@ func NewSendmail(cfg SendmailConfig) (*Sendmail, error) {
 		mailbox: mailbox{filepath.Join(cfg.Dir, "box"), &Log{path: filepath.Join(cfg.Dir, "maillog")}},
 		program: program, dir: cfg.Dir, queue: filepath.Join(cfg.Dir, "queue"), port: cfg.Port,
 	}
-	if s.view, err = newPrivate(filepath.Join(cfg.Dir, "etc"), "sendmail", cfg.Hosts); err != nil {
+	if s.view, err = newPrivate(filepath.Join(cfg.Dir, "etc"), "sendmail", cfg.Hosts, cfg.Etc); err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(s.queue, 0o700); err != nil {

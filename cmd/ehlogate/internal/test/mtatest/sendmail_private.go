@@ -31,8 +31,9 @@ func unpackedProgram(path string) (string, error) {
 type private struct{ dir string }
 
 // newPrivate writes the files of the view. hosts is in the format of hosts(5): the first line of a name is its address,
-// and what an address is called may differ from it. Only the libraries of the named server are added to the machine's.
-func newPrivate(dir, server, hosts string) (private, error) {
+// and what an address is called may differ from it. Only the libraries of the named server are added to the machine's. etc has
+// more files of /etc, by name.
+func newPrivate(dir, server, hosts string, etc map[string]string) (private, error) {
 	v := private{dir}
 	libs := filepath.Join(unpacked, server, "usr/lib/x86_64-linux-gnu")
 	err := writeFiles(dir, map[string]string{
@@ -41,6 +42,10 @@ func newPrivate(dir, server, hosts string) (private, error) {
 		"resolv.conf": "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", // no server there, which shows at once
 		"ld.so.conf":  libs + "\ninclude /etc/ld.so.conf\n",
 	})
+	for name, text := range etc {
+		path := filepath.Join(dir, "etc", name)
+		err = errors.Join(err, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644))
+	}
 	if err != nil {
 		return v, err
 	}
@@ -53,7 +58,11 @@ func newPrivate(dir, server, hosts string) (private, error) {
 
 // enter lays the files of the view over the machine's, and a /dev with the view's log if it has one. It runs in namespaces of
 // its own, which end with the server.
-const enter = `for f in hosts host.conf resolv.conf ld.so.cache; do mount --bind "$1/$f" "/etc/$f" || exit; done
+const enter = `if [ -d "$1/etc" ]; then
+	[ -d "$1/whole" ] || { cp -a /etc "$1/new" && cp -r "$1/etc/." "$1/new" && mv "$1/new" "$1/whole"; } || exit
+	mount --bind "$1/whole" /etc || exit
+fi
+for f in hosts host.conf resolv.conf ld.so.cache; do mount --bind "$1/$f" "/etc/$f" || exit; done
 if [ -S "$1/log" ]; then
 	mkdir -p "$1/dev" && mount -t tmpfs dev "$1/dev" && ln -s "$1/log" "$1/dev/log" || exit
 	for f in null zero random urandom; do : >"$1/dev/$f" && mount --bind "/dev/$f" "$1/dev/$f" || exit; done

@@ -46,6 +46,7 @@ var notRun = map[string]struct{ instead, why string }{
 	"chgrp ehlogate FILE && chmod 0640 FILE":                                             {"chgrp ehlogate /etc/ehlogate/lists/deny.list && chmod 0640 /etc/ehlogate/lists/deny.list", "FILE is any list"},
 	"conntrack -D -p tcp --dport 25 -s ADDRESS":                                          {"", "conntrack is a package of its own"},
 	"postconf -n >DIR/main.cf && postconf -d mail_version >>DIR/main.cf":                 {"mkdir -p DIR && postconf -n >DIR/main.cf && postconf -d mail_version >>DIR/main.cf", "DIR is any directory"},
+	"nft -j list ruleset >DIR/nft-ruleset":                                               {"mkdir -p DIR && nft -j list ruleset >DIR/nft-ruleset", "DIR is any directory"},
 	"ehlogate doctor --saved copies-of-mx1 -c mx1.toml":                                  {"cp /etc/ehlogate/ehlogate.toml mx1.toml && cp /etc/postfix/ehlogate* /etc/ehlogate/lists/* DIR && ehlogate doctor --saved DIR -c mx1.toml", "the directory is that of the step before"},
 	"ehlogate replay --diff /etc/ehlogate/ehlogate.toml new.toml":                        {"cd /etc/ehlogate && ehlogate replay --diff ehlogate.toml new.toml", "the config is that of the step before"},
 	`ehlogate replay -c new.toml "/var/log/mail.log*"`:                                   {`cd /etc/ehlogate && cp ehlogate.toml new.toml && journalctl -o json >/var/log/mail.log && ehlogate replay -c new.toml "/var/log/mail.log*"`, "the config and the log are any"},

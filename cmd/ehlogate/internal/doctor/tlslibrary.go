@@ -1,0 +1,90 @@
+package doctor
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// The files that configure a TLS library for all programs. On systems with crypto-policies they are links.
+const (
+	gnutlsConfig  = "/etc/gnutls/config"
+	opensslConfig = "/etc/ssl/openssl.cnf"
+)
+
+// setting is one line of a file with sections.
+type setting struct{ section, key, value string }
+
+var sectionName = regexp.MustCompile(`^\[\s*(.*?)\s*\]`)
+
+// parseSections understands what the files of GnuTLS and OpenSSL have in common.
+func parseSections(text string) (out []setting) {
+	section := ""
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		if m := sectionName.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
+			section = m[1]
+		} else if key, value, ok := strings.Cut(line, "="); ok {
+			out = append(out, setting{section, strings.TrimSpace(key), strings.TrimSpace(value)})
+		}
+	}
+	return out
+}
+
+// gnutlsRefusesTLS10 returns the setting by which GnuTLS refuses TLS 1.0 to all programs, whatever their priority string;
+// ok is false if there is none.
+func (e *exam) gnutlsRefusesTLS10() (refusal setting, ok bool) {
+	data, err := e.host.readFile(gnutlsConfig)
+	if err != nil {
+		return setting{}, false
+	}
+	all := parseSections(string(data))
+	i := slices.IndexFunc(all, func(s setting) bool {
+		return s.section == "overrides" && s.key == "disabled-version" && strings.EqualFold(s.value, "tls1.0")
+	})
+	if i < 0 {
+		return setting{}, false
+	}
+	return all[i], true
+}
+
+// opensslRefusesTLS10 returns the setting by which OpenSSL refuses TLS 1.0 to all programs that do not set versions
+// themselves, whatever their security level; ok is false if there is none (config(5ssl), SSL_CONF_cmd(3ssl)).
+func (e *exam) opensslRefusesTLS10() (refusal setting, ok bool) {
+	data, err := e.host.readFile(opensslConfig)
+	if err != nil {
+		return setting{}, false
+	}
+	all := parseSections(string(data))
+	find := func(section, key string) (found setting) { // the last one counts
+		for _, s := range all {
+			if s.section == section && strings.TrimPrefix(s.key, "TLS.") == key {
+				found = s
+			}
+		}
+		return found
+	}
+	defaults := find(find(find("", "openssl_conf").value, "ssl_conf").value, "system_default").value
+	if defaults == "" {
+		return setting{}, false
+	}
+	if s := find(defaults, "MinProtocol"); s.value != "" && !includesTLS10(">="+s.value) {
+		return s, true
+	}
+	s := find(defaults, "Protocol")
+	return s, !includesOpenSSL(s.value)
+}
+
+// includesOpenSSL reports whether a value of Protocol leaves TLS 1.0 on: the last word about it counts.
+func includesOpenSSL(value string) bool {
+	on := true
+	for word := range strings.SplitSeq(value, ",") {
+		switch word = strings.TrimSpace(word); word {
+		case "-TLSv1", "-ALL":
+			on = false
+		case "TLSv1", "+TLSv1", "ALL", "+ALL":
+			on = true
+		}
+	}
+	return on
+}
