@@ -53,10 +53,13 @@ func (e *exam) checkLegacySendmail() {
 		return
 	}
 	s, queries, rulesets := e.sendmail, false, 0
-	at, why := Place{File: s.name}, ""
+	at, why, library := Place{File: s.name}, "", opensslConfig
 	for _, l := range s.lines {
 		if m := socketMap.FindStringSubmatch(l.text); m != nil && m[1] == tlsProfile && e.protocolAt(parseSendmailAddress(m[3])) == socketmapProto {
 			queries = true
+		}
+		if file, ok := strings.CutPrefix(l.text, "EOPENSSL_CONF="); ok { // confOPENSSL_CNF of Sendmail 8.18
+			library = strings.TrimSpace(file)
 		}
 		if profileRuleset.MatchString(l.text) {
 			rulesets++
@@ -73,7 +76,7 @@ func (e *exam) checkLegacySendmail() {
 	}
 	if why != "" {
 		e.add(Warning, "legacy-unserved", at, which+`: action = "legacy" has no effect: `+why, oldOnly+legacySteps)
-	} else if s, ok := e.opensslRefusesTLS10(); ok {
-		e.addLegacyLibrary(which, opensslConfig, s, "OpenSSL")
+	} else if s, ok := e.opensslRefusesTLS10(library); ok {
+		e.addLegacyLibrary(which, library, s, "OpenSSL")
 	}
 }

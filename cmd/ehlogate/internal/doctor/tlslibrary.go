@@ -48,10 +48,10 @@ func (e *exam) gnutlsRefusesTLS10() (refusal setting, ok bool) {
 	return all[i], true
 }
 
-// opensslRefusesTLS10 returns the setting by which OpenSSL refuses TLS 1.0 to all programs that do not set versions
-// themselves, whatever their security level; ok is false if there is none (config(5ssl), SSL_CONF_cmd(3ssl)).
-func (e *exam) opensslRefusesTLS10() (refusal setting, ok bool) {
-	data, err := e.host.readFile(opensslConfig)
+// opensslRefusesTLS10 returns the setting in a file by which OpenSSL refuses TLS 1.0 to all programs that do not set
+// versions themselves, whatever their security level; ok is false if there is none (config(5ssl), SSL_CONF_cmd(3ssl)).
+func (e *exam) opensslRefusesTLS10(file string) (refusal setting, ok bool) {
+	data, err := e.host.readFile(file)
 	if err != nil {
 		return setting{}, false
 	}

@@ -30,9 +30,11 @@ func (o oldTLS) checkHung451(t *testing.T) {
 	wantOld(t, "ehlogate runs on", o.addr, otherClient, false)
 }
 
-// opensslDefaults returns the configuration of OpenSSL with a setting for all programs.
+// opensslDefaults returns the configuration of OpenSSL with a setting for all programs, and that of Sendmail 8.18, which reads
+// another file.
 func opensslDefaults(setting string) map[string]string {
-	return map[string]string{"ssl/openssl.cnf": "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = all\n[all]\n" + setting + "\n"}
+	text := "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = all\n[all]\n" + setting + "\n"
+	return map[string]string{"ssl/openssl.cnf": text, "mail/sendmail.ossl": text}
 }
 
 // TestLegacySendmail is TestLegacyExim for Sendmail, whose operator may have settings of TLS. Where options switch TLS 1.0 off,
