@@ -50,13 +50,16 @@ func (m machine) run(t *testing.T, line string) string {
 }
 
 // killAndStop kills ehlogate, and keeps systemd from starting it again. The restart opens the sockets, and may cancel the job
-// that closes them.
+// that closes them, or follow it.
 func (m machine) killAndStop(t *testing.T, units ...string) {
 	t.Helper()
 	m.run(t, "systemctl kill --signal=KILL ehlogate.service")
 	testenv.Eventually(t, "systemd stops "+strings.Join(units, ", "), func() bool {
-		_, err := m.Run(soon(t), "systemctl", append([]string{"stop"}, units...)...)
-		return err == nil
+		if _, err := m.Run(soon(t), "systemctl", append([]string{"stop"}, units...)...); err != nil {
+			return false
+		}
+		states, _ := m.Run(soon(t), "systemctl", append([]string{"is-active"}, units...)...) // it fails unless one is active
+		return !slices.ContainsFunc(strings.Fields(states), func(state string) bool { return state != "inactive" && state != "failed" })
 	})
 }
 
