@@ -198,7 +198,7 @@ func TestUnknownPort(t *testing.T) {
 	s := newSession(1, 0, maillog.TLSOK, maillog.OutcomeTLSOK)
 	s.Service = ""
 	tally := NewTally()
-	tally.Add(s, lists.Verdict{})
+	tally.Add(s, &Verdict{})
 	notes := tally.Report(maillog.Stats{}, 10).Notes
 	if got := strings.Join(notes, "\n"); !strings.Contains(got, "log_selector = +incoming_port +incoming_interface +smtp_no_mail") {
 		t.Errorf("got %q", got)
