@@ -45,12 +45,15 @@ func (e *exam) checkMapAnswers(s smtpd) {
 // checkKeywords compares what smtpd hides from all clients with what ehlogate repeats: an answer of the map replaces
 // the setting.
 func (e *exam) checkKeywords(s smtpd) {
-	if !s.mapQueries {
+	if !s.mapQueries && !s.submissionQueries {
 		return
 	}
-	always := lowercase(e.config.AlwaysHide)
+	always, clients := lowercase(e.config.AlwaysHide), "suppressed clients"
+	if s.submissionQueries { // what always_hide has of AUTH does not count there
+		always, clients = without(always, []string{"auth"}), "clients from which a list hides a keyword"
+	}
 	all, both, at := e.hiddenFromAll(s)
-	if at.Parameter == smtpdKeywords && slices.Contains(all, "starttls") {
+	if s.mapQueries && at.Parameter == smtpdKeywords && slices.Contains(all, "starttls") {
 		e.add(Warning, "starttls-hidden-from-all", at, "STARTTLS is hidden from all clients for which ehlogate returns nothing",
 			"The lists cannot offer it: for a client that is offered STARTTLS, ehlogate returns nothing. Remove starttls here, "+
 				"and set default = \"suppress\" and explicit_offer = true instead.")
@@ -58,12 +61,12 @@ func (e *exam) checkKeywords(s smtpd) {
 	const silent = "silent-discard" // no keyword of EHLO: it keeps Postfix from logging what it hides
 	lost, extra := without(all, slices.Concat(always, both, []string{silent, "starttls"})), without(always, append(all, silent))
 	if len(lost) > 0 {
-		why := "For a suppressed client, the answer of ehlogate takes the place of it."
+		why := "For such a client, the answer of ehlogate takes the place of it."
 		if slices.Contains(lost, "chunking") {
-			why += " CHUNKING is hidden because of SMTP smuggling: it would be offered to exactly the suppressed clients."
+			why += " CHUNKING is hidden because of SMTP smuggling: it would be offered to exactly these clients."
 		}
-		e.add(Hazard, "keywords-lost", at, "suppressed clients are offered "+strings.ToUpper(strings.Join(lost, ", "))+" again", why,
-			e.atTop("always_hide", "["+quoteAll(append(slices.Clip(always), lost...))+"]")...)
+		e.add(Hazard, "keywords-lost", at, clients+" are offered "+strings.ToUpper(strings.Join(lost, ", "))+" again", why,
+			e.atTop("always_hide", "["+quoteAll(append(lowercase(e.config.AlwaysHide), lost...))+"]")...)
 	}
 	if len(extra) > 0 {
 		var write Write
@@ -71,7 +74,7 @@ func (e *exam) checkKeywords(s smtpd) {
 			write = at.adviseValue(strings.Join(append(splitList(s.value(smtpdKeywords)), extra...), ", "))
 		}
 		e.add(Warning, "keywords-extra", Place{File: e.file, Parameter: "always_hide", Value: "[" + quoteAll(e.config.AlwaysHide) + "]"},
-			"ehlogate hides "+strings.ToUpper(strings.Join(extra, ", "))+" from suppressed clients, and Postfix from no client",
+			"ehlogate hides "+strings.ToUpper(strings.Join(extra, ", "))+" from "+clients+", and Postfix from no client",
 			"always_hide should repeat "+at.Parameter+". Change one of the two.", write)
 	}
 }
