@@ -25,6 +25,23 @@ func (r *Report) addHidden(service lists.Service, d *lists.Decision) {
 	}
 }
 
+// verb returns whether the keywords are hidden, or only would be.
+func (h *HiddenText) verb() string {
+	if h.Observed {
+		return "observed"
+	}
+	return "hides"
+}
+
+// text returns which keywords they are, and why.
+func (h *HiddenText) text() string {
+	on := ""
+	if h.Service == lists.Submission {
+		on = " on submission"
+	}
+	return strings.ToUpper(strings.Join(h.Keywords, ", ")) + on + ": " + formatReason(h.VerdictText)
+}
+
 // answerer asks the protocols about a client.
 type answerer struct {
 	ctx     context.Context

@@ -27,6 +27,7 @@ type DiskDecision struct {
 	Reason   string       `json:"reason,omitempty"`   // of NotComparable and Unusable
 	Decision *VerdictText `json:"decision,omitempty"` // if Compared is Differs
 	Would    *VerdictText `json:"would,omitempty"`    // of Decision, once mode is no longer "observe"
+	Hidden   []HiddenText `json:"hidden,omitempty"`   // beside Decision
 }
 
 // Comparison is how the decision by the files on disk compares with that of the daemon.
@@ -64,11 +65,24 @@ func (r *Report) CompareDisk(ctx context.Context, c lists.Client, disk *state.Sn
 		return
 	}
 	by := NewReport(ctx, c, policy, disk.Values)
-	if isSameVerdict(&r.Decision, &by.Decision) && isSameVerdict(r.Would, by.Would) && (!whole || reflect.DeepEqual(r.Answers, by.Answers)) {
+	if isSameVerdict(&r.Decision, &by.Decision) && isSameVerdict(r.Would, by.Would) && isSameHidden(r.Hidden, by.Hidden, disk, policy) &&
+		(!whole || reflect.DeepEqual(r.Answers, by.Answers)) {
 		r.Disk = &DiskDecision{Compared: Same}
 		return
 	}
-	r.Disk = &DiskDecision{Compared: Differs, Decision: &by.Decision, Would: by.Would}
+	r.Disk = &DiskDecision{Compared: Differs, Decision: &by.Decision, Would: by.Would, Hidden: by.Hidden}
+}
+
+// isSameHidden compares what lists hide, but for those that policy, the part of a snapshot that depends on files alone, does
+// not have.
+func isSameHidden(a, b []HiddenText, disk *state.Snapshot, policy *lists.Policy) bool {
+	others := disk.Policy.Lists[len(policy.Lists):]
+	a = slices.DeleteFunc(slices.Clone(a), func(h HiddenText) bool {
+		return slices.ContainsFunc(others, func(l *lists.List) bool { return l.Name == h.List })
+	})
+	return slices.EqualFunc(a, b, func(a, b HiddenText) bool {
+		return a.Service == b.Service && a.Observed == b.Observed && slices.Equal(a.Keywords, b.Keywords) && isSameVerdict(&a.VerdictText, &b.VerdictText)
+	})
 }
 
 // isSameVerdict compares two verdicts but for the place and the note of the entry.
@@ -102,6 +116,12 @@ func (r Report) addSource(p *page) {
 			p.addLine("  on disk   %s: %s", d.Decision.Action, formatReason(*d.Decision))
 			if d.Would != nil {
 				p.addLine("  would be  %s on disk: %s", d.Would.Action, formatReason(*d.Would))
+			}
+			for _, h := range d.Hidden {
+				p.addLine("  on disk   %s %s", h.verb(), h.text())
+			}
+			if len(d.Hidden) == 0 && len(r.Hidden) > 0 {
+				p.addLine("  on disk   hides no other keyword")
 			}
 		}
 	}

@@ -70,15 +70,7 @@ func (r Report) Text() string {
 		p.addVerdict(*v, "  would be  %s: %s", v.Action, formatReason(*v))
 	}
 	for _, h := range r.Hidden {
-		what := "hides"
-		if h.Observed {
-			what = "observed"
-		}
-		on := ""
-		if h.Service == lists.Submission {
-			on = " on submission"
-		}
-		p.addVerdict(h.VerdictText, "  %-9s %s%s: %s", what, strings.ToUpper(strings.Join(h.Keywords, ", ")), on, formatReason(h.VerdictText))
+		p.addVerdict(h.VerdictText, "  %-9s %s", h.verb(), h.text())
 	}
 	for _, v := range r.Observed {
 		p.addVerdict(v, "  observed  %s, if list %q were not in mode \"observe\": %s", v.Action, v.List, formatReason(v))
