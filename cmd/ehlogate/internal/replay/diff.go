@@ -37,13 +37,16 @@ type Change struct {
 
 // ChangeClient is a client that is treated differently, as it was last.
 type ChangeClient struct {
-	Addr        string `json:"addr"`
-	Name        string `json:"name,omitempty"`
-	From        string `json:"from"`
-	To          string `json:"to"`
-	Sessions    int64  `json:"sessions"`
-	Messages    int64  `json:"messages"`
-	TLSMessages int64  `json:"tls_messages"`
+	Addr        string        `json:"addr"`
+	Name        string        `json:"name,omitempty"`
+	Service     lists.Service `json:"service"`
+	From        string        `json:"from"`
+	To          string        `json:"to"`
+	Sessions    int64         `json:"sessions"`
+	Messages    int64         `json:"messages"`
+	TLSMessages int64         `json:"tls_messages"`
+
+	changes []*Change // as part of which it was counted
 }
 
 // NewDiff returns an empty Diff.
@@ -69,9 +72,12 @@ func (d *Diff) Add(s *maillog.Session, from, to *Verdict) {
 	if c == nil {
 		c = &ChangeClient{Addr: s.Addr.String(), Name: s.Name}
 		d.clients[s.Addr] = c
+	}
+	if !slices.Contains(c.changes, change) {
+		c.changes = append(c.changes, change)
 		change.Clients++
 	}
-	c.From, c.To = key.From, key.To
+	c.Service, c.From, c.To = key.Service, key.From, key.To
 	c.Sessions++
 	c.Messages += int64(s.Messages)
 	if s.TLS == maillog.TLSOK {
@@ -85,7 +91,7 @@ func (d *Diff) Finish(top int) {
 		d.Changed = append(d.Changed, *c)
 	}
 	slices.SortFunc(d.Changed, func(a, b Change) int {
-		return cmp.Or(cmp.Compare(b.Sessions, a.Sessions), cmp.Compare(a.From+a.To+a.FromList+a.ToList, b.From+b.To+b.FromList+b.ToList))
+		return cmp.Or(cmp.Compare(b.Sessions, a.Sessions), cmp.Compare(a.words(), b.words()), cmp.Compare(a.Service, b.Service))
 	})
 	d.ChangedClients = int64(len(d.clients))
 	for _, c := range d.clients {
@@ -106,21 +112,31 @@ func (d *Diff) Text() string {
 	}
 	fmt.Fprintf(&b, "%s, %s treated differently, of %s\n", plural(d.Sessions, "session"), thousands(changed),
 		plural(d.ChangedClients, "client"))
+	width := 32
 	for _, c := range d.Changed {
-		on := ""
-		if c.Service == lists.Submission {
-			on = " on submission"
-		}
-		fmt.Fprintf(&b, "  %-32s %11s   %s%s\n", withList(c.From, c.FromList)+" -> "+withList(c.To, c.ToList), thousands(c.Sessions), plural(c.Clients, "client"), on)
+		width = max(width, len(c.words()))
+	}
+	for _, c := range d.Changed {
+		fmt.Fprintf(&b, "  %-*s %11s   %s%s\n", width, c.words(), thousands(c.Sessions), plural(c.Clients, "client"), onService(c.Service))
 	}
 	listClients(&b, "treated differently:", d.Clients, d.ChangedClients, func(c ChangeClient) string {
-		return fmt.Sprintf("%s -> %s, %s, %s over TLS", c.From, c.To, plural(c.Sessions, "session"), plural(c.TLSMessages, "message"))
+		return fmt.Sprintf("%s -> %s%s, %s, %s over TLS", c.From, c.To, onService(c.Service), plural(c.Sessions, "session"), plural(c.TLSMessages, "message"))
 	})
 	writeNotes(&b, d.Notes)
 	return b.String()
 }
 
 func (c ChangeClient) id() (addr, name string) { return c.Addr, c.Name }
+
+func (c *Change) words() string { return withList(c.From, c.FromList) + " -> " + withList(c.To, c.ToList) }
+
+// onService returns what stands behind a decision about the clients of another service than SMTP.
+func onService(s lists.Service) string {
+	if s == lists.SMTP {
+		return ""
+	}
+	return " on " + s.String()
+}
 
 func withList(action, list string) string {
 	if list == "" {
