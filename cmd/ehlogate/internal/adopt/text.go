@@ -31,7 +31,11 @@ func (l *List) Text(source string) []byte {
 // Config returns the section of the list for the config. file is the path of its file.
 func (l *List) Config(file string, service lists.Service) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "\n[[list]]\nname = %q\n", l.Name)
+	out.WriteByte('\n')
+	if !l.Suppress && l.Hide == lists.SilentDiscard {
+		out.WriteString("# Hides nothing from its clients, nor does smtpd_discard_ehlo_keywords then.\n")
+	}
+	fmt.Fprintf(&out, "[[list]]\nname = %q\n", l.Name)
 	if l.Suppress {
 		out.WriteString("action = \"suppress\"\n")
 	}
