@@ -205,7 +205,7 @@ func (r *replayRun) read(ctx context.Context, stdin io.Reader, args []string) er
 	name := "standard input"
 	switch {
 	case journal:
-		name = "the journal"
+		name = theJournal
 		l, err := logfile.OpenJournal(ctx, r.since)
 		if err != nil {
 			return fmt.Errorf("%w: name the log, such as /var/log/mail.log", err)

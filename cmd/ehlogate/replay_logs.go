@@ -60,6 +60,9 @@ func explainUnread(err error) error {
 	return err
 }
 
+// theJournal is the name of the journal in messages.
+const theJournal = "the journal"
+
 // nothingFound is the error if no session counts. It says what was seen instead.
 func (r *replayRun) nothingFound(name string) error {
 	name = filepath.Clean(name)
@@ -72,7 +75,10 @@ func (r *replayRun) nothingFound(name string) error {
 	}
 	s := r.stats
 	why := fmt.Sprintf("%d lines: %d of other programs, %d of a mail server, %d in no known form", s.Lines, s.Foreign, s.Mail, s.Unframed)
-	do := "name the log of Postfix, Sendmail or Exim, such as /var/log/mail.log or /var/log/exim4/mainlog, or read the journal with --journal"
+	do := "name the log of Postfix, Sendmail or Exim, such as /var/log/mail.log or /var/log/exim4/mainlog"
+	if name != theJournal {
+		do += ", or read the journal with --journal"
+	}
 	switch {
 	case s.Lines == 0:
 		why = "it is empty"

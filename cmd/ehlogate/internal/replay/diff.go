@@ -128,7 +128,9 @@ func (d *Diff) Text() string {
 
 func (c ChangeClient) id() (addr, name string) { return c.Addr, c.Name }
 
-func (c *Change) words() string { return withList(c.From, c.FromList) + " -> " + withList(c.To, c.ToList) }
+func (c *Change) words() string {
+	return withList(c.From, c.FromList) + " -> " + withList(c.To, c.ToList)
+}
 
 // onService returns what stands behind a decision about the clients of another service than SMTP.
 func onService(s lists.Service) string {
