@@ -129,7 +129,8 @@ func checkItem(t *testing.T, it listfile.Item) {
 // FuzzKeywords checks that any table is refused, or read into rules of which none is within an earlier one.
 func FuzzKeywords(f *testing.F) {
 	for _, s := range []string{"192.0.2.0/24 starttls, dsn\n", "192.0.2.7\n  auth,\n# x\n dsn", "::/0 burl\n192.0.2.7 dsn\n192.0.2.7 auth\n", "0.0.0.0/0 ,\n", " x\n!192.0.2.7 dsn\nif x\n",
-		"if !192.0.2.0/24\n192.0.0.0/16 dsn\nIF ::/0\n::1 auth\nendif\nendif\nendif\n!!::1 dsn\n"} {
+		"if !192.0.2.0/24\n192.0.0.0/16 dsn\nIF ::/0\n::1 auth\nendif\nendif\nendif\n!!::1 dsn\n",
+		"\ufeffif\n # x\n ! 192.0.2.0/24\n! ! 192.0.0.0/16 dsn\nendif # x\n", "!\n 192.0.2.7 dsn\nif\nendif\n x\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
