@@ -70,7 +70,7 @@ To see that nothing changes, ask Postfix by both before it uses the lists:
 // keywordTable is a table as main.cf names it.
 type keywordTable struct {
 	file    string
-	isCIDR  bool
+	kind    string
 	written string // as the operator wrote it
 }
 
@@ -114,7 +114,7 @@ func parseTable(text string) (t keywordTable, err error) {
 	case file == "":
 		return t, fmt.Errorf("%q names no file: %s", text, tableExample)
 	}
-	return keywordTable{file, kind == "cidr", text}, nil
+	return keywordTable{file, kind, text}, nil
 }
 
 func (f *importFlags) run(tables []keywordTable, service lists.Service, stdout, stderr io.Writer) error {
@@ -122,6 +122,7 @@ func (f *importFlags) run(tables []keywordTable, service lists.Service, stdout, 
 	var sources []string
 	for _, t := range tables {
 		sources = append(sources, t.written)
+		t.warnIfStale(stderr)
 		if err := t.read(&all); err != nil {
 			return err
 		}
@@ -180,10 +181,27 @@ func (t keywordTable) read(all *feed.KeywordTables) error {
 		return err
 	}
 	defer file.Close()
-	if t.isCIDR {
+	if t.kind == "cidr" {
 		return all.ReadCIDR(file, t.file)
 	}
 	return all.ReadIndexed(file, t.file)
+}
+
+// indexEnding is what Postfix appends to the name of a table for the file that it reads in place of the source.
+var indexEnding = map[string]string{"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "cdb": ".cdb", "dbm": ".pag", "sdbm": ".pag"}
+
+// warnIfStale warns of a source that was edited after postmap(1) read it.
+func (t keywordTable) warnIfStale(stderr io.Writer) {
+	ending, ok := indexEnding[t.kind]
+	if !ok {
+		return
+	}
+	source, err := os.Stat(t.file)
+	index, other := os.Stat(t.file + ending)
+	if err == nil && other == nil && index.ModTime().Before(source.ModTime()) {
+		file := printable.Escape(t.file)
+		fmt.Fprintf(stderr, "%s: warning: newer than %[1]s%s, by which Postfix answers: \"postmap %s:%[1]s\" makes them the same\n", file, ending, t.kind)
+	}
 }
 
 // writeLists writes the files of lists, and their sections for the config to stdout. If one of them cannot be written, no
