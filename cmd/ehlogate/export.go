@@ -79,6 +79,7 @@ A table does not see MTA-STS or DANE that a domain publishes later, so with
 [guard] domains it suppresses by your own list files only. It takes entries with
 until= as they are now, and says until when it is exact.`,
 		Example: `  ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr && postfix reload
+  ehlogate export --format postfix-cidr --service submission -o /etc/postfix/ehlogate-submission.cidr
   ehlogate export --format exim-hosts -o /etc/exim4/ehlogate.hosts
   ehlogate export --format nft --action offer --apply
   ehlogate export --format nft --action suppress --set 'inet filter bots' --apply --dry-run
@@ -106,7 +107,7 @@ until= as they are now, and says until when it is exact.`,
 	f.StringVar(&e.then, "then", "", "run `COMMAND` by sh after FILE was written, such as \"postfix reload\"")
 	f.StringVar(&e.action, "action", "", "nft: export the clients of this `ACTION`: offer, suppress, require, legacy")
 	f.StringVar(&e.service, "service", "", "postfix-cidr: a table for the clients of this `SERVICE`: smtp (the default), submission")
-	f.StringVar(&e.keyword, "keyword", "", "exim-hosts: a list for this EHLO `KEYWORD` instead of starttls")
+	f.StringVar(&e.keyword, "keyword", "", "exim-hosts: a list for this EHLO `KEYWORD` instead of starttls: "+export.EximKeywords.String())
 	f.StringVar(&e.set, "set", "", "nft: `\"FAMILY TABLE NAME\"` of the sets NAME4 and NAME6 (default \"inet ehlogate\" and trusted, denied, required or legacy)")
 	f.BoolVar(&e.apply, "apply", false, "nft: replace the sets in the kernel instead of writing a table")
 	f.BoolVar(&e.dryRun, "dry-run", false, "nft: print what --apply would change, and change nothing")

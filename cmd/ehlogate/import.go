@@ -38,7 +38,10 @@ order; TYPE is cidr, or texthash, hash, lmdb, cdb, btree, dbm or sdbm, of which
 the source is read (FILE without .db). proxy: before it makes no difference.
 
 The lists are written to new files in DIR, and their sections for the config to
-standard output. Existing files are not touched.
+standard output. Existing files are not touched: to import a table again, remove
+the files and sections of the import before. A table in main.cf counts on
+submission, too: import it once more with --service submission and another
+--prefix.
 
 The lists answer for the clients of the tables alone. To all others, and to
 those alone, applies smtpd_discard_ehlo_keywords, as before: if it is set, leave
@@ -77,6 +80,9 @@ type keywordTable struct {
 // indexedTypes are the types of tables in which Postfix looks whole addresses up, and whose source is a text.
 var indexedTypes = []string{"texthash", "hash", "lmdb", "cdb", "btree", "dbm", "sdbm"}
 
+// daemonTypes are the types of tables for which Postfix queries a daemon: ehlogate itself, above all.
+var daemonTypes = []string{"memcache", "socketmap", "tcp"}
+
 func (f *importFlags) parse(args []string) (tables []keywordTable, service lists.Service, err error) {
 	for _, arg := range args {
 		for _, text := range strings.FieldsFunc(arg, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) }) {
@@ -109,6 +115,10 @@ func parseTable(text string) (t keywordTable, err error) {
 	switch {
 	case !ok:
 		return t, fmt.Errorf("%q has no type: %s (blanks and commas separate tables)", text, tableExample)
+	case kind == "unionmap":
+		return t, fmt.Errorf("%q adds up what tables hide: import each of them by itself, with another --prefix, since lists add up, too", text)
+	case slices.Contains(daemonTypes, kind):
+		return t, fmt.Errorf("%q has no clients of its own, it queries a daemon: leave it out, and name the other tables", text)
 	case kind != "cidr" && !slices.Contains(indexedTypes, kind):
 		return t, fmt.Errorf("tables of type %q cannot be imported: write their clients into a cidr table first (the types are cidr, %s)", kind, strings.Join(indexedTypes, ", "))
 	case file == "":
@@ -228,14 +238,14 @@ func writeLists(all []*adopt.List, dir, source string, service lists.Service, st
 	if _, err := io.WriteString(stdout, sections.String()); err != nil {
 		return fmt.Errorf("the sections for the config cannot be written, and no list was: %w", err)
 	}
-	fmt.Fprintf(stderr, "%sthe sections above belong into the config: \"ehlogate check\" checks them\n", &report)
+	fmt.Fprintf(stderr, "%stheir sections, on standard output, belong into the config: \"ehlogate check\" checks them\n", &report)
 	return nil
 }
 
 func writeNewFile(name string, data []byte) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("%s exists already, and nothing was written: choose another --prefix or directory", name)
+		return fmt.Errorf("%s exists already, and nothing was written: remove it and its section in the config to import again, or choose another --prefix", name)
 	}
 	if err != nil {
 		return err

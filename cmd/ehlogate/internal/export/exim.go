@@ -2,7 +2,6 @@ package export
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +34,10 @@ func (p *Policy) WriteEximHosts(ctx context.Context, out *bytes.Buffer) error {
 		}
 		return d.Action == lists.Suppress
 	}
-	option := cmp.Or(p.Keyword.String(), "tls") + "_advertise_hosts"
+	option, file := "tls_advertise_hosts", "/etc/exim4/ehlogate.hosts"
+	if p.Keyword != 0 {
+		option, file = p.Keyword.String()+"_advertise_hosts", "/etc/exim4/ehlogate-"+p.Keyword.String()+".hosts"
+	}
 	sign, others, hiddenByDefault := "!", "*", p.Keyword == 0 && p.suppressesByDefault()
 	if hiddenByDefault {
 		sign, others = "", "!*"
@@ -45,7 +47,7 @@ func (p *Policy) WriteEximHosts(ctx context.Context, out *bytes.Buffer) error {
 		why = ""
 	}
 	p.writeHeader(out, "exim-hosts", "the value of "+option+", for port 25 only"+why,
-		"    "+option+" = ${if and{{eq{$received_port}{25}}{exists{/etc/exim4/ehlogate.hosts}}}{/etc/exim4/ehlogate.hosts}{*}}",
+		"    "+option+" = ${if and{{eq{$received_port}{25}}{exists{"+file+"}}}{"+file+"}{*}}",
 		"Exim reads it for each client. Without exists, Exim would refuse all clients (421) while the file is missing.")
 	var prefixes []netip.Prefix
 	for _, r := range p.decidedRanges(ctx, func(d *lists.Decision) bool { return isHidden(d) != hiddenByDefault }) {

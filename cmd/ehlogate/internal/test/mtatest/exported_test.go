@@ -125,7 +125,7 @@ func TestExportedExim(t *testing.T) {
 		n := openNetwork(t)
 		list := filepath.Join(x.dir, "ehlogate.hosts")
 		var settings strings.Builder
-		for file, flags := range map[string][]string{list: nil, filepath.Join(x.dir, "dsn.hosts"): {"--keyword", "dsn"}} {
+		for file, flags := range map[string][]string{list: nil, filepath.Join(x.dir, "ehlogate-dsn.hosts"): {"--keyword", "dsn"}} {
 			x.runExport(t, append([]string{"export", "--format", "exim-hosts", "-o", file}, flags...)...)
 			text, err := os.ReadFile(file)
 			if err != nil {
@@ -135,7 +135,7 @@ func TestExportedExim(t *testing.T) {
 			if setting == nil {
 				t.Fatalf("no setting in\n%s", text)
 			}
-			settings.WriteString(strings.ReplaceAll(setting[1], "/etc/exim4/ehlogate.hosts", file))
+			settings.WriteString(strings.ReplaceAll(setting[1], "/etc/exim4", x.dir))
 		}
 		ports, err := mtatest.FreePorts(1)
 		if err != nil {
