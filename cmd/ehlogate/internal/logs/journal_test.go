@@ -215,10 +215,13 @@ func TestJournalUnreadable(t *testing.T) {
 				}
 			}
 			r := start(t, Options{Journal: true})
-			testenv.Eventually(t, "it fails", func() bool { r.advance.Add(int64(time.Second)); return r.Status()[0].IsDegraded() })
-			if st := r.Status()[0]; !strings.Contains(st.Error, c.want) || st.Lag == 0 {
-				t.Errorf("got %+v, want %q", st, c.want)
-			}
+			// On a busy machine journalctl takes so long that it counts as one that does not respond, until it ends.
+			var st Status
+			testenv.Eventually(t, "it fails with "+c.want, func() bool {
+				r.advance.Add(int64(time.Second))
+				st = r.Status()[0]
+				return st.IsDegraded() && strings.Contains(st.Error, c.want) && st.Lag > 0
+			})
 			testenv.Eventually(t, "it is reported", func() bool { return slices.Equal(r.kinds(), []EventKind{Unreadable}) })
 			if err := os.WriteFile(path+".new", real, 0o755); err != nil {
 				t.Fatal(err)
