@@ -50,7 +50,7 @@ func (e *exam) checkKeywords(s smtpd) {
 	}
 	always, clients := lowercase(e.config.AlwaysHide), "suppressed clients"
 	if s.submissionQueries { // what always_hide has of AUTH does not count there
-		always, clients = without(always, []string{"auth"}), "clients from which a list hides a keyword"
+		always, clients = without(always, []string{"auth"}), "clients from which a list hides a keyword on submission"
 	}
 	all, both, at := e.hiddenFromAll(s)
 	if s.mapQueries && at.Parameter == smtpdKeywords && slices.Contains(all, "starttls") {

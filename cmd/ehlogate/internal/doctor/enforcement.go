@@ -16,11 +16,14 @@ const (
 	exampleMilter   = "ehlogate_milter"
 	exampleFile     = "ehlogate.cf" // in the configuration directory
 	exampleHELOFile = "ehlogate-helo.cf"
-	exampleMap      = "memcache:$config_directory/" + exampleFile
-	exampleTable    = "/etc/postfix/ehlogate.cidr"
-	policyOptions   = "timeout=2s,try_limit=1,default_action=DUNNO"
-	milterOptions   = "default_action=accept,connect_timeout=2s,command_timeout=2s,content_timeout=2s"
-	requireEscaped  = "A client on a list with action = \"require\" can deliver without TLS."
+	// The map of submission.
+	exampleSubmissionFile = "ehlogate-submission.cf"
+
+	exampleMap     = "memcache:$config_directory/" + exampleFile
+	exampleTable   = "/etc/postfix/ehlogate.cidr"
+	policyOptions  = "timeout=2s,try_limit=1,default_action=DUNNO"
+	milterOptions  = "default_action=accept,connect_timeout=2s,command_timeout=2s,content_timeout=2s"
+	requireEscaped = "A client on a list with action = \"require\" can deliver without TLS."
 )
 
 // checkEnforcement looks whether the policy service or the milter is queried about every message.

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -11,8 +12,11 @@ import (
 	"ehlogate/policyd/socketmap"
 )
 
-// submissionKey is the key_format of the map of submission.
-const submissionKey = "submission:%s"
+// The key_format of the map of port 25, and of that of submission.
+const (
+	starttlsKey   = "starttls:%s"
+	submissionKey = "submission:%s"
+)
 
 // decidesSTARTTLS reports whether a list has anything to say to clients on port 25.
 func decidesSTARTTLS(l config.List) bool { return l.Services.Has(lists.SMTP) }
@@ -51,6 +55,19 @@ func (e *exam) isOfSubmission(v view, t table) bool {
 	}
 	_, flags, _ := export.ParseHeader([]byte(e.textOf(v, t)))
 	return slices.Contains(flags, "--service="+lists.Submission.String())
+}
+
+// adviseSubmission returns the advice to keep lists from deciding about STARTTLS where clients log in. The file for the map
+// of submission lacks only its key.
+func (e *exam) adviseSubmission(s smtpd, param string) Write {
+	for _, t := range s.maps {
+		if param == smtpdMaps && t.kind == "memcache" && path.Base(t.name) == exampleSubmissionFile && !e.isOfSubmission(s.view, t) {
+			if m, err := e.readMemcacheTable(s.view, t, param, Place{}); err == nil {
+				return m.adviseParameters("key_format = " + submissionKey)
+			}
+		}
+	}
+	return s.setOption(param, e.withoutEhlogate(s.view, param))
 }
 
 // firstPlace returns the place of the first list of the config that matches.

@@ -113,18 +113,20 @@ func TestRestoredFile(t *testing.T) {
 	dir := t.TempDir()
 	missing := filepath.Join(dir, "missing.cf")
 	const cp = "cp /usr/share/doc/ehlogate/examples/postfix/"
-	for setting, want := range map[string][]string{
-		smtpdMaps + " = memcache:" + missing:                           {cp + "ehlogate.cf '" + missing + "'", "postfix reload"},
-		smtpdFilter + " = pipemap:{static:x,memcache:" + missing + "}": {cp + "ehlogate-helo.cf '" + missing + "'", "postfix reload"},
+	for _, tc := range []struct{ service, setting, example string }{
+		{"smtp", smtpdMaps + " = memcache:" + missing, "ehlogate.cf"},
+		{"submission", smtpdMaps + " = memcache:" + missing, "ehlogate-submission.cf"},
+		{"smtp", smtpdFilter + " = pipemap:{static:x,memcache:" + missing + "}", "ehlogate-helo.cf"},
 	} {
-		pf, err := LivePostfix(t.Context(), configDir(t, "compatibility_level = 3.6\n"+setting+"\n", "smtp inet n - n - - smtpd\n"))
+		pf, err := LivePostfix(t.Context(), configDir(t, "compatibility_level = 3.6\n"+tc.setting+"\n", tc.service+" inet n - n - - smtpd\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := examineHere(t, ThisHost(false), pf)
 		i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.ID == "memcache-file-unreadable" })
+		want := []string{cp + tc.example + " '" + missing + "'", "postfix reload"}
 		if i < 0 || r.Findings[i].Write.In != shell || !slices.Equal(r.Findings[i].Write.Lines, want) {
-			t.Errorf("%s: want %q: %+v", setting, want, r.Findings)
+			t.Errorf("%s, %s: want %q: %+v", tc.service, tc.setting, want, r.Findings)
 		}
 	}
 }

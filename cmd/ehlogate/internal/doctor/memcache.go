@@ -102,14 +102,20 @@ func (e *exam) adviseRestored(v view, t table, param string, err error) []Write 
 		return []Write{reload}
 	}
 	example := exampleFile
-	if param == smtpdFilter {
+	switch {
+	case param == smtpdFilter:
 		example = exampleHELOFile
+	case v.isSubmission(): // the other file would hide STARTTLS there
+		example = exampleSubmissionFile
 	}
 	return []Write{{shell, []string{copyCommand("postfix/"+example, t.paramFile(v))}}, reload}
 }
 
 func (e *exam) checkKeys(m *memcacheTable) {
-	want := "starttls:%s"
+	want, effect := starttlsKey, "no client is suppressed"
+	if m.param == smtpdMaps && m.view.isSubmission() {
+		want, effect = submissionKey, "no list hides a keyword"
+	}
 	if m.param == smtpdFilter {
 		want = "helo:%s"
 		if !m.piped {
@@ -118,9 +124,9 @@ func (e *exam) checkKeys(m *memcacheTable) {
 				m.at.adviseReplacement(m.setting(), "pipemap:{regexp:$config_directory/ehlogate-helo.regexp,"+m.setting()+"}"))
 		}
 	}
-	if format, where := m.parameter("key_format", "%s"); format != want && !(m.param == smtpdMaps && format == submissionKey) {
+	if format, where := m.parameter("key_format", "%s"); format != want && !(m.param == smtpdMaps && (format == starttlsKey || format == submissionKey)) {
 		e.add(Hazard, "key-format", where, fmt.Sprintf("wrong key %q: for this map it must be %q", format, want),
-			"ehlogate does not know such a key, or takes it for another query: no client is suppressed.", m.adviseParameters("key_format = "+want))
+			"ehlogate does not know such a key, or takes it for another query: "+effect+".", m.adviseParameters("key_format = "+want))
 	}
 	if digest, where := m.parameter("key_digest", ""); digest != "" {
 		e.add(Hazard, "key-digest", where, "the keys are digests of addresses",

@@ -138,7 +138,7 @@ func (e *exam) checkLogins(s smtpd) {
 	case s.isSubmission():
 		e.add(Hazard, "submission-queries", s.place(param), submissionAsks,
 			"A suppressed client is not offered STARTTLS, and sends its password in the clear or cannot send at all."+inherits(s, param),
-			s.setOption(param, e.withoutEhlogate(s.view, param)))
+			e.adviseSubmission(s, param))
 	case s.isYes("smtpd_sasl_auth_enable") && (s.filterQueries || !slices.Contains(lowercase(e.config.AlwaysHide), "auth")):
 		why := "A suppressed client that logs in sends its password in the clear."
 		if s.isYes("smtpd_tls_auth_only") {
