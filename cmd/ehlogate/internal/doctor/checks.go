@@ -52,7 +52,7 @@ var smtpdChecks = []struct {
 	{(*exam).checkOwnTables, "map-shadowed table-hides-offered"},
 	{(*exam).checkMapAnswers, ""},
 	{(*exam).checkLogins, "auth-queries"},
-	{(*exam).checkSubmissionMap, "submission-map"},
+	{(*exam).checkSubmissionMap, ""},
 	{(*exam).checkTLSLevel, "tls-required no-starttls"},
 	{(*exam).checkReplacedSettings, "setting-replaced"},
 	{(*exam).checkEnforcement, "require-unenforced policy-skipped milter-skipped never-queried"},
@@ -63,7 +63,7 @@ var smtpdChecks = []struct {
 const sharedFindings = "hides-nothing harm-while-down " + // trial.go
 	"legacy-unserved legacy-needless legacy-library " + // legacy.go, legacy_others.go
 	"not-examined submission-queries names-never-count wait-too-long " +
-	"keyword-never-hidden submission-not-queried " + // hidden.go
+	"keyword-never-hidden submission-not-queried submission-map " + // hidden.go, memcache.go
 	"bad-attribute milter-default-action milter-slow " + // policy_milter.go, sendmail.go
 	"bad-address address-family socket-forbidden socket-outside-jail localhost not-our-address wrong-listener " + // endpoint.go
 	"unreachable other-program-answers no-answer running-differs version-differs " + // running.go, daemon.go

@@ -193,7 +193,12 @@ func (e *exam) checkBackup(m *memcacheTable) {
 			e.checkFile(m.view, t, where, "backup-unreadable", fails, write)
 		}
 	}
-	if format, _ := m.parameter("key_format", ""); hides && format == submissionKey {
+	format, _ := m.parameter("key_format", "")
+	if i := slices.IndexFunc(parseTables(value), func(t table) bool { return !t.needsDaemon() && e.isOfSubmission(m.view, t) }); i >= 0 && format == starttlsKey {
+		e.add(Warning, "submission-map", where, "the backup of this map was exported for submission",
+			"While ehlogate is down, lists for port 25 hide nothing. Export a table without --service, and name that one.", write)
+	}
+	if hides && format == submissionKey {
 		e.add(Hazard, "submission-queries", where, "the backup hides STARTTLS from clients that log in",
 			"A client of submission for which ehlogate returns nothing, or that connects while ehlogate is down, sends its password in the clear or cannot "+
 				"send at all. The backup of this map is a table of its own, exported with --service submission.", write)
