@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"ehlogate/lists"
 )
 
 // mapFaults are findings that say why a map does not suppress a client.
@@ -49,6 +51,9 @@ func (e *exam) checkKeywords(s smtpd) {
 		return
 	}
 	always, clients := lowercase(e.config.AlwaysHide), "suppressed clients"
+	if e.hiddenKeywords(lists.SMTP) != 0 {
+		clients = "clients from which a list hides STARTTLS or another keyword"
+	}
 	if s.submissionQueries { // what always_hide has of AUTH does not count there
 		always, clients = without(always, []string{"auth"}), "clients from which a list hides a keyword on submission"
 	}
