@@ -102,9 +102,9 @@ func (s *Service) portName() string {
 }
 
 // isSubmission reports whether the service is for clients that log in: by its port, or because it speaks TLS from the
-// first byte.
+// first byte. What main.cf says for all services is for none in particular.
 func (v view) isSubmission() bool {
-	return isSubmissionPort(v.svc.portName()) || v.isWrapped()
+	return v.svc != nil && isSubmissionPort(v.svc.portName()) || v.isWrapped()
 }
 
 // isWrapped reports whether the service speaks TLS from the first byte: it never offers STARTTLS.
