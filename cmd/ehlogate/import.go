@@ -152,7 +152,7 @@ func (f *importFlags) run(tables []keywordTable, service lists.Service, stdout, 
 	for _, l := range imported {
 		if l.Suppress && service == lists.Submission {
 			e := l.Entries[0]
-			return fmt.Errorf("%s:%d hides starttls on submission, where passwords would go in the clear: ehlogate never does; remove starttls from the table first", e.File, e.Line)
+			return fmt.Errorf("%s:%d hides starttls on submission, where passwords would go in the clear: ehlogate never does; import a copy of the table without starttls", e.File, e.Line)
 		}
 	}
 	dir, err := findDir(f.output)
