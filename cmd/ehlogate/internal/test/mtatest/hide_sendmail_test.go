@@ -58,7 +58,7 @@ func sendmailDaemon(name string, port int, flags string) string {
 const sendmailLogins = "define(`confAUTH_MECHANISMS', `PLAIN LOGIN')dnl\nTRUST_AUTH_MECH(`PLAIN LOGIN')dnl\n"
 
 // optional finds the lines of the example that operators remove "dnl " from.
-var optional = regexp.MustCompile(`(?m)^dnl ((?:Ksubmission|R587|R\$|R\d).*)$`)
+var optional = regexp.MustCompile(`(?m)^dnl ((?:Ksubmission|R\d|R\$).*)$`)
 
 // TestHideSendmail has a real Sendmail with the example configuration hide keywords from the clients of a list, on port 25
 // and on submission, where it offers STARTTLS to all.
@@ -68,21 +68,21 @@ func TestHideSendmail(t *testing.T) {
 	sections, files := hidingLists(sendmailHides)
 	files["most.list"], files["vain.list"] = seesLeast+"\n", inVain+"\n"
 	g := startDaemon(t, "hide-sendmail", "default = \"offer\"\n", nil, sections+sendmailLists, files)
-	ports, err := mtatest.FreePorts(3)
+	ports, err := mtatest.FreePorts(4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mc := strings.NewReplacer("inet:10041@127.0.0.1", sendmailInet(g.socketmap), "R25\t", fmt.Sprintf("R%d\t", ports[1]), "R587\t", fmt.Sprintf("R%d\t", ports[2])).
-		Replace(example(t, "sendmail/ehlogate.mc"))
-	if n := len(optional.FindAllString(mc, -1)); n != 4 {
-		t.Fatalf("want four lines for submission in the example, found %d", n)
+	mc := strings.NewReplacer("inet:10041@127.0.0.1", sendmailInet(g.socketmap), "R25\t", fmt.Sprintf("R%d\t", ports[1]), "R587\t", fmt.Sprintf("R%d\t", ports[2]),
+		"R465\t", fmt.Sprintf("R%d\t", ports[3])).Replace(example(t, "sendmail/ehlogate.mc"))
+	if n := len(optional.FindAllString(mc, -1)); n != 5 {
+		t.Fatalf("want five lines for submission in the example, found %d", n)
 	}
 	start := func(mc string) *mtatest.Sendmail {
 		return runSendmailWith(t, mtatest.SendmailConfig{Port: ports[0], MC: mc, Features: sendmailDaemon("MX", ports[1], "") +
-			sendmailDaemon("MSA", ports[2], ", Modify=E") + sendmailLogins})
+			sendmailDaemon("MSA", ports[2], ", Modify=E") + sendmailDaemon("SMTPS", ports[3], ", Modify=Es") + sendmailLogins})
 	}
 	server := start(optional.ReplaceAllString(mc, "$1"))
-	on := map[string]string{"MX": fmt.Sprintf("127.0.0.1:%d", ports[1]), "MSA": fmt.Sprintf("127.0.0.1:%d", ports[2])}
+	on := map[string]string{"MX": fmt.Sprintf("127.0.0.1:%d", ports[1]), "MSA": fmt.Sprintf("127.0.0.1:%d", ports[2]), "SMTPS": fmt.Sprintf("127.0.0.1:%d", ports[3])}
 	s := &hideEnv{addr: func(service string) string { return on[service] }, awaitMail: server.AwaitMail,
 		keywords: []string{"ENHANCEDSTATUSCODES", "PIPELINING", "EXPN", "VERB", "8BITMIME", "SIZE", "DSN", "ETRN", "AUTH", "STARTTLS", "DELIVERBY", "HELP"}}
 	for i, h := range sendmailHides {
@@ -120,6 +120,23 @@ func TestHideSendmail(t *testing.T) {
 		}
 		c, _ := s.session(t, "MSA", seesLeast, true)
 		s.delivers(t, c)
+	})
+	t.Run("port 465", func(t *testing.T) {
+		for source, want := range map[string]bool{seesLeast: false, seesAll: true} {
+			c, err := mtatest.Dial(soon(t), on["SMTPS"], source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			for _, do := range []act{handshakes(nil), banner} {
+				if err := do(c); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if r, err := c.EHLO("client.example"); err != nil || slices.Contains(r.Keywords(), "AUTH") != want {
+				t.Errorf("AUTH offered to %s is to be %v: %v, %v", source, want, r, err)
+			}
+		}
 	})
 	if err := server.Stop(soon(t)); err != nil {
 		t.Fatal(err)
