@@ -57,6 +57,10 @@ func (e *exam) checkKeywords(s smtpd) {
 	if s.submissionQueries { // what always_hide has of AUTH does not count there
 		always, clients = without(always, []string{"auth"}), "clients from which a list hides a keyword on submission"
 	}
+	why := "For such a client, the answer of ehlogate takes the place of it."
+	if e.config.ExplicitOffer && slices.ContainsFunc(s.maps, func(t table) bool { return t.kind == "memcache" }) {
+		clients, why = "all clients", "With explicit_offer, ehlogate answers for every client, and its answer takes the place of it."
+	}
 	all, both, at := e.hiddenFromAll(s)
 	if s.mapQueries && at.Parameter == smtpdKeywords && slices.Contains(all, "starttls") {
 		e.add(Warning, "starttls-hidden-from-all", at, "STARTTLS is hidden from all clients for which ehlogate returns nothing",
@@ -66,7 +70,6 @@ func (e *exam) checkKeywords(s smtpd) {
 	const silent = "silent-discard" // no keyword of EHLO: it keeps Postfix from logging what it hides
 	lost, extra := without(all, slices.Concat(always, both, []string{silent, "starttls"})), without(always, append(all, silent))
 	if len(lost) > 0 {
-		why := "For such a client, the answer of ehlogate takes the place of it."
 		if slices.Contains(lost, "chunking") {
 			why += " CHUNKING is hidden because of SMTP smuggling: it would be offered to exactly these clients."
 		}
