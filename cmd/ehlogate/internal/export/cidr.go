@@ -2,6 +2,7 @@ package export
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -18,9 +19,10 @@ func (p *Policy) WritePostfixCIDR(ctx context.Context, out *bytes.Buffer) error 
 	if err != nil {
 		return err
 	}
-	values := policyd.NewValues(p.Config.AlwaysHide, true)
+	values, explicit := policyd.NewValues(p.Config.AlwaysHide, false), policyd.NewValues(p.Config.AlwaysHide, true)
 	valueOf := func(d *lists.Decision) string { return string(values.Append(nil, p.Service, d)) }
-	offer, byDefault := valueOf(&lists.Decision{}), valueOf(p.decideUnlisted())
+	byDefault := valueOf(p.decideUnlisted())
+	offer := string(explicit.Append(nil, p.Service, &lists.Decision{})) // within a network that has a line
 	p.writeHeader(out, "postfix-cidr", `run "postfix reload" after every change: a running smtpd does not notice it`)
 	ranges := decideRanges(ctx, p, valueOf)
 	v6 := slices.IndexFunc(ranges, func(r decidedRange[string]) bool { return r.From().Is6() })
@@ -34,10 +36,10 @@ func (p *Policy) WritePostfixCIDR(ctx context.Context, out *bytes.Buffer) error 
 			}
 			prefixes = r.AppendPrefixes(prefixes[:0])
 			for _, prefix := range prefixes {
-				fmt.Fprintf(out, "%s\t%s\n", prefix, r.value)
+				fmt.Fprintf(out, "%s\t%s\n", prefix, cmp.Or(r.value, offer))
 			}
 		}
-		if others != offer {
+		if others != "" {
 			fmt.Fprintf(&rest, "%s/0\t%s\n", family[0].From(), others)
 		}
 	}
