@@ -22,7 +22,7 @@ type List struct {
 	Name     string
 	Action   Action
 	Hide     Keywords // EHLO keywords that are hidden from the clients that the list matches, whichever list decides
-	Services Services // for whose clients it is; of those of submission only Hide counts
+	Services Services // to which it applies; on submission only Hide counts
 	Mode     Mode
 	Source   Source
 	// External means that the operator of this server does not write the entries, as in a feed or a DNS list. A Guard can

@@ -143,7 +143,7 @@ type List struct {
 	Action   lists.Action   // NoAction: it only hides keywords
 	Hide     lists.Keywords // hidden from the clients that it matches
 	Mode     lists.Mode
-	Services lists.Services // for whose clients it is
+	Services lists.Services // to which it applies
 	Spec     listfile.Spec  // of a list of files
 	Zones    dnsbl.Spec     // of a DNS list
 }

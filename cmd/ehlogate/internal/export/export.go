@@ -30,7 +30,7 @@ type Policy struct {
 	Policy  *lists.Policy
 	Sources []*listfile.List // by list; nil for a DNS list
 	Now     time.Time        // for entries that expire
-	// Service is whose clients the table is about.
+	// Service is the service that the table is for.
 	Service lists.Service
 	// Keyword is the EHLO keyword that an exim-hosts table is about; 0: STARTTLS.
 	Keyword lists.Keywords

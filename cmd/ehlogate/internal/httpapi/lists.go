@@ -17,7 +17,7 @@ type ListStatus struct {
 	Name     string            `json:"name"`
 	Action   lists.Action      `json:"action"`         // "none": it hides keywords only
 	Hide     []string          `json:"hide,omitempty"` // EHLO keywords
-	Services []lists.Service   `json:"services"`       // for whose clients it is
+	Services []lists.Service   `json:"services"`       // to which it applies
 	Mode     lists.Mode        `json:"mode"`
 	Loaded   *time.Time        `json:"loaded"` // time at which the entries in use were loaded; null: never
 	Entries  int               `json:"entries"`
