@@ -1,6 +1,7 @@
 package mtatest_test
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
@@ -10,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/testenv"
@@ -86,18 +86,15 @@ func TestLogs(t *testing.T) {
 		}
 		c.Close()
 	}
-	// A later line, after which the sessions are known not to be those of a scanner.
-	f, err := os.OpenFile(paths["good"], os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	later := time.Now().Add(5 * time.Minute).Format(time.Stamp)
-	testenv.Eventually(t, "the failures are known", func() bool {
-		fmt.Fprintf(f, "%s mx postfix/smtpd[1]: connect from unknown[192.0.2.1]\n", later)
+	// Only after a minute are the sessions known not to be those of a scanner.
+	ctx, cancel := context.WithTimeout(t.Context(), 3*testenv.Soon)
+	defer cancel()
+	if err := testenv.Await(ctx, func() (bool, error) {
 		_, body := good.getPage(t, "/api/v1/clients?addr="+failing)
-		return strings.Contains(body, `"class": "unsupported-protocol"`) && strings.Contains(body, `"count": 3`)
-	})
+		return strings.Contains(body, `"class": "unsupported-protocol"`) && strings.Contains(body, `"count": 3`), nil
+	}); err != nil {
+		t.Fatalf("the failures are not known: %v", err)
+	}
 	if got := good.metrics(t, `ehlogate_client_tls_failures_total\{class="unsupported-protocol",mta="postfix"\} .*`); !slices.Equal(got, []string{`ehlogate_client_tls_failures_total{class="unsupported-protocol",mta="postfix"} 3`}) {
 		t.Errorf("got %q", got)
 	}
