@@ -36,7 +36,7 @@ func TestLogs(t *testing.T) {
 	t.Parallel()
 	const denied, failing = "127.0.0.66", "127.0.0.67"
 	dir := tempDir(t)
-	hung, _ := testenv.HungDir(t)
+	hung, release := testenv.HungDir(t)
 	paths := map[string]string{"good": mtatest.LayoutOf(dir).Log, "hung": filepath.Join(hung, "mail.log")}
 	for name, make := range logFaults {
 		path := filepath.Join(tempDir(t), "mail.log")
@@ -54,6 +54,7 @@ func TestLogs(t *testing.T) {
 		daemons[name], files[id+".cf"] = g, memcacheCF("inet:"+g.memcache, "starttls:%s", 1, "cidr:/dev/null")
 		services = append(services, hides(id, "memcache:"+mtatest.LayoutOf(dir).Config+"/"+id+".cf"))
 	}
+	t.Cleanup(release) // else the kernel may not let a process end; the package logs tests that the service does
 	p := startPostfix(t, mtatest.PostfixConfig{Dir: dir, Services: services, Files: files, Main: "smtpd_tls_mandatory_protocols = >=TLSv1.3\nsmtpd_tls_protocols = >=TLSv1.3\n"})
 	for name, g := range daemons {
 		addr := p.Addr(strings.ReplaceAll(name, " ", ""))
