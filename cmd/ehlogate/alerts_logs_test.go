@@ -13,7 +13,7 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// logFeed writes the log of a Postfix whose sessions are a minute apart, since a day ago.
+// logFeed writes the log of a Postfix with a session each minute, since a day ago.
 type logFeed struct {
 	d    *daemon
 	path string

@@ -77,7 +77,7 @@ type keywordTable struct {
 	written string // as the operator wrote it
 }
 
-// indexedTypes are the types of tables in which Postfix looks whole addresses up, and whose source is a text.
+// indexedTypes are the types of tables in which Postfix looks whole addresses up, and that are made from a text.
 var indexedTypes = []string{"texthash", "hash", "lmdb", "cdb", "btree", "dbm", "sdbm"}
 
 // daemonTypes are the types of tables for which Postfix queries a daemon: ehlogate itself, above all.

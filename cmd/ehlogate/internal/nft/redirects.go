@@ -13,7 +13,7 @@ func ListRules(ctx context.Context) ([]byte, error) {
 }
 
 // Redirects returns the ports of this machine to which rules redirect connections to a TCP port, in what "nft -j list
-// ruleset" wrote (libnftables-json(5)). A rule whose address is that of another machine is not one of them.
+// ruleset" wrote (libnftables-json(5)). A rule with the address of another machine is not one of them.
 func Redirects(text []byte, port int) (to []int, err error) {
 	var listing struct {
 		Nftables []struct {
