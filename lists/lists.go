@@ -25,6 +25,8 @@ type List struct {
 	Services Services // to which it applies; on submission only Hide counts
 	Mode     Mode
 	Source   Source
+	// Sessions is Source if that is a SessionSource; else nil.
+	Sessions SessionSource
 	// External means that the operator of this server does not write the entries, as in a feed or a DNS list. A Guard can
 	// keep such a list from suppressing.
 	External bool

@@ -72,28 +72,28 @@ func (p *Policy) Review(ctx context.Context, c Client) Decision {
 func (p *Policy) DecideCached(c Client) Decision {
 	w := walk{policy: p, client: c}
 	w.visitLists()
-	return w.decide(false)
+	return w.decide()
 }
 
 // ReviewCached is Review without a wait.
 func (p *Policy) ReviewCached(c Client) Decision {
-	w := walk{policy: p, client: c}
+	w := walk{policy: p, client: c, review: true}
 	w.visitLists()
-	return w.decide(true)
+	return w.decide()
 }
 
 func (p *Policy) decide(ctx context.Context, c Client, review bool) Decision {
-	w := walk{policy: p, client: c}
+	w := walk{policy: p, client: c, review: review}
 	if w.visitLists(); w.pending && ctx.Err() == nil {
 		w.waitAndRevisit(ctx, c)
 	}
-	return w.decide(review)
+	return w.decide()
 }
 
 // decide makes the decision that follows from the lists.
-func (w *walk) decide(review bool) Decision {
+func (w *walk) decide() Decision {
 	p := w.policy
-	d := Decision{Verdict: w.decideAction(review), Observed: w.observed, Hidden: w.hidden, Settings: p.Settings}
+	d := Decision{Verdict: w.decideAction(), Observed: w.observed, Hidden: w.hidden, Settings: p.Settings}
 	if p.Mode == Observe {
 		d.Hidden = d.Hidden.observed()
 		if d.Action != Offer {
@@ -105,22 +105,22 @@ func (w *walk) decide(review bool) Decision {
 }
 
 // decideAction makes the part of the decision that is about STARTTLS.
-func (w *walk) decideAction(review bool) Verdict {
+func (w *walk) decideAction() Verdict {
 	p, addr := w.policy, w.client.Addr
 	if w.client.Service == Submission {
 		return Verdict{Action: Offer, Reason: ReasonSubmission}
 	}
 	var v Verdict
 	if w.decided {
-		if v = w.verdict; v.Reason == ReasonUnavailable && p.Limit != nil && !review && addr.IsValid() {
+		if v = w.verdict; v.Reason == ReasonUnavailable && p.Limit != nil && !w.review && addr.IsValid() {
 			p.Limit.Charge(addr)
 		}
 	} else {
-		v = w.decideByDefault(review)
+		v = w.decideByDefault()
 	}
 	if p.FailOpen != nil && addr.IsValid() {
 		switch {
-		case !review:
+		case !w.review:
 			p.FailOpen.Record(addr, w.unsure && v.Action == Offer)
 		case v.Action != Offer && p.FailOpen.Recorded(addr):
 			v = Verdict{Action: Offer, Reason: ReasonUnavailable}
@@ -130,7 +130,7 @@ func (w *walk) decideAction(review bool) Verdict {
 }
 
 // decideByDefault decides if no list does.
-func (w *walk) decideByDefault(review bool) Verdict {
+func (w *walk) decideByDefault() Verdict {
 	p, addr := w.policy, w.client.Addr
 	v := Verdict{Action: p.Default, Reason: ReasonDefault}
 	switch {
@@ -140,7 +140,7 @@ func (w *walk) decideByDefault(review bool) Verdict {
 		return Verdict{Action: Offer, Reason: ReasonNoAddress}
 	case w.isGuarded():
 		if p.Limit != nil {
-			if v = p.decideByLimit(addr, review); v.Action == Offer {
+			if v = p.decideByLimit(addr, w.review); v.Action == Offer {
 				return v
 			}
 		}
@@ -150,7 +150,7 @@ func (w *walk) decideByDefault(review bool) Verdict {
 	case p.Limit == nil:
 		return v
 	}
-	return p.decideByLimit(addr, review)
+	return p.decideByLimit(addr, w.review)
 }
 
 func (p *Policy) decideByLimit(addr netip.Addr, review bool) Verdict {

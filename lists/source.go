@@ -28,6 +28,14 @@ type Source interface {
 	Lookup(c Client) Match
 }
 
+// SessionSource is a source that gives some sessions another answer than others, such as one that offers STARTTLS now and
+// then to find out whether it works by now.
+type SessionSource interface {
+	Source
+	// LookupSession is Lookup for a new session, which counts. Until the next one, Lookup returns the same.
+	LookupSession(c Client) Match
+}
+
 // PendingSource is a source that can say Pending.
 type PendingSource interface {
 	Source

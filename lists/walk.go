@@ -9,6 +9,7 @@ import (
 type walk struct {
 	policy *Policy
 	client Client
+	review bool // the session was decided before
 	turn   Turn
 
 	verdict  Verdict // if decided
@@ -33,7 +34,7 @@ func (w *walk) waitAndRevisit(ctx context.Context, c Client) {
 		if waitForAny(ctx, w.ready) {
 			turn = Again
 		}
-		*w = walk{policy: w.policy, client: c, turn: turn}
+		*w = walk{policy: w.policy, client: c, review: w.review, turn: turn}
 		w.visitLists()
 	}
 }
@@ -129,6 +130,9 @@ func (w *walk) decideBy(v Verdict) {
 
 // lookupClient looks up the client in the source of a list.
 func (w *walk) lookupClient(l *List) Match {
+	if l.Sessions != nil && w.turn == First && !w.review {
+		return l.Sessions.LookupSession(w.client)
+	}
 	if w.turn != First {
 		if s, ok := l.Source.(PendingSource); ok {
 			return s.LookupTurn(w.client, w.usefulTurn(l))
