@@ -39,6 +39,7 @@ var rooms = map[string][]string{
 	"lists/dnsbl":           {"lists", "lists/answer", "lists/breaker", "lists/dnscache", "lists/dnsclient", "lists/prefixset", "lists/secret"},
 	"lists/iprev":           {"lists", "lists/breaker", "lists/dnscache", "lists/dnsclient", "lists/prefixset"},
 	"lists/statefile":       nil,
+	"lists/learnstore":      nil,
 	"lists/tlspolicy":       {"lists", "lists/dnsclient", "lists/filewatch", "lists/statefile"},
 	"lists/ratelimit":       {"lists"},
 	"lists/maillog":         {"lists"},
