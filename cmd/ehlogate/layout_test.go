@@ -40,6 +40,7 @@ var rooms = map[string][]string{
 	"lists/iprev":           {"lists", "lists/breaker", "lists/dnscache", "lists/dnsclient", "lists/prefixset"},
 	"lists/statefile":       nil,
 	"lists/learnstore":      nil,
+	"lists/fallback":        {"lists", "lists/learnstore", "lists/maillog"},
 	"lists/tlspolicy":       {"lists", "lists/dnsclient", "lists/filewatch", "lists/statefile"},
 	"lists/ratelimit":       {"lists"},
 	"lists/maillog":         {"lists"},
