@@ -44,6 +44,7 @@ var rooms = map[string][]string{
 	"lists/tlspolicy":       {"lists", "lists/dnsclient", "lists/filewatch", "lists/statefile"},
 	"lists/ratelimit":       {"lists"},
 	"lists/maillog":         {"lists"},
+	"lists/earned":          {"lists", "lists/learnstore", "lists/maillog"},
 	"lists/maillog/logfile": nil,
 
 	"policyd":            {"lists"},
