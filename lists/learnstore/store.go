@@ -1,0 +1,133 @@
+package learnstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// ErrLocked means that another process uses the file. It is worth another try.
+var ErrLocked = errors.New("another process uses it")
+
+// ErrBroken means that the store cannot be used any more, and has to be closed and opened again.
+var ErrBroken = errors.New("broken")
+
+// Store is a file that keeps what is learned. Its transactions run one after another.
+type Store struct {
+	status Status
+
+	mu     sync.Mutex
+	file   *os.File // of db
+	db     *bbolt.DB
+	broken error // nil: it works
+}
+
+// Status is what happened when the store was opened.
+type Status struct {
+	Path string
+	// Aside is where the old file is, if it could not be used because of Reason; "": it could.
+	Aside  string
+	Reason error
+	// Compacted has how many bytes the file got smaller.
+	Compacted int64
+}
+
+// Status returns what happened when the store was opened.
+func (s *Store) Status() Status { return s.status }
+
+// Size returns the size of the file in bytes.
+func (s *Store) Size() (int64, error) {
+	info, err := s.file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// Update runs a transaction. What it changed is on the disk when Update returns without an error; with an error, nothing is
+// changed. A panic of f breaks the store.
+func (s *Store) Update(f func(Tx) error) error {
+	return s.run(func() error {
+		return s.db.Update(func(b *bbolt.Tx) error {
+			t := &tx{bolt: b, buckets: map[string]*bucket{}}
+			if err := f(t); err != nil {
+				return err
+			}
+			return t.finish()
+		})
+	})
+}
+
+// View runs a transaction that changes nothing.
+func (s *Store) View(f func(Tx) error) error {
+	return s.run(func() error {
+		return s.db.View(func(b *bbolt.Tx) error {
+			t := &tx{bolt: b, buckets: map[string]*bucket{}}
+			if err := f(t); err != nil {
+				return err
+			}
+			return t.err
+		})
+	})
+}
+
+func (s *Store) run(transaction func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return s.broken
+	}
+	err := recoverFaults(transaction)
+	if errors.Is(err, ErrBroken) {
+		s.broken = fmt.Errorf("%s: %w", s.status.Path, err)
+		return s.broken
+	}
+	return err
+}
+
+// recoverFaults runs f. A panic is an error, and so is memory of a file that cannot be read: the file was truncated, or its
+// disk has an error.
+func recoverFaults(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: %v\n%s", ErrBroken, v, debug.Stack())
+		}
+	}()
+	return f()
+}
+
+// closeTime is how long a broken store may take to close. Its locks may never be released.
+const closeTime = time.Second
+
+// Close closes the store. Another process can open it then.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken == nil {
+		s.broken = fmt.Errorf("%s: closed", s.status.Path)
+		return s.db.Close()
+	}
+	return closeBroken(s.db, s.file)
+}
+
+// closeBroken closes what it can, and unlocks the file in any case.
+func closeBroken(db *bbolt.DB, file *os.File) error {
+	err := unlockFile(file)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = recoverFaults(db.Close)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-time.After(closeTime):
+		return err
+	}
+}
