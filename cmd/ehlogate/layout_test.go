@@ -65,6 +65,7 @@ var rooms = map[string][]string{
 	internal + "state":     {"lists", "lists/", "policyd", internal + "config", internal + "logformat", internal + "logs", internal + "server"},
 	internal + "running":   {internal + "config", internal + "server"},
 	internal + "explain":   {"lists", "lists/filewatch", "lists/printable", "lists/secret", "lists/tlspolicy", "policyd", "policyd/", internal + "logs", internal + "running", internal + "state"},
+	internal + "edit":      {"lists/listfile"},
 	internal + "adopt":     {"lists", "lists/feed", "lists/printable"},
 	internal + "export":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "nft", internal + "state"},
 	internal + "doctor":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "nft", internal + "running", internal + "server", internal + "state"},

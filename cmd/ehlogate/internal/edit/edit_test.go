@@ -1,0 +1,153 @@
+package edit
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ehlogate/lists"
+	"ehlogate/lists/listfile"
+)
+
+var rules = listfile.Rules{Action: lists.Suppress}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func writeFile(t *testing.T, text string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "deny.list")
+	must(t, os.WriteFile(path, []byte(text), 0o640))
+	return path
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	must(t, err)
+	return string(text)
+}
+
+func TestAppend(t *testing.T) {
+	for _, tc := range []struct{ old, want string }{
+		{"# mine\n192.0.2.1 # a  note\n", "# mine\n192.0.2.1 # a  note\n192.0.2.7  # new\n"},
+		{"192.0.2.1\r\n", "192.0.2.1\r\n192.0.2.7  # new\r\n"},
+		{"# nothing yet\n", "# nothing yet\n192.0.2.7  # new\n"},
+	} {
+		path := writeFile(t, tc.old)
+		must(t, Append(path, rules, "192.0.2.7  # new"))
+		if got := readFile(t, path); got != tc.want {
+			t.Errorf("%q became %q; want %q", tc.old, got, tc.want)
+		}
+	}
+}
+
+// A file that the daemon would refuse, before or after the change, stays as it is.
+func TestAppendRefused(t *testing.T) {
+	for _, tc := range []struct{ name, old, line, want string }{
+		{"no newline at the end", "192.0.2.1", "192.0.2.7", "has errors already"},
+		{"empty", "", "192.0.2.7", "has errors already"},
+		{"an error in the file", "192.0.2.1\n192.0.2.300\n", "192.0.2.7", "deny.list:2:"},
+		{"an error in the line", "192.0.2.1\n", "192.0.2.7/24", "nothing was changed:\n"},
+		{"too wide", "192.0.2.1\n", "0.0.0.0/0", "allow_wide"},
+	} {
+		path := writeFile(t, tc.old)
+		err := Append(path, rules, tc.line)
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v; want %q", tc.name, err, tc.want)
+		}
+		if got := readFile(t, path); got != tc.old {
+			t.Errorf("%s: %q; want it as it was", tc.name, got)
+		}
+		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); len(left) != 1 {
+			t.Errorf("%s: %q are left", tc.name, left)
+		}
+	}
+}
+
+func TestAppendKeepsAttributes(t *testing.T) {
+	path := writeFile(t, "192.0.2.1\n")
+	must(t, os.Chmod(path, 0o604))
+	must(t, os.Chown(path, 65534, 65533))
+	link := filepath.Join(t.TempDir(), "link.list")
+	must(t, os.Symlink(path, link))
+	const attribute = "user.ehlogate"
+	extended := unix.Setxattr(path, attribute, []byte("kept"), 0)
+	if extended != nil && extended != unix.ENOTSUP {
+		t.Fatal(extended)
+	}
+	must(t, Append(link, rules, "192.0.2.7"))
+	if target, err := os.Readlink(link); err != nil || target != path {
+		t.Errorf("the link is %q, %v", target, err)
+	}
+	info, err := os.Stat(path)
+	must(t, err)
+	st := info.Sys().(*syscall.Stat_t)
+	if info.Mode() != 0o604 || st.Uid != 65534 || st.Gid != 65533 {
+		t.Errorf("%v, owner %d:%d", info.Mode(), st.Uid, st.Gid)
+	}
+	buf := make([]byte, 10)
+	if n, err := unix.Getxattr(path, attribute, buf); extended == nil && (err != nil || string(buf[:n]) != "kept") {
+		t.Errorf("attribute %q, %v", buf[:n], err)
+	}
+	if got := readFile(t, path); got != "192.0.2.1\n192.0.2.7\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+// Several commands at once lose no line.
+func TestAppendAtOnce(t *testing.T) {
+	path := writeFile(t, "# begin\n")
+	var running sync.WaitGroup
+	for i := range 20 {
+		running.Go(func() {
+			if err := Append(path, rules, fmt.Sprintf("192.0.2.%d", i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	running.Wait()
+	text := readFile(t, path)
+	for i := range 20 {
+		if line := fmt.Sprintf("192.0.2.%d\n", i); strings.Count(text, line) != 1 {
+			t.Errorf("%q is there %d times", line, strings.Count(text, line))
+		}
+	}
+}
+
+// An editor knows nothing of the lock.
+func TestChangeMeanwhile(t *testing.T) {
+	path := writeFile(t, "192.0.2.1\n")
+	err := Change(path, rules, func(text []byte) ([]byte, error) {
+		must(t, os.WriteFile(path, []byte("192.0.2.2\n"), 0o640))
+		must(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)))
+		return append(text, "192.0.2.7\n"...), nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "try again") {
+		t.Errorf("%v; want an error", err)
+	}
+	if got := readFile(t, path); got != "192.0.2.2\n" {
+		t.Errorf("%q; want what the editor wrote", got)
+	}
+}
+
+func TestChangeRefusesKinds(t *testing.T) {
+	path := writeFile(t, "192.0.2.1\n")
+	must(t, os.Link(path, path+"2"))
+	for at, want := range map[string]string{path: "hard links", "/dev/null": "not a regular file", filepath.Dir(path): "not a regular file", path + "3": "no such file"} {
+		if err := Append(at, rules, "192.0.2.7"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", at, err, want)
+		}
+	}
+}
