@@ -41,6 +41,7 @@ var rooms = map[string][]string{
 	"lists/statefile":       nil,
 	"lists/learnstore":      nil,
 	"lists/fallback":        {"lists", "lists/learnstore", "lists/maillog"},
+	"lists/tlsrpt":          {"lists", "lists/dnsclient", "lists/printable", "lists/statefile"},
 	"lists/tlspolicy":       {"lists", "lists/dnsclient", "lists/filewatch", "lists/statefile"},
 	"lists/ratelimit":       {"lists"},
 	"lists/maillog":         {"lists"},
