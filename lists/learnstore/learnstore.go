@@ -7,6 +7,9 @@ type Tx interface {
 	Bucket(name string) Bucket
 }
 
+// Changer is a Tx that knows whether something was put or deleted in it.
+type Changer interface{ Changed() bool }
+
 // Bucket is a sorted map. What Get and ForEach return is valid until the transaction ends, and must not be changed.
 type Bucket interface {
 	// Get returns nil if there is no such key.

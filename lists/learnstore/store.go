@@ -50,9 +50,9 @@ func (s *Store) Size() (int64, error) {
 }
 
 // Update runs a transaction. What it changed is on the disk when Update returns without an error; with an error, nothing is
-// changed. A panic of f breaks the store.
+// changed. A transaction that puts and deletes nothing writes nothing. A panic of f breaks the store.
 func (s *Store) Update(f func(Tx) error) error {
-	return s.run(func() error {
+	err := s.run(func() error {
 		return s.db.Update(func(b *bbolt.Tx) error {
 			t := &tx{bolt: b, buckets: map[string]*bucket{}}
 			if err := f(t); err != nil {
@@ -61,6 +61,10 @@ func (s *Store) Update(f func(Tx) error) error {
 			return t.finish()
 		})
 	})
+	if err == errUnchanged {
+		return nil
+	}
+	return err
 }
 
 // View runs a transaction that changes nothing.
@@ -96,10 +100,30 @@ func recoverFaults(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: %v\n%s", ErrBroken, v, debug.Stack())
+			err = &fault{v, debug.Stack()}
 		}
 	}()
 	return f()
+}
+
+// fault is an error of type ErrBroken.
+type fault struct {
+	value any
+	stack []byte
+}
+
+func (f *fault) Error() string { return fmt.Sprintf("%v: %v", ErrBroken, f.value) }
+
+// Unwrap returns ErrBroken.
+func (f *fault) Unwrap() error { return ErrBroken }
+
+// StackOf returns where the panic happened that an error is about; nil if it is about none.
+func StackOf(err error) []byte {
+	var f *fault
+	if errors.As(err, &f) {
+		return f.stack
+	}
+	return nil
 }
 
 // closeTime is how long a broken store may take to close. Its locks may never be released.

@@ -234,6 +234,27 @@ func TestStoreLink(t *testing.T) {
 	}
 }
 
+// A transaction that changes nothing writes nothing.
+func TestStoreUnchanged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "learned.db")
+	s := openStore(t, path)
+	put(t, s, "b", "k", "v")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Update(func(tx Tx) error {
+		if b := tx.Bucket("b"); string(b.Get([]byte("k"))) != "v" || tx.Bucket("new").Count() != 0 || tx.(Changer).Changed() {
+			t.Error("the content is wrong, or it changed")
+		}
+		return nil
+	})
+	after, read := os.ReadFile(path)
+	if err != nil || read != nil || string(after) != string(before) {
+		t.Errorf("the file changed, or %v, %v", err, read)
+	}
+}
+
 // A file in use is left alone, by another process or by this one, and can be used after that.
 func TestStoreLocked(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "learned.db")
@@ -346,8 +367,8 @@ func TestStorePanic(t *testing.T) {
 		_ = tx.Bucket("b").Put([]byte("k"), []byte("other"))
 		panic("on purpose")
 	})
-	if !errors.Is(err, ErrBroken) || !strings.Contains(err.Error(), "on purpose") {
-		t.Error(err)
+	if !errors.Is(err, ErrBroken) || !strings.Contains(err.Error(), "on purpose") || !strings.Contains(string(StackOf(err)), "TestStorePanic") {
+		t.Errorf("%v\n%s", err, StackOf(err))
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)

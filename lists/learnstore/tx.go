@@ -52,8 +52,24 @@ func (t *tx) fail(err error) {
 	}
 }
 
+// Changed implements [Changer].
+func (t *tx) Changed() bool {
+	for _, b := range t.buckets {
+		if b.changed {
+			return true
+		}
+	}
+	return false
+}
+
+// errUnchanged keeps a transaction that changed nothing from writing.
+var errUnchanged = errors.New("unchanged")
+
 // finish writes the summaries of the buckets that were changed.
 func (t *tx) finish() error {
+	if t.err == nil && !t.Changed() {
+		return errUnchanged
+	}
 	meta, err := t.bolt.CreateBucketIfNotExists([]byte(metaBucket))
 	if err != nil {
 		return err

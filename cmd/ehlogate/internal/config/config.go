@@ -47,6 +47,7 @@ type Config struct {
 	DNS           DNS
 	Guard         Guard
 	Logs          Logs
+	Learn         Learn
 	Lists         []List
 }
 
@@ -146,14 +147,15 @@ type List struct {
 	Services lists.Services // to which it applies
 	Spec     listfile.Spec  // of a list of files
 	Zones    dnsbl.Spec     // of a DNS list
+	Learn    LearnKind
 }
 
-// IsDNSList reports whether the list is a DNS list (DNSxL), and not a list of files.
+// IsDNSList reports whether the list is a DNS list (DNSxL).
 func (l *List) IsDNSList() bool { return len(l.Zones.Zones) > 0 }
 
 // IsExternal reports whether the entries of the list come from others than the operator of this server. [guard] can
 // override the suppressions of such a list.
-func (l *List) IsExternal() bool { return l.IsDNSList() || l.Spec.Format != nil }
+func (l *List) IsExternal() bool { return l.IsDNSList() || l.IsLearned() || l.Spec.Format != nil }
 
 // NeedsGuard reports whether the config suppresses clients that are on no list, or on an external list.
 func (c *Config) NeedsGuard() bool {
@@ -222,6 +224,7 @@ func Defaults() *Config {
 		DNS:   DNS{Wait: 300 * time.Millisecond, Timeout: time.Second, Cache: dnscache.Defaults()},
 		Guard: Guard{State: DefaultState},
 		Logs:  Logs{State: DefaultLogsState},
+		Learn: defaultLearn(),
 	}
 }
 

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"ehlogate/lists/answer"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/feed"
-	"ehlogate/lists/filewatch"
 	"ehlogate/lists/listfile"
 	"ehlogate/lists/secret"
 	"ehlogate/lists/tlspolicy"
@@ -36,6 +34,10 @@ func (p *parser) parseList(r *rawList, path string, c *Config) List {
 	}
 	p.parseEffects(r, path, &l)
 	p.parseWord(r.Mode, path+".mode", &l.Mode)
+	if r.Learn != nil {
+		p.parseLearned(r, path, &l, c)
+		return l
+	}
 	if len(r.Zones) > 0 {
 		p.parseZones(r, path, &l)
 		return l
@@ -46,24 +48,14 @@ func (p *parser) parseList(r *rawList, path string, c *Config) List {
 
 func (p *parser) parseFiles(r *rawList, path string, l *List) {
 	if len(r.Files) == 0 {
-		p.addProblem(path, "list has neither files nor zones", `write files = ["NAME.list"], relative to this file, or zones = [{zone = "DOMAIN"}]`)
+		p.addProblem(path, "list has neither files nor zones", `write files = ["NAME.list"], relative to this file, or zones = [{zone = "DOMAIN"}], or learn = "fallback" or "earned"`)
 	}
 	if r.Threshold != nil {
 		p.addProblem(path+".threshold", "threshold is for DNS lists only", "remove it")
 	}
 	p.parseFeed(r, path, l)
 	l.Spec.Rules = listfile.Rules{Action: l.Action, Hides: l.Hide != 0, AllowWide: r.AllowWide}
-	for i, f := range r.Files {
-		if _, err := filepath.Match(f, "x"); err != nil || f == "" {
-			p.addProblem(fmt.Sprintf("%s.files[%d]", path, i), fmt.Sprintf("invalid file name or pattern %q", f), "for a [ in a file name write \\\\[")
-		} else if r, ok := findRepair(fileRepairs, f); ok {
-			p.addProblem(fmt.Sprintf("%s.files[%d]", path, i), fmt.Sprintf("invalid file name %q: %s", f, r.msg), r.hint)
-		}
-		if !filepath.IsAbs(f) {
-			f = filepath.Join(filewatch.EscapeGlob(p.dir), f)
-		}
-		l.Spec.Patterns = append(l.Spec.Patterns, f)
-	}
+	p.parsePatterns(r.Files, path+".files", &l.Spec)
 }
 
 // parseFeed reads the keys of a list in a format that others write.

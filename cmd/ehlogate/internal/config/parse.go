@@ -113,7 +113,7 @@ var typeHints = map[string]string{
 	"string": `write a string: "..."`, "[]string": `write a list of strings: ["..."]`, "bool": "write true or false", "int": "write a number", "float64": "write a number",
 }
 
-var durationKey = regexp.MustCompile(`^\s*(\w+\.)?(wait|timeout|stale|min_ttl|max_ttl|keep|expire_after)\s*=`)
+var durationKey = regexp.MustCompile(`^\s*(\w+\.)?(wait|timeout|stale|min_ttl|max_ttl|keep|expire_after|spacing|span|max_age|leave_alone|immunity|neighbors|life|max_life|total_life|probe_after|breaker_span|rest|observe_for|of)\s*=`)
 
 // hintForType returns what to write in a line with a value of another type than the Go type wanted.
 func hintForType(line, wanted string) string {
@@ -219,5 +219,6 @@ func (p *parser) parseConfig(r *raw) *Config {
 	p.parseDNS(&r.DNS, &c.DNS)
 	p.parseGuard(&r.Guard, c)
 	p.parseLogs(&r.Logs, &c.Logs)
+	p.parseLearn(r, c)
 	return c
 }

@@ -11,22 +11,25 @@ import (
 
 // raw is the document as the TOML library decodes it. Values are checked afterwards, so that every wrong one is reported.
 type raw struct {
-	Mode          *string    `toml:"mode"`
-	Default       *string    `toml:"default"`
-	AlwaysHide    []string   `toml:"always_hide"`
-	ExplicitOffer bool       `toml:"explicit_offer"`
-	RequireReply  *string    `toml:"require_reply"`
-	MaxEntries    *int       `toml:"max_entries"`
-	Policy        rawPolicy  `toml:"policy"`
-	Milter        rawMilter  `toml:"milter"`
-	Listen        *rawListen `toml:"listen"`
-	HTTP          rawHTTP    `toml:"http"`
-	Log           rawLog     `toml:"log"`
-	DNS           rawDNS     `toml:"dns"`
-	Limit         *rawLimit  `toml:"limit"`
-	Guard         rawGuard   `toml:"guard"`
-	Logs          rawLogs    `toml:"logs"`
-	List          []rawList  `toml:"list"`
+	Mode          *string     `toml:"mode"`
+	Default       *string     `toml:"default"`
+	AlwaysHide    []string    `toml:"always_hide"`
+	ExplicitOffer bool        `toml:"explicit_offer"`
+	RequireReply  *string     `toml:"require_reply"`
+	MaxEntries    *int        `toml:"max_entries"`
+	Policy        rawPolicy   `toml:"policy"`
+	Milter        rawMilter   `toml:"milter"`
+	Listen        *rawListen  `toml:"listen"`
+	HTTP          rawHTTP     `toml:"http"`
+	Log           rawLog      `toml:"log"`
+	DNS           rawDNS      `toml:"dns"`
+	Limit         *rawLimit   `toml:"limit"`
+	Guard         rawGuard    `toml:"guard"`
+	Logs          rawLogs     `toml:"logs"`
+	Learn         rawLearn    `toml:"learn"`
+	Fallback      rawFallback `toml:"fallback"`
+	Earned        rawEarned   `toml:"earned"`
+	List          []rawList   `toml:"list"`
 }
 
 // digest returns a hash of the values in a document. What a document does not have is not in it, so that versions with other
@@ -80,6 +83,7 @@ type rawList struct {
 	Services  []string `toml:"services"`
 	Files     []string `toml:"files"`
 	AllowWide bool     `toml:"allow_wide"`
+	Learn     *string  `toml:"learn"`
 
 	Format      *string  `toml:"format"`
 	Results     []string `toml:"results"`
@@ -128,4 +132,43 @@ type rawZone struct {
 	Answer      *string `toml:"answer"`
 	Weight      *int    `toml:"weight"`
 	HealthCheck *bool   `toml:"health_check"`
+}
+
+type rawLearn struct {
+	State *string  `toml:"state"`
+	Never []string `toml:"never"`
+}
+
+type rawFallback struct {
+	Sessions       *int     `toml:"sessions"`
+	Spacing        *string  `toml:"spacing"`
+	Span           *string  `toml:"span"`
+	MaxAge         *string  `toml:"max_age"`
+	LeaveAlone     *string  `toml:"leave_alone"`
+	Immunity       *string  `toml:"immunity"`
+	Neighbors      *string  `toml:"neighbors"`
+	Life           *string  `toml:"life"`
+	MaxLife        *string  `toml:"max_life"`
+	TotalLife      *string  `toml:"total_life"`
+	ProbeSessions  *int     `toml:"probe_sessions"`
+	ProbeAfter     *string  `toml:"probe_after"`
+	UnusedSessions *int     `toml:"unused_sessions"`
+	MaxShare       *float64 `toml:"max_share"`
+	MinSessions    *int     `toml:"min_sessions"`
+	MaxEntries     *int     `toml:"max_entries"`
+	BreakerClients *int     `toml:"breaker_clients"`
+	BreakerShare   *float64 `toml:"breaker_share"`
+	BreakerSpan    *string  `toml:"breaker_span"`
+	Rest           *string  `toml:"rest"`
+	ObserveFor     *string  `toml:"observe_for"`
+	Watch          []string `toml:"watch"`
+}
+
+type rawEarned struct {
+	Days       *int     `toml:"days"`
+	Of         *string  `toml:"of"`
+	Sessions   *int     `toml:"sessions"`
+	MaxRejects *float64 `toml:"max_rejects"`
+	Keep       *string  `toml:"keep"`
+	MaxClients *int     `toml:"max_clients"`
 }

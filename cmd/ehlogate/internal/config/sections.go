@@ -158,6 +158,14 @@ func (p *parser) parseState(s *string, path string, into *string) {
 	*into = *s
 }
 
+// madeBy returns what makes the entries of an external list.
+func (l *List) madeBy() string {
+	if l.IsLearned() {
+		return "what it learned"
+	}
+	return "a feed or a DNS list"
+}
+
 // requireGuard refuses a config that suppresses unknown clients, or clients on external lists, until the operator says for
 // which domains this server receives mail: a domain with MTA-STS or DANE would lose mail.
 func (p *parser) requireGuard(c *Config) {
@@ -170,7 +178,7 @@ func (p *parser) requireGuard(c *Config) {
 	}
 	for i := range c.Lists {
 		if l := &c.Lists[i]; l.suppressesExternal() {
-			p.addProblem(fmt.Sprintf("list[%d].action", i), fmt.Sprintf("list %q suppresses by a feed or a DNS list, which needs [guard] domains", l.Name), hint)
+			p.addProblem(fmt.Sprintf("list[%d].action", i), fmt.Sprintf("list %q suppresses by %s, which needs [guard] domains", l.Name, l.madeBy()), hint)
 		}
 	}
 }
