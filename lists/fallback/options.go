@@ -83,4 +83,7 @@ type Environment struct {
 	// Never reports whether nothing may be learned of a client: it is on the operator's list of such clients, or of the
 	// operator's own networks. nil stands for false.
 	Never func(lists.Client) bool
+	// Enforced reports whether the lists of an action take effect, and do not merely observe; nil stands for true. While the
+	// legacy list observes, a failure does not show that old TLS fails.
+	Enforced func(lists.Action) bool
 }

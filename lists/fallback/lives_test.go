@@ -1,0 +1,315 @@
+package fallback
+
+import (
+	"testing"
+	"time"
+
+	"ehlogate/lists"
+	"ehlogate/lists/maillog"
+)
+
+const day = 24 * time.Hour
+
+// both makes a legacy list beside the suppress list.
+func both(o *Options) { o.Legacy = true }
+
+// manySessions keeps the cap of sessions out of the way.
+func manySessions(o *Options) { o.MinSessions = 1 << 30 }
+
+// Rule 8: the first life is four hours; each confirmation doubles it, to a week; after 30 days it is over for good.
+func TestLives(t *testing.T) {
+	w := newWorld(t, manySessions)
+	w.learn(client, noCipher)
+	made := w.now.Wall
+	for _, life := range []time.Duration{4, 8, 16, 32, 64, 128, 168, 168} {
+		life *= time.Hour
+		w.wait(life - time.Second)
+		w.expect(w.suppress, client, true, life.String())
+		w.wait(time.Second)
+		w.expect(w.suppress, client, false, life.String()+" are over")
+		w.wait(time.Hour)
+		w.expect(w.suppress, client, false, "dormant")
+		if life == 8*time.Hour {
+			w.add(client, fails("lost-connection")) // which confirms nothing
+			w.expect(w.suppress, client, false, "dormant after another failure")
+			w.wait(time.Hour)
+		}
+		if w.entryOf(client) == nil {
+			t.Fatal("the entry is gone")
+		}
+		w.add(client, fails(noCipher))
+		w.expect(w.suppress, client, true, "confirmed")
+	}
+	rest := made.Add(30 * day).Sub(w.now.Wall)
+	w.wait(rest - time.Second)
+	w.expect(w.suppress, client, true, "before the end")
+	w.wait(time.Second)
+	w.expect(w.suppress, client, false, "30 days")
+	w.wait(300 * day)
+	w.learn(client, noCipher)
+	if w.expect(w.suppress, client, false, "a year later"); !w.refused(client, "promote it, or forget it") {
+		t.Error("it is not said what the operator can do")
+	}
+	if err := w.Forget(w.tx, w.now, w.lookup(client)); err != nil {
+		t.Fatal(err)
+	}
+	w.learn(client, noCipher)
+	w.expect(w.suppress, client, true, "forgotten")
+}
+
+// The life of an entry ends by the clock, and by the time for which logs were followed, whichever ends it first.
+func TestLifeEndsByBothClocks(t *testing.T) {
+	for name, set := range map[string]func(w *world){
+		"clock set back": func(w *world) { w.now.Wall = w.now.Wall.Add(-1000 * day); w.wait(4 * time.Hour) },
+		"not followed":   func(w *world) { w.now.Wall = w.now.Wall.Add(4 * time.Hour); w.wait(0) },
+		"total, clock set back": func(w *world) {
+			w.now.Wall = w.now.Wall.Add(-1000 * day)
+			w.entryOf(client).until = advance(w.now, 100*day)
+			w.wait(30 * day)
+		},
+	} {
+		w := newWorld(t, nil)
+		w.learn(client, noCipher)
+		published := w.Table()
+		set(w)
+		w.expect(w.suppress, client, false, name)
+		if published.AsOf(w.now).Len() != 0 && name != "total, clock set back" {
+			t.Errorf("%s: a table that was published before still has the entry", name)
+		}
+	}
+}
+
+// A dormant entry that fails in another way says nothing of the old one.
+func TestDormantFailsOtherwise(t *testing.T) {
+	w := newWorld(t, nil)
+	w.learn(client, noCipher)
+	w.wait(5 * time.Hour)
+	w.add(client, fails(noKeyShare))
+	w.expect(w.suppress, client, false, "another class")
+	w.wait(time.Hour)
+	w.add(client, fails(noCipher))
+	w.expect(w.suppress, client, false, "one of the old class")
+}
+
+// Confirmation needs what making needs: no immunity, no list against it.
+func TestConfirmationObeysRules(t *testing.T) {
+	for name, refuse := range map[string]func(w *world){
+		"denied":  func(w *world) { w.standing = StandingDenied },
+		"breaker": func(w *world) { _ = w.OpenBreaker(w.tx, w.now, "test") },
+		"repeated log": func(w *world) {
+			w.add(client, fails(noCipher), ending(w.now.Wall.Add(-5*time.Hour)))
+			w.now.Wall = w.now.Wall.Add(-5 * time.Hour)
+		},
+	} {
+		w := newWorld(t, nil)
+		w.learn(client, noCipher)
+		w.wait(5 * time.Hour)
+		refuse(w)
+		w.add(client, fails(noCipher))
+		w.expect(w.suppress, client, false, name)
+	}
+}
+
+// Rule 9: every tenth session is a probe, and the first after a day without one. A review repeats the answer.
+func TestProbes(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Life, o.MinSessions = 7*day, 1000 })
+	w.learn(client, noCipher)
+	for i := 1; i <= 30; i++ {
+		if got, want := connect(w.suppress, client), i%10 != 0; got != want || isIn(w.suppress, client) != got {
+			t.Fatalf("session %d: %v, then %v; want %v", i, got, isIn(w.suppress, client), want)
+		}
+	}
+	w.wait(time.Second)
+	w.wait(23 * time.Hour)
+	if !connect(w.suppress, client) {
+		t.Error("probed after less than a day")
+	}
+	w.wait(time.Hour)
+	if connect(w.suppress, client) || isIn(w.suppress, client) {
+		t.Error("not probed after a day")
+	}
+	w.wait(time.Hour)
+	if !connect(w.suppress, client) {
+		t.Error("probed twice")
+	}
+	w.wait(24 * time.Hour)
+	if w.start(w.options); connect(w.suppress, client) {
+		t.Error("not probed after a day and a restart")
+	}
+	r, _ := w.Report(w.tx, w.now)
+	if e := r.Entries[0]; e.Probes != 5 || e.Sessions != 29 || e.LastProbe == nil {
+		t.Errorf("%+v", e)
+	}
+}
+
+// Rule 9: success ends an entry at once, and is a warning if the client had been suppressed.
+func TestProbeSucceeds(t *testing.T) {
+	for _, suppressed := range []bool{false, true} {
+		w := newWorld(t, nil)
+		w.learn(client, noCipher)
+		if suppressed && !connect(w.suppress, client) {
+			t.Fatal("not suppressed")
+		}
+		w.wait(time.Minute)
+		w.events = nil
+		w.add(client, succeeds("TLSv1.2"))
+		w.expect(w.suppress, client, false, "success")
+		if len(w.events) != 1 || w.events[0].Kind != EventRepaired || w.events[0].Warning != suppressed {
+			t.Errorf("suppressed %v: %v", suppressed, w.events)
+		}
+		w.wait(time.Hour)
+		w.learn(client, noCipher)
+		w.expect(w.suppress, client, false, "immune")
+	}
+}
+
+// Rule 8: a probe that fails confirms, at the end of the life, and once.
+func TestProbeFails(t *testing.T) {
+	w := newWorld(t, nil)
+	w.learn(client, noCipher)
+	for range 4 {
+		w.wait(30 * time.Minute)
+		w.add(client, fails(noCipher))
+	}
+	w.wait(2*time.Hour + time.Second)
+	w.expect(w.suppress, client, true, "confirmed by a probe")
+	w.wait(8*time.Hour - 2*time.Second)
+	w.expect(w.suppress, client, true, "lives twice as long")
+	w.wait(2 * time.Second)
+	w.expect(w.suppress, client, false, "lives only twice as long")
+}
+
+// Rule 10: an entry that brings no mail ends. One that brought some stays.
+func TestProofOfUse(t *testing.T) {
+	w := newWorld(t, nil)
+	w.learn(client, noCipher)
+	use := func(messages int, change ...func(*maillog.Session)) {
+		w.wait(time.Minute)
+		w.add(client, append(change, delivers(messages), func(s *maillog.Session) { s.TLS = maillog.TLSNotOffered })...)
+	}
+	for range 2 {
+		use(0)
+		use(0, func(s *maillog.Session) { s.Server = maillog.Postscreen })
+		use(0, ending(w.now.Wall.Add(-time.Minute))) // the log is read twice
+		use(0, ending(epoch))                        // before the entry
+	}
+	w.expect(w.suppress, client, true, "two sessions")
+	use(1)
+	for range 5 {
+		use(0)
+	}
+	w.expect(w.suppress, client, true, "brought a message")
+
+	w = newWorld(t, nil)
+	w.learn(client, noCipher)
+	for range 3 {
+		use(0)
+	}
+	w.expect(w.suppress, client, false, "three sessions without mail")
+	w.wait(6 * day)
+	w.learn(client, noCipher)
+	w.expect(w.suppress, client, false, "left alone")
+	w.wait(day)
+	w.learn(client, noCipher)
+	w.expect(w.suppress, client, true, "a week later")
+}
+
+// With both lists, old TLS comes first where it may help.
+func TestStages(t *testing.T) {
+	w := newWorld(t, both)
+	w.learn(client, noKeyShare)
+	w.expect(w.suppress, client, true, "old TLS cannot help")
+
+	for _, class := range []string{oldVersion, noCipher} {
+		w = newWorld(t, both)
+		w.learn(client, class)
+		w.expect(w.legacy, client, true, class)
+		w.expect(w.suppress, client, false, class)
+		for range 2 {
+			w.wait(31 * time.Minute)
+			w.add(client, fails(noKeyShare))
+			w.expect(w.legacy, client, true, "fails with old TLS, too")
+		}
+		w.wait(31 * time.Minute)
+		w.add(client, fails(noKeyShare))
+		w.expect(w.suppress, client, true, "failed three times with old TLS")
+		w.expect(w.legacy, client, false, "suppressed")
+	}
+
+	w = newWorld(t, both)
+	w.observes = true
+	w.learn(client, oldVersion)
+	for range 3 {
+		w.wait(31 * time.Minute)
+		w.add(client, fails(oldVersion))
+	}
+	w.expect(w.legacy, client, true, "the legacy list observes")
+
+	w = newWorld(t, func(o *Options) { o.Legacy, o.Suppress = true, false })
+	w.learn(client, noKeyShare)
+	w.expect(w.legacy, client, false, "old TLS cannot help, and there is no other list")
+	w.learn("198.51.100.1", oldVersion)
+	w.expect(w.legacy, "198.51.100.1", true, "old TLS")
+	w.learn("198.51.100.1", noKeyShare)
+	w.expect(w.legacy, "198.51.100.1", false, "old TLS did not help")
+}
+
+// Success with old TLS is what a legacy entry is for. It never makes way for suppressing.
+func TestLegacyUse(t *testing.T) {
+	legacy := func(class string) *world {
+		w := newWorld(t, both)
+		w.add(client, succeeds("TLSv1.1"), named("")) // which does not make immune to old TLS
+		w.wait(time.Hour)
+		w.learn(client, class)
+		w.wait(time.Minute)
+		w.add(client, succeeds("TLSv1"), delivers(1))
+		w.expect(w.legacy, client, true, "use")
+		return w
+	}
+	for version, want := range map[string]bool{"TLSv1.1": true, "": true, "TLSv1.2": false, "TLSv1.3": false} {
+		w := legacy(oldVersion)
+		w.add(client, succeeds(version))
+		w.expect(w.legacy, client, want, "no old version any more: "+version)
+	}
+	w := legacy(noCipher)
+	w.add(client, succeeds("TLSv1.2"), delivers(1))
+	w.expect(w.legacy, client, true, "a cipher that the legacy service has")
+	w.wait(time.Minute)
+	w.learn(client, noCipher)
+	w.expect(w.suppress, client, false, "completed TLS")
+	w.wait(8 * day)
+	w.learn(client, noCipher)
+	w.expect(w.legacy, client, true, "old TLS again")
+
+	w = legacy(noCipher) // its probe succeeds
+	for i := range 10 {
+		if got := connect(w.legacy, client); got == (i == 9) {
+			t.Errorf("session %d: %v", i, got)
+		}
+	}
+	w.wait(time.Second)
+	w.now = advance(w.now, time.Minute)
+	w.add(client, succeeds("TLSv1.2"), ending(w.now.Wall.Add(-time.Minute-2*time.Second)))
+	w.expect(w.legacy, client, false, "a probe succeeded")
+	w.wait(time.Hour)
+	w.learn(client, noCipher)
+	w.expect(w.legacy, client, false, "immune")
+
+	w = legacy(noCipher) // dormant: success is with the usual service
+	w.wait(5 * time.Hour)
+	w.add(client, succeeds("TLSv1.2"))
+	w.learn(client, noCipher)
+	w.expect(w.legacy, client, false, "succeeded without the entry")
+}
+
+// A table is of one moment, and a list of its action.
+func TestListOfAction(t *testing.T) {
+	w := newWorld(t, both)
+	w.learn(client, oldVersion)
+	if got := w.legacy.Lookup(lists.Client{Addr: w.lookup(client)}).Entry(w.lookup(client)); got.Text != client || got.Note == "" || !got.Until.Equal(w.now.Wall.Add(4*time.Hour)) {
+		t.Errorf("%+v", got)
+	}
+	if connect(w.suppress, client) || !connect(w.legacy, client) {
+		t.Error("the entry is in the other list")
+	}
+}
