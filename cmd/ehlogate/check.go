@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/feed"
@@ -111,12 +112,30 @@ func (c *checker) checkConfig(name string) {
 			fmt.Fprintf(c.out, "%s: fine, %s (not queried)\n", title, formatCount(len(l.Zones.Zones), "DNS zone", "DNS zones"))
 			continue
 		}
+		if l.IsLearned() {
+			fmt.Fprintf(c.out, "%s: fine, learns from logs%s\n", title, describeLearned(cfg, l))
+			continue
+		}
 		if list := c.checkList(title, l.Name, l.Spec, l.Mode, describeMode(cfg, l)); list != nil {
 			loaded[l.Name] = list
 			c.warnAboutNames(cfg, l, list)
 		}
 	}
+	if never := cfg.Learn.Never; cfg.Learns() && len(never.Patterns) > 0 {
+		c.checkList(state.NeverName, state.NeverName, never, lists.Enforce, "")
+	}
 	c.warnAboutOrder(cfg, loaded)
+}
+
+// describeLearned returns what check says about the mode of a list that learns.
+func describeLearned(cfg *config.Config, l config.List) string {
+	switch {
+	case l.Mode == lists.Observe:
+		return `, observes (write mode = "enforce" once its log lines are right)`
+	case l.Learn == config.LearnFallback && cfg.Mode == lists.Enforce:
+		return fmt.Sprintf(`, observes until logs have been followed for %v in all ([fallback] observe_for)`, cfg.Learn.ObserveFor)
+	}
+	return ""
 }
 
 // warnAboutOrder warns of lists of files that suppress behind a list that needs DNS.

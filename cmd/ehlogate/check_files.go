@@ -77,6 +77,9 @@ func findLists(cfg *config.Config, path, list string) (found []config.List, err 
 			if l.IsDNSList() {
 				return nil, exitError{exitWrong, fmt.Errorf("list %q is a DNS list and has no files", list)}
 			}
+			if l.IsLearned() {
+				return nil, exitError{exitWrong, fmt.Errorf("list %q learns from logs and has no files", list)}
+			}
 			return []config.List{l}, nil
 		}
 		for _, pattern := range l.Spec.Patterns {

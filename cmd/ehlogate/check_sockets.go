@@ -78,6 +78,7 @@ func (c *checker) checkState(cfg *config.Config) {
 	}{
 		{len(cfg.Guard.Domains) > 0 && cfg.Guard.State != config.DefaultState, "guard", cfg.Guard.State, "commitments to STARTTLS are forgotten at a restart"},
 		{!cfg.Logs.IsEmpty() && cfg.Logs.State != config.DefaultLogsState, "logs", cfg.Logs.State, "lines that come while ehlogate does not run are not read"},
+		{cfg.Learns() && cfg.Learn.State != config.DefaultLearnState, "learn", cfg.Learn.State, "lists learn nothing"},
 	} {
 		if !state.used || state.name == "" {
 			continue

@@ -156,6 +156,11 @@ func (e *explanation) decideByDisk(ctx context.Context) error {
 		reportError(e.stderr, err)
 		without, e.faulty = append(without, err.Error()), true
 	}
+	for _, l := range e.config.Lists {
+		if l.IsLearned() {
+			without = append(without, fmt.Sprintf("list %q: only the daemon has what it learned", l.Name))
+		}
+	}
 	if err := checkStateReadable(e.config.Guard); err != nil {
 		return err
 	}

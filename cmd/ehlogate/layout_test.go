@@ -63,16 +63,17 @@ var rooms = map[string][]string{
 	internal + "nft":       nil,
 	internal + "config":    {"lists", "lists/", "policyd/delegation", "milter", internal + "server"},
 	internal + "logs":      {"lists/filewatch", "lists/maillog", "lists/maillog/logfile", "lists/statefile", internal + "server"},
-	internal + "state":     {"lists", "lists/", "policyd", internal + "config", internal + "logformat", internal + "logs", internal + "server"},
+	internal + "learn":     {"lists", "lists/earned", "lists/fallback", "lists/learnstore", "lists/maillog"},
+	internal + "state":     {"lists", "lists/", "policyd", internal + "config", internal + "learn", internal + "logformat", internal + "logs", internal + "server"},
 	internal + "running":   {internal + "config", internal + "server"},
-	internal + "explain":   {"lists", "lists/filewatch", "lists/printable", "lists/secret", "lists/tlspolicy", "policyd", "policyd/", internal + "logs", internal + "running", internal + "state"},
+	internal + "explain":   {"lists", "lists/earned", "lists/fallback", "lists/filewatch", "lists/printable", "lists/secret", "lists/tlspolicy", "policyd", "policyd/", internal + "learn", internal + "logs", internal + "running", internal + "state"},
 	internal + "edit":      {"lists/listfile"},
 	internal + "adopt":     {"lists", "lists/feed", "lists/printable"},
 	internal + "export":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "nft", internal + "state"},
 	internal + "doctor":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "nft", internal + "running", internal + "server", internal + "state"},
 	internal + "telemetry": {"lists", "lists/", "policyd", "milter", internal + "config", internal + "logformat", internal + "loglimit", internal + "logs", internal + "state"},
 	internal + "replay":    {"lists", "lists/maillog", "lists/printable", internal + "config", internal + "state"},
-	internal + "httpapi":   {"lists", "lists/", "milter/oneconn", internal + "explain", internal + "logs", internal + "running", internal + "state", internal + "telemetry"},
+	internal + "httpapi":   {"lists", "lists/", "milter/oneconn", internal + "explain", internal + "learn", internal + "logs", internal + "running", internal + "state", internal + "telemetry"},
 }
 
 // isTest reports whether the package is there for tests alone.

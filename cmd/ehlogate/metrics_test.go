@@ -24,6 +24,7 @@ limit.offers_per_second = 0.001
 guard = { domains = ["example.org"], state = "" }
 dns = { resolvers = ["$DNS"], timeout = "50ms", verify_names = true }
 logs = { files = ["$LOG"], state = "" }
+learn = { state = "$DB" }
 [[list]]
 name = "must"
 action = "require"
@@ -47,6 +48,14 @@ expire_after = "10d"
 name = "dns"
 action = "suppress"
 zones = [{zone = "bl.test"}, {zone = "` + longKey + `.names.test", by = "name", name = "names"}]
+[[list]]
+name = "broken"
+action = "suppress"
+learn = "fallback"
+[[list]]
+name = "earned"
+action = "offer"
+learn = "earned"
 `
 
 func startFullDaemon(t *testing.T) (*daemon, *dnstest.Server) {
@@ -57,7 +66,7 @@ func startFullDaemon(t *testing.T) (*daemon, *dnstest.Server) {
 	if err := os.WriteFile(log, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := startDaemon(t, strings.NewReplacer("$DNS", server.Addr.String(), "$LOG", log).Replace(fullConfig), map[string]string{"must.list": "192.0.2.1\n", "allow.list": "192.0.2.2\n.example.net\n",
+	d := startDaemon(t, strings.NewReplacer("$DNS", server.Addr.String(), "$LOG", log, "$DB", log+".db").Replace(fullConfig), map[string]string{"must.list": "192.0.2.1\n", "allow.list": "192.0.2.2\n.example.net\n",
 		"trial.list": "192.0.2.3\n", "deny.list": "192.0.2.4\n"})
 	return d, server
 }

@@ -71,6 +71,9 @@ func (e *exam) usesNames(l config.List) bool {
 	if l.IsDNSList() {
 		return slices.ContainsFunc(l.Zones.Zones, byName)
 	}
+	if l.IsLearned() {
+		return false
+	}
 	return e.loadFiles(l).UsesNames()
 }
 
@@ -78,6 +81,9 @@ func (e *exam) usesNames(l config.List) bool {
 func (e *exam) usesAddresses(l config.List) bool {
 	if l.IsDNSList() {
 		return slices.ContainsFunc(l.Zones.Zones, func(z dnsbl.Zone) bool { return !z.ByName })
+	}
+	if l.IsLearned() {
+		return true
 	}
 	table := e.loadFiles(l).Table()
 	if table == nil {

@@ -94,7 +94,7 @@ func (e *exam) checkHiddenOnPostfix() {
 		e.add(Note, "auth-not-offered", e.firstPlace(hidesAUTH), named+" hides AUTH on port 25, where no client is offered it",
 			"Clients log in on submission. Write services = [\"submission\"] to hide AUTH there.")
 	}
-	hidesByHELO := func(l config.List) bool { return l.Hide != 0 && !l.IsDNSList() && e.usesHELO(l) }
+	hidesByHELO := func(l config.List) bool { return l.Hide != 0 && l.IsOfFiles() && e.usesHELO(l) }
 	if named := e.listsThat(hidesByHELO); named != "" &&
 		slices.ContainsFunc(e.smtpds, func(s smtpd) bool { return s.mapQueries || s.submissionQueries }) {
 		e.add(Warning, "helo-never-hides", e.firstPlace(hidesByHELO), "the HELO names in "+named+" hide no keyword: Postfix queries by address only",

@@ -60,7 +60,7 @@ func (e *exam) runPostmap(v view, keys, table string) (string, error) {
 func (e *exam) listedClients(action lists.Action) (out []netip.Addr) {
 	var before []*listfile.List
 	for _, l := range e.config.Lists {
-		if l.Mode != lists.Enforce || l.IsDNSList() || l.Action == lists.NoAction || !l.Services.Has(lists.SMTP) {
+		if l.Mode != lists.Enforce || !l.IsOfFiles() || l.Action == lists.NoAction || !l.Services.Has(lists.SMTP) {
 			continue
 		}
 		list := e.loadFiles(l)

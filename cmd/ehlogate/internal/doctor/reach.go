@@ -126,7 +126,7 @@ func (e *exam) overlapsNetworks(v view, networks []string, action lists.Action) 
 		return slices.ContainsFunc(e.listedClients(action), func(a netip.Addr) bool { return e.isInNetworks(v, networks, a) })
 	}
 	for _, l := range e.config.Lists {
-		if l.Action != action || l.Mode != lists.Enforce {
+		if l.Action != action || l.Mode != lists.Enforce || !l.IsOfFiles() {
 			continue
 		}
 		list := e.loadFiles(l)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/learn"
 	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/running"
 	"ehlogate/lists"
@@ -34,6 +35,10 @@ type Report struct {
 	Answers    []Answer      `json:"answers,omitempty"`    // replies of the protocols
 	// Logs is what the logs of [logs] tell of the client; absent: there are none, or Source is FromDisk.
 	Logs *logs.ClientReport `json:"logs,omitempty"`
+	// Learned is what lists learned of the client; absent: no list learns, or Source is FromDisk.
+	Learned *learn.ClientReport `json:"learned,omitempty"`
+	// LearnedError is why it is not known.
+	LearnedError string `json:"learned_error,omitempty"`
 
 	SourceReason string               `json:"source_reason,omitempty"` // why Source is FromDisk
 	Without      []string             `json:"without,omitempty"`       // lists that Source lacks if it is FromDisk, and why

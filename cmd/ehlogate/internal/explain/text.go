@@ -97,6 +97,9 @@ func (r Report) Text() string {
 			p.addLine("  %-9s %s", []string{"log", ""}[min(i, 1)], line)
 		}
 	}
+	for i, line := range r.describeLearned() {
+		p.addLine("  %-9s %s", []string{"learned", ""}[min(i, 1)], line)
+	}
 	for _, a := range r.Queries {
 		what := "host name"
 		if a.List != "" {

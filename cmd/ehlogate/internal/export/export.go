@@ -20,6 +20,8 @@ import (
 	"ehlogate/lists"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
+	"ehlogate/lists/earned"
+	"ehlogate/lists/fallback"
 	"ehlogate/lists/iprev"
 	"ehlogate/lists/listfile"
 )
@@ -28,7 +30,7 @@ import (
 type Policy struct {
 	Config  *config.Config
 	Policy  *lists.Policy
-	Sources []*listfile.List // by list; nil for a DNS list
+	Sources []*listfile.List // by list; nil for a DNS list, and for one that learns
 	Now     time.Time        // for entries that expire
 	// Service is the service that the table is for.
 	Service lists.Service
@@ -55,6 +57,9 @@ func (p *Policy) checkExportable() error {
 			continue
 		}
 		if s == nil {
+			if p.isLearned(i) {
+				continue
+			}
 			if l.Mode == lists.Enforce && !p.WithoutDNS {
 				return fmt.Errorf("list %q is a DNS list, which no table can express: --without-dns decides as if no DNS server answered", l.Name)
 			}
@@ -77,6 +82,16 @@ func (p *Policy) checkExportable() error {
 		return fmt.Errorf("unavailable: list %s; a table without it would decide differently", strings.Join(unavailable, ", "))
 	}
 	return named.Err()
+}
+
+// isLearned reports whether list i learns from logs. What it learned is known to the daemon alone, and changes with every
+// minute, so that a table does not have it.
+func (p *Policy) isLearned(i int) bool {
+	switch p.Policy.Lists[i].Source.(type) {
+	case *fallback.List, *earned.List:
+		return true
+	}
+	return false
 }
 
 // reduceToTable returns the policy that a table can express. DNS lists stay in it as they are for the daemon while no DNS
@@ -141,6 +156,11 @@ func (p *Policy) writeHeader(out *bytes.Buffer, format string, use ...string) {
 	}
 	if p.WithoutDNS {
 		fmt.Fprintf(out, "# as if no DNS list answered\n")
+	}
+	for i, l := range p.Policy.Lists {
+		if p.isLearned(i) {
+			fmt.Fprintf(out, "# without list %q: only the daemon has what it learned from logs\n", l.Name)
+		}
 	}
 	if t, ok := p.nextExpiry(); ok {
 		fmt.Fprintf(out, "# exact until %s, when an entry expires: export again then\n", t.Format(time.RFC3339))

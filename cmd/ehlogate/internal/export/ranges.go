@@ -27,9 +27,9 @@ func (p *Policy) Addresses(ctx context.Context, action lists.Action) ([]netipx.I
 	var ends *lists.List
 	filled := false
 	for i, l := range p.Policy.Lists {
-		filled = filled || l.Mode == lists.Enforce && l.Action == action
+		filled = filled || l.Mode == lists.Enforce && l.Action == action && !p.isLearned(i)
 		switch {
-		case l.Mode == lists.Observe:
+		case l.Mode == lists.Observe, p.isLearned(i):
 		case p.Sources[i] == nil && l.Action != lists.Suppress && l.Action != lists.NoAction && ends == nil:
 			ends = l // unavailable, it ends the walk
 		case p.Sources[i] != nil && l.Action == action && ends != nil:
@@ -45,7 +45,7 @@ func (p *Policy) Addresses(ctx context.Context, action lists.Action) ([]netipx.I
 	})
 	if len(ranges) == 0 {
 		for i, l := range p.Policy.Lists {
-			if p.Sources[i] == nil && l.Mode == lists.Enforce && l.Action == action {
+			if p.Sources[i] == nil && !p.isLearned(i) && l.Mode == lists.Enforce && l.Action == action {
 				return nil, fmt.Errorf("list %q is a DNS list, and without it the set would be empty", l.Name)
 			}
 		}

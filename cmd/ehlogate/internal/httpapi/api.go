@@ -39,6 +39,8 @@ func (a *API) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/lists", a.serveLists)
 	mux.HandleFunc("GET /api/v1/clients", a.serveClients)
 	mux.HandleFunc("GET /api/v1/reputation", a.serveReputation)
+	mux.HandleFunc("GET /api/v1/learned", a.serveLearned)
+	mux.HandleFunc("GET /api/v1/learned/{addr}", a.serveLearnedClient)
 	mux.Handle("GET /metrics", a.Metrics.Handler())
 	return a.recoverPanics(a.checkHost(mux))
 }
@@ -57,8 +59,9 @@ func (a *API) recoverPanics(h http.Handler) http.Handler {
 }
 
 // serveHealth answers 503 while a list is unavailable or an address of [listen] is not served. A failed reload of a list
-// or of the config leaves the old one in use, and no decision depends on a log: "degraded", with status 200, since what
-// takes a server out of service by the status would take out one that answers as it did before.
+// or of the config leaves the old one in use, and lists that learn go on with what they know while a log or their file cannot
+// be read: "degraded", with status 200, since what takes a server out of service by the status would take out one that answers
+// as it did before.
 func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	faulty, unavailable, skipped := []ListStatus{}, len(a.NotServed) > 0, map[string]int{}
 	for _, l := range a.listStates() {
@@ -76,11 +79,11 @@ func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 		logStates = l.Status()
 		body["logs"] = logStates
 	}
-	config := a.Manager.ConfigHealth()
+	config, learnedDegraded := a.Manager.ConfigHealth(), a.addLearned(body)
 	switch {
 	case unavailable:
 		body["status"], code = stateUnavailable, http.StatusServiceUnavailable
-	case len(faulty) > 0 || config.IsDegraded() || slices.ContainsFunc(logStates, logs.Status.IsDegraded):
+	case len(faulty) > 0 || config.IsDegraded() || learnedDegraded || slices.ContainsFunc(logStates, logs.Status.IsDegraded):
 		body["status"] = stateDegraded
 	}
 	if config.IsDegraded() {
@@ -211,6 +214,7 @@ func (a *API) serveDecision(w http.ResponseWriter, r *http.Request) {
 	if l := snapshot.Logs; l != nil {
 		report.Logs = new(l.Client(c.Addr))
 	}
+	report.AddLearned(r.Context(), snapshot, c.Addr)
 	report.Source, report.Daemon = explain.FromDaemon, new(a.status(snapshot))
 	writeJSON(w, http.StatusOK, report)
 }

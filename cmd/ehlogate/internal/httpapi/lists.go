@@ -19,7 +19,8 @@ type ListStatus struct {
 	Hide     []string          `json:"hide,omitempty"` // EHLO keywords
 	Services []lists.Service   `json:"services"`       // to which it applies
 	Mode     lists.Mode        `json:"mode"`
-	Loaded   *time.Time        `json:"loaded"` // time at which the entries in use were loaded; null: never
+	Learn    string            `json:"learn,omitempty"` // "fallback" or "earned": the list learns from logs
+	Loaded   *time.Time        `json:"loaded"`          // time at which the entries in use were loaded; null: never
 	Entries  int               `json:"entries"`
 	Files    []string          `json:"files"`
 	State    string            `json:"state"`                   // "ok", "degraded": in use as it was, "unavailable"
@@ -45,11 +46,14 @@ func (a *API) listStates() []ListStatus {
 	all := []ListStatus{}
 	for i, s := range snapshot.Sources {
 		conf := snapshot.Config.Lists[i]
-		l := ListStatus{Name: conf.Name, Action: conf.Action, Hide: slices.Collect(conf.Hide.All()), Services: conf.Services.All(), Mode: conf.Mode, Files: []string{}}
+		l := ListStatus{Name: conf.Name, Action: conf.Action, Hide: slices.Collect(conf.Hide.All()), Services: conf.Services.All(), Mode: snapshot.Policy.Lists[i].Mode, Files: []string{}}
 		l.setHealth(snapshot.ListHealth(i, dns))
-		if s.File != nil {
+		switch {
+		case s.File != nil:
 			l.setFileStatus(s.File.Status())
-		} else {
+		case s.Learned != nil:
+			l.Learn, l.Entries = string(conf.Learn), snapshot.Learn.Count(conf.Action)
+		default:
 			l.setZones(conf.Zones, dns.Zones)
 		}
 		all = append(all, l)

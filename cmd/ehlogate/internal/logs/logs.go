@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/server"
+	"ehlogate/lists/maillog"
 )
 
 const (
@@ -56,15 +57,17 @@ func (o Options) Names() []string {
 type Service struct {
 	options Options
 	notify  func(Event)
+	learn   func(*maillog.Session) // nil: nothing learns
 	clock   func() time.Time
 	tally   *tally
 	sources []*source
 	state   stateFile
 }
 
-// New returns a Service that continues to count where previous, if not nil, ends. It reads nothing before Run.
-func New(options Options, previous *Service, clock func() time.Time, notify func(Event)) *Service {
-	s := &Service{options: options, notify: notify, clock: clock}
+// New returns a Service that continues to count where previous, if not nil, ends. It reads nothing before Run. learn, if not
+// nil, is called for each session once it is counted, and must not wait; the session is valid until it returns.
+func New(options Options, previous *Service, clock func() time.Time, notify func(Event), learn func(*maillog.Session)) *Service {
+	s := &Service{options: options, notify: notify, clock: clock, learn: learn}
 	if previous != nil {
 		s.tally = previous.tally
 	} else {

@@ -42,6 +42,7 @@ type running struct {
 	advance atomic.Int64 // of the clock, in ns
 	mu      sync.Mutex
 	events  []Event
+	learned []maillog.Session
 	cancel  func()
 	done    chan struct{}
 }
@@ -54,6 +55,10 @@ func start(t *testing.T, options Options, prepare ...func(*Service)) *running {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.events = append(r.events, e)
+	}, func(s *maillog.Session) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.learned = append(r.learned, *s)
 	})
 	for _, do := range prepare {
 		do(r.Service)
@@ -227,11 +232,11 @@ func TestNewSettings(t *testing.T) {
 	r.awaitLines(path, countLines(text))
 	r.awaitLines(path+"2", countLines(text))
 	r.stop()
-	next := New(Options{Files: []string{path}}, r.Service, time.Now, func(Event) {})
+	next := New(Options{Files: []string{path}}, r.Service, time.Now, func(Event) {}, nil)
 	if c := next.Counts(); c.Clients != 1 || len(c.Lines) != 1 || c.Lines[path].All != countLines(text) {
 		t.Errorf("got %+v", c)
 	}
-	if c := New(Options{Files: []string{path, path + "2"}}, next, time.Now, func(Event) {}).Counts(); c.Lines[path+"2"].All != 0 {
+	if c := New(Options{Files: []string{path, path + "2"}}, next, time.Now, func(Event) {}, nil).Counts(); c.Lines[path+"2"].All != 0 {
 		t.Errorf("got %+v", c.Lines)
 	}
 }

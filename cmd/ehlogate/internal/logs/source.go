@@ -44,7 +44,12 @@ func (s *Service) newSource(name string) *source {
 }
 
 func (s *Service) newReader() *maillog.Reader {
-	return maillog.NewReader(maillog.Options{Newest: s.clock()}, s.tally.addSession)
+	return maillog.NewReader(maillog.Options{Newest: s.clock()}, func(session *maillog.Session) {
+		s.tally.addSession(session)
+		if s.learn != nil {
+			s.learn(session)
+		}
+	})
 }
 
 // follow reads a file until ctx ends.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/learn"
 	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/server"
 	"ehlogate/lists/dnsbl"
@@ -27,6 +28,7 @@ type background struct {
 	Guard   *tlspolicy.Monitor // of [guard] domains
 	Limiter *ratelimit.Limiter // of default = "limit"
 	Logs    *logs.Service      // of [logs]; it decides nothing
+	Learn   *learn.Service     // of lists that learn
 
 	servers []netip.AddrPort // resolvers
 }
@@ -75,9 +77,10 @@ func (m *Manager) attachBackground(s, old *Snapshot) {
 		options := LogsOptions(c)
 		s.Logs = old.Logs
 		if s.Logs == nil || !reflect.DeepEqual(s.Logs.Options(), options) {
-			s.Logs = logs.New(options, old.Logs, m.clock, func(e logs.Event) { logLogsEvent(m.log, e) })
+			s.Logs = logs.New(options, old.Logs, m.clock, m.noteLogsEvent, m.learnFrom)
 		}
 	}
+	m.attachLearning(s, old)
 }
 
 // LogsOptions returns the settings of [logs] in a config.
@@ -138,11 +141,11 @@ func (m *Manager) dnsOptions(c *config.Config, old *Snapshot) dnsclient.Options 
 
 // services runs the background services of one snapshot at a time.
 type services struct {
-	dns, guard, logs service
+	dns, guard, logs, learn service
 }
 
 func (r *services) switchTo(ctx context.Context, b background) {
-	var dns, guard, logs runner
+	var dns, guard, logs, learn runner
 	if b.DNS != nil {
 		dns = b.DNS.cache
 	}
@@ -155,6 +158,10 @@ func (r *services) switchTo(ctx context.Context, b background) {
 	r.dns.switchTo(ctx, dns)
 	r.guard.switchTo(ctx, guard)
 	r.logs.switchTo(ctx, logs)
+	if b.Learn != nil {
+		learn = b.Learn
+	}
+	r.learn.switchTo(ctx, learn) // last: it takes what the logs had
 }
 
 // service runs one background service at a time.

@@ -65,6 +65,7 @@ func (m *Manager) followFiles(ctx context.Context) (pause time.Duration) {
 	pause = m.scanPause(min(took, m.lastScan))
 	m.lastScan = took
 	m.updateStatus()
+	m.updateLearnedMode()
 	if m.reload != nil && m.reload.config != nil {
 		m.tryReload(ctx)
 	} else {

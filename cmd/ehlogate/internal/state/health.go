@@ -24,6 +24,10 @@ func (h Health) IsDegraded() bool { return h.Error != "" && !h.Unavailable }
 // ListHealth returns the health of list i. dns is the state of DNS now.
 func (s *Snapshot) ListHealth(i int, dns DNSStats) Health {
 	source := s.Sources[i]
+	if source.Learned != nil {
+		st := s.Learn.Status()
+		return Health{Error: st.Error, Since: st.Since}
+	}
 	if source.File == nil {
 		return zonesHealth(s.Config.Lists[i].Zones, dns.Zones)
 	}
@@ -31,6 +35,16 @@ func (s *Snapshot) ListHealth(i int, dns DNSStats) Health {
 	if n := dns.Names; n != nil && n.State != "enabled" && source.File.UsesNames() {
 		h = Health{true, "it has host names, and reverse DNS is disabled: " + n.Error, n.Since}
 	}
+	return h
+}
+
+// NeverHealth returns the health of the list of [learn] never. What lists learn depends on it, and nothing else.
+func (s *Snapshot) NeverHealth() Health {
+	if s.Never == nil {
+		return Health{}
+	}
+	h := fileHealth(s.Never.Status())
+	h.Unavailable = false
 	return h
 }
 

@@ -40,6 +40,8 @@ type Manager struct {
 
 	started *config.Config // the config of the sockets and of the log
 
+	learning learning
+
 	reloadFailures atomic.Uint64
 	configFault    atomic.Pointer[configFault] // of the last reload; nil: it succeeded
 }
@@ -59,7 +61,9 @@ func New(cfg *config.Config, load func() (*config.Config, error), clock func() t
 func Load(cfg *config.Config, clock func() time.Time) *Manager {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	return New(cfg, nil, clock, log)
+	m := New(cfg, nil, clock, log)
+	m.Snapshot().emptyLearned()
+	return m
 }
 
 // Snapshot returns the present snapshot.
@@ -123,6 +127,7 @@ func (m *Manager) Run(ctx context.Context, reload <-chan func()) {
 
 func (m *Manager) publish(s *Snapshot) {
 	m.current.Store(s)
+	m.learning.follow(s)
 	if m.large {
 		m.large = false
 		// Loading a large list, and the list before it, took half of the memory that the daemon has. Go would keep it

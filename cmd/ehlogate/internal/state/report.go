@@ -25,13 +25,20 @@ func (s *Snapshot) Unavailable() (errs []error) {
 			errs = append(errs, fmt.Errorf("list %q is unavailable: its files are older than expire_after = %v", list.Name, list.Spec.ExpireAfter))
 		}
 	}
+	if s.Never != nil && s.Never.Status().Fault() != nil {
+		errs = append(errs, s.Never.Status().Fault())
+	}
 	return errs
 }
 
 func (m *Manager) logChanges(all []*trackedList) {
 	configs := make(map[*listfile.List]config.List)
-	for l, s := range m.Snapshot().Files() {
+	snapshot := m.Snapshot()
+	for l, s := range snapshot.Files() {
 		configs[s] = l
+	}
+	if never, ok := neverConfig(snapshot.Config); ok {
+		configs[snapshot.Never] = never
 	}
 	for _, t := range all {
 		m.logListChange(configs[t.source], t)
@@ -66,6 +73,9 @@ func (m *Manager) logListChange(l config.List, t *trackedList) {
 
 // effectOfUnavailable says what happens to clients while a list is unavailable.
 func effectOfUnavailable(l config.List) string {
+	if l.Name == NeverName {
+		return "nothing is learned, and lists that learn match no client"
+	}
 	if l.Action == lists.Suppress || l.Action == lists.NoAction || l.Mode == lists.Observe {
 		return "the list is skipped"
 	}

@@ -17,14 +17,18 @@ type Snapshot struct {
 	Loaded     time.Time // when Config took effect
 	Policy     *lists.Policy
 	Values     *policyd.Values
-	Sources    []ListSource // one for each list, in the order of the config
-	background              // shared by all lists
+	Sources    []ListSource   // one for each list, in the order of the config
+	Never      *listfile.List // the clients of which nothing is learned; nil: there is no such list
+	background                // shared by all lists
+
+	enforces bool // fallback lists count
 }
 
-// ListSource is the source of one list. One of its fields is nil.
+// ListSource is the source of one list. One of its fields is not nil.
 type ListSource struct {
-	File *listfile.List
-	DNS  *dnsbl.List
+	File    *listfile.List
+	DNS     *dnsbl.List
+	Learned lists.Source // of a list that learns
 }
 
 // Files iterates over the lists of files, in the order of the config.
@@ -47,20 +51,28 @@ func (m *Manager) buildSnapshot(cfg *config.Config, old *Snapshot, files []*trac
 	m.attachBackground(s, old)
 	for _, l := range cfg.Lists {
 		var source ListSource
-		if l.IsDNSList() {
+		switch {
+		case l.IsDNSList():
 			source.DNS = s.DNS.zones.List(l.Zones)
-		} else {
+		case l.IsLearned():
+			source.Learned = s.learnedSource(l)
+		default:
 			source.File, files = files[0].source, files[1:]
 		}
 		s.addList(l, source)
 	}
+	s.addNever(files)
 	return s
 }
 
 func (s *Snapshot) addList(c config.List, source ListSource) {
-	list := &lists.List{Name: c.Name, Action: c.Action, Hide: c.Hide, Services: c.Services, Mode: c.Mode, Source: source.File, External: c.IsExternal()}
-	if source.DNS != nil {
+	list := &lists.List{Name: c.Name, Action: c.Action, Hide: c.Hide, Services: c.Services, Mode: s.effectiveMode(c), Source: source.File, External: c.IsExternal()}
+	switch {
+	case source.DNS != nil:
 		list.Source = source.DNS
+	case source.Learned != nil:
+		list.Source = source.Learned
+		list.Sessions, _ = source.Learned.(lists.SessionSource)
 	}
 	s.Sources = append(s.Sources, source)
 	s.Policy.Lists = append(s.Policy.Lists, list)
@@ -70,6 +82,7 @@ func (s *Snapshot) addList(c config.List, source ListSource) {
 func (s *Snapshot) withFiles(files []*trackedList) *Snapshot {
 	next, policy := *s, *s.Policy
 	next.Policy, next.Sources, policy.Lists, policy.Settings = &policy, nil, nil, &next
+	next.enforces = s.Learn != nil && s.Learn.Enforces()
 	for i, c := range s.Config.Lists {
 		source := s.Sources[i]
 		if source.File != nil {
@@ -77,17 +90,26 @@ func (s *Snapshot) withFiles(files []*trackedList) *Snapshot {
 		}
 		next.addList(c, source)
 	}
+	next.addNever(files)
 	return &next
 }
 
-// FileDecisions returns the policy as far as files alone decide: up to the first list that depends on DNS or on a
-// commitment. whole reports whether that is all of it, with the default.
+// addNever takes the list of [learn] never, which follows the lists of files.
+func (s *Snapshot) addNever(files []*trackedList) {
+	s.Never = nil
+	if len(files) > 0 {
+		s.Never = files[0].source
+	}
+}
+
+// FileDecisions returns the policy as far as files alone decide: up to the first list that depends on DNS, on logs or on
+// a commitment. whole reports whether that is all of it, with the default.
 func (s *Snapshot) FileDecisions() (p *lists.Policy, whole bool) {
 	policy := *s.Policy
 	whole = policy.Limit == nil && policy.Guard == nil
 	for i, l := range s.Config.Lists {
 		names, ok := policy.Lists[i].Source.(lists.NameUser)
-		if l.IsDNSList() || policy.Guard != nil && l.IsExternal() || s.Config.DNS.VerifyNames && ok && names.UsesNames() {
+		if l.IsDNSList() || l.IsLearned() || policy.Guard != nil && l.IsExternal() || s.Config.DNS.VerifyNames && ok && names.UsesNames() {
 			policy.Lists, whole = policy.Lists[:i], false
 			break
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
@@ -48,12 +49,13 @@ type loadResult struct {
 	err    error
 }
 
-// trackLists returns the lists of files in cfg. A list in have that has the same name and files is used again.
+// trackLists returns the lists of files in cfg, and the list of [learn] never behind them. A list in have that has the same name and files is used again.
 func (m *Manager) trackLists(cfg *config.Config, have []*trackedList) (out []*trackedList) {
-	for _, l := range cfg.Lists {
-		if l.IsDNSList() {
-			continue
-		}
+	all := slices.DeleteFunc(slices.Clone(cfg.Lists), func(l config.List) bool { return !l.IsOfFiles() })
+	if never, ok := neverConfig(cfg); ok {
+		all = append(all, never)
+	}
+	for _, l := range all {
 		t := &trackedList{name: l.Name, source: listfile.New(l.Spec, m.clock),
 			settling: filewatch.Settler{Quiet: m.times.quiet, MaxWait: 10 * m.times.quiet}}
 		for _, h := range have {

@@ -25,24 +25,32 @@ var (
 	confDegraded    = newDesc("ehlogate_config_degraded", "1: the last edit of the config was refused; the config is in use as it was.")
 	confFault       = newDesc("ehlogate_config_fault_timestamp_seconds", "Time since which the config is degraded; 0: it is not.")
 
-	zoneEnabled    = newDesc("ehlogate_dns_zone_enabled", "1: the zone passed its health check and is queried; 0: disabled, /api/v1/reputation has the reason. by=\"reverse\" is reverse DNS.", "zone", "by")
-	zoneQueries    = newDesc("ehlogate_dns_queries_total", "DNS queries sent about clients, by result.", "zone", "by", "result")
-	zoneLookups    = newDesc("ehlogate_dns_cache_lookups_total", "Lookups in the DNS cache: hit, miss, or stale (expired, used because no new answer came).", "zone", "by", "result")
-	zoneListed     = newDesc("ehlogate_dns_listed_total", "Answers that list a client; of reverse DNS, verified names.", "zone", "by")
-	dnsInFlight    = newDesc("ehlogate_dns_in_flight", "DNS queries about clients in flight.")
-	dnsRejected    = newDesc("ehlogate_dns_rejected_total", "DNS queries not sent, because max_lookups were in flight.")
-	dnsEntries     = newDesc("ehlogate_dns_cache_entries", "Answers in the DNS cache.")
-	guardActive    = newDesc("ehlogate_guard_active", "1: a domain served here published MTA-STS or DANE, or may have; only your own list files suppress.")
-	guardCommitted = newDesc("ehlogate_guard_committed", "1: this domain published MTA-STS in mode enforce or DANE, or may have; 0: it did not.", "domain", "mta_sts", "dane")
-	limitSessions  = newDesc("ehlogate_limit_sessions_total", "Sessions of clients that are on no list, with default = \"limit\", by action.", "action")
-	tlsFailures    = newDesc("ehlogate_client_tls_failures_total", "Sessions on port 25 in which TLS failed, as the logs of [logs] tell, by reason.", "class", "mta")
-	logSessions    = newDesc("ehlogate_client_sessions_total", "Sessions on port 25, as the logs of [logs] tell, by what became of TLS and of mail.", "mta", "tls", "mail")
-	logClients     = newDesc("ehlogate_log_clients", "Clients that are remembered from the logs of [logs].")
-	logLines       = newDesc("ehlogate_log_lines_total", "Lines read of a log of [logs].", "source")
-	logUnread      = newDesc("ehlogate_log_unread_lines_total", "Lines of a log of [logs] that were not understood, are not certain to be about one client, or came faster than they were read.", "source")
-	logLag         = newDesc("ehlogate_log_lag_seconds", "For how long lines of a log of [logs] may have waited to be read; 0: all are.", "source")
-	logDegraded    = newDesc("ehlogate_log_degraded", "1: a log of [logs] cannot be read; decisions do not depend on it.", "source")
-	limitExhausted = newDesc("ehlogate_limit_exhausted", "1: offers_per_second is used up; a client that is on no list is not offered STARTTLS.")
+	zoneEnabled     = newDesc("ehlogate_dns_zone_enabled", "1: the zone passed its health check and is queried; 0: disabled, /api/v1/reputation has the reason. by=\"reverse\" is reverse DNS.", "zone", "by")
+	zoneQueries     = newDesc("ehlogate_dns_queries_total", "DNS queries sent about clients, by result.", "zone", "by", "result")
+	zoneLookups     = newDesc("ehlogate_dns_cache_lookups_total", "Lookups in the DNS cache: hit, miss, or stale (expired, used because no new answer came).", "zone", "by", "result")
+	zoneListed      = newDesc("ehlogate_dns_listed_total", "Answers that list a client; of reverse DNS, verified names.", "zone", "by")
+	dnsInFlight     = newDesc("ehlogate_dns_in_flight", "DNS queries about clients in flight.")
+	dnsRejected     = newDesc("ehlogate_dns_rejected_total", "DNS queries not sent, because max_lookups were in flight.")
+	dnsEntries      = newDesc("ehlogate_dns_cache_entries", "Answers in the DNS cache.")
+	guardActive     = newDesc("ehlogate_guard_active", "1: a domain served here published MTA-STS or DANE, or may have; only your own list files suppress.")
+	guardCommitted  = newDesc("ehlogate_guard_committed", "1: this domain published MTA-STS in mode enforce or DANE, or may have; 0: it did not.", "domain", "mta_sts", "dane")
+	limitSessions   = newDesc("ehlogate_limit_sessions_total", "Sessions of clients that are on no list, with default = \"limit\", by action.", "action")
+	tlsFailures     = newDesc("ehlogate_client_tls_failures_total", "Sessions on port 25 in which TLS failed, as the logs of [logs] tell, by reason.", "class", "mta")
+	logSessions     = newDesc("ehlogate_client_sessions_total", "Sessions on port 25, as the logs of [logs] tell, by what became of TLS and of mail.", "mta", "tls", "mail")
+	logClients      = newDesc("ehlogate_log_clients", "Clients that are remembered from the logs of [logs].")
+	logLines        = newDesc("ehlogate_log_lines_total", "Lines read of a log of [logs].", "source")
+	logUnread       = newDesc("ehlogate_log_unread_lines_total", "Lines of a log of [logs] that were not understood, are not certain to be about one client, or came faster than they were read.", "source")
+	logLag          = newDesc("ehlogate_log_lag_seconds", "For how long lines of a log of [logs] may have waited to be read; 0: all are.", "source")
+	logDegraded     = newDesc("ehlogate_log_degraded", "1: a log of [logs] cannot be read; decisions do not depend on it.", "source")
+	learnedClients  = newDesc("ehlogate_learned_clients", "Clients that a list learned; fallback lists have one number.", "list")
+	learnedEnforced = newDesc("ehlogate_learned_enforced", "1: the list that learns takes effect; 0: it observes, by its mode or since logs have not been followed for long enough.", "list")
+	learnedFollowed = newDesc("ehlogate_learned_followed_seconds", "For how long logs have been followed in all, for lists that learn.")
+	learnedEvents   = newDesc("ehlogate_learned_events_total", "What happened to lists that learn, by kind.", "kind")
+	learnedDropped  = newDesc("ehlogate_learned_dropped_sessions_total", "Sessions that lists did not learn from, since there were too many or the store failed.")
+	learnedBreaker  = newDesc("ehlogate_learned_breaker_open", "1: fallback lists learn nothing at present, since this server may be at fault.")
+	learnedDegraded = newDesc("ehlogate_learned_degraded", "1: lists learn nothing at present, or what was learned before is lost; /healthz has the reason.")
+	learnedBytes    = newDesc("ehlogate_learned_store_bytes", "Size of the file that keeps what was learned.")
+	limitExhausted  = newDesc("ehlogate_limit_exhausted", "1: offers_per_second is used up; a client that is on no list is not offered STARTTLS.")
 )
 
 func newDesc(name, help string, labels ...string) *prometheus.Desc {
@@ -123,6 +131,27 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if snapshot.Logs != nil {
 		out.sendLogs(snapshot.Logs)
+	}
+	if snapshot.Learn != nil {
+		out.sendLearned(snapshot)
+	}
+}
+
+func (s metricSink) sendLearned(snapshot *state.Snapshot) {
+	for i, l := range snapshot.Config.Lists {
+		if l.IsLearned() {
+			s.sendGauge(learnedClients, float64(snapshot.Learn.Count(l.Action)), l.Name)
+			s.sendBool(learnedEnforced, snapshot.Policy.Lists[i].Mode == lists.Enforce && snapshot.Config.Mode == lists.Enforce, l.Name)
+		}
+	}
+	st := snapshot.Learn.Status()
+	s.sendGauge(learnedFollowed, st.Followed)
+	s.sendCount(learnedDropped, st.Dropped)
+	s.sendBool(learnedBreaker, st.BreakerIsOpen())
+	s.sendBool(learnedDegraded, st.IsDegraded())
+	s.sendGauge(learnedBytes, float64(st.Bytes))
+	for kind, n := range st.Events() {
+		s.sendCount(learnedEvents, n, kind)
 	}
 }
 

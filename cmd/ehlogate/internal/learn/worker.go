@@ -1,0 +1,315 @@
+package learn
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"ehlogate/lists"
+	"ehlogate/lists/earned"
+	"ehlogate/lists/fallback"
+	"ehlogate/lists/learnstore"
+	"ehlogate/lists/maillog"
+)
+
+const (
+	// The time between two tries to open the file, or to write it: it doubles while it fails.
+	minRetry = time.Second
+	maxRetry = 30 * time.Second
+	// awaitTime is how long other lists may take to know what they say of the clients in a batch.
+	awaitTime = 2 * time.Second
+)
+
+// worker owns the store and the rules. It may hang with the file system.
+type worker struct {
+	*Service
+	store    *learnstore.Store
+	fallback *fallback.Learner // nil: there is no such list
+	earned   *earned.Learner   // nil: there is no such list
+	state    serviceState
+
+	batch  []maillog.Session
+	events []Event // of the present transaction
+	noted  uint64  // changes of Environment.Never that were looked at
+}
+
+// query is a question that a transaction answers.
+type query struct {
+	ask  func(learnstore.Tx, learnstore.Moment, *worker) error
+	done chan error
+}
+
+func newWorker(s *Service) *worker {
+	w := &worker{Service: s}
+	if o := s.options.Fallback; o != nil {
+		w.fallback = fallback.New(*o, fallback.Environment{Standing: s.environment.Standing, Never: w.isNever},
+			func(e fallback.Event) { w.events = append(w.events, newFallbackEvent(e)) })
+	}
+	if o := s.options.Earned; o != nil {
+		w.earned = earned.New(*o, earned.Environment{Never: w.isNever, Denied: func(c lists.Client) bool {
+			return s.environment.Standing != nil && s.environment.Standing(c) == fallback.StandingDenied
+		}}, func(e earned.Event) { w.events = append(w.events, newEarnedEvent(e)) })
+	}
+	return w
+}
+
+func (s *Service) isNever(c lists.Client) bool {
+	if s.environment.Never == nil {
+		return false
+	}
+	status := s.environment.Never.Lookup(c).Status
+	return status != lists.NoMatch && status != lists.Exception
+}
+
+// run learns until ctx ends.
+func (w *worker) run(ctx context.Context) {
+	defer w.close()
+	next, retry := time.NewTimer(0), minRetry
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			w.runStep(context.WithoutCancel(ctx))
+			return
+		case q := <-w.queries:
+			q.done <- w.answer(q)
+		case <-next.C:
+			if w.runStep(ctx) {
+				retry = minRetry
+				next.Reset(stepTime)
+				continue
+			}
+			next.Reset(retry)
+			retry = min(2*retry, maxRetry)
+		}
+	}
+}
+
+// runStep opens the store if it is not open, and makes one transaction. It reports whether that worked.
+func (w *worker) runStep(ctx context.Context) bool {
+	w.status.begin(w.environment.Clock())
+	err := w.openStore()
+	if err == nil {
+		err = w.learn(ctx)
+	}
+	w.report(err)
+	return err == nil
+}
+
+// openStore opens the store, unless it is open.
+func (w *worker) openStore() error {
+	if w.store != nil {
+		return nil
+	}
+	store, err := learnstore.Open(w.options.State, w.environment.Clock)
+	if err != nil {
+		if !w.lists.isEarnedKnown() {
+			w.Clear() // else it would be unavailable for as long
+		}
+		return err
+	}
+	w.store, w.state = store, serviceState{}
+	if st := store.Status(); st.Aside != "" {
+		w.status.noteAside(st, w.environment.Clock())
+		w.environment.Notify(Event{Kind: StoreAside, Path: st.Path, Aside: st.Aside, Err: st.Reason})
+	}
+	w.reload()
+	return nil
+}
+
+func (w *worker) reload() {
+	if w.fallback != nil {
+		w.fallback.Reload()
+	}
+	if w.earned != nil {
+		w.earned.Reload()
+	}
+}
+
+// learn makes one transaction of the sessions that wait.
+func (w *worker) learn(ctx context.Context) error {
+	w.fillBatch()
+	w.awaitStandings(ctx)
+	stamps := w.currentStamps()
+	reasons := w.takeReasons()
+	never := w.neverChange.Load()
+	var next serviceState
+	err := w.store.Update(func(tx learnstore.Tx) (err error) {
+		w.events = nil
+		next, err = w.learnIn(tx, stamps, reasons, never)
+		return err
+	})
+	if err != nil {
+		w.reload()
+		for _, reason := range reasons {
+			w.OpenBreaker(reason)
+		}
+		if errors.Is(err, learnstore.ErrBroken) {
+			// The sessions may be why, so they are not tried again.
+			w.dropped.Add(uint64(len(w.batch)))
+			w.batch = nil
+			w.OpenBreaker("the store was broken")
+			w.close()
+		}
+		return err
+	}
+	isFirst := !w.state.loaded
+	w.state, w.noted, w.batch = next, never, w.batch[:0]
+	if isFirst && w.fallback != nil {
+		if err := w.noteBreaker(); err != nil {
+			return err
+		}
+	}
+	if size, err := w.store.Size(); err == nil {
+		w.status.noteSize(size)
+	}
+	w.publishTables()
+	for _, e := range w.events {
+		w.status.noteEvent(e, w.environment.Clock())
+		w.environment.Notify(e)
+	}
+	return nil
+}
+
+// fillBatch takes sessions from the queue.
+func (w *worker) fillBatch() {
+	for len(w.batch) < maxBatch {
+		select {
+		case session := <-w.queue:
+			w.batch = append(w.batch, session)
+		default:
+			return
+		}
+	}
+}
+
+// awaitStandings waits for what other lists say of the clients that failed at TLS.
+func (w *worker) awaitStandings(ctx context.Context) {
+	if w.fallback == nil || w.environment.Await == nil {
+		return
+	}
+	var clients []lists.Client
+	for i := range w.batch {
+		if s := &w.batch[i]; s.IsFailure() {
+			clients = append(clients, lists.Client{Addr: s.Addr, Name: s.Name})
+		}
+	}
+	if len(clients) > 0 {
+		ctx, cancel := context.WithTimeout(ctx, awaitTime)
+		defer cancel()
+		w.environment.Await(ctx, clients)
+	}
+}
+
+// learnIn is the transaction. It returns the state of the service after it.
+func (w *worker) learnIn(tx learnstore.Tx, stamps map[string]string, reasons []string, never uint64) (serviceState, error) {
+	next, changed, err := w.state.load(tx, w.time.moment().Wall, stamps)
+	if err != nil {
+		return next, err
+	}
+	w.time.load(next.followed)
+	now := w.time.moment()
+	if f := w.fallback; f != nil {
+		for _, reason := range append(changed, reasons...) {
+			if err := f.OpenBreaker(tx, now, reason); err != nil {
+				return next, err
+			}
+		}
+		if never != w.noted {
+			if err := w.forgetNever(tx, now); err != nil {
+				return next, err
+			}
+		}
+	}
+	for i := range w.batch {
+		if f := w.fallback; f != nil {
+			if err := f.Add(tx, now, &w.batch[i]); err != nil {
+				return next, err
+			}
+		}
+		if e := w.earned; e != nil {
+			if err := e.Add(tx, now, &w.batch[i]); err != nil {
+				return next, err
+			}
+		}
+	}
+	if f := w.fallback; f != nil {
+		if err := f.Tick(tx, now); err != nil {
+			return next, err
+		}
+	}
+	if e := w.earned; e != nil {
+		if err := e.Tick(tx, now); err != nil {
+			return next, err
+		}
+	}
+	return next, next.save(tx, now)
+}
+
+// noteBreaker finds out whether the breaker was left open.
+func (w *worker) noteBreaker() error {
+	return w.store.View(func(tx learnstore.Tx) error {
+		report, err := w.fallback.Report(tx, w.time.moment())
+		w.status.noteBreaker(report.Breaker)
+		return err
+	})
+}
+
+// forgetNever ends the entries of clients of which nothing may be learned any more.
+func (w *worker) forgetNever(tx learnstore.Tx, now learnstore.Moment) error {
+	report, err := w.fallback.Report(tx, now)
+	if err != nil {
+		return err
+	}
+	for _, e := range report.Entries {
+		if w.isNever(lists.Client{Addr: e.Client, Name: e.Name}) {
+			if err := w.fallback.Forget(tx, now, e.Client); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *worker) publishTables() {
+	var table *fallback.Table
+	if w.fallback != nil {
+		table = w.fallback.Table().AsOf(w.time.moment())
+	}
+	earnedTable := &earned.Table{}
+	if w.earned != nil {
+		earnedTable = w.earned.Table()
+	}
+	w.lists.publish(table, earnedTable)
+}
+
+// answer answers a query.
+func (w *worker) answer(q query) error {
+	if w.store == nil {
+		return errors.New("the file that keeps what was learned is not open")
+	}
+	w.status.begin(w.environment.Clock())
+	defer w.status.end()
+	err := w.store.View(func(tx learnstore.Tx) error { return q.ask(tx, w.time.moment(), w) })
+	if errors.Is(err, learnstore.ErrBroken) {
+		w.close()
+	}
+	return err
+}
+
+// report keeps what came of a step, and tells the operator if that changed.
+func (w *worker) report(err error) {
+	switch w.status.noteResult(err, w.environment.Clock()) {
+	case began:
+		w.environment.Notify(Event{Kind: StoreFailed, Path: w.options.State, Err: err, Stack: learnstore.StackOf(err)})
+	case ended:
+		w.environment.Notify(Event{Kind: StoreWorks, Path: w.options.State})
+	}
+}
+
+func (w *worker) close() {
+	if w.store != nil {
+		_ = w.store.Close() // all that was acknowledged is on the disk
+		w.store = nil
+	}
+}
