@@ -10,7 +10,7 @@ import (
 
 // Rule 11: entries suppress a share of the sessions of an hour, and some always.
 func TestShareOfSessions(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newWorld(t, func(o *Options) { o.Life = 7 * day })
 	count := func() (suppressed int) {
 		for range 100 {
 			if connect(w.suppress, client) {
@@ -21,8 +21,8 @@ func TestShareOfSessions(t *testing.T) {
 	}
 	w.learn(client, noCipher)
 	w.events = nil
-	if got := count(); got != 20 || isIn(w.suppress, client) {
-		t.Errorf("%d sessions suppressed without traffic, then %v; want 20, and none", got, isIn(w.suppress, client))
+	if got := count(); got != 20 || isReviewed(w.suppress, client) {
+		t.Errorf("%d sessions suppressed without traffic, then %v; want 20, and none", got, isReviewed(w.suppress, client))
 	}
 	w.wait(time.Second)
 	w.wait(time.Second)
@@ -56,6 +56,13 @@ func TestShareOfSessions(t *testing.T) {
 	}
 	w.wait(time.Hour)
 	w.learned("198.51.100.1", true)
+	for range 10_000 {
+		w.add("203.0.113.9", delivers(0))
+	}
+	w.wait(2 * time.Hour)
+	if got := count(); got != 20 {
+		t.Errorf("%d sessions suppressed two hours after much traffic; want 20", got)
+	}
 }
 
 // learned makes a client fail often enough, with enough evidence collected within this hour or before.
@@ -163,6 +170,25 @@ func TestBreakerOpens(t *testing.T) {
 	if w.state.open {
 		t.Error("one client opened the breaker")
 	}
+	w = newWorld(t, usual) // one client that fails and succeeds in turn
+	for range 10 {
+		w.manyHandshakes()
+		w.add(client, succeeds("TLSv1.3"))
+		w.add(client, fails(noCipher))
+		w.wait(50 * time.Second)
+	}
+	if w.state.open {
+		t.Error("one client that also succeeds opened the breaker")
+	}
+	w = newWorld(t, usual) // scanners that the reader of the log did not find
+	w.manyHandshakes()
+	for i := range 20 {
+		w.add(fmt.Sprintf("198.51.%d.1", i), fails("lost-connection"))
+		w.add(fmt.Sprintf("198.51.%d.1", i), fails(noCipher))
+	}
+	if w.state.open {
+		t.Error("scanners opened the breaker")
+	}
 	w = newWorld(t, usual) // clients that failed long ago, once
 	for i := range 6 {
 		w.add(fmt.Sprintf("198.51.%d.1", i), fails(noCipher))
@@ -205,6 +231,7 @@ func TestOpenBreaker(t *testing.T) {
 	w.wait(11 * time.Minute)
 	w.learn("198.51.101.1", noCipher, named("new.example"))
 	w.add(client, fails(noCipher))
+	w.add("198.51.102.1", fails(noCipher), named("late.example"))
 	w.wait(5 * time.Minute)
 	w.events = nil
 	if err := w.OpenBreaker(w.tx, w.now, "the certificate changed"); err != nil {
@@ -229,4 +256,38 @@ func TestOpenBreaker(t *testing.T) {
 	w.wait(31 * time.Minute)
 	w.add(client, fails(noCipher))
 	w.expect(w.suppress, client, true, "three failures after it closed")
+	w.add("198.51.102.1", fails(noCipher), named("late.example"))
+	w.wait(31 * time.Minute)
+	w.add("198.51.102.1", fails(noCipher), named("late.example"))
+	w.expect(w.suppress, "198.51.102.1", false, "failed before it was open, and twice since")
+}
+
+// Rule 12: an entry that was confirmed shortly before counts as made then, and nothing is confirmed while the breaker is open.
+func TestOpenBreakerConfirmsNothing(t *testing.T) {
+	w := newWorld(t, nil)
+	w.learn(client, noCipher)
+	w.wait(5 * time.Hour)
+	w.add(client, fails(noCipher))
+	w.expect(w.suppress, client, true, "confirmed")
+	_ = w.OpenBreaker(w.tx, w.now, "test")
+	if w.publish(); w.entryOf(client) != nil {
+		t.Error("an entry that was confirmed a moment ago is still there")
+	}
+
+	w = newWorld(t, nil)
+	w.learn(client, noCipher)
+	w.wait(time.Hour)
+	_ = w.OpenBreaker(w.tx, w.now, "test")
+	w.wait(time.Minute)
+	w.add(client, fails(noCipher))
+	w.wait(3 * time.Hour)
+	w.expect(w.suppress, client, false, "a probe failed while the breaker was open")
+
+	w = newWorld(t, nil)
+	w.learn(client, noCipher)
+	w.wait(time.Hour)
+	w.add(client, fails(noCipher))
+	w.standing = StandingDenied
+	w.wait(3 * time.Hour)
+	w.expect(w.suppress, client, false, "a probe failed, and another list denies the client")
 }

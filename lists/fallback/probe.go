@@ -10,7 +10,7 @@ import (
 
 // probe decides which sessions of an entry are probes. Lookups change it at any time, and all tables share it.
 type probe struct {
-	sinceProbe atomic.Int64 // sessions
+	sessions   atomic.Int64
 	due        atomic.Bool  // the next session is a probe
 	offered    atomic.Bool  // the last session was offered STARTTLS
 	answered   atomic.Int64 // sessions that the entry answered, since Tick
@@ -22,9 +22,8 @@ type probe struct {
 
 // matchSession reports whether the entry answers a new session.
 func (p *probe) matchSession(every int64, allowed *budget) bool {
-	isProbe := p.sinceProbe.Add(1) >= every
+	isProbe := p.sessions.Add(1)%every == 0
 	if p.due.Load() && p.due.CompareAndSwap(true, false) || isProbe {
-		p.sinceProbe.Store(0)
 		p.probes.Add(1)
 		p.offered.Store(true)
 		return false

@@ -107,19 +107,27 @@ func TestScanner(t *testing.T) {
 			w.wait(time.Minute)
 			w.add(client, fails("lost-connection"))
 		},
-		"downgrade": func(w *world) { w.add(client, fails("inappropriate-fallback")) },
+		"downgrade": func(w *world) {
+			w.add(client, fails("inappropriate-fallback"))
+			w.wait(2 * time.Hour)
+		},
 	} {
 		w := newWorld(t, nil)
 		scan(w)
 		w.learn(client, noCipher)
-		w.wait(6 * 24 * time.Hour)
+		w.wait(7*24*time.Hour - 6*time.Hour)
 		w.learn(client, noCipher)
 		w.expect(w.suppress, client, false, name)
 		if !w.refused(client, "left alone") {
 			t.Errorf("%s: it is not said that the client is left alone", name)
 		}
-		w.wait(24 * time.Hour)
-		w.learn(client, noCipher)
+		w.wait(6 * time.Hour)
+		w.add(client, fails(noCipher))
+		w.expect(w.suppress, client, false, name+", and what was before counts")
+		w.wait(31 * time.Minute)
+		w.add(client, fails(noCipher))
+		w.wait(31 * time.Minute)
+		w.add(client, fails(noCipher))
 		w.expect(w.suppress, client, true, name+", a week later")
 
 		scan(w)

@@ -29,7 +29,7 @@ type tableEntry struct {
 // Table returns the table as it is after the last call.
 func (l *Learner) Table() *Table {
 	if l.table == nil {
-		t := &Table{budget: l.budget, every: int64(l.options.ProbeSessions)}
+		t := &Table{budget: l.budget, every: int64(max(l.options.ProbeSessions, 1))}
 		for _, e := range l.sortedEntries() {
 			if e.live {
 				t.entries = append(t.entries, tableEntry{e.addr, e.action, e.until, e.describe(), e.probe})

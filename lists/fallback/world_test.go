@@ -24,7 +24,7 @@ var epoch = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 type world struct {
 	testing.TB
 	*Learner
-	tx               *learnstore.Memory
+	tx               learnstore.Tx
 	now              learnstore.Moment
 	events           []Event
 	standing         Standing
@@ -151,8 +151,14 @@ func (w *world) entryOf(addr string) *entry { return w.entries[netip.MustParseAd
 
 func (*world) lookup(addr string) netip.Addr { return netip.MustParseAddr(addr) }
 
-// isIn reports whether a list matches the client, by a review.
+// isIn reports whether a list has the client, even if its last session was a probe.
 func isIn(l *List, addr string) bool {
+	_, _, ok := l.find(lists.Client{Addr: netip.MustParseAddr(addr)})
+	return ok
+}
+
+// isReviewed reports whether a list matches the client in a review.
+func isReviewed(l *List, addr string) bool {
 	return l.Lookup(lists.Client{Addr: netip.MustParseAddr(addr)}).Status == lists.Matched
 }
 
