@@ -16,12 +16,13 @@ func TestForgedTimes(t *testing.T) {
 		steps []step
 		want  bool
 	}{
-		"as it should be":          {[]step{{}, {31 * minute, 31 * minute, 0}, {31 * minute, 31 * minute, 0}}, true},
-		"repeated log":             {[]step{{}, {31 * minute, 31 * minute, -31 * minute}, {31 * minute, 31 * minute, -62 * minute}, {31 * minute, 31 * minute, -93 * minute}}, false},
-		"log that is read at once": {[]step{{end: -3 * time.Hour}, {end: -2 * time.Hour}, {end: -time.Hour}, {}}, false},
-		"log that is read fast":    {[]step{{end: -3 * time.Hour}, {11 * minute, 11 * minute, -2 * time.Hour}, {11 * minute, 11 * minute, 0}}, false},
-		"clock of the log is slow": {[]step{{}, {11 * minute, 31 * minute, 0}, {11 * minute, 31 * minute, 0}}, false},
-		"clock of the log stands":  {[]step{{}, {0, 31 * minute, 0}, {0, 31 * minute, 0}, {0, 31 * minute, 0}}, false},
+		"as it should be":               {[]step{{}, {31 * minute, 31 * minute, 0}, {31 * minute, 31 * minute, 0}}, true},
+		"repeated log":                  {[]step{{}, {31 * minute, 31 * minute, -31 * minute}, {31 * minute, 31 * minute, -62 * minute}, {31 * minute, 31 * minute, -93 * minute}}, false},
+		"log that is read at once":      {[]step{{end: -3 * time.Hour}, {end: -2 * time.Hour}, {end: -time.Hour}, {}}, false},
+		"log that is read fast":         {[]step{{end: -3 * time.Hour}, {11 * minute, 11 * minute, -2 * time.Hour}, {11 * minute, 11 * minute, 0}}, false},
+		"log that is half read at once": {[]step{{end: -2 * time.Hour}, {62 * minute, 62 * minute, -time.Hour}, {}}, false},
+		"clock of the log is slow":      {[]step{{}, {11 * minute, 31 * minute, 0}, {11 * minute, 31 * minute, 0}}, false},
+		"clock of the log stands":       {[]step{{}, {0, 31 * minute, 0}, {0, 31 * minute, 0}, {0, 31 * minute, 0}}, false},
 		"last year": {[]step{
 			{end: -365 * day}, {31 * minute, 31 * minute, -365 * day}, {31 * minute, 31 * minute, -365 * day}, {31 * minute, 31 * minute, -365 * day},
 		}, false},

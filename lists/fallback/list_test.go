@@ -12,6 +12,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/listfile"
+	"ehlogate/lists/maillog"
 )
 
 // answer is a source with one answer.
@@ -111,6 +112,25 @@ func BenchmarkLookup(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkAdd has the sessions of clients that complete TLS, and of clients that fail, each for the first time.
+func BenchmarkAdd(b *testing.B) {
+	for name, change := range map[string]func(*maillog.Session){"success": succeeds("TLSv1.3"), "failure": fails(noCipher)} {
+		b.Run(name, func(b *testing.B) {
+			w := newWorld(b, nil)
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				i++
+				s := maillog.Session{End: w.now.Wall, Service: maillog.ServiceSMTP, Addr: addrAt(i), Name: "mail.printer.example"}
+				change(&s)
+				if err := w.Add(w.tx, w.now, &s); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

@@ -138,7 +138,7 @@ func (l *Learner) describeEntry(e *entry) EntryReport {
 		r.Frees = "a handshake that it completes; it is offered STARTTLS now, and another failure in the same way confirms the entry"
 	}
 	if e.probes > 0 {
-		r.LastProbe = &e.lastProbe.Wall
+		r.LastProbe = new(e.lastProbe.Wall)
 	}
 	return r
 }
