@@ -1,6 +1,9 @@
 package main
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"ehlogate/cmd/ehlogate/internal/config"
@@ -19,7 +22,8 @@ func addCompletions(root *cobra.Command) {
 	tomlFiles := cobra.FixedCompletions([]string{"toml"}, cobra.ShellCompDirectiveFilterFileExt)
 	unknown := values() // a shell cannot know them
 
-	for _, cmd := range append(root.Commands(), root) {
+	fallback, _, _ := root.Find([]string{"fallback"}) // there is such a command
+	for _, cmd := range slices.Concat(root.Commands(), fallback.Commands(), []*cobra.Command{root}) {
 		for flag, complete := range map[string]map[string]cobra.CompletionFunc{
 			"ehlogate": {"config": tomlFiles},
 			"check":    {"list": completeLists, "format": values(append([]string{ownFormat}, feed.Formats()...)...)},
@@ -27,10 +31,11 @@ func addCompletions(root *cobra.Command) {
 			"export": {"format": values(exportFormats...), "output": files, "set": unknown, "then": unknown,
 				"action":  values(lists.Offer.String(), lists.Suppress.String(), lists.Require.String()),
 				"service": values(lists.SMTP.String(), lists.Submission.String()), "keyword": values(lists.KeywordNames()...)},
-			"import": {"output": directories, "prefix": unknown, "service": values(lists.SMTP.String(), lists.Submission.String())},
-			"replay": {"diff": tomlFiles, "since": unknown, "top": unknown},
-			"doctor": {"postfix-config": directories, "saved": directories, "exim": files, "sendmail": files},
-		}[cmd.Name()] {
+			"import":           {"output": directories, "prefix": unknown, "service": values(lists.SMTP.String(), lists.Submission.String())},
+			"fallback promote": {"list": completeLists},
+			"replay":           {"diff": tomlFiles, "since": unknown, "top": unknown},
+			"doctor":           {"postfix-config": directories, "saved": directories, "exim": files, "sendmail": files},
+		}[strings.TrimPrefix(cmd.CommandPath(), "ehlogate ")] {
 			if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
 				panic(err) // there is no such flag
 			}

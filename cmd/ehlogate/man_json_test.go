@@ -1,13 +1,18 @@
 package main
 
 import (
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"ehlogate/cmd/ehlogate/internal/learn"
 	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/replay"
+	"ehlogate/lists/earned"
+	"ehlogate/lists/fallback"
 	"ehlogate/lists/maillog"
 )
 
@@ -16,7 +21,8 @@ func TestJSONFields(t *testing.T) {
 	page := parsePage(readPage(t, "ehlogate.8"))
 	for heading, value := range map[string]any{
 		"replay --sessions": replay.Session{}, "replay --json": replay.Report{}, "replay --diff OLD --json": replay.Diff{},
-		"/api/v1/clients": logs.ClientReport{},
+		"/api/v1/clients": logs.ClientReport{}, "/api/v1/learned": learn.Report{}, "/api/v1/learned/ADDR": learn.ClientReport{},
+		"a client of a fallback list": fallback.ClientReport{}, "an entry": fallback.EntryReport{}, "a client of an earned list": earned.ClientReport{},
 	} {
 		var got []string
 		for _, term := range page.sections[heading] {
@@ -30,6 +36,12 @@ func TestJSONFields(t *testing.T) {
 			t.Error(problem)
 		}
 	}
+}
+
+// explainedOnce are types that have a heading of their own, or are one value.
+var explainedOnce = []reflect.Type{
+	reflect.TypeFor[replay.Client](), reflect.TypeFor[fallback.ClientReport](), reflect.TypeFor[fallback.EntryReport](), reflect.TypeFor[earned.ClientReport](),
+	reflect.TypeFor[time.Time](), reflect.TypeFor[netip.Addr](),
 }
 
 // jsonPaths returns the fields of a type, with [] behind those that are arrays, and ? behind those that may be left out.
@@ -46,6 +58,9 @@ func jsonPaths(typ reflect.Type, prefix, optional string) (paths []string) {
 		if elem.Kind() == reflect.Slice {
 			path, elem = path+"[]", elem.Elem()
 		}
+		if elem.Kind() == reflect.Pointer {
+			elem = elem.Elem()
+		}
 		switch {
 		case f.Name == "TLS" && elem.Kind() == reflect.Map:
 			for _, word := range maillog.AllTLS() {
@@ -55,7 +70,7 @@ func jsonPaths(typ reflect.Type, prefix, optional string) (paths []string) {
 			for _, word := range maillog.AllMail() {
 				paths = append(paths, path+"."+word.String()+mark)
 			}
-		case elem.Kind() == reflect.Struct && elem.PkgPath() != "time" && elem != reflect.TypeFor[replay.Client]():
+		case elem.Kind() == reflect.Struct && !slices.Contains(explainedOnce, elem):
 			paths = append(paths, jsonPaths(elem, path+".", mark)...)
 		default:
 			paths = append(paths, path+mark)

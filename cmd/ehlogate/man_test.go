@@ -123,14 +123,14 @@ func checkCommandsPage(source string) []string {
 		}
 	}
 	var usages []string
-	for _, cmd := range root.Commands() {
+	for _, cmd := range allCommands(root) {
 		if cmd.Hidden || !cmd.Runnable() || cmd.Name() == "help" {
 			continue
 		}
 		usage := strings.TrimSuffix(cmd.UseLine(), " [flags]")
 		usages = append(usages, usage)
 		got := slices.Clone(p.sections[usage])
-		if cmd.Name() == "export" {
+		if cmd.CommandPath() == "ehlogate export" {
 			for _, format := range exportFormats {
 				i := slices.Index(got, format)
 				if i < 0 {
@@ -152,6 +152,14 @@ func checkCommandsPage(source string) []string {
 		}
 	}
 	return problems
+}
+
+// allCommands returns the commands, and those of their commands.
+func allCommands(parent *cobra.Command) (all []*cobra.Command) {
+	for _, cmd := range parent.Commands() {
+		all = append(append(all, cmd), allCommands(cmd)...)
+	}
+	return all
 }
 
 // flagTerms returns each flag as a man page shows it.
@@ -414,8 +422,8 @@ func TestExampleConfig(t *testing.T) {
 // TestHelpWidth checks that help fits into 80 columns, but for examples, and that the help of serve has the addresses of
 // the defaults.
 func TestHelpWidth(t *testing.T) {
-	for _, cmd := range newRoot().Commands() {
-		for line := range strings.Lines(runCommand(t, cmd.Name(), "--help")) {
+	for _, cmd := range allCommands(newRoot()) {
+		for line := range strings.Lines(runCommand(t, append(strings.Fields(cmd.CommandPath())[1:], "--help")...)) {
 			if line = strings.TrimSuffix(line, "\n"); len(line) > 80 && !strings.HasPrefix(line, "  ehlogate ") {
 				t.Errorf("%s: %d columns: %s", cmd.Name(), len(line), line)
 			}
@@ -456,6 +464,8 @@ func TestCompletions(t *testing.T) {
 		{[]string{"export", "-o", ""}, nil, files},
 		{[]string{"doctor", "--saved", ""}, nil, dirs},
 		{[]string{"doctor", "--exim", ""}, nil, files},
+		{[]string{"fallback", "promote", "-c", conf, "--list", ""}, []string{"broken-tls"}, none},
+		{[]string{"fallback", "show", ""}, nil, none},
 		{[]string{"ex"}, []string{"explain\tShow the decision for a client, and why", "export\tWrite the policy as a static table"}, none},
 	} {
 		got := strings.Split(strings.TrimSpace(runCommand(t, append([]string{"__complete"}, c.args...)...)), "\n")
@@ -464,7 +474,7 @@ func TestCompletions(t *testing.T) {
 		}
 	}
 	// A flag with a value says what that can be, or that shells cannot know.
-	for _, cmd := range append(newRoot().Commands(), newRoot()) {
+	for _, cmd := range append(allCommands(newRoot()), newRoot()) {
 		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if _, ok := cmd.GetFlagCompletionFunc(f.Name); !ok && f.Value.Type() != "bool" && f.Name != "config" {
 				t.Errorf("%s --%s has no completions", cmd.Name(), f.Name)

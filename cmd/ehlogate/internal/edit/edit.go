@@ -24,19 +24,18 @@ const (
 	lockPause = 10 * time.Millisecond
 )
 
-// Append adds lines, without their ends, to the end of a list file, which must exist and obey rules, as it must with the
-// lines.
-func Append(path string, rules listfile.Rules, lines ...string) error {
-	return Change(path, rules, func(text []byte) ([]byte, error) {
-		end := "\n"
-		if bytes.HasSuffix(text, []byte("\r\n")) {
-			end = "\r\n"
-		}
-		for _, line := range lines {
-			text = append(append(text, line...), end...)
-		}
-		return text, nil
-	})
+// Append adds a line, without its end, to the end of a list file, which must exist and obey rules, as it must with the line.
+func Append(path string, rules listfile.Rules, line string) error {
+	return Change(path, rules, func(text []byte) ([]byte, error) { return AppendLine(text, line), nil })
+}
+
+// AppendLine returns a text with one more line, which ends as the others do.
+func AppendLine(text []byte, line string) []byte {
+	end := "\n"
+	if bytes.HasSuffix(text, []byte("\r\n")) {
+		end = "\r\n"
+	}
+	return append(append(text, line...), end...)
 }
 
 // Change replaces the text of a list file by what change makes of it. Both must obey rules. Whatever happens meanwhile, the

@@ -5,7 +5,20 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/explain"
 	"ehlogate/cmd/ehlogate/internal/learn"
+	"ehlogate/cmd/ehlogate/internal/running"
 )
+
+// Learned is the reply of /api/v1/learned.
+type Learned struct {
+	Daemon running.Status `json:"daemon"`
+	learn.Report
+}
+
+// LearnedClient is the reply of /api/v1/learned/ADDR.
+type LearnedClient struct {
+	Daemon running.Status `json:"daemon"`
+	learn.ClientReport
+}
 
 // findLearning returns the service of lists that learn. It answers the request if there is none.
 func (a *API) findLearning(w http.ResponseWriter) *learn.Service {
@@ -30,7 +43,7 @@ func (a *API) serveLearned(w http.ResponseWriter, r *http.Request) {
 		writeUnavailable(w, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, report)
+	writeJSON(w, http.StatusOK, Learned{a.status(a.Manager.Snapshot()), report})
 }
 
 // serveLearnedClient answers with what lists learned of a client.
@@ -52,7 +65,7 @@ func (a *API) serveLearnedClient(w http.ResponseWriter, r *http.Request) {
 		writeUnavailable(w, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, report)
+	writeJSON(w, http.StatusOK, LearnedClient{a.status(a.Manager.Snapshot()), report})
 }
 
 func writeUnavailable(w http.ResponseWriter, err error) {

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+)
+
+// ownLists is a config with several lists that promote can write into, and others.
+const ownLists = `
+[guard]
+off = true
+[logs]
+files = ["/var/log/mail.log"]
+[[list]]
+name = "feed"
+action = "suppress"
+format = "addresses"
+files = ["feed.txt"]
+[[list]]
+name = "glob"
+action = "legacy"
+files = ["legacy-*.list"]
+[[list]]
+name = "deny"
+action = "suppress"
+files = ["glob*.list", "de\\[ny.list"]
+[[list]]
+name = "more"
+action = "suppress"
+files = ["more.list"]
+[[list]]
+name = "broken"
+learn = "fallback"
+action = "suppress"
+`
+
+func TestChooseOwnList(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.toml")
+	if err := os.WriteFile(path, []byte(ownLists), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ name, action, file, err string }{
+		{"", "suppress", "de[ny.list", ""},
+		{"more", "suppress", "more.list", ""},
+		{"", "legacy", "", `list "glob" has only patterns`},
+		{"", "require", "", "there is no list of your own files with action"},
+		{"feed", "suppress", "", "not one of your own files"},
+		{"broken", "suppress", "", "not one of your own files"},
+		{"more", "legacy", "", "another action"},
+		{"none", "suppress", "", `there is no list "none"`},
+	} {
+		file := ""
+		l, err := chooseOwnList(cfg, tc.name, tc.action)
+		if err == nil {
+			file, err = onlyFile(l.Spec.Patterns, "list \""+l.Name+"\"")
+		}
+		switch {
+		case tc.err == "" && (err != nil || filepath.Base(file) != tc.file):
+			t.Errorf("%q, %s: %q, %v; want %q", tc.name, tc.action, file, err, tc.file)
+		case tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)):
+			t.Errorf("%q, %s: %v; want %q", tc.name, tc.action, err, tc.err)
+		}
+	}
+}
+
+func TestDropForgotten(t *testing.T) {
+	const old = `# mine
+192.0.2.1 until=2026-01-01T00:00:00Z  # forgotten 2026-01-01
+192.0.2.2 until=2026-01-01T00:10:00Z  # forgotten 2026-01-01
+192.0.2.3 until=2026-01-01T00:00:00Z  # written by hand
+192.0.2.4 until=2026-01-01  # forgotten 2025-12-31
+192.0.2.5  # forbidden 2026-01-01
+`
+	got := string(dropForgotten([]byte(old), time.Date(2026, 1, 1, 0, 5, 0, 0, time.UTC)))
+	want := strings.Replace(old, "192.0.2.1 until=2026-01-01T00:00:00Z  # forgotten 2026-01-01\n", "", 1)
+	if got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
+
+// The commands that change a file say what they need.
+func TestFallbackUsage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.toml")
+	if err := os.WriteFile(path, []byte(ownLists), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ args, want string }{
+		{"fallback shwo", `unknown command "shwo"`},
+		{"fallback show", "missing address of the client: write ehlogate fallback show 192.0.2.7"},
+		{"fallback show 192.0.2.7 192.0.2.8", "unexpected argument"},
+		{"fallback show example.org", "invalid IP address"},
+		{"fallback forget 192.0.2.0/24", "invalid IP address"},
+		{"fallback list x", "unexpected argument"},
+		{"fallback forbid 192.0.2.7 -c " + path, `write never = ["lists/never.list"]`},
+		{"fallback list -c " + path, "no daemon with this config answers"},
+		{"fallback list -c /dev/null", "not a regular file"},
+	} {
+		root := newRoot()
+		root.SetArgs(strings.Fields(tc.args))
+		if err := root.Execute(); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v; want %q", tc.args, err, tc.want)
+		}
+	}
+	root := newRoot()
+	root.SetArgs([]string{"fallback", "forbid", "192.0.2.7\n0.0.0.0/0"})
+	if err := root.Execute(); err == nil || !strings.Contains(err.Error(), "is not one entry") {
+		t.Errorf("two lines: %v", err)
+	}
+}
