@@ -47,9 +47,13 @@ func (l *Learner) countHandshake(now learnstore.Moment) {
 	f.handshakes[slot%handshakeSlots]++
 }
 
-// mayBeOurs reports whether this server can be at fault for a failure.
-func mayBeOurs(o maillog.Outcome) bool {
-	switch o {
+// mayBeOurs reports whether this server can be at fault for a failure. A client that goes away is as a rule a scanner.
+func mayBeOurs(s *maillog.Session) bool {
+	switch s.Class.String() {
+	case "lost-after-starttls", "no-mail-after-starttls", "accept-zero":
+		return false
+	}
+	switch s.Outcome {
 	case maillog.OutcomeScanner, maillog.OutcomeTransient, maillog.OutcomeLocal, maillog.OutcomeSubmission:
 		return false
 	}

@@ -41,6 +41,9 @@ func TestBreakerOpens(t *testing.T) {
 		"over a long time": {failAll(20, 3*time.Minute), false},
 		"scanners":         {failAll(20, time.Second, isScanner), false},
 		"transient":        {failAll(20, time.Second, fails("lost-connection")), false},
+		"gone away":        {failAll(20, time.Second, fails("lost-after-starttls")), false},
+		"refused":          {failAll(20, time.Second, fails("starttls-refused")), false},
+		"ambiguous":        {failAll(5, time.Second, fails("alert-internal-error")), true},
 		"certificate":      {failAll(5, time.Second, fails("alert-certificate-expired")), true},
 		"submission":       {failAll(20, time.Second, onService("submission")), false},
 		"local":            {failAll(1, time.Second, fails("local-problem")), true},
@@ -135,7 +138,7 @@ func TestOpenBreaker(t *testing.T) {
 	w.wait(40 * time.Minute)
 	_ = w.OpenBreaker(w.tx, w.now, "again")
 	w.wait(59 * time.Minute)
-	w.now.Wall = w.now.Wall.Add(day) // which proves nothing
+	w.now.Wall = w.now.Wall.Add(2 * time.Hour) // which proves nothing
 	w.learn(client, noCipher)
 	w.expect(w.suppress, client, false, "failed before and while it was open")
 	if w.wait(0); w.state.open || !w.hasEvent(EventBreakerClose) {

@@ -20,7 +20,7 @@ func (l *Learner) takeFailure(tx learnstore.Tx, now learnstore.Moment, c lists.C
 		v = &evidence{}
 	}
 	isScan := s.Outcome == maillog.OutcomeScanner || v.isScan(l.options.ScannerSpan, s)
-	isFirst := !isScan && !v.failed && mayBeOurs(s.Outcome)
+	isFirst := !isScan && !v.failed && mayBeOurs(s)
 	v.failed = v.failed || isFirst
 	v.last, v.lastTime, v.name = s.Class, s.End, c.Name
 	if isFirst {

@@ -67,7 +67,7 @@ func (l *Learner) Add(tx learnstore.Tx, now learnstore.Moment, s *maillog.Sessio
 	onPort25 := s.Service != "" && s.IsPort25()
 	if onPort25 {
 		l.countSession(now, s)
-		if s.TLS == maillog.TLSOK || s.TLS == maillog.TLSFailed {
+		if s.TLS == maillog.TLSOK || isHandshakeFailure(s) {
 			l.countHandshake(now)
 		}
 	}
@@ -83,10 +83,16 @@ func (l *Learner) Add(tx learnstore.Tx, now learnstore.Moment, s *maillog.Sessio
 		return l.takeSuccess(tx, now, c, s)
 	case !onPort25 || s.Outcome == maillog.OutcomeLocal:
 		return nil
-	case s.TLS == maillog.TLSFailed:
+	case isHandshakeFailure(s):
 		return l.takeFailure(tx, now, c, s)
 	}
 	return l.takeClear(tx, now, c, s)
+}
+
+// isHandshakeFailure reports whether a handshake failed. A client that asks for TLS where it is hidden is refused, which is no
+// handshake.
+func isHandshakeFailure(s *maillog.Session) bool {
+	return s.TLS == maillog.TLSFailed && s.Class.String() != "starttls-refused"
 }
 
 // takeSuccess makes the client immune, and ends its entry unless the success is what the entry is for: old TLS.

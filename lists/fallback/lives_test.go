@@ -178,6 +178,22 @@ func TestProbeFails(t *testing.T) {
 	w.expect(w.suppress, client, false, "lives only twice as long")
 }
 
+// A client that asks for TLS where it is hidden is refused, which is neither a probe nor another way of failing.
+func TestRefused(t *testing.T) {
+	w := newWorld(t, nil)
+	w.learn(client, noCipher)
+	w.wait(time.Minute)
+	for range 5 {
+		w.add(client, fails("starttls-refused"), delivers(1))
+		w.wait(time.Second)
+	}
+	w.add(client, fails(noCipher))
+	w.expect(w.suppress, client, true, "a probe failed after it was refused")
+	if w.entryOf(client).messages != 5 {
+		t.Errorf("%d messages", w.entryOf(client).messages)
+	}
+}
+
 // Rule 10: an entry that brings no mail ends. One that brought some stays.
 func TestProofOfUse(t *testing.T) {
 	w := newWorld(t, nil)

@@ -25,7 +25,7 @@ func TestOnlyPort25(t *testing.T) {
 func TestClassesOfEvidence(t *testing.T) {
 	for class, want := range map[string]bool{
 		noCipher: true, "alert-handshake-failure": true, "wrong-version-number": true, "lost-connection": false,
-		"handshake-timeout": false, "alert-unknown-ca": false, "inappropriate-fallback": false, "internal-error": false,
+		"handshake-timeout": false, "alert-unknown-ca": false, "inappropriate-fallback": false, "alert-internal-error": false,
 		"decryption-failed": false,
 	} {
 		w := newWorld(t, nil)

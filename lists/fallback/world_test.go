@@ -102,7 +102,7 @@ func fails(class string) func(*maillog.Session) {
 		outcome = maillog.OutcomeAttackOrBroken
 	case "local-problem":
 		outcome = maillog.OutcomeLocal
-	case "internal-error":
+	case "alert-internal-error", "lost-after-starttls", "starttls-refused":
 		outcome = maillog.OutcomeAmbiguous
 	}
 	return func(s *maillog.Session) { s.TLS, s.Class, s.Outcome = maillog.TLSFailed, classByName[class], outcome }
