@@ -73,3 +73,16 @@ func TestScannerClock(t *testing.T) {
 		}
 	}
 }
+
+// A client that asks for TLS where it is hidden is refused. That is no way of failing.
+func TestRefusedIsNoScanner(t *testing.T) {
+	const begin, client = "2026-11-28T05:00:%02dZ mx postfix/smtpd[7]: ", "a.example.org[192.0.2.1]"
+	line := func(second int, text string) string { return fmt.Sprintf(begin, second) + text + "\n" }
+	sessions, _ := readLog(line(0, "connect from "+client) + line(1, "disconnect from "+client+" ehlo=1 starttls=0/1 mail=1 rcpt=1 data=1 quit=1 commands=5/6") +
+		line(10, "connect from "+client) + line(11, "SSL_accept error from "+client+": -1") +
+		line(11, "warning: TLS library problem: error:0A0000C1:SSL routines::no shared cipher:../ssl/x.c:1:") +
+		line(11, "lost connection after STARTTLS from "+client) + line(11, "disconnect from "+client+" ehlo=1 starttls=0/1 commands=1/2"))
+	if len(sessions) != 2 || sessions[0].Class != classRefused || sessions[1].Outcome != OutcomeIncapable {
+		t.Errorf("got %d sessions, %v", len(sessions), sessions)
+	}
+}

@@ -57,7 +57,7 @@ func (s *scanners) add(n *heldSession) {
 	}
 	s.held[(s.head+s.length)%len(s.held)] = n
 	s.length++
-	if n.TLS != TLSFailed || n.Outcome == OutcomeLocal {
+	if n.TLS != TLSFailed || n.Outcome == OutcomeLocal || n.Class == classRefused { // which is no handshake
 		return
 	}
 	earlier := s.failed[n.Addr]
