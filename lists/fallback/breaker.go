@@ -73,7 +73,7 @@ func (l *Learner) noteFirstFailure(tx learnstore.Tx, now learnstore.Moment, addr
 	}
 	f.first = f.first[max(0, n-max(o.BreakerClients, o.BreakerMinimum)):]
 	if n >= o.BreakerClients || n >= o.BreakerMinimum && float64(n) >= o.BreakerShare*float64(handshakes) {
-		return l.openBreaker(tx, now, fmt.Sprintf("%d clients failed for the first time within %v, in %d handshakes", n, o.BreakerSpan, handshakes))
+		return l.openBreaker(tx, now, fmt.Sprintf("%d clients failed for the first time within %s, in %d handshakes", n, formatSpan(o.BreakerSpan), handshakes))
 	}
 	return nil
 }

@@ -28,6 +28,20 @@ const (
 	EventCap          EventKind = "cap"            // a limit was reached: no new entry, or STARTTLS offered in spite of one
 )
 
+// formatSpan returns a time as operators write it: 30d, 1h, 10m.
+func formatSpan(d time.Duration) string {
+	if days := d / (24 * time.Hour); days >= 2 && d%(24*time.Hour) == 0 {
+		return fmt.Sprintf("%dd", days)
+	}
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
+}
+
 // Event is something that an operator may want to know.
 type Event struct {
 	Kind    EventKind

@@ -126,7 +126,7 @@ func (l *Learner) ageEntry(tx learnstore.Tx, now learnstore.Moment, e *entry) er
 		return l.dropEntry(tx, e, EventEnded, false, "the operator wants nothing to be learned of it")
 	case isOver(advance(e.made, l.options.TotalLife), now):
 		const forever = maxFollowed * time.Hour
-		reason := fmt.Sprintf("its entry ended after %v in all: promote it, or forget it so that it can be learned again", l.options.TotalLife)
+		reason := fmt.Sprintf("its entry ended after %s in all: promote it, or forget it so that it can be learned again", formatSpan(l.options.TotalLife))
 		return errors.Join(l.dropEntry(tx, e, EventEnded, true, reason), l.leaveAlone(tx, now, e.addr, forever, reason))
 	case !e.live || !isOver(e.until, now):
 	case e.renew && l.isFree(tx, now, e, e.action):

@@ -110,8 +110,8 @@ func (l *Learner) explainAbsence(tx learnstore.Tx, now learnstore.Moment, c list
 	why := []string{}
 	o := &l.options
 	if !o.isEnough(v.proofs) {
-		why = append(why, fmt.Sprintf("%d of %d failures in the same way that say that it is incapable of TLS, each %v after the one before, over at least %v within %v",
-			min(len(v.proofs), o.Sessions), o.Sessions, o.Spacing, o.Span, o.MaxAge))
+		why = append(why, fmt.Sprintf("%d of %d failures in the same way that say that it is incapable of TLS, each %s after the one before, over at least %s within %s",
+			min(len(v.proofs), o.Sessions), o.Sessions, formatSpan(o.Spacing), formatSpan(o.Span), formatSpan(o.MaxAge)))
 	}
 	return append(why, slices.Collect(l.findObstacles(tx, now, c, l.chooseAction(v.class)))...)
 }
