@@ -58,7 +58,11 @@ func describeFallback(c *fallback.ClientReport) (lines []string) {
 	} else {
 		lines = append(lines, "fallback: no entry: "+joinReasons(c.NotLearned, "no failure says that it is incapable of TLS"))
 	}
-	for _, p := range c.Evidence {
+	evidence := c.Evidence
+	if c.Entry != nil {
+		evidence = c.Entry.Evidence
+	}
+	for _, p := range evidence {
 		lines = append(lines, fmt.Sprintf("failed %s: %s (%s)", formatTime(p.Time), p.Class, p.Server))
 	}
 	for _, why := range []string{c.Immune, c.LeftAlone} {

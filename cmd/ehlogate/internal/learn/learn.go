@@ -51,6 +51,8 @@ type Environment struct {
 	Never lists.Source
 	// Standing returns what the other lists say of a client.
 	Standing func(lists.Client) fallback.Standing
+	// Enforced reports whether the fallback list for an action takes effect.
+	Enforced func(lists.Action) bool
 	// Await waits until the other lists know what they say of clients, for a bounded time.
 	Await  func(context.Context, []lists.Client)
 	Notify func(Event)
@@ -64,7 +66,6 @@ type Service struct {
 	queue       chan maillog.Session
 	queries     chan query
 	dropped     atomic.Uint64
-	neverChange atomic.Uint64 // counts changes of Environment.Never
 	lists       learnedLists
 	status      statusKeeper
 
@@ -153,9 +154,6 @@ func (s *Service) OpenBreaker(reason string) {
 		s.reasons = append(s.reasons, reason)
 	}
 }
-
-// NeverChanged has the service look again at which clients nothing may be learned of.
-func (s *Service) NeverChanged() { s.neverChange.Add(1) }
 
 // Enforces reports whether logs have been followed for so long that fallback lists count.
 func (s *Service) Enforces() bool {

@@ -42,7 +42,7 @@ type query struct {
 func newWorker(s *Service) *worker {
 	w := &worker{Service: s}
 	if o := s.options.Fallback; o != nil {
-		w.fallback = fallback.New(*o, fallback.Environment{Standing: s.environment.Standing, Never: w.isNever},
+		w.fallback = fallback.New(*o, fallback.Environment{Standing: s.environment.Standing, Never: w.isNever, Enforced: s.environment.Enforced},
 			func(e fallback.Event) { w.events = append(w.events, newFallbackEvent(e)) })
 	}
 	if o := s.options.Earned; o != nil {
@@ -132,11 +132,10 @@ func (w *worker) learn(ctx context.Context) error {
 	w.awaitStandings(ctx)
 	stamps := w.currentStamps()
 	reasons := w.takeReasons()
-	never := w.neverChange.Load()
 	var next serviceState
 	err := w.store.Update(func(tx learnstore.Tx) (err error) {
 		w.events = nil
-		next, err = w.learnIn(tx, stamps, reasons, never)
+		next, err = w.learnIn(tx, stamps, reasons)
 		return err
 	})
 	if err != nil {
@@ -154,7 +153,7 @@ func (w *worker) learn(ctx context.Context) error {
 		return err
 	}
 	isFirst := !w.state.loaded
-	w.state, w.noted, w.batch = next, never, w.batch[:0]
+	w.state, w.batch = next, w.batch[:0]
 	if isFirst && w.fallback != nil {
 		if err := w.noteBreaker(); err != nil {
 			return err
@@ -202,7 +201,7 @@ func (w *worker) awaitStandings(ctx context.Context) {
 }
 
 // learnIn is the transaction. It returns the state of the service after it.
-func (w *worker) learnIn(tx learnstore.Tx, stamps map[string]string, reasons []string, never uint64) (serviceState, error) {
+func (w *worker) learnIn(tx learnstore.Tx, stamps map[string]string, reasons []string) (serviceState, error) {
 	next, changed, err := w.state.load(tx, w.time.moment().Wall, stamps)
 	if err != nil {
 		return next, err
@@ -212,11 +211,6 @@ func (w *worker) learnIn(tx learnstore.Tx, stamps map[string]string, reasons []s
 	if f := w.fallback; f != nil {
 		for _, reason := range append(changed, reasons...) {
 			if err := f.OpenBreaker(tx, now, reason); err != nil {
-				return next, err
-			}
-		}
-		if never != w.noted {
-			if err := w.forgetNever(tx, now); err != nil {
 				return next, err
 			}
 		}
@@ -253,22 +247,6 @@ func (w *worker) noteBreaker() error {
 		w.status.noteBreaker(report.Breaker)
 		return err
 	})
-}
-
-// forgetNever ends the entries of clients of which nothing may be learned any more.
-func (w *worker) forgetNever(tx learnstore.Tx, now learnstore.Moment) error {
-	report, err := w.fallback.Report(tx, now)
-	if err != nil {
-		return err
-	}
-	for _, e := range report.Entries {
-		if w.isNever(lists.Client{Addr: e.Client, Name: e.Name}) {
-			if err := w.fallback.Forget(tx, now, e.Client); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 func (w *worker) publishTables() {

@@ -63,9 +63,7 @@ func (n *neverSource) Lookup(c lists.Client) lists.Match {
 // follow has the lists that learn go by a new snapshot.
 func (l *learning) follow(s *Snapshot) {
 	l.service.Store(s.Learn)
-	if old := l.never.list.Swap(s.Never); old != s.Never && s.Learn != nil {
-		s.Learn.NeverChanged()
-	}
+	l.never.list.Store(s.Never)
 }
 
 // attachLearning gives s the service for lists that learn, if its config has such lists.
@@ -82,7 +80,7 @@ func (m *Manager) attachLearning(s, old *Snapshot) {
 		options.Earned = &c.Learn.Earned
 	}
 	if s.Learn = old.Learn; s.Learn == nil || !s.Learn.HasOptions(options) {
-		s.Learn = learn.New(options, learn.Environment{Clock: m.clock, IsFollowed: m.isFollowed, Never: &m.learning.never, Standing: m.findStanding,
+		s.Learn = learn.New(options, learn.Environment{Clock: m.clock, IsFollowed: m.isFollowed, Never: &m.learning.never, Standing: m.findStanding, Enforced: m.isEnforced,
 			Await: m.awaitStandings, Notify: func(e learn.Event) { logLearnEvent(logrus.NewEntry(m.log), e) }}, old.Learn)
 	}
 	s.enforces = s.Learn.Enforces()
@@ -115,6 +113,17 @@ func (m *Manager) isFollowed() bool {
 		}
 	}
 	return true
+}
+
+// isEnforced reports whether the fallback list for an action takes effect.
+func (m *Manager) isEnforced(action lists.Action) bool {
+	s := m.Snapshot()
+	for i, l := range s.Config.Lists {
+		if l.Learn == config.LearnFallback && l.Action == action {
+			return s.Policy.Mode == lists.Enforce && s.Policy.Lists[i].Mode == lists.Enforce
+		}
+	}
+	return false
 }
 
 // findStanding returns what the lists that do not learn say of a client.
