@@ -48,7 +48,6 @@ type learner struct {
 	*testing.T
 	dir string
 	cmd *exec.Cmd
-	log strings.Builder
 	at  time.Time // of the last session in the log of the mail server
 }
 
@@ -161,7 +160,9 @@ func (l *learner) decides(addr, action string) bool {
 	return r.Decision.Action == action
 }
 
-func (l *learner) suppresses(addr string) bool { return strings.Contains(l.answer(addr), "starttls\r\n") }
+func (l *learner) suppresses(addr string) bool {
+	return strings.Contains(l.answer(addr), "starttls\r\n")
+}
 
 // logSession writes a session into the log of the mail server, ten minutes after the one before, and a later line, since a
 // session counts a minute after its end.
@@ -285,7 +286,10 @@ func TestLearnedNever(t *testing.T) {
 func TestLearnedWatch(t *testing.T) {
 	testenv.Needs(t, "some seconds")
 	l := startLearner(t, learnConfig)
-	l.await("the file is known", func() bool { _, body := l.get("/metrics"); return !strings.Contains(body, "ehlogate_learned_store_bytes 0\n") })
+	l.await("the file is known", func() bool {
+		_, body := l.get("/metrics")
+		return !strings.Contains(body, "ehlogate_learned_store_bytes 0\n")
+	})
 	l.kill()
 	l.write("main.cf", "smtpd_tls_protocols = >=TLSv1.2\n") // also while ehlogate does not run
 	l.start()

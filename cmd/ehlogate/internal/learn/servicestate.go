@@ -78,11 +78,11 @@ func (s serviceState) load(tx learnstore.Tx, now time.Time, stamps map[string]st
 	return s, reasons, nil
 }
 
-// save writes the time, if something else is written, or if it is time.
-func (s *serviceState) save(tx learnstore.Tx, now learnstore.Moment) error {
-	changed := false
+// save writes the time, if something else is written, if it is time, or if it must.
+func (s *serviceState) save(tx learnstore.Tx, now learnstore.Moment, must bool) error {
+	changed := must
 	if c, ok := tx.(learnstore.Changer); ok {
-		changed = c.Changed()
+		changed = changed || c.Changed()
 	}
 	if !changed && !s.wall.IsZero() && now.Wall.Sub(s.wall).Abs() < saveTime {
 		return nil

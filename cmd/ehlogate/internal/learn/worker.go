@@ -30,7 +30,7 @@ type worker struct {
 
 	batch  []maillog.Session
 	events []Event // of the present transaction
-	noted  uint64  // changes of Environment.Never that were looked at
+	ending bool    // this is the last transaction
 }
 
 // query is a question that a transaction answers.
@@ -69,6 +69,7 @@ func (w *worker) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			w.ending = true
 			w.runStep(context.WithoutCancel(ctx))
 			return
 		case q := <-w.queries:
@@ -237,7 +238,7 @@ func (w *worker) learnIn(tx learnstore.Tx, stamps map[string]string, reasons []s
 			return next, err
 		}
 	}
-	return next, next.save(tx, now)
+	return next, next.save(tx, now, w.ending)
 }
 
 // noteBreaker finds out whether the breaker was left open.
