@@ -52,6 +52,9 @@ func jsonPaths(typ reflect.Type, prefix, optional string) (paths []string) {
 			continue
 		}
 		path, mark, elem := prefix+tag, optional, f.Type
+		if elem.Kind() == reflect.Pointer {
+			elem = elem.Elem()
+		}
 		if options != "" {
 			mark = "?"
 		}

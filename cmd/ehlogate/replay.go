@@ -49,6 +49,10 @@ unavailable, and names are those that the mail server verified; --with-dns asks
 DNS, as it is today. HELO names count where the log has them. Nothing is
 changed, and no mail server or daemon is queried.
 
+Lists with learn begin empty and learn from the log, in memory: the report says
+which clients they would have learned, and later sessions are decided by them.
+In the log these clients fail on, since STARTTLS was offered to them.
+
 An address counts as incapable if its failures say that it has no version,
 cipher or signature in common with the server, in one way only: one that tries
 several within a minute is a scanner. outcome and class of each session are
@@ -309,6 +313,9 @@ func (r *replayRun) write() error {
 		return r.print(r.diff, r.diff.Text)
 	}
 	report := r.tally.Report(r.stats, r.top)
+	if err := r.policy.Report(report, r.top); err != nil {
+		return err
+	}
 	report.Interrupted, report.Notes = r.interrupted, append(report.Notes, r.notes()...)
 	if r.redact != nil {
 		r.redact.Report(report)

@@ -35,6 +35,13 @@ func (l *Learner) Reload() { l.loaded = false }
 // Table returns the table as it is after the last call.
 func (l *Learner) Table() *Table { return l.members.snapshot() }
 
+// Has reports whether the client at an address is earned after the last call. It is for one goroutine that learns and asks by
+// turns, which a table for each would make slow.
+func (l *Learner) Has(addr netip.Addr) bool {
+	c, ok := clientOf(addr)
+	return ok && l.members.has(c)
+}
+
 // Add learns from a session. It keeps nothing of s.
 func (l *Learner) Add(tx learnstore.Tx, now learnstore.Moment, s *maillog.Session) error {
 	if err := l.load(tx, now); err != nil {

@@ -13,6 +13,9 @@ import (
 // shardCount is the number of buckets that records are spread over. One of them is small enough to be looked through at once.
 const shardCount = 256
 
+// TicksOfRound is how many calls of [Learner.Tick] look at each client once.
+const TicksOfRound = shardCount
+
 var shardNames = func() (names [shardCount]string) {
 	for i := range names {
 		names[i] = fmt.Sprintf("earned/%02x", i)

@@ -75,7 +75,11 @@ func (w *world) earn(addr string) {
 // want fails the test unless a client is earned, or is not.
 func (w *world) want(addr string, earned bool) {
 	w.Helper()
-	if got := w.learner.Table().Has(netip.MustParseAddr(addr)); got != earned {
+	got := w.learner.Table().Has(netip.MustParseAddr(addr))
+	if got != w.learner.Has(netip.MustParseAddr(addr)) {
+		w.Fatalf("%s: the learner and its table differ", addr)
+	}
+	if got != earned {
 		w.Fatalf("%s, %v followed: %s is earned: %v, want %v; %+v", w.now.Wall, w.now.Followed, addr, got, earned, w.client(addr))
 	}
 }

@@ -4,6 +4,7 @@ package replay
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ type Policy struct {
 	decide func(context.Context, lists.Client) lists.Decision
 	clock  *atomic.Int64 // ns since 1970: the time of the session
 	stop   func()
+	learn  *learning // nil: no list learns
 	// Unavailable has the errors of lists that could not be loaded.
 	Unavailable []error
 	// WithoutDNS reports that the policy has DNS lists, or verifies names, and that DNS was not asked.
@@ -36,37 +38,59 @@ func Load(ctx context.Context, cfg *config.Config, withDNS bool) *Policy {
 	manager := state.Load(cfg, func() time.Time { return time.Unix(0, p.clock.Load()) })
 	snapshot := manager.Snapshot()
 	p.Unavailable = snapshot.Unavailable()
-	if withDNS {
-		p.policy, p.decide = snapshot.Policy, snapshot.Policy.Decide
-		p.stop = manager.RunOnce(ctx, dnsTimeout)
-		return p
-	}
 	policy := *snapshot.Policy
-	p.WithoutDNS = policy.Names != nil
-	policy.Names, policy.FailOpen, policy.Wait, policy.Lists = nil, nil, 0, nil
-	for i, l := range snapshot.Policy.Lists {
-		if cfg.Lists[i].IsDNSList() {
-			p.WithoutDNS = true
-			offline := *l
-			offline.Source = unavailable{}
-			l = &offline
+	policy.Lists = slices.Clone(policy.Lists)
+	p.policy, p.decide = &policy, policy.Decide
+	offline := map[*lists.List]bool{}
+	if withDNS {
+		p.stop = manager.RunOnce(ctx, dnsTimeout)
+	} else {
+		p.WithoutDNS = policy.Names != nil
+		policy.Names, policy.FailOpen, policy.Wait = nil, nil, 0
+		for i, l := range policy.Lists {
+			if cfg.Lists[i].IsDNSList() {
+				p.WithoutDNS, offline[l] = true, true
+				without := *l
+				without.Source = unavailable{}
+				policy.Lists[i] = &without
+			}
 		}
-		policy.Lists = append(policy.Lists, l)
+		p.decide = func(_ context.Context, c lists.Client) lists.Decision { return policy.DecideCached(c) }
 	}
-	p.policy = &policy
-	p.decide = func(_ context.Context, c lists.Client) lists.Decision { return policy.DecideCached(c) }
+	if cfg.Learns() {
+		p.learn = newLearning(cfg, snapshot, &policy, func(l *lists.List) bool { return offline[l] })
+	}
 	return p
 }
 
 // Close ends what Load began.
 func (p *Policy) Close() { p.stop() }
 
-// Decide returns the verdict on a session.
+// Decide returns the verdict on a session. Lists that learn do so afterwards.
 func (p *Policy) Decide(ctx context.Context, s *maillog.Session) Verdict {
 	if !s.Time.IsZero() {
 		p.clock.Store(s.Time.UnixNano())
 	}
-	return newVerdict(p.decide(ctx, lists.Client{Addr: s.Addr, Name: s.Name, HELO: lists.NormalizeName(s.HELO), Service: serviceOf(s)}))
+	c := lists.Client{Addr: s.Addr, Name: s.Name, HELO: lists.NormalizeName(s.HELO), Service: serviceOf(s)}
+	if p.learn == nil {
+		return newVerdict(p.decide(ctx, c))
+	}
+	p.learn.passTime(s.Time)
+	d := p.decide(ctx, c)
+	for isEarned := range p.learn.matched(&d) {
+		p.learn.tally.countSession(isEarned)
+	}
+	p.learn.learn(s)
+	return newVerdict(d)
+}
+
+// Report adds to a report what lists learned, with at most top clients of each kind.
+func (p *Policy) Report(r *Report, top int) error {
+	if p.learn == nil {
+		return nil
+	}
+	p.learn.report(r, top)
+	return p.learn.err
 }
 
 func serviceOf(s *maillog.Session) lists.Service {

@@ -29,7 +29,7 @@ func (r *Redactor) Addr(s string) string {
 	if !ok {
 		n := uint32(len(r.addrs) + 1)
 		a := netip.AddrFrom4([4]byte{240 | byte(n>>24)&7, byte(n >> 16), byte(n >> 8), byte(n)})
-		if addr, err := netip.ParseAddr(s); err == nil && addr.Is6() {
+		if strings.Contains(s, ":") {
 			a = netip.AddrFrom16([16]byte{0: 0x20, 1: 1, 2: 0x0d, 3: 0xb8, 12: byte(n >> 24), 13: byte(n >> 16), 14: byte(n >> 8), 15: byte(n)})
 		}
 		out = a.String()
@@ -68,6 +68,12 @@ func (r *Redactor) Report(report *Report) {
 	for _, clients := range [][]Client{report.Suppressed.TLSMail.Top, report.Incapable, report.Rejecting} {
 		for i := range clients {
 			clients[i].Addr, clients[i].Name = r.Addr(clients[i].Addr), r.Name(clients[i].Name)
+		}
+	}
+	for _, l := range []*LearnedReport{report.Fallback, report.Earned} {
+		for i := 0; l != nil && i < len(l.Top); i++ {
+			c := &l.Top[i]
+			c.Addr, c.Name, c.Reason = r.Addr(c.Addr), r.Name(c.Name), "" // which may name a neighbor
 		}
 	}
 }

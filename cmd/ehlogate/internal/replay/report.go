@@ -26,8 +26,11 @@ type Report struct {
 	Incapable        []Client   `json:"incapable"`         // --top of them
 	RejectingClients int64      `json:"rejecting_clients"` // do not accept the certificate
 	Rejecting        []Client   `json:"rejecting"`         // --top of them
-	Advice           []string   `json:"advice"`
-	Notes            []string   `json:"notes"` // on what the log or the policy does not tell
+	// Fallback and Earned are there if the config has such lists.
+	Fallback *LearnedReport `json:"fallback,omitempty"`
+	Earned   *LearnedReport `json:"earned,omitempty"`
+	Advice   []string       `json:"advice"`
+	Notes    []string       `json:"notes"` // on what the log or the policy does not tell
 }
 
 // Log is what was read.

@@ -73,6 +73,12 @@ func (r *Report) Text() string {
 			fmt.Fprintf(&b, "  %s: %s\n", o.Outcome, meanings[o.Outcome])
 		}
 	}
+	if l := r.Fallback; l != nil {
+		row("learned: cannot do TLS", l.Clients, "%s", l.describe())
+	}
+	if l := r.Earned; l != nil {
+		row("learned: earned the offer", l.Clients, "%s", l.describe())
+	}
 	listClients(&b, "would send in the clear what they sent over TLS:", s.TLSMail.Top, s.TLSMail.Clients, func(c Client) string {
 		return plural(c.Messages, "message")
 	})
@@ -82,6 +88,12 @@ func (r *Report) Text() string {
 	listClients(&b, "reject your certificate:", r.Rejecting, r.RejectingClients, func(c Client) string {
 		return c.failures() + ", " + c.mail("")
 	})
+	if l := r.Fallback; l != nil {
+		listClients(&b, "learned, cannot do TLS:", l.Top, l.Clients, Learned.describe)
+	}
+	if l := r.Earned; l != nil {
+		listClients(&b, "learned, earned the offer:", l.Top, l.Clients-l.Ended, Learned.describeEarned)
+	}
 	writeNotes(&b, r.Notes)
 	return b.String()
 }

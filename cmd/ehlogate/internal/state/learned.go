@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"iter"
 	"sync/atomic"
 	"time"
 
@@ -128,8 +129,13 @@ func (m *Manager) isEnforced(action lists.Action) bool {
 
 // findStanding returns what the lists that do not learn say of a client.
 func (m *Manager) findStanding(c lists.Client) fallback.Standing {
+	return FindStanding(m.Snapshot().StandingLists(), c)
+}
+
+// FindStanding returns what lists say of a client.
+func FindStanding(all iter.Seq[*lists.List], c lists.Client) fallback.Standing {
 	out := fallback.StandingNone
-	for l := range m.Snapshot().standingLists() {
+	for l := range all {
 		switch l.Source.Lookup(c).Status {
 		case lists.Matched:
 			if l.Action == lists.Suppress {
@@ -145,8 +151,8 @@ func (m *Manager) findStanding(c lists.Client) fallback.Standing {
 	return out
 }
 
-// standingLists iterates over the lists whose matches say something good or bad of a client.
-func (s *Snapshot) standingLists() func(yield func(*lists.List) bool) {
+// StandingLists iterates over the lists whose matches say something good or bad of a client, and that do not learn.
+func (s *Snapshot) StandingLists() iter.Seq[*lists.List] {
 	return func(yield func(*lists.List) bool) {
 		for i, l := range s.Policy.Lists {
 			says := l.Action == lists.Suppress || l.Action == lists.Offer || l.Action == lists.Require
@@ -160,7 +166,7 @@ func (s *Snapshot) standingLists() func(yield func(*lists.List) bool) {
 // awaitStandings waits until DNS lists know clients, or ctx ends.
 func (m *Manager) awaitStandings(ctx context.Context, clients []lists.Client) {
 	var ready []<-chan struct{}
-	for l := range m.Snapshot().standingLists() {
+	for l := range m.Snapshot().StandingLists() {
 		for _, c := range clients {
 			ready = append(ready, l.Source.Lookup(c).Ready...)
 		}
