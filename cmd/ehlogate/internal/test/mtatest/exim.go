@@ -186,12 +186,37 @@ func (e *Exim) Reload(ctx context.Context) error {
 	return nil
 }
 
+// eximStep finds what Exim logs of a message: that it was received, and that there is no more to do for it, or not now. (That of
+// Debian is not where its configuration looks for the program that delivers.)
+var eximStep = regexp.MustCompile(`^\S+ \S+ (\w+-\w+-\w+) (<=|==|\*\*|Completed|Frozen|re-exec)`)
+
+// isDelivering reports whether a message was received and not delivered yet.
+func (e *Exim) isDelivering() (bool, error) {
+	lines, err := e.log.Lines(eximStep, 0)
+	open := map[string]bool{}
+	for _, line := range lines {
+		if step := eximStep.FindStringSubmatch(line); step[2] == "<=" {
+			open[step[1]] = true
+		} else {
+			delete(open, step[1])
+		}
+	}
+	return len(open) > 0, err
+}
+
 // Stop ends the daemon and returns when none of its processes is left; those that serve a client and do not end by
 // themselves are killed. Stopping a stopped Exim does nothing.
 func (e *Exim) Stop(ctx context.Context) error {
 	if e.daemon == nil {
 		return nil
 	}
+	// Half of a delivery that is ended says in the panic log that it lost the other half.
+	grace, cancel := context.WithTimeout(ctx, stopGrace)
+	defer cancel()
+	_ = testenv.Await(grace, func() (bool, error) {
+		delivering, err := e.isDelivering()
+		return !delivering, err
+	})
 	err := e.daemon.endProcess(ctx, syscall.SIGTERM)
 	e.daemon = nil
 	if err = errors.Join(err, expel(ctx, e.spool)); err != nil {

@@ -226,8 +226,9 @@ func (p *Postfix) checkPid() error {
 	return nil
 }
 
-// stopGrace is what Stop allows the daemons, once their master is gone, even if the context has ended.
-const stopGrace = 2 * time.Second
+// stopGrace is what Stop allows the daemons, once their master is gone, even if the context has ended. They end at once, but on
+// a busy machine.
+const stopGrace = 20 * time.Second
 
 // Stop ends the instance and returns when none of its processes is left. What has not ended by the end of the context is
 // killed, and reported as an error. Stopping a stopped instance does nothing.
