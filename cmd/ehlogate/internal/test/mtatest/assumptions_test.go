@@ -183,29 +183,33 @@ func TestStaleConnection(t *testing.T) {
 	}
 	p := startPostfix(t, cfg)
 	for _, c := range cases {
-		fake.dropConns() // what the cases before have left
-		conn, err := mtatest.Dial(soon(t), p.Addr(c.service), "127.0.0.1")
-		if err != nil {
-			t.Fatal(err)
+		var r mtatest.Reply
+		play := func() time.Duration {
+			fake.dropConns() // what the cases before have left
+			conn, err := mtatest.Dial(soon(t), p.Addr(c.service), "127.0.0.1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if r, err := conn.Banner(); err != nil || r.Code != 220 {
+				t.Fatalf("%s: banner: %v, %v", c.service, r, err)
+			}
+			if c.service == "proxy" {
+				fake.leave(t) // proxymap has nothing else to do, and notices
+			} else {
+				fake.dropConns()
+			}
+			start := time.Now()
+			if r, err := conn.XCLIENT(netip.MustParseAddr("192.0.2.1")); err != nil || r.Code != 220 {
+				t.Fatalf("%s: XCLIENT: %v, %v", c.service, r, err)
+			}
+			if r, err = conn.EHLO("client.example"); err != nil || r.Code != 250 {
+				t.Fatalf("%s: EHLO: %v, %v", c.service, r, err)
+			}
+			return time.Since(start)
 		}
-		defer conn.Close()
-		if r, err := conn.Banner(); err != nil || r.Code != 220 {
-			t.Fatalf("%s: banner: %v, %v", c.service, r, err)
-		}
-		if c.service == "proxy" {
-			fake.leave(t) // proxymap has nothing else to do, and notices
-		} else {
-			fake.dropConns()
-		}
-		start := time.Now()
-		if r, err := conn.XCLIENT(netip.MustParseAddr("192.0.2.1")); err != nil || r.Code != 220 {
-			t.Fatalf("%s: XCLIENT: %v, %v", c.service, r, err)
-		}
-		r, err := conn.EHLO("client.example")
-		if err != nil || r.Code != 250 {
-			t.Fatalf("%s: EHLO: %v, %v", c.service, r, err)
-		}
-		if wait := time.Since(start); r.Offers("STARTTLS") != c.backup || r.Offers("DSN") == c.backup || wait < c.wait || c.wait == 0 && wait > time.Second {
+		wait := quickest(c.wait+time.Second, play)
+		if r.Offers("STARTTLS") != c.backup || r.Offers("DSN") == c.backup || wait < c.wait || c.wait == 0 && wait > time.Second {
 			t.Errorf("%s: want the backup's answer %v after %v; got %v after %v", c.service, c.backup, c.wait, r, wait)
 		}
 	}

@@ -24,6 +24,19 @@ import (
 // patience is how long a test waits for anything that ought to happen soon.
 const patience = 30 * time.Second
 
+// muchLater is how much longer than a timeout a client waits at most, on a busy machine.
+const muchLater = 10 * time.Second
+
+// quickest plays something again, at most twice, while it takes longer than the limit, and returns the shortest time. On a busy
+// machine one may take long by chance; what waits for one timeout too many always does.
+func quickest(limit time.Duration, play func() time.Duration) time.Duration {
+	took := play()
+	for again := 0; again < 2 && took > limit; again++ {
+		took = min(took, play())
+	}
+	return took
+}
+
 // soon returns a context that ends after patience.
 func soon(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

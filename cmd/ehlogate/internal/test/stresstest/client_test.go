@@ -112,7 +112,7 @@ func newTalk(t Target) (*talk, error) {
 }
 
 // patience is how long an answer may take. It is long: what comes later will not come.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // exchange asks, and says whether the answer is right. Several questions can be one, with as many answers.
 func (k *talk) exchange(x exchange) error {
