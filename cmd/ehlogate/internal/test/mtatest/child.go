@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+
+	"ehlogate/cmd/ehlogate/internal/test/netns"
 )
 
 // child is a process that we started and wait for.
@@ -14,6 +16,14 @@ type child struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended and was waited for
 	exit error         // as exec.Cmd.Wait says it; valid after done
+}
+
+// within runs a function in a network; nil is ours.
+func within(network *netns.Namespace, run func() error) error {
+	if network == nil {
+		return run()
+	}
+	return network.Do(run)
 }
 
 // startChild starts the command, and waits for its end in a goroutine that lives as long as the process.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"ehlogate/cmd/ehlogate/internal/test/netns"
 	"ehlogate/lists/test/testenv"
 )
 
@@ -72,6 +73,8 @@ type Daemon struct {
 	Ready Ready    // when Start may return; nil: at once
 	Log   *Log     // what it writes to its standard output and error
 
+	Network *netns.Namespace // where it runs, and where Ready is asked; nil: where we are
+
 	child *child
 }
 
@@ -96,7 +99,11 @@ func (d *Daemon) Start(ctx context.Context) error {
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = append(os.Environ(), raceEnv)
 	cmd.SysProcAttr = childAttr(syscall.SIGKILL)
-	if d.child, err = startChild(cmd); err != nil {
+	err = within(d.Network, func() (err error) {
+		d.child, err = startChild(cmd)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("starting %s: %w", d.Path, err)
 	}
 	err = testenv.Await(ctx, func() (bool, error) {
@@ -106,7 +113,12 @@ func (d *Daemon) Start(ctx context.Context) error {
 		if d.Ready == nil {
 			return true, nil
 		}
-		return d.Ready(ctx, d.Log, mark)
+		isReady := false
+		err := within(d.Network, func() (err error) {
+			isReady, err = d.Ready(ctx, d.Log, mark)
+			return err
+		})
+		return isReady, err
 	})
 	if err != nil {
 		return errors.Join(fmt.Errorf("starting %s: %w\n%s", d.Path, err, d.Log.Tail(30)), d.Kill(ctx))

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"ehlogate/cmd/ehlogate/internal/test/netns"
 	"ehlogate/lists/test/testenv"
 )
 
@@ -21,6 +22,8 @@ type EximConfig struct {
 	Port int               // on 127.0.0.1 and ::1, see FreePorts; 0: Main says where
 	Etc  map[string]string // files of /etc as it sees them, by name
 	Main string            // text for the main section of its configuration, behind ours; its options take the place of ours
+
+	Network *netns.Namespace // where it runs; nil: where we are
 }
 
 // Exim is one Exim daemon (Debian's "light" one). It delivers all mail into its maildir. Its
@@ -30,6 +33,7 @@ type Exim struct {
 	program, dir, spool string
 	port                int
 	view                private
+	network             *netns.Namespace
 	daemon              *child
 }
 
@@ -46,7 +50,7 @@ func NewExim(cfg EximConfig) (*Exim, error) {
 	logs := filepath.Join(cfg.Dir, "log")
 	e := &Exim{
 		mailbox: mailbox{filepath.Join(cfg.Dir, "box"), &Log{path: filepath.Join(logs, "main")}},
-		program: program, dir: cfg.Dir, spool: filepath.Join(cfg.Dir, "spool"), port: cfg.Port,
+		program: program, dir: cfg.Dir, spool: filepath.Join(cfg.Dir, "spool"), port: cfg.Port, network: cfg.Network,
 	}
 	if e.view, err = newPrivate(filepath.Join(cfg.Dir, "etc"), "exim", "", cfg.Etc); err != nil {
 		return nil, err
@@ -151,7 +155,7 @@ func (e *Exim) Start(ctx context.Context) error {
 	mark := e.log.Mark()
 	out := &Log{path: filepath.Join(e.dir, "stderr")}
 	var err error
-	if e.daemon, err = e.view.start(out, e.program, "-C", filepath.Join(e.view.dir, "exim.conf"), "-bdf"); err != nil {
+	if e.daemon, err = e.view.start(e.network, out, e.program, "-C", filepath.Join(e.view.dir, "exim.conf"), "-bdf"); err != nil {
 		return fmt.Errorf("starting exim: %w", err)
 	}
 	if err := e.serves(ctx, mark); err != nil {

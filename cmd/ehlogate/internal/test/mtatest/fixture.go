@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/test/netns"
 	"ehlogate/lists/test/testenv"
 )
 
@@ -67,6 +68,8 @@ type Fixture struct {
 	Command []string
 	Ready   Ready  // when the daemon serves
 	LogDir  string // where the log is; by default in Dir, which ehlogate watches if its lists are there
+
+	Network *netns.Namespace // where the daemon runs; nil: where we are
 }
 
 // NewFixture writes the files and describes the daemon; it is not started. It lives as long as the test, at whose end it must
@@ -86,6 +89,7 @@ func NewFixture(t testing.TB, f Fixture) *Daemon {
 		f.LogDir = f.Dir
 	}
 	d := NewDaemon(f.LogDir, "log", words[0], f.Ready, words[1:]...)
+	d.Network = f.Network
 	t.Cleanup(func() { d.Finish(t) })
 	return d
 }

@@ -193,10 +193,7 @@ func (p *Postfix) startMaster() (c *child, err error) {
 		c, err = startChild(cmd)
 		return err
 	}
-	if p.network != nil {
-		return c, p.network.Do(start)
-	}
-	return c, start()
+	return c, within(p.network, start)
 }
 
 // check returns what Postfix says is wrong with the configuration. A master that ends before it has a log says that only up to
@@ -206,11 +203,8 @@ func (p *Postfix) check(ctx context.Context) (said []byte) {
 		said, err = exec.CommandContext(ctx, "/usr/sbin/postfix", "-c", p.Config, "check").CombinedOutput()
 		return err
 	}
-	err := run
-	if p.network != nil {
-		err = func() error { return p.network.Do(run) }
-	}
-	return fmt.Appendf(said, "postfix check: %v", err())
+	err := within(p.network, run)
+	return fmt.Appendf(said, "postfix check: %v", err)
 }
 
 // checkPid makes sure that the master that holds the instance's lock is the one we started.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"ehlogate/cmd/ehlogate/internal/test/netns"
 	"ehlogate/lists/test/testenv"
 )
 
@@ -25,6 +26,8 @@ type SendmailConfig struct {
 	Hosts    string            // names of clients, in the format of hosts(5); only the first line of a name counts as its address
 	Etc      map[string]string // files of /etc as it sees them, by name
 	Syslog   bool              // it logs as on a real machine, with time and process, and no more than by default
+
+	Network *netns.Namespace // where it runs; nil: where we are
 }
 
 // Sendmail is one Sendmail daemon, as Debian packages it. It delivers mail to every user @mta.test. Its methods are for one goroutine; the addresses and the log may be used by many.
@@ -35,6 +38,7 @@ type Sendmail struct {
 	program, dir, queue string
 	port                int
 	view                private
+	network             *netns.Namespace
 	daemon              *child
 	syslog              *syslog // nil: it logs to the file itself
 }
@@ -48,7 +52,7 @@ func NewSendmail(cfg SendmailConfig) (*Sendmail, error) {
 	}
 	s := &Sendmail{
 		mailbox: mailbox{filepath.Join(cfg.Dir, "box"), &Log{path: filepath.Join(cfg.Dir, "maillog")}},
-		program: program, dir: cfg.Dir, queue: filepath.Join(cfg.Dir, "queue"), port: cfg.Port,
+		program: program, dir: cfg.Dir, queue: filepath.Join(cfg.Dir, "queue"), port: cfg.Port, network: cfg.Network,
 	}
 	if s.view, err = newPrivate(filepath.Join(cfg.Dir, "etc"), "sendmail", cfg.Hosts, cfg.Etc); err != nil {
 		return nil, err
@@ -160,7 +164,7 @@ func (s *Sendmail) Start(ctx context.Context) error {
 		args = append([]string{"-D", s.log.path, "-d89.8"}, args...)
 	}
 	var err error
-	s.daemon, err = s.view.start(s.log, s.program, args...)
+	s.daemon, err = s.view.start(s.network, s.log, s.program, args...)
 	if err != nil {
 		return fmt.Errorf("starting sendmail: %w", err)
 	}
@@ -182,7 +186,12 @@ func (s *Sendmail) serves(ctx context.Context, mark int64) error {
 		if err != nil || len(found) == 0 {
 			return false, err
 		}
-		return accepts(ctx, s.log, mark)
+		isReady := false
+		err = within(s.network, func() (err error) {
+			isReady, err = accepts(ctx, s.log, mark)
+			return err
+		})
+		return isReady, err
 	})
 }
 

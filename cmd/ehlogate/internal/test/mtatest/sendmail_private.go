@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+
+	"ehlogate/cmd/ehlogate/internal/test/netns"
 )
 
 // unpacked is where .ci/deps puts the mail servers that cannot be installed beside Postfix.
@@ -70,8 +72,8 @@ if [ -S "$1/log" ]; then
 fi
 hostname "$2" && shift 2 && exec "$@"`
 
-// start starts a program that has the view; its output goes to the end of log.
-func (v private) start(log *Log, path string, args ...string) (*child, error) {
+// start starts a program that has the view, in a network (nil: ours); its output goes to the end of log.
+func (v private) start(network *netns.Namespace, log *Log, path string, args ...string) (c *child, err error) {
 	out, err := os.OpenFile(log.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log of %s: %w", path, err)
@@ -81,7 +83,10 @@ func (v private) start(log *Log, path string, args ...string) (*child, error) {
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = childAttr(syscall.SIGTERM)
 	cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS
-	c, err := startChild(cmd)
+	err = within(network, func() (err error) {
+		c, err = startChild(cmd)
+		return err
+	})
 	if errors.Is(err, syscall.EPERM) {
 		err = fmt.Errorf("a mount namespace of its own is needed (CAP_SYS_ADMIN): %w", err)
 	}
