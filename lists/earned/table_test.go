@@ -1,8 +1,10 @@
 package earned
 
 import (
+	"context"
 	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"testing"
 
 	"ehlogate/lists"
@@ -124,4 +126,33 @@ func TestList(t *testing.T) {
 			t.Errorf("%s: %v allocations", addr, n)
 		}
 	}
+}
+
+// Clients are looked up while others are learned.
+func TestConcurrent(t *testing.T) {
+	w := newWorld(t, Defaults(), Environment{})
+	w.earn(good)
+	l := NewList(nil)
+	l.Publish(w.learner.Table())
+	ctx, stop := context.WithCancel(t.Context())
+	var lookups sync.WaitGroup
+	for range 2 {
+		lookups.Go(func() {
+			for ctx.Err() == nil {
+				if got := l.Lookup(lists.Client{Addr: netip.MustParseAddr(good)}).Status; got != lists.Matched {
+					t.Errorf("got %v", got)
+					return
+				}
+			}
+		})
+	}
+	for i := range client(3 * minChanges) {
+		w.learner.members.change(1+i, true)
+		if i%7 == 0 {
+			w.learner.members.change(1+i/2, false)
+		}
+		l.Publish(w.learner.Table())
+	}
+	stop()
+	lookups.Wait()
 }
