@@ -73,8 +73,8 @@ func (e *entry) isPlausible(o *Options, now learnstore.Moment) bool {
 		(e.action == lists.Legacy && o.Legacy || e.action == lists.Suppress && o.Suppress) && hasOwnAddress(e.addr)
 }
 
-// maxCount bounds the counters of a record.
-const maxCount = 1 << 40
+// maxCount bounds the counters of a record. An int of 32 bits holds it.
+const maxCount = 1 << 30
 
 func (e *entry) encode() []byte {
 	r := newEncoder()

@@ -72,7 +72,7 @@ func addrAt(n int) netip.Addr { return netip.AddrFrom4([4]byte{198, 51, byte(n >
 
 // BenchmarkLookup compares a learned list with a list file of the same 200 clients.
 func BenchmarkLookup(b *testing.B) {
-	w := newWorld(b, func(o *Options) { o.MinSessions = 1 << 40 })
+	w := newWorld(b, func(o *Options) { o.MinSessions = 1 << 30 })
 	var file strings.Builder
 	for i := range 200 {
 		c := lists.Client{Addr: addrAt(i * 5)}
