@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"ehlogate/lists/learnstore"
 	"ehlogate/lists/maillog"
 )
 
@@ -37,6 +38,11 @@ func TestLives(t *testing.T) {
 		w.expect(w.suppress, client, true, "confirmed")
 	}
 	rest := made.Add(30 * day).Sub(w.now.Wall)
+	for _, end := range []learnstore.Moment{{Wall: w.now.Wall.Add(rest), Followed: w.now.Followed}, {Wall: w.now.Wall, Followed: w.now.Followed + rest}} {
+		if w.Table().AsOf(end).Len() != 0 {
+			t.Error("a table that is published lives on after 30 days")
+		}
+	}
 	w.wait(rest - time.Second)
 	w.expect(w.suppress, client, true, "before the end")
 	w.wait(time.Second)
