@@ -50,7 +50,11 @@ func (a *agedBucket) store(tx learnstore.Tx, stamp time.Duration, key, record []
 		if !isNew {
 			err = ages.Delete(ageKey(old, key))
 		}
-		err = errors.Join(err, ages.Put(ageKey(value, key), []byte{recordVersion}))
+		age := ageKey(value, key)
+		for n := len(a.oldest); n > 0 && bytes.Compare(a.oldest[n-1], age) > 0; n-- {
+			a.oldest = a.oldest[:n-1] // this one goes before it
+		}
+		err = errors.Join(err, ages.Put(age, []byte{recordVersion}))
 	}
 	if err = errors.Join(err, records.Put(key, value)); err == nil && isNew && records.Count() > a.limit {
 		err = a.dropOldest(tx)

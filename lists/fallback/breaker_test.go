@@ -136,7 +136,10 @@ func TestOpenBreaker(t *testing.T) {
 	}
 	w.start(w.options)
 	w.wait(40 * time.Minute)
-	_ = w.OpenBreaker(w.tx, w.now, "again")
+	w.events = nil
+	if _ = w.OpenBreaker(w.tx, w.now, "again"); len(w.events) != 0 {
+		t.Errorf("told again: %v", w.events)
+	}
 	w.wait(59 * time.Minute)
 	w.now.Wall = w.now.Wall.Add(2 * time.Hour) // which proves nothing
 	w.learn(client, noCipher)

@@ -46,6 +46,7 @@ func TestStages(t *testing.T) {
 	w.expect(w.legacy, client, false, "old TLS cannot help, and there is no other list")
 	w.learn("198.51.100.1", oldVersion)
 	w.expect(w.legacy, "198.51.100.1", true, "old TLS")
+	w.wait(time.Hour)
 	w.learn("198.51.100.1", noKeyShare)
 	if w.expect(w.legacy, "198.51.100.1", false, "old TLS did not help"); w.entryOf("198.51.100.1") != nil {
 		t.Error("the entry is still there")
