@@ -16,6 +16,7 @@ import (
 
 	"ehlogate/lists/test/dnstest"
 	"ehlogate/lists/test/testenv"
+	"ehlogate/lists/tlsrpt"
 )
 
 const (
@@ -240,6 +241,18 @@ func TestAlerts(t *testing.T) {
 		r.add(d, `EhlogateSharedAddress severity="ticket"`)
 		d.greetFrom(func(int) string { return "8.8.8.8" })
 		r.add(d)
+		r.test(t)
+	})
+	t.Run("TLS report", func(t *testing.T) {
+		state := filepath.Join(t.TempDir(), "tlsrpt.json")
+		d := startDaemon(t, fmt.Sprintf("tlsrpt = { state = %q }\n%s", state, denyList), map[string]string{"deny.list": "192.0.2.1\n"})
+		r := recording{interval: 15}
+		r.add(d)
+		if err := tlsrpt.Record(state, time.Now(), []tlsrpt.Finding{keptFinding}); err != nil {
+			t.Fatal(err)
+		}
+		d.waitUntil("the report", func() bool { return d.scrape()[`ehlogate_tlsrpt_sessions{list="deny"}`] == "200" })
+		r.add(d, "EhlogateMailKept "+listLabels)
 		r.test(t)
 	})
 	t.Run("zone", func(t *testing.T) {

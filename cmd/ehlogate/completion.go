@@ -34,13 +34,14 @@ func addCompletions(root *cobra.Command) {
 			"import":           {"output": directories, "prefix": unknown, "service": values(lists.SMTP.String(), lists.Submission.String())},
 			"fallback promote": {"list": completeLists},
 			"replay":           {"diff": tomlFiles, "since": unknown, "top": unknown},
+			"tlsrpt":           {"log": files},
 			"doctor":           {"postfix-config": directories, "saved": directories, "exim": files, "sendmail": files},
 		}[strings.TrimPrefix(cmd.CommandPath(), "ehlogate ")] {
 			if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
 				panic(err) // there is no such flag
 			}
 		}
-		if cmd.Name() == "check" || cmd.Name() == "import" || cmd.Name() == "replay" {
+		if cmd.Name() == "check" || cmd.Name() == "import" || cmd.Name() == "replay" || cmd.Name() == "tlsrpt" {
 			cmd.ValidArgsFunction = files
 		}
 	}

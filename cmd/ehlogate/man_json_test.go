@@ -11,6 +11,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/learn"
 	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/replay"
+	"ehlogate/cmd/ehlogate/internal/tlsreport"
 	"ehlogate/lists/earned"
 	"ehlogate/lists/fallback"
 	"ehlogate/lists/maillog"
@@ -23,6 +24,7 @@ func TestJSONFields(t *testing.T) {
 		"replay --sessions": replay.Session{}, "replay --json": replay.Report{}, "replay --diff OLD --json": replay.Diff{},
 		"/api/v1/clients": logs.ClientReport{}, "/api/v1/learned": learn.Report{}, "/api/v1/learned/ADDR": learn.ClientReport{},
 		"a client of a fallback list": fallback.ClientReport{}, "an entry": fallback.EntryReport{}, "a client of an earned list": earned.ClientReport{},
+		"tlsrpt --json": tlsreport.Report{},
 	} {
 		var got []string
 		for _, term := range page.sections[heading] {
@@ -48,15 +50,18 @@ var explainedOnce = []reflect.Type{
 func jsonPaths(typ reflect.Type, prefix, optional string) (paths []string) {
 	for f := range typ.Fields() {
 		tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous {
+			paths = append(paths, jsonPaths(f.Type, prefix, optional)...)
+		}
 		if tag == "" {
 			continue
 		}
 		path, mark, elem := prefix+tag, optional, f.Type
-		if elem.Kind() == reflect.Pointer {
-			elem = elem.Elem()
-		}
 		if options != "" {
 			mark = "?"
+		}
+		if elem.Kind() == reflect.Pointer {
+			elem = elem.Elem()
 		}
 		if elem.Kind() == reflect.Slice {
 			path, elem = path+"[]", elem.Elem()

@@ -59,7 +59,7 @@ ehlogate(8), ehlogate.toml(5) and ehlogate.list(5).`,
 		return errors.New(text + ": write a whole number")
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(&o), newCheck(&o), newExplain(&o), newExport(&o), newDoctor(&o), newReplay(&o), newFallback(&o), newImport(), newVersion())
+	root.AddCommand(newServe(&o), newCheck(&o), newExplain(&o), newExport(&o), newDoctor(&o), newReplay(&o), newFallback(&o), newTLSRPT(&o), newImport(), newVersion())
 	addCompletions(root)
 	refuseUnknownTopics(root)
 	return root

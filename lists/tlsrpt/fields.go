@@ -27,7 +27,7 @@ func (t *text) UnmarshalJSON(value []byte) error {
 	case string(value) != "null":
 		s = string(value[:min(len(value), 2*maxString)])
 	}
-	*t = text(printable.Shorten(strings.TrimSpace(s), maxString))
+	*t = text(strings.Clone(printable.Shorten(strings.TrimSpace(s), maxString))) // without the memory of the rest
 	return nil
 }
 

@@ -25,6 +25,9 @@ type walk struct {
 	found  int // reports, or parts that should be one
 }
 
+// ErrNoReport is the error of a message that is none of a sender of reports.
+var ErrNoReport = errors.New("no TLS report in this message: it has no part of the type application/tlsrpt+gzip or application/tlsrpt+json")
+
 var errTooManyParts = fmt.Errorf("more than %d parts: the rest was not read", maxParts)
 
 // readMessage calls each for the reports in a message.
@@ -32,7 +35,7 @@ func readMessage(source string, message []byte, each func(Item)) {
 	w := &walk{source: source, each: each}
 	err := w.readMessage(message, 0)
 	if err == nil && w.found == 0 {
-		err = errors.New("no TLS report in this message: it has no part of the type application/tlsrpt+gzip or application/tlsrpt+json")
+		err = ErrNoReport
 	}
 	if err != nil {
 		each(Item{Source: source, Err: err})

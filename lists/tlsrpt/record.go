@@ -27,7 +27,8 @@ const (
 type Finding struct {
 	Time         time.Time  `json:"time"` // when it was recorded
 	Address      netip.Addr `json:"address"`
-	List         string     `json:"list"` // that suppresses STARTTLS for it; "": none of the lists on disk, but a learned list may have
+	Reason       string     `json:"reason,omitempty"` // why STARTTLS is hidden from it; "": by the lists on disk it is not, but a learned list may have hidden it
+	List         string     `json:"list,omitempty"`   // that hides it; "": none does, as with default = "suppress"
 	Entry        string     `json:"entry,omitempty"`
 	File         string     `json:"file,omitempty"`
 	Line         int        `json:"line,omitempty"`
@@ -39,13 +40,16 @@ type Finding struct {
 	End          time.Time  `json:"end"`
 }
 
+// IsSuppressed reports whether STARTTLS is hidden from the client by the lists on disk, or by the default.
+func (f Finding) IsSuppressed() bool { return f.Reason != "" }
+
 // isSame reports whether two findings are of the same report: it was read twice, or sent again.
 func (f Finding) isSame(g Finding) bool {
 	return f.Address == g.Address && f.List == g.List && f.Organization == g.Organization && f.Domain == g.Domain && f.ReportID == g.ReportID && f.Start.Equal(g.Start)
 }
 
-// counts reports whether a finding is still of interest.
-func (f Finding) counts(now time.Time) bool { return f.Time.Add(Keep).After(now) && !f.Time.After(now) }
+// Counts reports whether a finding is of the last week.
+func (f Finding) Counts(now time.Time) bool { return f.Time.Add(Keep).After(now) && !f.Time.After(now) }
 
 // savedRecord is what the file has.
 type savedRecord struct {
@@ -81,7 +85,7 @@ func Recorded(path string, now time.Time) ([]Finding, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
 	}
-	return slices.DeleteFunc(s.Findings, func(f Finding) bool { return !f.counts(now) }), nil
+	return slices.DeleteFunc(s.Findings, func(f Finding) bool { return !f.Counts(now) }), nil
 }
 
 // errDamaged is the error of a file that can be replaced, since it has nothing that could be read again.

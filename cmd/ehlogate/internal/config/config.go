@@ -48,6 +48,7 @@ type Config struct {
 	Guard         Guard
 	Logs          Logs
 	Learn         Learn
+	TLSRPT        TLSRPT
 	Lists         []List
 }
 
@@ -83,6 +84,14 @@ func (l Logs) IsEmpty() bool { return len(l.Files) == 0 && !l.Journal && l.Socke
 
 // DefaultLogsState is the default path of the state file of [logs].
 const DefaultLogsState = "/var/lib/ehlogate/logs.json"
+
+// TLSRPT is [tlsrpt].
+type TLSRPT struct {
+	State string // path of the file in which "ehlogate tlsrpt --record" writes what it finds; "": none
+}
+
+// DefaultTLSRPTState is the default path of the state file of [tlsrpt].
+const DefaultTLSRPTState = "/var/lib/ehlogate/tlsrpt.json"
 
 // Listen is [listen]. An address is IP:PORT, or the absolute path of a unix socket.
 type Listen struct {
@@ -220,11 +229,12 @@ func Defaults() *Config {
 			SocketMode:     0o660,
 			MaxConnections: 4096,
 		},
-		Log:   Log{Level: logrus.InfoLevel},
-		DNS:   DNS{Wait: 300 * time.Millisecond, Timeout: time.Second, Cache: dnscache.Defaults()},
-		Guard: Guard{State: DefaultState},
-		Logs:  Logs{State: DefaultLogsState},
-		Learn: defaultLearn(),
+		Log:    Log{Level: logrus.InfoLevel},
+		DNS:    DNS{Wait: 300 * time.Millisecond, Timeout: time.Second, Cache: dnscache.Defaults()},
+		Guard:  Guard{State: DefaultState},
+		Logs:   Logs{State: DefaultLogsState},
+		Learn:  defaultLearn(),
+		TLSRPT: TLSRPT{State: DefaultTLSRPTState},
 	}
 }
 

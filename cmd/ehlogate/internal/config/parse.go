@@ -220,5 +220,6 @@ func (p *parser) parseConfig(r *raw) *Config {
 	p.parseGuard(&r.Guard, c)
 	p.parseLogs(&r.Logs, &c.Logs)
 	p.parseLearn(r, c)
+	p.parseState(r.TLSRPT.State, "tlsrpt.state", &c.TLSRPT.State)
 	return c
 }

@@ -29,6 +29,7 @@ type raw struct {
 	Learn         rawLearn    `toml:"learn"`
 	Fallback      rawFallback `toml:"fallback"`
 	Earned        rawEarned   `toml:"earned"`
+	TLSRPT        rawTLSRPT   `toml:"tlsrpt"`
 	List          []rawList   `toml:"list"`
 }
 
@@ -123,6 +124,10 @@ type rawLogs struct {
 	Journal bool     `toml:"journal"`
 	Socket  *string  `toml:"socket"`
 	State   *string  `toml:"state"`
+}
+
+type rawTLSRPT struct {
+	State *string `toml:"state"`
 }
 
 type rawZone struct {

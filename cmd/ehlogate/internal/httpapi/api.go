@@ -80,10 +80,14 @@ func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 		body["logs"] = logStates
 	}
 	config, learnedDegraded := a.Manager.ConfigHealth(), a.addLearned(body)
+	reports := newReportsHealth(a.Manager.Snapshot().Reports)
+	if reports != nil {
+		body["tlsrpt"] = reports
+	}
 	switch {
 	case unavailable:
 		body["status"], code = stateUnavailable, http.StatusServiceUnavailable
-	case len(faulty) > 0 || config.IsDegraded() || learnedDegraded || slices.ContainsFunc(logStates, logs.Status.IsDegraded):
+	case len(faulty) > 0 || config.IsDegraded() || learnedDegraded || reports != nil || slices.ContainsFunc(logStates, logs.Status.IsDegraded):
 		body["status"] = stateDegraded
 	}
 	if config.IsDegraded() {

@@ -93,6 +93,12 @@ func (p *Policy) Report(r *Report, top int) error {
 	return p.learn.err
 }
 
+// DecideAt returns the decision about a client at a time.
+func (p *Policy) DecideAt(ctx context.Context, at time.Time, c lists.Client) lists.Decision {
+	p.clock.Store(at.UnixNano())
+	return p.decide(ctx, c)
+}
+
 func serviceOf(s *maillog.Session) lists.Service {
 	if s.IsPort25() {
 		return lists.SMTP

@@ -29,6 +29,7 @@ type background struct {
 	Limiter *ratelimit.Limiter // of default = "limit"
 	Logs    *logs.Service      // of [logs]; it decides nothing
 	Learn   *learn.Service     // of lists that learn
+	Reports *TLSReports        // of [tlsrpt]; they decide nothing
 
 	servers []netip.AddrPort // resolvers
 }
@@ -81,6 +82,12 @@ func (m *Manager) attachBackground(s, old *Snapshot) {
 		}
 	}
 	m.attachLearning(s, old)
+	if path := c.TLSRPT.State; path != "" {
+		s.Reports = old.Reports
+		if s.Reports == nil || s.Reports.path != path {
+			s.Reports = newTLSReports(path, m.clock, m.log)
+		}
+	}
 }
 
 // LogsOptions returns the settings of [logs] in a config.
@@ -141,11 +148,11 @@ func (m *Manager) dnsOptions(c *config.Config, old *Snapshot) dnsclient.Options 
 
 // services runs the background services of one snapshot at a time.
 type services struct {
-	dns, guard, logs, learn service
+	dns, guard, logs, learn, reports service
 }
 
 func (r *services) switchTo(ctx context.Context, b background) {
-	var dns, guard, logs, learn runner
+	var dns, guard, logs, learn, reports runner
 	if b.DNS != nil {
 		dns = b.DNS.cache
 	}
@@ -155,9 +162,13 @@ func (r *services) switchTo(ctx context.Context, b background) {
 	if b.Logs != nil {
 		logs = b.Logs
 	}
+	if b.Reports != nil {
+		reports = b.Reports
+	}
 	r.dns.switchTo(ctx, dns)
 	r.guard.switchTo(ctx, guard)
 	r.logs.switchTo(ctx, logs)
+	r.reports.switchTo(ctx, reports)
 	if b.Learn != nil {
 		learn = b.Learn
 	}

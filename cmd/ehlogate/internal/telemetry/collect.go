@@ -50,6 +50,7 @@ var (
 	learnedBreaker  = newDesc("ehlogate_learned_breaker_open", "1: fallback lists learn nothing at present, since this server may be at fault.")
 	learnedDegraded = newDesc("ehlogate_learned_degraded", "1: lists learn nothing at present, or what was learned before is lost; /healthz has the reason.")
 	learnedBytes    = newDesc("ehlogate_learned_store_bytes", "Size of the file that keeps what was learned.")
+	reportSessions  = newDesc("ehlogate_tlsrpt_sessions", "Sessions of the last week in which a sender kept its mail, as its TLS report says, since STARTTLS was hidden from its client; by the list that hides it, empty for the default.", "list")
 	limitExhausted  = newDesc("ehlogate_limit_exhausted", "1: offers_per_second is used up; a client that is on no list is not offered STARTTLS.")
 )
 
@@ -135,6 +136,9 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	if snapshot.Learn != nil {
 		out.sendLearned(snapshot)
 	}
+	if snapshot.Reports != nil {
+		out.sendReports(snapshot)
+	}
 }
 
 func (s metricSink) sendLearned(snapshot *state.Snapshot) {
@@ -152,6 +156,20 @@ func (s metricSink) sendLearned(snapshot *state.Snapshot) {
 	s.sendGauge(learnedBytes, float64(st.Bytes))
 	for kind, n := range st.Events() {
 		s.sendCount(learnedEvents, n, kind)
+	}
+}
+
+// sendReports sends the sessions that TLS reports tell of, for each list of the config and for the default.
+func (s metricSink) sendReports(snapshot *state.Snapshot) {
+	sessions := map[string]float64{"": 0}
+	for _, l := range snapshot.Config.Lists {
+		sessions[l.Name] = 0
+	}
+	for _, f := range snapshot.Reports.Suppressed() {
+		sessions[f.List] += float64(f.Sessions)
+	}
+	for list, n := range sessions {
+		s.sendGauge(reportSessions, n, list)
 	}
 }
 
