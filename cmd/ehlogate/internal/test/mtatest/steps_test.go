@@ -40,6 +40,7 @@ var notRun = map[string]struct{ instead, why string }{
 	"ehlogate serve":   {"", "it serves until it is stopped"},
 	"ehlogate explain": {"", "names the command"},
 	"ehlogate replay":  {"", "names the command"},
+	"ehlogate tlsrpt":  {"", "names the command"},
 
 	"curl -fsS -o drop.new URL && mv drop.new drop_v4.json":                              {"", "there is no such URL"},
 	"systemctl restart rsyslog":                                                          {"", "there is no unit of rsyslog; TestRsyslogSocket runs it with that file"},
