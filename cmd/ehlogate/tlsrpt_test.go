@@ -129,7 +129,7 @@ func TestReportNotBelieved(t *testing.T) {
 func TestReportDecisions(t *testing.T) {
 	r := newReports(t, denyList)
 	day := func(n int) string { return time.Now().UTC().AddDate(0, 0, n).Format(time.DateOnly) }
-	r.write("deny.list", fmt.Sprintf("192.0.2.1 until=%s\n192.0.2.2 until=%s\n192.0.2.3\n!192.0.2.3\n", day(-3), day(0)))
+	r.write("deny.list", fmt.Sprintf("192.0.2.1 until=%s\n192.0.2.2 until=%s\n192.0.2.3\n!192.0.2.3\n192.0.2.4 until=%sT12:00:00Z\n", day(-3), day(-1), day(-1)))
 	for client, want := range map[string]struct {
 		text   string
 		code   int
@@ -137,6 +137,7 @@ func TestReportDecisions(t *testing.T) {
 	}{
 		"192.0.2.1":   {"no list on disk hides it", 0, ""}, // it had ended before
 		"192.0.2.2":   {"deny.list:2", 1, "listed"},        // it has ended since
+		"192.0.2.4":   {"deny.list:5", 1, "listed"},        // it ended meanwhile
 		"192.0.2.3":   {"no list on disk hides it", 0, ""},
 		"2001:db8::1": {"no list on disk hides it", 0, ""},
 	} {
@@ -150,6 +151,17 @@ func TestReportDecisions(t *testing.T) {
 		if last := found[len(found)-1]; last.Address.String() != client || last.Reason != want.reason {
 			t.Errorf("%s: recorded %+v", client, last)
 		}
+	}
+	old := yesterday("192.0.2.2")
+	old.Start, old.End, old.ID = old.Start.AddDate(0, 0, -8), old.End.AddDate(0, 0, -8), "old"
+	before := len(r.recorded())
+	if out, errs, code := r.run(r.sender.Signed(t, old), "--record"); code != exitWrong || len(r.recorded()) != before {
+		t.Errorf("an old report: exit code %d, %s%s", code, errs, out)
+	}
+	r.write("c.toml", fmt.Sprintf("guard = { domains = [\"example.org\"], state = \"\" }\ndns.resolvers = [%q]\n%sformat = \"addresses\"\n", r.server.Addr, denyList))
+	r.write("deny.list", "192.0.2.9\n")
+	if out, errs, code := r.run(r.sender.Signed(t, yesterday("192.0.2.9"))); code != 0 || !strings.Contains(out, "192.0.2.9: the line "+r.path("deny.list")+":1 (192.0.2.9) of the list \"deny\" would keep 200") || !strings.Contains(out, "[guard] overrides it now") {
+		t.Errorf("guard: exit code %d, %s%s", code, errs, out)
 	}
 	r.write("c.toml", fmt.Sprintf("default = \"suppress\"\nguard.off = true\ndns.resolvers = [%q]\n", r.server.Addr))
 	if out, errs, code := r.run(r.sender.Signed(t, yesterday("192.0.2.9"))); code != exitWrong || !strings.Contains(out, `your default = "suppress" kept 200`) {

@@ -58,6 +58,8 @@ type Client struct {
 	Note       string     `json:"note,omitempty"`
 	Overridden bool       `json:"overridden,omitempty"` // a list would suppress it, and the guard does not let it now
 	Log        *Sessions  `json:"log,omitempty"`        // nil: no log was read
+
+	external bool // the list is of another publisher
 }
 
 // IsSuppressed reports whether STARTTLS was hidden from the client by the lists on disk, or by the default.
@@ -150,6 +152,7 @@ func (c *Client) decide(d lists.Decision) {
 	if c.Action != "" && v.Action != lists.Suppress {
 		return
 	}
+	c.external = v.List != nil && v.List.External
 	e := v.Entry()
 	c.Action, c.Reason, c.List, c.Overridden = d.Action.String(), v.Reason.String(), v.ListName(), overridden
 	c.Entry, c.File, c.Line, c.Note = e.Text, e.File, e.Line, e.Note

@@ -138,11 +138,14 @@ func (c *Client) cause() string {
 	case c.File == "":
 		return fmt.Sprintf("the list %q (%s)", c.List, show(c.Entry))
 	}
-	note := ""
+	note, whose := "", "your"
+	if c.external {
+		whose = "the"
+	}
 	if c.Note != "" {
 		note = " # " + show(c.Note)
 	}
-	return fmt.Sprintf("your line %s:%d (%s%s) of the list %q", c.File, c.Line, show(c.Entry), note, c.List)
+	return fmt.Sprintf("%s line %s:%d (%s%s) of the list %q", whose, c.File, c.Line, show(c.Entry), note, c.List)
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
