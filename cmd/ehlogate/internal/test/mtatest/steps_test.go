@@ -42,6 +42,8 @@ var notRun = map[string]struct{ instead, why string }{
 	"ehlogate replay":  {"", "names the command"},
 	"ehlogate tlsrpt":  {"", "names the command"},
 
+	"ehlogate tlsrpt --record": {"", "names the command; TestReportAlias runs it"},
+
 	"curl -fsS -o drop.new URL && mv drop.new drop_v4.json":                              {"", "there is no such URL"},
 	"systemctl restart rsyslog":                                                          {"", "there is no unit of rsyslog; TestRsyslogSocket runs it with that file"},
 	"chgrp ehlogate FILE && chmod 0640 FILE":                                             {"chgrp ehlogate /etc/ehlogate/lists/deny.list && chmod 0640 /etc/ehlogate/lists/deny.list", "FILE is any list"},

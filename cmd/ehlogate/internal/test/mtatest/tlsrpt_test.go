@@ -161,4 +161,32 @@ func TestReportAlias(t *testing.T) {
 	if log := m.maillog(t); strings.Contains(log, "status=bounced") || strings.Contains(log, "from=<>") {
 		t.Error("Postfix returned a report")
 	}
+	m.testExim(t, report)
+}
+
+// testExim passes reports to Exim with the router and the transport of the example.
+func (m *reportMachine) testExim(t *testing.T, report reporttest.Report) {
+	router, transport, ok := strings.Cut(example(t, "tlsrpt/exim.conf"), "# transports:\n")
+	if !ok {
+		t.Fatal("examples/tlsrpt/exim.conf has no two parts")
+	}
+	m.write(t, map[string]string{"etc/exim4/exim4.conf": "primary_hostname = mx.mta.test\ndomainlist local_domains = mta.test\nspool_directory = /var/spool/exim-test\n" +
+		"log_file_path = /var/spool/exim-test/%s\nexim_path = /usr/local/sbin/exim\nkeep_environment =\nbegin routers\n" + router + "begin transports\n" + transport})
+	if _, err := m.shell(eximWrapper + " && install -d -o Debian-exim -g Debian-exim /var/spool/exim-test"); err != nil {
+		t.Fatal(err)
+	}
+	report.ID, report.Sessions = "r-3", 7
+	for name, message := range map[string]string{"signed": m.sender.Signed(t, report), "unsigned": m.sender.Message(t, report), "spam": "Subject: spam\n\nhello\n"} {
+		m.write(t, map[string]string{"root/" + name: message})
+		if _, err := m.shell("exim -odq -f a@sender.example tlsrpt@mta.test </root/" + name + " && exim -q"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log, err := m.shell("cat /var/spool/exim-test/main; cat /var/spool/exim-test/panic 2>/dev/null || true")
+	if got := strings.Count(log, "=> tlsrpt <tlsrpt@mta.test> R=ehlogate_tlsrpt T=ehlogate_tlsrpt"); err != nil || got != 3 || strings.Contains(log, "<= <>") {
+		t.Errorf("%d deliveries, %v\n%s", got, err, log)
+	}
+	testenv.Eventually(t, "the report of Exim counts", func() bool {
+		return strings.Contains(m.run(t, "curl -fsS http://127.0.0.1:10045/metrics"), "ehlogate_tlsrpt_sessions{list=\"deny\"} 212\n")
+	})
 }
