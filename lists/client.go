@@ -19,6 +19,9 @@ type Client struct {
 	NameStatus Status
 	// Service is what kind of service the client is connected to.
 	Service Service
+	// Profile reports that the question is not what the client is offered, but which versions of TLS it is served, now that it
+	// has asked for TLS. It is the second question of that session.
+	Profile bool
 
 	// HELO is the argument of HELO or EHLO (RFC 5321 section 4.1.1.1), in the spelling of NormalizeName. The client claims it;
 	// it is not verified.

@@ -126,8 +126,13 @@ func (l *List) Lookup(c lists.Client) lists.Match {
 	return lists.Match{Status: lists.Matched, ID: id, By: t}
 }
 
-// LookupSession implements [lists.SessionSource]. It counts the session, and offers STARTTLS to probes and beyond the cap.
+// LookupSession implements [lists.SessionSource]. It counts the session, and offers STARTTLS to probes and beyond the cap. Of
+// the two questions about a session, the one that the list is for counts. Where mail servers do not ask which versions of TLS
+// a client is served, as Postfix, no session is a probe of an entry for old TLS.
 func (l *List) LookupSession(c lists.Client) lists.Match {
+	if c.Profile != (l.action == lists.Legacy) {
+		return l.Lookup(c)
+	}
 	t, id, ok := l.find(c)
 	if !ok {
 		return lists.Match{}

@@ -162,9 +162,17 @@ func isReviewed(l *List, addr string) bool {
 	return l.Lookup(lists.Client{Addr: netip.MustParseAddr(addr)}).Status == lists.Matched
 }
 
-// connect is a new session, and reports whether the list matches the client.
+// connect is a new session, and reports whether the list matches the client. Both questions of the session are asked, each
+// of which could be the only one.
 func connect(l *List, addr string) bool {
-	return l.LookupSession(lists.Client{Addr: netip.MustParseAddr(addr)}).Status == lists.Matched
+	c := lists.Client{Addr: netip.MustParseAddr(addr)}
+	offer := l.LookupSession(c).Status == lists.Matched
+	c.Profile = true
+	profile := l.LookupSession(c).Status == lists.Matched
+	if l.action == lists.Legacy {
+		return profile
+	}
+	return offer
 }
 
 // expect fails unless the list matches the client, or does not.

@@ -61,7 +61,7 @@ func (s *Server) appendLookup(ctx context.Context, data, out []byte) []byte {
 	if len(host) > 0 {
 		c.Name = lists.NormalizeName(string(host))
 	}
-	c.Service = m.service
+	c.Service, c.Profile = m.service, m.answer == profile
 	d := s.Decider.Decide(ctx, c)
 	switch {
 	case m.answer == profile && d.Action == lists.Legacy:

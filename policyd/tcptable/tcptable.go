@@ -51,7 +51,7 @@ func (s *Server) Answer(ctx context.Context, in, out []byte) (int, []byte, error
 	if len(helo) > 0 {
 		c.HELO = lists.NormalizeName(string(helo))
 	}
-	c.Service = service
+	c.Service, c.Profile = service, isProfile
 	d := s.Decider.Decide(ctx, c)
 	var scratch [maxValue]byte
 	value := scratch[:0]
