@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"ehlogate/lists"
+	"ehlogate/lists/listfile"
 	"ehlogate/lists/test/testenv"
+	"ehlogate/lists/tlsrpt"
 )
 
 // learnConfig has a fallback list with small numbers. In it, DIR is the directory.
@@ -28,6 +32,8 @@ off = true
 [logs]
 files = ["DIR/mail.log"]
 state = "DIR/logs.json"
+[tlsrpt]
+state = "DIR/tlsrpt.json"
 [learn]
 state = "DIR/learned.db"
 never = ["DIR/never.list"]
@@ -52,14 +58,24 @@ type learner struct {
 }
 
 func startLearner(t *testing.T, conf string) *learner {
+	l := newLearner(t, conf)
+	l.start()
+	return l
+}
+
+func newLearner(t *testing.T, conf string) *learner {
 	l := &learner{T: t, dir: t.TempDir(), at: time.Now().Add(-4 * time.Hour)}
 	l.write("c.toml", strings.ReplaceAll(conf, "DIR", l.dir))
 	l.write("mail.log", "")
 	l.write("main.cf", "# nothing\n")
 	l.write("never.list", "# none\n")
-	l.start()
 	t.Cleanup(l.kill)
 	return l
+}
+
+func (l *learner) logHas(text string) bool {
+	log, err := os.ReadFile(filepath.Join(l.dir, "ehlogate.log"))
+	return err == nil && strings.Contains(string(log), text)
 }
 
 func (l *learner) write(name, text string) {
@@ -280,6 +296,70 @@ func TestLearnedNever(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 	l.await("its entry is gone", func() bool { _, h := l.health(); return h.Entries == 0 })
+}
+
+// TestLearnedReport: a client that relies on STARTTLS, as a TLS report says, is freed and cannot be learned again.
+func TestLearnedReport(t *testing.T) {
+	testenv.Needs(t, "half a minute")
+	const addr = "192.0.2.7"
+	l := startLearner(t, learnConfig)
+	l.learnClient(addr)
+	finding := tlsrpt.Finding{Address: netip.MustParseAddr(addr), Organization: "sender.example", Domain: "example.org", Sessions: 3, ReportID: "1", Start: time.Now(), End: time.Now()}
+	if err := tlsrpt.Record(filepath.Join(l.dir, "tlsrpt.json"), time.Now(), []tlsrpt.Finding{finding}); err != nil {
+		t.Fatal(err)
+	}
+	l.await("the client is free", func() bool { return l.decides(addr, "offer") })
+	_, body := l.get("/api/v1/learned/" + addr)
+	if !strings.Contains(body, `"immune"`) {
+		t.Errorf("the client is not immune: %s", body)
+	}
+	l.await("the log says why", func() bool { return l.logHas("a TLS report of sender.example says") })
+}
+
+// TestFallbackCommands shows, promotes, forgets and forbids a client that a daemon learned.
+func TestFallbackCommands(t *testing.T) {
+	testenv.Needs(t, "half a minute")
+	const addr = "192.0.2.7"
+	own := "[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"DIR/deny.list\"]\n"
+	l := newLearner(t, learnConfig+own)
+	l.write("deny.list", "# mine\n")
+	l.start()
+	fallback := func(args ...string) string {
+		t.Helper()
+		var out, errs strings.Builder
+		if code := run(t.Context(), append([]string{"fallback", "-c", filepath.Join(l.dir, "c.toml")}, args...), &out, &errs); code != 0 {
+			t.Errorf("%v: exit status %d: %s", args, code, errs.String())
+		}
+		return out.String()
+	}
+	wants := func(text string, all ...string) {
+		t.Helper()
+		for _, want := range all {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in\n%s", want, text)
+			}
+		}
+	}
+	wants(fallback("show", addr), addr+": no entry", "not learned: ")
+	l.learnClient(addr)
+	wants(fallback("list"), "1 of at most 200 entries", addr+" printer.example.org: suppress until ", "no-shared-cipher (postfix, smtp)", "what would help instead:\n  1 client: ")
+	wants(fallback("show", addr), addr+" printer.example.org: suppress until ", "ends for good ")
+	wants(fallback("list", "--json"), `"followed_seconds"`, `"client": "`+addr+`"`)
+	wants(fallback("show", "--json", addr), `"entry"`)
+	exported := fallback("export")
+	wants(exported, "\n"+addr+" until=", "  # suppress: no-shared-cipher x3, last ", ", printer.example.org\n")
+	if err := listfile.Parse(strings.NewReader(exported), "exported", listfile.Rules{Action: lists.Suppress}, func(*listfile.Item) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	wants(fallback("promote", addr), `list "deny": wrote into `, addr+"  # promoted ", ": no-shared-cipher x3, last ")
+	wants(fallback("forget", addr), "never.list:\n    "+addr+" until=")
+	l.await("its entry is gone", func() bool { _, h := l.health(); return h.Entries == 0 })
+	l.await("the operator's own line counts", func() bool { return l.decides(addr, "suppress") })
+	wants(fallback("forbid", ".example.net"), "    .example.net  # forbidden ")
+	text, err := os.ReadFile(filepath.Join(l.dir, "never.list"))
+	if err != nil || strings.Count(string(text), "\n") != 3 {
+		t.Errorf("never.list: %q, %v; want the comment and two lines", text, err)
+	}
 }
 
 // TestLearnedWatch: a change of a file of the mail server stops learning, which /healthz says with status 200.

@@ -85,7 +85,7 @@ func (l *Learner) findImmunity(tx learnstore.Tx, now learnstore.Moment, c lists.
 		life   time.Duration
 		why    string
 	}{
-		{l.immune, hostKey(c.Addr), l.options.Immunity, "it completed TLS"},
+		{l.immune, hostKey(c.Addr), l.options.Immunity, "it completed TLS, or a TLS report says that it relies on it"},
 		{l.networks, nearKey(c.Addr), l.options.Neighbors, "a client of " + nearNetwork(c.Addr) + " completed TLS"},
 		{l.domains, []byte(domain), l.options.Neighbors, "a client of the domain " + domain + " completed TLS"},
 	} {

@@ -8,6 +8,7 @@ package learn
 
 import (
 	"context"
+	"net/netip"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -69,9 +70,10 @@ type Service struct {
 	lists       learnedLists
 	status      statusKeeper
 
-	mu      sync.Mutex
-	reasons []string // why the breaker is to open
-	stamps  map[string]string
+	mu        sync.Mutex
+	reasons   []string              // why the breaker is to open
+	withdrawn map[netip.Addr]string // why, and of which clients, entries are to end
+	stamps    map[string]string
 }
 
 // learnedLists are the lists that learn. They outlive changes of the settings.
@@ -95,6 +97,7 @@ func New(o Options, e Environment, previous *Service) *Service {
 		old.mu.Unlock()
 		s.time.takeOver(&previous.time)
 		s.status.takeOver(&previous.status)
+		s.withdrawn = previous.takeWithdrawn()
 		return s
 	}
 	s.lists.legacy = fallback.NewList(lists.Legacy, e.Never)
@@ -138,6 +141,31 @@ func (s *Service) Add(session *maillog.Session) {
 		}
 		s.OpenBreaker("sessions were not read, since there were too many")
 	}
+}
+
+// maxWithdrawn bounds the clients that wait for Withdraw.
+const maxWithdrawn = 1000
+
+// Withdraw ends the entry of a client, if it has one, and makes the client immune, for a reason such as the report of a
+// sender that relies on STARTTLS.
+func (s *Service) Withdraw(addr netip.Addr, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.withdrawn == nil {
+		s.withdrawn = map[netip.Addr]string{}
+	}
+	if len(s.withdrawn) < maxWithdrawn {
+		s.withdrawn[addr] = reason
+	}
+}
+
+// takeWithdrawn returns the clients that wait for Withdraw, which wait no more.
+func (s *Service) takeWithdrawn() map[netip.Addr]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	taken := s.withdrawn
+	s.withdrawn = nil
+	return taken
 }
 
 // OpenBreaker has fallback lists learn nothing for a while.

@@ -3,6 +3,7 @@ package learn
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"ehlogate/lists"
@@ -132,17 +133,20 @@ func (w *worker) learn(ctx context.Context) error {
 	w.fillBatch()
 	w.awaitStandings(ctx)
 	stamps := w.currentStamps()
-	reasons := w.takeReasons()
+	reasons, withdrawn := w.takeReasons(), w.takeWithdrawn()
 	var next serviceState
 	err := w.store.Update(func(tx learnstore.Tx) (err error) {
 		w.events = nil
-		next, err = w.learnIn(tx, stamps, reasons)
+		next, err = w.learnIn(tx, stamps, reasons, withdrawn)
 		return err
 	})
 	if err != nil {
 		w.reload()
 		for _, reason := range reasons {
 			w.OpenBreaker(reason)
+		}
+		for addr, reason := range withdrawn {
+			w.Withdraw(addr, reason)
 		}
 		if errors.Is(err, learnstore.ErrBroken) {
 			// The sessions may be why, so they are not tried again.
@@ -202,7 +206,7 @@ func (w *worker) awaitStandings(ctx context.Context) {
 }
 
 // learnIn is the transaction. It returns the state of the service after it.
-func (w *worker) learnIn(tx learnstore.Tx, stamps map[string]string, reasons []string) (serviceState, error) {
+func (w *worker) learnIn(tx learnstore.Tx, stamps map[string]string, reasons []string, withdrawn map[netip.Addr]string) (serviceState, error) {
 	next, changed, err := w.state.load(tx, w.time.moment().Wall, stamps)
 	if err != nil {
 		return next, err
@@ -229,6 +233,11 @@ func (w *worker) learnIn(tx learnstore.Tx, stamps map[string]string, reasons []s
 		}
 	}
 	if f := w.fallback; f != nil {
+		for addr, reason := range withdrawn {
+			if err := f.Withdraw(tx, now, addr, reason); err != nil {
+				return next, err
+			}
+		}
 		if err := f.Tick(tx, now); err != nil {
 			return next, err
 		}

@@ -29,7 +29,7 @@ type background struct {
 	Limiter *ratelimit.Limiter // of default = "limit"
 	Logs    *logs.Service      // of [logs]; it decides nothing
 	Learn   *learn.Service     // of lists that learn
-	Reports *TLSReports        // of [tlsrpt]; they decide nothing
+	Reports *TLSReports        // of [tlsrpt]; they end learned entries
 
 	servers []netip.AddrPort // resolvers
 }
@@ -85,7 +85,7 @@ func (m *Manager) attachBackground(s, old *Snapshot) {
 	if path := c.TLSRPT.State; path != "" {
 		s.Reports = old.Reports
 		if s.Reports == nil || s.Reports.path != path {
-			s.Reports = newTLSReports(path, m.clock, m.log)
+			s.Reports = newTLSReports(path, m.clock, m.log, m.withdrawLearned)
 		}
 	}
 }

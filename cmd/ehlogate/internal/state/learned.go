@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"ehlogate/lists/fallback"
 	"ehlogate/lists/listfile"
 	"ehlogate/lists/maillog"
+	"ehlogate/lists/tlsrpt"
 )
 
 // NeverName is how the list of [learn] never is called in logs and in /healthz.
@@ -91,6 +93,14 @@ func (m *Manager) attachLearning(s, old *Snapshot) {
 func (m *Manager) learnFrom(session *maillog.Session) {
 	if s := m.learning.service.Load(); s != nil {
 		s.Add(session)
+	}
+}
+
+// withdrawLearned ends the learned entry of a client that relies on STARTTLS, as its own mail server reports, and has the
+// client never learned again.
+func (m *Manager) withdrawLearned(f tlsrpt.Finding) {
+	if s := m.learning.service.Load(); s != nil {
+		s.Withdraw(f.Address, fmt.Sprintf("a TLS report of %s says that this client relies on STARTTLS and did not see it", f.Organization))
 	}
 }
 

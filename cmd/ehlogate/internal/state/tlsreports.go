@@ -19,11 +19,13 @@ const (
 	maxReportLines = 20
 )
 
-// TLSReports follows the file that "ehlogate tlsrpt --record" writes. Decisions do not depend on it.
+// TLSReports follows the file that "ehlogate tlsrpt --record" writes. A learned entry for the client of a finding ends; no
+// other decision depends on it.
 type TLSReports struct {
 	path  string
 	clock func() time.Time
 	log   *logrus.Logger
+	found func(tlsrpt.Finding) // is called for each new finding
 
 	mu       sync.Mutex // not held while the file is read, which may hang
 	findings []tlsrpt.Finding
@@ -40,8 +42,8 @@ type loggedFinding struct {
 	list    string
 }
 
-func newTLSReports(path string, clock func() time.Time, log *logrus.Logger) *TLSReports {
-	return &TLSReports{path: path, clock: clock, log: log, logged: map[loggedFinding]bool{}}
+func newTLSReports(path string, clock func() time.Time, log *logrus.Logger, found func(tlsrpt.Finding)) *TLSReports {
+	return &TLSReports{path: path, clock: clock, log: log, found: found, logged: map[loggedFinding]bool{}}
 }
 
 // Run follows the file until ctx ends, even if the file system hangs then.
@@ -82,7 +84,7 @@ func (r *TLSReports) look() {
 	r.mu.Lock()
 	r.findings = all
 	r.mu.Unlock()
-	r.logFindings(all)
+	r.takeFindings(all)
 }
 
 func (r *TLSReports) setFault(err error) {
@@ -100,12 +102,15 @@ func (r *TLSReports) setFault(err error) {
 	}
 }
 
-// logFindings logs those that were not logged before.
-func (r *TLSReports) logFindings(all []tlsrpt.Finding) {
+// takeFindings passes on and logs those that are new.
+func (r *TLSReports) takeFindings(all []tlsrpt.Finding) {
 	logged, lines := map[loggedFinding]bool{}, 0
 	for _, f := range all {
 		key := loggedFinding{f.Time, f.Address.String(), f.List}
-		if logged[key] = true; r.logged[key] || !f.IsSuppressed() {
+		if logged[key] = true; r.logged[key] {
+			continue
+		}
+		if r.found(f); !f.IsSuppressed() {
 			continue
 		}
 		if lines++; lines > maxReportLines {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,8 +21,9 @@ func TestReportsEnd(t *testing.T) {
 	var out bytes.Buffer
 	log := logrus.New()
 	log.SetOutput(&out)
+	var found []netip.Addr
 	path := filepath.Join(t.TempDir(), "tlsrpt.json")
-	r := newTLSReports(path, func() time.Time { return now }, log)
+	r := newTLSReports(path, func() time.Time { return now }, log, func(f tlsrpt.Finding) { found = append(found, f.Address) })
 	r.look()
 	record := func(first, count int) {
 		t.Helper()
@@ -39,6 +41,9 @@ func TestReportsEnd(t *testing.T) {
 	record(1, 1)
 	if got := strings.Count(out.String(), "mail was not sent"); got != 2 || len(r.Suppressed()) != 2 {
 		t.Errorf("%d lines, %d findings: %s", got, len(r.Suppressed()), &out)
+	}
+	if want := []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, 0}), netip.AddrFrom4([4]byte{192, 0, 2, 1})}; !slices.Equal(found, want) {
+		t.Errorf("passed on: %v, want %v", found, want)
 	}
 	if strings.Contains(out.String(), "\x1b") {
 		t.Errorf("the log has an escape: %q", &out)
