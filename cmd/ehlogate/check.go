@@ -133,7 +133,7 @@ func describeLearned(cfg *config.Config, l config.List) string {
 	case l.Mode == lists.Observe:
 		return `, observes (write mode = "enforce" once its log lines are right)`
 	case l.Learn == config.LearnFallback && cfg.Mode == lists.Enforce:
-		return fmt.Sprintf(`, observes until logs have been followed for %v in all ([fallback] observe_for)`, cfg.Learn.ObserveFor)
+		return fmt.Sprintf(`, observes until logs have been followed for %s in all ([fallback] observe_for)`, formatAge(cfg.Learn.ObserveFor))
 	}
 	return ""
 }

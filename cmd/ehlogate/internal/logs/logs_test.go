@@ -47,6 +47,18 @@ type running struct {
 	done    chan struct{}
 }
 
+// countLearned returns how many sessions of a client were passed on to be learned from.
+func (r *running) countLearned(addr string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.learned {
+		if s.Addr.String() == addr {
+			n++
+		}
+	}
+	return n
+}
+
 func start(t *testing.T, options Options, prepare ...func(*Service)) *running {
 	t.Helper()
 	r := &running{t: t, done: make(chan struct{})}

@@ -44,6 +44,7 @@ func TestSocket(t *testing.T) {
 	}
 	r.awaitLines(path, countLines(text))
 	testenv.Eventually(t, "the failure", func() bool { return r.Client(netip.MustParseAddr("192.0.2.1")).TLS["failed"] == 1 })
+	testenv.Eventually(t, "it can be learned from", func() bool { return r.countLearned("192.0.2.1") == 1 })
 	if n := r.lines(path).Unread; n != 0 {
 		t.Errorf("%d lines were not understood", n)
 	}
