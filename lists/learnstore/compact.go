@@ -54,7 +54,7 @@ func copyDatabase(path string, from *bbolt.DB) (*Store, error) {
 	}
 	err = recoverFaults(func() error { return bbolt.Compact(s.db, from, compactStep) })
 	if err != nil {
-		_ = closeBroken(s.db, file)
+		s.discard(err)
 		return nil, err
 	}
 	return s, nil

@@ -94,8 +94,6 @@ func lockFile(path string) (*os.File, error) {
 	return file, nil
 }
 
-func unlockFile(file *os.File) error { return unix.Flock(int(file.Fd()), unix.LOCK_UN) }
-
 // checkInPlace returns errReplaced if the file is not the one at path.
 func checkInPlace(path string, file *os.File) error {
 	opened, err := file.Stat()
@@ -147,10 +145,19 @@ func openLocked(path string, file *os.File) (*Store, error) {
 		err = s.compact(path, used)
 	}
 	if err != nil {
-		_ = closeBroken(s.db, s.file)
+		s.discard(err)
 		return nil, err
 	}
 	return s, nil
+}
+
+// discard closes a store that is of no use because of an error.
+func (s *Store) discard(err error) {
+	if errors.Is(err, ErrBroken) {
+		_ = closeBroken(s.file)
+		return
+	}
+	_ = s.db.Close()
 }
 
 // openDatabase has bbolt open a file that is locked. It closes the file if it cannot.

@@ -6,9 +6,9 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
-	"time"
 
 	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 )
 
 // ErrLocked means that another process uses the file. It is worth another try.
@@ -126,9 +126,6 @@ func StackOf(err error) []byte {
 	return nil
 }
 
-// closeTime is how long a broken store may take to close. Its locks may never be released.
-const closeTime = time.Second
-
 // Close closes the store. Another process can open it then.
 func (s *Store) Close() error {
 	s.mu.Lock()
@@ -137,21 +134,14 @@ func (s *Store) Close() error {
 		s.broken = fmt.Errorf("%s: closed", s.status.Path)
 		return s.db.Close()
 	}
-	return closeBroken(s.db, s.file)
+	if errors.Is(s.broken, ErrBroken) {
+		return closeBroken(s.file)
+	}
+	return nil
 }
 
-// closeBroken closes what it can, and unlocks the file in any case.
-func closeBroken(db *bbolt.DB, file *os.File) error {
-	err := unlockFile(file)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = recoverFaults(db.Close)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-time.After(closeTime):
-		return err
-	}
+// closeBroken closes the file of a database after a fault, and unlocks it: its memory map remains, which would keep the lock.
+// The database itself is not closed, since it may wait forever for a mutex that the fault left locked.
+func closeBroken(file *os.File) error {
+	return errors.Join(unix.Flock(int(file.Fd()), unix.LOCK_UN), file.Close())
 }
