@@ -349,3 +349,48 @@ func TestKeysStandOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestLearn: the numbers of the rules are read, and the rest are defaults.
+func TestLearn(t *testing.T) {
+	const text = `
+logs.files = ["/var/log/mail.log"]
+guard.off = true
+learn = { state = "/srv/learned.db", never = ["never.list"] }
+fallback = { sessions = 4, spacing = "1m", max_share = 0.25, observe_for = "2d", watch = ["/etc/postfix/*.cf"] }
+earned = { days = 3, of = "10d", max_rejects = 0.5 }
+[[list]]
+name = "a"
+action = "legacy"
+learn = "fallback"
+[[list]]
+name = "b"
+action = "suppress"
+learn = "fallback"
+mode = "enforce"
+[[list]]
+name = "c"
+action = "offer"
+learn = "earned"
+`
+	c, err := parse("x.toml", "/etc/ehlogate", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Defaults().Learn
+	want.State, want.Never.Patterns, want.ObserveFor, want.Watch = "/srv/learned.db", []string{"/etc/ehlogate/never.list"}, 48*time.Hour, []string{"/etc/postfix/*.cf"}
+	want.Never.MaxEntries, want.Never.Rules.AllowWide = c.MaxEntries, true
+	want.Fallback.Legacy, want.Fallback.Suppress, want.Fallback.Sessions, want.Fallback.Spacing, want.Fallback.MaxShare = true, true, 4, time.Minute, 0.25
+	want.Earned.Days, want.Earned.Of, want.Earned.MaxRejects = 3, 10, 0.5
+	if !reflect.DeepEqual(c.Learn, want) {
+		t.Errorf("got  %+v\nwant %+v", c.Learn, want)
+	}
+	modes := []lists.Mode{lists.Observe, lists.Enforce, lists.Enforce}
+	for i, l := range c.Lists {
+		if l.Mode != modes[i] || !l.IsLearned() || !l.IsExternal() || l.IsOfFiles() || l.IsDNSList() {
+			t.Errorf("got %+v", l)
+		}
+	}
+	if !c.Learns() || !c.NeedsGuard() || c.FindLearned(LearnEarned, lists.NoAction) != "c" || c.FindLearned(LearnFallback, lists.Suppress) != "b" || c.FindLearned(LearnEarned, lists.Suppress) != "" {
+		t.Errorf("%v, %v", c.Learns(), c.NeedsGuard())
+	}
+}
