@@ -123,7 +123,8 @@ func TestLearnedMode(t *testing.T) {
 	defer running.Wait()
 	defer cancel()
 	testenv.Eventually(t, "the list takes effect", func() bool { return m.Snapshot().Policy.Lists[3].Mode == lists.Enforce })
-	if log := d.log.String(); !strings.Contains(log, "learned list only observes") || !strings.Contains(log, "learned list takes effect") || !m.isEnforced(lists.Suppress) {
+	testenv.Eventually(t, "the log says so", func() bool { return strings.Contains(d.log.String(), "learned list takes effect") })
+	if log := d.log.String(); !strings.Contains(log, "learned list only observes") || !m.isEnforced(lists.Suppress) {
 		t.Errorf("%v\n%s", m.isEnforced(lists.Suppress), log)
 	}
 	service := m.Snapshot().Learn
