@@ -102,7 +102,8 @@ func (l *Learner) takeSuccess(tx learnstore.Tx, now learnstore.Moment, c lists.C
 	isOld := version == lists.TLS10 || version == lists.TLS11 || version == lists.SSL3
 	if e := l.entries[c.Addr]; e != nil {
 		e.collect(&l.options, now)
-		isUse := e.live && e.action == lists.Legacy && !e.probe.wasProbe(s) && (!isModern || !isVersionClass(e.class))
+		// No probe has old TLS, but one may be near to a session that has.
+		isUse := e.live && e.action == lists.Legacy && (isOld || !e.probe.wasProbe(s) && (!isModern || !isVersionClass(e.class)))
 		if isUse {
 			if err := l.useEntry(tx, now, e, s); err != nil {
 				return err

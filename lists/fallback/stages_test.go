@@ -88,6 +88,8 @@ func TestLegacyUse(t *testing.T) {
 	}
 	w.wait(time.Second)
 	w.now = advance(w.now, time.Minute)
+	w.add(client, succeeds("TLSv1"), ending(w.now.Wall.Add(-time.Minute-3*time.Second)))
+	w.expect(w.legacy, client, true, "a session with old TLS beside the probe")
 	w.add(client, succeeds("TLSv1.2"), ending(w.now.Wall.Add(-time.Minute-2*time.Second)))
 	w.expect(w.legacy, client, false, "a probe succeeded")
 	w.wait(time.Hour)
