@@ -44,7 +44,9 @@ query the daemon:
                      as inet ehlogate trusted4 and trusted6. For "offer" these
                      are the clients on lists that offer STARTTLS; the default
                      adds no client. "legacy" is for rules that redirect these
-                     clients to a service with old TLS (examples/legacy-tls)
+                     clients to a service with old TLS (examples/legacy-tls).
+                     The daemon is asked for those of learn = "fallback",
+                     which no other format has
 
 The head of each table says how to use it. A running smtpd does not notice a
 changed table: run "postfix reload" afterwards.
@@ -149,15 +151,17 @@ func (e *exportFlags) export(ctx context.Context, o *options, about subject, act
 	if err != nil {
 		return err
 	}
-	if p != nil {
-		p.Service, p.Keyword = about.service, about.keyword
+	unchanged := "what was exported before stays as it is"
+	if e.apply {
+		unchanged = fmt.Sprintf("the sets %s4 and %s6 stay as they are", set, set.Name)
 	}
 	if p == nil {
-		unchanged := "what was exported before stays as it is"
-		if e.apply {
-			unchanged = fmt.Sprintf("the sets %s4 and %s6 stay as they are", set, set.Name)
-		}
 		return errors.New("nothing is exported, since a list cannot be loaded; " + unchanged)
+	}
+	if p.Service, p.Keyword = about.service, about.keyword; e.format == "nft" {
+		if err := o.addLearned(ctx, p, action); err != nil {
+			return fmt.Errorf("nothing is exported, since ehlogate does not tell what it learned; %s: %w", unchanged, err)
+		}
 	}
 	if e.apply {
 		return e.fillSets(ctx, p, action, set, stdout)

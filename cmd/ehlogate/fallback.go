@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/export"
 	"ehlogate/cmd/ehlogate/internal/httpapi"
 	"ehlogate/cmd/ehlogate/internal/running"
 	"ehlogate/lists"
@@ -106,6 +107,25 @@ time at which each ends: for a server that has no daemon, or to keep.`,
 			return err
 		},
 	}
+}
+
+// addLearned asks the daemon for the clients that its fallback list for an action has, if there is one that counts.
+func (o *options) addLearned(ctx context.Context, p *export.Policy, action lists.Action) error {
+	if p.Config.FindLearned(config.LearnFallback, action) == "" {
+		return nil
+	}
+	r, err := o.getLearned(ctx)
+	if err != nil {
+		return err
+	}
+	var clients []netip.Addr
+	for _, e := range r.Fallback.Entries {
+		if r.Status.Enforces && e.State == "live" && e.Action == action.String() {
+			clients = append(clients, e.Client)
+		}
+	}
+	p.SetLearned(action, clients)
+	return nil
 }
 
 // needClient is for the arguments of commands about one client.

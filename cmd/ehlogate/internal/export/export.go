@@ -85,10 +85,10 @@ func (p *Policy) checkExportable() error {
 }
 
 // isLearned reports whether list i learns from logs. What it learned is known to the daemon alone, and changes with every
-// minute, so that a table does not have it.
+// minute, so that only sets that are kept up to date have it: see SetLearned.
 func (p *Policy) isLearned(i int) bool {
 	switch p.Policy.Lists[i].Source.(type) {
-	case *fallback.List, *earned.List:
+	case *fallback.List, *earned.List, learnedClients:
 		return true
 	}
 	return false

@@ -27,7 +27,8 @@ func (p *Policy) Addresses(ctx context.Context, action lists.Action) ([]netipx.I
 	var ends *lists.List
 	filled := false
 	for i, l := range p.Policy.Lists {
-		filled = filled || l.Mode == lists.Enforce && l.Action == action && !p.isLearned(i)
+		_, hasClients := l.Source.(learnedClients)
+		filled = filled || l.Mode == lists.Enforce && l.Action == action && (hasClients || !p.isLearned(i))
 		switch {
 		case l.Mode == lists.Observe, p.isLearned(i):
 		case p.Sources[i] == nil && l.Action != lists.Suppress && l.Action != lists.NoAction && ends == nil:
@@ -88,6 +89,12 @@ func (p *Policy) findBoundaries() []netip.Addr {
 			starts = slices.AppendSeq(starts, s.Table().Boundaries())
 		} else if s, ok := l.Source.(*dnsbl.List); ok {
 			starts = slices.AppendSeq(starts, s.Boundaries())
+		} else if s, ok := l.Source.(learnedClients); ok {
+			for addr := range s {
+				if starts = append(starts, addr); addr.Next().IsValid() {
+					starts = append(starts, addr.Next())
+				}
+			}
 		}
 	}
 	if n, ok := p.Policy.Names.(*iprev.Verifier); ok {
