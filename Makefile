@@ -1,6 +1,6 @@
 # What is worth a name. "make test" is the same as .ci/test.
 
-.PHONY: help build test quick lint fuzz demo demo-sending classes configurations edits faults safety bench bench-quick matrix deb soak clean
+.PHONY: help build test quick lint fuzz demo demo-sending demo-fallback classes configurations edits faults safety bench bench-quick matrix deb soak clean
 
 TESTS = cmd/ehlogate/internal/test
 
@@ -30,6 +30,10 @@ demo: ## a real Postfix shows the difference
 demo-sending: ## a network, its gateway and a server outside, of real parts: what each machine inside sees
 	.ci/deps
 	@EHLOGATE_TEST=all EHLOGATE_TEST_VERBOSE=1 go test -count=1 -v -run '^TestSending$$' ./$(TESTS)/mtatest | grep --line-buffered -v -e '^ *---' -e '^==='
+
+demo-fallback: ## clients whose TLS is broken, and real mail servers: what ehlogate learns at which attempt (two minutes)
+	.ci/deps
+	@EHLOGATE_TEST=all EHLOGATE_TEST_VERBOSE=1 go test -count=1 -v -run '^TestFallback$$' ./$(TESTS)/mtatest | grep --line-buffered -v -e '^ *---' -e '^==='
 
 # The next six write tables beside the tests that measure them.
 measure = EHLOGATE_TEST=all EHLOGATE_TEST_TABLE=$(CURDIR)/$(TESTS)/$(1) go test -count=1 -timeout 60m

@@ -19,14 +19,12 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// The addresses of the mail server and of its clients: none of loopback or a private network, of which nothing is learned.
+// The addresses of the mail server and of its clients: none of loopback or a private network, of which nothing is learned, and
+// no two clients in one network, where one that completes TLS makes the others immune for a while.
 const (
-	learnedServer   = "198.51.100.25"
-	learnedClients  = "203.0.113.0/24"
-	brokenClient    = "203.0.113.7"
-	hopelessClient  = "203.0.113.8"
-	clientWithProxy = "203.0.113.9"
-	scannerClient   = "203.0.113.10"
+	learnedServer  = "198.51.100.25"
+	brokenClient   = "203.0.113.7"
+	hopelessClient = "192.0.2.8"
 )
 
 // learnedConfig has small numbers, so that what takes an hour on a real server takes seconds. In it, DIR is the directory and
@@ -67,6 +65,7 @@ type learnedSite struct {
 	dir             string
 	log             *mtatest.Log
 	passed          time.Duration // by how much the clock of writeLine is fast
+	noted           int64         // the second in which ehlogate took note of the last attempt
 	rows            []storyRow
 }
 
@@ -75,6 +74,10 @@ type learnedMTA struct {
 	log       *mtatest.Log
 	awaitEnds func(t *testing.T) // waits until the log has the ends of all sessions
 	awaitMail func(ctx context.Context, re *regexp.Regexp) (string, error)
+	// hasProbes reports whether it asks ehlogate which versions a client is served, so that ehlogate can probe that.
+	hasProbes bool
+	// awaitOldTLS waits until a client is served old TLS, or not; nil: that is so at once.
+	awaitOldTLS func(s *learnedSite, client string, is bool)
 	// breakCertificate puts a certificate in place that is not that of the key.
 	breakCertificate func(t *testing.T)
 }
@@ -111,11 +114,12 @@ func (s *learnedSite) joinNetworks() {
 	if err := netns.Link(s.Context(), s.server, "eth0", s.clients, "eth0"); err != nil {
 		s.Fatal(err)
 	}
-	lines := "route add 198.51.100.0/24 dev eth0\n"
-	for _, addr := range []string{brokenClient, hopelessClient, clientWithProxy, scannerClient} {
-		lines += "addr add " + addr + "/24 dev eth0\n"
+	server, clients := "addr add "+learnedServer+"/24 dev eth0\n", "route add "+learnedServer+" dev eth0\n"
+	for _, addr := range []string{brokenClient, hopelessClient} {
+		server += "route add " + addr + " dev eth0\n"
+		clients += "addr add " + addr + "/24 dev eth0\n"
 	}
-	for n, text := range map[*netns.Namespace]string{s.server: "addr add " + learnedServer + "/24 dev eth0\nroute add " + learnedClients + " dev eth0\n", s.clients: lines} {
+	for n, text := range map[*netns.Namespace]string{s.server: server, s.clients: clients} {
 		if _, err := n.Pipe(s.Context(), text, "ip", "-batch", "-"); err != nil {
 			s.Fatal(err)
 		}
@@ -209,9 +213,12 @@ type attempt struct {
 	clear     bool   // it was delivered without TLS
 }
 
+// handshake is how a client makes the TLS handshake.
+type handshake func(c *mtatest.SMTP) (tls.ConnectionState, error)
+
 // send sends a message as mail servers do: over TLS if that is offered, and over another connection in the clear if TLS
 // fails. It must arrive.
-func (s *learnedSite) send(client string, config *tls.Config) (a attempt) {
+func (s *learnedSite) send(client string, shake handshake) (a attempt) {
 	s.Helper()
 	for first := true; ; first = false {
 		c := s.greet(client)
@@ -224,7 +231,7 @@ func (s *learnedSite) send(client string, config *tls.Config) (a attempt) {
 			if r, err := c.Command("STARTTLS"); err != nil || r.Code != 220 {
 				s.Fatalf("%s: STARTTLS: %v, %v", client, r, err)
 			}
-			state, err := c.HandshakeWith(config)
+			state, err := shake(c)
 			if err != nil {
 				a.handshake = "fails"
 				c.Close()

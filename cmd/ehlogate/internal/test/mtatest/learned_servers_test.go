@@ -47,10 +47,17 @@ func startLearnedPostfix(s *learnedSite) learnedMTA {
 		Dir: dir, Network: s.server,
 		Main: "inet_interfaces = all\nsmtpd_tls_loglevel = 1\nsmtpd_tls_protocols = >=TLSv1.2\nsmtpd_tls_mandatory_protocols = >=TLSv1.2\n" +
 			"smtpd_discard_ehlo_keyword_address_maps = memcache:" + mtatest.LayoutOf(dir).Config + "/ehlogate.cf\n",
-		Master: "25 inet n - n - - smtpd\n",
+		Master: "25 inet n - n - - smtpd\n10026 inet n - n - 20 smtpd" + oldTLSOptions(s.T) + "\n",
 		Files:  map[string]string{"ehlogate.cf": replaceAll(example(s.T, "postfix/ehlogate.cf"), "unix:ehlogate/memcache", "inet:127.0.0.1:10046")},
 	})
-	return learnedMTA{log: p.Maillog(), awaitMail: p.AwaitMail,
+	rules := filepath.Join(dir, "legacy.nft")
+	if err := os.WriteFile(rules, []byte(example(s.T, "legacy-tls/legacy.nft")), 0o644); err != nil {
+		s.Fatal(err)
+	}
+	if _, err := s.server.Run(s.Context(), "nft", "-f", rules); err != nil {
+		s.Fatal(err)
+	}
+	return learnedMTA{log: p.Maillog(), awaitMail: p.AwaitMail, awaitOldTLS: updateOldTLS,
 		awaitEnds: func(t *testing.T) {
 			t.Helper()
 			if err := awaitEqual(soon(t), p.Maillog(), regexp.MustCompile(`smtpd\[\d+\]: connect from `), regexp.MustCompile(`smtpd\[\d+\]: disconnect from `)); err != nil {
@@ -63,6 +70,31 @@ func startLearnedPostfix(s *learnedSite) learnedMTA {
 				t.Fatal(err)
 			}
 		}}
+}
+
+// oldTLSOptions returns the options of the second smtpd, which has old TLS, for master.cf.
+func oldTLSOptions(t *testing.T) (options string) {
+	for line := range strings.Lines(example(t, "legacy-tls/postfix.options")) {
+		if option, ok := strings.CutPrefix(strings.TrimSpace(line), "10026/inet/"); ok {
+			name, value, _ := strings.Cut(option, "=")
+			options += fmt.Sprintf("\n    -o { %s = %s }", name, value)
+		}
+	}
+	return options
+}
+
+// updateOldTLS fills the sets of the firewall, as the timer does, and checks whether they have a client.
+func updateOldTLS(s *learnedSite, client string, is bool) {
+	s.Helper()
+	_, err := s.server.Run(soon(s.T), s.daemon.Path, "export", "-c", filepath.Join(s.dir, "ehlogate.toml"), "--format", "nft", "--action", "legacy",
+		"--set", "inet ehlogate_legacy clients", "--apply")
+	if err != nil {
+		s.Fatal(err)
+	}
+	out, err := s.server.Run(soon(s.T), "nft", "list", "set", "inet", "ehlogate_legacy", "clients4")
+	if err != nil || strings.Contains(out, client) != is {
+		s.Fatalf("the set has %s: %v, %v\n%s", client, !is, err, out)
+	}
 }
 
 // awaitEqual waits until a log has as many lines that match one expression as match another.
@@ -78,7 +110,7 @@ func startLearnedSendmail(s *learnedSite) learnedMTA {
 	m := runSendmailWith(s.T, mtatest.SendmailConfig{Port: 25, Syslog: true, Network: s.server,
 		Features: fmt.Sprintf("DAEMON_OPTIONS(`Name=MTA-v4, Family=inet, Addr=%s, Port=smtp, M=A')dnl\n", learnedServer),
 		MC:       example(s.T, "sendmail/ehlogate.mc") + example(s.T, "legacy-tls/sendmail.mc")})
-	return learnedMTA{log: m.Maillog(), awaitMail: m.AwaitMail,
+	return learnedMTA{log: m.Maillog(), hasProbes: true, awaitMail: m.AwaitMail,
 		awaitEnds: func(t *testing.T) {
 			t.Helper()
 			if err := m.AwaitIdle(soon(t)); err != nil {
@@ -97,7 +129,7 @@ func startLearnedExim(s *learnedSite) learnedMTA {
 	e := runEximWith(s.T, mtatest.EximConfig{Dir: tempDir(s.T), Network: s.server,
 		Main: "daemon_smtp_ports = 25\nlocal_interfaces = " + learnedServer + "\nlog_selector = +incoming_port +incoming_interface +smtp_no_mail\n" +
 			example(s.T, "exim/ehlogate.conf") + example(s.T, "legacy-tls/exim.conf")})
-	return learnedMTA{log: e.Maillog(), awaitMail: e.AwaitMail,
+	return learnedMTA{log: e.Maillog(), hasProbes: true, awaitMail: e.AwaitMail,
 		awaitEnds: func(t *testing.T) {
 			t.Helper()
 			if err := e.AwaitIdle(soon(t)); err != nil {
