@@ -192,7 +192,7 @@ func TestContents(t *testing.T) {
 	}
 	want := []string{
 		"/usr/bin/ehlogate",
-		"/usr/share/ehlogate/ehlogate.toml", "/usr/share/ehlogate/lists/allow.list", "/usr/share/ehlogate/lists/deny.list",
+		"/usr/share/ehlogate/ehlogate.toml", "/usr/share/ehlogate/lists/allow.list", "/usr/share/ehlogate/lists/deny.list", "/usr/share/ehlogate/lists/never.list",
 		"/usr/lib/sysusers.d/ehlogate.conf",
 		"/usr/share/bash-completion/completions/ehlogate",
 		"/usr/share/zsh/vendor-completions/_ehlogate",
@@ -204,13 +204,13 @@ func TestContents(t *testing.T) {
 		want = append(want, "/usr/share/doc/ehlogate/"+doc)
 	}
 	const tests = "cmd/ehlogate/internal/test/"
-	for _, page := range []string{"examples/README.md", "lists/README.md", "policyd/README.md", "milter/README.md", "cmd/ehlogate/README.md",
+	for _, page := range []string{"examples/README.md", "lists/README.md", "lists/LEARNING.md", "policyd/README.md", "milter/README.md", "cmd/ehlogate/README.md",
 		tests + "README.md", tests + "mtatest/FAULTS.md", tests + "mtatest/SAFETY.md", tests + "mtatest/EDITS.md", tests + "mtatest/MATRIX.md", tests + "mtatest/CONFIGURATIONS.md", tests + "mtatest/CLASSES.md",
 		tests + "benchmarks/RESULTS.md", tests + "benchmarks/growth.svg"} { // to which README.md links
 		want = append(want, "/usr/share/doc/ehlogate/"+page)
 	}
 	examples := os.DirFS(filepath.Join(repository, "examples"))
-	for _, dir := range []string{"postfix", "prometheus", "sendmail", "sending-network", "exim", "legacy-tls", "lists", "rsyslog", "systemd", "ehlogate.toml"} {
+	for _, dir := range []string{"postfix", "prometheus", "sendmail", "sending-network", "exim", "legacy-tls", "lists", "rsyslog", "systemd", "tlsrpt", "ehlogate.toml"} {
 		err := fs.WalkDir(examples, dir, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil || d.IsDir():

@@ -51,7 +51,7 @@ func TestConfig(t *testing.T) {
 	if section == "" || added == 0 {
 		t.Error("got a config without [listen], want it")
 	}
-	for _, list := range []string{"allow.list", "deny.list"} {
+	for _, list := range []string{"allow.list", "deny.list", "never.list"} {
 		text, live := readFile(t, filepath.Join(etc, "lists", list)), 0
 		for line := range strings.Lines(text) {
 			if strings.TrimSpace(line) != "" && line[0] != '#' {

@@ -161,13 +161,13 @@ func TestPurge(t *testing.T) {
 // takes them away, and nothing else.
 func TestConfigIsMadeOnce(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
-	const toml, allow, deny, own = "ehlogate.toml", "lists/allow.list", "lists/deny.list", "lists/own.list"
+	const toml, allow, deny, never, own = "ehlogate.toml", "lists/allow.list", "lists/deny.list", "lists/never.list", "lists/own.list"
 	dir := t.TempDir()
 	etc := filepath.Join(dir, "etc")
 	run := func(name string, args ...string) { script(t, filepath.Join(dir, "queue"), name, args...) }
 	has := func(want ...string) {
 		t.Helper()
-		for _, name := range []string{toml, allow, deny, own} {
+		for _, name := range []string{toml, allow, deny, never, own} {
 			if _, err := os.Lstat(filepath.Join(etc, name)); (err == nil) != slices.Contains(want, name) {
 				t.Errorf("%s: %v, want %q", name, err, want)
 			}
@@ -188,7 +188,7 @@ func TestConfigIsMadeOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	run("postinst", "configure", "")
-	has(toml, allow, deny, own)
+	has(toml, allow, deny, never, own)
 	for name, want := range map[string]string{allow: "own.list", toml: "/nowhere"} {
 		if got, err := os.Readlink(filepath.Join(etc, name)); got != want {
 			t.Errorf("%s: %q, %v", name, got, err)
@@ -202,7 +202,7 @@ func TestConfigIsMadeOnce(t *testing.T) {
 	}
 	run("postinst", "configure", "1.0-1")
 	run("postrm", "remove")
-	has(toml, allow, own)
+	has(toml, allow, never, own)
 	run("postrm", "purge")
 	has(own)
 	if err := os.Remove(filepath.Join(etc, own)); err != nil {
