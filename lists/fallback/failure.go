@@ -130,7 +130,7 @@ func (l *Learner) findObstacles(tx learnstore.Tx, now learnstore.Moment, c lists
 		if !refuse(action == lists.NoAction, "old TLS does not help, and no list learns which clients to suppress") ||
 			!refuse(!hasOwnAddress(c.Addr), "its address may be that of many clients, or of this machine") ||
 			!refuse(isTestSite(c.Name), "it is a service that tests mail servers") ||
-			!refuse(l.environment.Never != nil && l.environment.Never(c), "the operator wants nothing to be learned of it") ||
+			!refuse(l.environment.Never != nil && l.environment.Never(c), "[learn] never has it, or is unavailable") ||
 			!refuse(immune != "", "immune: "+immune) ||
 			!refuse(alone != "", "left alone: "+alone) ||
 			!refuse(l.state.open, "the breaker is open: "+l.state.reason) {

@@ -123,7 +123,7 @@ func (l *Learner) ageEntry(tx learnstore.Tx, now learnstore.Moment, e *entry) er
 	c := lists.Client{Addr: e.addr, Name: e.name}
 	switch {
 	case l.environment.Never != nil && l.environment.Never(c):
-		return l.dropEntry(tx, e, EventEnded, false, "the operator wants nothing to be learned of it")
+		return l.dropEntry(tx, e, EventEnded, false, "[learn] never has it, or is unavailable")
 	case isOver(advance(e.made, l.options.TotalLife), now):
 		const forever = maxFollowed * time.Hour
 		reason := fmt.Sprintf("its entry ended after %s in all: promote it, or forget it so that it can be learned again", formatSpan(l.options.TotalLife))

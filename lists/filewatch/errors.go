@@ -77,7 +77,7 @@ func checkSize(size, limit int64) error {
 }
 
 // MissingHint is the hint about a missing file. A caller that knows more about the file may replace it.
-const MissingHint = "create it (a comment alone makes an empty list), or correct files = [...]"
+const MissingHint = "create it (a comment alone makes an empty list), or correct its name in the config"
 
 // noMatchError is a pattern that no file matches.
 type noMatchError string
@@ -85,7 +85,7 @@ type noMatchError string
 func (e noMatchError) Error() string { return "no file matches " + string(e) }
 
 // NoMatchHint is the hint about a pattern that no file matches.
-const NoMatchHint = "create one (a comment alone makes an empty list), or correct files = [...]"
+const NoMatchHint = "create one (a comment alone makes an empty list), or correct its name in the config"
 
 // newProblem returns an error of the file system as a problem, with a hint.
 func newProblem(name string, err error) diag.Problem {
@@ -108,7 +108,7 @@ func newProblem(name string, err error) diag.Problem {
 	case errors.Is(err, syscall.EIO), errors.Is(err, syscall.ESTALE):
 		p.Hint = "look for errors of its device or server (dmesg); ehlogate retries until it can be read"
 	case errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, syscall.ENXIO):
-		p.Hint = "put a regular file in its place, or correct files = [...]"
+		p.Hint = "put a regular file in its place, or correct its name in the config"
 	case strings.HasSuffix(p.Msg, "directory"):
 		p.Hint = "for all lists in it write " + filepath.Join(p.File, "*.list")
 	}

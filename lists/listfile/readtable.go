@@ -127,10 +127,10 @@ func (spec Spec) explainMissing(err error) error {
 		return err
 	}
 	if spec.Format != nil {
-		p.Hint = "fetch it, or correct files = [...]"
+		p.Hint = "fetch it, or correct its name in the config"
 	}
 	if spec.Named {
-		p.Hint = strings.TrimSuffix(p.Hint, ", or correct files = [...]")
+		p.Hint = strings.TrimSuffix(p.Hint, ", or correct its name in the config")
 	}
 	return p
 }

@@ -37,7 +37,7 @@ func TestLogLines(t *testing.T) {
 			`level=error msg="reload failed; previous config stays in use" config=c.toml problems=1`,
 		}},
 		{"no file of a new list", "c.toml", strings.Replace(deny, "deny.list", "*.none", 1), false, []string{
-			`level=error msg="no file matches this pattern" config=c.toml file="*.none" hint="create one (a comment alone makes an empty list), or correct files = [...]"`,
+			`level=error msg="no file matches this pattern" config=c.toml file="*.none" hint="create one (a comment alone makes an empty list), or correct its name in the config"`,
 			`level=error msg="reload failed; previous config stays in use" config=c.toml problems=1`,
 		}},
 		{"a list that expired", "a.none", "192.0.2.1\n", true, []string{
