@@ -122,9 +122,17 @@ func (c *checker) checkConfig(name string) {
 		}
 	}
 	if never := cfg.Learn.Never; cfg.Learns() && len(never.Patterns) > 0 {
-		c.checkList(state.NeverName, state.NeverName, never, lists.Enforce, "")
+		c.checkNever(never)
 	}
 	c.warnAboutOrder(cfg, loaded)
+}
+
+// checkNever checks the files of [learn] never. They are no list of the policy: what other lists have does not make an entry
+// there superfluous.
+func (c *checker) checkNever(never listfile.Spec) {
+	alone := checker{out: c.out, lint: listfile.Lint{Now: c.lint.Now, Warnings: c.lint.Warnings}}
+	alone.checkList(state.NeverName, state.NeverName, never, lists.Enforce, "")
+	c.failed, c.lint.Warnings = c.failed || alone.failed, alone.lint.Warnings
 }
 
 // describeLearned returns what check says about the mode of a list that learns.

@@ -83,7 +83,7 @@ evidence, what makes it immune, and what is missing for an entry.`,
 			if err != nil {
 				return exitError{exitWrong, err}
 			}
-			return printLearned(cmd.OutOrStdout(), asJSON, r, func() string { return fallbackClientText(r.Fallback, r.Observes) })
+			return printLearned(cmd.OutOrStdout(), asJSON, r, func() string { return fallbackClientText(r) })
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/edit"
 	"ehlogate/lists"
+	"ehlogate/lists/listfile"
 )
 
 // forgetTime is how long a client that is forgotten stays in the file of clients that are not learned, so that the daemon
@@ -62,10 +64,10 @@ func (o *options) promote(cmd *cobra.Command, addr netip.Addr, name string) (don
 		return "", err
 	}
 	line := fmt.Sprintf("%s  # promoted %s: %s", addr, today(), evidenceOf(r.Fallback))
-	if err := edit.Append(path, l.Spec.Rules, line); err != nil {
+	if done, err = writeEntryLine(path, l.Spec.Rules, line, edit.AppendLine); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("list %q: wrote into %s:\n    %s\n", l.Name, path, line), nil
+	return fmt.Sprintf("list %q: %s", l.Name, done), nil
 }
 
 // chooseOwnList returns the list of the operator's own files with a name; the first with an action if the name is empty.
@@ -171,13 +173,44 @@ func (o *options) exclude(line string) (done string, err error) {
 	if err != nil {
 		return "", err
 	}
-	err = edit.Change(path, never.Rules, func(text []byte) ([]byte, error) {
-		return edit.AppendLine(dropForgotten(text, time.Now()), line), nil
+	return writeEntryLine(path, never.Rules, line, func(text []byte, line string) []byte {
+		return edit.AppendLine(dropForgotten(text, time.Now()), line)
 	})
-	if err != nil {
+}
+
+// writeEntryLine adds a line to a file, unless it has the entry already. It returns what to tell the operator.
+func writeEntryLine(path string, rules listfile.Rules, line string, add func(text []byte, line string) []byte) (done string, err error) {
+	there := 0
+	err = edit.Change(path, rules, func(text []byte) ([]byte, error) {
+		if there = findEntry(text, line); there > 0 {
+			return text, nil
+		}
+		return add(text, line), nil
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("%w: create it, with a comment in it: echo '# a list of ehlogate' >%s", err, path)
+	case err != nil:
 		return "", err
+	case there > 0:
+		return fmt.Sprintf("nothing to do: %s:%d has it already\n", path, there), nil
 	}
-	return fmt.Sprintf("wrote into %s:\n    %s\n", path, line), nil
+	return fmt.Sprintf("wrote into %s, which the daemon follows:\n    %s\n", path, line), nil
+}
+
+// findEntry returns the number of the line that has the entry of another line, whatever their notes are; 0 if there is none.
+func findEntry(text []byte, line string) int {
+	entryOf := func(line string) string {
+		entry, _, _ := strings.Cut(line, "#")
+		return strings.Join(strings.Fields(entry), " ")
+	}
+	number := 0
+	for other := range strings.Lines(string(text)) {
+		if number++; entryOf(other) == entryOf(line) {
+			return number
+		}
+	}
+	return 0
 }
 
 // dropForgotten removes the lines of "forget" whose time is over.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/edit"
+	"ehlogate/lists/listfile"
 )
 
 // ownLists is a config with several lists that promote can write into, and others.
@@ -84,6 +86,30 @@ func TestDropForgotten(t *testing.T) {
 	want := strings.Replace(old, "192.0.2.1 until=2026-01-01T00:00:00Z  # forgotten 2026-01-01\n", "", 1)
 	if got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
+	}
+}
+
+// TestWriteEntryLine: an entry is written once, also with another note, and a missing file is named with what to do.
+func TestWriteEntryLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "never.list")
+	write := func(line string) (string, error) { return writeEntryLine(path, listfile.Rules{AnyAction: true}, line, edit.AppendLine) }
+	if _, err := write("192.0.2.7  # forbidden"); err == nil || !strings.Contains(err.Error(), "create it, with a comment in it: echo") {
+		t.Errorf("no file: %v", err)
+	}
+	const first = "# mine\n192.0.2.70\n192.0.2.7 until=2099-01-01\n"
+	if err := os.WriteFile(path, []byte(first), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ line, says string }{
+		{"192.0.2.7  # forbidden 2026-01-01", "wrote into " + path},
+		{"192.0.2.7  # forbidden 2026-01-02", "nothing to do: " + path + ":4 has it already"},
+	} {
+		if got, err := write(tc.line); err != nil || !strings.HasPrefix(got, tc.says) {
+			t.Errorf("%s: %q, %v; want %q", tc.line, got, err, tc.says)
+		}
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != first+"192.0.2.7  # forbidden 2026-01-01\n" {
+		t.Errorf("%s, %v", got, err)
 	}
 }
 

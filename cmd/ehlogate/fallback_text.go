@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/httpapi"
 	"ehlogate/lists/fallback"
 	"ehlogate/lists/printable"
@@ -20,6 +22,7 @@ func fallbackText(r *httpapi.Learned) string {
 	} else {
 		fmt.Fprintf(&b, "logs followed for %s: the list observes until that is %s, whatever its mode\n", followed, formatSpan(seconds(r.Status.EnforcesAfter)))
 	}
+	writeEffects(&b, "", r.Lists)
 	if r.Status.IsDegraded() {
 		fmt.Fprintf(&b, "degraded: %s\n", printable.Escape(r.Status.Error))
 	}
@@ -50,11 +53,13 @@ func fallbackText(r *httpapi.Learned) string {
 }
 
 // fallbackClientText returns the text of "ehlogate fallback show".
-func fallbackClientText(r *fallback.ClientReport, observes bool) string {
+func fallbackClientText(reply *httpapi.LearnedClient) string {
 	var b strings.Builder
+	r := reply.Fallback
 	if r.Entry != nil {
 		writeEntry(&b, r.Entry)
-		if observes {
+		writeEffects(&b, "  ", slices.DeleteFunc(reply.Lists, func(l httpapi.LearnedList) bool { return l.Action != r.Entry.Action }))
+		if reply.Observes {
 			b.WriteString("  the list only observes until logs have been followed for longer\n")
 		}
 	} else {
@@ -75,6 +80,20 @@ func fallbackClientText(r *fallback.ClientReport, observes bool) string {
 	return b.String()
 }
 
+// writeEffects says which fallback lists are in force.
+func writeEffects(b *strings.Builder, indent string, all []httpapi.LearnedList) {
+	for _, l := range all {
+		if l.Learn != string(config.LearnFallback) {
+			continue
+		}
+		effect := "in force"
+		if !l.Enforced {
+			effect = "observes: its entries change nothing"
+		}
+		fmt.Fprintf(b, "%slist %q (%s): %s\n", indent, l.Name, l.Action, effect)
+	}
+}
+
 func writeEntry(b *strings.Builder, e *fallback.EntryReport) {
 	fmt.Fprintf(b, "%s: %s", nameClient(e.Client.String(), e.Name), e.Action)
 	if e.Until.IsZero() {
@@ -88,7 +107,7 @@ func writeEntry(b *strings.Builder, e *fallback.EntryReport) {
 	fmt.Fprintf(b, "  since %s: %s decided by it, %s delivered, %s, confirmed %s\n", formatMinute(e.Made),
 		formatCount(e.Sessions, "session", "sessions"), formatCount(e.Messages, "message", "messages"),
 		formatCount(e.Probes, "probe", "probes"), formatCount(e.Confirmations, "time", "times"))
-	fmt.Fprintf(b, "  ends for good %s; %s\n", formatMinute(e.LastUntil), printable.Escape(e.Frees))
+	fmt.Fprintf(b, "  ends by %s; for good %s\n", printable.Escape(e.Frees), formatMinute(e.LastUntil))
 }
 
 func describeProof(p fallback.Proof) string {

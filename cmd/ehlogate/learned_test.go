@@ -342,8 +342,8 @@ func TestFallbackCommands(t *testing.T) {
 	}
 	wants(fallback("show", addr), addr+": no entry", "not learned: ")
 	l.learnClient(addr)
-	wants(fallback("list"), "1 of at most 200 entries", addr+" printer.example.org: suppress until ", "no-shared-cipher (postfix, smtp)", "what would help instead:\n  1 client: ")
-	wants(fallback("show", addr), addr+" printer.example.org: suppress until ", "ends for good ")
+	wants(fallback("list"), "list \"broken\" (suppress): in force\n", "1 of at most 200 entries", addr+" printer.example.org: suppress until ", "no-shared-cipher (postfix, smtp)", "what would help instead:\n  1 client: ")
+	wants(fallback("show", addr), addr+" printer.example.org: suppress until ", "; for good ", `  list "broken" (suppress): in force`)
 	wants(fallback("list", "--json"), `"followed_seconds"`, `"client": "`+addr+`"`)
 	wants(fallback("show", "--json", addr), `"entry"`)
 	exported := fallback("export")
@@ -352,7 +352,7 @@ func TestFallbackCommands(t *testing.T) {
 		t.Error(err)
 	}
 	wants(fallback("promote", addr), `list "deny": wrote into `, addr+"  # promoted ", ": no-shared-cipher x3, last ")
-	wants(fallback("forget", addr), "never.list:\n    "+addr+" until=")
+	wants(fallback("forget", addr), "never.list, which the daemon follows:\n    "+addr+" until=")
 	l.await("its entry is gone", func() bool { _, h := l.health(); return h.Entries == 0 })
 	l.await("the operator's own line counts", func() bool { return l.decides(addr, "suppress") })
 	wants(fallback("forbid", ".example.net"), "    .example.net  # forbidden ")

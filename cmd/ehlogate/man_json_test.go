@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/httpapi"
 	"ehlogate/cmd/ehlogate/internal/learn"
 	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/replay"
@@ -22,7 +23,7 @@ func TestJSONFields(t *testing.T) {
 	page := parsePage(readPage(t, "ehlogate.8"))
 	for heading, value := range map[string]any{
 		"replay --sessions": replay.Session{}, "replay --json": replay.Report{}, "replay --diff OLD --json": replay.Diff{},
-		"/api/v1/clients": logs.ClientReport{}, "/api/v1/learned": learn.Report{}, "/api/v1/learned/ADDR": learn.ClientReport{},
+		"/api/v1/clients": logs.ClientReport{}, "/api/v1/learned": learnedReply{}, "/api/v1/learned/ADDR": learnedClientReply{},
 		"a client of a fallback list": fallback.ClientReport{}, "an entry": fallback.EntryReport{}, "a client of an earned list": earned.ClientReport{},
 		"tlsrpt --json": tlsreport.Report{},
 	} {
@@ -38,6 +39,17 @@ func TestJSONFields(t *testing.T) {
 			t.Error(problem)
 		}
 	}
+}
+
+// learnedReply and learnedClientReply are the replies about what was learned, without the status of the daemon.
+type learnedReply struct {
+	Lists []httpapi.LearnedList `json:"lists"`
+	learn.Report
+}
+
+type learnedClientReply struct {
+	Lists []httpapi.LearnedList `json:"lists"`
+	learn.ClientReport
 }
 
 // explainedOnce are types that have a heading of their own, or are one value.

@@ -6,18 +6,38 @@ import (
 	"ehlogate/cmd/ehlogate/internal/explain"
 	"ehlogate/cmd/ehlogate/internal/learn"
 	"ehlogate/cmd/ehlogate/internal/running"
+	"ehlogate/cmd/ehlogate/internal/state"
 )
 
 // Learned is the reply of /api/v1/learned.
 type Learned struct {
 	Daemon running.Status `json:"daemon"`
+	Lists  []LearnedList  `json:"lists"`
 	learn.Report
 }
 
 // LearnedClient is the reply of /api/v1/learned/ADDR.
 type LearnedClient struct {
 	Daemon running.Status `json:"daemon"`
+	Lists  []LearnedList  `json:"lists"`
 	learn.ClientReport
+}
+
+// LearnedList is a list that learns.
+type LearnedList struct {
+	Name     string `json:"name"`
+	Learn    string `json:"learn"`
+	Action   string `json:"action"`
+	Enforced bool   `json:"enforced"` // false: it observes
+}
+
+func describeLists(s *state.Snapshot) (all []LearnedList) {
+	for i := range s.Config.Lists {
+		if l := &s.Config.Lists[i]; l.IsLearned() {
+			all = append(all, LearnedList{l.Name, string(l.Learn), l.Action.String(), s.IsEnforced(i)})
+		}
+	}
+	return all
 }
 
 // findLearning returns the service of lists that learn. It answers the request if there is none.
@@ -43,7 +63,8 @@ func (a *API) serveLearned(w http.ResponseWriter, r *http.Request) {
 		writeUnavailable(w, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, Learned{a.status(a.Manager.Snapshot()), report})
+	snapshot := a.Manager.Snapshot()
+	writeJSON(w, http.StatusOK, Learned{a.status(snapshot), describeLists(snapshot), report})
 }
 
 // serveLearnedClient answers with what lists learned of a client.
@@ -65,7 +86,8 @@ func (a *API) serveLearnedClient(w http.ResponseWriter, r *http.Request) {
 		writeUnavailable(w, err)
 		return
 	}
-	writeJSON(w, http.StatusOK, LearnedClient{a.status(a.Manager.Snapshot()), report})
+	snapshot := a.Manager.Snapshot()
+	writeJSON(w, http.StatusOK, LearnedClient{a.status(snapshot), describeLists(snapshot), report})
 }
 
 func writeUnavailable(w http.ResponseWriter, err error) {

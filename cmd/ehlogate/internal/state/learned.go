@@ -131,10 +131,15 @@ func (m *Manager) isEnforced(action lists.Action) bool {
 	s := m.Snapshot()
 	for i, l := range s.Config.Lists {
 		if l.Learn == config.LearnFallback && l.Action == action {
-			return s.Policy.Mode == lists.Enforce && s.Policy.Lists[i].Mode == lists.Enforce
+			return s.IsEnforced(i)
 		}
 	}
 	return false
+}
+
+// IsEnforced reports whether the list at index i takes effect; if not, it observes.
+func (s *Snapshot) IsEnforced(i int) bool {
+	return s.Policy.Mode == lists.Enforce && s.Policy.Lists[i].Mode == lists.Enforce
 }
 
 // findStanding returns what the lists that do not learn say of a client.

@@ -145,7 +145,7 @@ func (s metricSink) sendLearned(snapshot *state.Snapshot) {
 	for i, l := range snapshot.Config.Lists {
 		if l.IsLearned() {
 			s.sendGauge(learnedClients, float64(snapshot.Learn.Count(l.Action)), l.Name)
-			s.sendBool(learnedEnforced, snapshot.Policy.Lists[i].Mode == lists.Enforce && snapshot.Config.Mode == lists.Enforce, l.Name)
+			s.sendBool(learnedEnforced, snapshot.IsEnforced(i), l.Name)
 		}
 	}
 	st := snapshot.Learn.Status()
