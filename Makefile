@@ -58,7 +58,7 @@ classes: ## ways for the TLS of a client to go, what each mail server logs of it
 	$(call measure,mtatest/CLASSES.md) -run '^TestLogClasses$$' ./$(TESTS)/mtatest
 	@cat $(TESTS)/mtatest/CLASSES.md
 
-safety: ## which senders are offered STARTTLS, by list and published policy (some seconds)
+safety: ## which senders are offered STARTTLS, by list and published policy (a minute)
 	.ci/deps
 	$(call measure,mtatest/SAFETY.md) -run '^TestSafety$$' ./$(TESTS)/mtatest
 	@cat $(TESTS)/mtatest/SAFETY.md

@@ -24,6 +24,7 @@ import (
 // setting is what a server does about clients on none of its own lists.
 type setting struct {
 	name, settings, lists string
+	learns                bool // from a log
 }
 
 var allSettings = []setting{
@@ -31,6 +32,8 @@ var allSettings = []setting{
 	{name: "suppress", settings: "default = \"suppress\"\n"},
 	{name: "limit", settings: "default = \"limit\"\n", lists: "[limit]\noffers_per_second = 0.001\n"},
 	{name: "DNS deny", lists: "[[list]]\nname = \"blocked\"\naction = \"suppress\"\nzones = [{zone = \"deny.test\"}]\n"},
+	{name: "learned", learns: true, lists: "[[list]]\nname = \"broken\"\nlearn = \"fallback\"\naction = \"suppress\"\nmode = \"enforce\"\n"},
+	{name: "earned", learns: true, settings: "default = \"suppress\"\n", lists: "[[list]]\nname = \"known\"\nlearn = \"earned\"\naction = \"offer\"\n"},
 }
 
 // sender is a mail server that sends mail.
@@ -42,7 +45,18 @@ type sender struct {
 	broken       bool // it cannot make a handshake, and does not do without
 	listed       bool // in the deny zone
 	own          bool // on the server's own deny list
+	past         past
 }
+
+// past is what the log of the mail server has of a sender.
+type past uint8
+
+const (
+	noPast       past = iota
+	failedPast        // its handshakes failed
+	attackedPast      // they did, after one that was completed: an attacker may be on the way
+	goodPast          // it delivered on several days
+)
 
 var senders = []sender{
 	{name: "plain", addr: "11.0.1.1"},
@@ -53,6 +67,13 @@ var senders = []sender{
 	{name: "bot, in the deny zone", addr: "11.0.2.1", listed: true},
 	{name: "obeys both, in the deny zone", addr: "11.0.2.2", mtasts: true, dane: true, listed: true},
 	{name: "obeys both, on an own deny list", addr: "11.0.3.2", mtasts: true, dane: true, own: true},
+	{name: "broken TLS, as the log shows", addr: "11.0.4.1", broken: true, past: failedPast},
+	{name: "TLS failed, obeys both now", addr: "11.0.5.1", mtasts: true, dane: true, past: failedPast},
+	{name: "TLS failed after it worked, obeys both", addr: "11.0.6.1", mtasts: true, dane: true, past: attackedPast},
+	{name: "delivers much", addr: "11.0.7.1", past: goodPast},
+	{name: "delivers much, obeys both", addr: "11.0.7.2", mtasts: true, dane: true, past: goodPast},
+	{name: "delivers much, broken TLS", addr: "11.0.8.1", broken: true, past: goodPast},
+	{name: "delivers much, on an own deny list", addr: "11.0.3.3", own: true, past: goodPast},
 }
 
 // outcome is what came of a delivery, in the word that stands in the table.
@@ -139,6 +160,10 @@ func (s sender) wants(at setting, p promise) outcome {
 		hidden = hidden || !p.isMade()
 	case "DNS deny":
 		hidden = hidden || s.listed && !p.isMade()
+	case "learned":
+		hidden = hidden || s.past == failedPast && !p.isMade()
+	case "earned":
+		hidden = hidden || s.past != goodPast && !p.isMade()
 	}
 	switch {
 	case hidden && s.relies(p):
@@ -183,6 +208,7 @@ func TestSafety(t *testing.T) {
 	var params strings.Builder
 	var services []mtatest.Service
 	daemons := map[string]*daemon{}
+	past := newSafetyLog(t)
 	for _, at := range allSettings {
 		for _, p := range promises {
 			name := serviceOf(at, p)
@@ -198,7 +224,7 @@ name = "own"
 action = "suppress"
 files = ["own.list"]
 
-`, resolver.Addr, p.domain, filepath.Join(states, name), hereList)+at.lists, map[string]string{"here.list": hereFile, "own.list": "11.0.3.0/24\n"})
+`, resolver.Addr, p.domain, filepath.Join(states, name), hereList)+past.configure(at, filepath.Join(states, name))+at.lists, map[string]string{"here.list": hereFile, "own.list": "11.0.3.0/24\n"})
 			s, param := mapped(name, daemons[name].memcache)
 			services = append(services, s)
 			params.WriteString(param)
@@ -206,6 +232,7 @@ files = ["own.list"]
 	}
 	fmt.Fprintf(&params, "virtual_mailbox_domains = %s\nsmtpd_tls_cert_file = %s/mx.pem\nsmtpd_tls_key_file = %[2]s/mx.key\n", strings.Join(domains, " "), keys)
 	post := startPostfix(t, mtatest.PostfixConfig{Dir: dir, Services: services, Main: params.String(), Files: backupFiles})
+	past.play(t, daemons)
 	for _, p := range promises {
 		if !p.withdrawn {
 			continue
@@ -305,6 +332,9 @@ func (g *daemon) prepare(t *testing.T, at setting, p promise, smtpd string) {
 	d := g.awaitPromise(t, p, want)
 	if gone := d.MTASTS.State == tlspolicy.None && d.DANE.State == tlspolicy.None; gone != (p.withdrawn || p.mode == "" && !p.tlsa) {
 		t.Fatalf("%s, %s: the guard finds %+v", at.name, p.name, d)
+	}
+	if at.learns {
+		g.awaitPasts(t, at)
 	}
 	switch at.name {
 	case "DNS deny":
