@@ -222,3 +222,45 @@ func TestStampFiles(t *testing.T) {
 		seen[stamp] = fmt.Sprint("change ", i)
 	}
 }
+
+// With the store, the time is lost for which logs were followed: fallback lists observe again until they know which clients
+// can do TLS. So it is if the store broke while it was in use, and if the settings name another one.
+func TestTimeIsLostWithStore(t *testing.T) {
+	for name, lose := range map[string]func(b *bench, path string){
+		"broken": func(b *bench, path string) {
+			b.must(os.Remove(path))
+			b.panics.Store(true)
+			b.fail(printer.Next())
+			time.Sleep(1500 * time.Millisecond)
+			b.panics.Store(false)
+		},
+		"other settings": func(b *bench, path string) {
+			b.stop()
+			o := options(path + ".other")
+			b.Service = New(o, b.environments, b.Service)
+			b.run()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				path := statePath(t)
+				b := newBench(t, options(path))
+				b.run()
+				time.Sleep(2 * b.options.ObserveFor)
+				b.learnPrinter()
+				if !b.Enforces() {
+					t.Fatal("the list does not count")
+				}
+				lose(b, path)
+				time.Sleep(2 * maxRetry)
+				if followed, known := b.Followed(); !known || followed > 2*maxRetry+time.Second || b.Enforces() || b.suppresses(printer) {
+					t.Errorf("followed for %v, %v; suppressed: %v", followed, known, b.suppresses(printer))
+				}
+				time.Sleep(b.options.ObserveFor)
+				if !b.Enforces() {
+					t.Error("the list never counts again")
+				}
+			})
+		})
+	}
+}

@@ -51,14 +51,21 @@ func (t *followedTime) takeOver(other *followedTime) {
 	t.known, t.followed = other.known, other.followed
 }
 
-// load adds what was followed before, unless that is known.
-func (t *followedTime) load(before time.Duration) {
+// load takes what a store has that was opened: for how long logs were followed before. If the time is known already, it may be
+// another store, or an empty one, in the place of the one that broke. What was learned in the time is lost then, above all which
+// clients are immune, so the time is, too. It reports whether that is so.
+func (t *followedTime) load(before time.Duration) (lost bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.known {
 		t.followed += before
 		t.known = true
+		return false
 	}
+	if lost = (t.followed - before).Abs() > 2*saveTime; lost {
+		t.followed = before
+	}
+	return lost
 }
 
 // advance lets time pass. It returns why the clock of the machine cannot be relied on, if so.

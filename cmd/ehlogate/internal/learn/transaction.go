@@ -46,7 +46,12 @@ func (w *worker) learnIn(tx learnstore.Tx, stamps map[string]string, reasons []s
 	if err != nil {
 		return next, err
 	}
-	w.time.load(next.followed)
+	if w.opened {
+		w.opened = false
+		if w.time.load(next.followed) {
+			w.lists.publish(&fallback.Table{}, nil) // the lives of its entries are of the time that is lost
+		}
+	}
 	now := w.time.moment()
 	if f := w.fallback; f != nil {
 		for _, reason := range append(changed, reasons...) {

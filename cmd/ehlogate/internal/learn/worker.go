@@ -27,6 +27,7 @@ type worker struct {
 	fallback *fallback.Learner // nil: there is no such list
 	earned   *earned.Learner   // nil: there is no such list
 	state    serviceState
+	opened   bool // the store was, and the time in it was not looked at yet
 
 	batch  []maillog.Session
 	events []Event // of the present transaction
@@ -109,7 +110,7 @@ func (w *worker) openStore() error {
 		}
 		return err
 	}
-	w.store, w.state = store, serviceState{}
+	w.store, w.state, w.opened = store, serviceState{}, true
 	if st := store.Status(); st.Aside != "" {
 		w.status.noteAside(st, w.environment.Clock())
 		w.environment.Notify(Event{Kind: StoreAside, Path: st.Path, Aside: st.Aside, Err: st.Reason})
