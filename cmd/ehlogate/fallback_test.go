@@ -92,7 +92,9 @@ func TestDropForgotten(t *testing.T) {
 // TestWriteEntryLine: an entry is written once, also with another note, and a missing file is named with what to do.
 func TestWriteEntryLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "never.list")
-	write := func(line string) (string, error) { return writeEntryLine(path, listfile.Rules{AnyAction: true}, line, edit.AppendLine) }
+	write := func(line string) (string, error) {
+		return writeEntryLine(path, listfile.Rules{AnyAction: true}, line, edit.AppendLine)
+	}
 	if _, err := write("192.0.2.7  # forbidden"); err == nil || !strings.Contains(err.Error(), "create it, with a comment in it: echo") {
 		t.Errorf("no file: %v", err)
 	}
