@@ -441,3 +441,19 @@ func TestManyClients(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 }
+
+// TestServerTrouble: a line with which a mail server says that its TLS does not work is reported at once, without a session.
+func TestServerTrouble(t *testing.T) {
+	path := emptyLog(t)
+	r := start(t, Options{Files: []string{path}})
+	testenv.Eventually(t, "the log is open", func() bool { return r.position().Files[path] != nil })
+	for n, line := range []string{
+		"sendmail[1]: STARTTLS=server, error: SSL_CTX_check_private_key failed(/etc/mail/tls/key.pem): 0",
+		"postfix/smtpd[1]: warning: cannot get RSA certificate from file \"/etc/cert.pem\": disabling TLS support",
+	} {
+		appendTo(t, path, "2026-11-28T05:00:00.000000+00:00 mx "+line+"\n")
+		testenv.Eventually(t, "it is reported", func() bool {
+			return slices.Equal(r.kinds(), slices.Repeat([]EventKind{ServerTrouble}, n+1))
+		})
+	}
+}

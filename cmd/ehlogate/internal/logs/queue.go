@@ -45,8 +45,10 @@ func (s *Service) consume(ctx context.Context, src *source, queue <-chan queued,
 		}
 		s.protect(src, func() { src.reader.Wait(time.Since(lastLine)) })
 		dropped := src.dropped.Swap(0)
-		s.tally.addLines(src.name, Lines{All: dropped, Unread: dropped})
-		s.tally.addLines(src.name, src.countLines())
+		if s.tally.addLines(src.name, Lines{All: dropped, Unread: dropped}); dropped > 0 {
+			s.notify(Event{Kind: LinesDropped, Source: src.name})
+		}
+		s.countLines(src)
 		if works {
 			s.report(src, src.end(s.clock(), nil, len(queue) > 0, nil))
 		}

@@ -73,7 +73,7 @@ func (s *Service) follow(ctx context.Context, src *source, saved []logfile.Posit
 		if f.TakeLost() {
 			s.notify(Event{Kind: LinesLost, Source: src.name})
 		}
-		s.tally.addLines(src.name, src.countLines())
+		s.countLines(src)
 		s.report(src, src.end(s.clock(), f.Positions(), more, err))
 		rest := restShare * time.Since(begin) * time.Duration(len(s.sources))
 		if !more {
@@ -89,7 +89,7 @@ func (s *Service) follow(ctx context.Context, src *source, saved []logfile.Posit
 func (s *Service) protect(src *source, do func()) {
 	defer func() {
 		if v := recover(); v != nil {
-			s.tally.addLines(src.name, src.countLines())
+			s.countLines(src)
 			s.tally.addLines(src.name, Lines{Unread: 1})
 			src.reader, src.counted = s.newReader(), maillog.Stats{}
 			s.notify(Event{Kind: Panicked, Source: src.name, Err: fmt.Errorf("%v", v), Stack: debug.Stack()})
@@ -143,13 +143,15 @@ func (src *source) isFailing() bool {
 	return !src.failing.IsZero()
 }
 
-// countLines returns what was read since the last call.
-func (src *source) countLines() (n Lines) {
+// countLines counts what was read since the last call.
+func (s *Service) countLines(src *source) {
 	stats := src.reader.Stats()
 	unread := func(s maillog.Stats) int64 { return s.Unframed + s.Unclear }
-	n = Lines{uint64(stats.Lines - src.counted.Lines), uint64(unread(stats) - unread(src.counted))}
+	s.tally.addLines(src.name, Lines{uint64(stats.Lines - src.counted.Lines), uint64(unread(stats) - unread(src.counted))})
+	if stats.Local > src.counted.Local {
+		s.notify(Event{Kind: ServerTrouble, Source: src.name})
+	}
 	src.counted = stats
-	return n
 }
 
 func (s *Service) report(src *source, kind EventKind) {

@@ -99,6 +99,10 @@ const (
 	Readable EventKind = "readable"
 	// LinesLost: a log, or the journal, does not have the part after the last line that was read any more.
 	LinesLost EventKind = "lines lost"
+	// LinesDropped: more lines came in datagrams than can be read.
+	LinesDropped EventKind = "lines dropped"
+	// ServerTrouble: a mail server says that its own TLS does not work, whichever the client.
+	ServerTrouble EventKind = "server trouble"
 	// Panicked: a line was not read because of a mistake in this program.
 	Panicked EventKind = "panicked"
 	// StateInvalid: the state file cannot be used, because of Err. The logs are read from their end on.

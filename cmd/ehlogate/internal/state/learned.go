@@ -104,11 +104,19 @@ func (m *Manager) withdrawLearned(f tlsrpt.Finding) {
 	}
 }
 
-// noteLogsEvent logs an event of [logs], and keeps lists from learning when lines were lost: they may have had successes.
+// noteLogsEvent logs an event of [logs], and keeps lists from learning when lines were lost, which may have had successes, or
+// when the TLS of the mail server itself does not work.
 func (m *Manager) noteLogsEvent(e logs.Event) {
 	logLogsEvent(m.log, e)
-	if s := m.learning.service.Load(); s != nil && (e.Kind == logs.LinesLost || e.Kind == logs.Panicked) {
+	s := m.learning.service.Load()
+	if s == nil {
+		return
+	}
+	switch e.Kind {
+	case logs.LinesLost, logs.LinesDropped, logs.Panicked:
 		s.OpenBreaker("lines of " + e.Source + " were not read")
+	case logs.ServerTrouble:
+		s.OpenBreaker("this server is at fault, as " + e.Source + " says")
 	}
 }
 
