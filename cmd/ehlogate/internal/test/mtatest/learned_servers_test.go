@@ -66,7 +66,7 @@ func startLearnedPostfix(s *learnedSite) learnedMTA {
 		},
 		breakCertificate: func(t *testing.T) {
 			spoilCertificate(t, filepath.Join(p.Config, "cert.pem"))
-			if err := p.Reload(soon(t)); err != nil {
+			if err := errors.Join(p.Stop(soon(t)), p.Start(soon(t))); err != nil {
 				t.Fatal(err)
 			}
 		}}
@@ -136,5 +136,10 @@ func startLearnedExim(s *learnedSite) learnedMTA {
 				t.Fatal(err)
 			}
 		},
-		breakCertificate: func(t *testing.T) { spoilCertificate(t, filepath.Join(filepath.Dir(e.Config()), "cert.pem")) }}
+		breakCertificate: func(t *testing.T) {
+			spoilCertificate(t, filepath.Join(filepath.Dir(e.Config()), "cert.pem"))
+			if err := errors.Join(e.Stop(soon(t)), e.Start(soon(t))); err != nil {
+				t.Fatal(err)
+			}
+		}}
 }
