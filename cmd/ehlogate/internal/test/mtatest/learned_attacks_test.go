@@ -134,6 +134,25 @@ func TestFallbackCertificate(t *testing.T) {
 	})
 }
 
+// TestFallbackBreaker: when several clients fail for the first time within a short time, as after the operator switched TLS 1.0
+// off, none is learned, and what was learned shortly before is withdrawn.
+func TestFallbackBreaker(t *testing.T) {
+	eachServer(t, func(s *learnedSite) {
+		const old = "TLS 1.0 only"
+		s.learn(brokenClient, old, oldTLS10, "suppress")
+		s.try(hopelessClient, old, oldTLS10, failsTLS, hasProofs(1))
+		s.try(anotherClient, old, oldTLS10, failsTLS, hasProofs(0))
+		s.awaitTrue("the breaker is open", func() bool { return strings.Contains(s.health().Breaker, "3 clients failed for the first time") })
+		s.awaitTrue("the entry is withdrawn", func() bool { return s.known(brokenClient).Entry == nil })
+		for range 3 {
+			s.awaitSpacing()
+			for _, client := range []string{brokenClient, hopelessClient, anotherClient} {
+				s.try(client, old, oldTLS10, failsTLS, hasProofs(0))
+			}
+		}
+	})
+}
+
 // visit has a client ask for TLS, and do it if it can, of a server whose TLS may not work.
 func (s *learnedSite) visit(client string) {
 	s.Helper()

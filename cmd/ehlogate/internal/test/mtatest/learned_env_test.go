@@ -25,6 +25,7 @@ const (
 	learnedServer  = "198.51.100.25"
 	brokenClient   = "203.0.113.7"
 	hopelessClient = "192.0.2.8"
+	anotherClient  = "198.18.0.9"
 )
 
 // learnedConfig has small numbers, so that what takes an hour on a real server takes seconds. In it, DIR is the directory and
@@ -115,7 +116,7 @@ func (s *learnedSite) joinNetworks() {
 		s.Fatal(err)
 	}
 	server, clients := "addr add "+learnedServer+"/24 dev eth0\n", "route add "+learnedServer+" dev eth0\n"
-	for _, addr := range []string{brokenClient, hopelessClient} {
+	for _, addr := range []string{brokenClient, hopelessClient, anotherClient} {
 		server += "route add " + addr + " dev eth0\n"
 		clients += "addr add " + addr + "/24 dev eth0\n"
 	}
@@ -183,17 +184,17 @@ func (s *learnedSite) getJSON(path string, reply any) {
 	}
 }
 
-// learnedHealth is what /healthz says of lists that learn.
-type learnedHealth struct {
+// siteHealth is what /healthz says of lists that learn.
+type siteHealth struct {
 	Breaker  string
 	Enforces bool
 	Followed float64 `json:"followed_seconds"`
 	Entries  int     `json:"fallback_entries"`
 }
 
-func (s *learnedSite) health() learnedHealth {
+func (s *learnedSite) health() siteHealth {
 	s.Helper()
-	var h struct{ Learned learnedHealth }
+	var h struct{ Learned siteHealth }
 	s.getJSON("/healthz", &h)
 	return h.Learned
 }
