@@ -33,7 +33,7 @@ demo-sending: ## a network, its gateway and a server outside, of real parts: wha
 
 demo-fallback: ## clients whose TLS is broken, and real mail servers: what ehlogate learns at which attempt (two minutes)
 	.ci/deps
-	@EHLOGATE_TEST=all EHLOGATE_TEST_VERBOSE=1 go test -count=1 -v -run '^TestFallback$$' ./$(TESTS)/mtatest | grep --line-buffered -v -e '^ *---' -e '^==='
+	@EHLOGATE_TEST=all EHLOGATE_TEST_VERBOSE=1 go test -count=1 -v -run '^TestFallback$$' ./$(TESTS)/mtatest | grep --line-buffered -v -e '^ *---' -e '^===' -e ' needs: '
 
 # The next six write tables beside the tests that measure them.
 measure = EHLOGATE_TEST=all EHLOGATE_TEST_TABLE=$(CURDIR)/$(TESTS)/$(1) go test -count=1 -timeout 60m

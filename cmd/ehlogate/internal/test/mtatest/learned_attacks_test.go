@@ -152,16 +152,3 @@ func TestFallbackBreaker(t *testing.T) {
 		}
 	})
 }
-
-// visit has a client ask for TLS, and do it if it can, of a server whose TLS may not work.
-func (s *learnedSite) visit(client string) {
-	s.Helper()
-	c := s.greet(client)
-	defer c.Close()
-	if r, err := c.EHLO("client.example"); err != nil || r.Code != 250 {
-		s.Fatalf("%s: EHLO: %v, %v", client, r, err)
-	}
-	if _, state, err := c.STARTTLS(); err == nil && state.HandshakeComplete {
-		s.Errorf("%s: TLS works with a broken certificate", client)
-	}
-}

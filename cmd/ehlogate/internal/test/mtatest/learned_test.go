@@ -151,7 +151,7 @@ var stories = []struct {
 	play        func(s *learnedSite)
 }{
 	{`a list with action = "suppress"`, learnedSuppress, (*learnedSite).suppressStory},
-	{`and one with action = "legacy"`, learnedLegacy + learnedSuppress, (*learnedSite).legacyStories},
+	{`lists with action = "legacy" and "suppress"`, learnedLegacy + learnedSuppress, (*learnedSite).legacyStories},
 }
 
 // TestFallback has ehlogate learn from the logs of real mail servers which clients cannot do TLS, and prints what happened at
@@ -176,6 +176,7 @@ func TestFallback(t *testing.T) {
 			}
 		}
 	})
+	narrate(t, "Failures count if they are a second apart, and each 4th session is a probe; with the usual numbers, 10 minutes, and each 10th.")
 	for _, story := range stories {
 		for _, server := range learnedServers {
 			narrate(t, "%s", tables[server.name+", "+story.name])
