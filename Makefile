@@ -38,7 +38,7 @@ demo-fallback: ## clients whose TLS is broken, and real mail servers: what ehlog
 # The next six write tables beside the tests that measure them.
 measure = EHLOGATE_TEST=all EHLOGATE_TEST_TABLE=$(CURDIR)/$(TESTS)/$(1) go test -count=1 -timeout 60m
 
-faults: ## what clients see while things are done to ehlogate (ten minutes)
+faults: ## what clients see while things are done to ehlogate (a quarter of an hour)
 	.ci/deps
 	$(call measure,mtatest/FAULTS.md) -run 'Faults$$|Enforce|Package' ./$(TESTS)/mtatest
 	@cat $(TESTS)/mtatest/FAULTS.md

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,7 @@ type env struct {
 	at     map[string]string // where it listens itself, by protocol
 	table  *faultTable
 	denied func(last int, from, to time.Time) (yes, no bool) // what the lists may say between two points in time
+	others []farClient                                       // each plays every eighth session
 }
 
 // The smtpds of a env. Postfix is never told that anything has happened to ehlogate.
@@ -118,13 +120,18 @@ func (r *env) session(ctx context.Context, i int, f *fault) (mtatest.Verdict, ti
 	defer cancel()
 	service := map[string]string{own: "own", held: "held", socketmap: "socketmap", both: []string{"held", "socketmap"}[i%2]}[f.through]
 	last := 10 + i/2%200
+	client := netip.AddrFrom4([4]byte{127, 0, 0, byte(last)})
+	denied := func(from, to time.Time) (yes, no bool) { return r.denied(last, from, to) }
+	if n := i / 2 % 8; n < len(r.others) {
+		client, denied = r.others[n].addr, r.others[n].denied
+	}
 	from := time.Now()
-	got, err := mtatest.Session(ctx, r.Addr(service), fmt.Sprintf("127.0.0.%d", last), "client.example")
+	got, err := playClient(ctx, r.Addr(service), client)
 	to := time.Now()
 	if err != nil {
 		return mtatest.Unanswered, 0, fmt.Errorf("%s: %w", service, err)
 	}
-	yes, no := r.denied(last, from, to)
+	yes, no := denied(from, to)
 	verdict := mtatest.Wrong
 	for denied, may := range map[bool]bool{true: yes, false: no} {
 		if v := judge(got.Reply, denied, true); may && v != mtatest.Wrong {
@@ -136,7 +143,7 @@ func (r *env) session(ctx context.Context, i int, f *fault) (mtatest.Verdict, ti
 		verdict = mtatest.Wrong
 	}
 	if verdict == mtatest.Wrong {
-		err = fmt.Errorf("%s, from 127.0.0.%d: %v", service, last, got.Reply)
+		err = fmt.Errorf("%s, from %v: %v", service, client, got.Reply)
 	}
 	return verdict, got.EHLO, err
 }
