@@ -204,9 +204,12 @@ func (l *Learner) Forget(tx learnstore.Tx, now learnstore.Moment, client netip.A
 	return errors.Join(l.clients.remove(tx, addrKey(addr)), l.alone.remove(tx, addrKey(addr)))
 }
 
-// leaveAlone keeps a client from being learned for a time.
+// leaveAlone keeps a client from being learned for a time, or for longer if it is left alone for longer already.
 func (l *Learner) leaveAlone(tx learnstore.Tx, now learnstore.Moment, addr netip.Addr, lasts time.Duration, reason string) error {
 	until := min(now.Followed+lasts, maxFollowed*time.Hour)
+	if _, before := l.alone.find(tx, addrKey(addr)); before > until {
+		return nil
+	}
 	e := newEncoder()
 	e.putFollowed(until)
 	e.putText(reason)

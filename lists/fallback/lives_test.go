@@ -168,6 +168,20 @@ func TestProbeSucceeds(t *testing.T) {
 	}
 }
 
+// Rule 8: a client that is left alone for good is that even if it looks like a scanner later.
+func TestScannerIsLeftAloneForGood(t *testing.T) {
+	w := newWorld(t, manySessions)
+	w.learn(client, noCipher)
+	w.wait(30 * day)
+	w.add(client, fails(noCipher), isScanner)
+	w.wait(8 * day)
+	w.learn(client, noCipher)
+	w.expect(w.suppress, client, false, "a scanner after its total life")
+	if !w.refused(client, "30d in all") {
+		t.Error("it is not said that its entry ended")
+	}
+}
+
 // Rule 8: a probe that fails confirms, at the end of the life, and once.
 func TestProbeFails(t *testing.T) {
 	w := newWorld(t, nil)
