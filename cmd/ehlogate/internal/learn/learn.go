@@ -117,9 +117,10 @@ func (s *Service) Clear() {
 	s.lists.publish(nil, &earned.Table{})
 }
 
-// Add has the service learn from a session, of which it keeps a copy. It never waits.
+// Add has the service learn from a session, of which it keeps a copy. It never waits. Of submission only success is of use: a
+// client that completed TLS there is able to.
 func (s *Service) Add(session *maillog.Session) {
-	if !session.IsPort25() {
+	if !session.IsPort25() && session.TLS != maillog.TLSOK {
 		return
 	}
 	select {

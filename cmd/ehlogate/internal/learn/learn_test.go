@@ -70,6 +70,24 @@ func TestLearn(t *testing.T) {
 	})
 }
 
+// A client that completed TLS on submission is able to do it.
+func TestSubmissionMakesImmune(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, options(statePath(t)))
+		b.run()
+		b.Add(b.session(func(s *maillog.Session) {
+			s.Service, s.TLS, s.Version = maillog.ServiceSubmissions, maillog.TLSOK, "TLSv1.3"
+		}))
+		for range 3 {
+			b.fail(printer)
+			time.Sleep(3 * time.Second)
+		}
+		if report, err := b.Client(t.Context(), printer); err != nil || b.suppresses(printer) || report.Fallback.Immune == "" {
+			t.Errorf("%+v, %v", report.Fallback, err)
+		}
+	})
+}
+
 // A service with other settings goes on with the lists of the one before, also before it read the store.
 func TestLearnTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
