@@ -145,7 +145,8 @@ func TestChangeMeanwhile(t *testing.T) {
 func TestChangeRefusesKinds(t *testing.T) {
 	path := writeFile(t, "192.0.2.1\n")
 	must(t, os.Link(path, path+"2"))
-	for at, want := range map[string]string{path: "hard links", "/dev/null": "not a regular file", filepath.Dir(path): "not a regular file", path + "3": "no such file"} {
+	must(t, unix.Mkfifo(path+"4", 0o600))
+	for at, want := range map[string]string{path: "hard links", path + "4": "not a regular file", "/dev/null": "not a regular file", filepath.Dir(path): "not a regular file", path + "3": "no such file"} {
 		if err := Append(at, rules, "192.0.2.7"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want %q", at, err, want)
 		}
