@@ -150,13 +150,26 @@ be whatever a list file may have: an address, a network, a host name.`,
 		Example: "  ehlogate fallback forbid 192.0.2.7\n  ehlogate fallback forbid .example.net",
 		Args:    needClient,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if strings.ContainsAny(args[0], " \t\r\n#") {
-				return fmt.Errorf("%q is not one entry of a list", args[0])
+			if err := checkForbidden(args[0]); err != nil {
+				return err
 			}
 			text, err := o.exclude(fmt.Sprintf("%s  # forbidden %s", args[0], today()))
 			return finishEdit(cmd, text, err)
 		},
 	}
+}
+
+// checkForbidden refuses what would be written, and forbid nothing.
+func checkForbidden(entry string) error {
+	switch {
+	case entry == "" || strings.ContainsAny(entry, " \t\r\n#"):
+		return fmt.Errorf("%q is not one entry of a list", entry)
+	case strings.HasPrefix(entry, "!"):
+		return fmt.Errorf("%q is an exception, which may be learned again: edit the file of [learn] never by hand", entry)
+	case strings.HasPrefix(strings.ToLower(entry), "helo:"):
+		return fmt.Errorf("%q is a HELO name, and clients are learned by their address: write an address, a network or a host name", entry)
+	}
+	return nil
 }
 
 // exclude writes a line into the file of clients that are not learned, in place of those that were forgotten before.

@@ -138,9 +138,13 @@ func TestFallbackUsage(t *testing.T) {
 			t.Errorf("%s: %v; want %q", tc.args, err, tc.want)
 		}
 	}
-	root := newRoot()
-	root.SetArgs([]string{"fallback", "forbid", "192.0.2.7\n0.0.0.0/0"})
-	if err := root.Execute(); err == nil || !strings.Contains(err.Error(), "is not one entry") {
-		t.Errorf("two lines: %v", err)
+	for entry, want := range map[string]string{
+		"192.0.2.7\n0.0.0.0/0": "is not one entry", "": "is not one entry", "!192.0.2.7": "is an exception", "HELO:bot": "is a HELO name",
+	} {
+		root := newRoot()
+		root.SetArgs([]string{"fallback", "forbid", entry})
+		if err := root.Execute(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v; want %q", entry, err, want)
+		}
 	}
 }
