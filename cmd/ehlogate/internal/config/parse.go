@@ -221,5 +221,6 @@ func (p *parser) parseConfig(r *raw) *Config {
 	p.parseLogs(&r.Logs, &c.Logs)
 	p.parseLearn(r, c)
 	p.parseState(r.TLSRPT.State, "tlsrpt.state", &c.TLSRPT.State)
+	p.checkStates(c)
 	return c
 }
