@@ -178,7 +178,7 @@ func (w *worker) learn(ctx context.Context) error {
 // answer answers a query.
 func (w *worker) answer(q query) error {
 	if w.store == nil {
-		return errors.New("the file that keeps what was learned is not open")
+		return errors.New("the file that keeps what was learned is not open: /healthz says why")
 	}
 	w.status.begin(w.environment.Clock())
 	defer w.status.end()

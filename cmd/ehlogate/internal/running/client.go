@@ -18,13 +18,16 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/server"
+	"ehlogate/lists/printable"
 )
 
 const (
 	// Timeout is how long the daemon may take to answer, besides its own wait for DNS.
 	Timeout = 2 * time.Second
-	// maxReply is the longest reply in bytes.
-	maxReply = 1 << 20
+	// maxReply is the longest reply in bytes: 20,000 clients that were learned.
+	maxReply = 32 << 20
+	// maxError is how much of the error of a daemon is shown, in bytes.
+	maxError = 300
 	// maxHeader is the longest header of a reply in bytes.
 	maxHeader = 64 << 10
 )
@@ -114,11 +117,16 @@ func (d Daemon) getFrom(ctx context.Context, addr, path string, reply any) (*Sta
 	if err != nil {
 		return nil, explainError(ctx, err)
 	}
-	var has struct{ Daemon *Status }
+	var has struct {
+		Daemon *Status
+		Error  string
+	}
 	err = json.Unmarshal(body, &has)
 	switch {
 	case len(body) > maxReply:
 		return nil, fmt.Errorf("its reply is longer than %d bytes", maxReply)
+	case err == nil && has.Error != "" && resp.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("%s: %s", resp.Status, printable.Shorten(printable.Escape(has.Error), maxError))
 	case err != nil || has.Daemon == nil:
 		return nil, fmt.Errorf("%s: another program, or another version of ehlogate, answers there", resp.Status)
 	case resp.StatusCode != http.StatusOK:

@@ -57,6 +57,7 @@ func TestHostileReplies(t *testing.T) {
 		ok + "{}":                      "another program",
 		ok + `{"daemon": {"pid": "x"}`: "another program",
 		"HTTP/1.0 404 Not Found\r\n\r\n404 page not found":                                                    "404 Not Found: another program",
+		"HTTP/1.0 503 Unavailable\r\n\r\n{\"error\": \"the file is \\u001b[31mnot open\"}":                    `(503 Unavailable: the file is \x1b[31mnot open)`,
 		"HTTP/1.0 302 Found\r\nLocation: http://127.0.0.1:1/\r\n\r\n{\"daemon\": {}}":                         "302 Found",
 		ok + `{"daemon": {"config": {"file": "/other.toml"}}}`:                                                "uses /other.toml",
 		ok + `{"daemon": {"config": {}}}`:                                                                     "uses the built-in defaults",
