@@ -6,15 +6,19 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/state"
+	"ehlogate/lists"
 	"ehlogate/lists/diag"
 )
 
 // checkLogs warns of logs that serve could not read, in its words: it does without them.
 func (c *checker) checkLogs(cfg *config.Config) {
+	c.checkWatch(cfg)
 	if c.elsewhere || cfg.Logs.IsEmpty() {
 		return
 	}
@@ -45,5 +49,18 @@ func (c *checker) checkLogs(cfg *config.Config) {
 			more = " (not checked: the rights of the user that serve runs as; ehlogate doctor does)"
 		}
 		fmt.Fprintf(c.out, "logs: fine, %s%s\n", formatCount(len(options.Names()), "log", "logs"), more)
+	}
+}
+
+// checkWatch warns of files of [fallback] watch that do not exist. Of the defaults most do not.
+func (c *checker) checkWatch(cfg *config.Config) {
+	if c.elsewhere || cfg.FindLearned(config.LearnFallback, lists.NoAction) == "" {
+		return
+	}
+	for _, pattern := range cfg.Learn.Watch {
+		if found, _ := filepath.Glob(pattern); len(found) == 0 && !slices.Contains(config.Defaults().Learn.Watch, pattern) {
+			c.lint.Warnings.Add(diag.Problem{File: cfg.File, Msg: fmt.Sprintf("[fallback] watch: %s does not exist, or its directory is closed to this user", pattern),
+				Hint: "name the files that the mail server uses; as root, ehlogate doctor says whether the daemon sees them"})
+		}
 	}
 }

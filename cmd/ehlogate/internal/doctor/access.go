@@ -31,18 +31,26 @@ func (e *exam) checkListAccess() {
 		return
 	}
 	for _, l := range e.config.Lists {
-		for _, pattern := range l.Spec.Patterns {
-			files, _ := filepath.Glob(pattern)
-			for _, name := range append([]string{filepath.Dir(pattern)}, files...) {
-				why := u.blockedFrom(e.ctx, "-r", name)
-				if why == "" {
-					continue
-				}
-				e.add(Hazard, "list-forbidden", e.configPlace("files", pattern), fmt.Sprintf("the daemon cannot read %s: %s", name, why),
-					fmt.Sprintf("It runs as user %s. Without its files, list %q is unavailable: a suppress list suppresses no client, an offer list ends the decision with an offer.",
-						u.name, l.Name), Write{shell, []string{"chgrp " + u.name + " " + quoteShell(name) + " && chmod g+rX " + quoteShell(name) + " # and each directory above it"}})
-				break
+		e.checkFileAccess(u, "files", l.Spec.Patterns, fmt.Sprintf("Without its files, list %q is unavailable: a suppress list suppresses no client, an offer list ends the decision with an offer.", l.Name))
+	}
+	if e.config.Learns() {
+		e.checkFileAccess(u, "learn.never", e.config.Learn.Never.Patterns, "Without this file nothing is learned, and lists that learn match no client.")
+	}
+}
+
+// checkFileAccess looks for files of a list that the user cannot read.
+func (e *exam) checkFileAccess(u serviceUser, key string, patterns []string, effect string) {
+	for _, pattern := range patterns {
+		files, _ := filepath.Glob(pattern)
+		for _, name := range append([]string{filepath.Dir(pattern)}, files...) {
+			why := u.blockedFrom(e.ctx, "-r", name)
+			if why == "" {
+				continue
 			}
+			e.add(Hazard, "list-forbidden", e.configPlace(key, pattern), fmt.Sprintf("the daemon cannot read %s: %s", name, why),
+				fmt.Sprintf("It runs as user %s. %s", u.name, effect),
+				Write{shell, []string{"chgrp " + u.name + " " + quoteShell(name) + " && chmod g+rX " + quoteShell(name) + " # and each directory above it"}})
+			break
 		}
 	}
 }

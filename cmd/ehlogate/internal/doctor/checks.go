@@ -28,6 +28,7 @@ var checks = []struct {
 	{onPostfix, (*exam).checkPostfixLog, "log-hides-tls"},
 	{onExim, (*exam).checkEximLog, "log-hides-sessions"},
 	{onLogs, (*exam).checkLogAccess, "log-forbidden"},
+	{onFallback, (*exam).checkWatchAccess, "watch-forbidden"},
 	{onSendmail, (*exam).checkSendmailMilters, "sendmail-milter-slow"},
 	{onSendmail, (*exam).checkLegacySendmail, ""},
 	{onSendmail, (*exam).checkSendmailMaps, "sendmail-wrong-listener sendmail-map-name sendmail-slow sendmail-local-socket"},

@@ -195,6 +195,7 @@ var needsHost = map[string]bool{
 	"running-differs": true, // testdata/script/doctor_running.txt
 	"version-differs": true, // running_test.go
 	"log-forbidden":   true, // logs_test.go
+	"watch-forbidden": true, // learned_test.go
 	// TestConfigurations of mtatest.
 	"list-forbidden": true, "socket-forbidden": true, "table-hides-offered": true,
 	// Answers of DNS: zones_test.go and guard_test.go.

@@ -38,8 +38,12 @@ func (e *exam) checkLogAccess() {
 }
 
 func (e *exam) addForbiddenLog(at Place, name, user, why, dropIn string) {
+	effect := "Decisions do not depend on it."
+	if e.config.Learns() {
+		effect = "Lists with learn learn nothing until it can read all logs."
+	}
 	e.add(Warning, "log-forbidden", at, fmt.Sprintf("the daemon cannot read %s: %s", name, why),
-		fmt.Sprintf("It runs as user %s. It counts no client of that log. Decisions do not depend on it.", user),
+		fmt.Sprintf("It runs as user %s. It counts no client of that log. %s", user, effect),
 		Write{shell, []string{"mkdir -p " + dropInDir, copyCommand("systemd/"+dropIn, dropInDir+"/"), "systemctl daemon-reload && systemctl restart ehlogate"}})
 }
 
