@@ -106,6 +106,7 @@ func TestServiceLearns(t *testing.T) {
 	r.answers(t, queries("192.0.2.77", true))
 	r.run(t, "systemctl restart ehlogate")
 	await(clients, "1")
+	await(enforced, "1") // it observes until the store is read
 	r.answers(t, queries("192.0.2.77", true))
 
 	// An operator's commands, with the files that the package made.
