@@ -61,7 +61,7 @@ func (r *Report) Text() string {
 		row("would be hidden", h.Sessions, "%s by list %q%s", strings.ToUpper(strings.Join(h.Keywords, ", ")), h.List, map[lists.Service]string{lists.Submission: " on submission"}[h.Service])
 	}
 	if r.Overridden > 0 {
-		row("kept by the guard", r.Overridden, "would be suppressed, but a domain promises STARTTLS")
+		row("kept by the guard", r.Overridden, "would be suppressed, but a domain of [guard] promises STARTTLS, or was never checked")
 	}
 	if r.Failed.Clients > 0 {
 		var outcomes []string
