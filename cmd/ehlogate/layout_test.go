@@ -65,7 +65,7 @@ var rooms = map[string][]string{
 	internal + "logs":      {"lists/filewatch", "lists/maillog", "lists/maillog/logfile", "lists/statefile", internal + "server"},
 	internal + "learn":     {"lists", "lists/earned", "lists/fallback", "lists/learnstore", "lists/maillog"},
 	internal + "state":     {"lists", "lists/", "policyd", internal + "config", internal + "learn", internal + "logformat", internal + "logs", internal + "server"},
-	internal + "running":   {internal + "config", internal + "server"},
+	internal + "running":   {"lists/printable", internal + "config", internal + "server"},
 	internal + "explain":   {"lists", "lists/earned", "lists/fallback", "lists/filewatch", "lists/printable", "lists/secret", "lists/tlspolicy", "policyd", "policyd/", internal + "learn", internal + "logs", internal + "running", internal + "state"},
 	internal + "edit":      {"lists/listfile"},
 	internal + "adopt":     {"lists", "lists/feed", "lists/printable"},
