@@ -214,3 +214,21 @@ func (w *world) addQuickly(addr string, change ...func(*maillog.Session)) {
 		w.Fatal(err)
 	}
 }
+
+// An attacker with a network of IPv6 has all addresses in it, and cannot take the place of all other clients.
+func TestOneNetworkTakesNotAll(t *testing.T) {
+	w := newWorld(t, manySessions)
+	for round := range 3 {
+		for i := range 300 {
+			w.add(fmt.Sprintf("2001:db9:1:%x::1", i), fails(noCipher), named(fmt.Sprintf("h%d.attacker.example", i)))
+		}
+		if round < 2 {
+			w.wait(31 * time.Minute)
+		}
+	}
+	if n := len(w.entries); n != 20 {
+		t.Errorf("%d entries of one network; want 20", n)
+	}
+	w.learn(client, noCipher)
+	w.expect(w.suppress, client, true, "beside an attacker")
+}

@@ -15,6 +15,8 @@ func (l *Learner) makeEntry(tx learnstore.Tx, now learnstore.Moment, c lists.Cli
 	why := ""
 	if l.budget.isSpent() {
 		why = "entries suppress as many sessions as they may"
+	} else if l.countNear(c) >= max(1, l.options.MaxEntries/nearShare) {
+		why = "its network has as many entries as one may have"
 	} else if len(l.entries) >= l.options.MaxEntries && !l.makeRoom(tx, &err) {
 		why = "there are as many entries as there may be"
 	}
@@ -33,6 +35,21 @@ func (l *Learner) makeEntry(tx learnstore.Tx, now learnstore.Moment, c lists.Cli
 	l.entries[e.addr] = e
 	l.notifyEntry(e, EventLearned, false, fmt.Sprintf("%d sessions failed with %s", len(e.proofs), e.class))
 	return true, l.saveEntry(tx, e)
+}
+
+// nearShare is which part of all entries one network may have: an attacker has all addresses of an IPv6 network, and would
+// keep every other client from being learned.
+const nearShare = 10
+
+// countNear returns how many entries the network of a client has.
+func (l *Learner) countNear(c lists.Client) (n int) {
+	key := string(nearKey(c.Addr))
+	for addr := range l.entries {
+		if string(nearKey(addr)) == key {
+			n++
+		}
+	}
+	return n
 }
 
 // makeRoom drops the entry that has been dormant for longest, and reports whether there was one.
