@@ -30,6 +30,7 @@ func TestReportMail(t *testing.T) {
 	}{
 		"unsigned":             {received(0, r.sender.Message(t, yesterday("192.0.2.7"))), string(valid), 0},
 		"no report":            {received(0, "From: a@example.org\n\nhello\n"), string(valid), 0},
+		"a message in a text":  {received(0, "From: a@example.org\n\nhello\n\nFrom x\n"+signed), string(valid), 0},
 		"no message":           {"", string(valid), 0},
 		"garbage":              {"\x00\xff\n\n\x1f", string(valid), 0},
 		"damaged":              {received(0, strings.Replace(signed, "H4sI", "AAAA", 1)), string(valid), 0},

@@ -57,9 +57,12 @@ func (r *tlsrptRun) examine(ctx context.Context, o *options, stdin io.Reader, ar
 		}
 	}
 	for _, path := range args {
-		if path == "-" {
+		switch {
+		case r.mail:
+			tlsrpt.ReadMessage(standardInput, stdin, each)
+		case path == "-":
 			tlsrpt.Read(standardInput, stdin, each)
-		} else {
+		default:
 			tlsrpt.ReadPath(path, each)
 		}
 		if ctx.Err() != nil {

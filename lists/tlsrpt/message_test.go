@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"mime/quotedprintable"
 	"os"
@@ -223,4 +224,22 @@ func TestBombs(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", name, last, tc.want)
 		}
 	}
+}
+
+// TestOneMessage checks that a message with the line of a mailbox in its text is one, as a mail server passes it.
+func TestOneMessage(t *testing.T) {
+	message := "Subject: one\n\ntext\n\nFrom here on\nSubject: two\n\ntext\n"
+	for _, before := range []string{"", "From a@b  Sat Nov 28 06:09:00 2026\n"} {
+		var got []Item
+		ReadMessage("x", strings.NewReader(before+message), func(i Item) { got = append(got, i) })
+		if len(got) != 1 || !errors.Is(got[0].Err, ErrNoReport) {
+			t.Errorf("%q: %+v", before, got)
+		}
+	}
+	rest := strings.NewReader(strings.Repeat("x", maxMessage+100_000))
+	ReadMessage("x", rest, func(i Item) {
+		if !errors.Is(i.Err, errTooLarge) || rest.Len() > 0 {
+			t.Errorf("%v, %d bytes left in the pipe", i.Err, rest.Len())
+		}
+	})
 }

@@ -27,6 +27,24 @@ func Read(source string, r io.Reader, each func(Item)) {
 	readContent(source, content, each)
 }
 
+// ReadMessage calls each for the reports in one message, as a mail server passes it: the line of a mailbox can be before it.
+// Whatever is in the message, it is not taken for a mailbox with several.
+func ReadMessage(source string, r io.Reader, each func(Item)) {
+	message, err := io.ReadAll(io.LimitReader(r, maxMessage+1))
+	if err == nil && len(message) > maxMessage {
+		_, _ = io.Copy(io.Discard, r) // else the mail server finds the pipe closed
+		err = errTooLarge
+	}
+	if err != nil {
+		each(Item{Source: source, Err: err})
+		return
+	}
+	if bytes.HasPrefix(message, []byte("From ")) {
+		_, message, _ = bytes.Cut(message, []byte("\n"))
+	}
+	readMessage(source, message, each)
+}
+
 func readContent(source string, content []byte, each func(Item)) {
 	fail := func(err error) { each(Item{Source: source, Err: err}) }
 	isMailbox := bytes.HasPrefix(content, []byte("From "))
