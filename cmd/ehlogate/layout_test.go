@@ -72,7 +72,7 @@ var rooms = map[string][]string{
 	internal + "export":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "nft", internal + "state"},
 	internal + "doctor":    {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "export", internal + "nft", internal + "running", internal + "server", internal + "state"},
 	internal + "telemetry": {"lists", "lists/", "policyd", "milter", internal + "config", internal + "logformat", internal + "loglimit", internal + "logs", internal + "state"},
-	internal + "replay":    {"lists", "lists/earned", "lists/fallback", "lists/learnstore", "lists/maillog", "lists/printable", internal + "config", internal + "state"},
+	internal + "replay":    {"lists", "lists/earned", "lists/fallback", "lists/learnstore", "lists/maillog", "lists/printable", "lists/ratelimit", internal + "config", internal + "state"},
 	internal + "tlsreport": {"lists", "lists/dnsclient", "lists/maillog", "lists/printable", "lists/tlsrpt"},
 	internal + "httpapi":   {"lists", "lists/", "milter/oneconn", internal + "explain", internal + "learn", internal + "logs", internal + "running", internal + "state", internal + "telemetry"},
 }

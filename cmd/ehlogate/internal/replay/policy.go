@@ -12,6 +12,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists"
 	"ehlogate/lists/maillog"
+	"ehlogate/lists/ratelimit"
 )
 
 // Policy decides about sessions of a log as the daemon would have done at their time.
@@ -20,7 +21,9 @@ type Policy struct {
 	decide func(context.Context, lists.Client) lists.Decision
 	clock  *atomic.Int64 // ns since 1970: the time of the session
 	stop   func()
-	learn  *learning // nil: no list learns
+	learn  *learning       // nil: no list learns
+	limit  *ratelimit.Rate // nil: default is not "limit"
+	begun  bool            // the clock is that of the log
 	// Unavailable has the errors of lists that could not be loaded.
 	Unavailable []error
 	// WithoutDNS reports that the policy has DNS lists, or verifies names, and that DNS was not asked.
@@ -35,12 +38,12 @@ const dnsTimeout = 10 * time.Second
 func Load(ctx context.Context, cfg *config.Config, withDNS bool) *Policy {
 	p := &Policy{clock: &atomic.Int64{}, stop: func() {}}
 	p.clock.Store(time.Now().UnixNano())
-	manager := state.Load(cfg, func() time.Time { return time.Unix(0, p.clock.Load()) })
+	manager := state.Load(cfg, p.now)
 	snapshot := manager.Snapshot()
 	p.Unavailable = snapshot.Unavailable()
 	policy := *snapshot.Policy
 	policy.Lists = slices.Clone(policy.Lists)
-	p.policy, p.decide = &policy, policy.Decide
+	p.policy, p.decide, p.limit = &policy, policy.Decide, cfg.Limit
 	offline := map[*lists.List]bool{}
 	if withDNS {
 		p.stop = manager.RunOnce(ctx, dnsTimeout)
@@ -69,7 +72,7 @@ func (p *Policy) Close() { p.stop() }
 // Decide returns the verdict on a session. Lists that learn do so afterwards.
 func (p *Policy) Decide(ctx context.Context, s *maillog.Session) Verdict {
 	if !s.Time.IsZero() {
-		p.clock.Store(s.Time.UnixNano())
+		p.setTime(s.Time)
 	}
 	c := lists.Client{Addr: s.Addr, Name: s.Name, HELO: lists.NormalizeName(s.HELO), Service: serviceOf(s)}
 	if p.learn == nil {
@@ -95,9 +98,27 @@ func (p *Policy) Report(r *Report, top int) error {
 
 // DecideAt returns the decision about a client at a time.
 func (p *Policy) DecideAt(ctx context.Context, at time.Time, c lists.Client) lists.Decision {
-	p.clock.Store(at.UnixNano())
+	p.setTime(at)
 	return p.decide(ctx, c)
 }
+
+// setTime sets the clock to that of the log. What counts over time begins with the first session: to a limit that was made
+// now, time would stand still in a log of the past, and soon no client would be offered STARTTLS.
+func (p *Policy) setTime(at time.Time) {
+	p.clock.Store(at.UnixNano())
+	if p.begun {
+		return
+	}
+	p.begun = true
+	if p.limit != nil {
+		p.policy.Limit = ratelimit.New(*p.limit, p.now)
+	}
+	if p.policy.FailOpen != nil {
+		p.policy.FailOpen = ratelimit.NewFailOpenLog(p.now)
+	}
+}
+
+func (p *Policy) now() time.Time { return time.Unix(0, p.clock.Load()) }
 
 func serviceOf(s *maillog.Session) lists.Service {
 	if s.IsPort25() {
