@@ -127,7 +127,7 @@ func (g *cgroup) limit(t *testing.T) {
 	if g.bytes, err = strconv.ParseInt(strings.TrimSpace(string(used)), 10, 64); err != nil {
 		t.Fatal(err)
 	}
-	g.bytes += g.bytes / 16 // no two starts need the same, and one that does not fit would be tried for ever
+	g.bytes += g.bytes / 8 // no two starts need the same, and one that does not fit would be tried for ever
 	if err := os.WriteFile(filepath.Join(g.dir, g.max), fmt.Append(nil, g.bytes), 0); err != nil {
 		t.Fatal(err)
 	}
