@@ -44,9 +44,7 @@ query the daemon:
                      as inet ehlogate trusted4 and trusted6. For "offer" these
                      are the clients on lists that offer STARTTLS; the default
                      adds no client. "legacy" is for rules that redirect these
-                     clients to a service with old TLS (examples/legacy-tls).
-                     The daemon is asked for those of learn = "fallback",
-                     which no other format has
+                     clients to a service with old TLS (examples/legacy-tls)
 
 The head of each table says how to use it. A running smtpd does not notice a
 changed table: run "postfix reload" afterwards.
@@ -61,7 +59,9 @@ If COMMAND fails, the next run repeats it; until then FILE has the time
 
 --apply replaces the elements of the sets in the kernel of this machine, in one
 transaction, which resets comments and counters of elements. If the sets have
-the right elements already, nothing is changed and nothing is printed. --dry-run
+the right elements already, nothing is changed and nothing is printed. It asks
+the daemon for the clients of a list with learn = "fallback", which no table
+has; if the daemon does not tell them, the sets stay as they are. --dry-run
 only prints how many elements would be added and removed, and the first of them.
 The rules that have the sets must be loaded. Both need root or CAP_NET_ADMIN.
 
@@ -158,7 +158,7 @@ func (e *exportFlags) export(ctx context.Context, o *options, about subject, act
 	if p == nil {
 		return errors.New("nothing is exported, since a list cannot be loaded; " + unchanged)
 	}
-	if p.Service, p.Keyword = about.service, about.keyword; e.format == "nft" {
+	if p.Service, p.Keyword = about.service, about.keyword; e.apply {
 		if err := o.addLearned(ctx, p, action); err != nil {
 			return fmt.Errorf("nothing is exported, since ehlogate does not tell what it learned; %s: %w", unchanged, err)
 		}
