@@ -26,6 +26,7 @@ type bench struct {
 	wall         atomic.Int64 // what is added to the clock of the machine, in ns
 	unfollowed   atomic.Bool
 	never        atomic.Bool // all clients
+	unknown      atomic.Bool // the list of them is unavailable
 	panics       atomic.Bool // the list of them does
 	mu           sync.Mutex
 	events       []Event
@@ -63,6 +64,9 @@ func newBench(t testing.TB, o Options) *bench {
 func (b *bench) Lookup(lists.Client) lists.Match {
 	if b.panics.Load() {
 		panic("on purpose")
+	}
+	if b.unknown.Load() {
+		return lists.Match{Status: lists.Unavailable}
 	}
 	if b.never.Load() {
 		return lists.Match{Status: lists.Matched}

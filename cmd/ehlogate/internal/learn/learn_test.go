@@ -247,3 +247,28 @@ func (b *bench) must(err error) {
 		b.Fatal(err)
 	}
 }
+
+// What was learned is kept while it is not known of which clients nothing may be learned, such as after a restart with a
+// mistake in their list.
+func TestAwaitsNever(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := statePath(t)
+		b := newBench(t, options(path))
+		b.run()
+		b.learnPrinter()
+		b.stop()
+		b = newBench(t, options(path))
+		b.unknown.Store(true)
+		b.run()
+		b.fail(netip.MustParseAddr("192.0.2.8"))
+		time.Sleep(5 * time.Second)
+		if b.suppresses(printer) || b.earns(printer) != lists.Unavailable || len(b.kinds()) != 0 {
+			t.Errorf("suppressed %v, earned %v, %v", b.suppresses(printer), b.earns(printer), b.kinds())
+		}
+		b.unknown.Store(false)
+		time.Sleep(2 * time.Second)
+		if !b.suppresses(printer) {
+			t.Error("what was learned is lost")
+		}
+	})
+}

@@ -42,6 +42,9 @@ func (w *worker) awaitStandings(ctx context.Context) {
 
 // learnIn is the transaction. It returns the state of the service after it.
 func (w *worker) learnIn(tx learnstore.Tx, stamps map[string]string, reasons []string, withdrawn map[netip.Addr]string) (serviceState, error) {
+	if err := w.awaitNever(); err != nil {
+		return serviceState{}, err
+	}
 	next, changed, err := w.state.load(tx, w.time.moment().Wall, stamps)
 	if err != nil {
 		return next, err

@@ -54,6 +54,17 @@ func newWorker(s *Service) *worker {
 	return w
 }
 
+// errAwaitsNever means that it is not known yet of which clients nothing may be learned. What was learned must wait for that: it
+// would end for all clients.
+var errAwaitsNever = errors.New("the list of clients of which nothing is learned is unavailable")
+
+func (s *Service) awaitNever() error {
+	if s.environment.Never != nil && s.environment.Never.Lookup(lists.Client{}).Status == lists.Unavailable {
+		return errAwaitsNever
+	}
+	return nil
+}
+
 func (s *Service) isNever(c lists.Client) bool {
 	if s.environment.Never == nil {
 		return false
@@ -93,6 +104,9 @@ func (w *worker) runStep(ctx context.Context) bool {
 	err := w.openStore()
 	if err == nil {
 		err = w.learn(ctx)
+	}
+	if errors.Is(err, errAwaitsNever) {
+		err = nil // which /healthz says of that list
 	}
 	w.report(err)
 	return err == nil

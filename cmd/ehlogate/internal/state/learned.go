@@ -46,8 +46,8 @@ const (
 	modeEnforces
 )
 
-// neverSource matches the clients of which nothing is learned: those of a list file in its present state. While it cannot be
-// read for the first time these are all clients.
+// neverSource matches the clients of which nothing is learned: those of a list file in its present state. It is unavailable
+// until it can be read for the first time: then nothing is learned, and what was learned is kept.
 type neverSource struct{ list atomic.Pointer[listfile.List] }
 
 // Lookup implements [lists.Source].
@@ -56,11 +56,7 @@ func (n *neverSource) Lookup(c lists.Client) lists.Match {
 	if l == nil {
 		return lists.Match{}
 	}
-	m := l.Lookup(c)
-	if m.Status == lists.Unavailable || m.Status == lists.Pending {
-		return lists.Match{Status: lists.Matched}
-	}
-	return m
+	return l.Lookup(c)
 }
 
 // follow has the lists that learn go by a new snapshot.
