@@ -45,6 +45,7 @@ func (r *tlsrptRun) examine(ctx context.Context, o *options, stdin io.Reader, ar
 	switch {
 	case err == nil:
 		resolver = newResolver(cfg)
+		r.report.SetDomains(cfg.Guard.Domains)
 	case !r.mail:
 		return err
 	}

@@ -73,6 +73,19 @@ func (r *reports) recorded() []tlsrpt.Finding {
 	return all
 }
 
+// TestReportOfOtherDomain: with [guard] domains, a report about the mail of another domain frees no client.
+func TestReportOfOtherDomain(t *testing.T) {
+	r := newReports(t, denyList)
+	r.write("deny.list", "192.0.2.7\n")
+	for domain, believed := range map[string]bool{"example.org": true, "EXAMPLE.org": true, "other.example": false} {
+		r.write("c.toml", fmt.Sprintf("guard = { domains = [%q], state = \"\" }\ndns.resolvers = [%q]\n%s", domain, r.server.Addr, denyList))
+		out, errs, code := r.run(r.sender.Signed(t, yesterday("192.0.2.7")))
+		if (code == exitWrong) != believed || strings.Contains(out, "is not one of [guard] domains") == believed || strings.Contains(out, "if the report is true") == believed {
+			t.Errorf("%s: exit code %d, %s%s", domain, code, out, errs)
+		}
+	}
+}
+
 // TestReportBelieved joins a report with the list that suppresses its client.
 func TestReportBelieved(t *testing.T) {
 	r := newReports(t, denyList)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"ehlogate/lists"
@@ -27,6 +28,7 @@ type Report struct {
 	last      *tlsrpt.Mail // whose signature was checked last
 	signature tlsrpt.Signature
 	watched   map[netip.Addr][]int // the clients of an address, by their place in Clients
+	domains   []string             // for which this server receives mail; empty: not known
 }
 
 // Source is a report.
@@ -65,6 +67,9 @@ type Client struct {
 // IsSuppressed reports whether STARTTLS was hidden from the client by the lists on disk, or by the default.
 func (c *Client) IsSuppressed() bool { return c.Action == lists.Suppress.String() }
 
+// SetDomains names the domains for which this server receives mail. Reports about others are not believed.
+func (r *Report) SetDomains(domains []string) { r.domains = domains }
+
 // New returns a Report without reports.
 func New() *Report {
 	return &Report{Reports: []Source{}, Clients: []Client{}, watched: map[netip.Addr][]int{}}
@@ -98,6 +103,12 @@ func (r *Report) addClients(s *Source, sender string) {
 	}
 	seen := map[key]int{}
 	for _, p := range s.Policies {
+		believed := s.Believed
+		if len(r.domains) > 0 && !slices.Contains(r.domains, lists.NormalizeName(p.Domain)) {
+			if believed = false; s.Believed && len(p.Details) > 0 {
+				r.Notes = append(r.Notes, fmt.Sprintf("%s: %q is not one of [guard] domains: what is said about its mail is not believed", s.Source, p.Domain))
+			}
+		}
 		for _, d := range p.Details {
 			if d.Result != tlsrpt.ResultNoSTARTTLS || !d.Sender.IsValid() {
 				continue
@@ -109,7 +120,7 @@ func (r *Report) addClients(s *Source, sender string) {
 			}
 			seen[k] = len(r.Clients)
 			r.watched[d.Sender] = append(r.watched[d.Sender], len(r.Clients))
-			r.Clients = append(r.Clients, Client{Source: s.Source, Believed: s.Believed, Addr: d.Sender, Sender: sender, Domain: p.Domain, MX: d.MX, Sessions: d.Sessions,
+			r.Clients = append(r.Clients, Client{Source: s.Source, Believed: believed, Addr: d.Sender, Sender: sender, Domain: p.Domain, MX: d.MX, Sessions: d.Sessions,
 				ReportID: s.ID, Start: s.Start, End: s.End})
 		}
 	}
