@@ -144,6 +144,12 @@ func (d *daemon) reload(conf, metric, value string) {
 	d.waitUntil(metric+" is "+value, func() bool { return d.scrape()[metric] == value })
 }
 
+// awaitZones waits until the zones of startFullDaemon have passed their first health check.
+func (d *daemon) awaitZones() {
+	d.t.Helper()
+	d.waitUntil("all lists are available", func() bool { return d.scrape()[`ehlogate_list_unavailable{list="dns"}`] == "0" })
+}
+
 const (
 	errorLabels = `severity="ticket",protocol=%q,reason=%q`
 	listLabels  = `severity="ticket",list="deny"`
@@ -158,7 +164,7 @@ func TestAlerts(t *testing.T) {
 	t.Run("well", func(t *testing.T) {
 		d, _ := startFullDaemon(t)
 		r := recording{interval: 15}
-		d.waitUntil("all lists are available", func() bool { return d.scrape()[`ehlogate_list_unavailable{list="dns"}`] == "0" })
+		d.awaitZones()
 		r.add(d)
 		for _, addr := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.4", "192.0.2.77", "8.8.8.8"} {
 			d.suppressed(addr)
@@ -258,6 +264,7 @@ func TestAlerts(t *testing.T) {
 	t.Run("zone", func(t *testing.T) {
 		d, server := startFullDaemon(t)
 		r := recording{interval: 15}
+		d.awaitZones()
 		r.add(d)
 		server.Fail("bl.test", dnstest.Fault{Kind: dnstest.ErrorCode})
 		d.suppressed("8.8.4.4") // the bogus answer opens the breaker
