@@ -24,8 +24,8 @@ import (
 const (
 	// Timeout is how long the daemon may take to answer, besides its own wait for DNS.
 	Timeout = 2 * time.Second
-	// maxReply is the longest reply in bytes: 20,000 clients that were learned.
-	maxReply = 32 << 20
+	// maxReply is the longest reply in bytes: some 3,000 clients that were learned.
+	maxReply = 4 << 20
 	// maxError is how much of the error of a daemon is shown, in bytes.
 	maxError = 300
 	// maxHeader is the longest header of a reply in bytes.
@@ -117,14 +117,15 @@ func (d Daemon) getFrom(ctx context.Context, addr, path string, reply any) (*Sta
 	if err != nil {
 		return nil, explainError(ctx, err)
 	}
+	if len(body) > maxReply {
+		return nil, fmt.Errorf("its reply is longer than %d bytes", maxReply)
+	}
 	var has struct {
 		Daemon *Status
 		Error  string
 	}
 	err = json.Unmarshal(body, &has)
 	switch {
-	case len(body) > maxReply:
-		return nil, fmt.Errorf("its reply is longer than %d bytes", maxReply)
 	case err == nil && has.Error != "" && resp.StatusCode != http.StatusOK:
 		return nil, fmt.Errorf("%s: %s", resp.Status, printable.Shorten(printable.Escape(has.Error), maxError))
 	case err != nil || has.Daemon == nil:
