@@ -36,12 +36,13 @@ var notRun = map[string]struct{ instead, why string }{
 	"apt remove ehlogate": {"", "TestPackage removes it"},
 	"apt purge ehlogate":  {"", "TestPackage purges it"},
 
-	"systemctl edit":   {"", "names the command; it opens an editor"},
-	"systemctl reload": {"", "names the command"},
-	"ehlogate serve":   {"", "it serves until it is stopped"},
-	"ehlogate explain": {"", "names the command"},
-	"ehlogate replay":  {"", "names the command"},
-	"ehlogate tlsrpt":  {"", "names the command"},
+	"systemctl edit":           {"", "names the command; it opens an editor"},
+	"systemctl reload":         {"", "names the command"},
+	"ehlogate serve":           {"", "it serves until it is stopped"},
+	"ehlogate explain":         {"", "names the command"},
+	"ehlogate replay":          {"", "names the command"},
+	"ehlogate fallback forbid": {"", "names the command"},
+	"ehlogate tlsrpt":          {"", "names the command"},
 
 	"ehlogate tlsrpt --record": {"", "names the command; TestReportAlias runs it"},
 
