@@ -237,7 +237,9 @@ func TestFirstCrash(t *testing.T) {
 func TestNewSettings(t *testing.T) {
 	path := emptyLog(t)
 	r := start(t, Options{Files: []string{path, path + "2"}})
-	testenv.Eventually(t, "the log is open", func() bool { return r.position().Files[path] != nil })
+	testenv.Eventually(t, "one log is open, and the other was looked for", func() bool {
+		return r.position().Files[path] != nil && r.sources[1].isFailing()
+	})
 	text := session(1, "192.0.2.1", "") + session(5, "192.0.2.2", "")
 	appendTo(t, path, text)
 	appendTo(t, path+"2", text)
