@@ -20,6 +20,9 @@ const (
 	// reloadRetry is the pause before a reload is tried again that failed to read a file. Such an error proves nothing
 	// about the content.
 	reloadRetry = time.Second
+	// configPatience is how much longer the config may take to read than a list until its file system counts as hanging: it
+	// is read at the operator's word, and on a busy machine not at once.
+	configPatience = 10
 	// settleTimeout is how long a reload waits for new lists whose files keep changing.
 	settleTimeout = 10 * time.Second
 )
@@ -65,7 +68,7 @@ func (m *Manager) awaitConfig() {
 	select {
 	case got = <-r.result:
 	case <-time.After(m.times.busy):
-		if time.Since(r.started) > m.times.hung {
+		if time.Since(r.started) > configPatience*m.times.hung {
 			m.recordFailure(hungError(m.Snapshot().Config.File))
 		}
 		return
