@@ -25,13 +25,12 @@ func (s step) String() string { return s.doc + ": " + s.text }
 var notRun = map[string]struct{ instead, why string }{
 	"go run ./cmd/ehlogate serve -c examples/ehlogate.toml": {"", "it serves until it is stopped; TestExamples runs it"},
 
-	".ci/test":           {"", "these tests"},
-	"make demo":          {"", "it needs no package"},
-	"make demo-sending":  {"", "TestSending"},
-	"make demo-fallback": {"", "TestFallback"},
-	"make faults":        {"", "these tests"},
-	"make safety":        {"", "TestSafety"},
-	"make bench":         {"", "takes fifteen minutes"},
+	".ci/test":          {"", "these tests"},
+	"make demo":         {"", "it needs no package"},
+	"make demo-sending": {"", "TestSending"},
+	"make faults":       {"", "these tests"},
+	"make safety":       {"", "TestSafety"},
+	"make bench":        {"", "takes fifteen minutes"},
 
 	"apt remove ehlogate": {"", "TestPackage removes it"},
 	"apt purge ehlogate":  {"", "TestPackage purges it"},
