@@ -226,7 +226,7 @@ func findEntry(text []byte, line string) int {
 	return 0
 }
 
-// dropForgotten removes the lines of "forget" whose time is over.
+// dropForgotten removes the lines of "forget" that have expired.
 func dropForgotten(text []byte, now time.Time) []byte {
 	var kept strings.Builder
 	for line := range strings.SplitAfterSeq(string(text), "\n") {

@@ -1,4 +1,4 @@
-// Package edit changes list files for an operator, as an operator would who is careful: the file is locked and checked, and
+// Package edit changes list files for an operator, as a careful operator would: the file is locked and checked, and
 // replaced as a whole. Its other lines, owner, permissions and links stay as they are.
 package edit
 

@@ -60,22 +60,11 @@ func (s *Service) Report(ctx context.Context) (Report, error) {
 	got := make(chan Report, 1)
 	err := s.ask(ctx, func(tx learnstore.Tx, now learnstore.Moment, w *worker) error {
 		var r Report
-		if w.fallback != nil {
-			report, err := w.fallback.Report(tx, now)
-			if err != nil {
-				return err
-			}
-			r.Fallback = &report
-		}
-		if w.earned != nil {
-			report, err := w.earned.Report(tx, now, topClients)
-			if err != nil {
-				return err
-			}
-			r.Earned = &report
-		}
+		var err error
+		r.Fallback, r.Earned, err = reportBoth(w, func(l *fallback.Learner) (fallback.Report, error) { return l.Report(tx, now) },
+			func(l *earned.Learner) (earned.Report, error) { return l.Report(tx, now, topClients) })
 		got <- r
-		return nil
+		return err
 	})
 	if err != nil {
 		return Report{Status: s.Status()}, err
@@ -90,25 +79,33 @@ func (s *Service) Client(ctx context.Context, addr netip.Addr) (ClientReport, er
 	got := make(chan ClientReport, 1)
 	err := s.ask(ctx, func(tx learnstore.Tx, now learnstore.Moment, w *worker) error {
 		r := ClientReport{Addr: addr.String(), Observes: !s.Enforces()}
-		if w.fallback != nil {
-			report, err := w.fallback.Client(tx, now, addr)
-			if err != nil {
-				return err
-			}
-			r.Fallback = &report
-		}
-		if w.earned != nil {
-			report, err := w.earned.Client(tx, now, addr)
-			if err != nil {
-				return err
-			}
-			r.Earned = &report
-		}
+		var err error
+		r.Fallback, r.Earned, err = reportBoth(w, func(l *fallback.Learner) (fallback.ClientReport, error) { return l.Client(tx, now, addr) },
+			func(l *earned.Learner) (earned.ClientReport, error) { return l.Client(tx, now, addr) })
 		got <- r
-		return nil
+		return err
 	})
 	if err != nil {
 		return ClientReport{Addr: addr.String()}, err
 	}
 	return <-got, nil
+}
+
+// reportBoth returns the reports of both kinds of lists; nil for one that there is not.
+func reportBoth[F, E any](w *worker, ofFallback func(*fallback.Learner) (F, error), ofEarned func(*earned.Learner) (E, error)) (f *F, e *E, err error) {
+	if w.fallback != nil {
+		report, err := ofFallback(w.fallback)
+		if err != nil {
+			return nil, nil, err
+		}
+		f = &report
+	}
+	if w.earned != nil {
+		report, err := ofEarned(w.earned)
+		if err != nil {
+			return nil, nil, err
+		}
+		e = &report
+	}
+	return f, e, nil
 }

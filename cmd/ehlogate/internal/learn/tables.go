@@ -37,7 +37,7 @@ func (l *learnedLists) publish(table *fallback.Table, earnedTable *earned.Table)
 	}
 }
 
-// endLives ends the entries whose time is over, also while the file cannot be written.
+// endLives ends the entries that have expired, also while the file cannot be written.
 func (l *learnedLists) endLives(now learnstore.Moment) {
 	l.mu.Lock()
 	table := l.table

@@ -38,7 +38,7 @@ type farClient struct {
 	denied func(from, to time.Time) (yes, no bool) // as that of env
 }
 
-// playClient plays a session of a client, whose address Postfix is told unless it is ours.
+// playClient plays a session of a client. XCLIENT gives Postfix its address, unless that is one of this machine.
 func playClient(ctx context.Context, addr string, client netip.Addr) (mtatest.Result, error) {
 	if client.IsLoopback() {
 		return mtatest.Session(ctx, addr, client.String(), "client.example")
