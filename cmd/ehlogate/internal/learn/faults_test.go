@@ -118,6 +118,7 @@ func TestAside(t *testing.T) {
 					time.Sleep(2 * time.Hour) // of the breaker
 				}
 				b.learnPrinter()
+				synctest.Wait() // for the transaction that runs; else the clock makes it a slow one
 				b.wall.Add(int64(alarmTime))
 				if st := b.Status(); st.IsDegraded() {
 					t.Errorf("%+v", st)
