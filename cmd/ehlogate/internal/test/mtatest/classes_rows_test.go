@@ -102,7 +102,7 @@ var lossWays = []way{
 	{name: "ends after ClientHello, TLS 1.3", want: "failed unexpected-eof transient", but: verdicts{logSMTPD: "failed lost-connection transient", logScreen: "failed lost-connection transient"}, play: afterSTARTTLS(sends(hello13.bytes()), awaitsFlight, hangsUp)},
 	{name: "reset after ClientHello, TLS 1.3", want: "failed connection-reset transient", but: verdicts{logScreen: "failed lost-connection transient", logSendmail: "failed lost-connection transient | failed connection-reset transient"}, play: afterSTARTTLS(sends(hello13.bytes()), awaitsFlight, resets)},
 	{name: "silent after STARTTLS", port: "hurried", want: "failed handshake-timeout transient", play: afterSTARTTLS(waits(mtatest.StepTimeout))},
-	{name: "silent within ClientHello", port: "impatient", want: "failed handshake-timeout transient", play: afterSTARTTLS(sends(clientHello{}.bytes()[:40]), waits(4*time.Second))},
+	{name: "silent within ClientHello", port: "impatient", want: "failed handshake-timeout transient", play: afterSTARTTLS(sends(clientHello{}.bytes()[:40]), waits(8*time.Second))},
 	{name: "silent after ClientHello", port: "impatient", want: "failed handshake-timeout transient", play: afterSTARTTLS(sends(clientHello{}.bytes()), awaitsFlight, waits(mtatest.StepTimeout))},
 }
 
