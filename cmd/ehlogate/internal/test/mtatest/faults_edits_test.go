@@ -22,6 +22,7 @@ import (
 // no odd client may ever miss STARTTLS, whatever is done.
 func TestEditFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
+	playBesideOthers(t)
 	table := newFaultTable(t, "What is done to several lists at once")
 	config := "default = \"suppress\"\nguard.off = true\n"
 	for _, name := range []string{"one.list", "two.list", "place.list", "d/*.list"} {

@@ -29,6 +29,10 @@ const (
 	faultEvery = 250
 )
 
+// clientPause is how long a client waits from one session to the next where no table is made of it: without a pause eight
+// clients use both processors of a small machine, and what waits for a timeout costs as much as what does something.
+const clientPause = 10 * time.Millisecond
+
 // mostConns is how many connections each socket of ehlogate has here.
 const mostConns = 1000
 
@@ -64,6 +68,13 @@ type fault struct {
 	backup bool
 	// every is how many sessions are played between one time and the next, by default faultEvery.
 	every int64
+}
+
+// playBesideOthers lets a test run beside others, unless a table is made of it.
+func playBesideOthers(t *testing.T) {
+	if !full {
+		t.Parallel()
+	}
 }
 
 // newEnv starts both. config is the text of the config but for [listen], files are lists; tune changes the holder before
@@ -161,6 +172,7 @@ func (r *env) playFault(t *testing.T, f fault) {
 	var played atomic.Int64
 	play := func(running context.Context, i int) (mtatest.Verdict, time.Duration, error) {
 		defer played.Add(1)
+		time.Sleep(pick(0, clientPause))
 		return r.session(running, i, &f)
 	}
 	before := mtatest.Load(context.Background(), pick(sessionsBefore, 100), sessionsAt, play)

@@ -26,7 +26,7 @@ func newSetClock(t *testing.T) (*setClock, func(*mtatest.Holder)) {
 	t.Helper()
 	dir := tempDir(t)
 	building, cancel := context.WithTimeout(context.Background(), 10*patience) // a compiler has time on a busy machine
-	program, err := mtatest.Build(building, dir, testenv.Race, "setclock")
+	program, err := mtatest.Build(building, dir, testenv.RacePrograms, "setclock")
 	cancel()
 	mustDo(t, err)
 	c := &setClock{path: filepath.Join(dir, "clock")}
@@ -63,6 +63,7 @@ func (c *setClock) set(ahead time.Duration) { c.ahead.Store(int64(ahead)) }
 // TestLearnedClockFaults sets the clock by more than entries live.
 func TestLearnedClockFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
+	playBesideOthers(t)
 	clock, tune := newSetClock(t)
 	l := newLearnEnv(t, "", tune)
 	l.play("clock set forward by 29 days, and back", false, func(ctx context.Context) error {
@@ -95,6 +96,7 @@ func (l *learnEnv) endWithin(d time.Duration) {
 // after that is suppressed.
 func TestLearnedLifeFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
+	playBesideOthers(t)
 	clock, tune := newSetClock(t)
 	l := newLearnEnv(t, fmt.Sprintf("life = \"%v\"\nmax_life = \"%[1]v\"\n", shortLife), tune)
 	outlive := func(name string, do func(ctx context.Context) error) {

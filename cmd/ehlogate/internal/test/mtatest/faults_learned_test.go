@@ -19,6 +19,7 @@ import (
 // TestLearnedLogFaults does to the log from which lists learn what is done to logs.
 func TestLearnedLogFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
+	playBesideOthers(t)
 	l := newLearnEnv(t, "", nil)
 	degraded, lines := fmt.Sprintf("ehlogate_log_degraded{source=%q}", l.log.path), fmt.Sprintf("ehlogate_log_lines_total{source=%q}", l.log.path)
 	const other = "11.0.10.1"
@@ -89,6 +90,7 @@ func TestLearnedLogFaults(t *testing.T) {
 // TestLearnedStoreFaults does to the file that keeps what was learned what is done to files.
 func TestLearnedStoreFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
+	playBesideOthers(t)
 	l := newLearnEnv(t, "", nil)
 	isAside := func(old string) func(learnedHealth) bool {
 		return func(h learnedHealth) bool { return h.Aside != "" && h.Aside != old }

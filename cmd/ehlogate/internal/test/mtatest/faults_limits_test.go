@@ -136,9 +136,10 @@ func (g *cgroup) limit(t *testing.T) {
 // TestClockFaults sets the clock back and forth across the end of the entries.
 func TestClockFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
+	playBesideOthers(t)
 	table := newFaultTable(t, "What happens to the clock")
 	dir := tempDir(t)
-	program, err := mtatest.Build(soon(t), dir, testenv.Race, "setclock")
+	program, err := mtatest.Build(soon(t), dir, testenv.RacePrograms, "setclock")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 // TestListFaults does to a list what is done to files. The list goes on as it was, whatever happens to its file.
 func TestListFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
+	playBesideOthers(t)
 	table := newFaultTable(t, "What happens to the lists")
 	r := newEnv(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, nil)
 	list := filepath.Join(r.dir, "deny.list")
@@ -168,6 +169,7 @@ func (r *env) awaitMetric(ctx context.Context, name string, beyond float64) erro
 // TestDiskFaults keeps config, list and log on a disk that gets full while the list is edited in place.
 func TestDiskFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
+	playBesideOthers(t)
 	table := newFaultTable(t, "What happens to the disk")
 	var disk string
 	r := newEnv(t, table, strings.Replace(heldLists, "deny.list", "disk/deny.list", 1), map[string]string{}, func(h *mtatest.Holder) {

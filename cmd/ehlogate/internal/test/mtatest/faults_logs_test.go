@@ -100,6 +100,7 @@ func (l *logEnv) noLog(name string, harm func() error) fault {
 // TestLogFaults does to the logs of [logs] what is done to files and sockets. No session gets another answer.
 func TestLogFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
+	playBesideOthers(t)
 	l := newLogEnv(t)
 	yesterday := bytes.ReplaceAll(l.lines, []byte("Nov  1"), []byte(time.Now().AddDate(0, 0, -1).Format("Jan _2")))
 	for _, f := range []fault{
@@ -184,6 +185,7 @@ func floodLog(ctx context.Context, socket string) error {
 // TestJournalFaults does to journalctl what is done to processes, and floods the journal.
 func TestJournalFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix", "systemd")
+	playBesideOthers(t)
 	j := journaltest.Start(t, "")
 	const lines = `ehlogate_log_lines_total{source="journal"}`
 	log := func() { j.Log(2<<3|6, "postfix/smtpd[7]", "connect from unknown[192.0.2.7]") }

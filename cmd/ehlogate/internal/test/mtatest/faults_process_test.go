@@ -15,6 +15,7 @@ import (
 // TestProcessFaults does to the process what is done to processes, again and again, while a real Postfix asks.
 func TestProcessFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
+	playBesideOthers(t)
 	table := newFaultTable(t, "What happens to the process")
 	r := newEnv(t, table, heldLists, map[string]string{"deny.list": evenDenied()}, func(h *mtatest.Holder) {
 		h.Watchdog = 2 * time.Second // more than smtpd waits
