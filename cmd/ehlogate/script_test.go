@@ -20,6 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	testenv.LeaveRaceDetectorToPrograms() // mtatest runs this very program
 	testscript.Main(m, map[string]func(){
 		"ehlogate": func() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
 	})

@@ -2,5 +2,5 @@
 
 package testenv
 
-// Race reports whether the tests run with the race detector, with which they then build the daemon, too.
+// Race reports whether the tests run with the race detector.
 const Race = false

@@ -1,7 +1,6 @@
 package testenv
 
 import (
-	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -20,17 +19,39 @@ func LeaveRaceDetector() {
 	if !Race {
 		return
 	}
-	if err := execWithoutRace(); err != nil {
-		fmt.Fprintln(os.Stderr, "running the tests without the race detector:", err)
+	place, err := findConcurrency(".")
+	if place != "" {
+		err = fmt.Errorf("%s: this needs the race detector: remove LeaveRaceDetector from TestMain", place)
 	}
+	if err == nil {
+		err = execWithoutRace()
+	}
+	fmt.Fprintln(os.Stderr, "running the tests without the race detector:", err)
+	os.Exit(1)
+}
+
+// racePrograms is the environment variable that has tests without the race detector build the daemon with it.
+const racePrograms = "EHLOGATE_TEST_RACE"
+
+// RacePrograms reports whether tests build the daemon with the race detector.
+var RacePrograms = Race || os.Getenv(racePrograms) != ""
+
+// LeaveRaceDetectorToPrograms is as LeaveRaceDetector, for a package that plays mail servers, clients and load against a
+// daemon: that is what has the race detector, and all that ships is in it. What plays against it is five times as fast without.
+func LeaveRaceDetectorToPrograms() {
+	if !Race {
+		return
+	}
+	err := os.Setenv(racePrograms, "1")
+	if err == nil {
+		err = execWithoutRace()
+	}
+	fmt.Fprintln(os.Stderr, "running the tests without the race detector:", err)
 	os.Exit(1)
 }
 
 // execWithoutRace replaces this process, if there is no error. The working directory is that of the package.
 func execWithoutRace() error {
-	if place, err := findConcurrency("."); err != nil || place != "" {
-		return errors.Join(err, fmt.Errorf("%s: this needs the race detector: remove LeaveRaceDetector from TestMain", place))
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return err

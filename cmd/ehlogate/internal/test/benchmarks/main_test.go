@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/testenv"
 )
 
 // peers are the programs to compare with that are in this test program itself,
@@ -20,6 +21,7 @@ var peers = map[string]func(args []string) error{}
 const peerVariable = "EHLOGATE_TEST_PEER"
 
 func TestMain(m *testing.M) {
+	testenv.LeaveRaceDetectorToPrograms()
 	if peer := os.Getenv(peerVariable); peer != "" {
 		if err := peers[peer](os.Args[1:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)

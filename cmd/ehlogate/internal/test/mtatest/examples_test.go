@@ -29,7 +29,7 @@ func example(t *testing.T, name string) string {
 // startExampleDaemon runs the example config with the example lists. Only the ports are others.
 func startExampleDaemon(t *testing.T) *daemon {
 	t.Helper()
-	path, err := mtatest.Program(testenv.Race)
+	path, err := mtatest.Program(testenv.RacePrograms)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func startExampleDaemon(t *testing.T) *daemon {
 		t.Errorf("check: %v\n%s", err, out)
 	}
 	g.Daemon = mtatest.StartFixture(t, mtatest.Fixture{
-		Dir: g.dir, Config: g.config, Race: testenv.Race, Ready: mtatest.ReadyDial(g.memcache, g.http, g.policy, g.milter),
+		Dir: g.dir, Config: g.config, Race: testenv.RacePrograms, Ready: mtatest.ReadyDial(g.memcache, g.http, g.policy, g.milter),
 	})
 	return g
 }
@@ -157,7 +157,7 @@ func TestExportedTable(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	t.Parallel()
 	g := startExampleDaemon(t)
-	path, err := mtatest.Program(testenv.Race)
+	path, err := mtatest.Program(testenv.RacePrograms)
 	if err != nil {
 		t.Fatal(err)
 	}

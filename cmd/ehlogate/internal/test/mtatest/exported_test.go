@@ -40,7 +40,7 @@ type exported struct {
 
 func newExported(t *testing.T, def string) exported {
 	t.Helper()
-	path, err := mtatest.Program(testenv.Race)
+	path, err := mtatest.Program(testenv.RacePrograms)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,6 +87,7 @@ func ehlo(t *testing.T, addr, source string) mtatest.Reply {
 }
 
 func TestMain(m *testing.M) {
+	testenv.LeaveRaceDetectorToPrograms()
 	os.Exit(func() int {
 		// nohup(1) has SIGHUP ignored, and a shell cannot trap what was ignored when it began.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
@@ -170,7 +171,7 @@ func startDaemonUnder(t *testing.T, command []string, name, settings string, soc
 	}
 	g.config = settings + "\n" + listen + "socket_group = \"postfix\"\nsocket_mode = \"0660\"\n\n" + lists
 	g.Daemon = mtatest.StartFixture(t, mtatest.Fixture{
-		Dir: g.dir, Config: g.config, Files: files, Race: testenv.Race, Command: command, Ready: mtatest.ReadyDial(all...),
+		Dir: g.dir, Config: g.config, Files: files, Race: testenv.RacePrograms, Command: command, Ready: mtatest.ReadyDial(all...),
 	})
 	return g
 }

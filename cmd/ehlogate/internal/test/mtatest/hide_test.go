@@ -44,7 +44,7 @@ smtpd_data_restrictions = reject_unauth_pipelining
 // exportTable writes the table that ehlogate makes of a daemon's config, and returns it as main.cf names it.
 func (g *daemon) exportTable(t *testing.T, flags ...string) string {
 	t.Helper()
-	path, err := mtatest.Program(testenv.Race)
+	path, err := mtatest.Program(testenv.RacePrograms)
 	if err != nil {
 		t.Fatal(err)
 	}

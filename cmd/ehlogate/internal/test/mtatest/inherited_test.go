@@ -21,7 +21,7 @@ import (
 // newHolder describes an ehlogate that is kept running with a config; nothing runs yet.
 func newHolder(t *testing.T, config string, files map[string]string) (h *mtatest.Holder, dir string) {
 	t.Helper()
-	path, err := mtatest.Program(testenv.Race)
+	path, err := mtatest.Program(testenv.RacePrograms)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,7 +90,7 @@ func newLearnedSite(t *testing.T, start func(s *learnedSite) learnedMTA, lists s
 	s.mta = start(s)
 	s.log = s.mta.log
 	config := replaceAll(learnedConfig+lists, "DIR", s.dir, "LOG", s.log.Path())
-	s.daemon = mtatest.StartFixture(t, mtatest.Fixture{Dir: s.dir, Config: config, Race: testenv.Race, Network: s.server,
+	s.daemon = mtatest.StartFixture(t, mtatest.Fixture{Dir: s.dir, Config: config, Race: testenv.RacePrograms, Network: s.server,
 		Ready: mtatest.ReadyDial("127.0.0.1:10046", "127.0.0.1:10041", "127.0.0.1:10042", s.dir+"/http.sock")})
 	s.awaitTrue("the lists take effect", func() bool {
 		saved, err := os.ReadFile(filepath.Join(s.dir, "logs.json"))

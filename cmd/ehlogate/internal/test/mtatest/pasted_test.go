@@ -174,7 +174,7 @@ func startPastedDaemon(t *testing.T, operators []*operator) *daemon {
 	}
 	g.config = text.String() + "\n" + enforceLists
 	g.Daemon = mtatest.StartFixture(t, mtatest.Fixture{
-		Dir: g.dir, Config: g.config, Race: testenv.Race, Ready: mtatest.ReadyDial(all...),
+		Dir: g.dir, Config: g.config, Race: testenv.RacePrograms, Ready: mtatest.ReadyDial(all...),
 		Files: map[string]string{"strict.list": pastedStrict + "\n", "deny.list": pastedDenied + "\nhelo:ylmf-pc.example\n"},
 	})
 	return g

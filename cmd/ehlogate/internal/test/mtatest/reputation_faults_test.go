@@ -262,7 +262,7 @@ func (r *dnsEnv) finishRow(t *testing.T, g *daemon, during, before mtatest.Tally
 	if waited, late := longer(d.took, dnsWait), longer(d.took, time.Second); late > waited/2 {
 		t.Errorf("%d answers waited, and %d of them for longer than Postfix does", waited, late)
 	}
-	if limit := pick(256.0, 512.0); !testenv.Race && peak > limit {
+	if limit := pick(256.0, 512.0); !testenv.RacePrograms && peak > limit {
 		t.Errorf("%.0f MiB resident", peak)
 	}
 }

@@ -139,7 +139,7 @@ func (s *sending) startGateway(t *testing.T) {
 		Master: example(t, "sending-network/master.cf") + "smtp unix - - n - - smtp\nscache unix - - n - 1 scache\n",
 		Files:  map[string]string{"ehlogate.cf": example(t, "postfix/ehlogate.cf")},
 	})
-	path, err := mtatest.Program(testenv.Race)
+	path, err := mtatest.Program(testenv.RacePrograms)
 	if err != nil {
 		t.Fatal(err)
 	}

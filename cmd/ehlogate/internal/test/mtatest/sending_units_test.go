@@ -162,7 +162,7 @@ func TestSendingUnits(t *testing.T) {
 func TestSendingUnitFiles(t *testing.T) {
 	testenv.Needs(t, "systemd")
 	t.Parallel()
-	path, err := mtatest.Program(testenv.Race)
+	path, err := mtatest.Program(testenv.RacePrograms)
 	if err != nil {
 		t.Fatal(err)
 	}

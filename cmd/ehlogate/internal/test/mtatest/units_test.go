@@ -39,7 +39,7 @@ func TestUnitFiles(t *testing.T) {
 		if _, ok := files[name]; !ok && name != "" {
 			t.Fatalf("no %s", name)
 		}
-		path, err := mtatest.Program(testenv.Race)
+		path, err := mtatest.Program(testenv.RacePrograms)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -138,7 +138,7 @@ func TestAttacks(t *testing.T) {
 	} else {
 		rounds = [][]string{Protocols}
 	}
-	g := start(t, testenv.Race, "tcp", listen)
+	g := start(t, testenv.RacePrograms, "tcp", listen)
 	during(t.Context(), time.Second, visitors(g, Protocols)) // whatever is made once
 	table := []string{"| attack | protocol | questions | wrong | unanswered | asked twice | p99 before | p99 during | " +
 		"RSS before | peak RSS | log lines |",
@@ -192,7 +192,7 @@ func runAttack(t *testing.T, g *daemon, attack Attack, protocols []string, d tim
 	for _, p := range protocols {
 		limit += min(conns, 4096) * bounds[p]
 	}
-	if testenv.Race {
+	if testenv.RacePrograms {
 		limit *= 8 // which remembers each access
 	}
 	if peak-rss > limit {

@@ -62,6 +62,7 @@ func (g *daemon) attack(t testing.TB, name, protocol string, conns int) (end fun
 }
 
 func TestMain(m *testing.M) {
+	testenv.LeaveRaceDetectorToPrograms()
 	if words := os.Getenv(attacker); words != "" {
 		if err := attackUntilTold(strings.Split(words, "|")); err != nil {
 			fmt.Fprintln(os.Stderr, err)

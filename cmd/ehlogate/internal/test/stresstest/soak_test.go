@@ -33,7 +33,7 @@ func TestSoak(t *testing.T) {
 		total, err = strconv.Atoi(n)
 		must(t, err)
 	}
-	g := start(t, testenv.Race, "unix", "")
+	g := start(t, testenv.RacePrograms, "unix", "")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	for _, to := range g.targets { // whatever is made once
@@ -96,7 +96,7 @@ func TestSoak(t *testing.T) {
 		done.Load(), pages, time.Since(start).Round(time.Second), reloads, quarter, end,
 		rest.goroutines, after.goroutines, rest.files, after.files)
 	tolerance := quarter/10 + 4<<10 // what the garbage collector's timing makes of it
-	if testenv.Race {
+	if testenv.RacePrograms {
 		tolerance = quarter
 	}
 	if end > quarter+tolerance {
