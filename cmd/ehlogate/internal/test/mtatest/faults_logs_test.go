@@ -185,7 +185,6 @@ func floodLog(ctx context.Context, socket string) error {
 // TestJournalFaults does to journalctl what is done to processes, and floods the journal.
 func TestJournalFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix", "systemd")
-	playBesideOthers(t)
 	j := journaltest.Start(t, "")
 	const lines = `ehlogate_log_lines_total{source="journal"}`
 	log := func() { j.Log(2<<3|6, "postfix/smtpd[7]", "connect from unknown[192.0.2.7]") }

@@ -100,7 +100,7 @@ func TestMain(m *testing.M) {
 		defer mtatest.RemovePrograms()
 		packageTree = sync.OnceValues(func() (string, error) { return buildPackage(filepath.Join(dir, "package")) })
 		flag.Parse()
-		if err := runFourAtOnce(); err != nil {
+		if err := runSixAtOnce(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -115,14 +115,14 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// runFourAtOnce lets four tests run at a time, unless -parallel is given: most of them wait for timeouts of mail servers.
-func runFourAtOnce() error {
+// runSixAtOnce lets six tests run at a time, unless -parallel is given: most of them wait for timeouts of mail servers.
+func runSixAtOnce() error {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if given {
 		return nil
 	}
-	return flag.Set("test.parallel", "4")
+	return flag.Set("test.parallel", "6")
 }
 
 // daemon is an ehlogate with a configuration of its own.
