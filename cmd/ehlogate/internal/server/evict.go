@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -21,12 +22,12 @@ const evictBatch = 64
 const minIdle = 100 * time.Millisecond
 
 // longestIdle returns the connection that has been idle for the longest time and is not draining; nil if none is idle.
-// The caller holds the lock.
+// One with a request that waits is not idle: on a busy machine its handler has not run yet. The caller holds the lock.
 func (s *Server) longestIdle() *conn {
 	for range 2 {
 		for _, c := range s.candidates {
 			// Activity since moved the connection to the end of the order; without, no other was idle for longer.
-			if c.closeTimer == nil && c.conn.lastRead.Load() == c.since {
+			if c.closeTimer == nil && c.conn.lastRead.Load() == c.since && !c.hasRequest() {
 				return c.conn
 			}
 			s.candidates = s.candidates[1:]
@@ -76,4 +77,21 @@ func (s *Server) evictIdle() {
 	if c != nil {
 		s.OnFault("evicted")
 	}
+}
+
+// hasRequest reports whether the client has sent something that was not read yet.
+func (c *conn) hasRequest() (has bool) {
+	socket, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = raw.Control(func(fd uintptr) { // fails only if the connection is closed
+		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		has = err == nil && n > 0
+	})
+	return has
 }
