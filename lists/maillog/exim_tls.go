@@ -57,12 +57,12 @@ func (r *Reader) addEximTLSError(rec *record, b []byte, c eximClient, kind eximK
 	}
 	switch kind {
 	case eximLater:
-		s.done, s.library.class = true, class
+		s.done, s.library.class, s.library.line = true, class, keepLine(s.library.line, rec.line)
 	case eximLocal:
-		s.failed, s.reason = true, classLocal
+		s.fail(classLocal, rec.line)
 		r.stats.Local++
 	default:
-		s.failed, s.reason = true, class
+		s.fail(class, rec.line)
 	}
 	if s.key == 0 {
 		r.eximFailed.Add(s.Addr, r.now)

@@ -33,7 +33,7 @@ func describe(s *Session) string {
 	fmt.Fprintf(&b, "%s %v/%s %v tls=%v", at, s.Server, s.Service, s.Addr, s.TLS)
 	for _, field := range []struct{ name, value string }{
 		{"host", s.Host}, {"name", s.Name}, {"helo", s.HELO}, {"version", s.Version}, {"class", s.Class.String()},
-		{"outcome", s.Outcome.String()}, {"mail", s.Mail.String()},
+		{"outcome", s.Outcome.String()}, {"mail", s.Mail.String()}, {"line", s.Line},
 	} {
 		if field.value != "" {
 			fmt.Fprintf(&b, " %s=%q", field.name, field.value)
@@ -106,7 +106,7 @@ func TestFrames(t *testing.T) {
 		"lost connection after STARTTLS from mx.example.org[192.0.2.208]",
 		"disconnect from mx.example.org[192.0.2.208] ehlo=1 starttls=0/1 commands=1/2",
 	}
-	want := `postfix/smtp 192.0.2.208 tls=failed name="mx.example.org" class="no-shared-cipher" outcome="incapable" mail="none" complete`
+	want := `postfix/smtp 192.0.2.208 tls=failed name="mx.example.org" class="no-shared-cipher" outcome="incapable" mail="none"`
 	at := "2026-11-28T05:44:47 "
 	for _, frame := range []struct{ name, format, time, host string }{
 		{"RFC 3164", "Nov 28 05:44:47 host postfix/smtpd[1]: %s", at, "host"},
@@ -146,7 +146,13 @@ func TestFrames(t *testing.T) {
 				fmt.Fprintf(&log, frame.format+"\n", line)
 			}
 			sessions, stats := readLog(log.String())
-			want := frame.time + want
+			line := fmt.Sprintf(frame.format, lines[2])
+			if line[0] == '{' { // the text in it, as docker(1) or journalctl(1) shows it
+				if line = "host postfix/smtpd[1]: " + lines[2]; strings.Contains(frame.format, "Nov 28") {
+					line = "Nov 28 05:44:47 " + line
+				}
+			}
+			want := frame.time + want + fmt.Sprintf(" line=%q complete", line)
 			if frame.host != "" {
 				want = strings.Replace(want, " name=", fmt.Sprintf(" host=%q name=", frame.host), 1)
 			}

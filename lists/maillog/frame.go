@@ -47,6 +47,7 @@ type record struct {
 	pid     []byte
 	origin  []byte // of "host tag[pid]", in the spelling of the frame: it tells processes apart
 	message []byte
+	line    []byte // as a reader of the log sees it, without the JSON around it
 }
 
 // instance returns what tells several Postfix of one host apart: postfix/smtpd, postfix-in/smtpd.
@@ -62,14 +63,15 @@ func (f *framer) parse(b []byte, r *record) bool {
 	if len(b) > 0 && b[0] == '{' {
 		return f.parseJSON(b, r)
 	}
-	if f.parseText(b, r) {
+	ok := f.parseText(b, r)
+	if ok {
 		f.trimMessage(r, false)
-		return true
+	} else if text, inContainer := trimContainer(b); inContainer {
+		if ok = f.parseText(text, r); ok {
+			f.trimMessage(r, true)
+		}
 	}
-	b, ok := trimContainer(b)
-	if ok = ok && f.parseText(b, r); ok {
-		f.trimMessage(r, true)
-	}
+	r.line = b
 	return ok
 }
 

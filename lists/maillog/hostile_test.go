@@ -85,7 +85,7 @@ func TestForgedClient(t *testing.T) {
 	var line string
 	reader := NewReader(Options{Zone: time.UTC, Newest: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)}, func(s *Session) {
 		sessions++
-		if forged.Contains(s.Addr) {
+		if forged.Contains(s.Addr) || len(s.Line) > MaxSessionLine {
 			t.Fatalf("%s\nat or before %s", describe(s), line)
 		}
 	})
@@ -187,7 +187,7 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%d lines, %+v", lines, stats)
 		}
 		for _, s := range sessions {
-			if !s.Addr.IsValid() || s.Outcome >= outcomeCount || s.Class >= classCount || len(s.HELO) > 253 {
+			if !s.Addr.IsValid() || s.Outcome >= outcomeCount || s.Class >= classCount || len(s.HELO) > 253 || len(s.Line) > MaxSessionLine {
 				t.Errorf("got %+v", s)
 			}
 		}

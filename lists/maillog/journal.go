@@ -62,6 +62,7 @@ func (f *framer) parseJSON(b []byte, r *record) bool {
 			r.at = at.UnixNano()
 		}
 		f.trimMessage(r, false)
+		r.line = f.text
 		return true
 	}
 	if e.Identifier == "" || e.Realtime == "" {
@@ -84,6 +85,7 @@ func (f *framer) parseJSON(b []byte, r *record) bool {
 	if !setTag(f.text[host+1:], r) {
 		if e.isContainer() && f.setInner(e.Message) {
 			f.parseInner(r)
+			r.line = e.Message
 		}
 		return true
 	}
@@ -91,6 +93,8 @@ func (f *framer) parseJSON(b []byte, r *record) bool {
 	r.message = e.Message
 	f.stamped = true
 	f.trimMessage(r, false)
+	f.text = append(append(f.text, ": "...), e.Message...)
+	r.line = f.text // as journalctl(1) shows it, without the time
 	return true
 }
 

@@ -21,6 +21,7 @@ type session struct {
 
 	failed  bool // the server says that the handshake failed
 	reason  Class
+	line    []byte // that says so, or that the client asks too often
 	library libraryReason
 	done    bool // the handshake was completed
 	tried   bool // the client said STARTTLS
@@ -78,7 +79,7 @@ func (r *Reader) newSession(server Server, rec *record) *session {
 	var s *session
 	if n := len(r.free); n > 0 {
 		s, r.free = r.free[n-1], r.free[:n-1]
-		*s = session{peer: s.peer[:0]}
+		*s = session{peer: s.peer[:0], line: s.line[:0], library: libraryReason{line: s.library.line[:0]}}
 	} else {
 		s = &session{}
 	}
@@ -116,6 +117,18 @@ func verifiedName(b []byte) string {
 func (s *session) setHELO(name []byte) {
 	if s.HELO == "" {
 		s.HELO = string(name[:min(len(name), lists.MaxNameLength)])
+	}
+}
+
+// fail takes the line of a handshake that failed.
+func (s *session) fail(reason Class, line []byte) {
+	s.failed, s.reason, s.line = true, reason, keepLine(s.line, line)
+}
+
+// refuseTLS takes a line that says that this client asks too often for TLS.
+func (s *session) refuseTLS(line []byte) {
+	if s.refused = true; !s.failed {
+		s.line = keepLine(s.line, line)
 	}
 }
 
@@ -168,28 +181,30 @@ func timeOf(at stamp) time.Time {
 	return time.Unix(0, at)
 }
 
-// judgeTLS finds TLS, Class and Outcome.
+// judgeTLS finds TLS, Class and Outcome, and the line that Class is from.
 func (s *session) judgeTLS(out *Session) {
 	switch {
 	case s.failed:
 		out.TLS, out.Class, out.Version = TLSFailed, s.reason, ""
+		line := s.line
 		// The accept error of a server that tells no more than -1 or 0, or what the client did next, is weaker than what its
 		// TLS library says.
 		if s.library.class != ClassNone && s.library.class != ClassOther || out.Class == classAcceptZero && s.library.class != ClassNone {
-			out.Class = s.library.class
+			out.Class, line = s.library.class, s.library.line
 		}
-		out.Outcome = classes[out.Class].outcome
+		out.Outcome, out.Line = classes[out.Class].outcome, string(line)
 		if s.local {
 			out.Outcome = OutcomeLocal
 		}
 		out.Outcome = onSubmission(out.Service, out.Outcome, s.reason)
 	case s.refused:
 		out.TLS, out.Class, out.Outcome, out.Version = TLSFailed, classRateLimited, OutcomeLocal, ""
+		out.Line = string(s.line)
 	case s.done:
 		out.TLS, out.Class, out.Outcome = TLSOK, ClassSuccess, OutcomeTLSOK
 		switch {
 		case classes[s.library.class].outcome == OutcomeCertRejected:
-			out.Class, out.Outcome = s.library.class, OutcomeCertRejectedLater
+			out.Class, out.Outcome, out.Line = s.library.class, OutcomeCertRejectedLater, string(s.library.line)
 		case s.hasCounts && s.ehlo < 2 && s.commands == 0 && out.Service != ServiceSubmissions:
 			out.Class, out.Outcome = ClassHandshakeOnly, OutcomeAmbiguous
 		}

@@ -41,8 +41,7 @@ func (r *Reader) readSMTPD(rec *record) {
 		}
 	case 'S':
 		if peer, reason, ok := peerAfter(m, "SSL_accept error from "); ok {
-			s := begin(peer)
-			s.failed, s.reason = true, classifyAccept(reason)
+			begin(peer).fail(classifyAccept(reason), rec.line)
 			return
 		}
 	case 'A', 'U', 'T', 'V':
@@ -53,11 +52,11 @@ func (r *Reader) readSMTPD(rec *record) {
 		}
 	case 'w':
 		if peer, ok := refusedPeer(m); ok {
-			begin(peer).refused = true
+			begin(peer).refuseTLS(rec.line)
 			return
 		}
 		if e, ok := r.readLibraryError(m); ok {
-			begin(nil).library.take(e)
+			begin(nil).library.take(e, rec.line)
 			return
 		}
 	}
@@ -68,7 +67,7 @@ func (r *Reader) readSMTPD(rec *record) {
 		begin(nil).local = true
 		return
 	}
-	r.readCommand(m, begin)
+	r.readCommand(rec, begin)
 }
 
 // refusedPeer reads "warning: Refusing STARTTLS request from NAME[ADDR] for service smtp" and "warning: New TLS session rate
@@ -84,7 +83,8 @@ func refusedPeer(m []byte) (peer []byte, ok bool) {
 }
 
 // readCommand reads a line about a command or a message, with a queue ID in front or not.
-func (r *Reader) readCommand(m []byte, begin func(peer []byte) *session) {
+func (r *Reader) readCommand(rec *record, begin func(peer []byte) *session) {
+	m := rec.message
 	id, text, ok := bytes.Cut(m, []byte(": "))
 	if !ok || !isQueueID(id) {
 		id, text = nil, m
@@ -110,11 +110,11 @@ func (r *Reader) readCommand(m []byte, begin func(peer []byte) *session) {
 		}
 	}
 	if peer, after, ok := peerAfter(text, "abort: TLS from "); ok { // smtpd_tls_req_ccert
-		s := begin(peer)
-		s.failed, s.reason = true, classClientCertificate
+		class := classClientCertificate
 		if bytes.HasPrefix(after, []byte(": No client certificate")) {
-			s.reason = classNoClientCertificate
+			class = classNoClientCertificate
 		}
+		begin(peer).fail(class, rec.line)
 		return
 	}
 	text = bytes.TrimPrefix(text, []byte("milter-"))

@@ -90,15 +90,15 @@ func (r *Reader) readTLSProxy(rec *record) {
 	}
 	if e, ok := r.readLibraryError(m); ok {
 		if s := r.connections.get(p.newest); p.clients == 1 && s != nil && s.done { // an alert after the handshake
-			s.library.take(e)
+			s.library.take(e, rec.line)
 			return
 		}
-		p.library.take(e)
+		p.library.take(e, rec.line)
 		return
 	}
 	if peer, _, ok := portAfter(m, "CONNECT from "); ok {
 		if p.handshakes == 0 {
-			p.library = libraryReason{}
+			p.library.reset()
 		}
 		s := r.beginPostscreen(rec, peer)
 		s.tried, s.handshaking = true, true
@@ -119,13 +119,14 @@ func (r *Reader) readTLSProxy(rec *record) {
 	if at := bytes.Index(m, []byte(" peer=")); at > 0 && bytes.HasPrefix(m, []byte("TLS handshake failed for service=")) {
 		if peer, _, ok := portAfter(m[at:], " peer="); ok {
 			s := r.beginPostscreen(rec, peer)
-			s.failed, s.reason = true, p.reasonOf(s)
+			s.fail(p.reasonOf(s, rec.line))
 			r.settle(p, s)
 		}
 		return
 	}
 	if peer, _, ok := portAfter(m, "warning: ciphertext read/write timeout for "); ok {
-		r.beginPostscreen(rec, peer).waited = true
+		s := r.beginPostscreen(rec, peer)
+		s.waited, s.line = true, keepLine(s.line, rec.line)
 		return
 	}
 	if peer, _, ok := portAfter(m, "DISCONNECT "); ok {
@@ -135,7 +136,9 @@ func (r *Reader) readTLSProxy(rec *record) {
 		}
 		if s := r.connections.get(key); s != nil && s.handshaking {
 			// It logs each handshake that fails if it can do TLS, and others if tlsproxy_tls_loglevel is 1 or more.
-			s.done, s.failed, s.reason = !p.disabled, p.disabled, classLocal
+			if s.done = !p.disabled; p.disabled {
+				s.fail(classLocal, nil)
+			}
 			r.settle(p, s)
 		}
 		return
@@ -145,21 +148,21 @@ func (r *Reader) readTLSProxy(rec *record) {
 	}
 }
 
-// reasonOf returns why the handshake of a session failed.
-func (p *proxy) reasonOf(s *session) Class {
+// reasonOf returns why the handshake of a session failed, and the line that tells it. line says that it failed.
+func (p *proxy) reasonOf(s *session, line []byte) (Class, []byte) {
 	switch {
 	case p.disabled:
-		return classLocal
+		return classLocal, line
 	case s.waited:
-		return classTimeout
+		return classTimeout, s.line
 	case p.handshakes > 1: // what the library said may be about another client
-		return ClassOther
+		return ClassOther, line
 	case p.library.class != ClassNone:
-		return p.library.class
+		return p.library.class, p.library.line
 	case !s.handshaking: // the beginning is missing
-		return ClassOther
+		return ClassOther, line
 	}
-	return classLostConnection // of which the library says nothing
+	return classLostConnection, line // of which the library says nothing
 }
 
 // settle notes that the handshake of a session is over.
@@ -167,7 +170,7 @@ func (r *Reader) settle(p *proxy, s *session) {
 	if s.handshaking {
 		s.handshaking = false
 		p.handshakes--
-		p.library = libraryReason{}
+		p.library.reset()
 	}
 	if s.ended {
 		r.connections.end(s)

@@ -35,16 +35,20 @@ type libraryError struct {
 type libraryReason struct {
 	class Class // ClassNone: nothing yet
 	isSSL bool
+	line  []byte // that class is from
 }
 
-// take takes the next error. The last of the TLS library itself says most, but for those that only say that there were
+// reset forgets all of it, but keeps the memory of the line.
+func (l *libraryReason) reset() { *l = libraryReason{line: l.line[:0]} }
+
+// take takes the next error, and its line. The last of the TLS library itself says most, but for those that only say that there were
 // others: "system lib", or "record layer failure" of OpenSSL 3.2 and later.
-func (l *libraryReason) take(e libraryError) {
+func (l *libraryReason) take(e libraryError, line []byte) {
 	if e.class == ClassOther && l.class != ClassNone {
 		return
 	}
 	if e.isSSL || !l.isSSL {
-		l.class, l.isSSL = e.class, e.isSSL
+		l.class, l.isSSL, l.line = e.class, e.isSSL, keepLine(l.line, line)
 	}
 }
 

@@ -101,7 +101,7 @@ func (r *Reader) readSendmailTLS(rec *record, text []byte) {
 		return
 	}
 	if s := r.beginRelay(rec, text, lastField(text, "relay=")); s != nil {
-		s.failed, s.reason = true, classifySendmail(text)
+		s.fail(classifySendmail(text), rec.line)
 	}
 }
 

@@ -22,6 +22,10 @@ type Session struct {
 	Mail    Mail
 	// Messages is the number of messages that were accepted.
 	Messages int
+	// Line is the line of the log that Class was read from, if TLS failed, even if only after the handshake; empty if no line tells
+	// why, as where the server counted a STARTTLS and logged nothing else. Of a line of JSON it is the text in it. It has at most
+	// [MaxSessionLine] bytes, and may have any: clients choose parts of it.
+	Line string
 	// LoggedIn reports that the client authenticated, which senders of mail from other domains do not.
 	LoggedIn bool
 	// Complete reports that the log has the beginning and the end of the session.
