@@ -8,8 +8,12 @@ import (
 	"ehlogate/lists/maillog"
 )
 
-// A record in the store begins with this byte. A record of another version, or that is not whole, is treated as absent.
-const recordVersion = 1
+// A record in the store begins with its version. A record of another version, or that is not whole, is treated as absent.
+const (
+	recordVersion = 1
+	// lineVersion is of records with proofs, which have a line of the log each since then. Those of recordVersion are read, too.
+	lineVersion = 2
+)
 
 const (
 	maxText     = 255             // of a text in a record
@@ -21,7 +25,7 @@ const (
 // encoder is a record that is being written.
 type encoder []byte
 
-func newEncoder() encoder { return encoder{recordVersion} }
+func newEncoder(version byte) encoder { return encoder{version} }
 
 func (e *encoder) putInt(i int64) { *e = binary.AppendVarint(*e, i) }
 
@@ -45,17 +49,26 @@ func (e *encoder) putMoment(m learnstore.Moment) {
 	e.putFollowed(m.Followed)
 }
 
-// decoder reads a record. After an error all that it returns is zero.
-type decoder struct {
-	rest []byte
-	bad  bool
+// putLine is putText for a line of a log, which may be longer.
+func (e *encoder) putLine(s string) {
+	s = s[:min(len(s), maillog.MaxSessionLine)]
+	e.putInt(int64(len(s)))
+	*e = append(*e, s...)
 }
 
-func newDecoder(record []byte) *decoder {
-	if len(record) == 0 || record[0] != recordVersion {
+// decoder reads a record. After an error all that it returns is zero.
+type decoder struct {
+	version byte
+	rest    []byte
+	bad     bool
+}
+
+// newDecoder reads a record of a version up to newest.
+func newDecoder(record []byte, newest byte) *decoder {
+	if len(record) == 0 || record[0] < recordVersion || record[0] > newest {
 		return &decoder{bad: true}
 	}
-	return &decoder{rest: record[1:]}
+	return &decoder{version: record[0], rest: record[1:]}
 }
 
 // isWhole reports whether the record was read to its end without an error.
@@ -83,6 +96,21 @@ func (d *decoder) takeText() string {
 	}
 	n := 1 + int(d.rest[0])
 	s := string(d.rest[1:n])
+	d.rest = d.rest[n:]
+	return s
+}
+
+// takeLine returns the next line of a log; empty from a record without lines.
+func (d *decoder) takeLine() string {
+	if d.version < lineVersion {
+		return ""
+	}
+	n := d.takeCount(maillog.MaxSessionLine)
+	if n > len(d.rest) {
+		d.bad = true
+		return ""
+	}
+	s := string(d.rest[:n])
 	d.rest = d.rest[n:]
 	return s
 }

@@ -77,7 +77,7 @@ func (e *entry) isPlausible(o *Options, now learnstore.Moment) bool {
 const maxCount = 1 << 30
 
 func (e *entry) encode() []byte {
-	r := newEncoder()
+	r := newEncoder(lineVersion)
 	r.putText(e.name)
 	r.putInt(int64(e.action))
 	r.putText(e.class.String())
@@ -105,7 +105,7 @@ func decodeEntry(key, record []byte) *entry {
 	if !ok || len(key) != 16 {
 		return nil
 	}
-	d := newDecoder(record)
+	d := newDecoder(record, lineVersion)
 	e := &entry{addr: addr.Unmap(), probe: &probe{}}
 	e.name, e.action = d.takeText(), lists.Action(d.takeInt(int64(lists.Suppress), int64(lists.Legacy)))
 	e.class, e.live, e.made, e.until = d.takeClass(), d.takeBool(), d.takeMoment(), d.takeMoment()

@@ -14,6 +14,7 @@ type proof struct {
 	server   maillog.Server
 	service  string
 	version  string
+	line     string // of the log, that tells the reason; may be empty
 }
 
 // extraProofs is how many proofs are kept beyond those that are needed, to show them.
@@ -21,10 +22,15 @@ const (
 	extraProofs = 5
 	maxProofs   = 1000
 	maxService  = 64
+	// maxLines bounds the lines of a client without an entry, in bytes: of 100,000 such clients, which an attacker can have.
+	maxLines = 2 * maillog.MaxSessionLine
 )
 
 func newProof(now learnstore.Moment, s *maillog.Session) proof {
-	return proof{s.End, now.Followed, s.Server, s.Service[:min(len(s.Service), maxService)], s.Version[:min(len(s.Version), maxService)]}
+	return proof{
+		time: s.End, followed: now.Followed, server: s.Server, service: s.Service[:min(len(s.Service), maxService)],
+		version: s.Version[:min(len(s.Version), maxService)], line: s.Line,
+	}
 }
 
 func (e *encoder) putProofs(all []proof) {
@@ -35,12 +41,13 @@ func (e *encoder) putProofs(all []proof) {
 		e.putInt(int64(p.server))
 		e.putText(p.service)
 		e.putText(p.version)
+		e.putLine(p.line)
 	}
 }
 
 func (d *decoder) takeProofs() (all []proof) {
 	for range d.takeCount(maxProofs) {
-		p := proof{d.takeTime(), d.takeFollowed(), maillog.Server(d.takeCount(len(maillog.Servers()) - 1)), d.takeText(), d.takeText()}
+		p := proof{d.takeTime(), d.takeFollowed(), maillog.Server(d.takeCount(len(maillog.Servers()) - 1)), d.takeText(), d.takeText(), d.takeLine()}
 		if d.bad {
 			return nil
 		}
@@ -69,6 +76,19 @@ func (o *Options) addProof(all []proof, p proof) []proof {
 		all = append(all[:1], all[2:]...)
 	}
 	return append(all, p)
+}
+
+// trimLines leaves out lines of proofs beyond maxLines: those of the first and the last stay, and of the others those of the
+// newest.
+func trimLines(all []proof) {
+	total := 0
+	for _, p := range all {
+		total += len(p.line)
+	}
+	for i := 1; i < len(all)-1 && total > maxLines; i++ {
+		total -= len(all[i].line)
+		all[i].line = ""
+	}
 }
 
 // keepFresh returns the proofs that still count. Those from before the breaker closed do not.
@@ -103,7 +123,8 @@ type evidence struct {
 }
 
 func (v *evidence) encode() []byte {
-	e := newEncoder()
+	trimLines(v.proofs)
+	e := newEncoder(lineVersion)
 	e.putText(v.name)
 	e.putInt(boolInt(v.failed))
 	e.putText(v.last.String())
@@ -115,7 +136,7 @@ func (v *evidence) encode() []byte {
 
 // decodeEvidence returns nil if the record is not one.
 func decodeEvidence(record []byte) *evidence {
-	d := newDecoder(record)
+	d := newDecoder(record, lineVersion)
 	v := &evidence{d.takeText(), d.takeBool(), d.takeClass(), d.takeTime(), d.takeClass(), d.takeProofs()}
 	if !d.isWhole() {
 		return nil

@@ -210,7 +210,7 @@ func (l *Learner) leaveAlone(tx learnstore.Tx, now learnstore.Moment, addr netip
 	if _, before := l.alone.find(tx, addrKey(addr)); before > until {
 		return nil
 	}
-	e := newEncoder()
+	e := newEncoder(recordVersion)
 	e.putFollowed(until)
 	e.putText(reason)
 	_, err := l.alone.store(tx, until, addrKey(addr), e) // by its end: the one that ends first goes first
@@ -220,7 +220,7 @@ func (l *Learner) leaveAlone(tx learnstore.Tx, now learnstore.Moment, addr netip
 // findAlone returns why a client is left alone; empty if it is not.
 func (l *Learner) findAlone(tx learnstore.Tx, now learnstore.Moment, addr netip.Addr) string {
 	record, _ := l.alone.find(tx, addrKey(addr))
-	d := newDecoder(record)
+	d := newDecoder(record, recordVersion)
 	until, reason := d.takeFollowed(), d.takeText()
 	if !d.isWhole() || now.Followed >= until {
 		return ""

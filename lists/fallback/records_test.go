@@ -2,10 +2,12 @@ package fallback
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +26,9 @@ func fullEntry() *entry {
 	m := func(n int) learnstore.Moment {
 		return advance(learnstore.Moment{Wall: epoch}, time.Duration(n)*time.Hour)
 	}
-	p := func(n int) proof { return proof{m(n).Wall, m(n).Followed, maillog.Exim, "smtp", "TLSv1"} }
+	p := func(n int) proof {
+		return proof{m(n).Wall, m(n).Followed, maillog.Exim, "smtp", "TLSv1", strings.Repeat("x", maillog.MaxSessionLine-n)}
+	}
 	return &entry{
 		netip.MustParseAddr(client), "mail.printer.example", 3, classByName[noCipher], true, m(1), m(2), 3 * time.Hour, m(4), 5, true,
 		[]proof{p(6), p(7)}, classByName[oldVersion], []proof{p(8)}, m(9), 10, 11, m(12).Wall, 13, 14, nil,
@@ -59,9 +63,14 @@ func TestRecords(t *testing.T) {
 			t.Errorf("%d bytes of a record are taken for a record", n)
 		}
 	}
-	other := append([]byte{recordVersion + 1}, e.encode()[1:]...)
+	other := append([]byte{lineVersion + 1}, e.encode()[1:]...)
 	if decodeEntry(addrKey(e.addr), other) != nil || decodeEvidence(append(v.encode(), 0)) != nil {
 		t.Error("a record of another version, or with more behind it, is taken for a record")
+	}
+	long := newEncoder(lineVersion)
+	long.putInt(maillog.MaxSessionLine + 1)
+	if d := newDecoder(append(long, make([]byte, 1000)...), lineVersion); d.takeLine() != "" || !d.bad {
+		t.Error("a line that is too long is taken for one")
 	}
 }
 
@@ -72,6 +81,8 @@ func FuzzRecords(f *testing.F) {
 	for i := range buckets {
 		f.Add(i, address, fullEntry().encode())
 		f.Add(i, address, append(bytes.Clone(hour), v.encode()...))
+		f.Add(i, address, must(hex.DecodeString(oldEntry)))
+		f.Add(i, address, append(bytes.Clone(hour), must(hex.DecodeString(oldEvidence))...))
 		f.Add(i, append(bytes.Clone(hour), address...), []byte{1})
 		f.Add(i, []byte(stateKey), []byte(new(state).encode()))
 		f.Add(i, address, append(bytes.Clone(hour), 1, 0, 0, 234, 96))

@@ -44,6 +44,9 @@ type Proof struct {
 	Server  string    `json:"server"`
 	Service string    `json:"service"`
 	Version string    `json:"version,omitempty"`
+	// Line is the line of the log that tells the reason, of a long one the beginning and the end. It may have any bytes. Only a
+	// [ClientReport] of [Learner.Client] has it.
+	Line string `json:"line,omitempty"`
 }
 
 // ClientReport is what is known of one client.

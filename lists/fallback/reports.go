@@ -15,7 +15,7 @@ import (
 // maxCandidates bounds a report.
 const maxCandidates = 100
 
-// Report describes all that was learned, as it is after the last call. It changes nothing.
+// Report describes all that was learned, as it is after the last call, without lines of logs. It changes nothing.
 func (l *Learner) Report(tx learnstore.Tx, now learnstore.Moment) (Report, error) {
 	b := &l.state.breaker
 	r := Report{
@@ -32,7 +32,7 @@ func (l *Learner) Report(tx learnstore.Tx, now learnstore.Moment) (Report, error
 	}
 	failing := map[maillog.Class]int{}
 	for _, e := range l.sortedEntries() {
-		r.Entries = append(r.Entries, l.describeEntry(e))
+		r.Entries = append(r.Entries, l.describeEntry(e, withoutLines))
 		failing[e.class]++
 	}
 	if err := l.findCandidates(tx, now, &r, failing); err != nil {
@@ -74,7 +74,7 @@ func (l *Learner) findCandidates(tx learnstore.Tx, now learnstore.Moment, r *Rep
 	for _, c := range best {
 		client := lists.Client{Addr: c.addr, Name: c.name}
 		r.Candidates = append(r.Candidates, ClientReport{
-			Client: c.addr, Name: c.name, Evidence: showProofs(c.class, c.proofs), NotLearned: l.explainAbsence(tx, now, client, c.evidence),
+			Client: c.addr, Name: c.name, Evidence: showProofs(c.class, c.proofs, withoutLines), NotLearned: l.explainAbsence(tx, now, client, c.evidence),
 		})
 	}
 	return err
@@ -93,9 +93,9 @@ func (l *Learner) Client(tx learnstore.Tx, now learnstore.Moment, client netip.A
 		v = &evidence{}
 	}
 	v.proofs = l.options.keepFresh(now, l.state.closes, v.proofs)
-	c.Name, r.Evidence = v.name, showProofs(v.class, v.proofs)
+	c.Name, r.Evidence = v.name, showProofs(v.class, v.proofs, withLines)
 	if e := l.entries[c.Addr]; e != nil {
-		shown := l.describeEntry(e)
+		shown := l.describeEntry(e, withLines)
 		r.Entry, c.Name = &shown, e.name
 	} else {
 		r.NotLearned = l.explainAbsence(tx, now, c, v)
@@ -116,20 +116,30 @@ func (l *Learner) explainAbsence(tx learnstore.Tx, now learnstore.Moment, c list
 	return append(why, slices.Collect(l.findObstacles(tx, now, c, l.chooseAction(v.class)))...)
 }
 
-func showProofs(class maillog.Class, proofs []proof) []Proof {
+// What showProofs shows. The lines of all clients would be most of a report.
+const (
+	withoutLines = false
+	withLines    = true
+)
+
+func showProofs(class maillog.Class, proofs []proof, lines bool) []Proof {
 	shown := []Proof{}
 	for _, p := range proofs {
-		shown = append(shown, Proof{p.time, class.String(), p.server.String(), p.service, p.version})
+		one := Proof{Time: p.time, Class: class.String(), Server: p.server.String(), Service: p.service, Version: p.version}
+		if lines {
+			one.Line = p.line
+		}
+		shown = append(shown, one)
 	}
 	return shown
 }
 
-func (l *Learner) describeEntry(e *entry) EntryReport {
+func (l *Learner) describeEntry(e *entry, lines bool) EntryReport {
 	r := EntryReport{
 		Client: e.addr, Name: e.name, Action: e.action.String(), Class: e.class.String(), State: "dormant",
 		Made: e.made.Wall, LastUntil: e.made.Wall.Add(l.options.TotalLife), Confirmations: e.confirmations,
 		Sessions: e.sessions + int(e.probe.answered.Load()), Messages: e.messages, Probes: e.probes + int(e.probe.probes.Load()),
-		Evidence: showProofs(e.class, e.proofs),
+		Evidence: showProofs(e.class, e.proofs, lines),
 		Frees:    "a handshake that it completes, or the end of its life",
 	}
 	if e.live {

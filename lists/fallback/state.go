@@ -19,7 +19,7 @@ type state struct {
 }
 
 func (s *state) encode() []byte {
-	e := newEncoder()
+	e := newEncoder(recordVersion)
 	e.putInt(boolInt(s.open))
 	e.putText(s.reason)
 	e.putTime(s.since)
@@ -32,7 +32,7 @@ func (s *state) encode() []byte {
 
 // decodeState returns the zero state if the record is not one.
 func decodeState(record []byte) state {
-	d := newDecoder(record)
+	d := newDecoder(record, recordVersion)
 	s := state{breaker: breaker{d.takeBool(), d.takeText(), d.takeTime(), d.takeFollowed()}}
 	for _, n := range []*int64{&s.hour, &s.thisHour, &s.lastHour, &s.used} {
 		*n = d.takeInt(0, maxCount)

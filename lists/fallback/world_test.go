@@ -122,7 +122,8 @@ func delivers(messages int) func(*maillog.Session) {
 	}
 }
 
-func named(name string) func(*maillog.Session) { return func(s *maillog.Session) { s.Name = name } }
+func named(name string) func(*maillog.Session)  { return func(s *maillog.Session) { s.Name = name } }
+func logged(line string) func(*maillog.Session) { return func(s *maillog.Session) { s.Line = line } }
 func onService(name string) func(*maillog.Session) {
 	return func(s *maillog.Session) { s.Service = name }
 }

@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	// maxQueued is how many sessions wait to be learned from: 3 MB. More are dropped, and counted.
+	// maxQueued is how many sessions wait to be learned from: 3 MB, and 4 MB of lines of the log if TLS failed in all of them.
+	// More are dropped, and counted.
 	maxQueued = 10_000
 	// maxBatch is how many sessions one transaction has.
 	maxBatch = 2_000

@@ -154,7 +154,9 @@ func (l *learning) learn(s *maillog.Session) {
 	}
 	l.passTime(s.End)
 	if l.fallback != nil {
-		l.note(l.fallback.Add(l.store, l.now, s))
+		withoutLine := *s
+		withoutLine.Line = "" // no report shows it, and it would be most of the memory
+		l.note(l.fallback.Add(l.store, l.now, &withoutLine))
 		l.publish(l.fallback.Table().AsOf(l.now))
 	}
 	if l.earned != nil {
