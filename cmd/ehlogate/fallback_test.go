@@ -9,7 +9,14 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/edit"
+	"ehlogate/cmd/ehlogate/internal/explain"
+	"ehlogate/cmd/ehlogate/internal/httpapi"
+	"ehlogate/cmd/ehlogate/internal/learn"
+	"ehlogate/lists/fallback"
 	"ehlogate/lists/listfile"
+	"ehlogate/lists/maillog"
+	"ehlogate/lists/printable"
+	"ehlogate/lists/test/hostile"
 )
 
 // ownLists is a config with several lists that promote can write into, and others.
@@ -70,6 +77,24 @@ func TestChooseOwnList(t *testing.T) {
 			t.Errorf("%q, %s: %q, %v; want %q", tc.name, tc.action, file, err, tc.file)
 		case tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)):
 			t.Errorf("%q, %s: %v; want %q", tc.name, tc.action, err, tc.err)
+		}
+	}
+}
+
+// The line of a log, parts of which a client chooses, is shown in one line and safely.
+func TestEvidenceText(t *testing.T) {
+	for _, text := range append(hostile.Texts, "a\n  evidence: 2026-01-01") {
+		text = text[:min(len(text), maillog.MaxSessionLine)]
+		evidence := []fallback.Proof{{Class: "no-shared-cipher", Server: "exim", Line: text}}
+		for _, r := range []fallback.ClientReport{{Evidence: evidence}, {Entry: &fallback.EntryReport{Evidence: evidence}}} {
+			learned := learn.ClientReport{Fallback: &r}
+			for command, shown := range map[string]string{
+				"fallback show": fallbackClientText(&httpapi.LearnedClient{ClientReport: learned}), "explain": explain.Report{Learned: &learned}.Text(),
+			} {
+				if err := hostile.Check(shown); err != nil || !strings.Contains(shown, " log: "+printable.Escape(text)+"\n") {
+					t.Errorf("%s: %q, %v in\n%s", command, text, err, shown)
+				}
+			}
 		}
 	}
 }

@@ -64,9 +64,7 @@ func fallbackClientText(reply *httpapi.LearnedClient) string {
 		}
 	} else {
 		fmt.Fprintf(&b, "%s: no entry\n", nameClient(r.Client.String(), r.Name))
-		for _, p := range r.Evidence {
-			fmt.Fprintf(&b, "  evidence: %s\n", describeProof(p))
-		}
+		writeEvidence(&b, r.Evidence)
 		for _, why := range r.NotLearned {
 			fmt.Fprintf(&b, "  not learned: %s\n", printable.Escape(why))
 		}
@@ -101,13 +99,21 @@ func writeEntry(b *strings.Builder, e *fallback.EntryReport) {
 	} else {
 		fmt.Fprintf(b, " until %s\n", formatMinute(e.Until))
 	}
-	for _, p := range e.Evidence {
-		fmt.Fprintf(b, "  evidence: %s\n", describeProof(p))
-	}
+	writeEvidence(b, e.Evidence)
 	fmt.Fprintf(b, "  since %s: %s decided by it, %s delivered, %s, confirmed %s\n", formatMinute(e.Made),
 		formatCount(e.Sessions, "session", "sessions"), formatCount(e.Messages, "message", "messages"),
 		formatCount(e.Probes, "probe", "probes"), formatCount(e.Confirmations, "time", "times"))
 	fmt.Fprintf(b, "  ends by %s; for good %s\n", printable.Escape(e.Frees), formatMinute(e.LastUntil))
+}
+
+// writeEvidence writes failures, each with the line of the log that tells the reason, if that is known.
+func writeEvidence(b *strings.Builder, all []fallback.Proof) {
+	for _, p := range all {
+		fmt.Fprintf(b, "  evidence: %s\n", describeProof(p))
+		if p.Line != "" {
+			fmt.Fprintf(b, "    log: %s\n", printable.Escape(p.Line))
+		}
+	}
 }
 
 func describeProof(p fallback.Proof) string {

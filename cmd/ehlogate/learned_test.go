@@ -211,6 +211,11 @@ func (l *learner) evidence(addr string) int {
 	return len(c.Fallback.Evidence)
 }
 
+// failureLine returns the line of the log that tells why TLS failed last.
+func (l *learner) failureLine() string {
+	return l.at.UTC().Format("2006-01-02T15:04:05-07:00") + " mx postfix/smtpd[2]: " + failedSession[2]
+}
+
 // learnClient has a client fail until it is suppressed.
 func (l *learner) learnClient(addr string) {
 	l.Helper()
@@ -238,7 +243,7 @@ func TestLearned(t *testing.T) {
 	}
 	var out, errs strings.Builder
 	code := run(t.Context(), []string{"explain", "-c", filepath.Join(l.dir, "c.toml"), addr}, &out, &errs)
-	for _, want := range []string{addr + ": suppress", `list "broken"`, "learned   fallback: suppress since", "no-shared-cipher", "failed 20"} {
+	for _, want := range []string{addr + ": suppress", `list "broken"`, "learned   fallback: suppress since", "no-shared-cipher", "failed 20", "            log: " + l.failureLine() + "\n"} {
 		if code != 0 || !strings.Contains(out.String(), want) {
 			t.Errorf("explain: %d, no %q in\n%s%s", code, want, out.String(), errs.String())
 		}
@@ -343,9 +348,12 @@ func TestFallbackCommands(t *testing.T) {
 	wants(fallback("show", addr), addr+": no entry", "not learned: ")
 	l.learnClient(addr)
 	wants(fallback("list"), "list \"broken\" (suppress): in force\n", "1 of at most 200 entries", addr+" printer.example.org: suppress until ", "no-shared-cipher (postfix, smtp)", "what would help instead:\n  1 client: ")
-	wants(fallback("show", addr), addr+" printer.example.org: suppress until ", "; for good ", `  list "broken" (suppress): in force`)
+	wants(fallback("show", addr), addr+" printer.example.org: suppress until ", "; for good ", `  list "broken" (suppress): in force`, "    log: "+l.failureLine()+"\n")
 	wants(fallback("list", "--json"), `"followed_seconds"`, `"client": "`+addr+`"`)
-	wants(fallback("show", "--json", addr), `"entry"`)
+	wants(fallback("show", "--json", addr), `"entry"`, `"line": "`+l.failureLine()+`"`)
+	if listed := fallback("list") + fallback("list", "--json"); strings.Contains(listed, "TLS library problem") {
+		t.Errorf("the list of all clients has lines of the log:\n%s", listed)
+	}
 	exported := fallback("export")
 	wants(exported, "\n"+addr+" until=", "  # suppress: no-shared-cipher x3, last ", ", printer.example.org\n")
 	if err := listfile.Parse(strings.NewReader(exported), "exported", listfile.Rules{Action: lists.Suppress}, func(*listfile.Item) error { return nil }); err != nil {

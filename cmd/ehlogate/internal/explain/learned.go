@@ -64,6 +64,9 @@ func describeFallback(c *fallback.ClientReport) (lines []string) {
 	}
 	for _, p := range evidence {
 		lines = append(lines, fmt.Sprintf("failed %s: %s (%s)", formatTime(p.Time), p.Class, p.Server))
+		if p.Line != "" {
+			lines = append(lines, "log: "+p.Line)
+		}
 	}
 	for _, why := range []string{c.Immune, c.LeftAlone} {
 		if why != "" {

@@ -3,6 +3,8 @@ package mtatest_test
 import (
 	"crypto/tls"
 	"fmt"
+	"maps"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -93,6 +95,25 @@ func (s *learnedSite) learn(client, what string, shake handshake, action string)
 		s.awaitSpacing()
 	}
 	s.try(client, what, shake, failsTLS, isLearned(action, 0))
+	s.checkLines(client)
+}
+
+// checkLines checks that each failure of an entry is shown with a line of the log of the mail server, and no two with the same.
+func (s *learnedSite) checkLines(client string) {
+	s.Helper()
+	text, err := os.ReadFile(s.log.Path())
+	if err != nil {
+		s.Fatal(err)
+	}
+	shown := map[string]bool{}
+	for _, p := range s.known(client).Entry.Evidence {
+		if shown[p.Line] = true; p.Line == "" || !strings.Contains("\n"+string(text), "\n"+p.Line+"\n") {
+			s.Errorf("%s: %q is no line of\n%s", client, p.Line, s.log.Tail(30))
+		}
+	}
+	if n := len(s.known(client).Entry.Evidence); n < 3 || len(shown) != n {
+		s.Errorf("%s: %d lines of %d failures: %q", client, len(shown), n, slices.Collect(maps.Keys(shown)))
+	}
 }
 
 // failWhileImmune has a client fail as often as it takes to be learned, and once more. It is not learned.
