@@ -43,6 +43,7 @@ func TestBreakerOpens(t *testing.T) {
 		"transient":        {failAll(20, time.Second, fails("lost-connection")), false},
 		"gone away":        {failAll(20, time.Second, fails("lost-after-starttls")), false},
 		"refused":          {failAll(20, time.Second, fails("starttls-refused")), false},
+		"rate-limited":     {failAll(20, time.Second, fails("rate-limited")), false},
 		"ambiguous":        {failAll(5, time.Second, fails("alert-internal-error")), true},
 		"certificate":      {failAll(5, time.Second, fails("alert-certificate-expired")), true},
 		"submission":       {failAll(20, time.Second, onService("submission")), false},

@@ -71,7 +71,7 @@ func (l *Learner) Add(tx learnstore.Tx, now learnstore.Moment, s *maillog.Sessio
 			l.countHandshake(now)
 		}
 	}
-	if s.Outcome == maillog.OutcomeLocal {
+	if s.Outcome == maillog.OutcomeLocal && !isRefused(s) {
 		if err := l.openBreaker(tx, now, "this server is at fault, as its log says ("+s.Class.String()+")"); err != nil {
 			return err
 		}
@@ -89,10 +89,16 @@ func (l *Learner) Add(tx learnstore.Tx, now learnstore.Moment, s *maillog.Sessio
 	return l.takeClear(tx, now, c, s)
 }
 
-// isHandshakeFailure reports whether a handshake failed. A client that asks for TLS where it is hidden is refused, which is no
-// handshake.
+// isHandshakeFailure reports whether a handshake failed.
 func isHandshakeFailure(s *maillog.Session) bool {
-	return s.TLS == maillog.TLSFailed && s.Class.String() != "starttls-refused"
+	return s.TLS == maillog.TLSFailed && !isRefused(s)
+}
+
+// isRefused reports whether the server refused STARTTLS, which is no handshake: it hides STARTTLS from the client, or the client
+// asks for it more often than the server allows one (Postfix: smtpd_client_new_tls_session_rate_limit). That is not the fault of
+// the server, and any client can bring it about.
+func isRefused(s *maillog.Session) bool {
+	return s.Class.String() == "starttls-refused" || s.Class.String() == "rate-limited"
 }
 
 // takeSuccess makes the client immune, and ends its entry unless the success is what the entry is for: old TLS.

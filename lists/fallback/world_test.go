@@ -100,7 +100,7 @@ func fails(class string) func(*maillog.Session) {
 		outcome = maillog.OutcomeCertRejected
 	case "inappropriate-fallback":
 		outcome = maillog.OutcomeAttackOrBroken
-	case "local-problem":
+	case "local-problem", "rate-limited":
 		outcome = maillog.OutcomeLocal
 	case "alert-internal-error", "lost-after-starttls", "starttls-refused":
 		outcome = maillog.OutcomeAmbiguous
