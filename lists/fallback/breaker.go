@@ -1,6 +1,7 @@
 package fallback
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -24,6 +25,11 @@ type firstFailure struct {
 	addr netip.Addr
 	at   time.Duration
 }
+
+// breakerNear is how many clients of one network (IPv4 /24, IPv6 /48) count for the breaker: an attacker has all addresses of an
+// IPv6 network, and would keep it open. When this server is at fault, clients of many networks fail; where all are of one, the
+// first that ever completed TLS makes all of them immune.
+const breakerNear = 2
 
 // handshakeSlots is into how many parts the span of the breaker is divided to count handshakes.
 const handshakeSlots = 10
@@ -60,12 +66,21 @@ func mayBeOurs(s *maillog.Session) bool {
 	return true
 }
 
-// noteFirstFailure takes into account a client that fails for the first time, and opens the breaker if there are too many.
+// noteFirstFailure takes into account a client that fails for the first time, and opens the breaker if there are too many, of
+// whose network no more than breakerNear count.
 func (l *Learner) noteFirstFailure(tx learnstore.Tx, now learnstore.Moment, addr netip.Addr) error {
 	o, f := &l.options, &l.failures
 	f.first = slices.DeleteFunc(f.first, func(e firstFailure) bool {
 		return now.Followed-e.at > o.BreakerSpan || e.at > now.Followed || e.addr == addr
 	})
+	near := 0
+	for i, e := range slices.Backward(f.first) {
+		if bytes.Equal(nearKey(e.addr), nearKey(addr)) {
+			if near++; near >= breakerNear {
+				f.first = slices.Delete(f.first, i, i+1)
+			}
+		}
+	}
 	f.first = append(f.first, firstFailure{addr, now.Followed})
 	n, handshakes := len(f.first), 0
 	for _, count := range f.handshakes {

@@ -95,6 +95,47 @@ func TestBreakerOpens(t *testing.T) {
 	}
 }
 
+// Rule 12: of one network two clients count, however many fail, and they push out none of another.
+func TestBreakerNetworks(t *testing.T) {
+	const v4, v6 = "198.51.100.%d", "2001:db8:1:%x::1"
+	for name, c := range map[string]struct {
+		networks []string // of clients that fail in turn
+		others   int      // clients of networks of their own, that fail before
+		open     bool
+	}{
+		"one /48":                      {[]string{v6}, 0, false},
+		"one /24":                      {[]string{v4}, 0, false},
+		"two networks":                 {[]string{v4, v6}, 0, false},
+		"three networks":               {[]string{v4, v6, "2001:db8:2:%x::1"}, 0, true},
+		"one /48, and three clients":   {[]string{v6}, 3, true},
+		"one /48, and two clients":     {[]string{v6}, 2, false},
+		"two networks, and one client": {[]string{v4, v6}, 1, true},
+	} {
+		w := newWorld(t, usual)
+		w.manyHandshakes()
+		for i := range c.others {
+			w.add(fmt.Sprintf("192.0.%d.1", i), fails(noCipher))
+		}
+		for i := range 50 {
+			for _, network := range c.networks {
+				w.add(fmt.Sprintf(network, i), fails(noCipher))
+			}
+			w.wait(time.Second)
+		}
+		if w.state.open != c.open {
+			t.Errorf("%s: open: %v", name, w.state.open)
+		}
+	}
+	w := newWorld(t, usual) // for as long as an attacker likes
+	for i := range 60 {
+		w.manyHandshakes()
+		w.add(fmt.Sprintf(v6, i), fails(noCipher))
+		if w.wait(time.Minute); w.state.open {
+			t.Fatal("an attacker with one network opened the breaker")
+		}
+	}
+}
+
 // Rule 12: three clients suffice if they are two of a hundred handshakes.
 func TestBreakerShare(t *testing.T) {
 	for name, c := range map[string]struct {
