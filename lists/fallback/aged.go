@@ -14,6 +14,8 @@ import (
 type agedBucket struct {
 	name  string
 	limit int
+	// former is where an older version kept the records of this bucket; nil: nowhere else. Those are found until they go there.
+	former *agedBucket
 	// oldest has keys of the second bucket that are next to go. It saves a walk for each.
 	oldest [][]byte
 }
@@ -29,6 +31,9 @@ func (a *agedBucket) ages(tx learnstore.Tx) learnstore.Bucket    { return tx.Buc
 // find returns a record and its stamp, nil if there is none.
 func (a *agedBucket) find(tx learnstore.Tx, key []byte) (record []byte, stamp time.Duration) {
 	value := a.records(tx).Get(key)
+	if len(value) < stampLength && a.former != nil {
+		return a.former.find(tx, key)
+	}
 	if len(value) < stampLength {
 		return nil, 0
 	}
@@ -46,9 +51,12 @@ func (a *agedBucket) store(tx learnstore.Tx, stamp time.Duration, key, record []
 		return false, nil
 	}
 	isNew := len(old) < stampLength
+	if isNew && a.former != nil {
+		err = a.former.remove(tx, key)
+	}
 	if isNew || !bytes.Equal(old[:stampLength], value[:stampLength]) {
 		if !isNew {
-			err = ages.Delete(ageKey(old, key))
+			err = errors.Join(err, ages.Delete(ageKey(old, key)))
 		}
 		age := ageKey(value, key)
 		for n := len(a.oldest); n > 0 && bytes.Compare(a.oldest[n-1], age) > 0; n-- {
@@ -65,6 +73,9 @@ func (a *agedBucket) store(tx learnstore.Tx, stamp time.Duration, key, record []
 func (a *agedBucket) remove(tx learnstore.Tx, key []byte) error {
 	records := a.records(tx)
 	old := records.Get(key)
+	if old == nil && a.former != nil {
+		return a.former.remove(tx, key)
+	}
 	if old == nil {
 		return nil
 	}

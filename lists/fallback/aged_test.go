@@ -44,7 +44,7 @@ func TestSuccessOfTheFuture(t *testing.T) {
 	w := newWorld(t, nil)
 	future := w.now
 	future.Followed += 5000 * time.Hour
-	if _, err := noteSuccess(w.tx, w.immune, hostKey(w.lookup(client)), future, true); err != nil {
+	if _, err := noteSuccess(w.tx, w.immune.v4, hostKey(w.lookup(client)), future, true); err != nil {
 		t.Fatal(err)
 	}
 	if _, lasts := w.findImmunity(w.tx, w.now, lists.Client{Addr: w.lookup(client)}, lists.Suppress); lasts != 400*day {

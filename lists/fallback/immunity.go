@@ -13,6 +13,27 @@ import (
 // success is when a client, or one of a network or domain, last completed TLS: with any version, and with TLS 1.2 or later.
 type success struct{ any, modern time.Duration }
 
+// byFamily are two buckets for hosts or networks, each with the limit: an attacker who has many networks of IPv6 pushes out no
+// record of IPv4.
+type byFamily struct{ v4, v6 *agedBucket }
+
+func newByFamily(name string, limit int) byFamily {
+	v4 := &agedBucket{name: name, limit: limit}
+	return byFamily{v4, &agedBucket{name: name + "-6", limit: limit, former: v4}}
+}
+
+// of returns the bucket for an address.
+func (b byFamily) of(addr netip.Addr) *agedBucket {
+	if addr.Is4() {
+		return b.v4
+	}
+	return b.v6
+}
+
+func (b byFamily) count(tx learnstore.Tx) int {
+	return b.v4.records(tx).Count() + b.v6.records(tx).Count()
+}
+
 // hourUp returns the next full hour after d: the record of a client changes at most once an hour.
 func hourUp(d time.Duration) time.Duration { return d.Truncate(time.Hour) + time.Hour }
 
@@ -53,8 +74,8 @@ func (l *Learner) makeImmune(tx learnstore.Tx, now learnstore.Moment, c lists.Cl
 	if !c.Addr.IsValid() {
 		return nil
 	}
-	_, errHost := noteSuccess(tx, l.immune, hostKey(c.Addr), now, modern)
-	newNetwork, errNetwork := noteSuccess(tx, l.networks, nearKey(c.Addr), now, modern)
+	_, errHost := noteSuccess(tx, l.immune.of(c.Addr), hostKey(c.Addr), now, modern)
+	newNetwork, errNetwork := noteSuccess(tx, l.networks.of(c.Addr), nearKey(c.Addr), now, modern)
 	var newDomain bool
 	var errDomain error
 	domain := domainOf(c.Name)
@@ -85,8 +106,8 @@ func (l *Learner) findImmunity(tx learnstore.Tx, now learnstore.Moment, c lists.
 		life   time.Duration
 		why    string
 	}{
-		{l.immune, hostKey(c.Addr), l.options.Immunity, "it completed TLS, or a TLS report says that it relies on it"},
-		{l.networks, nearKey(c.Addr), l.options.Neighbors, "a client of " + nearNetwork(c.Addr) + " completed TLS"},
+		{l.immune.of(c.Addr), hostKey(c.Addr), l.options.Immunity, "it completed TLS, or a TLS report says that it relies on it"},
+		{l.networks.of(c.Addr), nearKey(c.Addr), l.options.Neighbors, "a client of " + nearNetwork(c.Addr) + " completed TLS"},
 		{l.domains, []byte(domain), l.options.Neighbors, "a client of the domain " + domain + " completed TLS"},
 	} {
 		if len(place.key) == 0 {

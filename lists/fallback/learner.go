@@ -27,7 +27,8 @@ type Learner struct {
 	table    *Table // nil: entries changed
 	capHour  int64  // in which the last event told that no entry was made
 
-	clients, immune, networks, domains, clear, alone *agedBucket
+	clients, domains, clear, alone *agedBucket
+	immune, networks               byFamily
 }
 
 // New returns a Learner, which reads the store with its first call. notify, which may be nil, is called within the other
@@ -40,8 +41,8 @@ func New(o Options, e Environment, notify func(Event)) *Learner {
 		options: o, environment: e, notify: notify, entries: map[netip.Addr]*entry{}, budget: &budget{},
 		clients:  &agedBucket{name: "fallback-clients", limit: o.MaxEvidence},
 		alone:    &agedBucket{name: "fallback-alone", limit: o.MaxEvidence},
-		immune:   &agedBucket{name: "fallback-immune", limit: o.MaxImmune},
-		networks: &agedBucket{name: "fallback-networks", limit: o.MaxImmune},
+		immune:   newByFamily("fallback-immune", o.MaxImmune),
+		networks: newByFamily("fallback-networks", o.MaxImmune),
 		domains:  &agedBucket{name: "fallback-domains", limit: o.MaxImmune},
 		clear:    &agedBucket{name: "fallback-clear", limit: o.MaxImmune},
 	}
@@ -50,7 +51,7 @@ func New(o Options, e Environment, notify func(Event)) *Learner {
 // Reload makes the next call read the store again.
 func (l *Learner) Reload() {
 	l.loaded = false
-	for _, b := range []*agedBucket{l.clients, l.alone, l.immune, l.networks, l.domains, l.clear} {
+	for _, b := range []*agedBucket{l.clients, l.alone, l.immune.v4, l.immune.v6, l.networks.v4, l.networks.v6, l.domains, l.clear} {
 		b.oldest = nil
 	}
 }

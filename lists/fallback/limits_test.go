@@ -92,6 +92,59 @@ func TestShareOfLegacy(t *testing.T) {
 	}
 }
 
+// An attacker who completes TLS from many networks of IPv6 makes no client of IPv4 forgotten, nor the other way around.
+func TestImmunityByFamily(t *testing.T) {
+	const v4, v6 = "192.0.2.1", "2001:db9::1"
+	for kept, flood := range map[string]string{v4: "2001:db8:%x::1", v6: "198.51.%d.1"} {
+		w := newWorld(t, func(o *Options) { o.MaxImmune = 10 })
+		w.add(kept, succeeds("TLSv1.3"), named(""))
+		for i := range 100 {
+			w.wait(time.Hour)
+			w.add(fmt.Sprintf(flood, i), succeeds("TLSv1.3"), named(""))
+		}
+		for _, why := range []string{"it completed TLS", "a client of "} {
+			near := w.lookup(kept)
+			if why == "a client of " {
+				near = near.Next()
+				if near.Is6() {
+					near = w.lookup("2001:db9:0:1::1")
+				}
+			}
+			if !w.refused(near.String(), "immune: "+why) {
+				t.Errorf("%s is forgotten after many like %s", kept, flood)
+			}
+		}
+		if r, err := w.Report(w.tx, w.now); err != nil || r.Immune != 11 {
+			t.Errorf("%d are immune, %v; want 11", r.Immune, err)
+		}
+	}
+}
+
+// Records of IPv6 that an older version kept beside those of IPv4 count, and move with the next success.
+func TestImmunityOfOlderVersion(t *testing.T) {
+	const old = "2001:db9::1"
+	w := newWorld(t, nil)
+	addr := w.lookup(old)
+	for bucket, key := range map[*agedBucket][]byte{w.immune.v4: hostKey(addr), w.networks.v4: nearKey(addr)} {
+		if _, err := noteSuccess(w.tx, bucket, key, w.now, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 2 {
+		if !w.refused(old, "immune: it completed TLS") || !w.refused("2001:db9:0:9::1", "immune: a client of") {
+			t.Errorf("%d: forgotten", i)
+		}
+		if r, err := w.Report(w.tx, w.now); err != nil || r.Immune != 1 || w.immune.v6.records(w.tx).Count() != i || w.networks.v6.records(w.tx).Count() != i {
+			t.Errorf("%d: %d are immune, %v", i, r.Immune, err)
+		}
+		w.wait(2 * time.Hour)
+		w.add(old, succeeds("TLSv1"), named(""))
+	}
+	if s, ok := findSuccess(w.tx, w.immune.v6, hostKey(addr)); !ok || s.modern == 0 {
+		t.Errorf("%+v: TLS 1.2 is forgotten", s)
+	}
+}
+
 // Rule 11: so many entries, and no more. A dormant one makes room.
 func TestNumberOfEntries(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.MaxEntries = 3 })

@@ -43,7 +43,8 @@ type Options struct {
 	BreakerSpan, Rest              time.Duration
 
 	// MaxEvidence bounds the clients with evidence and those left alone, each; MaxImmune the clients that are immune, their
-	// networks, their domains, and those that delivered in the clear, each. The oldest goes.
+	// networks, their domains, and those that delivered in the clear, each; the first two of IPv4 and of IPv6, each. The oldest
+	// goes.
 	MaxEvidence, MaxImmune int
 }
 

@@ -17,6 +17,7 @@ import (
 
 var buckets = []string{
 	"fallback-clients", "fallback-clients-age", "fallback-alone", "fallback-alone-age", "fallback-immune", "fallback-immune-age",
+	"fallback-immune-6", "fallback-immune-6-age", "fallback-networks-6", "fallback-networks-6-age",
 	"fallback-networks", "fallback-networks-age", "fallback-domains", "fallback-domains-age", "fallback-clear", "fallback-clear-age",
 	entryBucket, stateBucket,
 }

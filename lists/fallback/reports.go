@@ -20,7 +20,7 @@ func (l *Learner) Report(tx learnstore.Tx, now learnstore.Moment) (Report, error
 	b := &l.state.breaker
 	r := Report{
 		Entries: []EntryReport{}, Candidates: []ClientReport{}, Advice: []Advice{},
-		Evidence: l.clients.records(tx).Count(), Immune: l.immune.records(tx).Count(), LeftAlone: l.alone.records(tx).Count(),
+		Evidence: l.clients.records(tx).Count(), Immune: l.immune.count(tx), LeftAlone: l.alone.records(tx).Count(),
 		Breaker: BreakerReport{Open: b.open, Reason: b.reason, Since: b.since},
 		Cap: CapReport{
 			Entries: len(l.entries), MaxEntries: l.options.MaxEntries,
