@@ -197,8 +197,10 @@ func formatAge(d time.Duration) string {
 		return formatCount(int(d/day), "day", "days")
 	case d >= 2*time.Hour:
 		return formatCount(int(d/time.Hour), "hour", "hours")
+	case d >= 2*time.Minute:
+		return formatCount(int(d/time.Minute), "minute", "minutes")
 	}
-	return formatCount(int(d/time.Minute), "minute", "minutes")
+	return formatCount(int(d/time.Second), "second", "seconds")
 }
 
 func formatCount(n int, one, many string) string {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"ehlogate/lists/test/journaltest"
 	"ehlogate/lists/test/testenv"
@@ -120,5 +121,17 @@ func TestCheckJournal(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if said := checkOutput(t, name); !strings.Contains(said, "[logs] journal: ") || !strings.Contains(said, "the journal needs systemd") {
 		t.Errorf("got %s", said)
+	}
+}
+
+// A time is shown in a unit of which it has at least two, however short it is.
+func TestFormatAge(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0 seconds", time.Second: "1 second", 119 * time.Second: "119 seconds", 2 * time.Minute: "2 minutes", 119 * time.Minute: "119 minutes",
+		3 * time.Hour: "3 hours", 47 * time.Hour: "47 hours", 7 * 24 * time.Hour: "7 days",
+	} {
+		if got := formatAge(d); got != want {
+			t.Errorf("%v: got %s, want %s", d, got, want)
+		}
 	}
 }
