@@ -137,7 +137,7 @@ const (
 )
 
 // documents are the pages whose commands are run, in the order in which an operator reads them.
-var documents = []string{"README.md", "examples/README.md", "lists/README.md", "policyd/README.md", "milter/README.md", "cmd/ehlogate/README.md"}
+var documents = []string{"README.md", "examples/README.md", "lists/README.md", "lists/LEARNING.md", "policyd/README.md", "milter/README.md", "cmd/ehlogate/README.md"}
 
 // TestSteps takes every command from the documents, the examples and the manual, and runs it word for word, in order, on a
 // fresh Debian with a Postfix: with the package, by hand, and on the gateway of a network. What is promised for the end is

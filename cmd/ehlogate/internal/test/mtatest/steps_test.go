@@ -43,6 +43,14 @@ var notRun = map[string]struct{ instead, why string }{
 	"ehlogate fallback forbid": {"", "names the command"},
 	"ehlogate tlsrpt":          {"", "names the command"},
 
+	"make demo-fallback":                    {"", "TestFallback"},
+	"ehlogate fallback list":                {"", "no list learns here; TestServiceLearns runs it"},
+	"ehlogate fallback show 203.0.113.7":    {"", "the same"},
+	"ehlogate fallback promote 203.0.113.7": {"", "the same"},
+	"ehlogate fallback forget 203.0.113.7":  {"", "the same"},
+	"ehlogate fallback forbid 203.0.113.7":  {"", "the same"},
+	"ehlogate fallback export":              {"", "the same"},
+
 	"ehlogate tlsrpt --record": {"", "names the command; TestReportAlias runs it"},
 
 	"curl -fsS -o drop.new URL && mv drop.new drop_v4.json":                              {"", "there is no such URL"},

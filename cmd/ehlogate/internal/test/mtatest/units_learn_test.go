@@ -2,6 +2,8 @@ package mtatest_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -78,9 +80,9 @@ func TestServiceLearns(t *testing.T) {
 	testenv.Eventually(t, "a client is learned", func() bool {
 		at = at.Add(5 * time.Minute)
 		var lines []string
-		for _, text := range []string{"connect from printer.example.org[192.0.2.77]", "SSL_accept error from printer.example.org[192.0.2.77]: -1",
-			"warning: TLS library problem: error:0A000102:SSL routines::unsupported protocol:../ssl/x.c:1:", "lost connection after STARTTLS from printer.example.org[192.0.2.77]",
-			"disconnect from printer.example.org[192.0.2.77] ehlo=1 starttls=0/1 commands=1/2"} {
+		for _, text := range []string{"connect from printer.example.org[203.0.113.7]", "SSL_accept error from printer.example.org[203.0.113.7]: -1",
+			"warning: TLS library problem: error:0A000102:SSL routines::unsupported protocol:../ssl/x.c:1:", "lost connection after STARTTLS from printer.example.org[203.0.113.7]",
+			"disconnect from printer.example.org[203.0.113.7] ehlo=1 starttls=0/1 commands=1/2"} {
 			lines = append(lines, fmt.Sprintf("%s mx postfix/smtpd[7]: %s", at.UTC().Format("2006-01-02T15:04:05-07:00"), text))
 		}
 		lines = append(lines, fmt.Sprintf("%s mx postfix/smtpd[8]: connect from unknown[198.51.100.9]", at.Add(2*time.Minute).UTC().Format("2006-01-02T15:04:05-07:00")))
@@ -93,25 +95,43 @@ func TestServiceLearns(t *testing.T) {
 		t.Errorf("what was learned belongs to %s", got)
 	}
 	list := r.run(t, "ehlogate fallback list")
-	for _, want := range []string{`list "broken" (suppress): observes: its entries change nothing`, "192.0.2.77 printer.example.org: suppress until "} {
+	for _, want := range []string{`list "broken" (suppress): observes: its entries change nothing`, "203.0.113.7 printer.example.org: suppress until "} {
 		if !strings.Contains(list, want) {
 			t.Errorf("no %q in\n%s", want, list)
 		}
 	}
-	r.answers(t, queries("192.0.2.77", false))
+	r.answers(t, queries("203.0.113.7", false))
 	await(enforced, "0")
 	configure("enforce")
 	r.run(t, "systemctl reload ehlogate")
 	await(enforced, "1")
-	r.answers(t, queries("192.0.2.77", true))
+	r.answers(t, queries("203.0.113.7", true))
 	r.run(t, "systemctl restart ehlogate")
 	await(clients, "1")
 	await(enforced, "1") // it observes until the store is read
-	r.answers(t, queries("192.0.2.77", true))
+	r.answers(t, queries("203.0.113.7", true))
 
-	// An operator's commands, with the files that the package made.
-	if out := r.run(t, "ehlogate fallback forget 192.0.2.77"); !strings.Contains(out, "wrote into /etc/ehlogate/lists/never.list") {
-		t.Error(out)
+	// An operator's commands, as the document has them, with the files that the package made.
+	text, err := os.ReadFile(filepath.Join(repository, "lists/LEARNING.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed := map[string]string{}
+	for _, s := range markdown("lists/LEARNING.md", string(text)) {
+		if words := strings.Fields(s.text); len(words) > 2 && words[1] == "fallback" {
+			if printed[words[2]], err = r.shell(s.text); err != nil {
+				t.Errorf("%s: %v", s, err)
+			}
+		}
+	}
+	for command, want := range map[string]string{
+		"list": "203.0.113.7 printer.example.org: suppress until ", "show": "/smtpd[7]: warning: TLS library problem: error:0A000102:SSL routines::unsupported protocol:",
+		"promote": "wrote into /etc/ehlogate/lists/deny.list", "forget": "wrote into /etc/ehlogate/lists/never.list",
+		"forbid": "wrote into /etc/ehlogate/lists/never.list", "export": "# what ehlogate learned of clients",
+	} {
+		if !strings.Contains(printed[command], want) {
+			t.Errorf("fallback %s: no %q in\n%s", command, want, printed[command])
+		}
 	}
 	await(clients, "0")
 	if got := strings.TrimSpace(r.run(t, "stat -c %U:%a /etc/ehlogate/lists/never.list")); got != "root:644" {
