@@ -11,9 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
-
-	lru "github.com/hashicorp/golang-lru/v2"
 
 	"ehlogate/lists"
 	"ehlogate/lists/printable"
@@ -59,14 +56,16 @@ type Server struct {
 	// server, one directly after the other from one smtpd process (or as the last and the first on two connections), and
 	// no request at CONNECT or after MAIL. One session counts as two if two restrictions of an smtpd spell the
 	// service differently, since Postfix opens a connection for each.
+	//
+	// The names of the client are valid until Outcome returns.
 	Outcome func(o lists.Outcome, c lists.Client, d lists.Decision)
 
 	// TLSVersion is called once in an SMTP session on port 25 that sends mail or uses TLS, with the version of TLS; nil
-	// means never. If a connection breaks within a session, it may be called again.
+	// means never. If a connection breaks within a session, it may be called again. The names of the client are valid until
+	// it returns.
 	TLSVersion func(v lists.TLSVersion, c lists.Client, d lists.Decision)
 
-	setup  sync.Once
-	recent *lru.Cache[key, session] // the last session of each connection, if an outcome of it was reported
+	recent recentSessions
 }
 
 func (s *Server) MaxRequest() int { return maxRequest }
@@ -92,7 +91,7 @@ func (c *conn) appendAction(ctx context.Context, r *request, out []byte) []byte 
 	case lists.OutcomeRequireUnmet:
 		text = actions.RequireUnmet
 	}
-	c.reportOutcome(o, r.client(), atEHLO)
+	c.reportOutcome(o, r.viewClient(), atEHLO)
 	if text == "" {
 		return append(out, "DUNNO"...)
 	}

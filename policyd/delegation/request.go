@@ -3,6 +3,7 @@ package delegation
 import (
 	"bytes"
 	"net/netip"
+	"unsafe"
 
 	"ehlogate/lists"
 	"ehlogate/policyd"
@@ -38,14 +39,19 @@ func parseRequest(in []byte) (r request, n int, err error) {
 		if i < 0 {
 			return r, 0, nil
 		}
-		line := bytes.TrimSuffix(in[n:n+i], []byte("\r"))
-		n += i + 1
+		line := in[n : n+i]
+		if n += i + 1; i > 0 && line[i-1] == '\r' {
+			line = line[:i-1]
+		}
 		if len(line) == 0 {
 			break
 		}
-		name, value, ok := bytes.Cut(line, []byte("="))
-		if attr := r.attribute(name); ok && attr != nil && *attr == nil {
-			*attr = value
+		end := bytes.IndexByte(line, '=')
+		if end < 0 {
+			continue
+		}
+		if attr := r.attribute(line[:end]); attr != nil && *attr == nil {
+			*attr = line[end+1:]
 		}
 	}
 	if string(r.request) != "smtpd_access_policy" {
@@ -89,7 +95,16 @@ func (r *request) attribute(name []byte) *[]byte {
 
 // client returns everything that is known about the client.
 func (r *request) client() lists.Client {
-	return lists.Client{Addr: r.addr, Name: lists.NormalizeName(string(r.name)), HELO: lists.NormalizeName(string(r.helo))}
+	return r.newClient(func(b []byte) string { return string(b) })
+}
+
+// viewClient is client without an allocation. Its names share the memory of the request.
+func (r *request) viewClient() lists.Client {
+	return r.newClient(func(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) })
+}
+
+func (r *request) newClient(name func([]byte) string) lists.Client {
+	return lists.Client{Addr: r.addr, Name: lists.NormalizeName(name(r.name)), HELO: lists.NormalizeName(name(r.helo))}
 }
 
 // isMail reports whether the request is about mail. VRFY and ETRN are not, and of an unknown state it is not known.

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 
-	lru "github.com/hashicorp/golang-lru/v2"
-
 	"ehlogate/lists"
 	"ehlogate/policyd"
 )
@@ -18,17 +16,15 @@ import (
 // its client is used again.
 type conn struct {
 	*Server
+	number  uint64 // in recent
+	place   int    // of current in recent; -1: none
 	current session
 	begun   bool
 }
 
-// maxRecent is how many sessions are remembered, also after the end of their connection.
-const maxRecent = 256
-
 // Connection returns the protocol for one connection.
 func (s *Server) Connection() policyd.Protocol {
-	s.setup.Do(func() { s.recent, _ = lru.New[key, session](maxRecent) }) // it fails only for a size below 1
-	return &conn{Server: s}
+	return &conn{Server: s, number: s.recent.addConnection(), place: -1}
 }
 
 func (c *conn) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
@@ -106,12 +102,13 @@ func (c *conn) trackSession(r *request) {
 	k, message := key{r.addr, parsePort(r.from), parsePort(r.port)}, parseInstance(r.instance)
 	if !c.begun {
 		// A previous connection may have broken within a session.
-		c.current, _ = c.recent.Get(k)
+		c.current, _ = c.recent.take(k)
 		c.current.key, c.begun = k, true
+		c.remember()
 	}
 	if c.current.key != k || c.current.endsBefore(r, message) {
 		if c.current.isReported() {
-			c.recent.Remove(c.current.key)
+			c.recent.forget(c.number, c.place)
 		}
 		c.current = session{key: k}
 	}
@@ -144,12 +141,12 @@ func (c *conn) reportVersion(r *request, d lists.Decision) {
 	}
 	c.current.versioned = true
 	c.remember()
-	c.TLSVersion(lists.ParseTLSVersion(r.encryption), r.client(), d)
+	c.TLSVersion(lists.ParseTLSVersion(r.encryption), r.viewClient(), d)
 }
 
 // remember stores the session if an outcome of it was reported.
 func (c *conn) remember() {
 	if c.current.isReported() {
-		c.recent.Add(c.current.key, c.current)
+		c.place = c.recent.store(c.number, c.place, &c.current)
 	}
 }

@@ -138,10 +138,37 @@ func TestSessionsAreCounted(t *testing.T) {
 			if len(outcomes) != sessions {
 				t.Errorf("%d sessions count as %d", sessions, len(outcomes))
 			}
-			if s.recent.Len() > maxRecent {
-				t.Errorf("%d sessions are remembered", s.recent.Len())
-			}
 		})
+	}
+}
+
+// So many sessions as are remembered go on over other connections, and none of them is counted again. A connection whose place
+// another one took leaves that one's session as it is.
+func TestRememberedSessions(t *testing.T) {
+	var outcomes, faults []string
+	s := server(DefaultActions(), &outcomes, &faults)
+	ask := func(p *smtpd, broken bool, port int) {
+		t.Helper()
+		p.ask(t, s, broken, fmt.Sprintf("client_address=%s\nclient_port=%d", prototest.Denied.Addr, port), "EHLO", "")
+	}
+	var first smtpd
+	ask(&first, false, 1)
+	processes := make([]smtpd, maxRecent)
+	for i := range processes {
+		ask(&processes[i], false, 2+i)
+	}
+	for i := range processes {
+		ask(&processes[i], true, 2+i)
+	}
+	if want := 1 + maxRecent; len(outcomes) != want {
+		t.Fatalf("after %d sessions on connections that broke: %d are counted", want, len(outcomes))
+	}
+	ask(&first, false, 2+maxRecent) // takes the oldest place
+	for i := range processes[1:] {
+		ask(&processes[1+i], true, 3+i)
+	}
+	if want := 2 + maxRecent; len(outcomes) != want {
+		t.Errorf("after %d sessions: %d are counted", want, len(outcomes))
 	}
 }
 

@@ -1,6 +1,9 @@
 package telemetry
 
 import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/lists"
@@ -23,8 +26,16 @@ func (m *Metrics) addVersionSeries(protocol string, action lists.Action) {
 // TLSVersions returns a function that counts the version of TLS that a session uses, and logs it: of clients on a list with
 // action = "legacy" always, so that the operator sees which of them need that list, and of all others at level debug.
 func (r *Recorder) TLSVersions(protocol string) func(v lists.TLSVersion, c lists.Client, d lists.Decision) {
+	// A search by label values costs more than the rest of a request.
+	var counters [lists.TLSVersionCount][lists.NoAction]atomic.Pointer[prometheus.Counter]
 	return func(v lists.TLSVersion, c lists.Client, d lists.Decision) {
-		r.metrics.versions.WithLabelValues(protocol, v.String(), d.Action.String()).Inc()
+		counter := counters[v][d.Action].Load()
+		if counter == nil {
+			found := r.metrics.versions.WithLabelValues(protocol, v.String(), d.Action.String())
+			counter = &found
+			counters[v][d.Action].Store(counter)
+		}
+		(*counter).Inc()
 		isLegacy := d.Action == lists.Legacy
 		if isLegacy && !r.takeLine() || !isLegacy && !r.log.IsLevelEnabled(logrus.DebugLevel) {
 			return
