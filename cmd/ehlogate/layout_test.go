@@ -27,13 +27,14 @@ var rooms = map[string][]string{
 	"lists/printable":       nil,
 	"lists/diag":            {"lists/printable"},
 	"lists/answer":          nil,
+	"lists/lazyregexp":      nil,
 	"lists/iptable":         {"lists"},
 	"lists/filewatch":       {"lists/diag"},
-	"lists/listfile":        {"lists", "lists/diag", "lists/filewatch", "lists/iptable", "lists/prefixset", "lists/recognise"},
-	"lists/feed":            {"lists", "lists/answer", "lists/diag", "lists/iptable", "lists/listfile"},
+	"lists/listfile":        {"lists", "lists/diag", "lists/filewatch", "lists/iptable", "lists/lazyregexp", "lists/prefixset", "lists/recognise"},
+	"lists/feed":            {"lists", "lists/answer", "lists/diag", "lists/iptable", "lists/lazyregexp", "lists/listfile"},
 	"lists/prefixset":       nil,
-	"lists/recognise":       nil,
-	"lists/secret":          nil,
+	"lists/recognise":       {"lists/lazyregexp"},
+	"lists/secret":          {"lists/lazyregexp"},
 	"lists/breaker":         {"lists/dnsclient"},
 	"lists/dnscache":        {"lists", "lists/breaker", "lists/dnsclient"},
 	"lists/dnsbl":           {"lists", "lists/answer", "lists/breaker", "lists/dnscache", "lists/dnsclient", "lists/prefixset", "lists/secret"},
@@ -42,11 +43,11 @@ var rooms = map[string][]string{
 	"lists/learnstore":      nil,
 	"lists/fallback":        {"lists", "lists/learnstore", "lists/maillog"},
 	"lists/tlsrpt":          {"lists", "lists/dnsclient", "lists/printable", "lists/statefile"},
-	"lists/tlspolicy":       {"lists", "lists/dnsclient", "lists/filewatch", "lists/statefile"},
+	"lists/tlspolicy":       {"lists", "lists/dnsclient", "lists/filewatch", "lists/lazyregexp", "lists/statefile"},
 	"lists/ratelimit":       {"lists"},
 	"lists/maillog":         {"lists"},
 	"lists/earned":          {"lists", "lists/learnstore", "lists/maillog"},
-	"lists/maillog/logfile": nil,
+	"lists/maillog/logfile": {"lists/lazyregexp"},
 
 	"policyd":            {"lists"},
 	"policyd/memcache":   {"lists", "policyd"},
@@ -60,7 +61,7 @@ var rooms = map[string][]string{
 	internal + "loglimit":  nil,
 	internal + "logformat": {"lists/diag", "lists/filewatch", "lists/printable"},
 	internal + "server":    {internal + "loglimit"},
-	internal + "nft":       nil,
+	internal + "nft":       {"lists/lazyregexp"},
 	internal + "config":    {"lists", "lists/", "policyd/delegation", "milter", internal + "server"},
 	internal + "logs":      {"lists/filewatch", "lists/maillog", "lists/maillog/logfile", "lists/statefile", internal + "server"},
 	internal + "learn":     {"lists", "lists/earned", "lists/fallback", "lists/learnstore", "lists/maillog"},
@@ -106,6 +107,9 @@ func TestLayout(t *testing.T) {
 		}
 		path := strings.TrimPrefix(p.ImportPath, "ehlogate/")
 		seen[path] = true
+		if slices.Contains(p.Imports, "regexp") && !isTest(path) && path != "lists/lazyregexp" {
+			t.Errorf("%s imports regexp: what is compiled when the program starts stays in memory; use lists/lazyregexp", path)
+		}
 		if p.Doc == "" {
 			t.Errorf("%s has no package documentation", path)
 		}

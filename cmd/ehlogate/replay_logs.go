@@ -8,11 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"ehlogate/lists/lazyregexp"
 	"ehlogate/lists/maillog/logfile"
 )
 
@@ -94,7 +94,7 @@ func (r *replayRun) nothingFound(name string) error {
 
 func formatMinute(t time.Time) string { return t.Local().Format("2006-01-02 15:04") }
 
-var days = regexp.MustCompile(`^(\d{1,5})([dw])$`)
+var days = lazyregexp.New(`^(\d{1,5})([dw])$`)
 
 // parseSince reads a time, or how long before now it is. Empty is the zero time.
 func parseSince(s string, now time.Time) (time.Time, error) {

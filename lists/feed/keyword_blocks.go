@@ -4,16 +4,16 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"strings"
 
 	"go4.org/netipx"
 
+	"ehlogate/lists/lazyregexp"
 	"ehlogate/lists/listfile"
 )
 
 // blockLine matches a line of a cidr_table(5) that is not a rule for one prefix.
-var blockLine = regexp.MustCompile(`(?mi)^(!|(if|endif)([^a-z0-9]|$))`)
+var blockLine = lazyregexp.New(`(?mi)^(!|(if|endif)([^a-z0-9]|$))`)
 
 // maxBlockRules bounds the rules of a table with blocks or negated patterns: the time to read it grows with their square.
 const maxBlockRules = 5000

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"ehlogate/lists"
 	"ehlogate/lists/iptable"
+	"ehlogate/lists/lazyregexp"
 )
 
 // parseEntry parses the word that is the entry itself into p.item.
@@ -79,7 +79,7 @@ func checkWord(word string) (msg, hint string) {
 }
 
 // neverMatches are words that mean something to other programs, and would be taken for host names.
-var neverMatches = regexp.MustCompile(`(?i)^(?:AS\d+|\d+(?:\.\d+)*(?:\.x)+|all|any|everyone|default|unknown|known|paranoid|none)$`)
+var neverMatches = lazyregexp.New(`(?i)^(?:AS\d+|\d+(?:\.\d+)*(?:\.x)+|all|any|everyone|default|unknown|known|paranoid|none)$`)
 
 // looksLikeAddress reports whether s is to be parsed as an address or a range, and not as a name.
 func looksLikeAddress(s string) bool {

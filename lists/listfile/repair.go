@@ -1,10 +1,10 @@
 package listfile
 
 import (
-	"regexp"
 	"strings"
 
 	"ehlogate/lists/diag"
+	"ehlogate/lists/lazyregexp"
 )
 
 func (r *repair) apply(line string) string {
@@ -51,7 +51,7 @@ func (p *parser) explain(problem *diag.Problem, line string) {
 }
 
 // proposed finds the entries that a hint says to write.
-var proposed = regexp.MustCompile(`\b(?:write|or) ([^\s,A-Z]*[0-9:][^\s,A-Z]*|\.[^\s,A-Z]+)(?:,|\s|$)`)
+var proposed = lazyregexp.New(`\b(?:write|or) ([^\s,A-Z]*[0-9:][^\s,A-Z]*|\.[^\s,A-Z]+)(?:,|\s|$)`)
 
 // hintFor returns a hint for a line, or "". What it says to write is valid.
 func (p *parser) hintFor(line, repaired string) string {

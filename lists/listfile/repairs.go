@@ -3,18 +3,19 @@ package listfile
 import (
 	"cmp"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"golang.org/x/net/idna"
+
+	"ehlogate/lists/lazyregexp"
 )
 
 // repair is a typical mistake in a line: what is wrong, and how the line is probably meant.
 type repair struct {
-	mistake *regexp.Regexp // in the line without its note and the blanks around it
-	msg     string         // what is wrong; "": the message of the parser says it
-	write   string         // what takes the place of the mistake, with $1 and so on
+	mistake *lazyregexp.Regexp // in the line without its note and the blanks around it
+	msg     string             // what is wrong; "": the message of the parser says it
+	write   string             // what takes the place of the mistake, with $1 and so on
 	// rewrite is in place of write, and gets the match and its groups.
 	rewrite func(groups []string) string
 	hint    string // if the line cannot be repaired, as when there is neither write nor rewrite
@@ -36,69 +37,69 @@ const deleteIt = "$9"
 // repaired line becomes a hint only if the parser takes it.
 var repairs = []repair{
 	// Characters that look like others.
-	{regexp.MustCompile(`[\x{200b}-\x{200f}\x{2060}\x{feff}]+`), "invisible character in the line", deleteIt, nil, ""},
-	{regexp.MustCompile(`[\x{a0}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}]+`), "character that looks like a blank", " ", nil, ""},
-	{regexp.MustCompile(`[\x{2010}-\x{2015}\x{2212}\x{fe58}\x{fe63}\x{ff0d}]`), "dash that is not the - of ASCII", "-", nil, ""},
-	{regexp.MustCompile(`[\x{2018}-\x{201f}\x{ab}\x{bb}]`), "quotation mark", deleteIt, nil, ""},
+	{lazyregexp.New(`[\x{200b}-\x{200f}\x{2060}\x{feff}]+`), "invisible character in the line", deleteIt, nil, ""},
+	{lazyregexp.New(`[\x{a0}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}]+`), "character that looks like a blank", " ", nil, ""},
+	{lazyregexp.New(`[\x{2010}-\x{2015}\x{2212}\x{fe58}\x{fe63}\x{ff0d}]`), "dash that is not the - of ASCII", "-", nil, ""},
+	{lazyregexp.New(`[\x{2018}-\x{201f}\x{ab}\x{bb}]`), "quotation mark", deleteIt, nil, ""},
 
 	// Lines of other languages.
-	{regexp.MustCompile(`^(?://|;|--|%|/\*|(?i:rem|dnl)\s)\s*(.*)$`), "comment that does not begin with #", "# $1", nil, "begin comments with #"},
-	{regexp.MustCompile(`\s+(?://|;|--|%)\s*(.*)$`), "note that does not begin with #", " # $1", nil, "begin the note with #"},
-	{regexp.MustCompile(`^(!?)/?\^?((?:[A-Za-z0-9-]+\\\.)+[A-Za-z][A-Za-z0-9-]*)\$?(?:/[a-z]*)?$`), "regular expression", "", nameOf, noRegexp},
-	{regexp.MustCompile(`^(!?)/?\^?(?:\.[*+])?(\\\.(?:[A-Za-z0-9-]+\\\.)+[A-Za-z][A-Za-z0-9-]*)\$?(?:/[a-z]*)?$`), "regular expression", "", nameOf, noRegexp},
-	{regexp.MustCompile(`^\S*\\\.\S*$`), "regular expression", "", nil, noRegexp},
-	{regexp.MustCompile(`^!?/\S*[^0-9]$|\\[.dDwWsSb]|^\^|\$$|\[[0-9a-zA-Z]-[0-9a-zA-Z]\]|\(\S*\|\S*\)`), "regular expression", "", nil, noRegexp},
-	{regexp.MustCompile(`(?i)^[$@.]?include\b.*$`), "list files cannot include others", "", nil, "name all files of a list in the config: files = [...]"},
-	{regexp.MustCompile(`^[+?~-]?(?:include|exists|ptr|mx|a|redirect)[:=][^:]*\.[A-Za-z]\S*$`), "mechanism of SPF (RFC 7208)", "", nil, "write the addresses that it stands for"},
-	{regexp.MustCompile(`(?i)^AS\d+$`), "number of an autonomous system, which matches no client", "", nil, "write the networks that it announces"},
-	{regexp.MustCompile(`(?i)^!?(?:all|any|everyone|default|\*)$`), "this matches no client", "", nil, "for clients that are on no list, set default in the config"},
-	{regexp.MustCompile(`(?i)^!?(?:unknown|known|paranoid|none)$`), "this matches no client", "", nil, "write names that clients have; no entry is about clients without a verified name"},
-	{regexp.MustCompile(`^!?(?i:` + commands + `)(?:[:=\s]|$)`), "command before the entry", "", nil, alone},
-	{regexp.MustCompile(`^\S+\s+(?:[=:]\s*)?(?i:` + commands + `)\b`), "command after the entry", "", nil, alone},
-	{regexp.MustCompile(`^(?i:add|route)[:=\s]\s*(?:from\s+)?(\S.*)$`), "command before the entry", "$1", nil, "write the entry alone: the action of the list is in the config"},
-	{regexp.MustCompile(`^\S+\s.*(?i:\b(?:except|excluding|not|but|without)\s+|!\s*)\S*[0-9A-Za-z][.:]`), "exception behind an entry", "", nil, "write one entry a line, and ! before each exception"},
-	{regexp.MustCompile(`^(?i:not|except|exclude)\s+(\S+)$|^-([^-\s]\S*)$`), "exceptions begin with !", "!$1$2", nil, ""},
-	{regexp.MustCompile(`^!\s+|^!!+`), "", "!", nil, ""},
+	{lazyregexp.New(`^(?://|;|--|%|/\*|(?i:rem|dnl)\s)\s*(.*)$`), "comment that does not begin with #", "# $1", nil, "begin comments with #"},
+	{lazyregexp.New(`\s+(?://|;|--|%)\s*(.*)$`), "note that does not begin with #", " # $1", nil, "begin the note with #"},
+	{lazyregexp.New(`^(!?)/?\^?((?:[A-Za-z0-9-]+\\\.)+[A-Za-z][A-Za-z0-9-]*)\$?(?:/[a-z]*)?$`), "regular expression", "", nameOf, noRegexp},
+	{lazyregexp.New(`^(!?)/?\^?(?:\.[*+])?(\\\.(?:[A-Za-z0-9-]+\\\.)+[A-Za-z][A-Za-z0-9-]*)\$?(?:/[a-z]*)?$`), "regular expression", "", nameOf, noRegexp},
+	{lazyregexp.New(`^\S*\\\.\S*$`), "regular expression", "", nil, noRegexp},
+	{lazyregexp.New(`^!?/\S*[^0-9]$|\\[.dDwWsSb]|^\^|\$$|\[[0-9a-zA-Z]-[0-9a-zA-Z]\]|\(\S*\|\S*\)`), "regular expression", "", nil, noRegexp},
+	{lazyregexp.New(`(?i)^[$@.]?include\b.*$`), "list files cannot include others", "", nil, "name all files of a list in the config: files = [...]"},
+	{lazyregexp.New(`^[+?~-]?(?:include|exists|ptr|mx|a|redirect)[:=][^:]*\.[A-Za-z]\S*$`), "mechanism of SPF (RFC 7208)", "", nil, "write the addresses that it stands for"},
+	{lazyregexp.New(`(?i)^AS\d+$`), "number of an autonomous system, which matches no client", "", nil, "write the networks that it announces"},
+	{lazyregexp.New(`(?i)^!?(?:all|any|everyone|default|\*)$`), "this matches no client", "", nil, "for clients that are on no list, set default in the config"},
+	{lazyregexp.New(`(?i)^!?(?:unknown|known|paranoid|none)$`), "this matches no client", "", nil, "write names that clients have; no entry is about clients without a verified name"},
+	{lazyregexp.New(`^!?(?i:` + commands + `)(?:[:=\s]|$)`), "command before the entry", "", nil, alone},
+	{lazyregexp.New(`^\S+\s+(?:[=:]\s*)?(?i:` + commands + `)\b`), "command after the entry", "", nil, alone},
+	{lazyregexp.New(`^(?i:add|route)[:=\s]\s*(?:from\s+)?(\S.*)$`), "command before the entry", "$1", nil, "write the entry alone: the action of the list is in the config"},
+	{lazyregexp.New(`^\S+\s.*(?i:\b(?:except|excluding|not|but|without)\s+|!\s*)\S*[0-9A-Za-z][.:]`), "exception behind an entry", "", nil, "write one entry a line, and ! before each exception"},
+	{lazyregexp.New(`^(?i:not|except|exclude)\s+(\S+)$|^-([^-\s]\S*)$`), "exceptions begin with !", "!$1$2", nil, ""},
+	{lazyregexp.New(`^!\s+|^!!+`), "", "!", nil, ""},
 
 	// What stands around an entry.
-	{regexp.MustCompile(`[,;]+$`), "comma or semicolon at the end of the line", deleteIt, nil, ""},
-	{regexp.MustCompile(`^(!?)(["'<({` + "`" + `]+)([^"'<>(){}` + "`" + `\s]+)["'>)}` + "`" + `]+$`), "quotation marks or brackets around the entry", "$1$3", nil, ""},
-	{regexp.MustCompile(`^(?i:smtps?|https?|ftp)://([^/:?#\s]+)\S*$`), "URL", "$1", nil, "write the host name or the address alone"},
-	{regexp.MustCompile(`^(!?)\[([^\][\s]+)\](?::\d+)?$`), "address in brackets", "$1$2", nil, ""},
-	{regexp.MustCompile(`^(!?)[+?~-]?(?i:ipv?[46]|ip|addr|address|host|hostname|net|network|cidr|connect|from|client|src|inet6?|dns)[:=]\s*(\S+)$`), "prefix of another program before the entry", "$1$2", nil, ""},
-	{regexp.MustCompile(`^(!?` + address4 + `|[^:\s]*[A-Za-z][^:\s]*):\d+$`), "port after the entry", "$1", nil, ""},
+	{lazyregexp.New(`[,;]+$`), "comma or semicolon at the end of the line", deleteIt, nil, ""},
+	{lazyregexp.New(`^(!?)(["'<({` + "`" + `]+)([^"'<>(){}` + "`" + `\s]+)["'>)}` + "`" + `]+$`), "quotation marks or brackets around the entry", "$1$3", nil, ""},
+	{lazyregexp.New(`^(?i:smtps?|https?|ftp)://([^/:?#\s]+)\S*$`), "URL", "$1", nil, "write the host name or the address alone"},
+	{lazyregexp.New(`^(!?)\[([^\][\s]+)\](?::\d+)?$`), "address in brackets", "$1$2", nil, ""},
+	{lazyregexp.New(`^(!?)[+?~-]?(?i:ipv?[46]|ip|addr|address|host|hostname|net|network|cidr|connect|from|client|src|inet6?|dns)[:=]\s*(\S+)$`), "prefix of another program before the entry", "$1$2", nil, ""},
+	{lazyregexp.New(`^(!?` + address4 + `|[^:\s]*[A-Za-z][^:\s]*):\d+$`), "port after the entry", "$1", nil, ""},
 
 	// HELO names.
-	{regexp.MustCompile(`^(?i:helo|ehlo|hello)(?:\s*[:=]\s*|\s+)(\S+)$`), "", "helo:$1", nil, ""},
-	{regexp.MustCompile(`^helo:\*([A-Za-z0-9])`), "", "helo:*.$1", nil, ""},
-	{regexp.MustCompile(`^(helo:)["'<]+|["'>,;]+$`), "", "$1", nil, ""},
+	{lazyregexp.New(`^(?i:helo|ehlo|hello)(?:\s*[:=]\s*|\s+)(\S+)$`), "", "helo:$1", nil, ""},
+	{lazyregexp.New(`^helo:\*([A-Za-z0-9])`), "", "helo:*.$1", nil, ""},
+	{lazyregexp.New(`^(helo:)["'<]+|["'>,;]+$`), "", "$1", nil, ""},
 
 	// After an entry.
-	{regexp.MustCompile(`\s+(?i:until|expires?|expiry)\s*[:=]?\s*(\d\S*)$`), "", " until=$1", nil, ""},
-	{regexp.MustCompile(`until=(\d{4})[/.](\d\d)[/.](\d\d)$`), "", "until=$1-$2-$3", nil, ""},
-	{regexp.MustCompile(`until=(\d\d)\.(\d\d)\.(\d{4})$`), "", "until=$3-$2-$1", nil, ""},
-	{regexp.MustCompile(`(until=\d{4}-\d\d-\d\d)[ T](\d\d:\d\d)(:\d\d)?Z?$`), "", "", withTime, ""},
+	{lazyregexp.New(`\s+(?i:until|expires?|expiry)\s*[:=]?\s*(\d\S*)$`), "", " until=$1", nil, ""},
+	{lazyregexp.New(`until=(\d{4})[/.](\d\d)[/.](\d\d)$`), "", "until=$1-$2-$3", nil, ""},
+	{lazyregexp.New(`until=(\d\d)\.(\d\d)\.(\d{4})$`), "", "until=$3-$2-$1", nil, ""},
+	{lazyregexp.New(`(until=\d{4}-\d\d-\d\d)[ T](\d\d:\d\d)(:\d\d)?Z?$`), "", "", withTime, ""},
 
 	// Networks and ranges.
-	{regexp.MustCompile(`^\S+/\d+-\S+/\d+$`), "range of prefixes", "", nil, "write each prefix in a line of its own, or a range without lengths: FIRST-LAST"},
-	{regexp.MustCompile(`^(!?` + address4 + `)(?:\s+(?:net)?mask\s+|\s*[/,;]\s*|\s+)(` + address4 + `)$`), "", "", withLength, ""},
-	{regexp.MustCompile(`^(!?` + address + `)\s*(?:-|\.\.+|\bto\b)\s*(` + address + `)$`), "", "$1-$2", nil, ""},
-	{regexp.MustCompile(`^(!?)((?:\d{1,3}\.){3})(\d{1,3})\s*-\s*(\d{1,3})$`), "", "$1$2$3-$2$4", nil, ""},
-	{regexp.MustCompile(`^(\S+?)\s*[/\\]\s*(\d+)/?$`), "", "$1/$2", nil, ""},
-	{regexp.MustCompile(`/0+(\d)`), "", "/$1", nil, ""},
-	{regexp.MustCompile(`^!?/\d+$`), "prefix length without an address", "", nil, "write ADDRESS/LENGTH"},
-	{regexp.MustCompile(`^(!?\d+),(\d+),(\d+),(\d+)$`), "commas in an address", "$1.$2.$3.$4", nil, ""},
-	{regexp.MustCompile(`^(!?)(\d{1,3}(?:\.\d{1,3}){0,2})(?:\.[*xX])+$`), "wildcard in an address", "", withZeros, "write the network with its length: ADDRESS/LENGTH"},
-	{regexp.MustCompile(`^(!?)(\d{1,3}(?:\.\d{1,3}){1,2})\.?(/\d+)?$|^(!?)(\d{1,3})(/\d+|\.)$`), "incomplete address", "", withZeros, "write the network with its length: ADDRESS/LENGTH"},
-	{regexp.MustCompile(`^(!?` + address4 + `)\.$`), "dot at the end of an address", "$1", nil, ""},
-	{regexp.MustCompile(`^!?[0-9./-]+$`), "", "", withoutLeadingZeros, ""},
-	{regexp.MustCompile(`:::+`), "", "::", nil, ""},
-	{regexp.MustCompile(`^(!?)([0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4}){1,6}):?(/\d+)?$`), "incomplete address", "", withGroups, ""},
+	{lazyregexp.New(`^\S+/\d+-\S+/\d+$`), "range of prefixes", "", nil, "write each prefix in a line of its own, or a range without lengths: FIRST-LAST"},
+	{lazyregexp.New(`^(!?` + address4 + `)(?:\s+(?:net)?mask\s+|\s*[/,;]\s*|\s+)(` + address4 + `)$`), "", "", withLength, ""},
+	{lazyregexp.New(`^(!?` + address + `)\s*(?:-|\.\.+|\bto\b)\s*(` + address + `)$`), "", "$1-$2", nil, ""},
+	{lazyregexp.New(`^(!?)((?:\d{1,3}\.){3})(\d{1,3})\s*-\s*(\d{1,3})$`), "", "$1$2$3-$2$4", nil, ""},
+	{lazyregexp.New(`^(\S+?)\s*[/\\]\s*(\d+)/?$`), "", "$1/$2", nil, ""},
+	{lazyregexp.New(`/0+(\d)`), "", "/$1", nil, ""},
+	{lazyregexp.New(`^!?/\d+$`), "prefix length without an address", "", nil, "write ADDRESS/LENGTH"},
+	{lazyregexp.New(`^(!?\d+),(\d+),(\d+),(\d+)$`), "commas in an address", "$1.$2.$3.$4", nil, ""},
+	{lazyregexp.New(`^(!?)(\d{1,3}(?:\.\d{1,3}){0,2})(?:\.[*xX])+$`), "wildcard in an address", "", withZeros, "write the network with its length: ADDRESS/LENGTH"},
+	{lazyregexp.New(`^(!?)(\d{1,3}(?:\.\d{1,3}){1,2})\.?(/\d+)?$|^(!?)(\d{1,3})(/\d+|\.)$`), "incomplete address", "", withZeros, "write the network with its length: ADDRESS/LENGTH"},
+	{lazyregexp.New(`^(!?` + address4 + `)\.$`), "dot at the end of an address", "$1", nil, ""},
+	{lazyregexp.New(`^!?[0-9./-]+$`), "", "", withoutLeadingZeros, ""},
+	{lazyregexp.New(`:::+`), "", "::", nil, ""},
+	{lazyregexp.New(`^(!?)([0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4}){1,6}):?(/\d+)?$`), "incomplete address", "", withGroups, ""},
 
 	// Names.
-	{regexp.MustCompile(`^(!?)(?:\.\*|\*)\.`), "", "$1.", nil, ""},
-	{regexp.MustCompile(`^(!?)\*([A-Za-z0-9])`), "wildcard in a host name", "$1.$2", nil, ""},
-	{regexp.MustCompile(`^\S*[^\x00-\x7f]\S*$`), "", "", withALabels, ""},
+	{lazyregexp.New(`^(!?)(?:\.\*|\*)\.`), "", "$1.", nil, ""},
+	{lazyregexp.New(`^(!?)\*([A-Za-z0-9])`), "wildcard in a host name", "$1.$2", nil, ""},
+	{lazyregexp.New(`^\S*[^\x00-\x7f]\S*$`), "", "", withALabels, ""},
 }
 
 // nameOf returns the name that a regular expression matches, or with a dot before it all names below a domain.
@@ -139,7 +140,7 @@ func withGroups(groups []string) string {
 	return groups[1] + groups[2] + "::" + cmp.Or(groups[3], length)
 }
 
-var leadingZeros = regexp.MustCompile(`(^!?|[.-])0+(\d)`)
+var leadingZeros = lazyregexp.New(`(^!?|[.-])0+(\d)`)
 
 // withoutLeadingZeros returns addresses whose numbers are padded as they are written.
 func withoutLeadingZeros(groups []string) string {

@@ -2,7 +2,8 @@ package recognise
 
 import (
 	"bytes"
-	"regexp"
+
+	"ehlogate/lists/lazyregexp"
 )
 
 // magic is a kind whose files have certain bytes at an offset.
@@ -36,25 +37,25 @@ var binaries = []magic{
 
 // document is a kind of text that is no sequence of lines.
 type document struct {
-	beginning, part *regexp.Regexp
+	beginning, part *lazyregexp.Regexp
 	Kind
 }
 
 var (
-	object   = regexp.MustCompile(`^\s*[{[]`)
-	tag      = regexp.MustCompile(`(?i)^\s*<(?:!doctype|html|head|body|\?xml|!--|rss|svg|h1|p|script|div)\b`)
-	anything = regexp.MustCompile(``)
+	object   = lazyregexp.New(`^\s*[{[]`)
+	tag      = lazyregexp.New(`(?i)^\s*<(?:!doctype|html|head|body|\?xml|!--|rss|svg|h1|p|script|div)\b`)
+	anything = lazyregexp.New(``)
 )
 
-func key(names string) *regexp.Regexp { return regexp.MustCompile(`"(?:` + names + `)"\s*:`) }
+func key(names string) *lazyregexp.Regexp { return lazyregexp.New(`"(?:` + names + `)"\s*:`) }
 
 // anyNetwork finds all addresses and networks in JSON.
 const anyNetwork = `jq -r '.. | strings | select(test("^([0-9]+[.]){3}[0-9]+(/[0-9]+)?$|^[0-9a-fA-F:]+:[0-9a-fA-F:]*(/[0-9]+)?$"))' FILE`
 
 var documents = []document{
-	{tag, regexp.MustCompile(`(?i)<\s*(?:!doctype\s+html|html|head|body|h1|p|script|div)\b`), Kind{What: "a web page", Hint: "fetch it again, and look at it in a browser: the server sent a page about an error, a login or a question"}},
+	{tag, lazyregexp.New(`(?i)<\s*(?:!doctype\s+html|html|head|body|h1|p|script|div)\b`), Kind{What: "a web page", Hint: "fetch it again, and look at it in a browser: the server sent a page about an error, a login or a question"}},
 	{tag, anything, Kind{What: "XML", Hint: "see whether the publisher has it as text, too"}},
-	{object, regexp.MustCompile(`(?i)"sblid"\s*:|^\s*\{"cidr":`), Kind{What: "Spamhaus DROP in JSON", Formats: []string{"drop"}}},
+	{object, lazyregexp.New(`(?i)"sblid"\s*:|^\s*\{"cidr":`), Kind{What: "Spamhaus DROP in JSON", Formats: []string{"drop"}}},
 	{object, key("asn"), Kind{What: "JSON about autonomous systems", Hint: "fetch a list of networks: clients are looked up by address"}},
 	{object, key("nftables"), Kind{What: "JSON of nft", Hint: "write it without -j: nft list set FAMILY TABLE NAME"}},
 	{object, key("ip_prefix"), Kind{What: "JSON of Amazon (ip-ranges.json)", Command: "jq -r '.prefixes[].ip_prefix, .ipv6_prefixes[].ipv6_prefix' FILE"}},
@@ -65,5 +66,5 @@ var documents = []document{
 	{object, key("ipv6_addresses"), Kind{What: "JSON of Fastly", Command: "jq -r '.addresses[], .ipv6_addresses[]' FILE"}},
 	{object, key("ipv4_cidrs"), Kind{What: "JSON of Cloudflare", Command: "jq -r '.result | .ipv4_cidrs[], .ipv6_cidrs[]' FILE"}},
 	{object, key("cidrs"), Kind{What: "JSON of Oracle", Command: "jq -r '.regions[].cidrs[].cidr' FILE"}},
-	{regexp.MustCompile(`^\s*(?:\{\s*"|\[\s*[{["])`), anything, Kind{What: "JSON", Command: anyNetwork}},
+	{lazyregexp.New(`^\s*(?:\{\s*"|\[\s*[{["])`), anything, Kind{What: "JSON", Command: anyNetwork}},
 }

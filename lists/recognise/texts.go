@@ -1,17 +1,18 @@
 package recognise
 
 import (
-	"regexp"
 	"strconv"
 	"strings"
+
+	"ehlogate/lists/lazyregexp"
 )
 
 // text is a kind of text whose lines have a form.
 type text struct {
-	mark *regexp.Regexp // in a line
+	mark *lazyregexp.Regexp // in a line
 	// share is how many percent of the lines have the mark; 0: one line is enough, which may also be a comment.
 	share int
-	line  *regexp.Regexp // that every other line must match; nil: they may be anything
+	line  *lazyregexp.Regexp // that every other line must match; nil: they may be anything
 	Kind
 	// kind returns more than Kind about a sample; nil: there is nothing more.
 	kind func(Kind, sample) Kind
@@ -27,7 +28,7 @@ const (
 	result = `(?:(?i:REJECT|OK|RELAY|DUNNO|PERMIT|DISCARD|HOLD|WARN|INFO|PREPEND|FILTER|DEFER|DEFER_IF_PERMIT|DEFER_IF_REJECT|BCC|REDIRECT|ERROR:|STARTTLS|SILENT-DISCARD|CHUNKING|DSN|PIPELINING|AUTH|ETRN|SIZE|VRFY|8BITMIME|SMTPUTF8|XCLIENT|permit_\w+|reject_\w+)\b|[45]\d\d\s)`
 )
 
-func compile(pattern string) *regexp.Regexp { return regexp.MustCompile(pattern) }
+func compile(pattern string) *lazyregexp.Regexp { return lazyregexp.New(pattern) }
 
 // texts are tried in this order.
 var texts = []text{
@@ -96,7 +97,7 @@ func (k *text) kindOf(s sample) Kind {
 	return k.kind(k.Kind, s)
 }
 
-func (s sample) count(pattern *regexp.Regexp) (n int) {
+func (s sample) count(pattern *lazyregexp.Regexp) (n int) {
 	for _, line := range s.lines {
 		if pattern.MatchString(line) {
 			n++

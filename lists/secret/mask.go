@@ -1,8 +1,9 @@
 package secret
 
 import (
-	"regexp"
 	"strings"
+
+	"ehlogate/lists/lazyregexp"
 )
 
 // masked stands for a key.
@@ -14,7 +15,7 @@ const (
 	minKey, minLetters = 16, 20
 )
 
-var uuid = regexp.MustCompile(`^(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
+var uuid = lazyregexp.New(`^(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 
 // looksLikeKey reports whether a word is long and mixed enough to be a key, and no word of a language. A word in which
 // letters alone are upper and lower case is a name, such as RestrictAddressFamilies: domains are in lower case.
@@ -42,13 +43,13 @@ func MaskDomain(domain string) string {
 }
 
 var (
-	word = regexp.MustCompile(`[A-Za-z0-9_-]+`)
+	word = lazyregexp.New(`[A-Za-z0-9_-]+`)
 	// domain is a domain with at least three labels, and what is before it: one / makes it a part of a path.
-	domain = regexp.MustCompile(`(^|//|[^A-Za-z0-9_./-])([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2,})`)
+	domain = lazyregexp.New(`(^|//|[^A-Za-z0-9_./-])([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2,})`)
 	// aboutZones is what a line has that may be about zones, whatever is wrong with it: the word, or only values of an array.
-	aboutZones = regexp.MustCompile(`(?i)zon|dnsbl|dnswl|rbl|^\s*["'{]`)
-	letter     = regexp.MustCompile(`[A-Za-z]`)
-	url        = regexp.MustCompile(`[A-Za-z]://[^\s"'<>]+`)
+	aboutZones = lazyregexp.New(`(?i)zon|dnsbl|dnswl|rbl|^\s*["'{]`)
+	letter     = lazyregexp.New(`[A-Za-z]`)
+	url        = lazyregexp.New(`[A-Za-z]://[^\s"'<>]+`)
 )
 
 // MaskText returns text with its domains as MaskDomain returns them, and with *** in place of each key in a URL. Paths stay

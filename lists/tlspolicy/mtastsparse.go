@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"ehlogate/lists"
+	"ehlogate/lists/lazyregexp"
 )
 
 const (
@@ -21,8 +21,8 @@ const (
 )
 
 var (
-	isPolicyID  = regexp.MustCompile(`^[A-Za-z0-9]{1,32}$`).MatchString
-	isFieldName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$`).MatchString // in the record and in the policy
+	isPolicyID  = lazyregexp.New(`^[A-Za-z0-9]{1,32}$`).MatchString
+	isFieldName = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$`).MatchString // in the record and in the policy
 )
 
 // policyRecords returns the TXT records that are about MTA-STS (RFC 8461 section 3.1).

@@ -10,12 +10,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"ehlogate/lists/lazyregexp"
 )
 
 // File is a log, or a part of one.
@@ -131,7 +132,7 @@ type part struct {
 var compressions = []string{".gz", ".zst", ".xz", ".bz2"}
 
 // rotated matches the path of a part: the log, the date with a time or the number, and the extension if it was kept.
-var rotated = regexp.MustCompile(`^(.+?)(?:[._-](\d{4})-?(\d\d)-?(\d\d)(?:[T_-]?\d{2,10}Z?)?|\.(\d{1,4}))?(\.log)?$`)
+var rotated = lazyregexp.New(`^(.+?)(?:[._-](\d{4})-?(\d\d)-?(\d\d)(?:[T_-]?\d{2,10}Z?)?|\.(\d{1,4}))?(\.log)?$`)
 
 func parsePart(path string) part {
 	for _, ext := range compressions {

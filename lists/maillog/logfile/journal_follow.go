@@ -6,9 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"sync/atomic"
 	"time"
+
+	"ehlogate/lists/lazyregexp"
 )
 
 // JournalEntry is an entry of the journal.
@@ -39,7 +40,7 @@ const (
 	askJournal = 20 * time.Second
 )
 
-var cursorForm = regexp.MustCompile(`^[a-z]=[0-9a-f]{1,32}(;[a-z]=[0-9a-f]{1,32}){2,15}$`)
+var cursorForm = lazyregexp.New(`^[a-z]=[0-9a-f]{1,32}(;[a-z]=[0-9a-f]{1,32}){2,15}$`)
 
 // IsCursor reports whether s can be a cursor of the journal.
 func IsCursor(s string) bool { return cursorForm.MatchString(s) }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -10,12 +9,13 @@ import (
 	"ehlogate/lists/answer"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/feed"
+	"ehlogate/lists/lazyregexp"
 	"ehlogate/lists/listfile"
 	"ehlogate/lists/secret"
 	"ehlogate/lists/tlspolicy"
 )
 
-var listName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+var listName = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // IsListName reports whether a list can have a name.
 func IsListName(name string) bool { return listName.MatchString(name) }
@@ -72,7 +72,7 @@ func (p *parser) parseFeed(r *rawList, path string, l *List) {
 	p.parseDuration(r.ExpireAfter, path+".expire_after", time.Minute, 366*24*time.Hour, &l.Spec.ExpireAfter)
 }
 
-var resultName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+var resultName = lazyregexp.New(`^[A-Za-z0-9_-]+$`)
 
 // parseFilters reads which entries of the files count.
 func (p *parser) parseFilters(r *rawList, path string, l *List) {

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/lists/diag"
+	"ehlogate/lists/lazyregexp"
 	"ehlogate/lists/secret"
 	"ehlogate/milter"
 )
@@ -107,13 +107,13 @@ func (p *parser) findFirstTable(line int) (hint string) {
 	return ""
 }
 
-var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) .* of type (\S+)$`)
+var wrongType = lazyregexp.New(`^cannot decode TOML (\w+) .* of type (\S+)$`)
 
 var typeHints = map[string]string{
 	"string": `write a string: "..."`, "[]string": `write a list of strings: ["..."]`, "bool": "write true or false", "int": "write a number", "float64": "write a number",
 }
 
-var durationKey = regexp.MustCompile(`^\s*(\w+\.)?(wait|timeout|stale|min_ttl|max_ttl|keep|expire_after|spacing|span|max_age|leave_alone|immunity|neighbors|life|max_life|total_life|probe_after|breaker_span|rest|observe_for|of)\s*=`)
+var durationKey = lazyregexp.New(`^\s*(\w+\.)?(wait|timeout|stale|min_ttl|max_ttl|keep|expire_after|spacing|span|max_age|leave_alone|immunity|neighbors|life|max_life|total_life|probe_after|breaker_span|rest|observe_for|of)\s*=`)
 
 // hintForType returns what to write in a line with a value of another type than the Go type wanted.
 func hintForType(line, wanted string) string {
@@ -130,7 +130,7 @@ func hintForType(line, wanted string) string {
 	}
 }
 
-var bareWord = regexp.MustCompile(`^[A-Za-z]+\b`)
+var bareWord = lazyregexp.New(`^[A-Za-z]+\b`)
 
 // hintForWord returns what to write in place of a value that begins with a bare word, if it is another word for true or
 // false.
@@ -167,7 +167,7 @@ func (p *parser) placeAt(line, col, width int) diag.Problem {
 	return place
 }
 
-var keyword = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`) // RFC 5321 ehlo-keyword
+var keyword = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9-]*$`) // RFC 5321 ehlo-keyword
 
 func (p *parser) parseConfig(r *raw) *Config {
 	c := Defaults()

@@ -1,19 +1,20 @@
 package config
 
 import (
-	"regexp"
 	"strings"
+
+	"ehlogate/lists/lazyregexp"
 )
 
 // repair is what to say about a line, or a value, that is a common mistake.
 type repair struct {
-	match *regexp.Regexp
+	match *lazyregexp.Regexp
 	msg   string // "": what the TOML library says
 	hint  string
 }
 
 func newRepair(pattern, msg, hint string) repair {
-	return repair{regexp.MustCompile(pattern), msg, hint}
+	return repair{lazyregexp.New(pattern), msg, hint}
 }
 
 const isNotConfig = "; a config of ehlogate is TOML: see ehlogate.toml(5)"

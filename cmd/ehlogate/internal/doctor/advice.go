@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"strings"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/lazyregexp"
 	"ehlogate/lists/secret"
 )
 
@@ -103,9 +103,9 @@ func quoteShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''
 var (
 	// keepsSpace matches white space that separates no entries: of a value, as in { NAME = TWO WORDS }, of an expression, or
 	// in a table that is not made of tables.
-	keepsSpace = regexp.MustCompile(`\{\s*[^\s{},=]+\s*=\s*[^\s{}][^{}]*?\s+[^\s{}]|\$[{(][^})]*\s|\b(static|regexp|pcre|cidr|texthash):\{[^}]*\s`)
+	keepsSpace = lazyregexp.New(`\{\s*[^\s{},=]+\s*=\s*[^\s{}][^{}]*?\s+[^\s{}]|\$[{(][^})]*\s|\b(static|regexp|pcre|cidr|texthash):\{[^}]*\s`)
 	aroundSign = strings.NewReplacer("{,", "{", ",}", "}", ",=,", "=", ",=", "=", "=,", "=")
-	separators = regexp.MustCompile(`[\s,]+`)
+	separators = lazyregexp.New(`[\s,]+`)
 )
 
 // compact returns a list without white space. ok is false if white space has a meaning in it, as in "REJECT too old".

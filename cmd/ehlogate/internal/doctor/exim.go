@@ -8,11 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"ehlogate/lists/diag"
+	"ehlogate/lists/lazyregexp"
 )
 
 const (
@@ -66,8 +66,8 @@ func ReadExim(ctx context.Context, file string) (*Exim, error) {
 }
 
 var (
-	eximLogFailure = regexp.MustCompile(`(?m)^.*(Cannot open main log file|could not open panic log).*\n?`)
-	eximTime       = regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?( [+-]\d{4})?( \[\d+\])? `)
+	eximLogFailure = lazyregexp.New(`(?m)^.*(Cannot open main log file|could not open panic log).*\n?`)
+	eximTime       = lazyregexp.New(`(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?( [+-]\d{4})?( \[\d+\])? `)
 )
 
 // eximReason returns the reason for which Exim ended. Exim that cannot write its log repeats the reason, and ends with
@@ -91,7 +91,7 @@ func splitGroups(text string) (out []string) {
 	}
 }
 
-var filePaths = regexp.MustCompile(`/[^\s{}:;,]+`)
+var filePaths = lazyregexp.New(`/[^\s{}:;,]+`)
 
 func (e *exam) checkExim() {
 	value := e.exim.values[advertiseHosts]

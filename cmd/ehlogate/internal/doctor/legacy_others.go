@@ -1,9 +1,10 @@
 package doctor
 
 import (
-	"regexp"
 	"slices"
 	"strings"
+
+	"ehlogate/lists/lazyregexp"
 )
 
 // tlsProfile is the name of the map that Exim and Sendmail query for the clients on legacy lists.
@@ -42,8 +43,8 @@ func (e *exam) addLegacyLibrary(which, file string, s setting, library string) {
 }
 
 var (
-	profileRuleset = regexp.MustCompile(`^S\s*tls_srv_features\b`)
-	serverOptions  = regexp.MustCompile(`(?i)^O\s+ServerSSLOptions\s*=.*?\+?SSL_OP_NO_TLSv1\b`)
+	profileRuleset = lazyregexp.New(`^S\s*tls_srv_features\b`)
+	serverOptions  = lazyregexp.New(`(?i)^O\s+ServerSSLOptions\s*=.*?\+?SSL_OP_NO_TLSv1\b`)
 )
 
 // checkLegacySendmail examines whether the ruleset tls_srv_features lowers the security level for the clients on legacy lists.

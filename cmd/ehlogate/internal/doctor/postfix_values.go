@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"ehlogate/lists/diag"
+	"ehlogate/lists/lazyregexp"
 )
 
 // evaluate has postconf say what all settings are, for main.cf alone and for each service that a check is about.
@@ -71,7 +71,7 @@ func (pf *Postfix) evaluateService(ctx context.Context, dir string, s *Service, 
 }
 
 // tableName matches the names of tables, as in memcache:name, which are the prefix of their parameters in main.cf.
-var tableName = regexp.MustCompile(`:([\w-]+)`)
+var tableName = lazyregexp.New(`:([\w-]+)`)
 
 // expandByName runs postconf for the settings of Postfix, and then for each other parameter, after a run for all of
 // them failed with err. One bad parameter that Postfix never reads fails that run, and does no other harm. If Postfix
@@ -110,7 +110,7 @@ func lastWarning(text string) string {
 	return text
 }
 
-var postconfWarning = regexp.MustCompile(`(?m)^\S*postconf: warning: (.*)$`)
+var postconfWarning = lazyregexp.New(`(?m)^\S*postconf: warning: (.*)$`)
 
 func (e *exam) addUnexpanded() {
 	for _, u := range e.pf.unexpanded {
@@ -119,7 +119,7 @@ func (e *exam) addUnexpanded() {
 	}
 }
 
-var ownName = regexp.MustCompile(`\$(\{(service|process)_name\}|\((service|process)_name\)|(service|process)_name\b)`)
+var ownName = lazyregexp.New(`\$(\{(service|process)_name\}|\((service|process)_name\)|(service|process)_name\b)`)
 
 // nameService replaces the references to the two names that each service has for itself.
 func (s *Service) nameService(value string) string {

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 
 	"ehlogate/lists"
+	"ehlogate/lists/lazyregexp"
 	"ehlogate/lists/listfile"
 )
 
@@ -139,7 +139,7 @@ func (e *exam) overlapsNetworks(v view, networks []string, action lists.Action) 
 	return false
 }
 
-var tableType = regexp.MustCompile(`^[a-z]+:`)
+var tableType = lazyregexp.New(`^[a-z]+:`)
 
 // isInNetworks reports whether an address may be in one of the networks; the first that has it decides.
 func (e *exam) isInNetworks(v view, networks []string, a netip.Addr) bool {

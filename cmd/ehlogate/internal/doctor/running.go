@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists"
 	"ehlogate/lists/iptable"
+	"ehlogate/lists/lazyregexp"
 	"ehlogate/policyd"
 	"ehlogate/policyd/memcache"
 	"ehlogate/policyd/socketmap"
@@ -140,7 +140,7 @@ var dialects = map[string]dialect{
 }
 
 // lookupReply matches a reply of a dialect: the keywords to hide, if any.
-var lookupReply = regexp.MustCompile(`^(?:VALUE .*\r\n|\d+:OK |200 )(.*?)(?:\r\nEND\r\n|,|\n)$|^(?:END|\d+:NOTFOUND|500)\b`)
+var lookupReply = lazyregexp.New(`^(?:VALUE .*\r\n|\d+:OK |200 )(.*?)(?:\r\nEND\r\n|,|\n)$|^(?:END|\d+:NOTFOUND|500)\b`)
 
 // replyText returns what a reply hides; "" if it is in another protocol.
 func replyText(reply []byte) string {

@@ -6,9 +6,10 @@ import (
 	"net"
 	"os"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
+
+	"ehlogate/lists/lazyregexp"
 )
 
 // Sendmail is its configuration: the .cf that it reads. No program of Sendmail prints its maps and milters; what its
@@ -39,11 +40,11 @@ func ParseSendmail(name, text string) *Sendmail {
 	return &Sendmail{name: name, text: text, lines: logicalLines(text)}
 }
 
-var socketMap = regexp.MustCompile(`^K\s*(\S+)\s+socket\s+((?:-\S+\s+)*)(\S+)`)
+var socketMap = lazyregexp.New(`^K\s*(\S+)\s+socket\s+((?:-\S+\s+)*)(\S+)`)
 
 // timeoutFlag finds the timeout of a map. Sendmail takes it to end at a space: behind a tab, it adds the numbers of the address
 // to it.
-var timeoutFlag = regexp.MustCompile(`-d(\S*) `)
+var timeoutFlag = lazyregexp.New(`-d(\S*) `)
 
 // checkSendmailMaps examines how the ruleset Local_srv_features queries ehlogate.
 func (e *exam) checkSendmailMaps() {
@@ -107,7 +108,7 @@ func (e *exam) checkSendmailMaps() {
 	}
 }
 
-var fileMap = regexp.MustCompile(`^K\s*(\S+)\s+(?:hash|btree|cdb|text)\s.*?(/\S+)$`)
+var fileMap = lazyregexp.New(`^K\s*(\S+)\s+(?:hash|btree|cdb|text)\s.*?(/\S+)$`)
 
 // checkExportedAccess examines the files that maps are made from, and reports whether ehlogate exported one of them.
 func (e *exam) checkExportedAccess() (exported bool) {
@@ -135,9 +136,9 @@ func parseSendmailAddress(addr string) endpoint {
 }
 
 // filterLine finds a milter of Sendmail, its name and its equates.
-var filterLine = regexp.MustCompile(`^X([^\s,]+)\s*,(.*)$`)
+var filterLine = lazyregexp.New(`^X([^\s,]+)\s*,(.*)$`)
 
-var filterList = regexp.MustCompile(`(?i)^O\s+InputMailFilters\s*=(.*)`)
+var filterList = lazyregexp.New(`(?i)^O\s+InputMailFilters\s*=(.*)`)
 
 // usedFilters returns the names of the milters that daemons have: a line defines one, and does not use it.
 func (s *Sendmail) usedFilters() (names []string) {

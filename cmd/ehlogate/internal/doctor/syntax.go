@@ -1,11 +1,11 @@
 package doctor
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"ehlogate/lists/diag"
+	"ehlogate/lists/lazyregexp"
 )
 
 // parseSettings understands NAME = VALUE lines, as in main.cf, the files of tables, and what postconf and Exim print.
@@ -103,7 +103,7 @@ func splitEntries(value string) []string {
 }
 
 // takesArgument matches the words of a restriction list that say something about the next one.
-var takesArgument = regexp.MustCompile(`(?i)^(check_|reject_rbl_client|reject_rhsbl_|permit_dnswl_client|permit_rhswl_client|(warn_if_reject|sleep)$)`)
+var takesArgument = lazyregexp.New(`(?i)^(check_|reject_rbl_client|reject_rhsbl_|permit_dnswl_client|permit_rhswl_client|(warn_if_reject|sleep)$)`)
 
 // insideUnion returns what is in a unionmap.
 func insideUnion(item string) (inner string, ok bool) {

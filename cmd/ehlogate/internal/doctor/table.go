@@ -5,11 +5,11 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"ehlogate/cmd/ehlogate/internal/export"
+	"ehlogate/lists/lazyregexp"
 )
 
 // maxDepth is how deep tables may be nested.
@@ -90,7 +90,7 @@ var fileSuffixes = map[string]string{
 	"cidr": "", "regexp": "", "pcre": "", "texthash": "", "hash": ".db", "btree": ".db", "lmdb": ".lmdb", "cdb": ".cdb",
 }
 
-var starttlsWord = regexp.MustCompile(`(?i)(^|[\s,={}])starttls($|[\s,={}])`)
+var starttlsWord = lazyregexp.New(`(?i)(^|[\s,={}])starttls($|[\s,={}])`)
 
 // textOf returns the content of an inline table, or of a file that is text; "" of others.
 func (e *exam) textOf(v view, t table) string {

@@ -1,9 +1,10 @@
 package doctor
 
 import (
-	"regexp"
 	"slices"
 	"strings"
+
+	"ehlogate/lists/lazyregexp"
 )
 
 // The files that configure a TLS library for all programs. On systems with crypto-policies they are links.
@@ -15,7 +16,7 @@ const (
 // setting is one line of a file with sections.
 type setting struct{ section, key, value string }
 
-var sectionName = regexp.MustCompile(`^\[\s*(.*?)\s*\]`)
+var sectionName = lazyregexp.New(`^\[\s*(.*?)\s*\]`)
 
 // parseSections understands what the files of GnuTLS and OpenSSL have in common.
 func parseSections(text string) (out []setting) {

@@ -6,11 +6,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"ehlogate/lists"
+	"ehlogate/lists/lazyregexp"
 )
 
 // eximDaemon is an address and a port at which Exim listens.
@@ -133,11 +133,11 @@ func (e *exam) runExim(dir string) (trials []trial, err error) {
 }
 
 // eximAside finds the settings that have nothing to do with STARTTLS, and may query or delay: ACLs, lookups of names, logs.
-var eximAside = regexp.MustCompile(`(?m)^(hide\s+)?(acl_(not_)?smtp\w*|host_lookup\w*|host_reject_connection|rfc1413_\w+|smtp_banner|helo_(try_)?verify_hosts|` +
+var eximAside = lazyregexp.New(`(?m)^(hide\s+)?(acl_(not_)?smtp\w*|host_lookup\w*|host_reject_connection|rfc1413_\w+|smtp_banner|helo_(try_)?verify_hosts|` +
 	`log_file_path|keep_environment|process_log_path|smtp_(accept|load)_\w+)\s*=.*\n`)
 
 // readsACL finds an option that reads a variable which an ACL sets.
-var readsACL = regexp.MustCompile(`(?m)^\w+_advertise_hosts\s*=.*\$\{?acl_`)
+var readsACL = lazyregexp.New(`(?m)^\w+_advertise_hosts\s*=.*\$\{?acl_`)
 
 // redirect returns a configuration with other addresses where it queries ehlogate. What ACLs do matters only if they set
 // variables for the setting.
@@ -181,7 +181,7 @@ func eximEndpoint(where string) endpoint {
 	return endpoint{network: "unix", addr: where, path: where}
 }
 
-var eximReply = regexp.MustCompile(`(?m)^(\d\d\d)[ -](\S*)`)
+var eximReply = lazyregexp.New(`(?m)^(\d\d\d)[ -](\S*)`)
 
 // playSession returns whether a client is offered STARTTLS, and the keywords that it is offered.
 func (x *eximTrial) playSession(d eximDaemon, client netip.Addr) (v verdict, keywords []string, err error) {

@@ -7,12 +7,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"ehlogate/lists"
+	"ehlogate/lists/lazyregexp"
 )
 
 // sendmailPrograms are the names of Sendmail. The plain name may be that of another mail server.
@@ -24,7 +24,7 @@ const sendmailLimit = 75 * time.Second
 // mtaDaemon is a daemon of Sendmail.
 type mtaDaemon struct{ name, port, addr, family, flags, filters string }
 
-var daemonLine = regexp.MustCompile(`(?i)^O\s+DaemonPortOptions\s*=\s*(.*)`)
+var daemonLine = lazyregexp.New(`(?i)^O\s+DaemonPortOptions\s*=\s*(.*)`)
 
 // daemons returns the daemons of a configuration. Sendmail tells their options apart by the first letter.
 func (s *Sendmail) daemons() (out []mtaDaemon) {
@@ -149,7 +149,7 @@ func (e *exam) redirectMaps(port string) string {
 	return b.String()
 }
 
-var rulesetReturns = regexp.MustCompile(`(?m)^Ehlogate\s+returns: (.*)$(\n== Ruleset Ehlogate \(\d+\) status)?`)
+var rulesetReturns = lazyregexp.New(`(?m)^Ehlogate\s+returns: (.*)$(\n== Ruleset Ehlogate \(\d+\) status)?`)
 
 func (e *exam) runRules(file string, sessions []mtaSession) (results []verdict, err error) {
 	var input strings.Builder

@@ -1,10 +1,11 @@
 package doctor
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"ehlogate/lists/lazyregexp"
 )
 
 // view is the configuration as one service sees it: its own -o options, then main.cf, then the defaults.
@@ -63,7 +64,7 @@ func (v view) place(name string) Place {
 	return at
 }
 
-var reference = regexp.MustCompile(`\$[{(]?\s*(\w+)`)
+var reference = lazyregexp.New(`\$[{(]?\s*(\w+)`)
 
 // holder returns where a part of a setting is written: there, or in a parameter that it refers to.
 func (v view) holder(name, part string) Place {

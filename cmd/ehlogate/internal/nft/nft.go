@@ -15,12 +15,13 @@ import (
 	"io/fs"
 	"net/netip"
 	"os/exec"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"go4.org/netipx"
+
+	"ehlogate/lists/lazyregexp"
 )
 
 // commandTimeout is how long one run of nft may take.
@@ -58,7 +59,7 @@ func runNFT(ctx context.Context, script string, args ...string) ([]byte, error) 
 type Set struct{ Family, Table, Name string }
 
 // setName takes identifiers of nft(8), with room for 4 or 6.
-var setName = regexp.MustCompile(`^\s*(inet|ip|ip6|netdev|bridge)\s+([A-Za-z_][\w./-]{0,62})\s+([A-Za-z_][\w./-]{0,62})\s*$`)
+var setName = lazyregexp.New(`^\s*(inet|ip|ip6|netdev|bridge)\s+([A-Za-z_][\w./-]{0,62})\s+([A-Za-z_][\w./-]{0,62})\s*$`)
 
 // ParseSet reads "FAMILY TABLE NAME".
 func ParseSet(text string) (Set, error) {
