@@ -3,8 +3,6 @@ package iptable
 import (
 	"fmt"
 	"runtime"
-	"slices"
-	"strings"
 )
 
 // Builder makes a table of entries. Of equal entries the later one wins. It is economical with memory, since a table is
@@ -16,10 +14,11 @@ type Builder struct {
 	bits  []uint8 // prefix length of each entry, or notPrefix
 	line  int     // of the last entry; -1: there is none in this file
 	text  []byte  // buffer
+	note  []byte  // of the last entry
 	v4    entries4
 	v6    entries6
-	names map[string][]ref
-	helos map[string][]ref
+	names int // entries about host names
+	helos int // about HELO names
 }
 
 // LimitError is returned for an entry that does not fit into the table.
@@ -36,8 +35,7 @@ func (b *Builder) BeginFile(name string, lines int) {
 	if b.MaxEntries > 0 {
 		lines = min(lines, b.MaxEntries)
 	}
-	if b.v4.words == nil && lines > 0 { // the first file is the largest, or the only one
-		b.v4.words = make([]uint64, 0, lines)
+	if b.bits == nil && lines > 0 { // the first file is the largest, or the only one
 		b.bits = make([]uint8, 0, lines)
 	}
 }
@@ -62,15 +60,7 @@ func (b *Builder) Add(it *Item) error {
 		}
 	}
 	b.bits = append(b.bits, bits)
-	fits := true
-	if bits == notPrefix {
-		b.text = it.appendTo(b.text[:0])
-		fits = t.texts.add(id, b.text)
-	}
-	if it.Note != "" {
-		fits = fits && t.notes.add(id, []byte(it.Note))
-	}
-	if !fits {
+	if !b.addTexts(id, it, bits == notPrefix) {
 		return &LimitError{fmt.Sprintf("the list has more than %d bytes of notes, ranges and names", maxTexts), "shorten the notes, or split the list"}
 	}
 	if !it.Until.IsZero() {
@@ -82,33 +72,48 @@ func (b *Builder) Add(it *Item) error {
 	e := entryRef(id, it.Exception)
 	switch {
 	case it.Kind == Name:
-		b.names = addName(b.names, it.Name, e)
+		b.names++
 		if it.Exception {
 			t.lastNameException.extend(it.Until)
 		} else {
 			t.lastName.extend(it.Until)
 		}
 	case it.Kind == HELO:
-		b.helos = addName(b.helos, it.Name, e)
+		b.helos++
 	case it.From.Is4() && bits != notPrefix:
+		if b.v4.words == nil { // most entries are of one kind: the others that there is room for are of this one
+			b.v4.words = make([]uint64, 0, max(cap(b.bits)-int(id), 1))
+		}
 		b.v4.addPrefix(key4Of(it.From), int(bits), e)
 	case it.From.Is4():
 		b.v4.ranges = appendDoubling(b.v4.ranges, span[key4]{key4Of(it.From), key4Of(it.To), e})
+	case bits != notPrefix:
+		b.v6.addPrefix(key6Of(it.From), e)
 	default:
-		b.v6.add(span[key6]{key6Of(it.From), key6Of(it.To), e})
-	}
-	if it.Kind != Address {
-		t.named = append(t.named, id)
+		b.v6.addRange(span[key6]{key6Of(it.From), key6Of(it.To), e})
 	}
 	return nil
 }
 
-func addName(m map[string][]ref, name string, e ref) map[string][]ref {
-	if m == nil {
-		m = make(map[string][]ref)
+// addTexts adds the note of an entry, and of one that is no prefix its name, or its first and last address. It returns false if
+// there is no room.
+//
+// In a feed, the notes of many lines are one and the same. So a note is stored where it differs from that of the entry before.
+func (b *Builder) addTexts(id int32, it *Item, withText bool) bool {
+	fits := true
+	switch {
+	case !withText:
+	case it.Kind == Address:
+		b.text = append(append(b.text[:0], it.From.AsSlice()...), it.To.AsSlice()...)
+		fits = b.t.texts.add(id, Address, string(b.text))
+	default:
+		fits = b.t.texts.add(id, it.Kind, it.Name)
 	}
-	m[name] = append(m[name], e)
-	return m
+	if it.Note != string(b.note) && fits {
+		b.note = append(b.note[:0], it.Note...)
+		fits = b.t.notes.add(id, 0, it.Note)
+	}
+	return fits
 }
 
 // Table returns the table. The builder cannot be used afterwards.
@@ -117,40 +122,20 @@ func (b *Builder) Table() *Table {
 	*t = b.t
 	t.until.shrink()
 	t.v4, t.tree4 = b.v4.flatten(b.bits, &t.until)
-	t.bits = newPrefixLengths(b.bits)
-	if b.bits, b.v4 = nil, (entries4{}); t.Count() >= collectFrom {
+	if b.v4 = (entries4{}); b.Count() >= collectFrom {
 		runtime.GC() // before the rest is allocated
 	}
-	t.named, t.exceptions = shrink(t.named), shrink(t.exceptions)
+	t.v6, t.tree6 = b.v6.flatten(b.bits, &t.until)
+	t.bits = newPrefixLengths(b.bits)
+	b.bits, b.v6 = nil, entries6{}
+	t.exceptions = shrink(t.exceptions)
 	t.lines.shrink()
 	t.texts.shrink()
 	t.notes.shrink()
-	t.v6, t.tree6 = b.v6.flatten(&t.until)
-	t.names, t.helos = t.nameRefs(b.names), t.nameRefs(b.helos)
+	t.names, t.helos = t.nameIndexes(b.names, b.helos)
 	t.nameCandidates.shrink()
 	return t
 }
 
 // collectFrom is the number of entries from which building leaves enough garbage to collect it halfway.
 const collectFrom = 1 << 16
-
-// nameRefs returns the entry that decides about each name.
-func (t *Table) nameRefs(m map[string][]ref) map[string]ref {
-	out := make(map[string]ref, len(m))
-	for name, entries := range m {
-		slices.SortFunc(entries, func(a, b ref) int { // all spans are equal
-			return comparePrecedence(span[key4]{entry: a}, span[key4]{entry: b})
-		})
-		r := entries[0]
-		switch {
-		case !t.until.expires(r):
-		case len(entries) == 1:
-			r |= expiring
-		default:
-			r = timeDependent | ref(len(t.nameCandidates.first))
-			t.nameCandidates.add(entries, &t.until)
-		}
-		out[strings.Clone(name)] = r
-	}
-	return out
-}

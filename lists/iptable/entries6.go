@@ -2,9 +2,19 @@ package iptable
 
 import "slices"
 
-// entries6 collects the IPv6 entries of a table. They are kept in chunks: their number is not known, and the memory
-// that a growing slice leaves behind would be as large as the table.
-type entries6 struct{ chunks [][]span[key6] }
+// entries6 collects the IPv6 entries of a table. Their number is not known, and the memory that a growing slice leaves behind
+// would be as large as the table. So prefixes, as nearly all entries are, are kept in chunks, each of which is sorted by
+// itself.
+type entries6 struct {
+	chunks [][]prefix6
+	ranges []span[key6]
+}
+
+// prefix6 is an entry that is a prefix. Its length is that of its entry.
+type prefix6 struct {
+	from  key6
+	entry ref
+}
 
 const chunkSize = 1 << 12
 
@@ -18,22 +28,76 @@ func appendChunked[T any](chunks [][]T, v T) [][]T {
 	return chunks
 }
 
-func (e *entries6) add(s span[key6]) { e.chunks = appendChunked(e.chunks, s) }
+func (e *entries6) addPrefix(from key6, r ref) {
+	e.chunks = appendChunked(e.chunks, prefix6{from, r})
+}
 
-// flatten returns the entries as segments, and as a tree those whose effect depends on the time.
-func (e *entries6) flatten(until *expiries) (s segments6, tree intervalTree[key6]) {
-	spans := slices.Concat(e.chunks...)
-	e.chunks = nil
-	sortSpans(spans)
-	s.reserve(2 * len(spans))
-	f := flattener[key6]{until: until, timeDependent: func(s []span[key6]) { tree.add(s, until) }}
-	f.flatten(func() (one span[key6], more bool) {
-		if more = len(spans) > 0; more {
-			one, spans = spans[0], spans[1:]
-		}
-		return one, more
-	}, s.beginSegment)
+func (e *entries6) addRange(s span[key6]) { e.ranges = appendDoubling(e.ranges, s) }
+
+// flatten returns the entries as segments, and as a tree those whose effect depends on the time. bits has the length of each
+// prefix.
+func (e *entries6) flatten(bits []uint8, until *expiries) (s segments6, tree intervalTree[key6]) {
+	for _, chunk := range e.chunks {
+		slices.SortFunc(chunk, func(a, b prefix6) int { return compareKeys(a.from, b.from) })
+	}
+	sortSpans(e.ranges)
+	f, n := flattener[key6]{until: until, timeDependent: func([]span[key6]) {}}, 0
+	f.flatten(e.inOrder(bits), func(key6, ref) { n++ }) // a dry run is the only way to know how many there will be
+	s.reserve(n)
+	f.timeDependent = func(s []span[key6]) { tree.add(s, until) }
+	f.flatten(e.inOrder(bits), s.beginSegment)
 	s.finish()
 	tree.finish()
 	return s, tree
+}
+
+// inOrder returns an iterator over all entries in the order of their first addresses.
+func (e *entries6) inOrder(bits []uint8) func() (span[key6], bool) {
+	prefixes, ranges := newMerge(e.chunks), e.ranges
+	return func() (s span[key6], more bool) {
+		if len(prefixes) > 0 && (len(ranges) == 0 || !ranges[0].from.less(prefixes[0][0].from)) {
+			p := prefixes.next()
+			return span[key6]{p.from, p.from.lastOf(int(bits[p.entry.entryID()])), p.entry}, true
+		}
+		if len(ranges) > 0 {
+			s, ranges = ranges[0], ranges[1:]
+			return s, true
+		}
+		return s, false
+	}
+}
+
+// merge6 is a heap of what is left of sorted chunks, none of them empty, with the chunk on top whose first prefix comes first.
+type merge6 [][]prefix6
+
+func newMerge(chunks [][]prefix6) merge6 {
+	m := merge6(slices.Clone(chunks))
+	slices.SortFunc(m, func(a, b []prefix6) int { return compareKeys(a[0].from, b[0].from) })
+	return m
+}
+
+// next removes the first prefix of all.
+func (m *merge6) next() prefix6 {
+	h := *m
+	first := h[0][0]
+	if h[0] = h[0][1:]; len(h[0]) == 0 {
+		last := len(h) - 1
+		h[0], h[last] = h[last], nil
+		h = h[:last]
+		*m = h
+	}
+	for at := 0; ; {
+		child := 2*at + 1
+		if child >= len(h) {
+			return first
+		}
+		if child+1 < len(h) && h[child+1][0].from.less(h[child][0].from) {
+			child++
+		}
+		if !h[child][0].from.less(h[at][0].from) {
+			return first
+		}
+		h[at], h[child] = h[child], h[at]
+		at = child
+	}
 }

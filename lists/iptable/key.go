@@ -69,3 +69,9 @@ func (k key6) increment() (key6, bool) {
 	hi := k.hi + carry
 	return key6{hi, lo}, hi|lo != 0
 }
+
+// lastOf returns the last address of the prefix of that length that begins at k.
+func (k key6) lastOf(bits int) key6 {
+	// A shift by 64 or more leaves nothing.
+	return key6{k.hi | ^uint64(0)>>min(bits, 64), k.lo | ^uint64(0)>>max(bits-64, 0)}
+}

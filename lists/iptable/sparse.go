@@ -1,7 +1,6 @@
 package iptable
 
 import (
-	"math"
 	"math/bits"
 	"slices"
 )
@@ -82,45 +81,6 @@ func (e *expiries) shrink() {
 	if last := len(e.chunks) - 1; last >= 0 {
 		e.chunks[last] = shrink(e.chunks[last])
 	}
-}
-
-// texts holds a text for some of the entries.
-type texts struct {
-	ends sparse[uint32] // of each text in all
-	all  []byte
-}
-
-// maxTexts is how many bytes the offsets in ends can address; tests lower it.
-var maxTexts = min(math.MaxUint32, uint64(math.MaxInt))
-
-// add returns false if there is no room.
-func (t *texts) add(id int32, text []byte) bool {
-	if uint64(len(t.all))+uint64(len(text)) > maxTexts {
-		return false
-	}
-	if cap(t.all)-len(t.all) < len(text) {
-		t.all = slices.Grow(t.all, max(len(t.all), len(text)))
-	}
-	t.all = append(t.all, text...)
-	t.ends.add(id, uint32(len(t.all)))
-	return true
-}
-
-func (t *texts) lookup(id int32) string {
-	i, ok := slices.BinarySearch(t.ends.ids, id)
-	if !ok {
-		return ""
-	}
-	from := uint32(0)
-	if i > 0 {
-		from = t.ends.values[i-1]
-	}
-	return string(t.all[from:t.ends.values[i]])
-}
-
-func (t *texts) shrink() {
-	t.ends.shrink()
-	t.all = shrink(t.all)
 }
 
 // prefixLengths holds the prefix length of each entry, or notPrefix.

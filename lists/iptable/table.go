@@ -19,16 +19,15 @@ type Table struct {
 	v6             segments6
 	tree4          intervalTree[key4]
 	tree6          intervalTree[key6]
-	names, helos   map[string]ref
+	names, helos   nameIndex
 	nameCandidates candidates
 
 	files      []fileStart
 	lines      sparse[uint32] // of entries that are not in the line after the entry before
 	bits       prefixLengths
 	texts      texts // of entries that are not prefixes
-	notes      texts
+	notes      texts // of entries with another note than the one before
 	until      expiries
-	named      []int32 // entries about names
 	exceptions []int32
 
 	lastName, lastNameException latestExpiry
@@ -48,9 +47,9 @@ type fileStart struct {
 // Count returns the number of entries, exceptions included.
 func (t *Table) Count() int { return t.bits.n }
 
-func (t *Table) HasNames() bool { return len(t.names) > 0 }
+func (t *Table) HasNames() bool { return !t.names.isEmpty() }
 
-func (t *Table) HasHELONames() bool { return len(t.helos) > 0 }
+func (t *Table) HasHELONames() bool { return !t.helos.isEmpty() }
 
 // Lookup returns whether the table matches c now, and the entry or exception that decides that. It reads the clock only
 // where an entry that expires decides.
@@ -65,13 +64,13 @@ func (t *Table) Lookup(c lists.Client, clock func() time.Time) (id int32, status
 		return t.lookupNameless(c, clock)
 	}
 	best := t.lookupAddr(c.Addr, clock)
-	if !best.exception() && c.Name != "" && len(t.names) > 0 {
-		if r := t.lookupName(t.names, c.Name, clock); r.exception() || best == 0 {
+	if !best.exception() && c.Name != "" && t.HasNames() {
+		if r := t.lookupName(&t.names, c.Name, clock); r.exception() || best == 0 {
 			best = r
 		}
 	}
-	if best == 0 && c.HELO != "" && len(t.helos) > 0 {
-		best = t.lookupName(t.helos, c.HELO, clock) // never an exception
+	if best == 0 && c.HELO != "" && t.HasHELONames() {
+		best = t.lookupName(&t.helos, c.HELO, clock) // never an exception
 	}
 	switch {
 	case best == 0:
@@ -143,21 +142,21 @@ func (t *Table) unlessExpired(r ref, clock func() time.Time) ref {
 }
 
 // lookupName returns the longest entry for a name: the name itself, then each domain above it, then every name.
-func (t *Table) lookupName(m map[string]ref, name string, clock func() time.Time) ref {
+func (t *Table) lookupName(x *nameIndex, name string, clock func() time.Time) ref {
 	if name[0] != '.' { // which would be taken for a domain
-		if r := t.resolve(m[name], clock); r != 0 {
+		if r := t.resolve(x.lookup(name, &t.texts), clock); r != 0 {
 			return r
 		}
 	}
 	// No entry is longer than maxNameLen, however long the name of a client.
 	for i := max(1, len(name)-maxNameLen); i < len(name); i++ {
 		if name[i] == '.' {
-			if r := t.resolve(m[name[i:]], clock); r != 0 {
+			if r := t.resolve(x.lookup(name[i:], &t.texts), clock); r != 0 {
 				return r
 			}
 		}
 	}
-	return t.resolve(m["."], clock)
+	return t.resolve(x.lookup(".", &t.texts), clock)
 }
 
 // resolve returns the entry of a name that has not expired, or 0.
@@ -172,17 +171,33 @@ func (t *Table) resolve(r ref, clock func() time.Time) ref {
 func (t *Table) Entry(id int32, addr netip.Addr) lists.Entry {
 	f := t.files[sort.Search(len(t.files), func(i int) bool { return t.files[i].first > id })-1]
 	first, line := t.lines.floor(id)
-	e := lists.Entry{File: f.name, Line: int(line) + int(id-first), Note: t.notes.lookup(id)}
+	e := lists.Entry{File: f.name, Line: int(line) + int(id-first)}
 	if ns, ok := t.until.lookup(id); ok {
 		e.Until = time.Unix(0, ns).UTC()
 	}
+	_, e.Note = t.notes.floor(id)
+	var it Item
 	if n := t.bits.lookup(id); n == notPrefix {
-		e.Text = t.texts.lookup(id)
+		it = t.itemOf(id)
 	} else if p, err := addr.Prefix(int(n)); err == nil {
-		_, exception := slices.BinarySearch(t.exceptions, id)
-		e.Text = Item{Exception: exception, From: p.Addr(), To: netipx.PrefixLastIP(p)}.String()
+		it = Item{From: p.Addr(), To: netipx.PrefixLastIP(p)}
+	} else {
+		return e
 	}
+	_, it.Exception = slices.BinarySearch(t.exceptions, id)
+	e.Text = it.String()
 	return e
+}
+
+// itemOf returns an entry that is no prefix.
+func (t *Table) itemOf(id int32) Item {
+	kind, text := t.texts.floor(id)
+	if kind != Address {
+		return Item{Kind: kind, Name: text}
+	}
+	from, _ := netip.AddrFromSlice([]byte(text[:len(text)/2]))
+	to, _ := netip.AddrFromSlice([]byte(text[len(text)/2:]))
+	return Item{From: from, To: to}
 }
 
 // Expiry returns when entry id expires, in Unix nanoseconds; false if it never does.
@@ -217,11 +232,7 @@ func merge(sorted iter.Seq[netip.Addr], others []netip.Addr) iter.Seq[netip.Addr
 // NameEntries returns the entries about names, which lookups of addresses alone do not show.
 func (t *Table) NameEntries() iter.Seq[lists.Entry] {
 	return func(yield func(lists.Entry) bool) {
-		for _, id := range t.named {
-			if !yield(t.Entry(id, netip.Addr{})) {
-				return
-			}
-		}
+		t.texts.all(func(id int32, kind Kind, _ place) bool { return kind == Address || yield(t.Entry(id, netip.Addr{})) })
 	}
 }
 

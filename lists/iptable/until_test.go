@@ -134,7 +134,7 @@ func TestUntilCloserThanTemporary(t *testing.T) {
 // A list with more text than a table can hold is refused where it has too much.
 func TestTooMuchText(t *testing.T) {
 	defer iptable.LimitTexts(30)()
-	for _, text := range []string{"192.0.2.1 # a note of twenty bytes\n192.0.2.2\n  192.0.2.3 # another one\n", "192.0.2.1-192.0.2.6\n192.0.2.9\n  192.0.2.1-192.0.2.7\n", "a.a-long-name.example\n\n  another.example\n"} {
+	for _, text := range []string{"192.0.2.1 # a note of twenty bytes\n192.0.2.2\n  192.0.2.3 # another one\n", "192.0.2.1-192.0.2.6\n192.0.2.9\n  2001:db8::1-2001:db8::7\n", "a.a-long-name.example\n\n  another.example\n"} {
 		path := filepath.Join(t.TempDir(), "x.list")
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
