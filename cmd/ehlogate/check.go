@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +48,8 @@ Exit status 1 if there is an error, 0 otherwise. See ehlogate(8) for more, and
 ehlogate.list(5) for the formats.`,
 		Example: "  ehlogate check\n  ehlogate check --list broken-tls /tmp/new.list\n  ehlogate check --format drop /tmp/drop_v4.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			// Nearly all that is in use has no pointers, and costs nothing to collect.
+			defer debug.SetGCPercent(debug.SetGCPercent(20))
 			c := checker{out: cmd.OutOrStdout(), lint: listfile.Lint{Now: time.Now()}, elsewhere: elsewhere}
 			switch {
 			case len(args) == 0 && list+format != "":
@@ -106,7 +110,7 @@ func (c *checker) checkConfig(name string) {
 		fmt.Fprintf(c.out, "guard: policies of %s (not queried)\n", strings.Join(d, ", "))
 	}
 	loaded := make(map[string]*listfile.List)
-	for _, l := range cfg.Lists {
+	for i, l := range cfg.Lists {
 		title := fmt.Sprintf("list %q", l.Name)
 		if l.IsDNSList() {
 			fmt.Fprintf(c.out, "%s: fine, %s (not queried)\n", title, formatCount(len(l.Zones.Zones), "DNS zone", "DNS zones"))
@@ -116,7 +120,8 @@ func (c *checker) checkConfig(name string) {
 			fmt.Fprintf(c.out, "%s: fine, learns from logs%s\n", title, describeLearned(cfg, l))
 			continue
 		}
-		if list := c.checkList(title, l.Name, l.Spec, l.Mode, describeMode(cfg, l)); list != nil {
+		isCompared := slices.ContainsFunc(cfg.Lists[i+1:], func(l config.List) bool { return len(l.Spec.Patterns) > 0 && l.Spec.Format == nil })
+		if list := c.checkList(title, l.Name, l.Spec, l.Mode, describeMode(cfg, l), isCompared); list != nil {
 			loaded[l.Name] = list
 			c.warnAboutNames(cfg, l, list)
 		}
@@ -131,7 +136,7 @@ func (c *checker) checkConfig(name string) {
 // there superfluous.
 func (c *checker) checkNever(never listfile.Spec) {
 	alone := checker{out: c.out, lint: listfile.Lint{Now: c.lint.Now, Warnings: c.lint.Warnings}}
-	alone.checkList(state.NeverName, state.NeverName, never, lists.Enforce, "")
+	alone.checkList(state.NeverName, state.NeverName, never, lists.Enforce, "", false)
 	c.failed, c.lint.Warnings = c.failed || alone.failed, alone.lint.Warnings
 }
 
@@ -156,9 +161,10 @@ func (c *checker) warnAboutOrder(cfg *config.Config, loaded map[string]*listfile
 	}
 }
 
-// checkList checks a list, and returns it if it is fine. more is what else to say about it then.
-func (c *checker) checkList(title, name string, spec listfile.Spec, mode lists.Mode, more string) *listfile.List {
-	l, err := c.lint.Check(name, spec, mode)
+// checkList checks a list, and returns it if it is fine. more is what else to say about it then. If compare is true, lists that
+// are checked after it are compared with it.
+func (c *checker) checkList(title, name string, spec listfile.Spec, mode lists.Mode, more string, compare bool) *listfile.List {
+	l, err := c.lint.Check(name, spec, mode, compare)
 	if err != nil {
 		c.addError(err)
 		return nil

@@ -58,12 +58,12 @@ func (c *checker) checkFiles(o *options, names []string, list, format string) er
 			specs[l.Name].Patterns = append(specs[l.Name].Patterns, filewatch.EscapeGlob(abs))
 		}
 	}
-	for _, name := range order {
+	for i, name := range order {
 		title := fmt.Sprintf("list %q", name)
 		if name == "" {
 			title = "file of no list in the config (rules that depend on an action are not checked)"
 		}
-		c.checkList(title, name, *specs[name], lists.Enforce, "")
+		c.checkList(title, name, *specs[name], lists.Enforce, "", i < len(order)-1)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package feed
 import (
 	"bytes"
 	"fmt"
+	"hash/maphash"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -19,7 +20,8 @@ import (
 // for an address is left out where nothing wider is on the list, and is else an error.
 type access struct {
 	table
-	seen       map[string]bool      // keys but those of seen4: their rules count
+	seed       maphash.Seed
+	seen       map[keyHash]bool     // keys but those of seen4: their rules count
 	seen4      map[[4]byte]struct{} // IPv4 addresses, most of a large table
 	exceptions []accessException
 	nameLine   int // of the first host name on the list
@@ -35,7 +37,7 @@ type accessException struct {
 // With the default lookups of Postfix a domain matches itself and all names below; where parent_domain_matches_subdomains
 // lacks smtpd_access_maps, it matches itself only, and with a dot before it all names below.
 func readAccess(l *listfile.Lines, f Filtered) {
-	a := access{table: table{results: newResults(l, f), isPostfix: true}, seen: make(map[string]bool), seen4: make(map[[4]byte]struct{})}
+	a := access{table: table{results: newResults(l, f), isPostfix: true}, seed: maphash.MakeSeed(), seen: make(map[keyHash]bool), seen4: make(map[[4]byte]struct{})}
 	a.isReached = a.takeRule
 	if f.Format == SendmailAccess {
 		a.nothing, a.isPostfix = "", false
@@ -80,10 +82,24 @@ func (a *access) isRepeated(key string, it *listfile.Item, exception bool) (repe
 		a.seen4[addr] = struct{}{}
 		return repeated
 	}
-	if _, repeated = a.seen[key]; !repeated {
-		a.seen[key] = !exception
+	hash := a.hashKey(key)
+	if _, repeated = a.seen[hash]; !repeated {
+		a.seen[hash] = !exception
 	}
 	return repeated
+}
+
+// keyHash is a hash of a key of a table, of so many bits that no two keys have the same. The keys themselves would take ten
+// times as much memory as the list.
+type keyHash [2]uint64
+
+func (a *access) hashKey(key string) keyHash {
+	var h maphash.Hash
+	h.SetSeed(a.seed)
+	h.WriteString(key)
+	first := h.Sum64()
+	h.WriteByte(0)
+	return keyHash{first, h.Sum64()}
 }
 
 func (a *access) yieldExceptions() {
@@ -104,7 +120,7 @@ func (a *access) isWithin(key string) bool {
 		if end < 0 {
 			return false
 		}
-		if key = key[:end]; a.seen[key] {
+		if key = key[:end]; a.seen[a.hashKey(key)] {
 			return true
 		}
 	}

@@ -52,12 +52,12 @@ func TestFormat(t *testing.T) {
 		t.Errorf("%v by %+v", found.Status, e)
 	}
 	lint := Lint{Now: epoch}
-	if l, err := lint.Check("x", spec, lists.Enforce); err != nil || l.Status().Entries != 3 || lint.Warnings.Total > 0 {
+	if l, err := lint.Check("x", spec, lists.Enforce, true); err != nil || l.Status().Entries != 3 || lint.Warnings.Total > 0 {
 		t.Errorf("%v, %s", err, lint.Warnings.Report("warning"))
 	}
 	own := filepath.Join(dir, "own.list")
 	write(t, own, "192.0.2.9\n")
-	if _, err := lint.Check("own", Spec{Patterns: []string{own}}, lists.Enforce); err != nil || !strings.Contains(lint.Warnings.Report("warning"), `192.0.2.9 is also in list "x"`) {
+	if _, err := lint.Check("own", Spec{Patterns: []string{own}}, lists.Enforce, true); err != nil || !strings.Contains(lint.Warnings.Report("warning"), `192.0.2.9 is also in list "x"`) {
 		t.Errorf("%v, %s", err, lint.Warnings.Report("warning"))
 	}
 	same := spec

@@ -28,7 +28,7 @@ func hidden(t *testing.T, offer, suppress string, mode lists.Mode) string {
 	}{{"allow", offer, Rules{Action: lists.Offer}, mode}, {"deny", suppress, Rules{Action: lists.Suppress, AllowWide: true}, lists.Enforce}} {
 		path := filepath.Join(dir, list.name)
 		write(t, path, list.text)
-		if _, err := l.Check(list.name, Spec{Patterns: []string{path}, Rules: list.rules}, list.mode); err != nil {
+		if _, err := l.Check(list.name, Spec{Patterns: []string{path}, Rules: list.rules}, list.mode, true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -124,7 +124,7 @@ func TestMemoryOfCheck(t *testing.T) {
 			load, _ := testenv.MeasureHeap(func() any { return loadWide(t, path) })
 			check, _ := testenv.MeasureHeap(func() any {
 				l := Lint{Now: epoch}
-				if _, err := l.Check("x", Spec{Patterns: []string{path}, Rules: Rules{Action: lists.Suppress, AllowWide: true}}, lists.Enforce); err != nil {
+				if _, err := l.Check("x", Spec{Patterns: []string{path}, Rules: Rules{Action: lists.Suppress, AllowWide: true}}, lists.Enforce, true); err != nil {
 					t.Error(err)
 				}
 				return &l

@@ -1,6 +1,7 @@
 package listfile
 
 import (
+	"encoding/binary"
 	"fmt"
 	"hash/maphash"
 	"strings"
@@ -30,17 +31,19 @@ type checked struct {
 	spec  Spec
 	mode  lists.Mode
 	table *iptable.Table
-	v4    []span[number4]
-	v6    []span[number6]
+	v4    []span[extent4]
+	v6    []span[extent6]
 	names []span[nameHash]
 	// nameExceptions: the list may not match a client although its address is on the list.
 	nameExceptions bool
-	matches        bool // an entry is no exception
+	hasEntries     bool // that have not expired
+	matches        bool // one of them is no exception
 }
 
 // Check reads a list and adds warnings about it. The error is that of [List.Load]. There are no warnings about the lines
-// of files in other formats, which operators do not edit.
-func (l *Lint) Check(name string, spec Spec, mode lists.Mode) (*List, error) {
+// of files in other formats, which operators do not edit. If compare is true, lists that are checked after it are compared
+// with it.
+func (l *Lint) Check(name string, spec Spec, mode lists.Mode, compare bool) (*List, error) {
 	if l.before == nil {
 		l.seed = maphash.MakeSeed()
 	}
@@ -55,7 +58,9 @@ func (l *Lint) Check(name string, spec Spec, mode lists.Mode) (*List, error) {
 			if isOwn {
 				l.checkItem(found, id, it)
 			}
-			c.add(l, id, lines, it)
+			if c.count(l.Now, it) && (isOwn || compare) {
+				c.add(l, id, lines, it)
+			}
 			id++
 		}
 	})
@@ -77,42 +82,56 @@ func (l *Lint) Check(name string, spec Spec, mode lists.Mode) (*List, error) {
 	}
 	found.report(c, &l.Warnings)
 	l.checkMatches(c, list)
-	l.before = append(l.before, c)
+	if compare {
+		l.before = append(l.before, c)
+	}
 	return list, nil
 }
 
-// add adds an entry, unless it has expired.
+// count takes into account what there is in the list, and reports whether an entry has not expired.
+func (c *checked) count(now time.Time, it *Item) bool {
+	if it.Expired(now) {
+		return false
+	}
+	c.hasEntries = true
+	c.matches = c.matches || !it.Exception
+	c.nameExceptions = c.nameExceptions || it.Exception && it.Kind != iptable.Address
+	return true
+}
+
+// add adds an entry to those that are compared.
 func (c *checked) add(l *Lint, id uint32, lines int, it *Item) {
-	if it.Expired(l.Now) {
-		return
+	room := 1
+	if c.v4 == nil && c.v6 == nil && c.names == nil {
+		room = max(lines-int(id), 1) // most entries of a list are of one kind
 	}
 	id <<= 1
 	if it.Exception {
 		id |= isException
-	} else {
-		c.matches = true
 	}
 	switch {
 	case it.Kind != iptable.Address:
-		c.nameExceptions = c.nameExceptions || it.Exception
-		h := nameHash(maphash.String(l.seed, it.Item.String()))
-		if it.Exception {
-			h = nameHash(maphash.String(l.seed, it.Item.String()[1:]))
-		}
-		c.names = append(c.names, span[nameHash]{h, h, id})
+		c.names = appendSpan(c.names, span[nameHash]{l.hashName(it), id}, room)
 	case it.From.Is4():
-		c.v4 = appendSpan(c.v4, span[number4]{it.From.As4(), it.To.As4(), id}, lines)
+		c.v4 = appendSpan(c.v4, span[extent4]{extent4{number4(it.From), number4(it.To)}, id}, room)
 	default:
-		if c.v4 != nil { // a list of both families: not all lines are IPv6
-			lines = 0
-		}
-		c.v6 = appendSpan(c.v6, span[number6]{it.From.As16(), it.To.As16(), id}, lines)
+		c.v6 = appendSpan(c.v6, span[extent6]{extent6{it.From.As16(), it.To.As16()}, id}, room)
 	}
+}
+
+// hashName returns the hash of what an entry about names is about.
+func (l *Lint) hashName(it *Item) (h nameHash) {
+	var hash maphash.Hash
+	hash.SetSeed(l.seed)
+	hash.WriteByte(byte(it.Kind))
+	hash.WriteString(it.Name)
+	binary.NativeEndian.PutUint64(h[:], hash.Sum64())
+	return h
 }
 
 // checkMatches warns of a list that matches no client, since all of its entries are exceptions.
 func (l *Lint) checkMatches(c *checked, list *List) {
-	if c.matches || len(c.v4)+len(c.v6)+len(c.names) == 0 {
+	if c.matches || !c.hasEntries {
 		return
 	}
 	hint := "remove the ! before entries that the list should match; an exception only makes this list not match a client"
@@ -122,11 +141,11 @@ func (l *Lint) checkMatches(c *checked, list *List) {
 	l.Warnings.Add(diag.Problem{File: list.status.Files[0], Msg: "the list matches no client: all entries are exceptions", Hint: hint})
 }
 
-// appendSpan appends the first span to a slice that has room for all lines of its file: one that grows leaves as much memory
-// behind as it takes.
-func appendSpan[T any](spans []T, s T, lines int) []T {
+// appendSpan appends the first span to a slice with room for so many: one that grows leaves as much memory behind as it
+// takes.
+func appendSpan[T any](spans []T, s T, room int) []T {
 	if spans == nil {
-		spans = make([]T, 0, lines)
+		spans = make([]T, 0, room)
 	}
 	return append(spans, s)
 }

@@ -41,10 +41,10 @@ mail.example.net
 `)
 	second := write("second.list", "2001:db8::/32\nmail.example.net # second\n198.51.100.0-198.51.100.8\n198.51.100.5-198.51.100.10\n198.51.100.6\n")
 	l := Lint{Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	if _, err := l.Check("one", first, lists.Enforce); err != nil {
+	if _, err := l.Check("one", first, lists.Enforce, true); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Check("two", second, lists.Enforce); err != nil {
+	if _, err := l.Check("two", second, lists.Enforce, true); err != nil {
 		t.Fatal(err)
 	}
 	for i := range l.Warnings.First {

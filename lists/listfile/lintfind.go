@@ -9,7 +9,7 @@ import (
 )
 
 // findRepeated finds entries about the same clients in one list.
-func findRepeated[K number[K]](c *checked, spans []span[K], found *findings) {
+func findRepeated[E extent[E]](c *checked, spans []span[E], found *findings) {
 	for i := 0; i < len(spans); {
 		first := spans[i]
 		for i++; i < len(spans) && spans[i].isEqual(first); i++ {
@@ -29,9 +29,9 @@ func findRepeated[K number[K]](c *checked, spans []span[K], found *findings) {
 
 // findBefore finds entries of list c that an entry of a list before it contains: equal ones, and address entries that
 // never decide, since no exception of that list overlaps them. It marks their indexes in known.
-func findBefore[K number[K]](c, before *checked, spans, others []span[K], known marks, found *findings) {
+func findBefore[E extent[E]](c, before *checked, spans, others []span[E], known marks, found *findings) {
 	hides := before.mode == lists.Enforce && before.spec.Rules.Action != c.spec.Rules.Action && !before.nameExceptions
-	var open, exceptions []span[K] // of others: those that overlap the present entry and do not begin after it
+	var open, exceptions []span[E] // of others: those that overlap the present entry and do not begin after it
 	for _, o := range others {
 		if o.isException() {
 			exceptions = append(exceptions, o)
@@ -39,10 +39,10 @@ func findBefore[K number[K]](c, before *checked, spans, others []span[K], known 
 	}
 	n := 0
 	for i, it := range spans {
-		for ; n < len(others) && others[n].from.compare(it.from) <= 0; n++ {
+		for ; n < len(others) && others[n].extent.compareBegin(it.extent) <= 0; n++ {
 			open = append(open, others[n])
 		}
-		open = slices.DeleteFunc(open, func(o span[K]) bool { return o.to.compare(it.from) < 0 })
+		open = slices.DeleteFunc(open, func(o span[E]) bool { return o.extent.endsBefore(it.extent) })
 		if len(open) == 0 || it.isException() || known.has(i) || i > 0 && spans[i-1].isEqual(it) {
 			continue
 		}
@@ -63,9 +63,9 @@ func findBefore[K number[K]](c, before *checked, spans, others []span[K], known 
 
 // findCover returns an entry of open, in the order of compareSpans, that contains it: an equal one, or else one that
 // lasts as long.
-func findCover[K number[K]](c, before *checked, it span[K], open []span[K]) (by span[K], ok bool) {
+func findCover[E extent[E]](c, before *checked, it span[E], open []span[E]) (by span[E], ok bool) {
 	for _, o := range open {
-		if !o.isException() && o.to.compare(it.to) >= 0 && (o.isEqual(it) || lastsAsLong(before, o, c, it)) {
+		if !o.isException() && o.extent.compareEnd(it.extent) >= 0 && (o.isEqual(it) || lastsAsLong(before, o, c, it)) {
 			if by, ok = o, true; o.isEqual(it) {
 				break
 			}
@@ -75,9 +75,9 @@ func findCover[K number[K]](c, before *checked, it span[K], open []span[K]) (by 
 }
 
 // isExcepted reports whether an exception overlaps it: one that is open, or begins within it.
-func isExcepted[K number[K]](it span[K], open, exceptions []span[K]) bool {
-	at, _ := slices.BinarySearchFunc(exceptions, it.from, func(x span[K], from K) int { return x.from.compare(from) })
-	return slices.ContainsFunc(open, span[K].isException) || at < len(exceptions) && exceptions[at].from.compare(it.to) <= 0
+func isExcepted[E extent[E]](it span[E], open, exceptions []span[E]) bool {
+	at, _ := slices.BinarySearchFunc(exceptions, it, func(x, it span[E]) int { return x.extent.compareBegin(it.extent) })
+	return slices.ContainsFunc(open, span[E].isException) || at < len(exceptions) && !it.extent.endsBefore(exceptions[at].extent)
 }
 
 // place returns file:line of an entry.

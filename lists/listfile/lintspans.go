@@ -9,52 +9,66 @@ import (
 	"ehlogate/lists/iptable"
 )
 
-// number is an address, or the hash of a name, as a number.
-type number[K any] interface {
+// extent is which clients an entry is about: a range of addresses, or a name.
+type extent[E any] interface {
 	comparable
-	compare(K) int
-	toAddr() netip.Addr // invalid for names
+	compareBegin(E) int // by the first address
+	compareEnd(E) int   // by the last one
+	endsBefore(E) bool  // the last address of the one is before the first of the other
+	first() netip.Addr  // invalid for names
+	last() netip.Addr
 }
 
 type (
-	number4  [4]byte
-	number6  [16]byte
-	nameHash uint64
+	extent4  struct{ from, to uint32 }
+	extent6  struct{ from, to [16]byte }
+	nameHash [8]byte
 )
 
-func (n number4) compare(o number4) int   { return bytes.Compare(n[:], o[:]) }
-func (n number4) toAddr() netip.Addr      { return netip.AddrFrom4(n) }
-func (n number6) compare(o number6) int   { return bytes.Compare(n[:], o[:]) }
-func (n number6) toAddr() netip.Addr      { return netip.AddrFrom16(n) }
-func (n nameHash) compare(o nameHash) int { return cmp.Compare(n, o) }
-func (n nameHash) toAddr() netip.Addr     { return netip.Addr{} }
+func (e extent4) compareBegin(o extent4) int { return cmp.Compare(e.from, o.from) }
+func (e extent4) compareEnd(o extent4) int   { return cmp.Compare(e.to, o.to) }
+func (e extent4) endsBefore(o extent4) bool  { return e.to < o.from }
+func (e extent4) first() netip.Addr          { return addr4(e.from) }
+func (e extent4) last() netip.Addr           { return addr4(e.to) }
 
-// span is an entry: its first and last address, or twice the hash of its name.
-type span[K number[K]] struct {
-	from, to K
-	entry    uint32 // its number in the list, and isException
+func (e extent6) compareBegin(o extent6) int { return bytes.Compare(e.from[:], o.from[:]) }
+func (e extent6) compareEnd(o extent6) int   { return bytes.Compare(e.to[:], o.to[:]) }
+func (e extent6) endsBefore(o extent6) bool  { return bytes.Compare(e.to[:], o.from[:]) < 0 }
+func (e extent6) first() netip.Addr          { return netip.AddrFrom16(e.from) }
+func (e extent6) last() netip.Addr           { return netip.AddrFrom16(e.to) }
+
+func (n nameHash) compareBegin(o nameHash) int { return bytes.Compare(n[:], o[:]) }
+func (n nameHash) compareEnd(o nameHash) int   { return bytes.Compare(n[:], o[:]) }
+func (n nameHash) endsBefore(o nameHash) bool  { return bytes.Compare(n[:], o[:]) < 0 }
+func (n nameHash) first() netip.Addr           { return netip.Addr{} }
+func (n nameHash) last() netip.Addr            { return netip.Addr{} }
+
+// span is an entry. There may be millions, so it has no more than it needs.
+type span[E extent[E]] struct {
+	extent E
+	entry  uint32 // its number in the list, and isException
 }
 
 // isException is the lowest bit of span.entry. The numbers above it are in the order of the lines.
 const isException = 1
 
-func (s span[K]) id() uint32        { return s.entry >> 1 }
-func (s span[K]) isException() bool { return s.entry&isException != 0 }
+func (s span[E]) id() uint32        { return s.entry >> 1 }
+func (s span[E]) isException() bool { return s.entry&isException != 0 }
 
-func (s span[K]) isEqual(o span[K]) bool { return s.from == o.from && s.to == o.to }
+func (s span[E]) isEqual(o span[E]) bool { return s.extent == o.extent }
 
 // compareSpans sorts by the first address, wider ones before narrower ones, and equal ones by their lines.
-func compareSpans[K number[K]](a, b span[K]) int {
-	if c := a.from.compare(b.from); c != 0 {
+func compareSpans[E extent[E]](a, b span[E]) int {
+	if c := a.extent.compareBegin(b.extent); c != 0 {
 		return c
 	}
-	if c := b.to.compare(a.to); c != 0 {
+	if c := b.extent.compareEnd(a.extent); c != 0 {
 		return c
 	}
 	return cmp.Compare(a.entry, b.entry)
 }
 
-func sortSpans[K number[K]](spans []span[K]) {
+func sortSpans[E extent[E]](spans []span[E]) {
 	if !slices.IsSortedFunc(spans, compareSpans) { // as many files are
 		slices.SortFunc(spans, compareSpans)
 	}
@@ -67,15 +81,15 @@ func (m marks) has(i int) bool { return m[i/64]>>(i%64)&1 != 0 }
 func (m marks) set(i int)      { m[i/64] |= 1 << (i % 64) }
 
 // text returns the entry in its normal spelling.
-func text[K number[K]](c *checked, s span[K]) string {
-	if from := s.from.toAddr(); from.IsValid() {
-		return iptable.Item{Exception: s.isException(), From: from, To: s.to.toAddr()}.String()
+func text[E extent[E]](c *checked, s span[E]) string {
+	if from := s.extent.first(); from.IsValid() {
+		return iptable.Item{Exception: s.isException(), From: from, To: s.extent.last()}.String()
 	}
 	return c.table.Entry(int32(s.id()), netip.Addr{}).Text
 }
 
 // lastsAsLong reports whether entry a of list x lasts as long as entry b of list y.
-func lastsAsLong[K number[K]](x *checked, a span[K], y *checked, b span[K]) bool {
+func lastsAsLong[E extent[E]](x *checked, a span[E], y *checked, b span[E]) bool {
 	ends, ok := x.table.Expiry(int32(a.id()))
 	if !ok {
 		return true
