@@ -62,7 +62,7 @@ func (r *results) judge(result word) outcome {
 func (r *results) judgeNew(result word) outcome {
 	first := actionOf(result.text)
 	isChosen := slices.Contains(r.chosen, first)
-	if keywords := splitWords(strings.ToLower(result.text), ','); isKeywords(first, keywords) {
+	if keywords := keywordsOf(first, result.text); keywords != nil {
 		r.last.isKeyword = true
 		hidesTLS := slices.Contains(keywords, "starttls")
 		isChosen = slices.ContainsFunc(keywords, func(k string) bool { return slices.Contains(r.chosen, k) })
@@ -127,11 +127,12 @@ func (r *results) failMixed(result word, line int, meant string) {
 
 // actionOf returns the first word of a result.
 func actionOf(result string) string {
-	words := splitWords(strings.ToLower(result), ',', ':')
-	if len(words) == 0 {
-		return ""
+	const separators = blanks + ",:"
+	first := strings.TrimLeft(result, separators)
+	if end := strings.IndexAny(first, separators); end >= 0 {
+		first = first[:end]
 	}
-	return words[0]
+	return strings.ToLower(first)
 }
 
 // isAccept reports whether a result that begins so lets clients in: by access(5) a number does, unless it has three digits
@@ -147,12 +148,25 @@ func isAccept(first string) bool {
 var ehloKeywords = []string{"8bitmime", "auth", "etrn", "pipelining", "size", "verp", "vrfy", "xclient", "xforward", "starttls", "enhancedstatuscodes",
 	"dsn", "smtputf8", "chunking", "requiretls", "silent-discard"}
 
-// isKeywords reports whether a result is a list of EHLO keywords, and not an action of access(5) with a text.
-func isKeywords(first string, words []string) bool {
-	if slices.Contains(ehloKeywords, first) {
+// keywordsOf returns the words of a result, in lower case, if it is a list of EHLO keywords, and not an action of access(5) with
+// a text; else nil. first is its first word.
+func keywordsOf(first, result string) []string {
+	isKeyword := slices.Contains(ehloKeywords, first)
+	if !isKeyword && isAction(first) {
+		return nil
+	}
+	words := splitWords(strings.ToLower(result), ',')
+	if !isKeyword && !slices.Contains(words, "starttls") {
+		return nil
+	}
+	return words
+}
+
+// isAction reports whether a result that begins so is an action of access(5).
+func isAction(first string) bool {
+	switch first {
+	case "reject", "dunno", "defer", "discard", "hold", "info", "warn", "filter", "prepend", "redirect", "bcc", "error", "skip", "quarantine":
 		return true
 	}
-	isAction := isAccept(first) || slices.Contains([]string{"reject", "dunno", "defer", "discard", "hold", "info", "warn", "filter", "prepend", "redirect", "bcc", "error", "skip", "quarantine"}, first) ||
-		strings.HasPrefix(first, "reject_") || strings.HasPrefix(first, "defer_") || strings.Trim(first, "0123456789") == ""
-	return !isAction && slices.Contains(words, "starttls")
+	return isAccept(first) || strings.HasPrefix(first, "reject_") || strings.HasPrefix(first, "defer_") || strings.Trim(first, "0123456789") == ""
 }

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"net/netip"
@@ -30,9 +31,11 @@ func (w word) withoutFirst(n int) word { return word{w.text[n:], w.at + n} }
 // nextWord returns the word at or after offset at, which ends before any of ends. Blanks before it are skipped.
 func nextWord(text []byte, at int, ends string) word {
 	at = skipBytes(text, at, blanks)
-	end := at
-	for end < len(text) && strings.IndexByte(ends, text[end]) < 0 {
-		end++
+	end := len(text)
+	if ends != "" {
+		if n := bytes.IndexAny(text[at:], ends); n >= 0 {
+			end = at + n
+		}
 	}
 	return word{string(text[at:end]), at}
 }
