@@ -49,13 +49,16 @@ query the daemon:
 The head of each table says how to use it. A running smtpd does not notice a
 changed table: run "postfix reload" afterwards.
 
-A timer keeps a table up to date with --if-changed (ehlogate-export.timer):
+Units keep a table up to date with --if-changed (ehlogate-export.path and
+ehlogate-export.timer; examples/postfix-static):
 
     ehlogate export --format postfix-cidr -o FILE --if-changed \
         --then "postfix reload"
 
-If COMMAND fails, the next run repeats it; until then FILE has the time
-1970-01-01. --if-changed and --apply wait while a list is being written to.
+If COMMAND fails, or does not end within two minutes, export fails, and the next
+run repeats COMMAND; until then FILE has the time 1970-01-01. FILE is the old
+table or the new one as a whole, whatever happens. --if-changed and --apply wait
+while a list is being written to, and export again if it was edited meanwhile.
 
 --apply replaces the elements of the sets in the kernel of this machine, in one
 transaction, which resets comments and counters of elements. If the sets have
@@ -96,7 +99,10 @@ until= as they are now, and says until when it is exact.`,
 			if err := cmp.Or(err, wrong); err != nil {
 				return exitError{exitUsage, err}
 			}
-			if err := e.export(cmd.Context(), o, about, action, set, cmd.OutOrStdout(), cmd.ErrOrStderr()); err != nil {
+			err = repeat(func() error {
+				return e.export(cmd.Context(), o, about, action, set, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			})
+			if err != nil {
 				return exitError{exitWrong, err}
 			}
 			return nil
@@ -147,6 +153,10 @@ func (e *exportFlags) validate() error {
 }
 
 func (e *exportFlags) export(ctx context.Context, o *options, about subject, action lists.Action, set nft.Set, stdout, stderr io.Writer) error {
+	before, err := e.findOutput()
+	if err != nil {
+		return err
+	}
 	p, err := e.load(ctx, o, stderr)
 	if err != nil {
 		return err
@@ -176,7 +186,11 @@ func (e *exportFlags) export(ctx context.Context, o *options, about subject, act
 		return err
 	}
 	if e.output != "" {
-		return e.writeTable(ctx, table.Bytes(), stdout, stderr)
+		err := e.writeTable(ctx, before, table.Bytes(), stdout, stderr)
+		if err == nil && e.ifChanged && p.Edited() {
+			return errOutdated
+		}
+		return err
 	}
 	_, err = table.WriteTo(stdout)
 	return err

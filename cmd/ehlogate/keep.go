@@ -2,95 +2,197 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/export"
+	"ehlogate/cmd/ehlogate/internal/replace"
 )
 
 const (
-	// settleTime is how long no list may have been written to before a timer exports it (--if-changed, --apply): a file
+	// settleTime is how long no list may have been written to before a unit exports it (--if-changed, --apply): a file
 	// that an editor writes in place may be incomplete.
 	settleTime = time.Second
 	// settleTimeout is how long export waits for that.
 	settleTimeout = 10 * time.Second
+	// commandTimeout is how long --then may run: a command that hangs must not keep the table from following the lists.
+	commandTimeout = 2 * time.Minute
+	// rerunPause is longer than the resolution of file times, by which export notices an edit.
+	rerunPause = 100 * time.Millisecond
+	// maxRuns is how often export runs again because a list was edited meanwhile.
+	maxRuns = 5
 )
+
+// errOutdated means that the lists or the table were changed while the table was made: it is to be made again.
+var errOutdated = errors.New("the lists or the table were changed during each of several exports: try again")
+
+// repeat exports until the table is that of the lists as they are at the end. systemd starts no second run of a service
+// for an edit that comes while the service runs.
+func repeat(run func() error) (err error) {
+	for range maxRuns {
+		if err = run(); !errors.Is(err, errOutdated) {
+			break
+		}
+		time.Sleep(rerunPause)
+	}
+	return err
+}
 
 // load returns the policy to export. It returns nil, after reporting why, if a list is unavailable.
 func (e *exportFlags) load(ctx context.Context, o *options, stderr io.Writer) (*export.Policy, error) {
-	for start := time.Now(); ; {
-		cfg, err := o.loadConfig()
-		if err != nil {
-			return nil, err
+	for start, first := time.Now(), true; ; first = false {
+		p, errs := loadPolicy(o)
+		wait := timeToSettle(p)
+		if len(errs) > 0 && first {
+			wait = settleTime // an editor may have moved a file away for a moment
 		}
-		p, errs := export.Load(cfg, time.Now())
-		for _, err := range errs {
-			reportError(stderr, err)
-		}
-		if len(errs) > 0 {
-			return nil, nil
-		}
-		p.WithoutNames, p.WithoutDNS = e.withoutNames, e.withoutDNS
-		age := time.Since(p.LastWritten())
-		if !e.ifChanged && !e.apply || age >= settleTime || age < -settleTime { // the clock was set back
+		switch {
+		case wait <= 0 || !e.ifChanged && !e.apply:
+			for _, err := range errs {
+				reportError(stderr, err)
+			}
+			if len(errs) > 0 {
+				return nil, nil
+			}
+			p.WithoutNames, p.WithoutDNS = e.withoutNames, e.withoutDNS
 			return p, nil
-		}
-		if time.Since(start) > settleTimeout {
+		case time.Since(start) > settleTimeout:
 			return nil, fmt.Errorf("a list has been written to for %v: nothing is exported until that stops", settleTimeout)
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(settleTime - age):
+		case <-time.After(wait):
 		}
 	}
+}
+
+// loadPolicy returns the policy as it is on disk, and what is wrong with the config or with lists.
+func loadPolicy(o *options) (*export.Policy, []error) {
+	now := time.Now()
+	cfg, err := o.loadConfig()
+	if err != nil {
+		return nil, []error{err}
+	}
+	return export.Load(cfg, now)
+}
+
+// timeToSettle returns how long to wait until no list of the policy has been written to for settleTime.
+func timeToSettle(p *export.Policy) time.Duration {
+	if p == nil {
+		return 0
+	}
+	age := time.Since(p.LastWritten())
+	if age < -settleTime { // the clock was set back
+		return 0
+	}
+	return settleTime - age
 }
 
 // pendingTime is the modification time of a table until its --then has succeeded. A run that is killed before COMMAND ends
 // leaves it, so the next run repeats COMMAND.
 var pendingTime = time.Unix(0, 0)
 
-// writeTable replaces the file and runs --then.
-func (e *exportFlags) writeTable(ctx context.Context, table []byte, stdout, stderr io.Writer) error {
-	info, err := os.Stat(e.output)
-	switch {
-	case err == nil && !info.Mode().IsRegular() && (e.ifChanged || e.then != ""):
-		return fmt.Errorf("%s is not a regular file: --if-changed and --then need one", e.output)
-	case err != nil && !errors.Is(err, os.ErrNotExist):
+// findOutput finds the file of -o as it is before the lists are read. It returns the zero File without -o.
+func (e *exportFlags) findOutput() (before replace.File, err error) {
+	if e.output == "" {
+		return before, nil
+	}
+	if before, err = replace.Find(e.output); err == nil && !before.IsRegular() && (e.ifChanged || e.then != "") {
+		return before, fmt.Errorf("%s is not a regular file: --if-changed and --then need one", e.output)
+	}
+	return before, err
+}
+
+// writeTable replaces the file, and runs --then.
+func (e *exportFlags) writeTable(ctx context.Context, before replace.File, table []byte, stdout, stderr io.Writer) error {
+	if !before.IsRegular() {
+		return before.WriteTo(table)
+	}
+	file, done, err := e.replaceTable(before, table, stdout)
+	if err != nil {
 		return err
 	}
-	if e.ifChanged && err == nil {
-		before, err := os.ReadFile(e.output)
-		if err != nil {
-			return err
-		}
-		if bytes.Equal(before, table) && (e.then == "" || !info.ModTime().Equal(pendingTime)) {
-			return nil
-		}
-	}
-	written := pendingTime
-	if e.then == "" {
-		written = time.Time{}
-	}
-	if err := replaceFile(e.output, table, written); err != nil {
-		return err
-	}
-	if e.ifChanged {
-		fmt.Fprintf(stdout, "%s: updated from the lists\n", e.output)
-	}
-	if e.then == "" {
+	defer file.Close()
+	if done || e.then == "" {
 		return nil
 	}
 	now := time.Now() // before COMMAND runs: what COMMAND makes of the table must not look older than the table
-	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", e.then)
-	cmd.Stdout, cmd.Stderr = stdout, stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s is written, but %q failed: %w", e.output, e.then, err)
+	if err := execCommand(ctx, e.then, commandTimeout, stdout, stderr); err != nil {
+		return fmt.Errorf("%s is written, but %q failed, and the next export runs it again: %w", e.output, e.then, err)
 	}
-	return os.Chtimes(e.output, now, now)
+	return replace.SetModTime(file, now) // of this table: another export may have replaced it meanwhile
+}
+
+// replaceTable returns the file with the table. done reports that it had this table before, and COMMAND has succeeded.
+func (e *exportFlags) replaceTable(before replace.File, table []byte, stdout io.Writer) (file *os.File, done bool, err error) {
+	if e.ifChanged && before.Info != nil {
+		same, pending, err := openTable(before.Path, table)
+		switch {
+		case err != nil:
+			return nil, false, err
+		case same != nil && pending && e.then != "":
+			fmt.Fprintf(stdout, "%s: the command after its last export did not succeed, and runs again\n", e.output)
+			return same, false, nil
+		case same != nil:
+			return same, true, nil
+		}
+	}
+	var modTime time.Time
+	if e.then != "" {
+		modTime = pendingTime
+	}
+	switch file, err = before.Replace(table, modTime); {
+	case errors.Is(err, replace.ErrChanged):
+		return nil, false, errOutdated
+	case err != nil && before.Info != nil:
+		return nil, false, fmt.Errorf("%s stays as it is: %w", e.output, err)
+	case err != nil:
+		return nil, false, fmt.Errorf("cannot write %s: %w", e.output, err)
+	case e.ifChanged:
+		fmt.Fprintf(stdout, "%s: updated from the lists\n", e.output)
+	}
+	return file, false, nil
+}
+
+// openTable opens a table that was exported before. It returns nil if it is another one. pending reports that its --then
+// has not succeeded.
+func openTable(path string, table []byte) (same *os.File, pending bool, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, false, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() == int64(len(table)) {
+		var text []byte
+		if text, err = io.ReadAll(f); bytes.Equal(text, table) {
+			return f, info.ModTime().Equal(pendingTime), nil
+		}
+	}
+	f.Close()
+	return nil, false, err
+}
+
+// execCommand runs a command by sh, and ends all its processes after the timeout, or when this process is told to end.
+func execCommand(ctx context.Context, command string, timeout time.Duration, stdout, stderr io.Writer) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it did not end within %v, and was killed", timeout))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	if err := cmd.Run(); err != nil {
+		return cmp.Or(context.Cause(ctx), err)
+	}
+	return nil
 }

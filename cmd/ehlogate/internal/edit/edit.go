@@ -11,9 +11,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 
+	"ehlogate/cmd/ehlogate/internal/replace"
 	"ehlogate/lists/listfile"
 )
 
@@ -68,7 +68,7 @@ func Change(path string, rules listfile.Rules, change func(text []byte) ([]byte,
 	if err := checkText(path, rules, text); err != nil {
 		return fmt.Errorf("nothing was changed:\n%w", err)
 	}
-	return replaceFile(target, before, f, text)
+	return replaceFile(target, before, text)
 }
 
 // checkText reads a list as the daemon would.
@@ -125,32 +125,14 @@ func isAt(f *os.File, path string) bool {
 	return err == nil && os.SameFile(open, there)
 }
 
-// replaceFile replaces the file old, which is at path and locked, by text.
-func replaceFile(path string, before os.FileInfo, old *os.File, text []byte) error {
-	f, err := renameio.TempFile(filepath.Dir(path), path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Cleanup() }() // after an error; what went wrong is returned
-	if _, err := f.Write(text); err != nil {
-		return err
-	}
-	if err := copyAttributes(f.File, old); err != nil {
-		return fmt.Errorf("%s: cannot keep owner and permissions: %w: run this as root, or as the owner of the file", path, err)
-	}
-	now, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if !os.SameFile(before, now) || before.Size() != now.Size() || !before.ModTime().Equal(now.ModTime()) {
+// replaceFile replaces the file at path, which is locked, by text.
+func replaceFile(path string, before os.FileInfo, text []byte) error {
+	f, err := replace.File{Path: path, Info: before}.Replace(text, time.Time{})
+	switch {
+	case errors.Is(err, replace.ErrChanged):
 		return fmt.Errorf("%s: the file was changed meanwhile, by an editor: try again", path)
+	case err != nil:
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := f.CloseAtomicallyReplace(); err != nil { // which calls fsync first
-		return err
-	}
-	if dir, err := os.Open(filepath.Dir(path)); err == nil {
-		_ = dir.Sync() // not every file system can
-		dir.Close()
-	}
-	return nil
+	return f.Close()
 }

@@ -22,6 +22,7 @@ import (
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/earned"
 	"ehlogate/lists/fallback"
+	"ehlogate/lists/filewatch"
 	"ehlogate/lists/iprev"
 	"ehlogate/lists/listfile"
 )
@@ -42,6 +43,8 @@ type Policy struct {
 	// WithoutDNS decides as the daemon does while no DNS server answers, and offers STARTTLS to all clients that are
 	// subject to [limit].
 	WithoutDNS bool
+
+	configTime time.Time // when the config was written to last
 }
 
 // checkExportable refuses a policy that a table of addresses cannot express.
@@ -173,7 +176,7 @@ func Load(cfg *config.Config, now time.Time) (p *Policy, errs []error) {
 		return nil, []error{errors.New("no config file: name one with -c (the built-in defaults have no lists)")}
 	}
 	live := state.Load(cfg, func() time.Time { return now }).Snapshot()
-	p = &Policy{Config: live.Config, Policy: live.Policy, Now: now}
+	p = &Policy{Config: live.Config, Policy: live.Policy, Now: now, configTime: modTime(cfg.File)}
 	for _, s := range live.Sources {
 		p.Sources = append(p.Sources, s.File)
 	}
@@ -182,9 +185,7 @@ func Load(cfg *config.Config, now time.Time) (p *Policy, errs []error) {
 
 // LastWritten returns the latest modification time of the config and of all list files. It skips files that are gone.
 func (p *Policy) LastWritten() (last time.Time) {
-	if info, err := os.Stat(p.Config.File); err == nil {
-		last = info.ModTime()
-	}
+	last = modTime(p.Config.File)
 	for _, s := range p.Sources {
 		if s == nil {
 			continue
@@ -194,4 +195,25 @@ func (p *Policy) LastWritten() (last time.Time) {
 		}
 	}
 	return last
+}
+
+// Edited reports whether the config or a list file has been changed since the policy was loaded.
+func (p *Policy) Edited() bool {
+	if !modTime(p.Config.File).Equal(p.configTime) {
+		return true
+	}
+	for i, s := range p.Sources {
+		if s != nil && !s.Files().Equal(filewatch.StatFiles(p.Config.Lists[i].Spec.Patterns, nil)) {
+			return true
+		}
+	}
+	return false
+}
+
+// modTime returns the modification time of a file; zero if it is gone.
+func modTime(name string) (t time.Time) {
+	if info, err := os.Stat(name); err == nil {
+		t = info.ModTime()
+	}
+	return t
 }

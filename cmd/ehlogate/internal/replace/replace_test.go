@@ -1,0 +1,162 @@
+package replace
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// replaceText replaces the file with that name, and returns what is there then.
+func replaceText(t *testing.T, name, text string, modTime time.Time) os.FileInfo {
+	t.Helper()
+	before, err := Find(name)
+	must(t, err)
+	f, err := before.Replace([]byte(text), modTime)
+	must(t, err)
+	defer f.Close()
+	if got, err := os.ReadFile(name); string(got) != text || err != nil {
+		t.Errorf("the file holds %q, %v; want %q", got, err, text)
+	}
+	info, err := os.Stat(name)
+	must(t, err)
+	if open, err := f.Stat(); err != nil || !os.SameFile(open, info) {
+		t.Errorf("another file was returned: %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(before.Path), ".*.new")); len(left) > 0 || err != nil {
+		t.Errorf("%q, %v beside the file", left, err)
+	}
+	return info
+}
+
+// TestReplaceKeeps checks that mode, owner, attributes and symbolic links stay, and that the file is a new one.
+func TestReplaceKeeps(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "table")
+	must(t, os.WriteFile(name, nil, 0o600))
+	must(t, os.Chmod(name, 0o640))
+	uid, gid := os.Getuid(), os.Getgid()
+	if uid == 0 { // only root can give a file away
+		uid, gid = 12345, 54321
+		must(t, os.Chown(name, uid, gid))
+	}
+	const attribute = "user.ehlogate"
+	extended := unix.Setxattr(name, attribute, []byte("kept"), 0)
+	if extended != nil && extended != unix.ENOTSUP {
+		t.Fatal(extended)
+	}
+	link := filepath.Join(dir, "link")
+	must(t, os.Symlink("table", link))
+	then := time.Unix(0, 0)
+	first := replaceText(t, link, "one", then)
+	if st := first.Sys().(*syscall.Stat_t); first.Mode() != 0o640 || int(st.Uid) != uid || int(st.Gid) != gid || !first.ModTime().Equal(then) {
+		t.Errorf("got %v, owner %d:%d, time %v; want -rw-r-----, %d:%d, %v", first.Mode(), st.Uid, st.Gid, first.ModTime(), uid, gid, then)
+	}
+	buf := make([]byte, 10)
+	if n, err := unix.Getxattr(name, attribute, buf); extended == nil && (err != nil || string(buf[:n]) != "kept") {
+		t.Errorf("attribute %q, %v", buf[:n], err)
+	}
+	if second := replaceText(t, link, "two", time.Time{}); os.SameFile(first, second) || time.Since(second.ModTime()) > time.Hour {
+		t.Errorf("written in place, or with the time %v", second.ModTime())
+	}
+}
+
+// TestReplaceNew checks a file that does not exist, by its name, and by links that lead to it.
+func TestReplaceNew(t *testing.T) {
+	old := syscall.Umask(0o077)
+	defer syscall.Umask(old)
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "far/sub"), 0o755))
+	must(t, os.Symlink("far/sub", filepath.Join(dir, "linked")))
+	must(t, os.Symlink("../table", filepath.Join(dir, "far/sub/link")))
+	for name, at := range map[string]string{"table": "table", "linked/link": "far/table"} { // .. of far/sub, not of linked
+		if info := replaceText(t, filepath.Join(dir, name), "new", time.Time{}); info.Mode() != 0o644 {
+			t.Errorf("%s has mode %v, want -rw-r--r--", name, info.Mode())
+		}
+		if _, err := os.Lstat(filepath.Join(dir, at)); err != nil {
+			t.Error(err)
+		}
+	}
+	if target, err := os.Readlink(filepath.Join(dir, "linked/link")); target != "../table" || err != nil {
+		t.Errorf("the link is %q, %v", target, err)
+	}
+	if _, err := Find(dir); err == nil {
+		t.Error("a directory was found")
+	}
+}
+
+// TestReplaceAfterKill checks that the draft of a killed process is used again, and that nothing else is.
+func TestReplaceAfterKill(t *testing.T) {
+	dir := t.TempDir()
+	name, draft := filepath.Join(dir, "table"), filepath.Join(dir, ".table.new")
+	must(t, os.WriteFile(draft, []byte(strings.Repeat("half ", 1000)), 0o600))
+	replaceText(t, name, "whole", time.Time{})
+
+	victim := filepath.Join(dir, "victim")
+	for what, put := range map[string]func() error{
+		"a link":        func() error { return os.Symlink(victim, draft) },
+		"a second name": func() error { return os.Link(victim, draft) },
+		"a pipe":        func() error { return unix.Mkfifo(draft, 0o600) },
+	} {
+		must(t, os.WriteFile(victim, []byte("kept"), 0o600))
+		must(t, put())
+		before, err := Find(name)
+		must(t, err)
+		if _, err := before.Replace([]byte("new"), time.Time{}); err == nil {
+			t.Errorf("%s in the place of the draft: no error", what)
+		}
+		for path, want := range map[string]string{name: "whole", victim: "kept"} {
+			if got, err := os.ReadFile(path); string(got) != want || err != nil {
+				t.Errorf("%s: %s holds %q, %v", what, path, got, err)
+			}
+		}
+		must(t, os.Remove(draft))
+	}
+}
+
+// TestReplaceAtOnce checks that of several processes that found the same file one replaces it, and that its readers see
+// whole texts.
+func TestReplaceAtOnce(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "table")
+	must(t, os.WriteFile(name, []byte("0"), 0o644))
+	found, err := Find(name)
+	must(t, err)
+	var won atomic.Int32
+	var running sync.WaitGroup
+	for range 8 {
+		running.Go(func() {
+			f, err := found.Replace([]byte(strings.Repeat("x", 100)), time.Time{})
+			switch {
+			case err == nil:
+				won.Add(1)
+				f.Close()
+			case !errors.Is(err, ErrChanged):
+				t.Error(err)
+			}
+			if text, err := os.ReadFile(name); err != nil || len(text) != 100 {
+				t.Errorf("%d bytes, %v", len(text), err)
+			}
+		})
+	}
+	running.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d replaced it, want 1", won.Load())
+	}
+	if left, _ := filepath.Glob(name + "/../.*"); len(left) > 0 {
+		t.Errorf("%q are left", left)
+	}
+}
