@@ -67,8 +67,8 @@ func actions(calls []string) (acts []string) {
 // In an upgrade the service is restarted, once, and no socket is stopped or restarted: clients wait there.
 func TestScripts(t *testing.T) {
 	testenv.Needs(t, "debhelper", "lintian")
-	const again = "stop ehlogate-export.timer ehlogate-loopback.socket" // debhelper of Debian 14 stops also what is not started
-	const sockets = "start ehlogate-http.socket ehlogate.socket"        // of those that listen already nothing is changed
+	const again = "stop ehlogate-export.path ehlogate-export.timer ehlogate-loopback.socket" // debhelper of Debian 14 stops also what is not started
+	const sockets = "start ehlogate-http.socket ehlogate.socket"                             // of those that listen already nothing is changed
 	for _, c := range []struct {
 		about, script string
 		args          []string
@@ -79,7 +79,7 @@ func TestScripts(t *testing.T) {
 		{"upgraded, old one gone", "postrm", []string{"upgrade", "2.0-1"}, nil},
 		{"upgraded", "postinst", []string{"configure", "1.0-1"}, []string{sockets, "restart ehlogate.service"}},
 		{"removed", "prerm", []string{"remove"}, []string{
-			"stop ehlogate-export.timer ehlogate.socket ehlogate-loopback.socket ehlogate-http.socket ehlogate.service",
+			"stop ehlogate-export.path ehlogate-export.timer ehlogate.socket ehlogate-loopback.socket ehlogate-http.socket ehlogate.service",
 			"stop ehlogate.service", "stop ehlogate-http.socket ehlogate.socket"}},
 		{"removed, after", "postrm", []string{"remove"}, nil},
 		{"purged", "postrm", []string{"purge"}, nil},

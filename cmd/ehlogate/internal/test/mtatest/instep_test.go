@@ -14,7 +14,7 @@ import (
 const keptTable = "etc/postfix/ehlogate.cidr"
 
 // TestInStep runs the units that keep a table in step under a real systemd, with a real Postfix that has this table as its
-// backup: what it says once ehlogate is down is what the lists said before.
+// backup: what it says once ehlogate is down is what the lists said before. Then Postfix has the table in place of the map.
 func TestInStep(t *testing.T) {
 	testenv.Needs(t, "root", "systemd", "Postfix")
 	t.Parallel()
@@ -205,4 +205,5 @@ func TestInStep(t *testing.T) {
 	if err != nil || strings.Contains(journal, "Finished") || strings.Contains(journal, "remains running") {
 		t.Errorf("%v\n%s", err, journal)
 	}
+	t.Run("without a daemon", func(t *testing.T) { playStatic(t, m) })
 }

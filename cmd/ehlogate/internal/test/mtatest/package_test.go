@@ -191,11 +191,13 @@ func TestPackage(t *testing.T) {
 	})
 
 	t.Run("removed", func(t *testing.T) {
-		m.run(t, "systemctl enable --now ehlogate-export.timer")
+		m.run(t, "systemctl enable --now ehlogate-export.path ehlogate-export.timer")
 		testenv.Eventually(t, "a table", func() bool { _, err := m.Files().Stat(keptTable); return err == nil })
 		m.run(t, "dpkg -r ehlogate")
-		if state := strings.TrimSpace(m.run(t, "systemctl show --value --property=ActiveState ehlogate-export.timer")); state != "inactive" {
-			t.Errorf("the timer is %s", state)
+		for _, unit := range []string{"ehlogate-export.path", "ehlogate-export.timer"} {
+			if state, err := m.Show(soon(t), unit, "ActiveState"); err != nil || state != "inactive" {
+				t.Errorf("%s is %q, %v", unit, state, err)
+			}
 		}
 		if state := m.show(t, "ActiveState"); state != "inactive" {
 			t.Errorf("it is %s", state)
