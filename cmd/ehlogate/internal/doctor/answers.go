@@ -47,14 +47,14 @@ func (e *exam) checkMapAnswers(s smtpd) {
 // checkKeywords compares what smtpd hides from all clients with what ehlogate repeats: an answer of the map replaces
 // the setting.
 func (e *exam) checkKeywords(s smtpd) {
-	if !s.mapQueries && !s.submissionQueries {
+	if !s.mapQueries && !s.mapExported && !s.submissionHides {
 		return
 	}
 	always, clients := lowercase(e.config.AlwaysHide), "suppressed clients"
 	if e.hiddenKeywords(lists.SMTP) != 0 {
 		clients = "clients from which a list hides STARTTLS or another keyword"
 	}
-	if s.submissionQueries { // what always_hide has of AUTH does not count there
+	if s.submissionHides { // what always_hide has of AUTH does not count there
 		always, clients = without(always, []string{"auth"}), "clients from which a list hides a keyword on submission"
 	}
 	why := "For such a client, the answer of ehlogate takes the place of it."
@@ -96,7 +96,7 @@ func (e *exam) hiddenFromAll(s smtpd) (all, both []string, at Place) {
 		both = nil
 		for _, part := range unionParts(entry) {
 			for _, t := range parseTables(part) {
-				queries = queries || t.needsDaemon()
+				queries = queries || t.needsDaemon() || e.isExported(s.view, t)
 				if t.kind == "memcache" && !e.config.ExplicitOffer {
 					all = append(all, e.keywordsOfBackup(s.view, t)...)
 				}

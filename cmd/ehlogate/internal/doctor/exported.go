@@ -28,10 +28,11 @@ func (e *exam) checkExported(format, name string, data []byte, at Place) (ok boo
 	lacks := without(needed, flags)
 	command := e.command(slices.Concat([]string{"export", "--format", format}, flags, lacks, []string{"-o", name})...)
 	keep := "A timer with \"ehlogate export --if-changed\" keeps the table up to date."
+	e.checkKept(name, at)
 	var reload Write
 	if format == cidrFormat {
 		command += ` --if-changed --then "postfix reload"`
-		keep = "ehlogate-export.timer keeps /etc/postfix/ehlogate.cidr up to date."
+		keep = "ehlogate-export.path and ehlogate-export.timer keep /etc/postfix/ehlogate.cidr up to date."
 		reload = Write{shell, []string{command}}
 	}
 	e.checkReloaded(name, at, reload)
@@ -75,22 +76,43 @@ func (e *exam) checkReloaded(name string, at Place, write Write) {
 		"The mail server may still use the old table. The next export with --then runs the command again; journalctl -u ehlogate-export says why it failed.", write)
 }
 
-// adviseExportUnit returns why the service that exports a table fails, and the drop-in to write, if its command lacks
-// flags. A table may be exported by other means.
-func (e *exam) adviseExportUnit(name string, needed []string) (why string, dropIn Write) {
+// checkKept looks whether the timer of the service that exports a table is active. A table may be exported by other means.
+func (e *exam) checkKept(name string, at Place) {
+	if e.host.ExportTimer == nil || e.exportCommand(name) == "" {
+		return
+	}
+	if state := e.host.ExportTimer(); state == "inactive" || state == "failed" {
+		e.add(Warning, "table-not-kept", at, "ehlogate-export.timer is not active: "+name+" does not follow the lists",
+			"Edits, feeds and entries that expire reach the table only when it is exported again. The timer does that once a minute, and ehlogate-export.path at each edit.",
+			Write{shell, []string{"systemctl enable --now ehlogate-export.path ehlogate-export.timer"}})
+	}
+}
+
+// exportCommand returns the command of ehlogate-export.service that exports a table; "" if there is none.
+func (e *exam) exportCommand(name string) string {
 	text, _ := e.host.ExportUnit()
 	for _, line := range execStarts(text) {
 		ws := strings.Fields(line)
-		i, j := slices.Index(ws, "export"), slices.Index(ws, name)
-		if lacks := without(needed, ws); i > 0 && j > i && (ws[j-1] == "-o" || ws[j-1] == "--output") && len(lacks) > 0 {
-			changed := strings.Replace(line, " export ", " export "+strings.Join(lacks, " ")+" ", 1)
-			return " ehlogate-export.service fails at each run: it lacks " + strings.Join(lacks, " and ") + ".", Write{
-				"/etc/systemd/system/ehlogate-export.service.d/flags.conf, then \"systemctl daemon-reload && systemctl start ehlogate-export\"",
-				[]string{"[Service]", "ExecStart=", "ExecStart=" + changed},
-			}
+		if i, j := slices.Index(ws, "export"), slices.Index(ws, name); i > 0 && j > i && (ws[j-1] == "-o" || ws[j-1] == "--output") {
+			return line
 		}
 	}
-	return "", Write{}
+	return ""
+}
+
+// adviseExportUnit returns why the service that exports a table fails, and the drop-in to write, if its command lacks
+// flags. A table may be exported by other means.
+func (e *exam) adviseExportUnit(name string, needed []string) (why string, dropIn Write) {
+	line := e.exportCommand(name)
+	lacks := without(needed, strings.Fields(line))
+	if line == "" || len(lacks) == 0 {
+		return "", Write{}
+	}
+	changed := strings.Replace(line, " export ", " export "+strings.Join(lacks, " ")+" ", 1)
+	return " ehlogate-export.service fails at each run: it lacks " + strings.Join(lacks, " and ") + ".", Write{
+		"/etc/systemd/system/ehlogate-export.service.d/flags.conf, then \"systemctl daemon-reload && systemctl start ehlogate-export\"",
+		[]string{"[Service]", "ExecStart=", "ExecStart=" + changed},
+	}
 }
 
 // execStarts returns the commands of a service, from its unit and drop-ins in their order, as systemctl cat writes

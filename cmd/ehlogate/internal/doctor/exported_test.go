@@ -64,7 +64,8 @@ func TestTableInStep(t *testing.T) {
 	}
 }
 
-// The flags that the unit of the timer lacks are printed as a drop-in, and a table whose --then failed is reported.
+// The flags that the unit of the timer lacks are printed as a drop-in, and a table whose --then failed is reported, as is a
+// timer that does not run.
 func TestExportUnit(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -101,6 +102,8 @@ func TestExportUnit(t *testing.T) {
 		{"the unit is about another table", head + " --without-names" + rest, strings.ReplaceAll(shipped, table, "/another"), time.Now(), nil, false},
 		{"no unit", head + " --without-names" + rest, "", time.Now(), nil, false},
 		{"a reload that failed", head + " --without-names" + rest, "", time.Unix(0, 0), []string{"warning table-not-reloaded"}, false},
+		{"the timer is not active", head + " --without-names" + rest, better, time.Now(), []string{"warning table-not-kept"}, false},
+		{"another timer is not active", head + " --without-names" + rest, strings.ReplaceAll(better, table, "/another"), time.Now(), nil, false},
 	} {
 		write("table", tc.table)
 		if err := os.Chtimes(table, tc.written, tc.written); err != nil {
@@ -108,6 +111,9 @@ func TestExportUnit(t *testing.T) {
 		}
 		host := ThisHost(false)
 		host.ExportUnit = func() (string, error) { return tc.unit, nil }
+		host.ExportTimer = func() string {
+			return map[bool]string{true: "inactive", false: "active"}[strings.Contains(tc.name, "not active")]
+		}
 		r := Examine(t.Context(), host, cfg, pf, nil, nil)
 		if got := idsOf(r); !slices.Equal(got, tc.want) {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
@@ -118,7 +124,7 @@ func TestExportUnit(t *testing.T) {
 			if has := slices.ContainsFunc(writes, func(w Write) bool { return slices.Equal(w.Lines, dropIn) }); has != tc.dropIn {
 				t.Errorf("%s: drop-in: %v, want %v\n%s", tc.name, has, tc.dropIn, f.text())
 			}
-			if f.ID != "export-unit-fails" && !strings.Contains(f.Write.Lines[0], "--without-names") {
+			if f.ID != "export-unit-fails" && f.ID != "table-not-kept" && !strings.Contains(f.Write.Lines[0], "--without-names") {
 				t.Errorf("%s: %s", tc.name, f.text())
 			}
 		}

@@ -57,6 +57,12 @@ func (e *exam) isOfSubmission(v view, t table) bool {
 	return slices.Contains(flags, "--service="+lists.Submission.String())
 }
 
+// isExported reports whether ehlogate exported a table, which may be empty by now.
+func (e *exam) isExported(v view, t table) bool {
+	made, _, ok := export.ParseHeader([]byte(e.textOf(v, t)))
+	return ok && made == cidrFormat && t.kind == "cidr"
+}
+
 // adviseSubmission returns the advice to keep lists from deciding about STARTTLS where clients log in. The file for the map
 // of submission lacks only its key.
 func (e *exam) adviseSubmission(s smtpd, param string) Write {

@@ -44,6 +44,9 @@ type Host struct {
 	Trial bool
 	// ExportUnit returns the unit that exports a table, with its drop-ins, as "systemctl cat" writes them.
 	ExportUnit func() (string, error)
+	// ExportTimer returns the state of the timer that starts it, as "systemctl show" writes it: "" if that is unknown; nil
+	// for another machine.
+	ExportTimer func() string
 	// Rules returns the rules of nftables, as "nft -j list ruleset" writes them.
 	Rules func() ([]byte, error)
 }
@@ -64,8 +67,11 @@ func ThisHost(connect bool) *Host {
 		Resolvers:  dnsclient.SystemServers,
 		Unit:       liveUnit,
 		ExportUnit: func() (string, error) { return systemctl("cat", "ehlogate-export.service"), nil },
-		Rules:      liveRules,
-		Trial:      true,
+		ExportTimer: func() string {
+			return strings.TrimSpace(systemctl("show", "--property=ActiveState", "--value", "ehlogate-export.timer"))
+		},
+		Rules: liveRules,
+		Trial: true,
 	}
 	if connect {
 		h.Resolver = func(c dnsclient.Options) dnsclient.Resolver { return dnsclient.New(c) }

@@ -15,7 +15,8 @@ type smtpd struct {
 	maps, filter  []table // that hide keywords, and that edit commands
 	mapQueries    bool    // a map needs a daemon
 	filterQueries bool    // the filter does
-	mapHides      bool    // a map is a file that hides STARTTLS
+	mapHides      bool    // a map is a file that hides STARTTLS, or that was exported
+	mapExported   bool    // a map was exported
 	// A map is that of submission, which never hides STARTTLS: it needs a daemon, or was exported.
 	submissionQueries, submissionHides bool
 }
@@ -32,9 +33,10 @@ func (e *exam) findSMTPDs() (out []smtpd) {
 			s.mapQueries = s.mapQueries || t.needsDaemon() && !ofSubmission
 			s.submissionQueries = s.submissionQueries || t.needsDaemon() && ofSubmission
 			s.submissionHides = s.submissionHides || ofSubmission
+			s.mapExported = s.mapExported || e.isExported(s.view, t) && !ofSubmission
 		}
 		s.filterQueries = slices.ContainsFunc(s.filter, table.needsDaemon)
-		s.mapHides = slices.ContainsFunc(s.maps, func(t table) bool { return e.hidesSTARTTLS(s.view, t) })
+		s.mapHides = s.mapExported || slices.ContainsFunc(s.maps, func(t table) bool { return e.hidesSTARTTLS(s.view, t) })
 		out = append(out, s)
 	}
 	return out
