@@ -55,6 +55,8 @@ func (e *exportFlags) load(ctx context.Context, o *options, stderr io.Writer) (*
 			wait = settleTime // an editor may have moved a file away for a moment
 		}
 		switch {
+		case p == nil && (!first || !e.ifChanged && !e.apply): // the config is wrong
+			return nil, errs[0]
 		case wait <= 0 || !e.ifChanged && !e.apply:
 			for _, err := range errs {
 				reportError(stderr, err)
