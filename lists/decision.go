@@ -35,6 +35,8 @@ const (
 	ReasonFault
 	// ReasonLimit means that no list matches the client, and the Limiter decided.
 	ReasonLimit
+	// ReasonPressure means that no list matches the client, and the Limiter hides STARTTLS because of CPU pressure.
+	ReasonPressure
 	// ReasonGuard means that STARTTLS would be hidden, but a domain served here has published a policy (MTA-STS or DANE)
 	// that promises it.
 	ReasonGuard
@@ -45,7 +47,7 @@ const (
 var reasonNames = [...]string{
 	ReasonDefault: "default", ReasonListed: "listed", ReasonUnavailable: "unavailable",
 	ReasonNoAddress: "no-address", ReasonObserve: "observe", ReasonFault: "fault",
-	ReasonLimit: "limit", ReasonGuard: "guard",
+	ReasonLimit: "limit", ReasonPressure: "pressure", ReasonGuard: "guard",
 	ReasonSubmission: "submission",
 }
 

@@ -14,11 +14,11 @@ type Guard interface {
 
 // Limiter decides about clients that are on no list, in place of a fixed default.
 type Limiter interface {
-	// Decide decides about a new session of the client at addr: Offer or Suppress.
-	Decide(addr netip.Addr) Action
+	// Decide decides about a new session of the client at addr: Offer or Suppress, and ReasonLimit or ReasonPressure.
+	Decide(addr netip.Addr) (Action, Reason)
 	// LastDecision returns what Decide returned last for addr, if that is remembered, else what it would return. It changes
 	// nothing. It is for reports on a session.
-	LastDecision(addr netip.Addr) Action
+	LastDecision(addr netip.Addr) (Action, Reason)
 	// Charge counts a new session that was offered STARTTLS before the default applied, because a list was unavailable.
 	Charge(addr netip.Addr)
 }
@@ -154,9 +154,11 @@ func (w *walk) decideByDefault() Verdict {
 }
 
 func (p *Policy) decideByLimit(addr netip.Addr, review bool) Verdict {
-	action := p.Limit.Decide
+	var v Verdict
 	if review {
-		action = p.Limit.LastDecision
+		v.Action, v.Reason = p.Limit.LastDecision(addr)
+	} else {
+		v.Action, v.Reason = p.Limit.Decide(addr)
 	}
-	return Verdict{Action: action(addr), Reason: ReasonLimit}
+	return v
 }

@@ -66,10 +66,10 @@ func (s *slow) Verify(_ netip.Addr, t Turn) NameMatch {
 	return m
 }
 
-func (s *slow) Active() bool                   { return s.then == Matched }
-func (s *slow) Decide(netip.Addr) Action       { s.asked++; return Suppress }
-func (s *slow) LastDecision(netip.Addr) Action { return Suppress }
-func (s *slow) Charge(netip.Addr)              { s.charged++ }
+func (s *slow) Active() bool                             { return s.then == Matched }
+func (s *slow) Decide(netip.Addr) (Action, Reason)       { s.asked++; return Suppress, ReasonLimit }
+func (s *slow) LastDecision(netip.Addr) (Action, Reason) { return Suppress, ReasonLimit }
+func (s *slow) Charge(netip.Addr)                        { s.charged++ }
 
 var someone = Client{Addr: netip.MustParseAddr("192.0.2.1")}
 

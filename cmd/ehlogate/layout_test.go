@@ -45,6 +45,7 @@ var rooms = map[string][]string{
 	"lists/tlsrpt":          {"lists", "lists/dnsclient", "lists/printable", "lists/statefile"},
 	"lists/tlspolicy":       {"lists", "lists/dnsclient", "lists/filewatch", "lists/lazyregexp", "lists/statefile"},
 	"lists/ratelimit":       {"lists"},
+	"lists/pressure":        nil,
 	"lists/maillog":         {"lists"},
 	"lists/earned":          {"lists", "lists/learnstore", "lists/maillog"},
 	"lists/maillog/logfile": {"lists/lazyregexp"},

@@ -33,7 +33,7 @@ func (l *FailOpenLog) Record(addr netip.Addr, failedOpen bool) {
 			}
 			action = lists.Suppress
 		}
-		next := newRecord(id, action, now)
+		next := newRecord(id, action, lists.ReasonLimit, now)
 		if next == last || l.recent.replace(id, last, next, now) {
 			return
 		}

@@ -37,6 +37,18 @@ func hostAddr(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{100, byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
+// actionOf decides about a new session.
+func actionOf(l *Limiter, addr netip.Addr) lists.Action {
+	action, _ := l.Decide(addr)
+	return action
+}
+
+// lastActionOf reports the last decision.
+func lastActionOf(l *Limiter, addr netip.Addr) lists.Action {
+	action, _ := l.LastDecision(addr)
+	return action
+}
+
 // Whatever the load and whatever clients come, offers stay at the rate: never above it by more than 5 % in a minute,
 // and not below it while there is demand.
 func TestRate(t *testing.T) {
@@ -59,7 +71,7 @@ func TestRate(t *testing.T) {
 			sessions := int(rate * tc.load * 60 * minutes)
 			for range sessions {
 				c.advance(time.Duration(r.ExpFloat64() * float64(time.Second) / (rate * tc.load)))
-				if s.Decide(hostAddr(r.IntN(tc.clients))) == lists.Offer {
+				if actionOf(s, hostAddr(r.IntN(tc.clients))) == lists.Offer {
 					offers++
 				}
 			}
@@ -79,7 +91,7 @@ func TestBelowTheRateAllAreOffered(t *testing.T) {
 	s, c := newLimiter(50, time.Minute)
 	for n := range 5000 {
 		c.advance(time.Second / 49)
-		if s.Decide(hostAddr(n)) != lists.Offer {
+		if actionOf(s, hostAddr(n)) != lists.Offer {
 			t.Fatalf("session %d is suppressed", n)
 		}
 	}
@@ -93,7 +105,7 @@ func TestSlow(t *testing.T) {
 	s, c := newLimiter(0.1, time.Second)
 	got := 0
 	for n := range 100 {
-		if s.Decide(hostAddr(n)) == lists.Offer {
+		if actionOf(s, hostAddr(n)) == lists.Offer {
 			got++
 		}
 		c.advance(time.Second)
@@ -105,46 +117,46 @@ func TestSlow(t *testing.T) {
 
 func TestKeeps(t *testing.T) {
 	s, c := newLimiter(4, time.Minute)
-	if got := s.LastDecision(hostAddr(1)); got != lists.Offer {
+	if got := lastActionOf(s, hostAddr(1)); got != lists.Offer {
 		t.Errorf("decided before it came: %v", got)
 	}
 	first, second := hostAddr(1), hostAddr(2)
-	if s.Decide(first) != lists.Offer || s.Decide(second) != lists.Suppress {
+	if actionOf(s, first) != lists.Offer || actionOf(s, second) != lists.Suppress {
 		t.Fatal("the first is to be offered STARTTLS, the second is not")
 	}
-	if !s.Stats().Exhausted || s.LastDecision(hostAddr(3)) != lists.Suppress {
+	if !s.Stats().Exhausted || lastActionOf(s, hostAddr(3)) != lists.Suppress {
 		t.Error("an unknown client would be suppressed now")
 	}
 	for range 100 { // reports change nothing
-		if s.LastDecision(first) != lists.Offer || s.LastDecision(second) != lists.Suppress {
+		if lastActionOf(s, first) != lists.Offer || lastActionOf(s, second) != lists.Suppress {
 			t.Fatal("another decision")
 		}
 	}
-	if s.Decide(first) != lists.Offer {
+	if actionOf(s, first) != lists.Offer {
 		t.Error("the first client pays for the others")
 	}
 	c.advance(time.Minute)
-	if s.Decide(second) != lists.Suppress {
+	if actionOf(s, second) != lists.Suppress {
 		t.Error("the second client did not keep its decision")
 	}
 	c.advance(time.Second)
-	if s.Decide(second) != lists.Offer {
+	if actionOf(s, second) != lists.Offer {
 		t.Error("the second client keeps its decision for ever")
 	}
 	// No client keeps an offer by coming more often than the rate.
 	for range 20 {
-		s.Decide(second)
+		actionOf(s, second)
 	}
-	if got := s.LastDecision(second); got != lists.Suppress || s.Stats().Revoked != 1 {
+	if got := lastActionOf(s, second); got != lists.Suppress || s.Stats().Revoked != 1 {
 		t.Errorf("got %v, %+v", got, s.Stats())
 	}
 }
 
 func TestIPv6IsA64(t *testing.T) {
 	s, _ := newLimiter(1, time.Minute)
-	s.Decide(hostAddr(1))
-	s.Decide(netip.MustParseAddr("2001:db8:0:1::1"))
-	if s.LastDecision(netip.MustParseAddr("2001:db8:0:1::2")) != lists.Suppress {
+	actionOf(s, hostAddr(1))
+	actionOf(s, netip.MustParseAddr("2001:db8:0:1::1"))
+	if lastActionOf(s, netip.MustParseAddr("2001:db8:0:1::2")) != lists.Suppress {
 		t.Error("got another decision for another address of the /64")
 	}
 	if id := s.recent.hashClient; id(netip.MustParseAddr("2001:db8:0:1::1")) == id(netip.MustParseAddr("2001:db8:0:2::1")) {
@@ -158,8 +170,8 @@ func TestManyAtOnce(t *testing.T) {
 	for g := range 4 {
 		wg.Go(func() {
 			for n := range 20000 {
-				s.Decide(hostAddr(g<<16 | n))
-				s.LastDecision(hostAddr(n))
+				actionOf(s, hostAddr(g<<16|n))
+				lastActionOf(s, hostAddr(n))
 			}
 		})
 	}
@@ -177,13 +189,13 @@ func TestManyAtOnce(t *testing.T) {
 // Policy and milter report what EHLO did, however long a decision is kept.
 func TestLastDecisionWhileKept(t *testing.T) {
 	s, c := newLimiter(0.001, 24*time.Hour)
-	s.Decide(hostAddr(1)) // takes the offer
-	if s.Decide(hostAddr(2)) != lists.Suppress {
+	actionOf(s, hostAddr(1)) // takes the offer
+	if actionOf(s, hostAddr(2)) != lists.Suppress {
 		t.Fatal("offered")
 	}
 	c.advance(2 * time.Hour)
-	ehlo := s.Decide(hostAddr(2)) // keeps its decision
-	if last := s.LastDecision(hostAddr(2)); last != ehlo {
+	ehlo := actionOf(s, hostAddr(2)) // keeps its decision
+	if last := lastActionOf(s, hostAddr(2)); last != ehlo {
 		t.Errorf("EHLO: %s, policy reports %s", ehlo, last)
 	}
 }
@@ -195,18 +207,18 @@ func TestFloodEvictsNoOffer(t *testing.T) {
 	n := 0
 	for ; len(offered) < 100; n++ { // ten times the rate
 		c.advance(time.Second / 200)
-		if s.Decide(hostAddr(n)) == lists.Offer {
+		if actionOf(s, hostAddr(n)) == lists.Offer {
 			offered = append(offered, n)
 		}
 	}
 	for range 1_000_000 { // within 100 seconds
 		c.advance(100 * time.Microsecond)
-		s.Decide(hostAddr(n))
+		actionOf(s, hostAddr(n))
 		n++
 	}
 	wrong := 0
 	for _, i := range offered {
-		if s.LastDecision(hostAddr(i)) != lists.Offer {
+		if lastActionOf(s, hostAddr(i)) != lists.Offer {
 			wrong++
 		}
 	}
@@ -244,7 +256,7 @@ func TestFailOpenLog(t *testing.T) {
 
 func TestNoAllocation(t *testing.T) {
 	s, _ := newLimiter(10, time.Minute)
-	if n := testing.AllocsPerRun(100, func() { s.Decide(hostAddr(1)); s.LastDecision(hostAddr(2)) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { actionOf(s, hostAddr(1)); lastActionOf(s, hostAddr(2)) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -252,7 +264,7 @@ func TestNoAllocation(t *testing.T) {
 func BenchmarkDecide(b *testing.B) {
 	s := New(Rate{OffersPerSecond: 100, Keep: time.Minute}, time.Now)
 	for n := 0; b.Loop(); n++ {
-		s.Decide(hostAddr(n & 0xfffff))
+		actionOf(s, hostAddr(n&0xfffff))
 	}
 }
 
@@ -267,7 +279,7 @@ func TestOffered(t *testing.T) {
 			if i%100 < forced {
 				s.Charge(hostAddr(i))
 			}
-			if s.Decide(hostAddr(from+i)) == lists.Offer {
+			if actionOf(s, hostAddr(from+i)) == lists.Offer {
 				n++
 			}
 		}

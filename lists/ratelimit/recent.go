@@ -23,33 +23,47 @@ type recentDecisions struct {
 
 // record is a decision about a client. It is one word, so that it is read and replaced as a whole; 0 is none.
 //
-//	63     34 33      1      0
-//	   hash    second    suppressed
+//	63     34 33      2       1           0
+//	   hash    second    by pressure  suppressed
 //
-// The second is counted from 1 and has room for 272 years. With the 15 bits that choose a set, 45 bits of the hash tell
+// The second is counted from 1 and has room for 136 years. With the 15 bits that choose a set, 45 bits of the hash tell
 // clients apart.
 type record uint64
 
 const (
-	secondShift = 1
-	secondBits  = 33
+	suppressedBit = 1 << 0
+	pressureBit   = 1 << 1 // CPU pressure was the reason
+
+	secondShift = 2
+	secondBits  = 32
 	hashShift   = secondShift + secondBits
 )
 
-func newRecord(id uint64, a lists.Action, now int64) record {
+func newRecord(id uint64, a lists.Action, reason lists.Reason, now int64) record {
 	r := record(id>>hashShift<<hashShift | uint64(toSeconds(now)+1)<<secondShift)
 	if a == lists.Suppress {
-		r |= 1
+		r |= suppressedBit
+	}
+	if reason == lists.ReasonPressure {
+		r |= pressureBit
 	}
 	return r
 }
 
 // action returns the decision: Offer or Suppress.
 func (r record) action() lists.Action {
-	if r&1 != 0 {
+	if r&suppressedBit != 0 {
 		return lists.Suppress
 	}
 	return lists.Offer
+}
+
+// reason returns the reason of the decision.
+func (r record) reason() lists.Reason {
+	if r&pressureBit != 0 {
+		return lists.ReasonPressure
+	}
+	return lists.ReasonLimit
 }
 
 // matches reports whether r is about the client with this hash.

@@ -20,8 +20,8 @@ func TestKeepFromDecision(t *testing.T) {
 			for _, part := range []time.Duration{0, time.Millisecond, 900 * time.Millisecond} { // of the second of the decision
 				s, c := newLimiter(0.002, keep)
 				c.advance(part)
-				s.Decide(hostAddr(1)) // takes the offer
-				if s.Decide(hostAddr(2)) != lists.Suppress {
+				actionOf(s, hostAddr(1)) // takes the offer
+				if actionOf(s, hostAddr(2)) != lists.Suppress {
 					t.Fatal("offered")
 				}
 				// A load of other clients never leaves an offer.
@@ -29,12 +29,12 @@ func TestKeepFromDecision(t *testing.T) {
 				for left, step := keep, keep/100; left > 0; left -= step {
 					c.advance(min(step, left))
 					s.Charge(others)
-					if s.Decide(hostAddr(2)) != lists.Suppress {
+					if actionOf(s, hostAddr(2)) != lists.Suppress {
 						t.Fatalf("keep %v: offered %v before the end", keep, left-step)
 					}
 				}
 				c.advance(max(away, time.Second) + 1000*time.Second) // and the debt is paid
-				if s.Decide(hostAddr(2)) != lists.Offer {
+				if actionOf(s, hostAddr(2)) != lists.Offer {
 					t.Errorf("keep %v, decided %v into a second: suppressed %v after the end", keep, part, away)
 				}
 			}
@@ -155,11 +155,11 @@ func TestOracle(t *testing.T) {
 				s.Charge(hostAddr(n))
 				o.offer, o.force = append(o.offer, o.now), append(o.force, true)
 			case 1:
-				if got, want := s.LastDecision(hostAddr(n)), o.lastDecision(n); got != want {
+				if got, want := lastActionOf(s, hostAddr(n)), o.lastDecision(n); got != want {
 					t.Fatalf("seed %d, step %d: last decision: got %v, want %v", seed, i, got, want)
 				}
 			default:
-				if got, want := s.Decide(hostAddr(n)), o.decide(n); got != want {
+				if got, want := actionOf(s, hostAddr(n)), o.decide(n); got != want {
 					t.Fatalf("seed %d, step %d: got %v, want %v", seed, i, got, want)
 				}
 			}
@@ -197,7 +197,7 @@ func TestStaleReadings(t *testing.T) {
 					shows.Add(-r.Int64N(int64(2 * time.Second)))
 				}
 				before := high.Load()
-				if s.Decide(hostAddr(w<<16|i)) == lists.Offer {
+				if actionOf(s, hostAddr(w<<16|i)) == lists.Offer {
 					offers[w] = append(offers[w], span{before, high.Load()})
 				}
 			}
@@ -213,12 +213,12 @@ func TestStaleReadings(t *testing.T) {
 		}
 		slices.Sort(ends)
 		for n, end := range ends {
-			if most := int(rate*(float64(end-first.before)/1e9+burst.Seconds())) + 1; n+1 > most {
+			if most := int(rate*(float64(end-first.before)/1e9+time.Duration(burst).Seconds())) + 1; n+1 > most {
 				t.Fatalf("%d offers in %v, at most %d", n+1, time.Duration(end-first.before), most)
 			}
 		}
 	}
-	if elapsed := float64(high.Load()) / 1e9; len(all) == 0 || float64(len(all)) > rate*(elapsed+burst.Seconds()) {
+	if elapsed := float64(high.Load()) / 1e9; len(all) == 0 || float64(len(all)) > rate*(elapsed+time.Duration(burst).Seconds()) {
 		t.Errorf("%d offers in %.1f s", len(all), elapsed)
 	}
 }
@@ -230,10 +230,10 @@ func TestSameDecisionAtOnce(t *testing.T) {
 		var got [2]lists.Action
 		var wg sync.WaitGroup
 		for i := range got {
-			wg.Go(func() { got[i] = s.Decide(hostAddr(1)) })
+			wg.Go(func() { got[i] = actionOf(s, hostAddr(1)) })
 		}
 		wg.Wait()
-		if last := s.LastDecision(hostAddr(1)); got[0] != last || got[1] != last {
+		if last := lastActionOf(s, hostAddr(1)); got[0] != last || got[1] != last {
 			t.Fatalf("got %v and %v, and last decision %v", got[0], got[1], last)
 		}
 	}
