@@ -219,14 +219,31 @@ func (t *Table) Boundaries() iter.Seq[netip.Addr] {
 	}
 }
 
-// merge returns sorted and others together, sorted.
+// merge returns sorted and others together, sorted. It does not copy sorted, which may be millions.
 func merge(sorted iter.Seq[netip.Addr], others []netip.Addr) iter.Seq[netip.Addr] {
-	if len(others) == 0 {
-		return sorted
+	slices.SortFunc(others, netip.Addr.Compare)
+	others = slices.Compact(others)
+	return func(yield func(netip.Addr) bool) {
+		rest := others
+		for a := range sorted {
+			for ; len(rest) > 0 && rest[0].Less(a); rest = rest[1:] {
+				if !yield(rest[0]) {
+					return
+				}
+			}
+			if len(rest) > 0 && rest[0] == a {
+				rest = rest[1:]
+			}
+			if !yield(a) {
+				return
+			}
+		}
+		for _, a := range rest {
+			if !yield(a) {
+				return
+			}
+		}
 	}
-	all := slices.AppendSeq(others, sorted)
-	slices.SortFunc(all, netip.Addr.Compare)
-	return slices.Values(slices.Compact(all))
 }
 
 // NameEntries returns the entries about names, which lookups of addresses alone do not show.
