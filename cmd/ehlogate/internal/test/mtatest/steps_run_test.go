@@ -61,7 +61,7 @@ func (m machine) debianMail(t *testing.T) {
 func (m machine) shell(text string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), packageLimit)
 	defer cancel()
-	env := []string{"-C", "/root", "GOPROXY=off", "GOTOOLCHAIN=local"}
+	env := []string{"-C", "/root", "GOPROXY=off", "GOTOOLCHAIN=local", "DPKG_DEB_COMPRESSOR_TYPE=none"} // it is unpacked at once
 	if _, err := m.Files().Stat("root/ehlogate"); err == nil {
 		env[1] = "/root/ehlogate"
 	}
