@@ -9,39 +9,14 @@ import (
 	"ehlogate/lists/listfile"
 )
 
-// readCIDR reads a cidr_table(5).
-//
-// There the first rule that matches decides, and in a list the smallest span. But two prefixes are nested or disjoint. So
-// both are the same once the rules are left out that Postfix never reaches: those within the prefix of an earlier one.
-func readCIDR(l *listfile.Lines, f Filtered) {
-	t := table{results: newResults(l, f), isPostfix: true}
-	t.pattern = func(w word) []*listfile.Item { return parseCIDRPattern(l, w) }
-	var before prefixes
-	t.isReached = func(r *logicalLine, _ bool) bool { return before.add(prefixOf(r.items[0])) }
-	t.readRules()
-}
-
 // prefixOf returns the prefix of an item that is one.
 func prefixOf(it *listfile.Item) netip.Prefix {
 	p, _ := netipx.IPRangeFrom(it.From, it.To).Prefix()
 	return p
 }
 
-// parseCIDRPattern parses what is before a result. Postfix skips a rule whose pattern is invalid; but what it knows and a
-// list does not refuses the table.
+// parseCIDRPattern parses an address or a prefix. Postfix skips a rule or an if with an invalid one.
 func parseCIDRPattern(l *listfile.Lines, w word) []*listfile.Item {
-	lower := strings.ToLower(w.text)
-	for _, keyword := range []string{"if", "endif"} {
-		rest, is := strings.CutPrefix(lower, keyword)
-		if is && (rest == "" || !isAlphanumeric(rest[0])) {
-			failAt(l, w, "if and endif are not supported", "write the rules without them, each with the prefix that it matches there")
-			return nil
-		}
-	}
-	if strings.HasPrefix(w.text, "!") {
-		failAt(l, w, "negated pattern", "write the prefixes that are meant, or a rule with DUNNO before 0.0.0.0/0 or ::/0")
-		return nil
-	}
 	if inner, ok := strings.CutPrefix(w.text, "["); ok { // [ADDRESS/LENGTH] or [ADDRESS]/LENGTH
 		addr, length, closed := strings.Cut(inner, "]")
 		if !closed || length != "" && length[0] != '/' {

@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"bytes"
 	"io"
 	"net/netip"
 	"strconv"
@@ -32,34 +31,35 @@ type KeywordTables struct {
 
 // ReadCIDR reads a cidr_table(5). The error is a *diag.Problems, or one of reading.
 func (k *KeywordTables) ReadCIDR(r io.Reader, name string) error {
-	data, err := io.ReadAll(r)
-	if err != nil {
-		return err
+	t := k.newTable(r, name)
+	b := &keywordBlocks{blocks: newBlocks(t), keywords: k}
+	b.reportUnused = func(w word, msg, hint string) { k.addUnused(t, w, msg, hint) }
+	t.useRule = b.useRule
+	t.readRules()
+	if len(b.open) > 0 {
+		k.addUnused(t, word{"", 0}, "missing endif: the block ends with the table", "write endif")
 	}
-	if blockLine.Match(data) {
-		return k.readBlocks(data, name)
-	}
-	return k.read(bytes.NewReader(data), name, parseCIDRPattern)
+	return t.Finish()
 }
 
 // ReadIndexed reads a table that Postfix looks whole addresses up in: the source of a hash, lmdb or cdb map, postmap(1), or
 // a texthash. The error is as that of ReadCIDR.
 func (k *KeywordTables) ReadIndexed(r io.Reader, name string) error {
-	return k.read(r, name, parseAddressKey)
-}
-
-func (k *KeywordTables) read(r io.Reader, name string, pattern func(*listfile.Lines, word) []*listfile.Item) error {
 	t := k.newTable(r, name)
-	t.pattern = func(w word) []*listfile.Item { return pattern(t.Lines, w) }
-	t.useRule = func(r *logicalLine) {
-		if p := prefixOf(r.items[0]); k.before.add(p) {
-			k.addRule(t, r, p)
-		} else {
-			k.addNeverReached(t, r)
-		}
-	}
+	t.pattern = func(w word) []*listfile.Item { return parseAddressKey(t.Lines, w) }
+	t.useRule = func(r *logicalLine) { k.usePrefix(t, r, prefixOf(r.items[0])) }
 	t.readRules()
 	return t.Finish()
+}
+
+// usePrefix adds a rule for the clients of a prefix if it is reached.
+func (k *KeywordTables) usePrefix(t *table, r *logicalLine, p netip.Prefix) (isReached bool) {
+	if isReached = k.before.add(p); isReached {
+		k.addRule(t, r, p)
+	} else {
+		k.addNeverReached(t, r)
+	}
+	return isReached
 }
 
 // newTable returns a table that reads r, and of which all rules are used.

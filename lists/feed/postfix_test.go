@@ -95,10 +95,20 @@ func TestCIDRAgainstPostfix(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		var b strings.Builder
+		depth := 0
 		for range 1 + r.IntN(25) {
 			a := randomNear(r)
 			p, _ := a.Prefix(a.BitLen() - pick(r, 0, 0, r.IntN(10), r.IntN(26), a.BitLen()))
 			entry := p.String()
+			switch block := r.IntN(8); {
+			case block == 0:
+				around, _ := a.Prefix(r.IntN(p.Bits() + 1))
+				b.WriteString(pick(r, "if ", "IF\t", "if\n  ") + pick(r, around.String(), "["+around.String()+"]") + "\n")
+				depth++
+			case block == 1 && depth > 0:
+				b.WriteString(pick(r, "endif\n", "ENDIF \n"))
+				depth--
+			}
 			switch {
 			case p.IsSingleIP() && r.IntN(2) == 0:
 				entry = a.StringExpanded()
@@ -110,6 +120,7 @@ func TestCIDRAgainstPostfix(t *testing.T) {
 			b.WriteString(entry + pick(r, " ", "\t\t", "\n  ", "\n# comment\n\n\t") + pick(r, "REJECT", "reject no", "554 5.7.1 no", "DUNNO", "dunno", "DUNNO really", "dunnos") +
 				pick(r, "\n", " \n", "\n  DUNNO and more\n", "\n\n# x\n"))
 		}
+		b.WriteString(strings.Repeat("endif\n", depth))
 		list, name := load(t, PostfixCIDR, b.String())
 		keys := make(map[string]bool)
 		for range 400 {

@@ -70,6 +70,7 @@ var corpus = map[string]struct{ what, entries string }{
 	"sendmail-access.txt": {"an access file of Sendmail", "192.0.2.0/24 spam.example .spam.example"},
 	"set.nft":             {"sets of nft", "192.0.2.1 192.0.2.7"},
 	"spf.txt":             {"an SPF record", "192.0.2.0/24 2001:db8::/32"},
+	"blocks.cidr":         {"a cidr table of Postfix", "192.0.2.7 192.0.2.200 198.51.100.0/24 2001:db8::/48"},
 	"table.cidr":          {"a cidr table of Postfix", "192.0.2.0/24 !198.51.100.7"},
 	"table.txt":           {"a table of Postfix", ""}, // REJECT and OK: see its error
 	"nginx.conf":          {"a text with addresses among other words", ""},

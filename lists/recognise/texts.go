@@ -24,6 +24,8 @@ const (
 	host   = `(?:` + v4 + `|` + v6 + `)`
 	prefix = host + `(?:/\d{1,3})?`
 	name   = `[A-Za-z0-9_.*-]*[A-Za-z_*][A-Za-z0-9_.*-]*`
+	// block is the first line of a block in a cidr table of Postfix.
+	block = `^(?i:if)[\s!\[]+` + prefix
 	// result is what stands behind a pattern in tables of Postfix.
 	result = `(?:(?i:REJECT|OK|RELAY|DUNNO|PERMIT|DISCARD|HOLD|WARN|INFO|PREPEND|FILTER|DEFER|DEFER_IF_PERMIT|DEFER_IF_REJECT|BCC|REDIRECT|ERROR:|STARTTLS|SILENT-DISCARD|CHUNKING|DSN|PIPELINING|AUTH|ETRN|SIZE|VRFY|8BITMIME|SMTPUTF8|XCLIENT|permit_\w+|reject_\w+)\b|[45]\d\d\s)`
 )
@@ -50,7 +52,7 @@ var texts = []text{
 	{compile(`^(?:\|\|\S+\^|\[Adblock)`), 30, nil, Kind{What: "a filter list of ad blockers", Hint: "it is about web servers, not about clients of a mail server"}, nil},
 	{compile(`^\w{3} [ \d]\d \d\d:\d\d:\d\d \S+ \S+:|^\d{4}-\d\d-\d\dT\S+ \S+ \S+\[\d+\]:|^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.,]\d+ `), 50, nil, Kind{What: "a log file", Hint: "write a list of the clients that are meant"}, nil},
 	{compile(`^` + prefix + `\s*;\s*SBL\d+`), 25, compile(`^` + prefix + `\s*(?:;|$)`), Kind{What: "Spamhaus DROP as text", Formats: []string{"drop-txt"}}, nil},
-	{compile(`^[!\[]*` + prefix + `\]?\s+` + result), 60, nil, Kind{What: "a cidr table of Postfix", Formats: []string{"postfix-cidr"}}, tableOf},
+	{compile(`^[!\[]*` + prefix + `\]?\s+` + result + `|` + block + `|^(?i:endif)$`), 60, nil, Kind{What: "a cidr table of Postfix", Formats: []string{"postfix-cidr"}}, tableOf},
 	{compile(`^(?:\d{1,3}(?:\.\d{1,3}){0,3}|\.?` + name + `|` + v6 + `)\s+` + result), 60, nil, Kind{What: "an access table of Postfix", Formats: []string{"postfix-access", "postfix-access-exact", "sendmail-access"}}, nil},
 	{compile(`^` + v4 + `\s*[,;\t ]\s*255\.` + `(?:\d+\.){2}\d+(?:[,;\s]|$)`), 60, nil, Kind{What: "a list of addresses with masks", Formats: []string{"addresses"}}, nil},
 	{compile(`^(?:\d{3}\.){3}\d{3} *- *(?:\d{3}\.){3}\d{3}\s*,`), 60, nil, Kind{What: "a list of ranges for eMule or PeerGuardian", Command: "sed -E 's/ *,.*//; s/ //g; s/(^|[.-])0+([0-9])/\\1\\2/g' FILE | grep '^[0-9]'"}, nil},
@@ -138,7 +140,7 @@ func dataSet(k Kind, s sample) Kind {
 	return k
 }
 
-var length = compile(`^[!\[]*` + prefix + `/|^[!\[]*` + host + `/\d`)
+var length = compile(`^[!\[]*` + prefix + `/|^[!\[]*` + host + `/\d|` + block)
 
 // tableOf adds the formats of access tables where there is no prefix, which those cannot have.
 func tableOf(k Kind, s sample) Kind {
