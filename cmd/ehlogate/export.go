@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -21,10 +22,8 @@ import (
 type exportFlags struct {
 	format, output, action, set, then, service, keyword string
 	apply, dryRun, ifChanged, withoutNames, withoutDNS  bool
+	withoutNetworks                                     bool
 }
-
-// exportFormats are the values of --format.
-var exportFormats = []string{"postfix-cidr", "sendmail-access", "exim-hosts", "nft"}
 
 func newExport(o *options) *cobra.Command {
 	var e exportFlags
@@ -35,8 +34,16 @@ func newExport(o *options) *cobra.Command {
 table that decides as the daemon does, for programs that cannot or should not
 query the daemon:
 
-    postfix-cidr     for smtpd_discard_ehlo_keyword_address_maps: the backup
-                     behind a memcache map, and postscreen (cidr_table(5))
+    postfix-cidr     for smtpd_discard_ehlo_keyword_address_maps: in place of a
+                     map that queries ehlogate, the backup behind one, and
+                     postscreen (cidr_table(5), in blocks)
+    postfix-cidr-flat
+                     the same without blocks, for Postfix before 3.2
+    postfix-addresses
+                     the source of an lmdb or cdb table, of which smtpd
+                     notices a change by itself. It has addresses alone
+    postfix-networks the cidr table to name behind one that was exported by
+                     postfix-addresses --without-networks
     sendmail-access  lines for the access map, by the tag Srv_Features
     exim-hosts       the host list that tls_advertise_hosts names, or with
                      --keyword dsn that of dsn_advertise_hosts
@@ -47,7 +54,7 @@ query the daemon:
                      clients to a service with old TLS (examples/legacy-tls)
 
 The head of each table says how to use it. A running smtpd does not notice a
-changed table: run "postfix reload" afterwards.
+changed cidr table: run "postfix reload" afterwards.
 
 Units keep a table up to date with --if-changed (ehlogate-export.path and
 ehlogate-export.timer; examples/postfix-static):
@@ -75,6 +82,8 @@ table that was exported before as it is. That is so for
   - entries about host or HELO names, unless --without-names leaves them out;
   - keywords in hide = [...] of a list that the mail server cannot hide from
     some clients only (Sendmail can hide auth, dsn, etrn and pipelining);
+  - networks of more than 256 addresses in postfix-addresses, unless
+    --without-networks leaves them to postfix-networks;
   - DNS lists and default = "limit", unless --without-dns decides as the daemon
     does while no DNS list answers. If an allow list is a DNS list, every client
     that no earlier list matches is then offered STARTTLS, except private and
@@ -109,17 +118,18 @@ until= as they are now, and says until when it is exact.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&e.format, "format", "", "`FORMAT` of the table: "+strings.Join(exportFormats, ", "))
+	f.StringVar(&e.format, "format", "", "`FORMAT` of the table: "+strings.Join(export.Formats(), ", "))
 	f.StringVarP(&e.output, "output", "o", "", "write to `FILE`, which is replaced atomically, instead of standard output")
 	f.BoolVar(&e.ifChanged, "if-changed", false, "do nothing if FILE has the table already")
 	f.StringVar(&e.then, "then", "", "run `COMMAND` by sh after FILE was written, such as \"postfix reload\"")
 	f.StringVar(&e.action, "action", "", "nft: export the clients of this `ACTION`: offer, suppress, require, legacy")
-	f.StringVar(&e.service, "service", "", "postfix-cidr: a table for the clients of this `SERVICE`: smtp (the default), submission")
+	f.StringVar(&e.service, "service", "", "postfix-...: a table for the clients of this `SERVICE`: smtp (the default), submission")
 	f.StringVar(&e.keyword, "keyword", "", "exim-hosts: a list for this EHLO `KEYWORD` instead of starttls: "+export.EximKeywords.String())
 	f.StringVar(&e.set, "set", "", "nft: `\"FAMILY TABLE NAME\"` of the sets NAME4 and NAME6 (default \"inet ehlogate\" and trusted, denied, required or legacy)")
 	f.BoolVar(&e.apply, "apply", false, "nft: replace the sets in the kernel instead of writing a table")
 	f.BoolVar(&e.dryRun, "dry-run", false, "nft: print what --apply would change, and change nothing")
 	f.BoolVar(&e.withoutNames, "without-names", false, "leave out entries about host and HELO names")
+	f.BoolVar(&e.withoutNetworks, "without-networks", false, "postfix-addresses: leave networks to postfix-networks")
 	f.BoolVar(&e.withoutDNS, "without-dns", false, "decide as the daemon does while no DNS list answers")
 	refuseBoth(cmd, "output", "apply")
 	return cmd
@@ -133,17 +143,19 @@ func (e *exportFlags) validate() error {
 	isNFT := e.format == "nft"
 	switch {
 	case e.format == "":
-		return errors.New("missing --format: write one of " + strings.Join(exportFormats, ", "))
-	case !slices.Contains(exportFormats, e.format):
-		return fmt.Errorf("--format: unknown format %q: write one of %s", e.format, strings.Join(exportFormats, ", "))
+		return errors.New("missing --format: write one of " + strings.Join(export.Formats(), ", "))
+	case !slices.Contains(export.Formats(), e.format):
+		return fmt.Errorf("--format: unknown format %q: write one of %s", e.format, strings.Join(export.Formats(), ", "))
 	case !isNFT && (e.action != "" || e.set != "" || e.apply || e.dryRun):
 		return errors.New("--action, --set, --apply and --dry-run are about sets: they need --format nft")
 	case isNFT && e.action == "":
 		return errors.New("--format nft needs --action: write --action offer for the clients that a list offers STARTTLS to, or suppress, require or legacy")
 	case (e.ifChanged || e.then != "") && e.output == "":
 		return errors.New("--if-changed and --then are about a file: name it with -o")
-	case e.service != "" && e.format != "postfix-cidr":
-		return errors.New("--service is for --format postfix-cidr: the other mail servers have one table for all services")
+	case e.service != "" && !export.IsForPostfix(e.format):
+		return errors.New("--service is for the formats of Postfix: the other mail servers have one table for all services")
+	case e.withoutNetworks && e.format != export.PostfixAddresses:
+		return errors.New("--without-networks is for --format " + export.PostfixAddresses + ": the other tables have networks")
 	case e.keyword != "" && e.format != "exim-hosts":
 		return errors.New("--keyword is for --format exim-hosts: the other tables are about all keywords")
 	case e.dryRun && !e.apply:
@@ -168,6 +180,7 @@ func (e *exportFlags) export(ctx context.Context, o *options, about subject, act
 	if p == nil {
 		return errors.New("nothing is exported, since a list cannot be loaded; " + unchanged)
 	}
+	p.WithoutNetworks = e.withoutNetworks
 	if p.Service, p.Keyword = about.service, about.keyword; e.apply {
 		if err := o.addLearned(ctx, p, action); err != nil {
 			return fmt.Errorf("nothing is exported, since ehlogate does not tell what it learned; %s: %w", unchanged, err)
@@ -176,23 +189,24 @@ func (e *exportFlags) export(ctx context.Context, o *options, about subject, act
 	if e.apply {
 		return e.fillSets(ctx, p, action, set, stdout)
 	}
-	var table bytes.Buffer
-	if e.format == "nft" {
-		err = p.WriteNFT(ctx, &table, action, set)
-	} else {
-		err = p.WriteTable(ctx, e.format, &table)
-	}
-	if err != nil {
-		return err
-	}
-	if e.output != "" {
-		err := e.writeTable(ctx, before, table.Bytes(), stdout, stderr)
-		if err == nil && e.ifChanged && p.Edited() {
-			return errOutdated
+	write := func(out io.Writer) error {
+		if e.format == "nft" {
+			return p.WriteNFT(ctx, out, action, set)
 		}
+		return p.WriteTable(ctx, e.format, out)
+	}
+	if e.output == "" {
+		out := bufio.NewWriter(stdout)
+		return cmp.Or(write(out), out.Flush())
+	}
+	var table bytes.Buffer
+	if err := write(&table); err != nil {
 		return err
 	}
-	_, err = table.WriteTo(stdout)
+	err = e.writeTable(ctx, before, table.Bytes(), stdout, stderr)
+	if err == nil && e.ifChanged && p.Edited() {
+		return errOutdated
+	}
 	return err
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/export"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/feed"
 	"ehlogate/lists/listfile"
@@ -131,7 +132,7 @@ func checkCommandsPage(source string) []string {
 		usages = append(usages, usage)
 		got := slices.Clone(p.sections[usage])
 		if cmd.CommandPath() == "ehlogate export" {
-			for _, format := range exportFormats {
+			for _, format := range export.Formats() {
 				i := slices.Index(got, format)
 				if i < 0 {
 					problems = append(problems, "export: missing: the format "+format)
@@ -459,7 +460,7 @@ func TestCompletions(t *testing.T) {
 		{[]string{"check", ""}, nil, files},
 		{[]string{"check", "-c", conf, "--list", ""}, []string{"broken-tls"}, none},
 		{[]string{"check", "--format", ""}, append([]string{"list"}, feed.Formats()...), none},
-		{[]string{"export", "--format", ""}, []string{"postfix-cidr", "sendmail-access", "exim-hosts", "nft"}, none},
+		{[]string{"export", "--format", ""}, export.Formats(), none},
 		{[]string{"export", "--action", ""}, []string{"offer", "suppress", "require"}, none},
 		{[]string{"export", "-o", ""}, nil, files},
 		{[]string{"doctor", "--saved", ""}, nil, dirs},

@@ -30,7 +30,7 @@ func (e *exam) checkExported(format, name string, data []byte, at Place) (ok boo
 	keep := "A timer with \"ehlogate export --if-changed\" keeps the table up to date."
 	e.checkKept(name, at)
 	var reload Write
-	if format == cidrFormat {
+	if slices.Contains(export.CIDRFormats, format) {
 		command += ` --if-changed --then "postfix reload"`
 		keep = "ehlogate-export.path and ehlogate-export.timer keep /etc/postfix/ehlogate.cidr up to date."
 		reload = Write{shell, []string{command}}

@@ -146,11 +146,13 @@ func (e *exam) checkFile(v view, t table, at Place, id, why string, writes ...Wr
 	}
 	switch data, err := e.host.readFile(name); {
 	case err == nil:
-		if made, _, ok := export.ParseHeader(data); ok && made == cidrFormat && t.kind != "cidr" {
+		if made, _, ok := export.ParseHeader(data); !ok || !slices.Contains(export.CIDRFormats, made) {
+			return // the operator's own
+		} else if t.kind != "cidr" {
 			e.add(Warning, "table-wrong-type", at, name+" was exported for a cidr table, and "+t.kind+" tables find no client in it",
 				"Where the table decides, no client is suppressed.", at.adviseReplacement(t.setting(), "cidr:"+name))
-		} else if t.kind == "cidr" {
-			e.checkExported(cidrFormat, name, data, at)
+		} else {
+			e.checkExported(made, name, data, at)
 		}
 	case errors.Is(err, errNotCopied) || errors.Is(err, fs.ErrPermission):
 		e.addUnread(at, name, err)

@@ -1,71 +1,133 @@
 package export
 
 import (
-	"bytes"
+	"bufio"
 	"cmp"
 	"context"
-	"fmt"
+	"io"
+	"iter"
 	"net/netip"
-	"slices"
 
 	"ehlogate/lists"
 	"ehlogate/policyd"
 )
 
-// WritePostfixCIDR writes a cidr_table(5) for smtpd_discard_ehlo_keyword_address_maps. If the table cannot express the
-// policy, it writes nothing and returns why; entries about names are *diag.Problems.
-func (p *Policy) WritePostfixCIDR(ctx context.Context, out *bytes.Buffer) error {
-	p, err := p.reduceToTable()
+// rule is a line of a table: the clients of a network have a value.
+type rule struct {
+	netip.Prefix
+	value string
+}
+
+// useOfTable is how to use a cidr table.
+const useOfTable = `run "postfix reload" after every change: a running smtpd does not notice it`
+
+// WritePostfixCIDR writes a cidr_table(5) for smtpd_discard_ehlo_keyword_address_maps, with its rules in nested blocks: see
+// blockWriter. If the table cannot express the policy, it writes nothing and returns why; entries about names are
+// *diag.Problems. The policy is decided while the table is written, twice, so that memory does not grow with its length.
+func (p *Policy) WritePostfixCIDR(ctx context.Context, out io.Writer) error {
+	return p.writeWholeCIDR(ctx, out, PostfixCIDR, writeBlocks, useOfTable)
+}
+
+// WritePostfixCIDRFlat is WritePostfixCIDR without blocks: Postfix compares a client with one rule after the other.
+func (p *Policy) WritePostfixCIDRFlat(ctx context.Context, out io.Writer) error {
+	return p.writeWholeCIDR(ctx, out, PostfixCIDRFlat, writeRules, useOfTable)
+}
+
+func (p *Policy) writeWholeCIDR(ctx context.Context, out io.Writer, format string, write ruleWriter, use ...string) error {
+	p, values, err := p.prepareValues()
 	if err != nil {
 		return err
 	}
-	values, explicit := policyd.NewValues(p.Config.AlwaysHide, false), policyd.NewValues(p.Config.AlwaysHide, true)
-	valueOf := func(d *lists.Decision) string { return string(values.Append(nil, p.Service, d)) }
-	byDefault := valueOf(p.decideUnlisted())
-	offer := string(explicit.Append(nil, p.Service, &lists.Decision{})) // within a network that has a line
-	p.writeHeader(out, "postfix-cidr", `run "postfix reload" after every change: a running smtpd does not notice it`)
-	ranges := decideRanges(ctx, p, valueOf)
-	v6 := slices.IndexFunc(ranges, func(r decidedRange[string]) bool { return r.From().Is6() })
-	var prefixes []netip.Prefix
-	var rest bytes.Buffer
-	for _, family := range [][]decidedRange[string]{ranges[:v6], ranges[v6:]} {
-		others := chooseOthers(family, byDefault)
-		for _, r := range family {
-			if r.value == others {
+	return p.writeRanges(out, format, values, decideRanges(ctx, p, values.nameOf), write, use...)
+}
+
+// ruleWriter writes rules that are disjoint and in order.
+type ruleWriter func(*bufio.Writer, iter.Seq[rule])
+
+// writeRanges writes a cidr table with the values of all addresses.
+func (p *Policy) writeRanges(to io.Writer, format string, values *valueNames, ranges iter.Seq[decidedRange[string]], write ruleWriter, use ...string) error {
+	others := chooseOthers(ranges, values.byDefault)
+	out := bufio.NewWriterSize(to, 1<<16)
+	p.writeHeader(out, format, use...)
+	write(out, func(yield func(rule) bool) {
+		var prefixes []netip.Prefix
+		for r := range ranges {
+			if r.value == others[r.From().BitLen()] {
 				continue
 			}
 			prefixes = r.AppendPrefixes(prefixes[:0])
 			for _, prefix := range prefixes {
-				fmt.Fprintf(out, "%s\t%s\n", prefix, cmp.Or(r.value, offer))
+				if !yield(rule{prefix, cmp.Or(r.value, values.offer)}) {
+					return
+				}
 			}
 		}
-		if others != "" {
-			fmt.Fprintf(&rest, "%s/0\t%s\n", family[0].From(), others)
+	})
+	for _, all := range families {
+		if value := others[all.Addr().BitLen()]; value != "" {
+			writeRule(out, rule{all, value})
 		}
 	}
-	_, err = rest.WriteTo(out)
-	return err
+	return out.Flush()
 }
 
-// fewRanges is up to how many ranges the lines that they take are counted, and not the ranges.
-const fewRanges = 10_000
+// valueNames are the values of a table, each one string.
+type valueNames struct {
+	service   lists.Service
+	values    *policyd.Values
+	names     map[string]string
+	buf       []byte
+	byDefault string // for clients on no list
+	offer     string // for clients that need no line, where another line would have them
+}
 
-// chooseOthers returns the value for the addresses that need no line of their own: that of the default, unless another one
-// makes the table less than half as long.
-func chooseOthers(ranges []decidedRange[string], byDefault string) (others string) {
-	all, count := 0, make(map[string]int)
-	for _, r := range ranges {
-		lines := 1
-		if len(ranges) <= fewRanges {
-			lines = len(r.Prefixes())
-		}
-		all += lines
-		count[r.value] += lines
+// prepareValues returns the policy that a table can express, and its values.
+func (p *Policy) prepareValues() (*Policy, *valueNames, error) {
+	p, err := p.reduceToTable()
+	if err != nil {
+		return nil, nil, err
 	}
-	others = byDefault
-	for _, r := range ranges {
-		if all-count[r.value] < (all-count[others]+1)/2 {
-			others = r.value
+	v := &valueNames{service: p.Service, values: policyd.NewValues(p.Config.AlwaysHide, false), names: make(map[string]string)}
+	v.byDefault = v.nameOf(p.decideUnlisted())
+	v.offer = string(policyd.NewValues(p.Config.AlwaysHide, true).Append(nil, p.Service, &lists.Decision{}))
+	return p, v, nil
+}
+
+// nameOf returns the value of a decision; "" for one that needs no line.
+func (v *valueNames) nameOf(d *lists.Decision) string {
+	v.buf = v.values.Append(v.buf[:0], v.service, d)
+	name, ok := v.names[string(v.buf)]
+	if !ok {
+		name = string(v.buf)
+		v.names[name] = name
+	}
+	return name
+}
+
+// chooseOthers returns, by the length of an address in bits, the value for the addresses that need no line of their own:
+// that of the default, unless another one makes the table less than half as long.
+func chooseOthers(ranges iter.Seq[decidedRange[string]], byDefault string) map[int]string {
+	type key struct {
+		bits  int
+		value string
+	}
+	lines := make(map[key]int)
+	all := make(map[int]int)
+	var order []key // so that the choice does not depend on that of the map
+	var prefixes []netip.Prefix
+	for r := range ranges {
+		k := key{r.From().BitLen(), r.value}
+		prefixes = r.AppendPrefixes(prefixes[:0])
+		if lines[k] == 0 {
+			order = append(order, k)
+		}
+		lines[k] += len(prefixes)
+		all[k.bits] += len(prefixes)
+	}
+	others := map[int]string{32: byDefault, 128: byDefault}
+	for _, k := range order {
+		if all[k.bits]-lines[k] < (all[k.bits]-lines[key{k.bits, others[k.bits]}]+1)/2 {
+			others[k.bits] = k.value
 		}
 	}
 	return others

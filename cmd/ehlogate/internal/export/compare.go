@@ -14,10 +14,11 @@ const madeBy = "# made by: ehlogate export --format "
 
 // Flags, as the header of a table has them.
 const (
-	withoutNames = "--without-names"
-	withoutDNS   = "--without-dns"
-	service      = "--service="
-	keyword      = "--keyword="
+	withoutNames    = "--without-names"
+	withoutDNS      = "--without-dns"
+	withoutNetworks = "--without-networks"
+	service         = "--service="
+	keyword         = "--keyword="
 )
 
 // ParseHeader returns the format and the flags that a table was exported with. ok is false if the text is no exported
@@ -45,7 +46,8 @@ func (p *Policy) NeededFlags() (flags []string, err error) {
 }
 
 func (p *Policy) setFlags(flags []string) {
-	p.WithoutNames, p.WithoutDNS, p.Service, p.Keyword = slices.Contains(flags, withoutNames), slices.Contains(flags, withoutDNS), lists.SMTP, 0
+	p.WithoutNames, p.WithoutDNS, p.WithoutNetworks = slices.Contains(flags, withoutNames), slices.Contains(flags, withoutDNS), slices.Contains(flags, withoutNetworks)
+	p.Service, p.Keyword = lists.SMTP, 0
 	for _, flag := range flags {
 		if word, ok := strings.CutPrefix(flag, service); ok && word == lists.Submission.String() {
 			p.Service = lists.Submission
@@ -69,6 +71,9 @@ func (p *Policy) flags() (flags []string) {
 	}
 	if p.WithoutDNS {
 		flags = append(flags, withoutDNS)
+	}
+	if p.WithoutNetworks {
+		flags = append(flags, withoutNetworks)
 	}
 	return flags
 }

@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -125,13 +122,13 @@ func TestIdenticalWithoutDNS(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		accessMap := parseAccess(t, sendmail.String())
+		accessMap, table := parseAccess(t, sendmail.String()), cidrOf(t, postfix.String())
 		set, setErr := p.Addresses(t.Context(), lists.Suppress)
 		for _, a := range clients {
 			d := p.Policy.Decide(t.Context(), lists.Client{Addr: a})
 			suppressed := d.Action == lists.Suppress
 			asked++
-			got := lookupCIDR(t, postfix.String(), a)
+			got, _ := table.Lookup(a)
 			inSet := slices.ContainsFunc(set, func(r netipx.IPRange) bool { return r.Contains(a) })
 			if suppressed != (got == "chunking, starttls") || offeredByHosts(t, exim.String(), a) == suppressed || (accessMap.lookup(a) == "") == suppressed || setErr == nil && inSet != suppressed {
 				differ++
@@ -152,40 +149,13 @@ func TestIdenticalWithoutDNS(t *testing.T) {
 func TestPostmapWithoutDNS(t *testing.T) {
 	testenv.Needs(t, "Postfix")
 	s := unreachableDNS(t)
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "main.cf"), []byte("compatibility_level = 3.6\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	m := newPostmap(t)
 	for seed := range uint64(8) {
 		p, clients := randomDNS(t, s, 1000+seed)
-		var table bytes.Buffer
-		if err := p.WritePostfixCIDR(t.Context(), &table); err != nil {
-			t.Fatal(err)
-		}
-		file := filepath.Join(dir, "table.cidr")
-		if err := os.WriteFile(file, table.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		var in strings.Builder
-		for _, a := range clients {
-			fmt.Fprintln(&in, a)
-		}
-		cmd := exec.CommandContext(t.Context(), "/usr/sbin/postmap", "-c", dir, "-q", "-", "cidr:"+file)
-		cmd.Stdin = strings.NewReader(in.String())
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		out, err := cmd.Output()
-		if err != nil && len(out) > 0 || stderr.Len() > 0 {
-			t.Fatalf("%v: %s", err, &stderr)
-		}
-		values := make(map[string]string)
-		for line := range strings.Lines(string(out)) {
-			key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-			values[key] = value
-		}
+		values := m.lookup(t, clients, m.write(t, p, PostfixCIDR))
 		for _, a := range clients {
 			suppressed := p.Policy.Decide(t.Context(), lists.Client{Addr: a}).Action == lists.Suppress
-			if got := values[a.String()]; suppressed != (got == "chunking, starttls") {
+			if got := values[a]; suppressed != (got == "chunking, starttls") {
 				t.Errorf("seed %d, %s: the daemon suppresses %v, postmap says %q", seed, a, suppressed, got)
 			}
 		}

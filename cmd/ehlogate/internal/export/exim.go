@@ -1,10 +1,10 @@
 package export
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 
 	"ehlogate/lists"
@@ -17,7 +17,7 @@ var EximKeywords = lists.MustParseKeyword("auth") | lists.MustParseKeyword("chun
 // WriteEximHosts writes a host list for Exim's tls_advertise_hosts, or for its kin of p.Keyword (Exim specification, "Host
 // lists"): one item a line, the first that matches counts. The last line matches all clients. It fails as WritePostfixCIDR
 // does.
-func (p *Policy) WriteEximHosts(ctx context.Context, out *bytes.Buffer) error {
+func (p *Policy) WriteEximHosts(ctx context.Context, out io.Writer) error {
 	p, err := p.reduceToTable()
 	if err != nil {
 		return err
@@ -26,7 +26,7 @@ func (p *Policy) WriteEximHosts(ctx context.Context, out *bytes.Buffer) error {
 		return fmt.Errorf("no option of Exim hides %s from some clients: there are options for %s", p.Keyword, EximKeywords)
 	}
 	if p.Service != lists.SMTP {
-		return errors.New("one host list of Exim is for all services: --service is for postfix-cidr")
+		return errors.New("one host list of Exim is for all services: --service is for the formats of Postfix")
 	}
 	isHidden := func(d *lists.Decision) bool {
 		if p.Keyword != 0 {

@@ -7,9 +7,9 @@
 package export
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -43,6 +43,8 @@ type Policy struct {
 	// WithoutDNS decides as the daemon does while no DNS server answers, and offers STARTTLS to all clients that are
 	// subject to [limit].
 	WithoutDNS bool
+	// WithoutNetworks leaves networks out of a postfix-addresses table, for one of postfix-networks behind it.
+	WithoutNetworks bool
 
 	configTime time.Time // when the config was written to last
 }
@@ -124,7 +126,7 @@ func (p *Policy) reduceToTable() (*Policy, error) {
 	return &out, nil
 }
 
-// unknownPromises is a guard that is always active: a domain may publish MTA-STS or DANE after the table was exported.
+// alwaysActiveGuard is a guard that is always active: a domain may publish MTA-STS or DANE after the table was exported.
 type alwaysActiveGuard struct{}
 
 func (alwaysActiveGuard) Active() bool { return true }
@@ -145,7 +147,7 @@ func (p *Policy) nextExpiry() (next time.Time, ok bool) {
 }
 
 // writeHeader writes comments that say how the table was made, how to use it, and what it leaves out.
-func (p *Policy) writeHeader(out *bytes.Buffer, format string, use ...string) {
+func (p *Policy) writeHeader(out io.Writer, format string, use ...string) {
 	fmt.Fprint(out, madeBy, format)
 	for _, flag := range p.flags() {
 		fmt.Fprint(out, " ", flag)

@@ -22,6 +22,7 @@ import (
 	"ehlogate/lists/diag"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/listfile"
+	"ehlogate/lists/test/listtest"
 	"ehlogate/policyd"
 	"ehlogate/policyd/socketmap"
 )
@@ -57,23 +58,20 @@ func newTestPolicy(t *testing.T, def lists.Action, mode lists.Mode, ls ...testLi
 	return p
 }
 
-// lookupCIDR reads a cidr table as Postfix does: the first match counts.
-func lookupCIDR(t *testing.T, table string, a netip.Addr) string {
+// cidrOf returns a cidr table that looks up as Postfix does.
+func cidrOf(t *testing.T, text string) listtest.CIDRTable {
 	t.Helper()
-	for line := range strings.Lines(table) {
-		if strings.HasPrefix(line, "#") {
-			continue
-		}
-		pattern, value, _ := strings.Cut(strings.TrimSpace(line), "\t")
-		prefix, err := netip.ParsePrefix(pattern)
-		if err != nil || prefix != prefix.Masked() {
-			t.Fatalf("line %q: %v", line, err)
-		}
-		if prefix.Contains(a) {
-			return value
-		}
+	table, err := listtest.ParseCIDR(text)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
 	}
-	return ""
+	return table
+}
+
+func lookupCIDR(t *testing.T, text string, a netip.Addr) string {
+	t.Helper()
+	value, _ := cidrOf(t, text).Lookup(a)
+	return value
 }
 
 func randomList(r *rand.Rand) string {
@@ -211,6 +209,7 @@ func TestIdenticalDecisions(t *testing.T) {
 			}
 		}
 		accessMap := parseAccess(t, sendmail.String())
+		smtpTable, submissionTable := cidrOf(t, postfix.String()), cidrOf(t, postfixSubmission.String())
 		var sets [3]*netipx.IPSet // by action
 		for action := range sets {
 			ranges, err := p.Addresses(t.Context(), lists.Action(action))
@@ -235,12 +234,13 @@ func TestIdenticalDecisions(t *testing.T) {
 			suppressed := d.Action == lists.Suppress
 			s := p.Policy.Decide(t.Context(), lists.Client{Addr: a, Service: lists.Submission})
 			for service, of := range map[lists.Service]struct {
-				table *bytes.Buffer
+				table listtest.CIDRTable
 				d     *lists.Decision
-			}{lists.SMTP: {&postfix, &d}, lists.Submission: {&postfixSubmission, &s}} {
-				got, want := cmp.Or(lookupCIDR(t, of.table.String(), a), "chunking, silent-discard"), string(values.Append(nil, service, of.d))
-				if got != want {
-					t.Fatalf("seed %d, %s, %s: table %q, want %q\n%s", seed, a, service, got, want, of.table)
+			}{lists.SMTP: {smtpTable, &d}, lists.Submission: {submissionTable, &s}} {
+				got, _ := of.table.Lookup(a)
+				got = cmp.Or(got, "chunking, silent-discard")
+				if want := string(values.Append(nil, service, of.d)); got != want {
+					t.Fatalf("seed %d, %s, %s: table %q, want %q\n%s%s", seed, a, service, got, want, &postfix, &postfixSubmission)
 				}
 			}
 			if offeredByHosts(t, eximDSN.String(), a) == d.Hide().Has(dsn) {

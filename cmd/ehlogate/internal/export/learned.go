@@ -1,7 +1,10 @@
 package export
 
 import (
+	"iter"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
@@ -21,6 +24,18 @@ func (l learnedClients) Lookup(c lists.Client) lists.Match {
 // Entry implements [lists.Describer].
 func (learnedClients) Entry(_ int32, addr netip.Addr) lists.Entry {
 	return lists.Entry{Text: addr.String()}
+}
+
+// boundaries returns the addresses at which the answer may change, in order.
+func (l learnedClients) boundaries() iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		for _, addr := range slices.SortedFunc(maps.Keys(l), netip.Addr.Compare) {
+			next := addr.Next()
+			if _, follows := l[next]; !yield(addr) || next.IsValid() && !follows && !yield(next) {
+				return
+			}
+		}
+	}
 }
 
 // SetLearned gives the fallback list with an action the clients that the daemon learned and that count by now.

@@ -3,6 +3,7 @@ package export
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -63,50 +64,94 @@ type decidedRange[T comparable] struct {
 // decideRanges returns the value of the decision for all addresses. The ranges are in order, and two that touch have
 // different values. It decides once for each range between two boundaries: addresses at which the answer of a list, or of
 // the lookup of names, may change.
-func decideRanges[T comparable](ctx context.Context, p *Policy, valueOf func(*lists.Decision) T) (out []decidedRange[T]) {
-	starts := p.findBoundaries()
-	for i, from := range starts {
-		d := p.Policy.Decide(ctx, lists.Client{Addr: from, Service: p.Service})
-		value := valueOf(&d)
-		to := netipx.PrefixLastIP(netip.PrefixFrom(from, 0))
-		if i+1 < len(starts) && starts[i+1].Is4() == from.Is4() {
-			to = starts[i+1].Prev()
+func decideRanges[T comparable](ctx context.Context, p *Policy, valueOf func(*lists.Decision) T) iter.Seq[decidedRange[T]] {
+	return func(yield func(decidedRange[T]) bool) {
+		var last decidedRange[T]
+		var from netip.Addr // where last begins; none: there is none
+		for start := range p.findBoundaries() {
+			d := p.Policy.Decide(ctx, lists.Client{Addr: start, Service: p.Service})
+			value := valueOf(&d)
+			if from.IsValid() && from.Is4() == start.Is4() && last.value == value {
+				continue
+			}
+			if from.IsValid() {
+				if last.IPRange = netipx.IPRangeFrom(from, lastBefore(start)); !yield(last) {
+					return
+				}
+			}
+			from, last.value = start, value
 		}
-		if n := len(out); n > 0 && out[n-1].value == value && out[n-1].To().Next() == from {
-			from = out[n-1].From()
-			out = out[:n-1]
-		}
-		out = append(out, decidedRange[T]{netipx.IPRangeFrom(from, to), value})
+		last.IPRange = netipx.IPRangeFrom(from, lastBefore(netip.Addr{}))
+		yield(last)
 	}
-	return out
 }
 
-// findBoundaries returns the first addresses of the ranges within which all decisions are the same, in order.
-func (p *Policy) findBoundaries() []netip.Addr {
-	starts := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+// lastBefore returns the address before another one; that before the first of IPv6 is the last of IPv4, and the one before
+// none is the last of IPv6.
+func lastBefore(a netip.Addr) netip.Addr {
+	switch a {
+	case netip.Addr{}:
+		return netipx.PrefixLastIP(netip.PrefixFrom(netip.IPv6Unspecified(), 0))
+	case netip.IPv6Unspecified():
+		return netipx.PrefixLastIP(netip.PrefixFrom(netip.IPv4Unspecified(), 0))
+	}
+	return a.Prev()
+}
+
+// findBoundaries returns the first addresses of the ranges within which all decisions are the same, in order, IPv4 first.
+func (p *Policy) findBoundaries() iter.Seq[netip.Addr] {
+	all := []iter.Seq[netip.Addr]{slices.Values([]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()})}
 	for i, l := range p.Policy.Lists {
 		if s := p.Sources[i]; s != nil {
-			starts = slices.AppendSeq(starts, s.Table().Boundaries())
+			all = append(all, s.Table().Boundaries())
 		} else if s, ok := l.Source.(*dnsbl.List); ok {
-			starts = slices.AppendSeq(starts, s.Boundaries())
+			all = append(all, s.Boundaries())
 		} else if s, ok := l.Source.(learnedClients); ok {
-			for addr := range s {
-				if starts = append(starts, addr); addr.Next().IsValid() {
-					starts = append(starts, addr.Next())
+			all = append(all, s.boundaries())
+		}
+	}
+	if n, ok := p.Policy.Names.(*iprev.Verifier); ok {
+		all = append(all, n.Boundaries())
+	}
+	return mergeSorted(all)
+}
+
+// mergeSorted returns the addresses of sequences in order, each once.
+func mergeSorted(all []iter.Seq[netip.Addr]) iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		type source struct {
+			head netip.Addr // not valid: there is none
+			next func() (netip.Addr, bool)
+		}
+		var sources []source
+		for _, addrs := range all {
+			next, stop := iter.Pull(addrs)
+			defer stop()
+			head, _ := next()
+			sources = append(sources, source{head, next})
+		}
+		for {
+			var least netip.Addr
+			for _, s := range sources {
+				if s.head.IsValid() && (!least.IsValid() || s.head.Less(least)) { // IPv4 is less than IPv6
+					least = s.head
+				}
+			}
+			if !least.IsValid() || !yield(least) {
+				return
+			}
+			for i := range sources {
+				if s := &sources[i]; s.head == least {
+					s.head, _ = s.next()
 				}
 			}
 		}
 	}
-	if n, ok := p.Policy.Names.(*iprev.Verifier); ok {
-		starts = slices.AppendSeq(starts, n.Boundaries())
-	}
-	slices.SortFunc(starts, netip.Addr.Compare) // IPv4 is less than IPv6
-	return slices.Compact(starts)
 }
 
 // decidedRanges returns the addresses with a decision that satisfies a condition.
 func (p *Policy) decidedRanges(ctx context.Context, matches func(*lists.Decision) bool) (out []netipx.IPRange) {
-	for _, r := range decideRanges(ctx, p, matches) {
+	for r := range decideRanges(ctx, p, matches) {
 		if r.value {
 			out = append(out, r.IPRange)
 		}

@@ -1,11 +1,11 @@
 package export
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 
@@ -20,13 +20,13 @@ const maxAccessLines = 1_000_000
 // ruleset srv_features looks up once a connection. Its keys are whole octets, in IPv6 groups of 16 bits, and the longest
 // key that matches counts. So a network with other borders takes a line for each of its parts. It fails as
 // WritePostfixCIDR does, if Sendmail cannot hide a keyword, and if the map would have more than a million lines.
-func (p *Policy) WriteSendmailAccess(ctx context.Context, out *bytes.Buffer) error {
+func (p *Policy) WriteSendmailAccess(ctx context.Context, out io.Writer) error {
 	p, err := p.reduceToTable()
 	if err != nil {
 		return err
 	}
 	if p.Service != lists.SMTP {
-		return errors.New("the access map of Sendmail is the same for all services: --service is for postfix-cidr")
+		return errors.New("the access map of Sendmail is the same for all services: --service is for the formats of Postfix")
 	}
 	for _, l := range p.Policy.Lists {
 		if cannot := l.Hide &^ socketmap.FeatureKeywords &^ lists.SilentDiscard; cannot != 0 && l.Mode == lists.Enforce && l.Services.Has(lists.SMTP) {
@@ -76,7 +76,7 @@ func lettersOf(d *lists.Decision) string {
 func (p *Policy) newAccessTable(ctx context.Context) (t octetTable, letters []string) {
 	letters = []string{lettersOf(p.decideUnlisted())}
 	t = octetTable{own: make(map[netip.Prefix]ownLine)}
-	t.ranges = decideRanges(ctx, p, func(d *lists.Decision) int {
+	t.ranges = slices.Collect(decideRanges(ctx, p, func(d *lists.Decision) int {
 		of := lettersOf(d)
 		i := slices.Index(letters, of)
 		if i < 0 {
@@ -84,7 +84,7 @@ func (p *Policy) newAccessTable(ctx context.Context) (t octetTable, letters []st
 			letters = append(letters, of)
 		}
 		return i
-	})
+	}))
 	t.values = len(letters)
 	return t, letters
 }
