@@ -109,14 +109,12 @@ func (p *Policy) WritePostfixAddresses(ctx context.Context, to io.Writer) error 
 		use = append(use, "behind it belongs the table of --format "+PostfixNetworks+": lmdb:FILE, cidr:NETWORKS")
 	}
 	p.writeHeader(out, PostfixAddresses, use...)
-	var key []byte
 	for s := range p.splitRanges(ctx, values) {
 		if !s.isSmall || s.value == s.network {
 			continue
 		}
 		for addr := s.From(); ; addr = addr.Next() {
-			key = appendAddress(key[:0], addr)
-			fmt.Fprintf(out, "%s\t%s\n", key, cmp.Or(s.value, values.offer))
+			writeLine(out, appendAddress(out.AvailableBuffer(), addr), cmp.Or(s.value, values.offer))
 			if addr == s.To() {
 				break
 			}

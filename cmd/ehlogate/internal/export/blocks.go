@@ -61,7 +61,12 @@ func writeRules(out *bufio.Writer, rules iter.Seq[rule]) {
 	}
 }
 
-func writeRule(out *bufio.Writer, r rule) { fmt.Fprintf(out, "%s\t%s\n", r.Prefix, r.value) }
+func writeRule(out *bufio.Writer, r rule) { writeLine(out, r.AppendTo(out.AvailableBuffer()), r.value) }
+
+// writeLine writes a key, which is in the buffer of out, and its value.
+func writeLine(out *bufio.Writer, key []byte, value string) {
+	out.Write(append(append(append(key, '\t'), value...), '\n'))
+}
 
 // fillWindow reads rules until the window is full.
 func (w *blockWriter) fillWindow() {
