@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -195,15 +193,11 @@ func (e *exportFlags) export(ctx context.Context, o *options, about subject, act
 		}
 		return p.WriteTable(ctx, e.format, out)
 	}
+	table := textOf(write)
 	if e.output == "" {
-		out := bufio.NewWriter(stdout)
-		return cmp.Or(write(out), out.Flush())
+		return table(stdout)
 	}
-	var table bytes.Buffer
-	if err := write(&table); err != nil {
-		return err
-	}
-	err = e.writeTable(ctx, before, table.Bytes(), stdout, stderr)
+	err = e.writeTable(ctx, before, table, stdout, stderr)
 	if err == nil && e.ifChanged && p.Edited() {
 		return errOutdated
 	}

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -114,8 +114,28 @@ func (e *exportFlags) findOutput() (before replace.File, err error) {
 	return before, err
 }
 
+// policyError is why a table cannot express the policy.
+type policyError struct{ error }
+
+func (e policyError) Unwrap() error { return e.error }
+
+// textOf returns the text of a table. Its error is a policyError, or one of writing.
+func textOf(write func(io.Writer) error) replace.Text {
+	return func(to io.Writer) error {
+		out := bufio.NewWriter(to)
+		err := write(out)
+		if failed := out.Flush(); failed != nil {
+			return failed
+		}
+		if err != nil {
+			return policyError{err}
+		}
+		return nil
+	}
+}
+
 // writeTable replaces the file, and runs --then.
-func (e *exportFlags) writeTable(ctx context.Context, before replace.File, table []byte, stdout, stderr io.Writer) error {
+func (e *exportFlags) writeTable(ctx context.Context, before replace.File, table replace.Text, stdout, stderr io.Writer) error {
 	if !before.IsRegular() {
 		return before.WriteTo(table)
 	}
@@ -135,7 +155,7 @@ func (e *exportFlags) writeTable(ctx context.Context, before replace.File, table
 }
 
 // replaceTable returns the file with the table. done reports that it had this table before, and COMMAND has succeeded.
-func (e *exportFlags) replaceTable(before replace.File, table []byte, stdout io.Writer) (file *os.File, done bool, err error) {
+func (e *exportFlags) replaceTable(before replace.File, table replace.Text, stdout io.Writer) (file *os.File, done bool, err error) {
 	if e.ifChanged && before.Info != nil {
 		same, pending, err := openTable(before.Path, table)
 		switch {
@@ -148,6 +168,7 @@ func (e *exportFlags) replaceTable(before replace.File, table []byte, stdout io.
 			return same, true, nil
 		}
 	}
+	var inexpressible policyError
 	var modTime time.Time
 	if e.then != "" {
 		modTime = pendingTime
@@ -155,6 +176,8 @@ func (e *exportFlags) replaceTable(before replace.File, table []byte, stdout io.
 	switch file, err = before.Replace(table, modTime); {
 	case errors.Is(err, replace.ErrChanged):
 		return nil, false, errOutdated
+	case errors.As(err, &inexpressible):
+		return nil, false, inexpressible.error
 	case err != nil && before.Info != nil:
 		return nil, false, fmt.Errorf("%s stays as it is: %w", e.output, err)
 	case err != nil:
@@ -167,15 +190,15 @@ func (e *exportFlags) replaceTable(before replace.File, table []byte, stdout io.
 
 // openTable opens a table that was exported before. It returns nil if it is another one. pending reports that its --then
 // has not succeeded.
-func openTable(path string, table []byte) (same *os.File, pending bool, err error) {
+func openTable(path string, table replace.Text) (same *os.File, pending bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, false, err
 	}
 	info, err := f.Stat()
-	if err == nil && info.Size() == int64(len(table)) {
-		var text []byte
-		if text, err = io.ReadAll(f); bytes.Equal(text, table) {
+	if err == nil {
+		var isSame bool
+		if isSame, err = table.EqualTo(bufio.NewReader(f)); isSame {
 			return f, info.ModTime().Equal(pendingTime), nil
 		}
 	}

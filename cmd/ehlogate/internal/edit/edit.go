@@ -127,7 +127,7 @@ func isAt(f *os.File, path string) bool {
 
 // replaceFile replaces the file at path, which is locked, by text.
 func replaceFile(path string, before os.FileInfo, text []byte) error {
-	f, err := replace.File{Path: path, Info: before}.Replace(text, time.Time{})
+	f, err := replace.File{Path: path, Info: before}.Replace(replace.Bytes(text), time.Time{})
 	switch {
 	case errors.Is(err, replace.ErrChanged):
 		return fmt.Errorf("%s: the file was changed meanwhile, by an editor: try again", path)

@@ -61,18 +61,17 @@ func followLinks(name string) string {
 func (f File) IsRegular() bool { return f.Info == nil || f.Info.Mode().IsRegular() }
 
 // WriteTo writes to what is no regular file.
-func (f File) WriteTo(text []byte) error {
+func (f File) WriteTo(text Text) error {
 	out, err := os.OpenFile(f.Path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = out.Write(text)
-	return errors.Join(err, out.Close())
+	return errors.Join(text(out), out.Close())
 }
 
 // Replace replaces the file, and returns the new one, which the caller closes. It keeps owner, mode, access list and
 // labels. modTime is its modification time; the zero time means now. After an error the file is as it was.
-func (f File) Replace(text []byte, modTime time.Time) (*os.File, error) {
+func (f File) Replace(text Text, modTime time.Time) (*os.File, error) {
 	draft, err := openDraft(f.Path)
 	if err != nil {
 		return nil, err
@@ -87,8 +86,8 @@ func (f File) Replace(text []byte, modTime time.Time) (*os.File, error) {
 }
 
 // complete writes the draft, and has it take the place of the file.
-func (f File) complete(draft *os.File, text []byte, modTime time.Time) error {
-	if _, err := draft.Write(text); err != nil {
+func (f File) complete(draft *os.File, text Text, modTime time.Time) error {
+	if err := text(draft); err != nil {
 		return err
 	}
 	if err := f.setAttributes(draft); err != nil {

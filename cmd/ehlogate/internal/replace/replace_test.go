@@ -26,7 +26,7 @@ func replaceText(t *testing.T, name, text string, modTime time.Time) os.FileInfo
 	t.Helper()
 	before, err := Find(name)
 	must(t, err)
-	f, err := before.Replace([]byte(text), modTime)
+	f, err := before.Replace(Bytes([]byte(text)), modTime)
 	must(t, err)
 	defer f.Close()
 	if got, err := os.ReadFile(name); string(got) != text || err != nil {
@@ -116,7 +116,7 @@ func TestReplaceAfterKill(t *testing.T) {
 		must(t, put())
 		before, err := Find(name)
 		must(t, err)
-		if _, err := before.Replace([]byte("new"), time.Time{}); err == nil {
+		if _, err := before.Replace(Bytes([]byte("new")), time.Time{}); err == nil {
 			t.Errorf("%s in the place of the draft: no error", what)
 		}
 		for path, want := range map[string]string{name: "whole", victim: "kept"} {
@@ -139,7 +139,7 @@ func TestReplaceAtOnce(t *testing.T) {
 	var running sync.WaitGroup
 	for range 8 {
 		running.Go(func() {
-			f, err := found.Replace([]byte(strings.Repeat("x", 100)), time.Time{})
+			f, err := found.Replace(Bytes([]byte(strings.Repeat("x", 100))), time.Time{})
 			switch {
 			case err == nil:
 				won.Add(1)

@@ -12,32 +12,37 @@ import (
 	"time"
 )
 
-// postmap asks Postfix's cidr: tables, in a process of its own, which reads
-// the table as a whole before it answers the first question.
+// postmap asks Postfix's tables, in a process of its own, which reads a cidr: table as a whole before it answers the first
+// question.
 type postmap struct{ dir string }
 
 func newPostmap(t testing.TB) postmap {
 	t.Helper()
 	p := postmap{tempDir(t)}
-	path := filepath.Join(p.dir, "main.cf")
-	write(t, path, "compatibility_level = 3.6\n")
-	// Postfix reads it again and again until it is two seconds old.
-	if old := time.Now().Add(-time.Minute); os.Chtimes(path, old, old) != nil {
-		t.Fatalf("the time of %s cannot be set", path)
-	}
+	write(t, filepath.Join(p.dir, "main.cf"), "compatibility_level = 3.6\n")
+	p.ageConfig(t)
 	return p
 }
 
-// table makes a table that holds some addresses.
-func (p postmap) table(t testing.TB, name string, addrs string) (path string) {
+// ageConfig makes main.cf look old: Postfix reads it again and again until it is two seconds old.
+func (p postmap) ageConfig(t testing.TB) {
 	t.Helper()
-	path = filepath.Join(p.dir, name)
+	path, old := filepath.Join(p.dir, "main.cf"), time.Now().Add(-time.Minute)
+	if err := os.Chtimes(path, old, old); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// table makes a table that holds some addresses.
+func (p postmap) table(t testing.TB, name string, addrs string) (table string) {
+	t.Helper()
+	path := filepath.Join(p.dir, name)
 	write(t, path, strings.ReplaceAll(addrs, "\n", " starttls\n"))
-	return path
+	return "cidr:" + path
 }
 
 func (p postmap) command(table string) *exec.Cmd {
-	return exec.Command("/usr/sbin/postmap", "-c", p.dir, "-q", "-", "cidr:"+table)
+	return exec.Command("/usr/sbin/postmap", "-c", p.dir, "-q", "-", table)
 }
 
 // queryMap asks about addresses, and gives the seconds that it took and how many

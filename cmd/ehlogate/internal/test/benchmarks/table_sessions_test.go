@@ -1,0 +1,304 @@
+package benchmarks
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ehlogate/cmd/ehlogate/internal/test/mtatest"
+	"ehlogate/lists/test/listtest"
+	"ehlogate/lists/test/testenv"
+)
+
+// tabled is a Postfix with a smtpd for each way to have what a list says, "plain" for none, and two postscreens.
+type tabled struct {
+	*postfix
+	list *exported
+	dir  string // of the tables
+}
+
+// tableKinds are the ways, by the name of the smtpd.
+var tableKinds = []struct{ name, format, kind string }{
+	{"cidr", "postfix-cidr", "cidr"}, {"lmdb", "postfix-addresses", "lmdb"}, {"cdb", "postfix-addresses", "cdb"}, {"hash", "postfix-addresses", "hash"},
+}
+
+func newTabled(t *testing.T, n int) *tabled {
+	t.Helper()
+	list := listtest.Format(listtest.Hosts(n))
+	for i := 0; i < 200; i += 2 {
+		list += source(i) + "\n"
+	}
+	p := &tabled{postfix: &postfix{}, list: exportList(t, list), dir: newPostmap(t).dir}
+	p.daemon = p.list.daemon
+	const option = "smtpd_discard_ehlo_keyword_address_maps"
+	services := []mtatest.Service{{Name: "plain"}}
+	for _, k := range tableKinds {
+		table := p.list.write(t, p.dir, k.format, k.kind)
+		services = append(services, mtatest.Service{Name: k.name, Options: map[string]string{option: table}})
+		if k.kind == "cidr" {
+			services = append(services, mtatest.Service{Name: "proxy", Options: map[string]string{option: "proxy:" + table}})
+			for name, screened := range map[string]string{"screen": table, "screenplain": ""} {
+				services = append(services, mtatest.Service{Name: name, Command: "postscreen", Options: map[string]string{
+					"postscreen_discard_ehlo_keyword_address_maps": screened, option: "",
+					"postscreen_greet_wait": "1s", "postscreen_pipelining_enable": "yes", "postscreen_pre_queue_limit": "10000",
+				}})
+			}
+		}
+	}
+	dir := tempDir(t)
+	services = append(services, mtatest.Service{Name: "daemon", Options: map[string]string{option: "memcache:" + mtatest.LayoutOf(dir).Config + "/daemon.cf"}})
+	var err error
+	p.Postfix, err = mtatest.NewPostfix(mtatest.PostfixConfig{
+		Dir: dir, Services: services,
+		Main: `max_use = 1000000
+max_idle = 3600s
+default_process_limit = 200
+smtpd_client_connection_count_limit = 0
+smtpd_authorized_xclient_hosts =
+proxy_read_maps = proxy:cidr:` + p.dir + "/postfix-cidr-cidr\n",
+		Files: map[string]string{"daemon.cf": "memcache = unix:" + p.daemon.socket("memcache") + "\nkey_format = starttls:%s\nmax_try = 1\ntimeout = 1\nbackup = cidr:/dev/null\n"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Stop(soon(t)); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Log(p.Maillog().Tail(30))
+		}
+	})
+	if err := p.Start(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := mtatest.Session(soon(t), p.Addr("plain"), source(1), "client.example")
+	if err != nil || !r.Reply.Offers("STARTTLS") {
+		t.Fatalf("without a map: %v, %v", r.Reply, err)
+	}
+	p.offered = r.Reply.Text
+	p.hidden = slices.DeleteFunc(slices.Clone(p.offered), func(s string) bool { return s == "STARTTLS" })
+	return p
+}
+
+// TestTableSessions compares what a session of a real Postfix costs with each kind of table, the memory of its processes, and
+// the time until a change of the list takes effect.
+func TestTableSessions(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
+	n := pick(120_000, 2_000)
+	p := newTabled(t, n)
+	group := fmt.Sprintf("Postfix, %d addresses", n)
+	p.measureMemory(t, group, pick(100, 3))
+	for _, name := range []string{"plain", "cidr", "daemon", "lmdb"} {
+		p.populate(t, name)
+	}
+	sessions := pick(200, 10)
+	side := func(name, service string, asked int) *played {
+		return p.newSide(t, name, sessions, asked, p.short(service))
+	}
+	const what = "EHLO and QUIT, half suppressed: "
+	p.compare(t, what+"postfix-cidr", 1.05, 61, side("postfix-cidr", "cidr", 0), side("no map", "plain", 0))
+	p.compare(t, what+"lmdb", 0, 31, side("lmdb", "lmdb", 0), side("no map", "plain", 0))
+	p.compare(t, what+"postfix-cidr", 0, 31, side("postfix-cidr", "cidr", 0), side("the daemon, memcache over a unix socket", "daemon", p.daemon.Pid()))
+	p.measureEffect(t, group)
+}
+
+// measureMemory has Postfix start so many smtpd for each kind of table, and adds up what they take of the memory: pages that
+// several processes share count once.
+func (p *tabled) measureMemory(t *testing.T, group string, processes int) {
+	t.Helper()
+	var none float64
+	for _, name := range []string{"plain", "cidr", "lmdb", "cdb", "hash", "proxy", "daemon"} {
+		var clients []*mtatest.SMTP
+		for i := range processes {
+			c, err := mtatest.Dial(soon(t), p.Addr(name), source(i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			clients = append(clients, c)
+		}
+		for i, c := range clients {
+			if _, err := c.Banner(); err != nil {
+				t.Fatal(err)
+			}
+			if err := ehlo(map[bool][]string{true: p.hidden, false: p.offered}[i%2 == 0 && name != "plain"])(c); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		pids := p.serving(t, "smtpd", name)
+		if len(pids) != processes {
+			t.Fatalf("%d smtpd for %d clients of %s", len(pids), processes, name)
+		}
+		switch name {
+		case "proxy":
+			pids = append(pids, p.serving(t, "proxymap", "")...)
+		case "daemon":
+			pids = append(pids, p.daemon.Pid())
+		}
+		sum := 0.0
+		for _, pid := range pids {
+			sum += proportionalSet(t, pid)
+		}
+		for _, c := range clients {
+			c.Close()
+		}
+		if name == "plain" {
+			none = sum
+		}
+		addRow(t, row{group: group, what: fmt.Sprintf("memory of %d smtpd, and of what they ask: %s", processes, name), unit: "MiB", peer: "no map",
+			ours: []float64{sum}, theirs: []float64{none}, ratios: []float64{sum / none}})
+	}
+}
+
+// proportionalSet returns the memory of a process in MiB: of pages that n processes share, the nth part.
+func proportionalSet(t *testing.T, pid int) float64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0 // it has ended
+	}
+	for line := range strings.Lines(string(text)) {
+		var kb float64
+		if n, _ := fmt.Sscanf(line, "Pss: %f kB", &kb); n == 1 {
+			return kb / 1024
+		}
+	}
+	t.Fatalf("no Pss of process %d", pid)
+	return 0
+}
+
+// measureEffect edits the list, does what each kind of table needs, and waits for the first session that sees it.
+func (p *tabled) measureEffect(t *testing.T, group string) {
+	t.Helper()
+	for i, k := range append(slices.Clone(tableKinds[:3]), struct{ name, format, kind string }{name: "daemon"}) {
+		client := fmt.Sprintf("127.0.3.%d", 1+i)
+		f, err := os.OpenFile(p.daemon.list, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(f, client)
+		f.Close()
+		begun := time.Now()
+		if k.kind != "" {
+			p.list.write(t, p.dir, k.format, k.kind)
+		}
+		if k.kind == "cidr" {
+			if err := p.Reload(soon(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err = testenv.Await(soon(t), func() (bool, error) {
+			r, err := mtatest.Session(soon(t), p.Addr(k.name), client, "client.example")
+			return err == nil && !r.Reply.Offers("STARTTLS"), nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		single(t, group, "from the edit of a list to the first session that sees it: "+k.name, "ms", float64(time.Since(begun).Milliseconds()), 0, "")
+	}
+}
+
+// TestTablePostscreen plays 1,000 connections a second, which each say EHLO to postscreen itself, for ten seconds.
+func TestTablePostscreen(t *testing.T) {
+	testenv.Needs(t, "root", "Postfix")
+	n := pick(1_000_000, 2_000)
+	p, group := newTabled(t, n), fmt.Sprintf("postscreen, %d addresses", n)
+	seconds, rate := pick(10, 1), pick(1000, 20)
+	var cpu [2]float64
+	for i, service := range []string{"screenplain", "screen"} {
+		latencies, used := p.flood(t, service, seconds*rate, rate)
+		slices.Sort(latencies)
+		cpu[i] = used * 1e6 / float64(len(latencies))
+		single(t, group, fmt.Sprintf("EHLO at %d connections a second, p99: %s", rate, service), "ms",
+			float64(latencies[len(latencies)*99/100].Microseconds())/1000, 0, fmt.Sprintf("%d sessions, median %v", len(latencies), latencies[len(latencies)/2].Round(time.Microsecond)))
+	}
+	addRow(t, row{group: group, what: "a session with EHLO, postfix-cidr", unit: "µs CPU", peer: "no map",
+		ours: cpu[1:], theirs: cpu[:1], ratios: []float64{cpu[1] / cpu[0]}})
+}
+
+// flood starts n sessions, so many in a second, and returns how long the replies to EHLO took, and the CPU seconds of
+// postscreen.
+func (p *tabled) flood(t *testing.T, service string, n, rate int) (latencies []time.Duration, cpu float64) {
+	t.Helper()
+	if _, err := p.screened(service, 0); err != nil { // the first one starts it
+		t.Fatal(err)
+	}
+	screens := p.serving(t, "postscreen", service)
+	if len(screens) != 1 {
+		t.Fatalf("%d processes serve %s", len(screens), service)
+	}
+	before := cpuTime(t, screens[0])
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	begun := time.Now()
+	for i := range n {
+		time.Sleep(time.Until(begun.Add(time.Duration(i) * time.Second / time.Duration(rate))))
+		wg.Go(func() {
+			took, err := p.screened(service, i)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				t.Error(err)
+			}
+			latencies = append(latencies, took)
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return latencies, cpuTime(t, screens[0]) - before
+}
+
+// screened plays a session, and returns how long the reply to EHLO took.
+func (p *tabled) screened(service string, i int) (took time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	c, err := mtatest.Dial(ctx, p.Addr(service), source(i))
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	if _, err := c.Banner(); err != nil {
+		return 0, err
+	}
+	begun := time.Now()
+	r, err := c.EHLO("client.example")
+	took = time.Since(begun)
+	if err == nil && r.Offers("STARTTLS") != (service == "screenplain" || i%2 == 1) {
+		err = fmt.Errorf("client %d of %s: %v", i, service, r)
+	}
+	return took, err
+}
+
+// serving returns the processes of a daemon that serve a port; all of them if the name of the service is empty.
+func (p *tabled) serving(t *testing.T, command, service string) (serving []int) {
+	t.Helper()
+	pids, err := p.Pids()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range pids {
+		if commandName(pid) != command {
+			continue
+		}
+		args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil {
+			continue // it has ended
+		}
+		if service != "" {
+			_, port, _ := net.SplitHostPort(p.Addr(service))
+			if !slices.Contains(strings.Split(string(args), "\x00"), port) {
+				continue
+			}
+		}
+		serving = append(serving, pid)
+	}
+	return serving
+}
