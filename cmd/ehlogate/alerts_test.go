@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/dnstest"
 	"ehlogate/lists/test/testenv"
 	"ehlogate/lists/tlsrpt"
@@ -247,6 +248,23 @@ func TestAlerts(t *testing.T) {
 		r.add(d, `EhlogateSharedAddress severity="ticket"`)
 		d.greetFrom(func(int) string { return "8.8.8.8" })
 		r.add(d)
+		r.test(t)
+	})
+	t.Run("pressure", func(t *testing.T) {
+		kernel := mtatest.StartPressure(t, t.TempDir())
+		d := startDaemon(t, fmt.Sprintf(pressureConfig, kernel.File), nil)
+		d.waitUntil("the file is read", func() bool { return d.scrape()["ehlogate_limit_degraded"] == "0" })
+		r := recording{interval: 15}
+		r.add(d)
+		kernel.Percent.Store(95)
+		d.waitUntil("none is offered STARTTLS", func() bool { return d.scrape()["ehlogate_limit_offers_per_second"] == "0" })
+		r.add(d, `EhlogateLimitClosed severity="ticket"`)
+		kernel.Stop()
+		if err := os.Remove(kernel.File); err != nil {
+			t.Fatal(err)
+		}
+		d.waitUntil("the file is missed", func() bool { return d.scrape()["ehlogate_limit_degraded"] == "1" })
+		r.add(d, `EhlogateLimitDegraded severity="ticket"`)
 		r.test(t)
 	})
 	t.Run("TLS report", func(t *testing.T) {

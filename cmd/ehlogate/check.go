@@ -105,6 +105,7 @@ func (c *checker) checkConfig(name string) {
 	fmt.Fprintf(c.out, "%s: fine\n", cfg.File)
 	c.checkSockets(cfg)
 	c.checkLogs(cfg)
+	c.checkPressure(cfg)
 	c.warnIfRemote(cfg)
 	if d := cfg.Guard.Domains; len(d) > 0 {
 		fmt.Fprintf(c.out, "guard: policies of %s (not queried)\n", strings.Join(d, ", "))

@@ -168,7 +168,7 @@ func (e *explanation) decideByDisk(ctx context.Context) error {
 	reason := e.SourceReason
 	e.Report = explain.NewReport(ctx, e.client, snapshot.Policy, snapshot.Values)
 	e.Source, e.SourceReason, e.Without = explain.FromDisk, reason, without
-	if snapshot.Limiter != nil && e.Decision.Reason == lists.ReasonLimit {
+	if e.DependsOnLimit() {
 		fmt.Fprintln(e.stderr, "default = \"limit\" depends on the load, which only the daemon knows")
 	}
 	return nil

@@ -196,7 +196,7 @@ var configSections = map[string]struct {
 	"[log]":          {"[log]\nbogus = 1\n", "[log]\n%s\n", nil},
 	"[dns]":          {"[dns]\nbogus = 1\n", "[dns]\n%s\n", []string{"resolvers"}},
 	"[limit]": {"[limit]\nbogus = 1\n", "default = \"limit\"\nguard.off = true\n[limit]\noffers_per_second = 1\n%s\n",
-		[]string{"offers_per_second"}},
+		[]string{"offers_per_second", "cpu_pressure", "pressure_file"}},
 	"[guard]":    {"[guard]\nbogus = 1\n", "[guard]\n%s\n", nil},
 	"[logs]":     {"[logs]\nbogus = 1\n", "[logs]\n%s\n", nil},
 	"[learn]":    {"[learn]\nbogus = 1\n", "[learn]\n%s\n", nil},

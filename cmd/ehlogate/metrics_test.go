@@ -20,7 +20,7 @@ import (
 // fullConfig uses all that has metrics. Its lists decide in each way.
 const fullConfig = `
 default = "limit"
-limit.offers_per_second = 0.001
+limit = { offers_per_second = 0.001, cpu_pressure = "95%", pressure_file = "$PSI" }
 guard = { domains = ["example.org"], state = "" }
 dns = { resolvers = ["$DNS"], timeout = "50ms", verify_names = true }
 logs = { files = ["$LOG"], state = "" }
@@ -66,7 +66,11 @@ func startFullDaemon(t *testing.T) (*daemon, *dnstest.Server) {
 	if err := os.WriteFile(log, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := startDaemon(t, strings.NewReplacer("$DNS", server.Addr.String(), "$LOG", log, "$DB", log+".db").Replace(fullConfig), map[string]string{"must.list": "192.0.2.1\n", "allow.list": "192.0.2.2\n.example.net\n",
+	psi := filepath.Join(filepath.Dir(log), "cpu.pressure")
+	if err := os.WriteFile(psi, []byte("some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := startDaemon(t, strings.NewReplacer("$DNS", server.Addr.String(), "$LOG", log, "$DB", log+".db", "$PSI", psi).Replace(fullConfig), map[string]string{"must.list": "192.0.2.1\n", "allow.list": "192.0.2.2\n.example.net\n",
 		"trial.list": "192.0.2.3\n", "deny.list": "192.0.2.4\n"})
 	return d, server
 }

@@ -336,6 +336,9 @@ func (r *replayRun) notes() (notes []string) {
 	} else if r.withDNS {
 		notes = append(notes, "DNS was asked now: its answers may have been others at the time of the log")
 	}
+	if r.policy.WithoutPressure || r.old != nil && r.old.WithoutPressure {
+		notes = append(notes, "the log does not tell the CPU pressure: cpu_pressure counts as without effect")
+	}
 	return notes
 }
 

@@ -33,9 +33,9 @@ type Config struct {
 	File          string // "": the built-in defaults
 	Digest        string // of the values in the file; a comment does not change it
 	Mode          lists.Mode
-	Default       lists.Action    // Offer if Limit is not nil
-	Limit         *ratelimit.Rate // nil unless default = "limit"
-	AlwaysHide    []string        // EHLO keywords
+	Default       lists.Action // Offer if Limit is not nil
+	Limit         *Limit       // nil unless default = "limit"
+	AlwaysHide    []string     // EHLO keywords
 	ExplicitOffer bool
 	RequireReply  string // SMTP reply to mail without TLS from a client that must use it
 	MaxEntries    int    // of each list
@@ -59,6 +59,13 @@ type DNS struct {
 	Timeout     time.Duration    // of one attempt of a query
 	VerifyNames bool             // look up host names of clients if a list has host names
 	Cache       dnscache.Options
+}
+
+// Limit is [limit]. At least one of OffersPerSecond and CPUPressure is not 0.
+type Limit struct {
+	ratelimit.Rate
+	CPUPressure  float64 // share of time from which on fewer clients are offered STARTTLS; 0: the rate is fixed
+	PressureFile string  // "": that of the machine
 }
 
 // Guard is [guard].
@@ -183,6 +190,20 @@ func (c *Config) DefaultWord() string {
 		return "limit"
 	}
 	return c.Default.String()
+}
+
+// RemoteLookups iterates over the protocols and addresses at which mail servers in containers or on other machines look
+// clients up.
+func (c *Config) RemoteLookups() iter.Seq2[string, string] {
+	return func(yield func(protocol, addr string) bool) {
+		for _, protocol := range []string{"memcache", "socketmap", "tcp_table"} {
+			for _, addr := range c.Listen.Addresses[protocol] {
+				if at, err := netip.ParseAddrPort(addr); err == nil && !at.Addr().IsLoopback() && !yield(protocol, addr) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // UsesDNS reports whether the config needs DNS queries about clients, for a DNS list or for host names.

@@ -147,7 +147,7 @@ func TestReputation(t *testing.T) {
 	c, err := parse("x.toml", "/etc/ehlogate", []byte(`
 default = "limit"
 dns = { resolvers = ["127.0.0.1", "[::1]:5353"], wait = "0s", timeout = "2s", verify_names = true, max_lookups = 9, cache_entries = 1000, min_ttl = "1s", max_ttl = "1m", stale = "2d" }
-limit = { offers_per_second = 0.5, keep = "1m30s" }
+limit = { offers_per_second = 0.5, keep = "1m30s", cpu_pressure = "12.5%", pressure_file = "/sys/fs/cgroup/mail/cpu.pressure" }
 guard = { domains = ["Example.org."], state = "" }
 [[list]]
 name = "dns"
@@ -179,7 +179,7 @@ answer = "127.0.0.[2;4]"
 	}
 	want := Defaults()
 	want.File, want.Digest = "x.toml", c.Digest
-	want.Limit = &ratelimit.Rate{OffersPerSecond: 0.5, Keep: 90 * time.Second}
+	want.Limit = &Limit{Rate: ratelimit.Rate{OffersPerSecond: 0.5, Keep: 90 * time.Second}, CPUPressure: 0.125, PressureFile: "/sys/fs/cgroup/mail/cpu.pressure"}
 	want.DNS = DNS{Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53"), netip.MustParseAddrPort("[::1]:5353")},
 		Timeout: 2 * time.Second, VerifyNames: true,
 		Cache: dnscache.Options{MaxLookups: 9, CacheEntries: 1000, MinTTL: time.Second, MaxTTL: time.Minute, Stale: 48 * time.Hour}}

@@ -119,6 +119,8 @@ var durationKey = lazyregexp.New(`^\s*(\w+\.)?(wait|timeout|stale|min_ttl|max_tt
 func hintForType(line, wanted string) string {
 	key, _, _ := strings.Cut(line, "=")
 	switch hint := typeHints[wanted]; {
+	case strings.Contains(key, "cpu_pressure"):
+		return hintPressure
 	case durationKey.MatchString(line):
 		return `write a string with a unit, such as "300ms", "10s" or "7d"`
 	case hint != "":

@@ -110,6 +110,8 @@ type rawDNS struct {
 
 type rawLimit struct {
 	OffersPerSecond *float64 `toml:"offers_per_second"`
+	CPUPressure     *string  `toml:"cpu_pressure"`
+	PressureFile    *string  `toml:"pressure_file"`
 	Keep            *string  `toml:"keep"`
 }
 

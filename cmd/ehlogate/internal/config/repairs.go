@@ -48,6 +48,7 @@ var lineRepairs = []repair{
 	// Values.
 	newRepair(`=\s*-?\d+\s*(ns|us|ms|s|m|h|d|w)\b`, "a duration is a string", `write it in quotes, as in "300ms", "10s" or "7d"`),
 	newRepair(`=\s*\d+,\d`, "", "write a number without commas: 1000000, or 0.5 with a point"),
+	newRepair(`cpu_pressure\s*=\s*[\d.]+\s*%`, "", hintPressure),
 	newRepair(`=\s*\+?[\d.]+[%a-zA-Z]`, "", "write a number alone, without a unit"),
 	newRepair(`=\s*0\d`, "", "write the number without the zeros before it; a file mode is a string, as in \"0660\""),
 	newRepair(`=\s*[+-]{2}`, "", "write a number with one sign at most"),

@@ -76,28 +76,13 @@ func (p *parser) parseDefault(r *raw, c *Config) {
 	isLimit := r.Default != nil && *r.Default == "limit"
 	switch {
 	case isLimit:
-		c.Limit = &ratelimit.Rate{Keep: 5 * time.Minute}
+		c.Limit = &Limit{Rate: ratelimit.Rate{Keep: 5 * time.Minute}}
 	case r.Default != nil:
 		if err := c.Default.UnmarshalText([]byte(*r.Default)); err != nil || c.Default != lists.Offer && c.Default != lists.Suppress {
 			p.addProblem("default", fmt.Sprintf("unknown default %q", *r.Default), `write "offer", "suppress" or "limit"`)
 		}
 	}
-	if r.Limit == nil {
-		if isLimit {
-			p.addProblem("default", `default = "limit" needs [limit] offers_per_second`, "write [limit] and offers_per_second = N: how many TLS handshakes a second with unknown clients the server can handle")
-		}
-		return
-	}
-	s := c.Limit
-	if s == nil {
-		s = new(ratelimit.Rate) // report problems also while [limit] is not used
-	}
-	if n := r.Limit.OffersPerSecond; n == nil {
-		p.addProblem("limit", "missing key offers_per_second", "write offers_per_second = N: how many TLS handshakes a second with unknown clients the server can handle")
-	} else if s.OffersPerSecond = *n; !(*n >= 0.001 && *n <= 1e6) {
-		p.addProblem("limit.offers_per_second", fmt.Sprintf("invalid rate %v", *n), `write a number from 0.001 to 1000000; to offer STARTTLS to no unknown client, write default = "suppress"`)
-	}
-	p.parseDuration(r.Limit.Keep, "limit.keep", time.Second, 24*time.Hour, &s.Keep)
+	p.parseLimit(r.Limit, c)
 }
 
 func (p *parser) parseDNS(r *rawDNS, d *DNS) {

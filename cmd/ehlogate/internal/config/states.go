@@ -46,6 +46,9 @@ func (c *Config) readFiles() []string {
 	all := append([]string{}, c.Logs.Files...)
 	all = append(all, c.Learn.Never.Patterns...)
 	all = append(all, c.Learn.Watch...)
+	if c.Limit != nil && c.Limit.PressureFile != "" {
+		all = append(all, c.Limit.PressureFile)
+	}
 	for i := range c.Lists {
 		all = append(all, c.Lists[i].Spec.Patterns...)
 	}

@@ -34,6 +34,7 @@ var checks = []struct {
 	{onSendmail, (*exam).checkSendmailMaps, "sendmail-wrong-listener sendmail-map-name sendmail-slow sendmail-local-socket"},
 	{onPostfix, (*exam).checkInstances, "other-instances"},
 	{onDaemon, (*exam).checkGuardOff, "guard-off"},
+	{onPressure, (*exam).checkPressure, "pressure-unreadable"},
 	{onDaemon, (*exam).checkListAccess, "list-forbidden"},
 	{onDNS, (*exam).checkListOrder, "suppress-behind-dns"},
 	{onDNS, (*exam).checkResolverAddresses, "public-resolver distant-resolver dane-unsure"},

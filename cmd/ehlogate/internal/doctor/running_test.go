@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/cpupressure"
 	"ehlogate/cmd/ehlogate/internal/running"
 	"ehlogate/cmd/ehlogate/internal/state"
 )
@@ -58,6 +59,40 @@ func TestSample(t *testing.T) {
 		p, whole := live.FileDecisions()
 		if got := fmt.Sprint(sampleAddresses(t.Context(), live, p, whole)); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// TestPressureUnreadable checks that the daemon, which may see less than doctor, says whether there is a CPU pressure, and
+// doctor looks by itself if there is no daemon.
+func TestPressureUnreadable(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "cpu.pressure")
+	cfg := config.Defaults()
+	cfg.Limit = &config.Limit{CPUPressure: 0.2, PressureFile: file}
+	examine := func(daemon *running.Status) string {
+		e := &exam{ctx: t.Context(), host: new(Host), config: cfg, file: "ehlogate.toml"}
+		if e.Daemon = daemon; !onPressure(e) {
+			t.Fatal("a config with cpu_pressure has none")
+		}
+		e.checkPressure()
+		return ids(&e.Report)
+	}
+	const found = "warning pressure-unreadable: ehlogate.toml: limit.cpu_pressure\n"
+	works, fails := running.Status{Pressure: new(cpupressure.Status)}, running.Status{Pressure: &cpupressure.Status{Error: "permission denied"}}
+	for _, there := range []bool{false, true} {
+		if there {
+			if err := os.WriteFile(file, []byte("some total=0\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := examine(nil); (got == "") != there || !there && got != found {
+			t.Errorf("%t, without a daemon: got %q", there, got)
+		}
+		if got := examine(&works); got != "" {
+			t.Errorf("%t, the daemon reads it: got %q", there, got)
+		}
+		if got := examine(&fails); got != found {
+			t.Errorf("%t, the daemon cannot read it: got %q", there, got)
 		}
 	}
 }

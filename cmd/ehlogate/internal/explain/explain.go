@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/cpupressure"
 	"ehlogate/cmd/ehlogate/internal/learn"
 	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/running"
@@ -32,7 +33,9 @@ type Report struct {
 	Queries    []Queries     `json:"queries,omitempty"`    // DNS queries
 	Guard      *GuardStatus  `json:"guard,omitempty"`      // absent: the config has no guard
 	Shared     *Shared       `json:"shared,omitempty"`     // clients may share the address, and should not share the decision
-	Answers    []Answer      `json:"answers,omitempty"`    // replies of the protocols
+	// Pressure is what sets the limit by the CPU; absent: nothing does, or the limit does not decide, or Source is FromDisk.
+	Pressure *cpupressure.Status `json:"pressure,omitempty"`
+	Answers  []Answer            `json:"answers,omitempty"` // replies of the protocols
 	// Logs is what the logs of [logs] tell of the client; absent: there are none, or Source is FromDisk.
 	Logs *logs.ClientReport `json:"logs,omitempty"`
 	// Learned is what lists learned of the client; absent: no list learns, or Source is FromDisk.
@@ -97,6 +100,14 @@ type Answer struct {
 	Query    string `json:"query"`
 	Reply    string `json:"reply"`
 	Effect   string `json:"effect"`
+}
+
+// DependsOnLimit reports whether the limit decides, or would.
+func (r *Report) DependsOnLimit() bool {
+	isLimit := func(v *VerdictText) bool {
+		return v != nil && (v.Reason == lists.ReasonLimit || v.Reason == lists.ReasonPressure)
+	}
+	return isLimit(&r.Decision) || isLimit(r.Would) || slices.ContainsFunc(r.Overridden, func(v VerdictText) bool { return isLimit(&v) })
 }
 
 // dnsQueries returns the DNS queries about a client, from the cache.

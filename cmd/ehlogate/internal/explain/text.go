@@ -89,6 +89,9 @@ func (r Report) Text() string {
 	if s := r.Shared; s != nil {
 		p.addLine("  shared    %s", s.text())
 	}
+	if s := r.Pressure; s != nil {
+		p.addLine("  pressure  %s", s)
+	}
 	if g := r.Guard; g != nil && g.Active {
 		p.addLine("  guard     active: %s", g.Why)
 	}
@@ -167,6 +170,8 @@ func formatReason(v VerdictText) string {
 			return "no list matches; within the rate of [limit]"
 		}
 		return "no list matches; above the rate of [limit]"
+	case lists.ReasonPressure:
+		return "no list matches; the CPU is short, by cpu_pressure of [limit]"
 	case lists.ReasonGuard:
 		return "no list matches; [guard]: a domain served here may have published MTA-STS or DANE"
 	case lists.ReasonSubmission:

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"ehlogate/cmd/ehlogate/internal/cpupressure"
 	"ehlogate/cmd/ehlogate/internal/explain"
 	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/running"
@@ -59,8 +60,8 @@ func (a *API) recoverPanics(h http.Handler) http.Handler {
 }
 
 // serveHealth answers 503 while a list is unavailable or an address of [listen] is not served. A failed reload of a list
-// or of the config leaves the old one in use, and lists that learn go on with what they know while a log or their file cannot
-// be read: "degraded", with status 200, since what takes a server out of service by the status would take out one that answers
+// or of the config leaves the old one in use, lists that learn go on with what they know while a log or their file cannot
+// be read, and cpu_pressure has no effect while the pressure cannot: "degraded", with status 200, since what takes a server out of service by the status would take out one that answers
 // as it did before.
 func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	faulty, unavailable, skipped := []ListStatus{}, len(a.NotServed) > 0, map[string]int{}
@@ -84,10 +85,11 @@ func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	if reports != nil {
 		body["tlsrpt"] = reports
 	}
+	limitDegraded := a.addPressure(body)
 	switch {
 	case unavailable:
 		body["status"], code = stateUnavailable, http.StatusServiceUnavailable
-	case len(faulty) > 0 || config.IsDegraded() || learnedDegraded || reports != nil || slices.ContainsFunc(logStates, logs.Status.IsDegraded):
+	case len(faulty) > 0 || config.IsDegraded() || learnedDegraded || limitDegraded || reports != nil || slices.ContainsFunc(logStates, logs.Status.IsDegraded):
 		body["status"] = stateDegraded
 	}
 	if config.IsDegraded() {
@@ -111,6 +113,24 @@ func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, code, body)
 }
 
+// pressureOf returns what sets the limit by the CPU; nil if nothing does.
+func pressureOf(snapshot *state.Snapshot) *cpupressure.Status {
+	if snapshot.Pressure == nil {
+		return nil
+	}
+	return new(snapshot.Pressure.Status())
+}
+
+// addPressure adds it to the body of /healthz. It reports whether that is degraded.
+func (a *API) addPressure(body map[string]any) (degraded bool) {
+	status := pressureOf(a.Manager.Snapshot())
+	if status == nil {
+		return false
+	}
+	body["pressure"] = status
+	return status.IsDegraded()
+}
+
 func (a *API) status(snapshot *state.Snapshot) running.Status {
 	s := running.NewStatus(a.Version, snapshot.Config, snapshot.Loaded, a.Manager.ReloadError())
 	for list, source := range snapshot.Files() {
@@ -122,6 +142,7 @@ func (a *API) status(snapshot *state.Snapshot) running.Status {
 			s.Lists = append(s.Lists, l)
 		}
 	}
+	s.Pressure = pressureOf(snapshot)
 	return s
 }
 
@@ -141,6 +162,8 @@ func (a *API) serveReputation(w http.ResponseWriter, _ *http.Request) {
 		Guard      *tlspolicy.Report `json:"guard"`
 		Overridden uint64            `json:"overridden"` // suppressions that the guard kept from taking effect
 		Limit      *ratelimit.Stats  `json:"limit"`
+		// Pressure is what sets the limit by the CPU.
+		Pressure *cpupressure.Status `json:"pressure"`
 		// Shared is an address that many of the last sessions came from.
 		Shared *telemetry.SharedAddress `json:"shared_address"`
 	}
@@ -154,6 +177,7 @@ func (a *API) serveReputation(w http.ResponseWriter, _ *http.Request) {
 	if l := snapshot.Limiter; l != nil {
 		body.Limit = new(l.Stats())
 	}
+	body.Pressure = pressureOf(snapshot)
 	writeJSON(w, http.StatusOK, body)
 }
 
@@ -217,6 +241,9 @@ func (a *API) serveDecision(w http.ResponseWriter, r *http.Request) {
 	}
 	if l := snapshot.Logs; l != nil {
 		report.Logs = new(l.Client(c.Addr))
+	}
+	if report.DependsOnLimit() {
+		report.Pressure = pressureOf(snapshot)
 	}
 	report.AddLearned(r.Context(), snapshot, c.Addr)
 	report.Source, report.Daemon = explain.FromDaemon, new(a.status(snapshot))

@@ -21,13 +21,15 @@ type Policy struct {
 	decide func(context.Context, lists.Client) lists.Decision
 	clock  *atomic.Int64 // ns since 1970: the time of the session
 	stop   func()
-	learn  *learning       // nil: no list learns
-	limit  *ratelimit.Rate // nil: default is not "limit"
-	begun  bool            // the clock is that of the log
+	learn  *learning     // nil: no list learns
+	limit  *config.Limit // nil: default is not "limit"
+	begun  bool          // the clock is that of the log
 	// Unavailable has the errors of lists that could not be loaded.
 	Unavailable []error
 	// WithoutDNS reports that the policy has DNS lists, or verifies names, and that DNS was not asked.
 	WithoutDNS bool
+	// WithoutPressure reports that the limit follows the CPU pressure, which a log does not tell.
+	WithoutPressure bool
 }
 
 // dnsTimeout is how long a query may take.
@@ -44,6 +46,7 @@ func Load(ctx context.Context, cfg *config.Config, withDNS bool) *Policy {
 	policy := *snapshot.Policy
 	policy.Lists = slices.Clone(policy.Lists)
 	p.policy, p.decide, p.limit = &policy, policy.Decide, cfg.Limit
+	p.WithoutPressure = cfg.Limit != nil && cfg.Limit.CPUPressure > 0
 	offline := map[*lists.List]bool{}
 	if withDNS {
 		p.stop = manager.RunOnce(ctx, dnsTimeout)
@@ -111,7 +114,7 @@ func (p *Policy) setTime(at time.Time) {
 	}
 	p.begun = true
 	if p.limit != nil {
-		p.policy.Limit = ratelimit.New(*p.limit, p.now)
+		p.policy.Limit = ratelimit.New(p.limit.Rate, p.now)
 	}
 	if p.policy.FailOpen != nil {
 		p.policy.FailOpen = ratelimit.NewFailOpenLog(p.now)

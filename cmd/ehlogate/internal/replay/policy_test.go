@@ -14,7 +14,7 @@ import (
 // TestLimitOfOldLog: time passes for default = "limit" as it does in the log, whenever that was written.
 func TestLimitOfOldLog(t *testing.T) {
 	cfg := config.Defaults()
-	cfg.Limit = &ratelimit.Rate{OffersPerSecond: 10, Keep: 5 * time.Minute}
+	cfg.Limit = &config.Limit{Rate: ratelimit.Rate{OffersPerSecond: 10, Keep: 5 * time.Minute}}
 	for _, tc := range []struct {
 		spacing   time.Duration
 		most, all int

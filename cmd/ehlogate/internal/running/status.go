@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/cpupressure"
 )
 
 // Status is the status of the daemon.
@@ -18,6 +19,8 @@ type Status struct {
 	PID     int          `json:"pid"`
 	Config  ConfigStatus `json:"config"`
 	Lists   []ListFault  `json:"lists"` // the lists whose files were refused or cannot be read
+	// Pressure is what sets the limit by the CPU; absent: nothing does.
+	Pressure *cpupressure.Status `json:"pressure,omitempty"`
 }
 
 // ConfigStatus is the config that the daemon uses.

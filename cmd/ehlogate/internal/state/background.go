@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/cpupressure"
 	"ehlogate/cmd/ehlogate/internal/learn"
 	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/server"
@@ -27,9 +28,11 @@ type background struct {
 	DNS     *DNS               // for DNS lists and reverse DNS
 	Guard   *tlspolicy.Monitor // of [guard] domains
 	Limiter *ratelimit.Limiter // of default = "limit"
-	Logs    *logs.Service      // of [logs]; it decides nothing
-	Learn   *learn.Service     // of lists that learn
-	Reports *TLSReports        // of [tlsrpt]; they end learned entries
+	// Pressure sets the rate of Limiter by the CPU pressure.
+	Pressure *cpupressure.Service
+	Logs     *logs.Service  // of [logs]; it decides nothing
+	Learn    *learn.Service // of lists that learn
+	Reports  *TLSReports    // of [tlsrpt]; they end learned entries
 
 	servers []netip.AddrPort // resolvers
 }
@@ -68,9 +71,9 @@ func (m *Manager) attachBackground(s, old *Snapshot) {
 		s.Policy.Guard = s.Guard
 	}
 	if c.Limit != nil {
-		s.Limiter = old.Limiter
-		if s.Limiter == nil || s.Limiter.Rate() != *c.Limit {
-			s.Limiter = ratelimit.New(*c.Limit, m.clock)
+		s.Limiter, s.Pressure = old.Limiter, old.Pressure
+		if s.Limiter == nil || *old.Config.Limit != *c.Limit {
+			s.Limiter, s.Pressure = m.newLimiter(c)
 		}
 		s.Policy.Limit = s.Limiter
 	}
@@ -88,6 +91,20 @@ func (m *Manager) attachBackground(s, old *Snapshot) {
 			s.Reports = newTLSReports(path, m.clock, m.log, m.withdrawLearned)
 		}
 	}
+}
+
+// newLimiter returns the limit of a config, and what sets it by the CPU pressure, if that is configured.
+func (m *Manager) newLimiter(all *config.Config) (*ratelimit.Limiter, *cpupressure.Service) {
+	c := all.Limit
+	limiter := ratelimit.New(c.Rate, m.clock)
+	if c.CPUPressure == 0 {
+		return limiter, nil
+	}
+	for protocol, addr := range all.RemoteLookups() {
+		m.log.Warnf("cpu_pressure is about the CPU of this machine, and %s on %s is for mail servers in containers or on other machines; for one on another machine use offers_per_second", protocol, addr)
+		break
+	}
+	return limiter, cpupressure.New(cpupressure.Options{Target: c.CPUPressure, File: c.PressureFile}, limiter, m.clock, m.log)
 }
 
 // LogsOptions returns the settings of [logs] in a config.
@@ -148,16 +165,19 @@ func (m *Manager) dnsOptions(c *config.Config, old *Snapshot) dnsclient.Options 
 
 // services runs the background services of one snapshot at a time.
 type services struct {
-	dns, guard, logs, learn, reports service
+	dns, guard, pressure, logs, learn, reports service
 }
 
 func (r *services) switchTo(ctx context.Context, b background) {
-	var dns, guard, logs, learn, reports runner
+	var dns, guard, pressure, logs, learn, reports runner
 	if b.DNS != nil {
 		dns = b.DNS.cache
 	}
 	if b.Guard != nil {
 		guard = b.Guard
+	}
+	if b.Pressure != nil {
+		pressure = b.Pressure
 	}
 	if b.Logs != nil {
 		logs = b.Logs
@@ -167,6 +187,7 @@ func (r *services) switchTo(ctx context.Context, b background) {
 	}
 	r.dns.switchTo(ctx, dns)
 	r.guard.switchTo(ctx, guard)
+	r.pressure.switchTo(ctx, pressure)
 	r.logs.switchTo(ctx, logs)
 	r.reports.switchTo(ctx, reports)
 	if b.Learn != nil {

@@ -157,6 +157,29 @@ func TestReloadKeepsShed(t *testing.T) {
 	r.expect("with another rate", "192.0.2.4", "offer limit")
 }
 
+// TestReloadKeepsPressure: what was learned of the load outlives a reload with the same [limit], and no other.
+func TestReloadKeepsPressure(t *testing.T) {
+	const conf = "default = \"limit\"\nguard.off = true\nlimit = { cpu_pressure = \"20%\", pressure_file = \"/none\" }\n"
+	r := newRunning(t, conf)
+	first := r.Snapshot().Pressure
+	r.hup(conf + "always_hide = [\"dsn\"]\n")
+	if got := r.Snapshot(); first == nil || got.Pressure != first || got.Limiter != r.Snapshot().Policy.Limit {
+		t.Errorf("%p became %p after a reload that does not concern it", first, got.Pressure)
+	}
+	r.hup(strings.Replace(conf, "20%", "30%", 1))
+	if got := r.Snapshot(); got.Pressure == first || got.Pressure.Options().Target != 0.3 {
+		t.Errorf("%p stays with another cpu_pressure", first)
+	}
+	r.hup(strings.Replace(conf, `cpu_pressure = "20%", pressure_file = "/none"`, "offers_per_second = 5", 1))
+	if got := r.Snapshot(); got.Pressure != nil || got.Limiter == nil {
+		t.Error("a limit without cpu_pressure follows the pressure")
+	}
+	r.hup("# the defaults\n")
+	if got := r.Snapshot(); got.Pressure != nil || got.Limiter != nil {
+		t.Error("there is a limit that the config does not have")
+	}
+}
+
 // While it is not known what the domains published, nothing is suppressed except by the
 // operator's own lines; the guard outlives a reload that does not change it.
 func TestGuard(t *testing.T) {

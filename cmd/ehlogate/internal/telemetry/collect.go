@@ -1,10 +1,12 @@
 package telemetry
 
 import (
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"ehlogate/cmd/ehlogate/internal/cpupressure"
 	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists"
@@ -51,7 +53,11 @@ var (
 	learnedDegraded = newDesc("ehlogate_learned_degraded", "1: lists learn nothing at present, what was learned before is lost, or [learn] never cannot be read; /healthz has the reason.")
 	learnedBytes    = newDesc("ehlogate_learned_store_bytes", "Size of the file that keeps what was learned.")
 	reportSessions  = newDesc("ehlogate_tlsrpt_sessions", "Sessions of the last week in which a sender kept its mail, as its TLS report says, since STARTTLS was hidden from its client; by the list that hides it, empty for the default.", "list")
-	limitExhausted  = newDesc("ehlogate_limit_exhausted", "1: offers_per_second is used up; a client that is on no list is not offered STARTTLS.")
+	limitExhausted  = newDesc("ehlogate_limit_exhausted", "1: the limit is used up; a client that is on no list is not offered STARTTLS.")
+	limitPressure   = newDesc("ehlogate_limit_pressure", "CPU pressure by which cpu_pressure sets the limit, from 0 to 1, averaged over about a second.")
+	limitRate       = newDesc("ehlogate_limit_offers_per_second", "Offers of STARTTLS a second that cpu_pressure allows to clients on no list; +Inf: it sets no limit.")
+	limitRefused    = newDesc("ehlogate_limit_refused_total", "Clients on no list from which STARTTLS was hidden because of cpu_pressure.")
+	limitDegraded   = newDesc("ehlogate_limit_degraded", "1: the CPU pressure cannot be read, and cpu_pressure has no effect; /healthz has the reason.")
 )
 
 func newDesc(name, help string, labels ...string) *prometheus.Desc {
@@ -129,6 +135,9 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		out.sendCount(limitSessions, stats.Offered, lists.Offer.String())
 		out.sendCount(limitSessions, stats.Suppressed, lists.Suppress.String())
 		out.sendBool(limitExhausted, stats.Exhausted)
+		if snapshot.Pressure != nil {
+			out.sendPressure(snapshot.Pressure.Status(), stats.Refused)
+		}
 	}
 	if snapshot.Logs != nil {
 		out.sendLogs(snapshot.Logs)
@@ -157,6 +166,17 @@ func (s metricSink) sendLearned(snapshot *state.Snapshot) {
 	for kind, n := range st.Events() {
 		s.sendCount(learnedEvents, n, kind)
 	}
+}
+
+func (s metricSink) sendPressure(status cpupressure.Status, refused uint64) {
+	rate := math.Inf(1)
+	if n := status.OffersPerSecond; n != nil {
+		rate = *n
+	}
+	s.sendGauge(limitPressure, status.Pressure)
+	s.sendGauge(limitRate, rate)
+	s.sendCount(limitRefused, refused)
+	s.sendBool(limitDegraded, status.IsDegraded())
 }
 
 // sendReports sends the sessions that TLS reports tell of, for each list of the config and for the default.

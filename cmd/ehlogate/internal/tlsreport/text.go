@@ -131,7 +131,7 @@ func (c *Client) writeText(b *strings.Builder) {
 // cause names what hides STARTTLS from a client.
 func (c *Client) cause() string {
 	switch {
-	case c.Reason == lists.ReasonLimit.String():
+	case c.Reason == lists.ReasonLimit.String(), c.Reason == lists.ReasonPressure.String():
 		return `your default = "limit"`
 	case c.List == "":
 		return `your default = "suppress"`
