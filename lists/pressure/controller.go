@@ -33,11 +33,16 @@ const (
 	// and are reached at no pressure, and at twice the target or more.
 	fall     = 0.5
 	rise     = 0.7
-	riseNear = 0.15 // within nearby of the rate at which pressure was too high last
+	riseNear = 0.15 // within nearby of the rate at which pressure was too high last, and just after that
 	nearby   = 2.0
+	// forget is for how long that rate slows the rise, about: it may have been too high for another reason.
+	forget = 4 * time.Second
 
 	// least and most are the lowest and the highest limit, in offers a second. Below is none at all, above there is no limit.
 	least, most = 1.0, 10_000.0
+	// first is the lowest rate at which a limit begins. Where there are fewer offers, they are hardly what takes the CPU: such a
+	// limit refuses a client only if the pressure stays.
+	first = 20.0
 )
 
 // Controller turns samples into a limit.
@@ -48,6 +53,7 @@ type Controller struct {
 	limit   float64 // offers a second; infinity: none
 	full    float64 // limit at which pressure was too high last; 0: it never was
 	falling bool
+	rising  time.Duration // for how long it has not fallen
 }
 
 // New returns a Controller that has no limit yet. target is the pressure from which on the limit falls.
@@ -71,14 +77,15 @@ func (c *Controller) Add(s Sample) float64 {
 	if excess := c.average/c.target - 1; excess > 0 {
 		c.lower(min(excess, 1) * seconds)
 	} else {
-		c.raise(-excess * seconds)
+		c.raise(-excess, step)
 	}
 	return c.limit
 }
 
-// lower lowers the limit. What is above the rate of offers would only delay that.
+// lower lowers the limit. What is above the rate of offers, and above first, would only delay that.
 func (c *Controller) lower(by float64) {
-	c.limit = max(min(c.limit, c.offers), min(c.limit, least))
+	c.rising = 0
+	c.limit = max(min(c.limit, c.offers), min(c.limit, first))
 	if !c.falling {
 		c.falling, c.full = true, c.limit
 	}
@@ -87,13 +94,14 @@ func (c *Controller) lower(by float64) {
 	}
 }
 
-func (c *Controller) raise(by float64) {
+func (c *Controller) raise(share float64, step time.Duration) {
 	c.falling = false
+	c.rising += step
 	speed := rise
 	if c.limit > c.full/nearby && c.limit < c.full*nearby {
-		speed = riseNear
+		speed = min(rise, riseNear*(1+c.rising.Seconds()/forget.Seconds()))
 	}
-	if c.limit = max(c.limit*math.Exp(speed*by), least); c.limit > most {
+	if c.limit = max(c.limit*math.Exp(speed*share*step.Seconds()), least); c.limit > most {
 		c.limit = math.Inf(1)
 	}
 }

@@ -33,6 +33,7 @@ func TestController(t *testing.T) {
 		closes bool // nothing but a limit of 0 keeps the pressure down, or not even that
 		open   bool // there is never a reason for a limit
 		swings bool // the arrivals do
+		short  bool // there is a limit, and it refuses hardly a client
 	}{
 		{name: "flood", change: func(*machine) {}},
 		{name: "eight cores", change: func(m *machine) { m.cores, m.handshake, m.unknown = 8, 8*time.Millisecond, flood(3000) }},
@@ -54,6 +55,9 @@ func TestController(t *testing.T) {
 		{name: "no flood, and other programs use all processors", closes: true, change: func(m *machine) { m.unknown, m.others = constantly(5), during(4, 0) }},
 		{name: "a flood that it can do", open: true, change: func(m *machine) { m.unknown = flood(150) }},
 		{name: "another program uses one of two processors", open: true, change: func(m *machine) { m.unknown, m.others = constantly(5), during(1, 0) }},
+		{name: "for three seconds other programs use all processors", short: true, change: func(m *machine) {
+			m.unknown, m.others = constantly(2), between(begun*time.Second, (begun+3)*time.Second, 4, 0)
+		}},
 		{name: "for a moment other programs use all processors", open: true, change: func(m *machine) {
 			m.unknown, m.others = constantly(5), between(begun*time.Second, begun*time.Second+Period, 4, 0)
 		}},
@@ -70,7 +74,7 @@ func TestController(t *testing.T) {
 				switch {
 				case tc.closes && s.limit != 0:
 					t.Errorf("limit %.1f in second %d, with pressure %.2f", s.limit, settled+i, s.pressure)
-				case tc.swings || tc.closes:
+				case tc.swings || tc.closes || tc.short:
 				case s.pressure > 2*target:
 					t.Errorf("pressure %.2f in second %d", s.pressure, settled+i)
 				case !tc.open && math.Abs(float64(s.offered)-offers) > 4*math.Sqrt(offers)+offers/4:
@@ -78,10 +82,13 @@ func TestController(t *testing.T) {
 				}
 			}
 			switch {
-			case tc.swings && pressure > target, !tc.swings && !tc.closes && !tc.open && math.Abs(pressure-target) > target/5:
+			case tc.swings && pressure > target, !tc.swings && !tc.closes && !tc.open && !tc.short && math.Abs(pressure-target) > target/5:
 				t.Errorf("pressure is %.2f on average, and should come to rest at %v", pressure, target)
 			case tc.open && isLimited(out):
 				t.Error("there was a limit")
+			}
+			if refused, _ := meanOf(out, func(s second) float64 { return float64(s.refused) }); tc.short && (refused > 0.05 || !isLimited(out)) {
+				t.Errorf("%.2f clients a second were refused", refused)
 			}
 			checkEnd(t, out)
 		})
@@ -106,6 +113,18 @@ func checkEnd(t *testing.T, out []second) {
 	}
 	if last := out[len(out)-1].limit; refused > offered/10 || !math.IsInf(last, 1) {
 		t.Errorf("after the flood %d clients were refused and %d were not; at last the limit is %.0f", refused, offered, last)
+	}
+}
+
+// TestTargets: the pressure comes to rest at any target.
+func TestTargets(t *testing.T) {
+	for _, target := range []float64{0.05, 0.1, 0.4, 0.7} {
+		m := newMachine()
+		m.plain = 50 * time.Microsecond
+		pressure, deviation := meanOf(m.run(ended*time.Second, New(target))[settled:], func(s second) float64 { return s.pressure })
+		if t.Logf("pressure %.2f ± %.2f at %v", pressure, deviation, target); math.Abs(pressure-target) > target/5 || deviation > max(target/4, 0.03) {
+			t.Errorf("pressure %.2f ± %.2f, and should come to rest at %v", pressure, deviation, target)
+		}
 	}
 }
 
@@ -155,6 +174,17 @@ func TestKernelAverage(t *testing.T) {
 	t.Logf("offers vary by %.0f a second, and by %.0f here; pressure is %.2f in the first ten seconds, and %.2f here", swing, ownSwing, first, ownFirst)
 	if swing < 5*ownSwing || first < 2*ownFirst {
 		t.Error("the average of the kernel is no worse")
+	}
+}
+
+// TestForgets: a rate at which other programs made the pressure too high does not keep the limit low.
+func TestForgets(t *testing.T) {
+	m := newMachine()
+	m.others = between(begun*time.Second, settled*time.Second, 4, 0)
+	m.unknown = between(settled*time.Second, ended*time.Second, 300, 5)
+	out := m.run(ended*time.Second, New(target))
+	if pressure, _ := meanOf(out[ended-5:], func(s second) float64 { return s.pressure }); out[settled-1].limit != 0 || pressure < target/2 {
+		t.Errorf("the limit was %.1f, and 20 seconds later the pressure is %.2f", out[settled-1].limit, pressure)
 	}
 }
 

@@ -9,9 +9,9 @@ import (
 )
 
 // limitKeys is what a limit needs.
-const limitKeys = `cpu_pressure = "20%" for as many offers as the CPU has time for, or offers_per_second = N: how many TLS handshakes a second with unknown clients the server can handle`
+const limitKeys = `cpu_pressure = "40%" for as many offers as the CPU has time for, or offers_per_second = N: how many TLS handshakes a second with unknown clients the server can handle`
 
-const hintPressure = `write a share of time in quotes, from "1%" to "95%"; "20%" is a good start`
+const hintPressure = `write a share of time in quotes, from "1%" to "95%"; "40%" is a good start`
 
 // parseLimit reads [limit], which default = "limit" requires.
 func (p *parser) parseLimit(r *rawLimit, c *Config) {
@@ -57,7 +57,7 @@ func (p *parser) parsePressure(r *rawLimit, l *Limit) {
 		p.addProblem("limit.pressure_file", fmt.Sprintf("%q is not an absolute path", *s), `write the path of the cpu.pressure of a cgroup, or remove the key for that of the whole machine`)
 	}
 	if r.CPUPressure == nil {
-		p.addProblem("limit.pressure_file", "pressure_file has no effect without cpu_pressure", `write cpu_pressure = "20%", or remove pressure_file`)
+		p.addProblem("limit.pressure_file", "pressure_file has no effect without cpu_pressure", `write cpu_pressure = "40%", or remove pressure_file`)
 	}
 	l.PressureFile = filepath.Clean(*s)
 }

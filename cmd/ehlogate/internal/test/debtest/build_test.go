@@ -207,7 +207,7 @@ func TestContents(t *testing.T) {
 	const tests = "cmd/ehlogate/internal/test/"
 	for _, page := range []string{"examples/README.md", "lists/README.md", "lists/LEARNING.md", "policyd/README.md", "milter/README.md", "cmd/ehlogate/README.md",
 		tests + "README.md", tests + "mtatest/FAULTS.md", tests + "mtatest/SAFETY.md", tests + "mtatest/EDITS.md", tests + "mtatest/MATRIX.md", tests + "mtatest/CONFIGURATIONS.md", tests + "mtatest/CLASSES.md",
-		tests + "benchmarks/RESULTS.md", tests + "benchmarks/growth.svg"} { // to which README.md links
+		tests + "benchmarks/RESULTS.md", tests + "benchmarks/growth.svg", tests + "benchmarks/pressure.svg"} { // to which README.md links
 		want = append(want, "/usr/share/doc/ehlogate/"+page)
 	}
 	examples := os.DirFS(filepath.Join(repository, "examples"))
