@@ -248,6 +248,9 @@ func TestAlerts(t *testing.T) {
 		r.add(d, `EhlogateSharedAddress severity="ticket"`)
 		d.greetFrom(func(int) string { return "8.8.8.8" })
 		r.add(d)
+		d.greetAs("10.1.1.1", 30)
+		d.waitUntil("the names", func() bool { return d.scrape()["ehlogate_shared_address_names"] != "0" })
+		r.add(d, `EhlogateSharedNames severity="ticket"`)
 		r.test(t)
 	})
 	t.Run("pressure", func(t *testing.T) {

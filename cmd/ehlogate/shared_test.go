@@ -35,6 +35,46 @@ func (d *daemon) greetFrom(address func(i int) string) {
 	}
 }
 
+// greetAs sends policy requests for sessions of a client that claims so many HELO names.
+func (d *daemon) greetAs(addr string, names int) {
+	d.t.Helper()
+	for i := range names {
+		d.exchange("policy", fmt.Sprintf("request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=%s\nhelo_name=mail%d.example\nserver_port=25\n\n", addr, i), "\n\n")
+	}
+}
+
+// TestSharedNames has clients with many HELO names come from one address, which few sessions come from.
+func TestSharedNames(t *testing.T) {
+	d := startDaemon(t, limitConfig, map[string]string{"own.list": "10.9.9.9\n", "bogons.list": "169.254.0.0/16\n"})
+	const metric = "ehlogate_shared_address_names"
+	d.greetAs("10.1.1.1", 5)   // a host with some names
+	d.greetAs("10.9.9.9", 30)  // a relay of one's own on an offer list
+	d.greetAs("192.0.2.1", 20) // a bot
+	if _, health := d.getHTTP("/healthz"); strings.Contains(health, "shared_address") || d.scrape()[metric] != "0" {
+		t.Errorf("%s", health)
+	}
+	d.greetAs("172.17.0.1", 30)
+	_, health := d.getHTTP("/healthz")
+	_, decision := d.getHTTP("/api/v1/decision?addr=172.17.0.1")
+	_, status := d.getHTTP("/api/v1/status")
+	for _, body := range []string{health, status} {
+		if !containsAll(body, `"shared_address": {`, `"addr": "172.17.0.1"`, `"names": `) {
+			t.Errorf("%s", body)
+		}
+	}
+	if !containsAll(decision, `"shared": {`, `"names": `) {
+		t.Errorf("%s", decision)
+	}
+	d.waitUntil(metric, func() bool { return d.scrape()[metric] != "0" })
+	d.waitUntil("a warning", func() bool { return strings.Contains(d.log.String(), "HELO names came from one private address, and share one decision") })
+	// A public address may be that of one client. It is shown, and raises no alarm.
+	d.greetAs("192.0.2.2", 90)
+	if _, health := d.getHTTP("/healthz"); !strings.Contains(health, `"addr": "192.0.2.2"`) {
+		t.Errorf("%s", health)
+	}
+	d.waitUntil(metric+" is 0", func() bool { return d.scrape()[metric] == "0" })
+}
+
 // TestSharedAddress has a real daemon see the traffic of several machines.
 func TestSharedAddress(t *testing.T) {
 	publicAddr := func(i int) string { return fmt.Sprintf("8.%d.%d.1", i>>8, i&255) }

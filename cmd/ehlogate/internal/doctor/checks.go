@@ -35,6 +35,7 @@ var checks = []struct {
 	{onPostfix, (*exam).checkInstances, "other-instances"},
 	{onDaemon, (*exam).checkGuardOff, "guard-off"},
 	{onPressure, (*exam).checkPressure, "pressure-unreadable"},
+	{onDaemon, (*exam).checkSharedAddress, "shared-address"},
 	{onDaemon, (*exam).checkListAccess, "list-forbidden"},
 	{onDNS, (*exam).checkListOrder, "suppress-behind-dns"},
 	{onDNS, (*exam).checkResolverAddresses, "public-resolver distant-resolver dane-unsure"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,6 +94,20 @@ func TestPressureUnreadable(t *testing.T) {
 		}
 		if got := examine(&fails); got != found {
 			t.Errorf("%t, the daemon cannot read it: got %q", there, got)
+		}
+	}
+}
+
+// TestSharedAddress checks that what the daemon noticed is shown, a public address as a note.
+func TestSharedAddress(t *testing.T) {
+	for addr, want := range map[string]string{"172.17.0.1": "warning shared-address: ehlogate.toml\n", "192.0.2.1": "note shared-address: ehlogate.toml\n"} {
+		e := &exam{ctx: t.Context(), host: new(Host), config: config.Defaults(), file: "ehlogate.toml"}
+		if e.checkSharedAddress(); len(e.Findings) > 0 {
+			t.Errorf("got %+v without a daemon", e.Findings)
+		}
+		e.Daemon = &running.Status{Shared: &running.SharedAddress{Addr: netip.MustParseAddr(addr), Share: 0.5, Names: 40}}
+		if e.checkSharedAddress(); ids(&e.Report) != want || !strings.Contains(e.Findings[0].Why, "50 % of the last sessions, and clients with about 40 HELO names came from it.") {
+			t.Errorf("%s: got %+v, want %q", addr, e.Findings, want)
 		}
 	}
 }

@@ -92,6 +92,7 @@ type GuardStatus struct {
 // Shared is about an address that a proxy, a NAT or the bridge of a container may have put in place of the client's.
 type Shared struct {
 	Share float64 `json:"share,omitempty"` // of the last sessions; 0: few, or not known
+	Names int     `json:"names,omitempty"` // HELO names within ten minutes, about; 0: few, or not known
 }
 
 // Answer is the reply of one protocol, and what the mail server does then.

@@ -2,10 +2,12 @@ package explain
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/running"
 	"ehlogate/lists"
 	"ehlogate/lists/printable"
 )
@@ -47,10 +49,13 @@ func (p *page) addTable(rows [][]string) {
 	table.Flush()
 }
 
-func (s *Shared) text() string {
-	const may = "a private address: behind a proxy, a NAT or the bridge of a container, all clients have it, and share this decision"
-	if s.Share > 0 {
-		return fmt.Sprintf("%.0f %% of the last sessions came from it; it is %s", 100*s.Share, may)
+func (s *Shared) text(addr string) string {
+	may := "a private address: behind a proxy, a NAT or the bridge of a container, all clients have it, and share this decision"
+	if a, err := netip.ParseAddr(addr); err == nil && !lists.MayBeShared(a) {
+		may = "perhaps the address of a proxy or a NAT, whose clients share this decision; or one client claims ever other names"
+	}
+	if s.Share > 0 || s.Names > 0 {
+		return fmt.Sprintf("%s; it is %s", &running.SharedAddress{Share: s.Share, Names: s.Names}, may)
 	}
 	return may
 }
@@ -87,7 +92,7 @@ func (r Report) Text() string {
 	}
 	r.addSource(&p)
 	if s := r.Shared; s != nil {
-		p.addLine("  shared    %s", s.text())
+		p.addLine("  shared    %s", s.text(r.Client.Addr))
 	}
 	if s := r.Pressure; s != nil {
 		p.addLine("  pressure  %s", s)

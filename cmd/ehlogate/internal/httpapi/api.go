@@ -143,6 +143,9 @@ func (a *API) status(snapshot *state.Snapshot) running.Status {
 		}
 	}
 	s.Pressure = pressureOf(snapshot)
+	if shared := a.Recorder.Shared(); shared != nil {
+		s.Shared = new(running.SharedAddress(*shared))
+	}
 	return s
 }
 
@@ -236,8 +239,8 @@ func (a *API) serveDecision(w http.ResponseWriter, r *http.Request) {
 	}
 	snapshot := a.Manager.Snapshot()
 	report := explain.NewReport(r.Context(), c, snapshot.Policy, snapshot.Values)
-	if s := a.Recorder.Shared(); s != nil && report.Shared != nil && s.Addr == c.Addr {
-		report.Shared.Share = s.Share
+	if s := a.Recorder.Shared(); s != nil && s.Addr == c.Addr && (report.Shared != nil || s.Names > 0 && report.DependsOnLimit()) {
+		report.Shared = &explain.Shared{Share: s.Share, Names: s.Names}
 	}
 	if l := snapshot.Logs; l != nil {
 		report.Logs = new(l.Client(c.Addr))

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
+	"net/netip"
+	"strings"
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
@@ -21,6 +24,27 @@ type Status struct {
 	Lists   []ListFault  `json:"lists"` // the lists whose files were refused or cannot be read
 	// Pressure is what sets the limit by the CPU; absent: nothing does.
 	Pressure *cpupressure.Status `json:"pressure,omitempty"`
+	// Shared is an address that clients may share, who share the decision then; absent: none was noticed.
+	Shared *SharedAddress `json:"shared_address,omitempty"`
+}
+
+// SharedAddress is an address from which many of the last sessions, or clients with many HELO names, came.
+type SharedAddress struct {
+	Addr  netip.Addr `json:"addr"`
+	Share float64    `json:"share"`           // of the last sessions, from 0 to 1; 0: few
+	Names int        `json:"names,omitempty"` // HELO names within ten minutes, about; 0: few, or not known
+}
+
+// String describes what was noticed.
+func (s *SharedAddress) String() string {
+	var what []string
+	if s.Share > 0 {
+		what = append(what, fmt.Sprintf("%.0f %% of the last sessions", math.Floor(100*s.Share)))
+	}
+	if s.Names > 0 {
+		what = append(what, fmt.Sprintf("clients with about %d HELO names", s.Names))
+	}
+	return strings.Join(what, ", and ") + " came from it"
 }
 
 // ConfigStatus is the config that the daemon uses.

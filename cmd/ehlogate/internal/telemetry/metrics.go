@@ -31,6 +31,8 @@ type Metrics struct {
 	faults     *prometheus.CounterVec
 	unserved   prometheus.Gauge
 	shared     prometheus.Gauge
+	// sharedNames is about names, not sessions.
+	sharedNames prometheus.Gauge
 }
 
 // NewMetrics returns metrics that are all zero, with those of the lists and of the background services of m.
@@ -63,8 +65,10 @@ func NewMetrics(manager *state.Manager) *Metrics {
 			Help: "Addresses of [listen] on which the daemon does not listen."}),
 		shared: prometheus.NewGauge(prometheus.GaugeOpts{Name: "ehlogate_shared_address_ratio",
 			Help: "Share of the last thousand sessions that came from one private address and were suppressed or limited; 0: few. /api/v1/reputation has the address."}),
+		sharedNames: prometheus.NewGauge(prometheus.GaugeOpts{Name: "ehlogate_shared_address_names",
+			Help: "HELO names that clients of one private address used within ten minutes, about, if these are many, and they were suppressed or limited; 0: few, or policy and milter are not used."}),
 	}
-	m.registry.MustRegister(m.decisions, m.observed, m.overridden, m.hidden, m.outcomes, m.versions, m.seconds, m.conns, m.faults, m.unserved, m.shared,
+	m.registry.MustRegister(m.decisions, m.observed, m.overridden, m.hidden, m.outcomes, m.versions, m.seconds, m.conns, m.faults, m.unserved, m.shared, m.sharedNames,
 		stateCollector{manager},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.addSeries(manager.Snapshot())

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,7 @@ type Recorder struct {
 	faults     sync.Map      // [2]string, a protocol and a reason, to a *loglimit.Limiter
 
 	shares shares
+	names  names
 
 	mu      sync.Mutex
 	exposed Exposed
@@ -47,12 +49,13 @@ type Exposed struct {
 
 // NewRecorder returns a Recorder that counts into m. Without [Recorder.Run] it logs no more than the first decisions.
 func NewRecorder(m *Metrics, log *logrus.Logger) *Recorder {
-	r := &Recorder{metrics: m, log: log}
+	r := &Recorder{metrics: m, log: log, names: names{seed: maphash.MakeSeed()}}
 	r.linesLeft.Store(decisionLines)
 	return r
 }
 
-// Run renews the budget of log lines once a second, and logs how many decisions were not logged, until ctx is done.
+// Run renews the budget of log lines once a second, logs how many decisions were not logged, and forgets what is old, until
+// ctx is done.
 func (r *Recorder) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -68,6 +71,7 @@ func (r *Recorder) Run(ctx context.Context) {
 }
 
 func (r *Recorder) nextSecond() {
+	r.metrics.sharedNames.Set(r.names.ofPrivate(time.Now()))
 	if n := -r.linesLeft.Swap(decisionLines); n > 0 {
 		r.log.WithField("not_logged", n).Infof("rate limited: more than %d decisions in a second", decisionLines)
 	}

@@ -10,11 +10,12 @@ import (
 	"ehlogate/lists"
 )
 
-// SharedAddress is an address that so many sessions come from that it may be that of a proxy, a NAT or the bridge of a
-// container, while the decision about it is one that clients should not share.
+// SharedAddress is an address that so many sessions, or clients with so many HELO names, come from that it may be that of a
+// proxy, a NAT or the bridge of a container, while the decision about it is one that clients should not share.
 type SharedAddress struct {
 	Addr  netip.Addr `json:"addr"`
-	Share float64    `json:"share"` // of the last sessions, from 0 to 1
+	Share float64    `json:"share"`           // of the last sessions, from 0 to 1; 0: few
+	Names int        `json:"names,omitempty"` // HELO names within ten minutes, about; 0: few, or not known
 }
 
 const (
@@ -30,6 +31,8 @@ const (
 	minLoopbackShare = 0.8
 	// sharedInterval is the pause between two warnings.
 	sharedInterval = time.Hour
+
+	letSee = "let the mail server see the addresses of clients (PROXY protocol, host network); if it is one client, put it on an offer list"
 )
 
 // shares finds a SharedAddress. It holds 64 addresses, whatever clients come.
@@ -37,7 +40,7 @@ type shares struct {
 	mu      sync.Mutex
 	seen    [shareWindow]netip.Addr // invalid: a session that does not matter
 	n       int
-	warned  time.Time
+	warned  atomic.Int64                  // time of the last warning, in ns since 1970; 0: never
 	current atomic.Pointer[SharedAddress] // of the last full window; nil: there is none
 }
 
@@ -60,12 +63,16 @@ func (r *Recorder) sampleSession(addr netip.Addr, d *lists.Decision) {
 	found := findShared(s.seen[:])
 	s.current.Store(found)
 	r.metrics.shared.Set(found.share())
-	if now := time.Now(); found != nil && now.Sub(s.warned) >= sharedInterval {
-		s.warned = now
+	if found != nil && s.mayWarn(time.Now()) {
 		r.log.WithField("client", found.Addr.String()).Warnf("%.0f %% of the last sessions came from one private address, and share one decision: "+
-			"is it a proxy, a NAT or the bridge of a container? Let the mail server see the addresses of clients (PROXY protocol, host network); "+
-			"if it is one client, put it on an offer list", math.Floor(100*found.Share))
+			"if it is a proxy, a NAT or the bridge of a container, "+letSee, math.Floor(100*found.Share))
 	}
+}
+
+// mayWarn reports whether a warning may be logged: one in sharedInterval.
+func (s *shares) mayWarn(now time.Time) bool {
+	last := s.warned.Load()
+	return (last == 0 || now.UnixNano()-last >= int64(sharedInterval)) && s.warned.CompareAndSwap(last, now.UnixNano())
 }
 
 // share returns the share of the sessions; 0 if s is nil.
@@ -94,8 +101,19 @@ func findShared(seen []netip.Addr) *SharedAddress {
 	if !most.IsValid() || share < least {
 		return nil
 	}
-	return &SharedAddress{most, share}
+	return &SharedAddress{Addr: most, Share: share}
 }
 
-// Shared returns the address that many of the last sessions came from; nil: there is none.
-func (r *Recorder) Shared() *SharedAddress { return r.shares.current.Load() }
+// Shared returns the address that many of the last sessions came from, or else clients with many names; nil: there is none.
+func (r *Recorder) Shared() *SharedAddress {
+	byShare, byName := r.shares.current.Load(), r.names.current(time.Now())
+	if byShare == nil || byName != nil && byShare.Addr == byName.Addr {
+		if byShare != nil {
+			both := *byShare
+			both.Names = byName.Names
+			return &both
+		}
+		return byName
+	}
+	return byShare
+}

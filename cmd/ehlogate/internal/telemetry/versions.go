@@ -23,8 +23,9 @@ func (m *Metrics) addVersionSeries(protocol string, action lists.Action) {
 	}
 }
 
-// TLSVersions returns a function that counts the version of TLS that a session uses, and logs it: of clients on a list with
-// action = "legacy" always, so that the operator sees which of them need that list, and of all others at level debug.
+// TLSVersions returns a function that notes the HELO name of a session, counts the version of TLS that it uses, and logs it:
+// of clients on a list with action = "legacy" always, so that the operator sees which of them need that list, and of all
+// others at level debug.
 func (r *Recorder) TLSVersions(protocol string) func(v lists.TLSVersion, c lists.Client, d lists.Decision) {
 	// A search by label values costs more than the rest of a request.
 	var counters [lists.TLSVersionCount][lists.NoAction]atomic.Pointer[prometheus.Counter]
@@ -36,6 +37,7 @@ func (r *Recorder) TLSVersions(protocol string) func(v lists.TLSVersion, c lists
 			counters[v][d.Action].Store(counter)
 		}
 		(*counter).Inc()
+		r.noteName(&c, &d)
 		isLegacy := d.Action == lists.Legacy
 		if isLegacy && !r.takeLine() || !isLegacy && !r.log.IsLevelEnabled(logrus.DebugLevel) {
 			return
