@@ -66,7 +66,9 @@ func TestSharedNames(t *testing.T) {
 		t.Errorf("%s", decision)
 	}
 	d.waitUntil(metric, func() bool { return d.scrape()[metric] != "0" })
-	d.waitUntil("a warning", func() bool { return strings.Contains(d.log.String(), "HELO names came from one private address, and share one decision") })
+	d.waitUntil("a warning", func() bool {
+		return strings.Contains(d.log.String(), "HELO names came from one private address, and share one decision")
+	})
 	// A public address may be that of one client. It is shown, and raises no alarm.
 	d.greetAs("192.0.2.2", 90)
 	if _, health := d.getHTTP("/healthz"); !strings.Contains(health, `"addr": "192.0.2.2"`) {

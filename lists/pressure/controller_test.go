@@ -4,6 +4,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"ehlogate/lists/test/testenv"
 )
 
 const (
@@ -27,7 +29,7 @@ func newMachine() *machine {
 
 // TestController has floods come to machines of many kinds.
 func TestController(t *testing.T) {
-	for _, tc := range []struct {
+	for i, tc := range []struct {
 		name   string
 		change func(m *machine)
 		closes bool // nothing but a limit of 0 keeps the pressure down, or not even that
@@ -62,6 +64,9 @@ func TestController(t *testing.T) {
 			m.unknown, m.others = constantly(5), between(begun*time.Second, begun*time.Second+Period, 4, 0)
 		}},
 	} {
+		if testenv.Race && i%5 > 0 {
+			continue // with one goroutine there is no race, and it takes ten times as long
+		}
 		t.Run(tc.name, func(t *testing.T) {
 			m := newMachine()
 			tc.change(m)
@@ -118,7 +123,11 @@ func checkEnd(t *testing.T, out []second) {
 
 // TestTargets: the pressure comes to rest at any target.
 func TestTargets(t *testing.T) {
-	for _, target := range []float64{0.05, 0.1, 0.4, 0.7} {
+	targets := []float64{0.05, 0.1, 0.4, 0.7}
+	if testenv.Race {
+		targets = targets[2:3]
+	}
+	for _, target := range targets {
 		m := newMachine()
 		m.plain = 50 * time.Microsecond
 		pressure, deviation := meanOf(m.run(ended*time.Second, New(target))[settled:], func(s second) float64 { return s.pressure })
@@ -183,8 +192,8 @@ func TestForgets(t *testing.T) {
 	m.others = between(begun*time.Second, settled*time.Second, 4, 0)
 	m.unknown = between(settled*time.Second, ended*time.Second, 300, 5)
 	out := m.run(ended*time.Second, New(target))
-	if pressure, _ := meanOf(out[ended-5:], func(s second) float64 { return s.pressure }); out[settled-1].limit != 0 || pressure < target/2 {
-		t.Errorf("the limit was %.1f, and 20 seconds later the pressure is %.2f", out[settled-1].limit, pressure)
+	if late := out[settled+13]; out[settled-1].limit != 0 || late.offered < 150 {
+		t.Errorf("the limit was %.1f, and 13 seconds later there are %d offers", out[settled-1].limit, late.offered)
 	}
 }
 
@@ -196,6 +205,9 @@ func TestStrangeSamples(t *testing.T) {
 	}
 	if got := c.Add(Sample{time.Hour, 0.1, 100}); !math.IsInf(got, 1) {
 		t.Errorf("limit %v after a pause", got)
+	}
+	if got := c.Add(Sample{time.Hour, 0.9, 100}); got < first/4 {
+		t.Errorf("limit %v after a pause with pressure", got)
 	}
 	for _, s := range []Sample{{0, 1, 1}, {-time.Second, 1, 1}, {time.Nanosecond, 1, 1 << 40}, {time.Hour, 1e300, 1 << 63}, {time.Second, -5, 0}, {time.Second, math.Inf(1), 3}} {
 		c.Add(s)

@@ -40,11 +40,11 @@ type task struct {
 
 // second is what happened in a second.
 type second struct {
-	limit, average     float64 // at its end
-	pressure           float64 // of the machine
-	offered, refused   int     // unknown clients
-	known, knownServed int
-	latency            time.Duration // of known clients, the longest
+	limit, average   float64 // at its end
+	pressure         float64 // of the machine
+	offered, refused int     // unknown clients
+	knownServed      int
+	latency          time.Duration // of known clients, the longest
 }
 
 const (

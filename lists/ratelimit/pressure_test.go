@@ -57,6 +57,19 @@ func TestPressureRate(t *testing.T) {
 	}
 }
 
+// What was owed at a low rate does not count when there is no limit any more.
+func TestNoDebtWithoutLimit(t *testing.T) {
+	l, _ := newLimiter(0, time.Minute)
+	l.SetPressureRate(1)
+	for n := range 3 {
+		l.Decide(hostAddr(n))
+	}
+	l.SetPressureRate(math.Inf(1))
+	if got := actionOf(l, hostAddr(9)); got != lists.Offer || l.Stats().Exhausted {
+		t.Errorf("%v at once after the limit ended", got)
+	}
+}
+
 // A client keeps its offer while there is a rate, and none when no offer may be made.
 func TestPressureRevokes(t *testing.T) {
 	l, _ := newLimiter(0, time.Minute)

@@ -149,4 +149,12 @@ func TestServiceLearns(t *testing.T) {
 	if health := r.run(t, "curl -fsS http://127.0.0.1:10045/healthz"); !strings.Contains(health, "/etc/postfix/main.cf changed") {
 		t.Error(health)
 	}
+
+	// The unit hides /proc/pressure. The cgroup at the root tells the CPU pressure without a drop-in.
+	r.write(t, map[string]string{"etc/ehlogate/ehlogate.toml": "default = \"limit\"\nguard.off = true\nlimit.cpu_pressure = \"40%\"\n"})
+	r.run(t, "systemctl restart ehlogate")
+	testenv.Eventually(t, "the CPU pressure is read", func() bool {
+		return strings.Contains(r.run(t, "curl -sS http://127.0.0.1:10045/healthz"), `"file": "/sys/fs/cgroup/cpu.pressure"`)
+	})
+	await("ehlogate_limit_degraded", "0")
 }
