@@ -36,8 +36,8 @@ that suppress no client while DNS fails. DNS lists are not queried; use
 
 It also checks whether "ehlogate serve" could open the sockets in [listen] on
 this machine: group, directory, address, and whether another program listens
-there, and warns of logs in [logs] that it could not read. Run as root, it does
-not know what the user of the service may do.
+there, and warns of logs in [logs] and of a CPU pressure that it could not read.
+Run as root, it does not know what the user of the service may do.
 
 With a FILE it checks only that file, as the validate step of a deployment tool
 does. A name that ends in .toml is a config and is checked with its lists. Any

@@ -239,7 +239,7 @@ func init() { peers["smtp-flood"] = floodSMTP }
 // startBots starts the flood, in a process of its own.
 func (p *flooded) startBots(t *testing.T, service string) *mtatest.Daemon {
 	t.Helper()
-	return startPeer(t, "smtp-flood", filepath.Join(tempDir(t), "ready"), p.Addr(service), strconv.Itoa(pick(60, 4)))
+	return startPeer(t, "smtp-flood", filepath.Join(tempDir(t), "ready"), p.Addr(service), strconv.Itoa(pick(90, 4)))
 }
 
 // floodSMTP is that process, with so many clients at a time. It prints what happened in each second: its time, and how many sessions had a handshake, were not
