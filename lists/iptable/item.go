@@ -32,7 +32,10 @@ type Item struct {
 	Line  int // in its file
 }
 
-func (it Item) String() string { return string(it.appendTo(nil)) }
+func (it Item) String() string {
+	var few [64]byte // nearly all fit, so that only the result is allocated
+	return string(it.appendTo(few[:0]))
+}
 
 func (it *Item) appendTo(b []byte) []byte {
 	if it.Exception {
