@@ -3,25 +3,28 @@ package state
 import (
 	"os"
 	"runtime"
+	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 )
 
 // A list of a million entries is half a second of work, during which the daemon answers. TestReload and
-// TestReloadPriority of internal/test/benchmarks measure what is done about it here. Other settings of the garbage
-// collector (GOGC) changed neither latency nor memory.
+// TestReloadPriority of internal/test/benchmarks measure what is done about it here.
 const (
 	// largeFile is the size in bytes, and largeList the number of entries, from which on a list is large.
 	largeFile = 1 << 18
 	largeList = 1 << 14
 	// niceLevel is the nice value (sched(7)) of the thread that loads a large list.
 	niceLevel = 10
+	// gcPercent bounds garbage while a large list is loaded. Lists have no pointers, so collecting more often costs little.
+	gcPercent = 25
 )
 
 // loadAside calls load for a large list, and returns when it is done. load gets a thread of its own with a low priority, so
 // that queries come first: on a machine with one processor they would wait for up to ten times as long, and on a busy one
 // with two for twice as long. An operator who sets GOMAXPROCS gets what that says, and no such thread.
 func loadAside(load func()) {
+	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	if os.Getenv("GOMAXPROCS") != "" {
 		load()
 		return
