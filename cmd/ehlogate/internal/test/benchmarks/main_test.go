@@ -83,10 +83,20 @@ var protocols = []string{"memcache", "socketmap", "tcp_table", "policy", "milter
 // is none. It is not started. settings are lines for the top of its config.
 func newDaemon(t testing.TB, settings, list string) *daemon {
 	t.Helper()
+	return newDaemonAt(t, settings, list, nil)
+}
+
+// newDaemonAt is newDaemon with another address for some protocols.
+func newDaemonAt(t testing.TB, settings, list string, also map[string]string) *daemon {
+	t.Helper()
 	g := &daemon{dir: tempDir(t)}
 	config := settings + "\n[listen]\n"
 	for _, p := range protocols {
-		config += fmt.Sprintf("%s = [%q]\n", p, g.socket(p))
+		config += fmt.Sprintf("%s = [%q", p, g.socket(p))
+		if addr := also[p]; addr != "" {
+			config += fmt.Sprintf(", %q", addr)
+		}
+		config += "]\n"
 	}
 	config += "socket_mode = \"0666\"\n"
 	files := map[string]string{}

@@ -36,22 +36,35 @@ func newPostfix(t *testing.T) *postfix {
 		list += source(i) + "\n"
 	}
 	echo := filepath.Join(tempDir(t), "echo.sock")
-	p := &postfix{daemon: startDaemon(t, "", list), echo: startPeer(t, "postfix-memcache-echo", echo)}
-	dir := tempDir(t)
-	etc := mtatest.LayoutOf(dir).Config
-	asks := func(name string) mtatest.Service {
-		return mtatest.Service{Name: name, Options: map[string]string{
-			"smtpd_discard_ehlo_keyword_address_maps": "memcache:" + etc + "/" + name + ".cf",
-		}}
-	}
+	g := startDaemon(t, "", list)
 	// As in examples/postfix/ehlogate.cf.
 	memcacheCF := func(socket string) string {
 		return "memcache = unix:" + socket + "\nkey_format = starttls:%s\nmax_try = 1\ntimeout = 1\nbackup = cidr:/dev/null\n"
 	}
+	p := &postfix{daemon: g, echo: startPeer(t, "postfix-memcache-echo", echo)}
+	p.start(t, map[string]string{"daemon.cf": memcacheCF(g.socket("memcache")), "echo.cf": memcacheCF(echo)}, func(etc string) []mtatest.Service {
+		asks := func(name string) mtatest.Service {
+			return mtatest.Service{Name: name, Options: map[string]string{
+				"smtpd_discard_ehlo_keyword_address_maps": "memcache:" + etc + "/" + name + ".cf",
+			}}
+		}
+		return []mtatest.Service{asks("daemon"), asks("echo"), {Name: "plain"}}
+	})
+	return p
+}
+
+// start starts Postfix with the services that there are for its configuration directory, "plain" among them, and more files
+// there.
+func (p *postfix) start(t *testing.T, files map[string]string, servicesOf func(etc string) []mtatest.Service) {
+	t.Helper()
+	dir := tempDir(t)
+	etc := mtatest.LayoutOf(dir).Config
+	services := servicesOf(etc)
+	files["rsa.pem"] = rsaCert(t)
 	var err error
 	p.Postfix, err = mtatest.NewPostfix(mtatest.PostfixConfig{
 		Dir:      dir,
-		Services: []mtatest.Service{asks("daemon"), asks("echo"), {Name: "plain"}},
+		Services: services,
 		// No process ends within a round, none waits for the sake of the disk, and anvil counts our clients as it does
 		// those from outside: Postfix would spare it its own network, and clients that may send XCLIENT.
 		Main: `max_use = 1000000
@@ -63,7 +76,7 @@ smtpd_client_event_limit_exceptions =
 smtpd_authorized_xclient_hosts =
 smtpd_tls_cert_file = ` + etc + `/rsa.pem
 smtpd_tls_key_file = ` + etc + "/rsa.pem\n",
-		Files: map[string]string{"daemon.cf": memcacheCF(p.daemon.socket("memcache")), "echo.cf": memcacheCF(echo), "rsa.pem": rsaCert(t)},
+		Files: files,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -85,10 +98,9 @@ smtpd_tls_key_file = ` + etc + "/rsa.pem\n",
 	}
 	p.offered = r.Reply.Text
 	p.hidden = slices.DeleteFunc(slices.Clone(p.offered), func(s string) bool { return s == "STARTTLS" })
-	for _, service := range []string{"daemon", "echo", "plain"} {
-		p.populate(t, service)
+	for _, service := range services {
+		p.populate(t, service.Name)
 	}
-	return p
 }
 
 // populate has the master start more smtpd for a service than a round needs, as many for each service.
