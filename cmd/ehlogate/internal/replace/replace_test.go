@@ -128,33 +128,35 @@ func TestReplaceAfterKill(t *testing.T) {
 	}
 }
 
-// TestReplaceAtOnce checks that of several processes that found the same file one replaces it, and that its readers see
-// whole texts.
+// TestReplaceAtOnce checks that of several processes that found the same file one replaces it, and that readers see whole
+// texts meanwhile.
 func TestReplaceAtOnce(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "table")
-	must(t, os.WriteFile(name, []byte("0"), 0o644))
-	found, err := Find(name)
-	must(t, err)
-	var won atomic.Int32
-	var running sync.WaitGroup
-	for range 8 {
-		running.Go(func() {
-			f, err := found.Replace(Bytes([]byte(strings.Repeat("x", 100))), time.Time{})
-			switch {
-			case err == nil:
-				won.Add(1)
-				f.Close()
-			case !errors.Is(err, ErrChanged):
-				t.Error(err)
-			}
-			if text, err := os.ReadFile(name); err != nil || len(text) != 100 {
-				t.Errorf("%d bytes, %v", len(text), err)
-			}
-		})
-	}
-	running.Wait()
-	if won.Load() != 1 {
-		t.Errorf("%d replaced it, want 1", won.Load())
+	text := func(round int) string { return strings.Repeat(string(rune('a'+round%26)), 100) }
+	must(t, os.WriteFile(name, []byte(text(0)), 0o644))
+	for round := 1; round <= 20; round++ {
+		found, err := Find(name)
+		must(t, err)
+		var won atomic.Int32
+		var writing sync.WaitGroup
+		for range 8 {
+			writing.Go(func() {
+				f, err := found.Replace(Bytes([]byte(text(round))), time.Time{})
+				switch {
+				case err == nil:
+					won.Add(1)
+					f.Close()
+				case !errors.Is(err, ErrChanged):
+					t.Error(err)
+				}
+				if text, err := os.ReadFile(name); err != nil || len(text) != 100 || strings.Count(string(text), string(text[0])) != 100 {
+					t.Errorf("%q, %v", text, err)
+				}
+			})
+		}
+		if writing.Wait(); won.Load() != 1 {
+			t.Errorf("%d replaced it, want 1", won.Load())
+		}
 	}
 	if left, _ := filepath.Glob(name + "/../.*"); len(left) > 0 {
 		t.Errorf("%q are left", left)
