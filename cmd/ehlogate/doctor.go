@@ -44,7 +44,8 @@ these queries like any other.
 
 doctor judges by the config and the lists on disk. It asks the running daemon
 over HTTP whether it uses the same, and reports where it does not: an edit that
-the daemon refused, or has not loaded. The last line says so.
+the daemon refused, or has not loaded. The last line says so, and which exported
+tables decide as the lists do.
 
 To examine another machine, copy its configuration into a directory (--saved):
 

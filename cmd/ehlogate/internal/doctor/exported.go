@@ -60,16 +60,38 @@ func (e *exam) checkExported(format, name string, data []byte, at Place) (ok boo
 	case err != nil:
 		e.addUnread(at, "what "+name+" should be", err)
 	case first != "":
-		e.add(Warning, "table-behind", at, name+" is out of date: the lists have changed since it was exported",
+		e.add(Warning, "table-behind", at, name+" is out of date: the lists have changed since it was exported"+e.exportTime(name),
 			fmt.Sprintf("Where the table decides, it decides by the old lists. The first line that differs is %q. %s", first, keep), write)
+	default:
+		e.judgeInStep(name)
 	}
 	return true
 }
 
+// judgeInStep adds to the report, once, that a table is as the lists are.
+func (e *exam) judgeInStep(name string) {
+	text := "; " + name + " decides as the lists on disk do" + e.exportTime(name)
+	if e.Judged != "" && !strings.Contains(e.Judged, text) {
+		e.Judged += text
+	}
+}
+
+// exportTime returns when a table was exported, in parentheses; "" if that is unknown.
+func (e *exam) exportTime(name string) string {
+	info, err := os.Stat(name)
+	if e.host.saved != "" || err != nil || info.ModTime().Equal(pendingTime) {
+		return ""
+	}
+	return " (exported " + info.ModTime().Format(time.DateTime) + ")"
+}
+
+// pendingTime is the time of a table whose --then has not succeeded: see ehlogate(8), export.
+var pendingTime = time.Unix(0, 0)
+
 // checkReloaded looks for a table whose --then has failed: export gives such a table the time 1970-01-01.
 func (e *exam) checkReloaded(name string, at Place, write Write) {
 	info, err := os.Stat(name)
-	if e.host.saved != "" || err != nil || !info.ModTime().Equal(time.Unix(0, 0)) {
+	if e.host.saved != "" || err != nil || !info.ModTime().Equal(pendingTime) {
 		return
 	}
 	e.add(Warning, "table-not-reloaded", at, name+" is new, but the command after its export (--then) has failed",

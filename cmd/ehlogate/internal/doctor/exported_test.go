@@ -42,6 +42,9 @@ func TestTableInStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := Examine(t.Context(), ThisHost(false), cfg, pf, nil, nil)
+		if inStep := strings.Count(r.Judged, table+" decides as the lists on disk do (exported ") == 1; inStep != (tc.name == "in step") {
+			t.Errorf("%s: judged: %s", tc.name, r.Judged)
+		}
 		i := slices.IndexFunc(r.Findings, func(f Finding) bool { return strings.HasPrefix(f.ID, "table-") })
 		if i < 0 {
 			if tc.want != "" {

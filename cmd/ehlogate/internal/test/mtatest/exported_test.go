@@ -173,7 +173,9 @@ func TestExportedSendmail(t *testing.T) {
 		x := newExported(t, def)
 		n := openNetwork(t)
 		access := filepath.Join(x.dir, "access")
-		x.runExport(t, "export", "--format", "sendmail-access", "-o", access)
+		const root = "/var/cache/ehlogate-test/sendmail"
+		makemap := fmt.Sprintf("LD_LIBRARY_PATH=%s/usr/lib/x86_64-linux-gnu %[1]s/usr/sbin/makemap -C /dev/null hash %[2]s <%[2]s", root, access)
+		x.runExport(t, "export", "--format", "sendmail-access", "-o", access, "--if-changed", "--then", makemap)
 		text, err := os.ReadFile(access)
 		if err != nil {
 			t.Fatal(err)
@@ -185,13 +187,6 @@ func TestExportedSendmail(t *testing.T) {
 		var rules strings.Builder
 		for _, rule := range regexp.MustCompile(`(?m)^#     (R.*\n)`).FindAllStringSubmatch(string(text), -1) {
 			rules.WriteString(strings.Replace(rule[1], "R25\t", fmt.Sprintf("R%d\t", ports[0]), 1))
-		}
-		const root = "/var/cache/ehlogate-test/sendmail"
-		makemap := exec.CommandContext(soon(t), root+"/usr/sbin/makemap", "-C", "/dev/null", "hash", access)
-		makemap.Env = append(os.Environ(), "LD_LIBRARY_PATH="+root+"/usr/lib/x86_64-linux-gnu")
-		makemap.Stdin = strings.NewReader(string(text))
-		if out, err := makemap.CombinedOutput(); err != nil {
-			t.Fatalf("makemap: %v\n%s", err, out)
 		}
 		// On its first port Sendmail is what others deliver to, on the second a submission service.
 		s, err := mtatest.NewSendmail(mtatest.SendmailConfig{Dir: tempDir(t), Port: ports[0],
