@@ -227,21 +227,21 @@ func TestTablePostscreen(t *testing.T) {
 	}
 }
 
-// flooded is what came of a flood: how long the replies to EHLO took, in order, and the CPU seconds of postscreen.
-type flooded struct {
+// floodResult is what came of a flood: how long the replies to EHLO took, in order, and the CPU seconds of postscreen.
+type floodResult struct {
 	latencies []time.Duration
 	cpu       float64
 }
 
-func (f flooded) answered() float64 { return float64(len(f.latencies)) }
+func (f floodResult) answered() float64 { return float64(len(f.latencies)) }
 
 // percentile returns milliseconds.
-func (f flooded) percentile(n int) float64 {
+func (f floodResult) percentile(n int) float64 {
 	return float64(f.latencies[len(f.latencies)*n/100].Microseconds()) / 1000
 }
 
 // flood starts n sessions, so many in a second.
-func (p *tabled) flood(t *testing.T, service string, n, rate int) (f flooded) {
+func (p *tabled) flood(t *testing.T, service string, n, rate int) (f floodResult) {
 	t.Helper()
 	if _, err := p.screened(t, service, 0); err != nil { // the first one starts it
 		t.Fatal(err)
