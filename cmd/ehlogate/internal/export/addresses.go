@@ -32,11 +32,8 @@ type splitRange struct {
 // the networks, a small range is as the addresses before it.
 func splitRanges(ranges iter.Seq[decidedRange[string]], byDefault string) iter.Seq[splitRange] {
 	return func(yield func(splitRange) bool) {
-		network, bits := byDefault, 0
+		network := byDefault
 		for r := range ranges {
-			if r.From().BitLen() != bits {
-				network, bits = byDefault, r.From().BitLen()
-			}
 			isSmall := countAddresses(r.IPRange) <= maxEnumerated
 			if !isSmall {
 				network = r.value

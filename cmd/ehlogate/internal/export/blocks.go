@@ -93,15 +93,12 @@ func (w *blockWriter) writeWithin(p netip.Prefix) {
 		w.window = slices.Delete(w.window, 0, n)
 		return
 	}
-	halves := splitPrefix(p)
-	if w.countWithin(halves[0]) == 0 {
-		w.writeWithin(halves[1]) // which has all rules of the block around it
-		return
-	}
-	for _, half := range halves {
-		w.openBlock(half)
-		w.writeWithin(half)
-		w.closeBlock()
+	for _, half := range splitPrefix(p) {
+		if w.fillWindow(); w.countWithin(half) > 0 {
+			w.openBlock(half)
+			w.writeWithin(half)
+			w.closeBlock()
+		}
 	}
 }
 

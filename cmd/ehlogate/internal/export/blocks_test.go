@@ -2,11 +2,14 @@ package export
 
 import (
 	"bytes"
+	"regexp"
 	"testing"
 
 	"ehlogate/lists"
 	"ehlogate/lists/test/listtest"
 )
+
+var emptyBlock = regexp.MustCompile(`if \S+\nendif`)
 
 // A lookup visits few lines, and the blocks make the table little longer, however the addresses are spread.
 func TestBlocks(t *testing.T) {
@@ -20,6 +23,9 @@ func TestBlocks(t *testing.T) {
 			}
 			if err := p.WritePostfixCIDRFlat(t.Context(), &flat); err != nil {
 				t.Fatal(err)
+			}
+			if empty := emptyBlock.FindString(blocks.String()); empty != "" {
+				t.Errorf("%s, window of %d: a block without rules: %q", name, window, empty)
 			}
 			table, rules := cidrOf(t, blocks.String()), cidrOf(t, flat.String())
 			sum, most, clients := 0, 0, listtest.Clients(entries, 10_000)

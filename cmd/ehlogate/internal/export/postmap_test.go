@@ -196,6 +196,20 @@ func TestPostmap(t *testing.T) {
 	}
 }
 
+// Addresses are spelled as inet_ntop(3) does, of which Postfix has the keys that it looks up.
+func TestSpelling(t *testing.T) {
+	testenv.Needs(t, "getent")
+	for _, text := range []string{"192.0.2.1", "::", "::1", "::1234", "::1:0", "::c000:201", "::1:c000:201", "2001:db8:0:1::1", "2001:db8::1:0:0:1", "2001:0:0:1::", "64:ff9b::c000:201"} {
+		out, err := exec.CommandContext(t.Context(), "getent", "ahosts", text).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := string(appendAddress(nil, netip.MustParseAddr(text))), strings.Fields(string(out))[0]; got != want {
+			t.Errorf("%s is written as %s, and Postfix looks up %s", text, got, want)
+		}
+	}
+}
+
 func withWindow(t *testing.T, rules int) {
 	before := windowRules
 	windowRules = rules
