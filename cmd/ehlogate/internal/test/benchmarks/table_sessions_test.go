@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -42,7 +43,8 @@ func newTabled(t *testing.T, n int) *tabled {
 		table := p.list.write(t, p.dir, k.format, k.kind)
 		services = append(services, mtatest.Service{Name: k.name, Options: map[string]string{option: table}})
 		if k.kind == "cidr" {
-			services = append(services, mtatest.Service{Name: "proxy", Options: map[string]string{option: "proxy:" + table}})
+			services = append(services, mtatest.Service{Name: "proxy", Options: map[string]string{option: "proxy:" + table}},
+				mtatest.Service{Name: "silent", Options: map[string]string{option: p.list.silently(t).write(t, p.dir, "postfix-cidr", "cidr")}})
 			for name, screened := range map[string]string{"screen": table, "screenplain": ""} {
 				services = append(services, mtatest.Service{Name: name, Command: "postscreen", Options: map[string]string{
 					"postscreen_discard_ehlo_keyword_address_maps": screened, option: "",
@@ -61,7 +63,7 @@ max_idle = 3600s
 default_process_limit = 200
 smtpd_client_connection_count_limit = 0
 smtpd_authorized_xclient_hosts =
-proxy_read_maps = proxy:cidr:` + p.dir + "/postfix-cidr-cidr\n",
+proxy_read_maps = proxy:cidr:` + p.dir + "/ehlogate-postfix-cidr-cidr\n",
 		Files: map[string]string{"daemon.cf": "memcache = unix:" + p.daemon.socket("memcache") + "\nkey_format = starttls:%s\nmax_try = 1\ntimeout = 1\nbackup = cidr:/dev/null\n"},
 	})
 	if err != nil {
@@ -87,6 +89,19 @@ proxy_read_maps = proxy:cidr:` + p.dir + "/postfix-cidr-cidr\n",
 	return p
 }
 
+// silently is the same list, with a config by which smtpd does not log what it hides.
+func (e *exported) silently(t *testing.T) *exported {
+	t.Helper()
+	text, err := os.ReadFile(e.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent := *e
+	silent.config = filepath.Join(e.dir, "silent.toml")
+	write(t, silent.config, "always_hide = [\"silent-discard\"]\n"+string(text))
+	return &silent
+}
+
 // TestTableSessions compares what a session of a real Postfix costs with each kind of table, the memory of its processes, and
 // the time until a change of the list takes effect.
 func TestTableSessions(t *testing.T) {
@@ -95,7 +110,7 @@ func TestTableSessions(t *testing.T) {
 	p := newTabled(t, n)
 	group := fmt.Sprintf("Postfix, %d addresses", n)
 	p.measureMemory(t, group, pick(100, 3))
-	for _, name := range []string{"plain", "cidr", "daemon", "lmdb"} {
+	for _, name := range []string{"plain", "cidr", "silent", "daemon", "lmdb"} {
 		p.populate(t, name)
 	}
 	sessions := pick(200, 10)
@@ -103,7 +118,8 @@ func TestTableSessions(t *testing.T) {
 		return p.newSide(t, name, sessions, asked, p.short(service))
 	}
 	const what = "EHLO and QUIT, half suppressed: "
-	p.compare(t, what+"postfix-cidr", 1.05, 61, side("postfix-cidr", "cidr", 0), side("no map", "plain", 0))
+	p.compare(t, what+"postfix-cidr", 1.05, 31, side("postfix-cidr", "cidr", 0), side("no map", "plain", 0))
+	p.compare(t, what+"postfix-cidr, always_hide = [\"silent-discard\"]", 1.05, 31, side("postfix-cidr", "silent", 0), side("no map", "plain", 0))
 	p.compare(t, what+"lmdb", 0, 31, side("lmdb", "lmdb", 0), side("no map", "plain", 0))
 	p.compare(t, what+"postfix-cidr", 0, 31, side("postfix-cidr", "cidr", 0), side("the daemon, memcache over a unix socket", "daemon", p.daemon.Pid()))
 	p.measureEffect(t, group)

@@ -37,7 +37,7 @@ func exportList(t *testing.T, list string) *exported {
 // write exports a table, and makes a database of one of addresses.
 func (e *exported) write(t *testing.T, dir, format, kind string) (table string) {
 	t.Helper()
-	path := filepath.Join(dir, format+"-"+kind)
+	path := filepath.Join(dir, strings.TrimSuffix(filepath.Base(e.config), ".toml")+"-"+format+"-"+kind)
 	e.run(t, path, format)
 	table = kind + ":" + path
 	if kind != "cidr" {
@@ -119,7 +119,7 @@ func compareTables(t *testing.T, n int) {
 	set := addresses(entries)
 	e := exportList(t, listtest.Format(entries))
 	p := newPostmap(t)
-	pf, err := mtatest.NewPostfix(mtatest.PostfixConfig{Dir: tempDir(t), Main: "proxy_read_maps = proxy:cidr:" + p.dir + "/postfix-cidr-cidr\n"})
+	pf, err := mtatest.NewPostfix(mtatest.PostfixConfig{Dir: tempDir(t), Main: "proxy_read_maps = proxy:cidr:" + p.dir + "/ehlogate-postfix-cidr-cidr\n"})
 	if err != nil {
 		t.Fatal(err)
 	}
