@@ -152,9 +152,12 @@ func (p *postfix) encrypted(more ...session) one {
 }
 
 // rsaCert makes a self-signed certificate with a key of RSA-2048, both in one text.
-func rsaCert(t *testing.T) string {
+func rsaCert(t *testing.T) string { return rsaCertOf(t, 2048) }
+
+// rsaCertOf is rsaCert with a key of so many bits.
+func rsaCertOf(t *testing.T, bits int) string {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
 		t.Fatal(err)
 	}
