@@ -50,16 +50,16 @@ func (r *logicalLine) isBegun() bool { return len(r.items) > 0 || r.isDirective 
 // readRules yields the entries of all rules that are reached.
 func (t *table) readRules() {
 	for t.Next() {
-		w := restOfLine(t.Text, 0)
+		at := skipBytes(t.Text, 0, blanks)
 		switch {
-		case w.text == "" || w.text[0] == '#':
-		case w.at == 0:
+		case at == len(t.Text) || t.Text[at] == '#':
+		case at == 0:
 			t.finishPending()
 			t.readRule()
 		case t.pending.isBegun():
-			t.pending.add(t.Lines, w)
+			t.pending.add(t.Lines, restOfLine(t.Text, at))
 		case !t.isRule:
-			t.SkipLine(0, w.at, "continuation line without a line before it", "remove the blank at its beginning")
+			t.SkipLine(0, at, "continuation line without a line before it", "remove the blank at its beginning")
 		}
 	}
 	t.finishPending()
@@ -93,11 +93,10 @@ func (t *table) readRule() {
 
 // cutPattern returns the pattern of the present line. Between the ! of a negated one and the rest may be blanks.
 func (t *table) cutPattern() word {
-	at := 0
-	if t.isDirective != nil {
-		at = skipBytes(t.Text, 0, "!"+blanks)
+	if t.isDirective == nil || t.Text[0] != '!' {
+		return nextWord(t.Text, 0, blanks)
 	}
-	end := nextWord(t.Text, at, blanks).endOffset()
+	end := nextWord(t.Text, skipBytes(t.Text, 0, "!"+blanks), blanks).endOffset()
 	return restOfLine(t.Text[:end], 0)
 }
 

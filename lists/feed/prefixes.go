@@ -19,7 +19,8 @@ func (s *prefixes) add(p netip.Prefix) bool {
 
 // addPrefix adds p to the last of byLength, unless one of them has it or a prefix around it.
 func addPrefix[K comparable](byLength []map[K]struct{}, p netip.Prefix, keyOf func(netip.Addr) K) bool {
-	for bits, known := range byLength {
+	last := len(byLength) - 1
+	for bits, known := range byLength[:last] {
 		if len(known) == 0 {
 			continue
 		}
@@ -28,10 +29,12 @@ func addPrefix[K comparable](byLength []map[K]struct{}, p netip.Prefix, keyOf fu
 			return false
 		}
 	}
-	own := &byLength[p.Bits()]
-	if *own == nil {
-		*own = make(map[K]struct{})
+	own := byLength[last]
+	if own == nil {
+		own = make(map[K]struct{})
+		byLength[last] = own
 	}
-	(*own)[keyOf(p.Addr())] = struct{}{}
-	return true
+	before := len(own) // one search, and not two
+	own[keyOf(p.Addr())] = struct{}{}
+	return len(own) > before
 }
