@@ -58,5 +58,8 @@ func hasClients(it *Item) bool {
 		first, last := it.From.As4()[0], it.To.As4()[0]
 		return first < 224 && last > 0
 	}
+	if first := it.From.As16()[0]; first>>5 == 1 { // global unicast
+		return true
+	}
 	return clients.OverlapsRange(netipx.IPRangeFrom(it.From, it.To))
 }
