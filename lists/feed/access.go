@@ -82,24 +82,11 @@ func (a *access) isRepeated(key string, it *listfile.Item, exception bool) (repe
 		a.seen4[addr] = struct{}{}
 		return repeated
 	}
-	hash := a.hashKey(key)
+	hash := hashKey(a.seed, key)
 	if _, repeated = a.seen[hash]; !repeated {
 		a.seen[hash] = !exception
 	}
 	return repeated
-}
-
-// keyHash is a hash of a key of a table, of so many bits that no two keys have the same. The keys themselves would take ten
-// times as much memory as the list.
-type keyHash [2]uint64
-
-func (a *access) hashKey(key string) keyHash {
-	var h maphash.Hash
-	h.SetSeed(a.seed)
-	h.WriteString(key)
-	first := h.Sum64()
-	h.WriteByte(0)
-	return keyHash{first, h.Sum64()}
 }
 
 func (a *access) yieldExceptions() {
@@ -120,7 +107,7 @@ func (a *access) isWithin(key string) bool {
 		if end < 0 {
 			return false
 		}
-		if key = key[:end]; a.seen[a.hashKey(key)] {
+		if key = key[:end]; a.seen[hashKey(a.seed, key)] {
 			return true
 		}
 	}

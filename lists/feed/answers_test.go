@@ -135,3 +135,31 @@ func TestAnswersNeedFormat(t *testing.T) {
 		}
 	}
 }
+
+// With a filter, the lines that count are read again. What stands behind them or before them in the file changes nothing then.
+func TestRereadLines(t *testing.T) {
+	filter, err := answer.Parse("127.0.0.[2..3]")
+	must(t, err)
+	for _, tc := range []struct {
+		format Format
+		text   string
+		want   map[string]lists.Status
+	}{
+		{RbldnsdIP4Set, "192.0.2.0/24 :3:wide\n$MAXRANGE4 16\n198.51.100.0/24\n!192.0.2.7\n192.0.2.9 :4:other\n192.0.2.10 :2:one\n192.0.2.10 :4:other\n",
+			map[string]lists.Status{"192.0.2.1": lists.Matched, "192.0.2.7": lists.Exception, "192.0.2.9": lists.Exception, "192.0.2.10": lists.Matched, "198.51.100.1": lists.NoMatch}},
+		{RbldnsdIP6, ":4:other\n2001:db8::/32\n:2:x\n2001:db8::/32\n2001:db8:1::/48\n2001:db9::/32 :3:a note\n2001:db9::/32 :4:other\n",
+			map[string]lists.Status{"2001:db8::1": lists.Exception, "2001:db8:1::1": lists.Matched, "2001:db9::1": lists.Matched}},
+	} {
+		l, err := loadFeed(t, Filtered{Format: tc.format, Answer: filter}, lists.Suppress, tc.text)
+		must(t, err)
+		for addr, want := range tc.want {
+			m := l.Lookup(lists.Client{Addr: netip.MustParseAddr(addr)})
+			if m.Status != want {
+				t.Errorf("%s: %s: got %v, want %v", tc.format, addr, m.Status, want)
+			}
+			if note := m.Entry(netip.MustParseAddr(addr)).Note; addr == "2001:db9::1" && note != "a note" || addr == "192.0.2.1" && note != "wide" {
+				t.Errorf("%s: %s: got the note %q", tc.format, addr, note)
+			}
+		}
+	}
+}

@@ -16,6 +16,7 @@ import (
 func readIP6Trie(l *listfile.Lines, f Filtered) {
 	seen := make(map[netip.Prefix]struct{})
 	z := newZone(l, f)
+	z.restart = func() { clear(seen) }
 	z.isEntry = func(line string) bool { return strings.HasPrefix(line, "::") }
 	z.entry = func(key word, _ bool) (items []*listfile.Item, end int, ok bool) {
 		w := nextWord(l.Text, key.at, blanks+"#;")

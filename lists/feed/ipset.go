@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"go4.org/netipx"
+
 	"ehlogate/lists/listfile"
 )
 
@@ -17,7 +19,7 @@ import (
 // only, so no other set may have members then. The timeout of a member is ignored: the file says what was in the set
 // when it was written, and expire_after for how long that counts.
 func readIPSet(l *listfile.Lines, _ Filtered) {
-	r := ipsets{Lines: l, sets: make(map[string]*ipset), excepted: make(map[rankKey]int)}
+	r := ipsets{Lines: l, sets: make(map[string]*ipset), excepted: make(map[netipx.IPRange]int)}
 	for l.Next() {
 		w := r.nextWord(0)
 		command, known := commands[w.text]
@@ -34,9 +36,9 @@ func readIPSet(l *listfile.Lines, _ Filtered) {
 type ipsets struct {
 	*listfile.Lines
 	sets     map[string]*ipset
-	filled   []*ipset        // sets that have members
-	nomatch  int             // the first line with nomatch
-	excepted map[rankKey]int // the lines of members with nomatch
+	filled   []*ipset               // sets that have members
+	nomatch  int                    // the first line with nomatch
+	excepted map[netipx.IPRange]int // the lines of members with nomatch
 }
 
 // ipset is the type of a set.
@@ -203,7 +205,7 @@ func (r *ipsets) parseAdd(at int) {
 		return
 	}
 	for _, it := range items {
-		key := rankKey{from: it.From, to: it.To}
+		key := netipx.IPRangeFrom(it.From, it.To)
 		if line := r.excepted[key]; isException {
 			r.excepted[key] = r.Line
 		} else if line > 0 {

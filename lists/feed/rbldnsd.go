@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -26,8 +25,10 @@ type zone struct {
 	entry func(key word, exception bool) (items []*listfile.Item, end int, ok bool)
 	// take yields an item of an entry whose value is valid, if there is no filter.
 	take  func(*listfile.Item)
-	ranks ranks          // of all entries, if there is a filter
-	whole *listfile.Item // the entry whose parts are items; nil: they are no parts
+	ranks ranks // of all entries, if there is a filter
+	// restart forgets the entries so far, before they are parsed again; nil: entry remembers none.
+	restart func()
+	whole   *listfile.Item // the entry whose parts are items; nil: they are no parts
 }
 
 func newZone(l *listfile.Lines, f Filtered) zone {
@@ -47,22 +48,19 @@ func (z *zone) readEntries() {
 			z.parseLine(w)
 		}
 	}
-	z.ranks.yield(z.Lines, z.filter)
+	z.yieldRanked()
 }
 
 func isComment(s string) bool { return s[0] == '#' || s[0] == ';' }
 
 func (z *zone) parseLine(w word) {
-	key, exception := w, w.text[0] == '!'
-	if exception {
-		key = restOfLine(z.Text, w.at+1)
-	}
+	key, exception := z.cutKey(w)
 	items, end, ok := z.entry(key, exception)
 	if !ok {
 		return
 	}
 	value, note := z.value, ""
-	if rest := restOfLine(z.Text, end); rest.text != "" && !isComment(rest.text) && !exception {
+	if rest, has := z.cutValue(end, exception); has {
 		if value, note, ok = z.parseValue(rest); !ok {
 			return
 		}
@@ -80,15 +78,28 @@ func (z *zone) parseLine(w word) {
 	if rank == isOther {
 		z.ranks.other = value
 	}
+	if z.filter != (answer.Filter{}) {
+		z.ranks.add(z.Line, z.Text, items, rank)
+		return
+	}
 	for _, it := range items {
 		it.Exception, it.Note = exception, note
-		if z.filter == (answer.Filter{}) {
-			z.take(it)
-			continue
-		}
-		it.SetLine(z.Line, bytes.Clone(z.Text))
-		z.ranks.add(it, rank)
+		z.take(it)
 	}
+}
+
+// cutKey returns the present line without the sign of an exclusion.
+func (z *zone) cutKey(w word) (key word, exception bool) {
+	if w.text[0] == '!' {
+		return restOfLine(z.Text, w.at+1), true
+	}
+	return w, false
+}
+
+// cutValue returns the value of the present line, which is behind the key that ends at end; ok is false if it has none.
+func (z *zone) cutValue(end int, exception bool) (value word, ok bool) {
+	value = restOfLine(z.Text, end)
+	return value, value.text != "" && !isComment(value.text) && !exception
 }
 
 // parseValue parses the answer of rbldnsd: a text, :A: and a text, or :A alone, where A is an IPv4 address, or the first
