@@ -85,7 +85,7 @@ func (e *exam) exportTime(name string) string {
 	return " (exported " + info.ModTime().Format(time.DateTime) + ")"
 }
 
-// pendingTime is the time of a table whose --then has not succeeded: see ehlogate(8), export.
+// pendingTime is the time of a table until its --then has succeeded: see ehlogate(8), export.
 var pendingTime = time.Unix(0, 0)
 
 // checkReloaded looks for a table whose --then has failed: export gives such a table the time 1970-01-01.

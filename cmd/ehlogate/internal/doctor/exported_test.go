@@ -67,8 +67,8 @@ func TestTableInStep(t *testing.T) {
 	}
 }
 
-// The flags that the unit of the timer lacks are printed as a drop-in, and a table whose --then failed is reported, as is a
-// timer that does not run.
+// The flags that the unit of the timer lacks are printed as a drop-in, and a failed --then of a table is reported, as is a timer that
+// does not run.
 func TestExportUnit(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {

@@ -39,7 +39,7 @@ func Formats() (names []string) {
 	return append(names, "nft")
 }
 
-// IsForPostfix reports whether a format is one of Postfix, whose tables are about one service.
+// IsForPostfix reports whether a format is one of Postfix: a table of it is about one service.
 func IsForPostfix(format string) bool { return strings.HasPrefix(format, "postfix-") }
 
 // CIDRFormats are the formats of a cidr_table(5).

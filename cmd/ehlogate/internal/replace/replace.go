@@ -35,7 +35,7 @@ func Find(name string) (File, error) {
 	case info.Mode().IsRegular():
 		return File{Path: followLinks(name), Info: info}, nil
 	default:
-		return File{Path: name, Info: info}, nil // such as /dev/stdout, whose link leads to no name
+		return File{Path: name, Info: info}, nil // such as /dev/stdout: its link leads to no name
 	}
 }
 

@@ -24,7 +24,7 @@ type Status struct {
 	Lists   []ListFault  `json:"lists"` // the lists whose files were refused or cannot be read
 	// Pressure is what sets the limit by the CPU; absent: nothing does.
 	Pressure *cpupressure.Status `json:"pressure,omitempty"`
-	// Shared is an address that clients may share, who share the decision then; absent: none was noticed.
+	// Shared is an address that clients seem to share, and with it the decision; absent: none was noticed.
 	Shared *SharedAddress `json:"shared_address,omitempty"`
 }
 

@@ -6,7 +6,7 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// A connection whose request was not read yet is not idle, however long ago the one before it was.
+// A connection with a request that was not read yet is not idle, however long ago the one before it was.
 func TestRequestWaits(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", t.TempDir() + "/socket"} {
 		oldClient, old := newConnPair(t, addr)

@@ -170,7 +170,7 @@ func FindStanding(all iter.Seq[*lists.List], c lists.Client) fallback.Standing {
 	return out
 }
 
-// StandingLists iterates over the lists that do not learn, and whose match says something good or bad of a client.
+// StandingLists iterates over the lists that do not learn, if a match says something good or bad of a client.
 func (s *Snapshot) StandingLists() iter.Seq[*lists.List] {
 	return func(yield func(*lists.List) bool) {
 		for i, l := range s.Policy.Lists {

@@ -103,8 +103,8 @@ func (n *names) ofPrivate(now time.Time) float64 {
 	return 0
 }
 
-// noteName takes into account under which HELO name a client came whose decision clients should not share. Policy and milter
-// know it, once a session; no lookup pays for it.
+// noteName counts the HELO names of an address that several clients may share, if they share a decision that restricts them.
+// Policy and milter know the name, once a session; no lookup pays for it.
 func (r *Recorder) noteName(c *lists.Client, d *lists.Decision) {
 	if v, _ := d.WithoutObserve(); !v.Restricts() || !c.Addr.IsValid() || c.HELO == "" {
 		return
