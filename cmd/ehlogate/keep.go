@@ -87,16 +87,14 @@ func loadPolicy(o *options) (*export.Policy, []error) {
 	return export.Load(cfg, now)
 }
 
-// timeToSettle returns how long to wait until no list of the policy has been written to for settleTime.
+// timeToSettle returns how long to wait until no list of the policy has been written to for settleTime. It ignores files with a
+// time in the future: the clock was set back, or the machine that they come from is ahead.
 func timeToSettle(p *export.Policy) time.Duration {
 	if p == nil {
 		return 0
 	}
-	age := time.Since(p.LastWritten())
-	if age < -settleTime { // the clock was set back
-		return 0
-	}
-	return settleTime - age
+	now := time.Now()
+	return settleTime - now.Sub(p.LastWritten(now.Add(settleTime)))
 }
 
 // pendingTime is the modification time of a table until its --then has succeeded. A run that is killed before COMMAND ends

@@ -72,10 +72,10 @@ func (s Snapshot) TotalSize() (n int64) {
 	return n
 }
 
-// LastWritten returns the latest mtime of the files; zero if there are none.
-func (s Snapshot) LastWritten() (last time.Time) {
+// LastWritten returns the latest mtime of the files that is not after a time; zero if there are none.
+func (s Snapshot) LastWritten(until time.Time) (last time.Time) {
 	for _, st := range s.stamps {
-		if t := time.Unix(0, st.mtime); !st.missing && !st.unreachable && t.After(last) {
+		if t := time.Unix(0, st.mtime); !st.missing && !st.unreachable && t.After(last) && !t.After(until) {
 			last = t
 		}
 	}

@@ -185,14 +185,17 @@ func Load(cfg *config.Config, now time.Time) (p *Policy, errs []error) {
 	return p, live.Unavailable()
 }
 
-// LastWritten returns the latest modification time of the config and of all list files. It skips files that are gone.
-func (p *Policy) LastWritten() (last time.Time) {
-	last = modTime(p.Config.File)
+// LastWritten returns the latest modification time of the config and of all list files that is not after a time. It skips
+// files that are gone.
+func (p *Policy) LastWritten(until time.Time) (last time.Time) {
+	if last = modTime(p.Config.File); last.After(until) {
+		last = time.Time{}
+	}
 	for _, s := range p.Sources {
 		if s == nil {
 			continue
 		}
-		if t := s.Files().LastWritten(); t.After(last) {
+		if t := s.Files().LastWritten(until); t.After(last) {
 			last = t
 		}
 	}
