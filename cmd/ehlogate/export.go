@@ -178,6 +178,9 @@ func (e *exportFlags) export(ctx context.Context, o *options, about subject, act
 	if p == nil {
 		return errors.New("nothing is exported, since a list cannot be loaded; " + unchanged)
 	}
+	if what := p.FindInput(before.Info); what != "" {
+		return fmt.Errorf("-o: %s is %s, which a table must not replace: name another file", e.output, what)
+	}
 	p.WithoutNetworks = e.withoutNetworks
 	if p.Service, p.Keyword = about.service, about.keyword; e.apply {
 		if err := o.addLearned(ctx, p, action); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -101,6 +102,8 @@ func timeToSettle(p *export.Policy) time.Duration {
 // leaves it, so the next run repeats COMMAND.
 var pendingTime = time.Unix(0, 0)
 
+func isPending(table os.FileInfo) bool { return table != nil && table.ModTime().Equal(pendingTime) }
+
 // findOutput finds the file of -o as it is before the lists are read. It returns the zero File without -o.
 func (e *exportFlags) findOutput() (before replace.File, err error) {
 	if e.output == "" {
@@ -146,10 +149,34 @@ func (e *exportFlags) writeTable(ctx context.Context, before replace.File, table
 		return nil
 	}
 	now := time.Now() // before COMMAND runs: what COMMAND makes of the table must not look older than the table
-	if err := execCommand(ctx, e.then, commandTimeout, stdout, stderr); err != nil {
+	err = execCommand(ctx, e.then, commandTimeout, stdout, stderr)
+	wasReplaced, failed := markReplaced(file, before.Path)
+	switch {
+	case err != nil:
 		return fmt.Errorf("%s is written, but %q failed, and the next export runs it again: %w", e.output, e.then, err)
+	case failed != nil:
+		return failed
+	case wasReplaced:
+		return errOutdated
 	}
-	return replace.SetModTime(file, now) // of this table: another export may have replaced it meanwhile
+	return replace.SetModTime(file, now)
+}
+
+// markReplaced has COMMAND run again if another export has replaced the table meanwhile: its COMMAND may have ended first, so
+// that this one has undone what it made of the new table.
+func markReplaced(file *os.File, path string) (wasReplaced bool, err error) {
+	if replace.IsAt(file, path) {
+		return false, nil
+	}
+	now, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) { // COMMAND moved it
+		return false, nil
+	}
+	if err != nil {
+		return true, err
+	}
+	defer now.Close()
+	return true, replace.SetModTime(now, pendingTime)
 }
 
 // replaceTable returns the file with the table. done reports that it had this table before, and COMMAND has succeeded.
@@ -168,7 +195,7 @@ func (e *exportFlags) replaceTable(before replace.File, table replace.Text, stdo
 	}
 	var inexpressible policyError
 	var modTime time.Time
-	if e.then != "" {
+	if e.then != "" || isPending(before.Info) { // the mail server has not read what this table replaces
 		modTime = pendingTime
 	}
 	switch file, err = before.Replace(table, modTime); {
@@ -197,7 +224,7 @@ func openTable(path string, table replace.Text) (same *os.File, pending bool, er
 	if err == nil {
 		var isSame bool
 		if isSame, err = table.EqualTo(bufio.NewReader(f)); isSame {
-			return f, info.ModTime().Equal(pendingTime), nil
+			return f, isPending(info), nil
 		}
 	}
 	f.Close()

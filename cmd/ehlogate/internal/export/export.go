@@ -215,6 +215,26 @@ func (p *Policy) Edited() bool {
 	return false
 }
 
+// FindInput returns what a file is to the policy that was made of it, the config or a file of a list; "" if it is neither.
+func (p *Policy) FindInput(file os.FileInfo) (what string) {
+	isFile := func(name string) bool {
+		info, err := os.Stat(name)
+		return err == nil && os.SameFile(info, file)
+	}
+	if file == nil {
+		return ""
+	}
+	if isFile(p.Config.File) {
+		return "the config"
+	}
+	for i, s := range p.Sources {
+		if s != nil && slices.ContainsFunc(s.Files().Names(), isFile) {
+			return fmt.Sprintf("a file of list %q", p.Policy.Lists[i].Name)
+		}
+	}
+	return ""
+}
+
 // modTime returns the modification time of a file; zero if it is gone.
 func modTime(name string) (t time.Time) {
 	if info, err := os.Stat(name); err == nil {

@@ -26,7 +26,7 @@ func openDraft(path string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil && isAt(f, name) {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil && IsAt(f, name) {
 			if err := emptyDraft(f); err != nil {
 				f.Close()
 				return nil, err
@@ -58,8 +58,8 @@ func emptyDraft(f *os.File) error {
 	return f.Chmod(0o600)
 }
 
-// isAt reports whether the open file is still the one with that name.
-func isAt(f *os.File, name string) bool {
+// IsAt reports whether the open file is still the one with that name.
+func IsAt(f *os.File, name string) bool {
 	open, err := f.Stat()
 	if err != nil {
 		return false
