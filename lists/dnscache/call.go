@@ -67,18 +67,19 @@ func (u *Upstream) runCall(ctx context.Context, k Key, began int64, epoch uint64
 	if ctx.Err() == nil {
 		u.Breaker.Record(began, text != "", err)
 	}
+	_, hash := c.store.find(&k)
 	sh.mu.Lock()
 	done := sh.inFlight[k]
 	delete(sh.inFlight, k)
 	if epoch == u.epoch.Load() && (err == nil || ctx.Err() == nil) {
-		e, _ := sh.entries.Peek(k)
+		e := sh.answers.peek(&k, hash)
 		if err == nil {
 			ttl = min(max(ttl, c.options.MinTTL), c.options.MaxTTL)
 			e = entry{text: text, answered: true, arrivedAt: now, expiresAt: now + int64(ttl)}
 		} else {
 			e.failed, e.failedAt, e.failure = true, now, dnsclient.KindOf(err)
 		}
-		sh.entries.Add(k, e)
+		sh.answers.put(k, hash, e)
 	}
 	sh.mu.Unlock()
 	u.inFlight.Add(-1)

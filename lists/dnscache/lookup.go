@@ -25,23 +25,27 @@ const (
 // Lookup answers k from the cache, and sends a query if there is no fresh answer. now is the time.
 func (u *Upstream) Lookup(k Key, now int64, t lists.Turn) Answer {
 	k.upstream = u.id
-	sh := u.cache.store.shard(k)
+	sh, hash := u.cache.store.find(&k)
 	sh.mu.Lock()
-	e, ok := sh.entries.Get(k)
-	if !ok || !e.answered || now >= e.expiresAt {
-		return u.lookupMissing(k, now, sh, &e, t)
+	e := sh.answers.get(&k, hash)
+	if e == nil {
+		e = &entry{}
+	}
+	if !e.answered || now >= e.expiresAt {
+		return u.lookupMissing(k, now, sh, e, t)
 	}
 	// In the last tenth of its life an answer that is used is renewed.
-	if now > e.expiresAt-(e.expiresAt-e.arrivedAt)/10 && sh.inFlight[k] == nil && u.canQuery(now, &e) {
+	if now > e.expiresAt-(e.expiresAt-e.arrivedAt)/10 && sh.inFlight[k] == nil && u.canQuery(now, e) {
 		if u.startCall(k, now, sh, true) != nil {
 			u.prefetched.Add(1)
 		}
 	}
+	text := e.text
 	sh.mu.Unlock()
 	if t == lists.First {
 		u.hits.Add(1)
 	}
-	return Answer{State: Known, Text: e.text}
+	return Answer{State: Known, Text: text}
 }
 
 // canQuery reports whether the breaker lets a query pass, and none for the same failed just now.

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"sync"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
-
 	"ehlogate/lists/dnsclient"
 )
 
@@ -32,12 +30,12 @@ type entry struct {
 // blocks all lookups.
 type shard struct {
 	mu       sync.Mutex
-	entries  *simplelru.LRU[Key, entry]
+	answers  ring
 	inFlight map[Key]chan struct{} // the queries in flight; closed when what came of one is in the cache
 	_        [64]byte              // so that two locks do not share a cache line
 }
 
-// store has the most recently used answers, and the queries in flight.
+// store has the answers that were used lately, and the queries in flight.
 type store struct {
 	seed   maphash.Seed
 	shards []shard // a power of two
@@ -53,20 +51,20 @@ func newStore(entries int) *store {
 	}
 	s := &store{seed: maphash.MakeSeed(), shards: make([]shard, n)}
 	for i := range s.shards {
-		lru, _ := simplelru.NewLRU[Key, entry](max(entries/n, 1), nil) // it fails only for a size below 1
-		s.shards[i].entries, s.shards[i].inFlight = lru, make(map[Key]chan struct{})
+		s.shards[i].answers, s.shards[i].inFlight = newRing(max(entries/n, 1)), make(map[Key]chan struct{})
 	}
 	return s
 }
 
-// shard returns the shard of k. The seed keeps an attacker from choosing addresses that evict those of one shard.
-func (s *store) shard(k Key) *shard {
-	if len(s.shards) == 1 {
-		return &s.shards[0]
-	}
+// find returns the shard of k, and its hash. The seed keeps an attacker from choosing addresses that evict those of one
+// shard, or have the hash of another.
+func (s *store) find(k *Key) (*shard, uint64) {
 	addr := k.Addr.As16()
-	h := maphash.Bytes(s.seed, addr[:]) + maphash.String(s.seed, k.Name) + uint64(k.upstream)
-	return &s.shards[h&uint64(len(s.shards)-1)]
+	h := maphash.Bytes(s.seed, addr[:]) + uint64(k.upstream)
+	if k.Name != "" {
+		h += maphash.String(s.seed, k.Name)
+	}
+	return &s.shards[h&uint64(len(s.shards)-1)], h
 }
 
 // removeWhere removes the entries for which drop returns true.
@@ -74,11 +72,7 @@ func (s *store) removeWhere(drop func(Key, *entry) bool) {
 	for i := range s.shards {
 		sh := &s.shards[i]
 		sh.mu.Lock()
-		for _, k := range sh.entries.Keys() {
-			if e, ok := sh.entries.Peek(k); ok && drop(k, &e) {
-				sh.entries.Remove(k)
-			}
-		}
+		sh.answers.removeWhere(drop)
 		sh.mu.Unlock()
 	}
 }
@@ -86,7 +80,7 @@ func (s *store) removeWhere(drop func(Key, *entry) bool) {
 func (s *store) count() (n int) {
 	for i := range s.shards {
 		s.shards[i].mu.Lock()
-		n += s.shards[i].entries.Len()
+		n += len(s.shards[i].answers.slots)
 		s.shards[i].mu.Unlock()
 	}
 	return n

@@ -12,9 +12,9 @@ import (
 // is called; describe describes another. If there is no fresh answer, Effect has why.
 func (u *Upstream) Trace(k Key, now int64, step *lists.TraceStep, none string, describe func(string) string) Answer {
 	k.upstream = u.id
-	sh := u.cache.store.shard(k)
+	sh, hash := u.cache.store.find(&k)
 	sh.mu.Lock()
-	e, _ := sh.entries.Peek(k)
+	e := sh.answers.peek(&k, hash)
 	inFlight := sh.inFlight[k] != nil
 	sh.mu.Unlock()
 	switch {
