@@ -56,15 +56,16 @@ func newStore(entries int) *store {
 	return s
 }
 
-// find returns the shard of k, and its hash. The seed keeps an attacker from choosing addresses that evict those of one
-// shard, or have the hash of another.
+// find returns the shard of k, and its hash. The answers of all upstreams about a client are in one shard, and beside each
+// other there as a rule, since they arrive together. The seed keeps an attacker from choosing addresses that evict those of
+// one shard, or have the hash of another.
 func (s *store) find(k *Key) (*shard, uint64) {
 	addr := k.Addr.As16()
-	h := maphash.Bytes(s.seed, addr[:]) + uint64(k.upstream)
+	h := maphash.Bytes(s.seed, addr[:])
 	if k.Name != "" {
 		h += maphash.String(s.seed, k.Name)
 	}
-	return &s.shards[h&uint64(len(s.shards)-1)], h
+	return &s.shards[h&uint64(len(s.shards)-1)], h + uint64(k.upstream)
 }
 
 // removeWhere removes the entries for which drop returns true.
