@@ -74,7 +74,7 @@ bench: ## what it costs, beside floors and peers: one table, and two plots (16 m
 	@rm -f build/failed
 	@{ EHLOGATE_TEST_BENCH=full EHLOGATE_TEST_PLOT=$(CURDIR)/$(TESTS)/benchmarks/growth.svg \
 		$(call measure,benchmarks/RESULTS.md) -v ./$(TESTS)/benchmarks || touch build/failed; } | \
-		grep --line-buffered -e '^=== RUN' -e '^ *[a-z]*_test.go:[0-9]*: |' -e FAIL
+		grep --line-buffered -e '^=== RUN' -e '^ *[a-z_]*_test.go:[0-9]*: |' -e FAIL
 	@test ! -e build/failed
 	@cat $(TESTS)/benchmarks/RESULTS.md
 

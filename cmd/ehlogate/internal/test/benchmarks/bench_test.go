@@ -1,8 +1,10 @@
 package benchmarks
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -206,5 +208,35 @@ func resetPeak(t testing.TB, pid int) {
 	t.Helper()
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// measureRun runs a program, and returns the CPU seconds and the largest resident set, in MiB. Of a child that has ended,
+// the kernel tells the largest resident set as that of its parent, if the parent is larger; so it is read while the child runs.
+func measureRun(t *testing.T, program string, args ...string) (seconds, peak float64) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for tick := time.Tick(time.Millisecond); ; <-tick {
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Fatalf("%v: %v\n%.1000s", cmd.Args, err, out.Bytes())
+			}
+			return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), peak
+		default:
+		}
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid)) // it may have ended
+		if _, after, ok := strings.Cut(string(text), "VmHWM:"); ok {
+			var kb float64
+			fmt.Sscan(after, &kb)
+			peak = max(peak, kb/1024)
+		}
 	}
 }

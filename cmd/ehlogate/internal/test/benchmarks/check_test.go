@@ -1,15 +1,11 @@
 package benchmarks
 
 import (
-	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
 	"ehlogate/lists/test/listtest"
@@ -37,22 +33,7 @@ func TestCheck(t *testing.T) {
 	check := func(format, text string) (seconds, peak float64) {
 		path := filepath.Join(dir, "checked")
 		write(t, path, text)
-		cmd := exec.Command(program, "check", "--format", format, path)
-		var out bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &out
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan struct{})
-		var watching sync.WaitGroup
-		watching.Go(func() { peak = watchPeak(cmd.Process.Pid, ended) })
-		err := cmd.Wait()
-		close(ended)
-		watching.Wait()
-		if err != nil {
-			t.Fatalf("%v: %s", err, &out)
-		}
-		return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), peak
+		return measureRun(t, program, "check", "--format", format, path)
 	}
 	_, empty := check("list", "# empty\n")
 	for _, x := range []struct{ what, format, text string }{
@@ -77,26 +58,5 @@ func TestCheck(t *testing.T) {
 			peer: "the file", theirs: []float64{size}, ratios: []float64{peak / size}, goal: 2})
 		single(t, "check", what+"CPU time", "s", seconds, 1, fmt.Sprintf("an empty list: %s MiB", number(empty)))
 		os.Remove(filepath.Join(dir, "checked"))
-	}
-}
-
-// watchPeak returns the largest resident set of a process that it sees until ended is closed, in MiB. What wait4(2) reports is at
-// least that of the process that started it.
-func watchPeak(pid int, ended <-chan struct{}) (peak float64) {
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ended:
-			return peak
-		case <-tick.C:
-		}
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		for line := range strings.Lines(string(text)) {
-			var kb float64
-			if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kb); n == 1 {
-				peak = kb / 1024
-			}
-		}
 	}
 }

@@ -2,9 +2,7 @@ package benchmarks
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
@@ -30,27 +28,18 @@ func TestReplay(t *testing.T) {
 	}
 	config := filepath.Join(tempDir(t), "ehlogate.toml")
 	write(t, config, "default = \"offer\"\n")
-	run := func(of func(*os.ProcessState) float64, args ...string) func() float64 {
-		return func() float64 {
-			cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
-			cmd.Stderr = os.Stderr
-			if err := cmd.Run(); err != nil {
-				t.Fatal(err)
-			}
-			return of(cmd.ProcessState)
-		}
+	seconds := func(args ...string) func() float64 {
+		return func() float64 { s, _ := measureRun(t, args[0], args[1:]...); return s }
 	}
-	cpu := func(s *os.ProcessState) float64 { return (s.UserTime() + s.SystemTime()).Seconds() }
-	memory := func(s *os.ProcessState) float64 { return float64(s.SysUsage().(*syscall.Rusage).Maxrss) / 1024 }
 	replay := []string{program, "replay", "-c", config}
 
 	const group = "replay of a log of ten million lines"
-	ours := side{"ehlogate replay", run(cpu, append(replay, log)...)}
-	compare(t, group, "CPU time", "s", 3, pick(5, 1), ours, side{"wc -l", run(cpu, "wc", "-l", log)})
+	ours := side{"ehlogate replay", seconds(append(replay, log)...)}
+	compare(t, group, "CPU time", "s", 3, pick(5, 1), ours, side{"wc -l", seconds("wc", "-l", log)})
 	compare(t, group, "CPU time", "s", 0.1, 1, ours, side{"pflogsumm",
-		run(cpu, "perl", "-I", pflogsumm+"/usr/share/perl5", "-I", perl[0], pflogsumm+"/usr/sbin/pflogsumm", log)})
+		seconds("perl", "-I", pflogsumm+"/usr/share/perl5", "-I", perl[0], pflogsumm+"/usr/sbin/pflogsumm", log)})
 	compare(t, "replay of a million clients", "largest resident memory", "MiB", 1, pick(2, 1),
-		side{"ehlogate replay", run(memory, append(replay, many)...)},
+		side{"ehlogate replay", func() float64 { _, peak := measureRun(t, program, append(replay[1:], many)...); return peak }},
 		side{"what is promised: 200 MB", func() float64 { return 200e6 / (1 << 20) }})
 }
 

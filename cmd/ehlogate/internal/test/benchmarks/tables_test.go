@@ -1,7 +1,6 @@
 package benchmarks
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"os"
@@ -51,37 +50,7 @@ func (e *exported) write(t *testing.T, dir, format, kind string) (table string) 
 // run exports to a file, and returns the CPU seconds and the largest resident set, in MiB.
 func (e *exported) run(t *testing.T, path, format string) (seconds, peak float64) {
 	t.Helper()
-	return e.measure(t, "export", "-c", e.config, "--format", format, "-o", path)
-}
-
-// measure runs ehlogate. Of a child that has ended, the kernel tells the largest resident set as that of its parent, if the
-// parent is larger; so it is read while the child runs.
-func (e *exported) measure(t *testing.T, args ...string) (seconds, peak float64) {
-	t.Helper()
-	var out bytes.Buffer
-	cmd := exec.Command(e.program, args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	for tick := time.Tick(time.Millisecond); ; <-tick {
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Fatalf("%v: %v\n%.1000s", args, err, out.Bytes())
-			}
-			return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), peak
-		default:
-		}
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid)) // it may have ended
-		if _, after, ok := strings.Cut(string(text), "VmHWM:"); ok {
-			var kb float64
-			fmt.Sscan(after, &kb)
-			peak = max(peak, kb/1024)
-		}
-	}
+	return measureRun(t, e.program, "export", "-c", e.config, "--format", format, "-o", path)
 }
 
 // lookups are questions to a table.
@@ -207,7 +176,7 @@ func TestExport(t *testing.T) {
 		begun := time.Now()
 		seconds, peak := e.run(t, filepath.Join(tempDir(t), "table"), "postfix-cidr")
 		took := time.Since(begun)
-		_, loaded := e.measure(t, "check", "-c", e.config)
+		_, loaded := measureRun(t, e.program, "check", "-c", e.config)
 		addRow(t, row{group: group, what: "postfix-cidr to a file, largest resident memory", unit: "MiB", peer: "check",
 			ours: []float64{peak}, theirs: []float64{loaded}, ratios: []float64{peak / loaded},
 			note: fmt.Sprintf("in %.1f s, of them %.1f s CPU", took.Seconds(), seconds)})
