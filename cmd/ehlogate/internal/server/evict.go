@@ -22,12 +22,12 @@ const evictBatch = 64
 const minIdle = 100 * time.Millisecond
 
 // longestIdle returns the connection that has been idle for the longest time and is not draining; nil if none is idle.
-// One with a request that waits is not idle: on a busy machine its handler has not run yet. The caller holds the lock.
+// The caller holds the lock.
 func (s *Server) longestIdle() *conn {
 	for range 2 {
 		for _, c := range s.candidates {
 			// Activity since moved the connection to the end of the order; without, no other was idle for longer.
-			if c.closeTimer == nil && c.conn.lastRead.Load() == c.since && !c.hasRequest() {
+			if c.closeTimer == nil && c.conn.lastRead.Load() == c.since {
 				return c.conn
 			}
 			s.candidates = s.candidates[1:]
@@ -66,8 +66,8 @@ func (s *Server) evictIdle() {
 	s.mu.Lock()
 	c := s.longestIdle()
 	if c != nil {
-		// A request may have come since the search: then lastRead is negative.
-		if at := c.lastRead.Load(); at < 0 || time.Since(s.epoch)-time.Duration(at) < minIdle {
+		// A request may have come since the search: then lastRead is negative, or, on a busy machine, its handler has not run yet.
+		if at := c.lastRead.Load(); at < 0 || c.hasRequest() || time.Since(s.epoch)-time.Duration(at) < minIdle {
 			c = nil
 		} else {
 			s.drainConn(c, time.Now())

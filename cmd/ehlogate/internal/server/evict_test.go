@@ -2,34 +2,29 @@ package server
 
 import (
 	"testing"
+	"time"
 
 	"ehlogate/lists/test/testenv"
 )
 
-// A connection with a request that was not read yet is not idle, however long ago the one before it was.
+// A connection with a request that was not read yet is not closed for its file descriptor, however long it was idle before.
 func TestRequestWaits(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", t.TempDir() + "/socket"} {
-		oldClient, old := newConnPair(t, addr)
-		_, later := newConnPair(t, addr)
-		s := &Server{conns: map[*conn]struct{}{old: {}, later: {}}}
-		old.lastRead.Store(1)
-		later.lastRead.Store(2)
-		if got := s.longestIdle(); got != old {
-			t.Errorf("%s: another than the one that has been idle longest", addr)
-		}
-		_, err := oldClient.Write([]byte("get x\r\n"))
+		client, c := newConnPair(t, addr)
+		c.lastRead.Store(1)
+		s := &Server{conns: map[*conn]struct{}{c: {}}, epoch: time.Now().Add(-time.Minute), OnFault: func(string) {}, Grace: time.Minute}
+		_, err := client.Write([]byte("get x\r\n"))
 		must(t, err)
-		testenv.Eventually(t, "the request is there", old.hasRequest)
-		if got := s.longestIdle(); got != later {
-			t.Errorf("%s: another than the one without a request", addr)
+		testenv.Eventually(t, "the request is there", c.hasRequest)
+		if s.evictIdle(); c.closeTimer != nil {
+			t.Errorf("%s: its request is lost", addr)
 		}
-		oldClient.Close() // its request waits all the same
-		if !old.hasRequest() {
-			t.Errorf("%s: no request of a client that hung up", addr)
-		}
-		later.Close()
-		if later.hasRequest() {
-			t.Errorf("%s: a request on a closed connection", addr)
+		_, err = c.Conn.Read(make([]byte, 100))
+		must(t, err)
+		if s.evictIdle(); c.closeTimer == nil {
+			t.Errorf("%s: an idle connection keeps its file descriptor", addr)
+		} else {
+			c.closeTimer.Stop()
 		}
 	}
 }
