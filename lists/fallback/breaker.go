@@ -66,8 +66,8 @@ func mayBeOurs(s *maillog.Session) bool {
 	return true
 }
 
-// noteFirstFailure takes into account a client that fails for the first time, and opens the breaker if there are too many, of
-// whose network no more than breakerNear count.
+// noteFirstFailure takes into account a client that fails for the first time, and opens the breaker if there are too many; of
+// those in one network no more than breakerNear count.
 func (l *Learner) noteFirstFailure(tx learnstore.Tx, now learnstore.Moment, addr netip.Addr) error {
 	o, f := &l.options, &l.failures
 	f.first = slices.DeleteFunc(f.first, func(e firstFailure) bool {

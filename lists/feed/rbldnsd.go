@@ -28,7 +28,7 @@ type zone struct {
 	ranks ranks // of all entries, if there is a filter
 	// restart forgets the entries so far, before they are parsed again; nil: entry remembers none.
 	restart func()
-	whole   *listfile.Item // the entry whose parts are items; nil: they are no parts
+	whole   *listfile.Item // the entry that items are parts of; nil: they are no parts
 }
 
 func newZone(l *listfile.Lines, f Filtered) zone {

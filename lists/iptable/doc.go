@@ -14,7 +14,7 @@
 //     are below a static B-tree of the upper 64 bits ([segments6], [searchTree]).
 //   - Nothing else is stored for most entries. The text of a prefix is made again from the address of the client and the
 //     length of the prefix, and its line follows from the entry before, wherever a person wants to read them.
-//   - A name is found by a hash table without pointers ([nameIndex]), whose slots point to the texts of the entries.
+//   - A name is found by a hash table without pointers ([nameIndex]); its slots point to the texts of the entries.
 //   - Nothing has pointers, so that millions of entries cost the garbage collector nothing. Building reads the entries
 //     into packed words, sorts them by radix and counts before it allocates: the old table answers meanwhile, and both
 //     have to fit into memory.

@@ -81,17 +81,7 @@ smtpd_tls_key_file = ` + etc + "/rsa.pem\n",
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := p.Stop(soon(t)); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(p.Maillog().Tail(30))
-		}
-	})
-	if err := p.Start(soon(t)); err != nil {
-		t.Fatal(err)
-	}
+	startPostfix(t, p.Postfix)
 	r, err := mtatest.Session(soon(t), p.Addr("plain"), source(1), "client.example")
 	if err != nil || !r.Reply.Offers("STARTTLS") {
 		t.Fatalf("without a map: %v, %v", r.Reply, err)
@@ -247,4 +237,20 @@ func TestPostfix(t *testing.T) {
 	n = pick(100, 4)
 	p.compare(t, "a message, suppressed, by a million entries", 0, 9,
 		p.newSide(t, "ehlogate", n, p.daemon.Pid(), p.suppressed(deliver)), p.newSide(t, withTLS, n, 0, p.encrypted(deliver)))
+}
+
+// startPostfix starts a Postfix, which lives as long as the test.
+func startPostfix(t *testing.T, p *mtatest.Postfix) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := p.Stop(soon(t)); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Log(p.Maillog().Tail(30))
+		}
+	})
+	if err := p.Start(soon(t)); err != nil {
+		t.Fatal(err)
+	}
 }

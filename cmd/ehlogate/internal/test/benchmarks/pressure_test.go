@@ -139,17 +139,7 @@ files = [%q]
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := p.Stop(soon(t)); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(p.Maillog().Tail(30))
-		}
-	})
-	if err := p.Start(soon(t)); err != nil {
-		t.Fatal(err)
-	}
+	startPostfix(t, p.Postfix)
 	pids, err := p.Pids()
 	if err != nil {
 		t.Fatal(err)

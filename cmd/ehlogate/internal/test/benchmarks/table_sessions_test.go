@@ -69,17 +69,7 @@ proxy_read_maps = proxy:cidr:` + p.dir + "/ehlogate-postfix-cidr-cidr\n",
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := p.Stop(soon(t)); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(p.Maillog().Tail(30))
-		}
-	})
-	if err := p.Start(soon(t)); err != nil {
-		t.Fatal(err)
-	}
+	startPostfix(t, p.Postfix)
 	r, err := mtatest.Session(soon(t), p.Addr("plain"), source(1), "client.example")
 	if err != nil || !r.Reply.Offers("STARTTLS") {
 		t.Fatalf("without a map: %v, %v", r.Reply, err)

@@ -14,7 +14,7 @@ import (
 const (
 	staticGuide = "postfix-static/README.md"
 	staticList  = "etc/ehlogate/lists/deny.list"
-	// expiring is a client whose entry ends while the test runs.
+	// expiring is a client with an entry that ends while the test runs.
 	expiring = "127.0.0.40"
 	// throughInstance is the smtpd of another Postfix instance.
 	throughInstance = "127.0.0.1:2525"
