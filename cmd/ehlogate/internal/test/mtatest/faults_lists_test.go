@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -149,19 +150,24 @@ func (r *env) metric(name string) (float64, error) {
 	return strconv.ParseFloat(string(m[1]), 64)
 }
 
-// awaitMetric waits until a metric has grown beyond a value.
+// awaitMetric waits until a metric has grown beyond a value, as long as it grows.
 func (r *env) awaitMetric(ctx context.Context, name string, beyond float64) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+	last, since := math.Inf(-1), time.Now()
 	for {
 		now, err := r.metric(name)
 		if err != nil || now > beyond {
 			return err
 		}
+		if now != last {
+			last, since = now, time.Now()
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s stays at %v", name, now)
+			return fmt.Errorf("%s is at %v, not beyond %v: %w", name, now, beyond, ctx.Err())
 		case <-time.After(10 * time.Millisecond):
+			if time.Since(since) > patience {
+				return fmt.Errorf("%s stays at %v, not beyond %v", name, now, beyond)
+			}
 		}
 	}
 }

@@ -30,7 +30,7 @@ func TestScript(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{".ci/test", "lists/test/testenv/testenv.go", "cmd/ehlogate/internal/test/testrun/main.go"} {
+	for _, name := range []string{".ci/test", "lists/test/testenv/testenv.go", "cmd/ehlogate/internal/test/testrun/main.go", "cmd/ehlogate/internal/test/testrun/again.go"} {
 		text, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
 			t.Fatal(err)
@@ -42,10 +42,13 @@ func TestScript(t *testing.T) {
 	const body = `package mtatest
 
 import (
+	"os"
 	"testing"
 
 	"ehlogate/lists/test/testenv"
 )
+
+var _ = os.Args
 
 func TestMarked(t *testing.T) {
 	testenv.Needs(t, "a moon", "a tide")
@@ -71,6 +74,15 @@ func TestOther(t *testing.T) { OTHER }
 	}
 	if out, ok := script(`t.Fatal("on purpose")`, ""); ok || !strings.Contains(out, "TestMarked ran") || !strings.Contains(out, "on purpose") {
 		t.Errorf(".ci/test with a test that needs something and fails: got success %v, want false, and\n%s", ok, out)
+	}
+	once := func(do string) string {
+		return `if err := os.Mkdir("ran", 0o700); err == nil { ` + do + ` }; if err := os.Remove("ran"); err != nil { t.Fatal(err) }`
+	}
+	if out, ok := script("", once(`t.Fatal("too busy")`)); !ok || !strings.Contains(out, "too busy") || !strings.Contains(out, "TestOther failed beside other tests, see above. Again, alone:\nok ") {
+		t.Errorf(".ci/test with a test that fails once: got success %v, want true, and\n%s", ok, out)
+	}
+	if out, ok := script("", once(`t.Fatal("WARNING: DATA RACE")`)); ok || strings.Contains(out, "Again") {
+		t.Errorf(".ci/test with a data race: got success %v, want false, and\n%s", ok, out)
 	}
 	if out, ok := script("", `t.SkipNow()`); ok || !strings.Contains(out, "FAIL: TestOther in ehlogate/cmd/ehlogate/internal/test/mtatest was skipped") {
 		t.Errorf(".ci/test with a test that skips itself: got success %v, want false, and\n%s", ok, out)
