@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,7 +38,7 @@ The lists are plain files. The daemon follows them while it runs:
 The package starts the daemon ("ehlogate serve"). "ehlogate check" checks what
 you edited, "ehlogate explain 192.0.2.7" shows a decision and its reason, and
 "ehlogate doctor" checks the mail server. The man pages have the rest:
-ehlogate(8), ehlogate.toml(5) and ehlogate.list(5).`,
+ehlogate(8), ehlogate.toml(5) and ehlogate.list(5).` + missingParts(runtime.GOOS),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -63,6 +64,19 @@ ehlogate(8), ehlogate.toml(5) and ehlogate.list(5).`,
 	addCompletions(root)
 	refuseUnknownTopics(root)
 	return root
+}
+
+// missingParts says what ehlogate does without on another system than Linux.
+func missingParts(system string) string {
+	if system == "linux" {
+		return ""
+	}
+	return `
+
+This system is not Linux, so ehlogate does without some parts: sockets and
+notifications of systemd, the journal, [limit] cpu_pressure, loading nftables
+sets, a low priority while a large list loads, and the names of processes that
+use a socket. What it does here is compiled, and not tested.`
 }
 
 // refuseArguments is for the commands that take no argument.

@@ -120,7 +120,8 @@ type content struct {
 
 func stampOf(info fs.FileInfo) stamp {
 	st := info.Sys().(*syscall.Stat_t)
-	return stamp{content: content{dev: uint64(st.Dev), ino: st.Ino, size: st.Size, mtime: st.Mtim.Nano()}, ctime: st.Ctim.Nano()}
+	modified, changed := timesOf(st)
+	return stamp{content: content{dev: uint64(st.Dev), ino: uint64(st.Ino), size: st.Size, mtime: modified.Nano()}, ctime: changed.Nano()}
 }
 
 // grewFrom reports whether something may have been appended to the file since it was as in old.

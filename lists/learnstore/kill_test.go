@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -122,7 +121,7 @@ func TestStoreKilled(t *testing.T) {
 // returns the last number that it printed.
 func killChild(t *testing.T, path string, after time.Duration) (last uint64) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
+	cmd := testenv.Self()
 	cmd.Env = append(os.Environ(), childVariable+"="+path)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -149,7 +148,7 @@ func killChild(t *testing.T, path string, after time.Duration) (last uint64) {
 // TestStoreProcesses: of two processes one has the file, and the other has it once the first is gone.
 func TestStoreProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "learned.db")
-	cmd := exec.Command(os.Args[0])
+	cmd := testenv.Self()
 	cmd.Env = append(os.Environ(), childVariable+"="+path)
 	out, err := cmd.StdoutPipe()
 	if err != nil {

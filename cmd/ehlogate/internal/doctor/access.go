@@ -70,10 +70,10 @@ func (e *exam) findServiceUser() (u serviceUser, ok bool) {
 	u.name, u.Uid, u.Gid, u.hidden = properties["User"], unprivileged, unprivileged, map[string]string{}
 	find := user.Lookup
 	if properties["LoadState"] != "loaded" || u.name == "" {
-		if e.listener == nil || e.listener.Uid == 0 {
+		if e.listener == nil || e.listener.UID == 0 {
 			return u, false
 		}
-		u.name, u.Uid, u.Gid = strconv.Itoa(int(e.listener.Uid)), e.listener.Uid, e.listener.Gid
+		u.name, u.Uid, u.Gid = strconv.Itoa(int(e.listener.UID)), e.listener.UID, e.listener.GID
 		find, properties = user.LookupId, nil
 	}
 	if known, err := find(u.name); err == nil {

@@ -17,10 +17,10 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"syscall"
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/running"
+	"ehlogate/cmd/ehlogate/internal/server"
 	"ehlogate/lists/listfile"
 	"ehlogate/lists/secret"
 )
@@ -92,7 +92,7 @@ type exam struct {
 	resolversAt Place                     // where they are set
 	probed      map[endpoint]bool         // the addresses that were connected to
 	loaded      map[string]*listfile.List // by name
-	listener    *syscall.Ucred            // the user that made a socket file; root if systemd did
+	listener    *server.Credentials       // the user that made a socket file; root if systemd did
 	compared    bool                      // the running daemon was compared with the files
 	suppressed  []netip.Addr              // some clients that the running daemon suppresses
 }

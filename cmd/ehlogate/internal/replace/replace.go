@@ -129,11 +129,6 @@ func (f File) setAttributes(draft *os.File) error {
 	return copyAttributes(draft, old)
 }
 
-// SetModTime sets the modification time of an open file, whatever its name is by now.
-func SetModTime(f *os.File, t time.Time) error {
-	return os.Chtimes(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), t, t)
-}
-
 // syncDir has the names in the directory of a file survive a power failure, if the file system can do that.
 func syncDir(path string) {
 	if dir, err := os.Open(filepath.Dir(path)); err == nil {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
+
+	"ehlogate/lists/test/testenv"
 )
 
 // childEnv names the part that a re-executed test binary plays, see child.
@@ -38,7 +40,7 @@ type process struct {
 
 func child(t *testing.T, part string, args ...string) *process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], args...)
+	cmd := testenv.Self(args...)
 	cmd.Env = append(os.Environ(), childEnv+"="+part)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()

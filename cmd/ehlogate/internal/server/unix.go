@@ -100,7 +100,7 @@ func openSocket(path string, opt SocketOptions, network string, bind func(net.Li
 	if err := os.Remove(path + tempSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return withHint(filepath.Dir(path), err)
 	}
-	socket, err := bind(net.ListenConfig{Control: forbidAll}, path+tempSuffix)
+	socket, err := bindForbidden(func(lc net.ListenConfig) (io.Closer, error) { return bind(lc, path+tempSuffix) })
 	if err != nil {
 		return withHint(filepath.Dir(path), err)
 	}
@@ -163,6 +163,9 @@ func checkUnused(path, network string) error {
 		return fmt.Errorf("another process reads from %s: stop it, or configure another path", path)
 	}
 	pid, err := listenerPID(c)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("a process listens on %s: stop it, or configure another path", path)
+	}
 	if err != nil {
 		return fmt.Errorf("cannot find the process that listens on %s: %w", path, err)
 	}
@@ -170,14 +173,6 @@ func checkUnused(path, network string) error {
 		return fmt.Errorf("another process listens on %s (pid %d): stop it, or configure another path", path, pid)
 	}
 	return nil
-}
-
-// forbidAll has a socket appear with mode 0, so that no process may connect yet: Linux gives the file the mode that the
-// socket has before bind.
-func forbidAll(_, _ string, raw syscall.RawConn) error {
-	var modeErr error
-	err := raw.Control(func(fd uintptr) { modeErr = syscall.Fchmod(int(fd), 0) })
-	return errors.Join(err, modeErr)
 }
 
 // publishSocket sets the group and then the mode of the temporary socket, and renames it to path.

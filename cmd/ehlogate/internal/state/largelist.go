@@ -4,8 +4,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-
-	"golang.org/x/sys/unix"
 )
 
 // A list of a million entries is half a second of work, during which the daemon answers. TestReload and
@@ -14,8 +12,6 @@ const (
 	// largeFile is the size in bytes, and largeList the number of entries, from which on a list is large.
 	largeFile = 1 << 18
 	largeList = 1 << 14
-	// niceLevel is the nice value (sched(7)) of the thread that loads a large list.
-	niceLevel = 10
 	// gcPercent bounds garbage while a large list is loaded. Lists have no pointers, so collecting more often costs little.
 	gcPercent = 25
 )
@@ -38,10 +34,8 @@ func loadAside(load func()) {
 		// Raising the priority again needs a privilege. A goroutine that ends without unlocking its thread ends the
 		// thread. The first thread cannot end, and ps shows its nice value for the process.
 		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
+		if !lowerPriority() {
 			runtime.UnlockOSThread()
-		} else {
-			_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), niceLevel) // if it fails, the priority stays
 		}
 		load()
 	}()

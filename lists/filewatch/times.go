@@ -1,0 +1,7 @@
+//go:build !(darwin || freebsd || netbsd)
+
+package filewatch
+
+import "syscall"
+
+func timesOf(st *syscall.Stat_t) (modified, changed syscall.Timespec) { return st.Mtim, st.Ctim }
