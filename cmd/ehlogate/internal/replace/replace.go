@@ -72,39 +72,18 @@ func (f File) WriteTo(text Text) error {
 // Replace replaces the file, and returns the new one, which the caller closes. It keeps owner, mode, access list and
 // labels. modTime is its modification time; the zero time means now. After an error the file is as it was.
 func (f File) Replace(text Text, modTime time.Time) (*os.File, error) {
-	draft, err := openDraft(f.Path)
+	d, err := f.Prepare(text, modTime)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.complete(draft, text, modTime); err != nil {
-		os.Remove(draft.Name()) // before Close, which ends the lock
-		draft.Close()
+	if err = d.Check(); err == nil {
+		err = d.Commit()
+	}
+	if err != nil {
+		d.Drop()
 		return nil, err
 	}
-	syncDir(f.Path)
-	return draft, nil
-}
-
-// complete writes the draft, and has it take the place of the file.
-func (f File) complete(draft *os.File, text Text, modTime time.Time) error {
-	if err := text(draft); err != nil {
-		return err
-	}
-	if err := f.setAttributes(draft); err != nil {
-		return fmt.Errorf("cannot keep owner and permissions: %w: run this as root, or as the owner of the file", err)
-	}
-	if !modTime.IsZero() {
-		if err := SetModTime(draft, modTime); err != nil {
-			return err
-		}
-	}
-	if err := draft.Sync(); err != nil {
-		return err
-	}
-	if !f.isUnchanged() {
-		return ErrChanged
-	}
-	return os.Rename(draft.Name(), f.Path)
+	return d.File, nil
 }
 
 // isUnchanged reports whether the file is as it was found. No other process replaces it while the draft is locked, but an

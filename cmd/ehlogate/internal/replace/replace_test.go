@@ -107,17 +107,24 @@ func TestReplaceAfterKill(t *testing.T) {
 	replaceText(t, name, "whole", time.Time{})
 
 	victim := filepath.Join(dir, "victim")
-	for what, put := range map[string]func() error{
-		"a link":        func() error { return os.Symlink(victim, draft) },
-		"a second name": func() error { return os.Link(victim, draft) },
-		"a pipe":        func() error { return unix.Mkfifo(draft, 0o600) },
-	} {
+	obstacles := map[string]func() error{
+		"a symbolic link to " + victim: func() error { return os.Symlink(victim, draft) },
+		"a file with several names":    func() error { return os.Link(victim, draft) },
+		"a pipe":                       func() error { return unix.Mkfifo(draft, 0o600) },
+		"a directory":                  func() error { return os.Mkdir(draft, 0o700) },
+		"a socket":                     func() error { return unix.Mknod(draft, unix.S_IFSOCK|0o600, 0) },
+	}
+	if os.Getuid() == 0 {
+		obstacles["a file of the user with ID 12345"] = func() error { return errors.Join(os.WriteFile(draft, nil, 0o600), os.Chown(draft, 12345, 0)) }
+	}
+	for what, put := range obstacles {
 		must(t, os.WriteFile(victim, []byte("kept"), 0o600))
 		must(t, put())
 		before, err := Find(name)
 		must(t, err)
-		if _, err := before.Replace(Bytes([]byte("new")), time.Time{}); err == nil {
-			t.Errorf("%s in the place of the draft: no error", what)
+		_, err = before.Replace(Bytes([]byte("new")), time.Time{})
+		if want := draft + " is " + what; err == nil || !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), ": remove it") {
+			t.Errorf("%v, want %q", err, want)
 		}
 		for path, want := range map[string]string{name: "whole", victim: "kept"} {
 			if got, err := os.ReadFile(path); string(got) != want || err != nil {
@@ -159,6 +166,44 @@ func TestReplaceAtOnce(t *testing.T) {
 		}
 	}
 	if left, _ := filepath.Glob(name + "/../.*"); len(left) > 0 {
+		t.Errorf("%q are left", left)
+	}
+}
+
+// TestDrafts checks that two files are replaced together: if one of them was changed meanwhile, both stay as they are.
+func TestDrafts(t *testing.T) {
+	dir := t.TempDir()
+	for _, changed := range []bool{false, true} {
+		var drafts []*Draft
+		for _, name := range []string{"first", "second"} {
+			path := filepath.Join(dir, name)
+			must(t, os.WriteFile(path, []byte("old"), 0o644))
+			found, err := Find(path)
+			must(t, err)
+			d, err := found.Prepare(Bytes([]byte("new")), time.Time{})
+			must(t, err)
+			drafts = append(drafts, d)
+		}
+		if changed {
+			must(t, os.WriteFile(filepath.Join(dir, "second"), []byte("other"), 0o644))
+		}
+		want := map[bool]string{true: "old", false: "new"}[changed]
+		if err := errors.Join(drafts[0].Check(), drafts[1].Check()); errors.Is(err, ErrChanged) != changed {
+			t.Errorf("changed: %v: %v", changed, err)
+		}
+		for _, d := range drafts {
+			if changed {
+				d.Drop()
+				continue
+			}
+			must(t, d.Commit())
+			must(t, d.Close())
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, "first")); string(got) != want || err != nil {
+			t.Errorf("changed: %v: the first file holds %q, %v", changed, got, err)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 0 {
 		t.Errorf("%q are left", left)
 	}
 }
