@@ -29,7 +29,7 @@ func addCompletions(root *cobra.Command) {
 			"ehlogate": {"config": tomlFiles},
 			"check":    {"list": completeLists, "format": values(append([]string{ownFormat}, feed.Formats()...)...)},
 			"explain":  {"helo": unknown, "name": unknown},
-			"export": {"format": values(export.Formats()...), "output": files, "set": unknown, "then": unknown,
+			"export": {"format": values(export.Formats()...), "output": files, "networks": files, "set": unknown, "then": unknown,
 				"action":  values(lists.Offer.String(), lists.Suppress.String(), lists.Require.String()),
 				"service": values(lists.SMTP.String(), lists.Submission.String()), "keyword": values(lists.KeywordNames()...)},
 			"import":           {"output": directories, "prefix": unknown, "service": values(lists.SMTP.String(), lists.Submission.String())},

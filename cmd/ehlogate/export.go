@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"go4.org/netipx"
 
 	"ehlogate/cmd/ehlogate/internal/export"
 	"ehlogate/cmd/ehlogate/internal/nft"
@@ -19,6 +18,7 @@ import (
 
 type exportFlags struct {
 	format, output, action, set, then, service, keyword string
+	networks                                            string
 	apply, dryRun, ifChanged, withoutNames, withoutDNS  bool
 	withoutNetworks                                     bool
 }
@@ -41,7 +41,8 @@ query the daemon:
                      the source of an lmdb or cdb table, of which smtpd
                      notices a change by itself. It has addresses alone
     postfix-networks the cidr table to name behind one that was exported by
-                     postfix-addresses --without-networks
+                     postfix-addresses --without-networks; with --networks,
+                     one export writes both
     sendmail-access  lines for the access map, by the tag Srv_Features
     exim-hosts       the host list that tls_advertise_hosts names, or with
                      --keyword dsn that of dsn_advertise_hosts
@@ -81,7 +82,7 @@ table that was exported before as it is. That is so for
   - keywords in hide = [...] of a list that the mail server cannot hide from
     some clients only (Sendmail can hide auth, dsn, etrn and pipelining);
   - networks of more than 256 addresses in postfix-addresses, unless
-    --without-networks leaves them to postfix-networks;
+    --networks or --without-networks leaves them to postfix-networks;
   - DNS lists and default = "limit", unless --without-dns decides as the daemon
     does while no DNS list answers. If an allow list is a DNS list, every client
     that no earlier list matches is then offered STARTTLS, except private and
@@ -92,6 +93,9 @@ A table does not see MTA-STS or DANE that a domain publishes later, so with
 until= as they are now, and says until when it is exact.`,
 		Example: `  ehlogate export --format postfix-cidr -o /etc/postfix/ehlogate.cidr && postfix reload
   ehlogate export --format postfix-cidr --service submission -o /etc/postfix/ehlogate-submission.cidr
+  ehlogate export --format postfix-addresses -o /etc/postfix/ehlogate \
+      --networks /etc/postfix/ehlogate.cidr \
+      --then "postmap lmdb:/etc/postfix/ehlogate"
   ehlogate export --format exim-hosts -o /etc/exim4/ehlogate.hosts
   ehlogate export --format nft --action offer --apply
   ehlogate export --format nft --action suppress --set 'inet filter bots' --apply --dry-run
@@ -118,6 +122,7 @@ until= as they are now, and says until when it is exact.`,
 	f := cmd.Flags()
 	f.StringVar(&e.format, "format", "", "`FORMAT` of the table: "+strings.Join(export.Formats(), ", "))
 	f.StringVarP(&e.output, "output", "o", "", "write to `FILE`, which is replaced atomically, instead of standard output")
+	f.StringVar(&e.networks, "networks", "", "postfix-addresses: write the networks to `FILE`, the cidr table to name behind")
 	f.BoolVar(&e.ifChanged, "if-changed", false, "do nothing if FILE has the table already")
 	f.StringVar(&e.then, "then", "", "run `COMMAND` by sh after FILE was written, such as \"postfix reload\"")
 	f.StringVar(&e.action, "action", "", "nft: export the clients of this `ACTION`: offer, suppress, require, legacy")
@@ -132,9 +137,6 @@ until= as they are now, and says until when it is exact.`,
 	refuseBoth(cmd, "output", "apply")
 	return cmd
 }
-
-// defaultSetNames are the names of the sets without --set, by the actions that a set can be about.
-var defaultSetNames = map[lists.Action]string{lists.Offer: "trusted", lists.Suppress: "denied", lists.Require: "required", lists.Legacy: "legacy"}
 
 // validate refuses flags that make no sense together.
 func (e *exportFlags) validate() error {
@@ -154,6 +156,8 @@ func (e *exportFlags) validate() error {
 		return errors.New("--service is for the formats of Postfix: the other mail servers have one table for all services")
 	case e.withoutNetworks && e.format != export.PostfixAddresses:
 		return errors.New("--without-networks is for --format " + export.PostfixAddresses + ": the other tables have networks")
+	case e.networks != "" && (e.format != export.PostfixAddresses || e.output == ""):
+		return errors.New("--networks is for --format " + export.PostfixAddresses + ", and needs -o for the addresses")
 	case e.keyword != "" && e.format != "exim-hosts":
 		return errors.New("--keyword is for --format exim-hosts: the other tables are about all keywords")
 	case e.dryRun && !e.apply:
@@ -163,7 +167,7 @@ func (e *exportFlags) validate() error {
 }
 
 func (e *exportFlags) export(ctx context.Context, o *options, about subject, action lists.Action, set nft.Set, stdout, stderr io.Writer) error {
-	before, err := e.findOutput()
+	files, err := e.findFiles()
 	if err != nil {
 		return err
 	}
@@ -178,10 +182,12 @@ func (e *exportFlags) export(ctx context.Context, o *options, about subject, act
 	if p == nil {
 		return errors.New("nothing is exported, since a list cannot be loaded; " + unchanged)
 	}
-	if what := p.FindInput(before.Info); what != "" {
-		return fmt.Errorf("-o: %s is %s, which a table must not replace: name another file", e.output, what)
+	for _, f := range files {
+		if what := p.FindInput(f.Info); what != "" {
+			return fmt.Errorf("%s: %s is %s, which a table must not replace: name another file", f.flag, f.name, what)
+		}
 	}
-	p.WithoutNetworks = e.withoutNetworks
+	p.WithoutNetworks = e.withoutNetworks || e.networks != ""
 	if p.Service, p.Keyword = about.service, about.keyword; e.apply {
 		if err := o.addLearned(ctx, p, action); err != nil {
 			return fmt.Errorf("nothing is exported, since ehlogate does not tell what it learned; %s: %w", unchanged, err)
@@ -200,7 +206,11 @@ func (e *exportFlags) export(ctx context.Context, o *options, about subject, act
 	if e.output == "" {
 		return table(stdout)
 	}
-	err = e.writeTable(ctx, before, table, stdout, stderr)
+	files[0].text = table
+	if len(files) > 1 {
+		files[1].text = textOf(func(out io.Writer) error { return writeNetworks(ctx, p, out) })
+	}
+	err = e.writeTables(ctx, files, stdout, stderr)
 	if err == nil && e.ifChanged && p.Edited() {
 		return errOutdated
 	}
@@ -226,63 +236,4 @@ func (e *exportFlags) parseSubject() (s subject, err error) {
 		}
 	}
 	return s, nil
-}
-
-// parseSet reads --action and --set. It returns zero values for formats that have no sets.
-func (e *exportFlags) parseSet() (action lists.Action, set nft.Set, err error) {
-	if e.format != "nft" {
-		return action, set, nil
-	}
-	if err := action.UnmarshalText([]byte(e.action)); err != nil {
-		return action, set, fmt.Errorf("--action: %w", err)
-	}
-	name, ok := defaultSetNames[action]
-	if !ok {
-		return action, set, fmt.Errorf("--action: no client has the action %q: write offer, suppress, require or legacy", e.action)
-	}
-	if e.set == "" {
-		return action, nft.Set{Family: "inet", Table: "ehlogate", Name: name}, nil
-	}
-	if set, err = nft.ParseSet(e.set); err != nil {
-		return action, set, fmt.Errorf("--set: %w", err)
-	}
-	return action, set, nil
-}
-
-// fillSets replaces the elements of the sets in the kernel if they differ from the policy.
-func (e *exportFlags) fillSets(ctx context.Context, p *export.Policy, action lists.Action, set nft.Set, stdout io.Writer) error {
-	want, err := p.Addresses(ctx, action)
-	if err != nil {
-		return err
-	}
-	missing, surplus, err := set.Compare(ctx, want)
-	if err != nil {
-		return err
-	}
-	if e.dryRun {
-		fmt.Fprintf(stdout, "%s: %d to add, %d to remove, %d then\n", set, len(missing), len(surplus), len(want))
-		showRanges(stdout, "add", missing)
-		showRanges(stdout, "remove", surplus)
-		return nil
-	}
-	if len(missing)+len(surplus) == 0 {
-		return nil
-	}
-	if err := set.Replace(ctx, want); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(stdout, "%s: %d added, %d removed, %d now\n", set, len(missing), len(surplus), len(want))
-	return err
-}
-
-// maxShownRanges is how many elements --dry-run shows of those to add, and of those to remove.
-const maxShownRanges = 10
-
-func showRanges(out io.Writer, verb string, ranges []netipx.IPRange) {
-	for _, r := range ranges[:min(len(ranges), maxShownRanges)] {
-		fmt.Fprintf(out, "%s %s\n", verb, nft.FormatRange(r))
-	}
-	if more := len(ranges) - maxShownRanges; more > 0 {
-		fmt.Fprintf(out, "%s %d more\n", verb, more)
-	}
 }

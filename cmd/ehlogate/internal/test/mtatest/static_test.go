@@ -240,6 +240,7 @@ func playStatic(t *testing.T, m machine) {
 			t.Errorf("doctor says\n%s", out)
 		}
 	})
+	t.Run("two tables", s.playPair)
 	t.Run("postscreen", func(t *testing.T) {
 		s.run(t, "postfix stop")
 		s.sh(t, `postconf -PX smtp/inet/smtpd_discard_ehlo_keyword_address_maps
@@ -273,6 +274,45 @@ func playStatic(t *testing.T, m machine) {
 			t.Errorf("no machine ran %s", step)
 		}
 	}
+}
+
+// playPair has the table of addresses in a database, and edits what is in one of the two tables, and in both.
+func (s static) playPair(t *testing.T) {
+	const heading = "## More than 100,000 addresses"
+	s.steps(t, below(s.guide, heading)...)
+	_, unit, ok := strings.Cut(indented(t, example(t, staticGuide), heading), "[Service]\n")
+	if !ok {
+		t.Fatal("no drop-in in " + heading)
+	}
+	s.dropIn(t, "[Service]\n"+unit)
+	s.offers(t, throughCache, map[string]bool{denied: false, unlisted: true})
+	const wide = "/etc/ehlogate/lists/wide.list"
+	for _, edit := range []struct {
+		line string
+		want bool
+	}{
+		{"echo 126.255.0.0-127.0.255.255 >" + wide, false},                          // a network alone
+		{"echo '!" + unlisted + "' >>" + wide, true},                                // an address alone
+		{"rm " + wide, true},                                                        // both
+		{"echo " + unlisted + " >>/" + staticList, false},                           // an address
+		{"sed -i /" + unlisted + "/d /" + staticList, true},                         // gone again
+		{"printf '126.255.0.0-127.0.255.255\\n!" + denied + "\\n' >" + wide, false}, // both, with an older entry that is narrower
+		{"rm " + wide, true},
+	} {
+		s.ends(t, "inactive")
+		s.sh(t, edit.line)
+		testenv.Eventually(t, fmt.Sprintf("%s: %s is offered STARTTLS: %v", edit.line, unlisted, edit.want), func() bool {
+			return s.offered(t, throughCache, unlisted).Offers("STARTTLS") == edit.want
+		})
+	}
+	s.ends(t, "inactive")
+	s.offers(t, throughCache, map[string]bool{denied: false, unlisted: true})
+	s.run(t, "systemctl start ehlogate-export.timer")
+	if out := s.run(t, "ehlogate doctor"); !strings.HasPrefix(out, "nothing found\n") || strings.Count(out, "decides as the lists on disk do") != 2 {
+		t.Errorf("doctor says\n%s", out)
+	}
+	s.run(t, "systemctl stop ehlogate-export.timer")
+	s.sh(t, "rm -r /etc/systemd/system/ehlogate-export.service.d && systemctl daemon-reload && systemctl start ehlogate-export.service")
 }
 
 // indented returns the lines of the block below a heading of a document.
