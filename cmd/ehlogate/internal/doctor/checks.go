@@ -73,4 +73,5 @@ const sharedFindings = "hides-nothing harm-while-down " + // trial.go
 	"filter-never-queries key-format key-digest memcache-file-unreadable memcache-bad-number memcache-slow " + // maps.go
 	"memcache-no-backup backup-needs-daemon backup-unreadable backup-suppresses " +
 	"proxy-not-approved proxy-waits " +
-	"table-wrong-type table-behind table-stays-behind table-not-reloaded table-not-kept export-unit-fails" // exported.go
+	"table-wrong-type table-behind table-stays-behind table-not-reloaded table-not-kept export-unit-fails " + // exported.go
+	"database-behind table-lacks-networks table-lacks-addresses" // database.go, pair.go

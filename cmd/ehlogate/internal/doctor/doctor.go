@@ -90,6 +90,7 @@ type exam struct {
 	smtpds      []smtpd
 	resolvers   []netip.AddrPort          // those that ehlogate queries
 	resolversAt Place                     // where they are set
+	pairs       map[string]pair           // tables that decide together, by the names of both
 	probed      map[endpoint]bool         // the addresses that were connected to
 	loaded      map[string]*listfile.List // by name
 	listener    *server.Credentials       // the user that made a socket file; root if systemd did
@@ -101,7 +102,7 @@ type exam struct {
 // few seconds at most.
 func Examine(ctx context.Context, host *Host, cfg *config.Config, pf *Postfix, exim *Exim, sendmail *Sendmail) *Report {
 	e := &exam{ctx: ctx, host: host, config: cfg, pf: pf, exim: exim, sendmail: sendmail, postconf: "postconf ", probed: make(map[endpoint]bool),
-		loaded: make(map[string]*listfile.List)}
+		pairs: make(map[string]pair), loaded: make(map[string]*listfile.List)}
 	e.file = cmp.Or(cfg.File, config.DefaultFile)
 	e.Findings = []Finding{} // JSON: a list, if an empty one
 	if pf != nil {

@@ -192,6 +192,7 @@ var needsHost = map[string]bool{
 	"unreachable": true, "other-program-answers": true, "no-answer": true,
 	"table-unreadable": true, "backup-unreadable": true, "memcache-file-unreadable": true,
 	"table-wrong-type": true, "table-stays-behind": true, "table-not-reloaded": true, "table-not-kept": true, // exported_test.go
+	"table-lacks-networks": true, "table-lacks-addresses": true, "database-behind": true, // pair_test.go
 	"running-differs": true,                                                      // testdata/script/doctor_running.txt
 	"version-differs": true, "pressure-unreadable": true, "shared-address": true, // running_test.go
 	"log-forbidden":   true, // logs_test.go

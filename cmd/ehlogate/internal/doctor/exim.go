@@ -98,7 +98,7 @@ func (e *exam) checkExim() {
 	at := Place{File: e.exim.file, Parameter: advertiseHosts, Value: value}
 	asked, tries, exported := false, false, false
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(filePaths.FindAllString(value, -1)))) {
-		if data, err := e.host.readFile(name); err == nil && e.checkExported("exim-hosts", name, data, at) {
+		if data, err := e.host.readFile(name); err == nil && e.checkExported("exim-hosts", name, data, at, "") {
 			exported = true
 		}
 	}

@@ -11,11 +11,14 @@ import (
 	"ehlogate/cmd/ehlogate/internal/export"
 )
 
-const cidrFormat = "postfix-cidr"
+const (
+	cidrFormat   = "postfix-cidr"
+	accessFormat = "sendmail-access"
+)
 
-// checkExported looks whether a table is what ehlogate would export now. ok is false if it was not exported in this
-// format.
-func (e *exam) checkExported(format, name string, data []byte, at Place) (ok bool) {
+// checkExported looks whether a table is what ehlogate would export now. refresh is the command after an export; "" if there
+// is none. ok is false if the table was not exported in this format.
+func (e *exam) checkExported(format, name string, data []byte, at Place, refresh string) (ok bool) {
 	made, flags, ok := export.ParseHeader(data)
 	if !ok || made != format {
 		return false // the operator's own
@@ -26,16 +29,22 @@ func (e *exam) checkExported(format, name string, data []byte, at Place) (ok boo
 		needed, err = p.NeededFlags()
 	}
 	lacks := without(needed, flags)
-	command := e.command(slices.Concat([]string{"export", "--format", format}, flags, lacks, []string{"-o", name})...)
+	arguments := slices.Concat([]string{"export", "--format", format}, flags, lacks, []string{"-o", name})
+	if p, ok := e.pairs[name]; ok {
+		arguments, refresh = slices.Concat(p.exportArguments(), lacks), p.refresh
+	}
+	command := e.command(arguments...)
 	keep := "A timer with \"ehlogate export --if-changed\" keeps the table up to date."
 	e.checkKept(name, at)
-	var reload Write
-	if slices.Contains(export.CIDRFormats, format) {
-		command += ` --if-changed --then "postfix reload"`
-		keep = "ehlogate-export.path and ehlogate-export.timer keep /etc/postfix/ehlogate.cidr up to date."
-		reload = Write{shell, []string{command}}
+	var repeat Write
+	if refresh != "" {
+		command += fmt.Sprintf(" --if-changed --then %q", refresh)
+		repeat = Write{shell, []string{command}}
 	}
-	e.checkReloaded(name, at, reload)
+	if export.IsForPostfix(format) {
+		keep = "ehlogate-export.path and ehlogate-export.timer keep a table up to date: examples/postfix-static has the steps."
+	}
+	e.checkReloaded(name, at, repeat)
 	switch {
 	case err != nil && e.host.saved != "":
 		e.addUnread(at, "what "+name+" was exported from", err)
@@ -58,7 +67,7 @@ func (e *exam) checkExported(format, name string, data []byte, at Place) (ok boo
 	}
 	switch first, err := p.FirstDifference(context.Background(), data); {
 	case err != nil:
-		e.addUnread(at, "what "+name+" should be", err)
+		e.add(Warning, "table-stays-behind", at, name+" cannot be updated: the export fails", fmt.Sprintf("The table stays as it is, whatever you edit: %v.", err), write)
 	case first != "":
 		e.add(Warning, "table-behind", at, name+" is out of date: the lists have changed since it was exported"+e.exportTime(name),
 			fmt.Sprintf("Where the table decides, it decides by the old lists. The first line that differs is %q. %s", first, keep), write)
@@ -115,7 +124,7 @@ func (e *exam) exportCommand(name string) string {
 	text, _ := e.host.ExportUnit()
 	for _, line := range execStarts(text) {
 		ws := strings.Fields(line)
-		if i, j := slices.Index(ws, "export"), slices.Index(ws, name); i > 0 && j > i && (ws[j-1] == "-o" || ws[j-1] == "--output") {
+		if i, j := slices.Index(ws, "export"), slices.Index(ws, name); i > 0 && j > i && slices.Contains([]string{"-o", "--output", "--networks"}, ws[j-1]) {
 			return line
 		}
 	}

@@ -59,8 +59,8 @@ func (e *exam) isOfSubmission(v view, t table) bool {
 
 // isExported reports whether ehlogate exported a table, which may be empty by now.
 func (e *exam) isExported(v view, t table) bool {
-	made, _, ok := export.ParseHeader([]byte(e.textOf(v, t)))
-	return ok && slices.Contains(export.CIDRFormats, made) && t.kind == "cidr"
+	format, _, ok := export.ParseHeader([]byte(e.textOf(v, t)))
+	return ok && export.IsForPostfix(format) && servesAs(format, t.kind)
 }
 
 // adviseSubmission returns the advice to keep lists from deciding about STARTTLS where clients log in. The file for the map

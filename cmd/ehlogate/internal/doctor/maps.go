@@ -12,6 +12,7 @@ import (
 const refuses = "smtpd answers every EHLO with 421."
 
 func (e *exam) checkTables(s smtpd) {
+	e.checkPairs(s.view, s.value(smtpdMaps), s.place(smtpdMaps), false)
 	for _, t := range s.maps {
 		e.checkTable(s.view, t, smtpdMaps)
 	}

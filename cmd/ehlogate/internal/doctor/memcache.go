@@ -181,6 +181,7 @@ func (e *exam) checkBackup(m *memcacheTable) {
 	if e.config.ExplicitOffer {
 		fails = "While ehlogate answers, the backup is not used (explicit_offer), so the fault does not show. As soon as ehlogate is unreachable, " + refuses
 	}
+	e.checkPairs(m.view, value, where, true)
 	for _, t := range parseTables(value) {
 		hides = hides || e.hidesSTARTTLS(m.view, t)
 		if t.proxied {

@@ -19,6 +19,7 @@ func (e *exam) checkPostscreen() {
 		}
 		v := view{e.pf, service}
 		maps := parseTables(v.value(screenMaps))
+		e.checkPairs(v, v.value(screenMaps), v.place(screenMaps), false)
 		for _, t := range maps {
 			if t.needsDaemon() || t.proxied {
 				e.checkScreenMap(v, t)

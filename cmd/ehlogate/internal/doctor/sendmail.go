@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"ehlogate/cmd/ehlogate/internal/export"
 	"ehlogate/lists/lazyregexp"
 )
 
@@ -108,15 +109,27 @@ func (e *exam) checkSendmailMaps() {
 	}
 }
 
-var fileMap = lazyregexp.New(`^K\s*(\S+)\s+(?:hash|btree|cdb|text)\s.*?(/\S+)$`)
+// fileMap finds a map in a file: its name, its type, and the file without the suffix of a database.
+var fileMap = lazyregexp.New(`^K\s*(\S+)\s+(hash|btree|cdb|text)\s.*?(/\S+)$`)
 
 // checkExportedAccess examines the files that maps are made from, and reports whether ehlogate exported one of them.
 func (e *exam) checkExportedAccess() (exported bool) {
 	for _, l := range e.sendmail.lines {
-		if m := fileMap.FindStringSubmatch(l.text); m != nil {
-			if data, err := e.host.readFile(m[2]); err == nil && e.checkExported("sendmail-access", m[2], data, Place{File: e.sendmail.name, Parameter: "K" + m[1], Value: l.text}) {
-				exported = true
-			}
+		m := fileMap.FindStringSubmatch(l.text)
+		if m == nil {
+			continue
+		}
+		kind, name, at := m[2], m[3], Place{File: e.sendmail.name, Parameter: "K" + m[1], Value: l.text}
+		data, err := e.host.readFile(name)
+		if format, _, ok := export.ParseHeader(data); err != nil || !ok || format != accessFormat {
+			continue
+		}
+		exported = true
+		makemap := fmt.Sprintf("makemap %s %s <%[2]s", kind, name)
+		if database := name + fileSuffixes[kind]; database != name && e.host.saved == "" && isOlder(database, name) {
+			e.addDatabaseBehind(at, database, name, "It is older than the file.", "Sendmail", makemap)
+		} else {
+			e.checkExported(accessFormat, name, data, at, makemap)
 		}
 	}
 	return exported

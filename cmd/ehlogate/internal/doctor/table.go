@@ -92,12 +92,21 @@ var fileSuffixes = map[string]string{
 
 var starttlsWord = lazyregexp.New(`(?i)(^|[\s,={}])starttls($|[\s,={}])`)
 
-// textOf returns the content of an inline table, or of a file that is text; "" of others.
+// isIndexed reports whether a table is a database, which postmap makes from a text.
+func (t table) isIndexed() bool { return fileSuffixes[t.kind] != "" }
+
+// textName returns the file with the text of a table: for a database, the one that postmap makes it from.
+func (t table) textName(v view) (name string, ok bool) {
+	name, ok = t.fileName(v)
+	return strings.TrimSuffix(name, fileSuffixes[t.kind]), ok
+}
+
+// textOf returns the content of an inline table, or the text of a file; "" of others.
 func (e *exam) textOf(v view, t table) string {
-	switch name, isFile := t.fileName(v); {
+	switch name, isFile := t.textName(v); {
 	case t.kind == "static" || t.kind == "inline" || t.name[0] == '{':
 		return t.name
-	case isFile && fileSuffixes[t.kind] == "":
+	case isFile:
 		data, _ := e.host.readFile(name)
 		return string(data)
 	}
@@ -140,24 +149,42 @@ func (e *exam) checkFile(v view, t table, at Place, id, why string, writes ...Wr
 		e.add(Hazard, id, at, "cannot open "+t.setting()+": "+problem, why, writes...)
 		return
 	}
-	name, ok := t.fileName(v)
+	name, ok := t.textName(v)
 	if !ok {
 		return
 	}
-	switch data, err := e.host.readFile(name); {
-	case err == nil:
-		if made, _, ok := export.ParseHeader(data); !ok || !slices.Contains(export.CIDRFormats, made) {
-			return // the operator's own
-		} else if t.kind != "cidr" {
-			e.add(Warning, "table-wrong-type", at, name+" was exported for a cidr table, and "+t.kind+" tables find no client in it",
-				"Where the table decides, no client is suppressed.", at.adviseReplacement(t.setting(), "cidr:"+name))
-		} else {
-			e.checkExported(made, name, data, at)
+	data, err := e.host.readFile(name)
+	if t.isIndexed() && e.host.saved == "" {
+		database, _ := t.fileName(v)
+		if _, failed := os.Stat(database); failed != nil {
+			name, err = database, failed
+		} else if errors.Is(err, fs.ErrNotExist) {
+			return // the text is elsewhere
 		}
+	}
+	switch {
+	case err == nil:
+		e.checkText(v, t, name, data, at)
 	case errors.Is(err, errNotCopied) || errors.Is(err, fs.ErrPermission):
 		e.addUnread(at, name, err)
 	default:
 		e.add(Hazard, id, at, "cannot open "+t.setting()+": "+plainReason(err), why, writes...)
+	}
+}
+
+// checkText looks whether the text of a table is in use, and is as the lists are now.
+func (e *exam) checkText(v view, t table, name string, text []byte, at Place) {
+	format, _, ok := export.ParseHeader(text)
+	ok = ok && export.IsForPostfix(format)
+	switch {
+	case ok && !servesAs(format, t.kind):
+		e.add(Warning, "table-wrong-type", at, name+" was exported for a cidr table, and "+t.kind+" tables find no client in it",
+			"Where the table decides, no client is suppressed.", at.adviseReplacement(t.setting(), "cidr:"+name))
+		return
+	case t.isIndexed() && e.isDatabaseBehind(v, t, name, text, ok, at):
+		return
+	case ok:
+		e.checkExported(format, name, text, at, t.refreshCommand(name))
 	}
 }
 

@@ -14,11 +14,12 @@ const madeBy = "# made by: ehlogate export --format "
 
 // Flags, as the header of a table has them.
 const (
-	withoutNames    = "--without-names"
-	withoutDNS      = "--without-dns"
-	withoutNetworks = "--without-networks"
-	service         = "--service="
-	keyword         = "--keyword="
+	withoutNames = "--without-names"
+	withoutDNS   = "--without-dns"
+	service      = "--service="
+	keyword      = "--keyword="
+	// WithoutNetworks means that the networks are in a table of PostfixNetworks.
+	WithoutNetworks = "--without-networks"
 )
 
 // ParseHeader returns the format and the flags that a table was exported with. ok is false if the text is no exported
@@ -46,7 +47,7 @@ func (p *Policy) NeededFlags() (flags []string, err error) {
 }
 
 func (p *Policy) setFlags(flags []string) {
-	p.WithoutNames, p.WithoutDNS, p.WithoutNetworks = slices.Contains(flags, withoutNames), slices.Contains(flags, withoutDNS), slices.Contains(flags, withoutNetworks)
+	p.WithoutNames, p.WithoutDNS, p.WithoutNetworks = slices.Contains(flags, withoutNames), slices.Contains(flags, withoutDNS), slices.Contains(flags, WithoutNetworks)
 	p.Service, p.Keyword = lists.SMTP, 0
 	for _, flag := range flags {
 		if word, ok := strings.CutPrefix(flag, service); ok && word == lists.Submission.String() {
@@ -73,7 +74,7 @@ func (p *Policy) flags() (flags []string) {
 		flags = append(flags, withoutDNS)
 	}
 	if p.WithoutNetworks {
-		flags = append(flags, withoutNetworks)
+		flags = append(flags, WithoutNetworks)
 	}
 	return flags
 }
@@ -101,6 +102,11 @@ func (p *Policy) FirstDifference(ctx context.Context, table []byte) (first strin
 			return b, nil
 		}
 	}
+}
+
+// FirstLine returns the first line of a table in a format, with flags; "" if it has comments at most.
+func (p *Policy) FirstLine(ctx context.Context, format string, flags []string) (string, error) {
+	return p.FirstDifference(ctx, []byte(madeBy+strings.Join(append([]string{format}, flags...), " ")+"\n"))
 }
 
 // nextLine returns the next line that is no comment, and "" at the end.

@@ -23,7 +23,7 @@ func withMap(table string) string {
 
 // postfixRows returns the configurations of Postfix.
 func postfixRows() []postfixRow {
-	return slices.Concat(placeRows, tableRows, backupRows, serviceRows, tlsRows, enforceRows, accessRows, answerRows, screenRows, classRows, hideRows, oldRows)
+	return slices.Concat(placeRows, tableRows, databaseRows, backupRows, serviceRows, tlsRows, enforceRows, accessRows, answerRows, screenRows, classRows, hideRows, oldRows)
 }
 
 const (

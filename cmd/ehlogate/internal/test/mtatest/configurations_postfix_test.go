@@ -24,8 +24,9 @@ type postfixRow struct {
 	master string
 	table  string // ehlogate.cf; empty: that of the examples
 	// files are more files beside main.cf. EXPORT is what ehlogate exports as postfix-cidr, and OLD EXPORT what it exported
-	// before there was an allow list.
+	// before there was an allow list; flags behind that choose another format.
 	files       map[string]string
+	makes       string // a command that makes databases of them
 	config      string // put at the top of ehlogate.toml
 	first, last string // lists before and behind the others
 	public      bool   // the clients have addresses about which DNS lists are queried
@@ -96,6 +97,7 @@ func rosterFiles() map[string]string {
 		"allow.list":  "127.0.0.70\n5.5.5.70\nfd00::46\n",
 		"deny.list":   "127.0.0.64/29\n5.5.5.64/29\nfd00::40/125\n",
 		"legacy.list": "127.0.0.80\n",
+		"wide.list":   "126.255.0.0-127.0.0.66\n",
 		"strict.list": "127.0.0.77\n5.5.5.77\nfd00::4d\n",
 	}
 }
@@ -114,7 +116,7 @@ func (r postfixRow) setUp(t *testing.T) *site {
 	}
 	t.Cleanup(func() { network.Close() })
 	s := &site{
-		do: network.Do, accepts: !r.tests, keeps: strings.Contains(r.table, "ehlogate.cidr"), clients: maps.Clone(clientsIPv4),
+		do: network.Do, accepts: !r.tests, keeps: strings.Contains(r.table, "CONFIG/ehlogate."), clients: maps.Clone(clientsIPv4),
 		mail: r.mail, login: r.login,
 	}
 	if r.mail == nil {
@@ -248,15 +250,19 @@ func (r postfixRow) newPostfix(t *testing.T, s *site, network *netns.Namespace, 
 	maps.Copy(files, r.files)
 	fill := strings.NewReplacer("MAP", mapOption, "CONFIG", layout.Config, "QUEUE", layout.Queue)
 	for name, text := range files {
-		switch files[name] = strings.NewReplacer("CONFIG", layout.Config, "QUEUE", layout.Queue).Replace(text); text {
-		case "EXPORT":
-			files[name] = s.export(t, s.doctor[1])
-		case "OLD EXPORT":
+		flags, isExport := strings.CutPrefix(text, "EXPORT")
+		oldFlags, isOld := strings.CutPrefix(text, "OLD EXPORT")
+		switch {
+		case isExport:
+			files[name] = s.export(t, s.doctor[1], flags)
+		case isOld:
 			old := filepath.Join(filepath.Dir(s.doctor[1]), "old.toml")
 			if err := os.WriteFile(old, []byte(rosterLists[strings.LastIndex(rosterLists, "[[list]]"):]), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			files[name] = s.export(t, old)
+			files[name] = s.export(t, old, oldFlags)
+		default:
+			files[name] = strings.NewReplacer("CONFIG", layout.Config, "QUEUE", layout.Queue).Replace(text)
 		}
 	}
 	networks := "mynetworks = 127.0.0.1/32\n"
@@ -271,13 +277,17 @@ func (r postfixRow) newPostfix(t *testing.T, s *site, network *netns.Namespace, 
 	if err != nil {
 		t.Fatal(err)
 	}
+	if out, err := exec.CommandContext(soon(t), "sh", "-euc", strings.ReplaceAll(r.makes, "CONFIG", layout.Config)).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", r.makes, err, out)
+	}
 	return p
 }
 
 // export returns the table that ehlogate exports.
-func (s *site) export(t *testing.T, config string) string {
+func (s *site) export(t *testing.T, config, flags string) string {
 	t.Helper()
-	out, err := exec.CommandContext(soon(t), s.program, "export", "--format", "postfix-cidr", "-c", config).Output()
+	args := append([]string{"export", "-c", config, "--format", "postfix-cidr"}, strings.Fields(flags)...)
+	out, err := exec.CommandContext(soon(t), s.program, args...).Output()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
