@@ -8,7 +8,8 @@ import (
 // Builder makes a table of entries. Of equal entries the later one wins. It is economical with memory, since a table is
 // built while the one before it still answers.
 type Builder struct {
-	MaxEntries int // 0: no limit
+	MaxEntries int  // 0: no limit
+	KeepsOrder bool // Order is wanted
 
 	t     Table
 	bits  []uint8 // prefix length of each entry, or notPrefix
@@ -19,6 +20,7 @@ type Builder struct {
 	v6    entries6
 	names int // entries about host names
 	helos int // about HELO names
+	kept  *Order
 }
 
 // LimitError is returned for an entry that does not fit into the table.
@@ -116,12 +118,15 @@ func (b *Builder) addTexts(id int32, it *Item, withText bool) bool {
 	return fits
 }
 
-// Table returns the table. The builder cannot be used afterwards.
+// Table returns the table. Afterwards the builder can be used for nothing but Order.
 func (b *Builder) Table() *Table {
 	t := new(Table) // a pointer into the builder would keep all of it in memory
 	*t = b.t
 	t.until.shrink()
 	t.v4, t.tree4 = b.v4.flatten(b.bits, &t.until)
+	if b.KeepsOrder {
+		b.kept = b.order()
+	}
 	if b.v4 = (entries4{}); b.Count() >= collectFrom {
 		runtime.GC() // before the rest is allocated
 	}
@@ -132,10 +137,13 @@ func (b *Builder) Table() *Table {
 	t.lines.shrink()
 	t.texts.shrink()
 	t.notes.shrink()
-	t.names, t.helos = t.nameIndexes(b.names, b.helos)
+	t.names, t.helos = t.nameIndexes(b.names, b.helos, b.kept)
 	t.nameCandidates.shrink()
 	return t
 }
+
+// Order returns the entries of the table, if KeepsOrder was set.
+func (b *Builder) Order() *Order { return b.kept }
 
 // collectFrom is the number of entries from which building leaves enough garbage to collect it halfway.
 const collectFrom = 1 << 16

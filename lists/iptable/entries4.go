@@ -47,19 +47,22 @@ func (e *entries4) flatten(bits []uint8, until *expiries) (segments4, intervalTr
 	return b.finish(), tree
 }
 
-// inOrder returns an iterator over all entries in the order of their first addresses.
+// inOrder returns an iterator over all entries in the order of their first addresses, and of ranges and prefixes with the same one
+// wider ones first.
 func (e *entries4) inOrder(bits []uint8) func() (span[key4], bool) {
 	words, ranges := e.words, e.ranges
 	return func() (s span[key4], more bool) {
-		if len(words) > 0 && (len(ranges) == 0 || key4(words[0]>>32) <= ranges[0].from) {
+		if len(words) > 0 {
 			w := words[0]
-			words = words[1:]
 			from, r := key4(w>>32), ref(w&^isPrefix)
 			to := from
 			if w&isPrefix != 0 {
 				to |= key4(uint64(1)<<(32-bits[r.entryID()]) - 1)
 			}
-			return span[key4]{from, to, r}, true
+			if s = (span[key4]{from, to, r}); len(ranges) == 0 || compareExtents(s, ranges[0]) < 0 {
+				words = words[1:]
+				return s, true
+			}
 		}
 		if len(ranges) > 0 {
 			s, ranges = ranges[0], ranges[1:]

@@ -1,6 +1,9 @@
 package iptable
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // entries6 collects the IPv6 entries of a table. Their number is not known, and the memory that a growing slice leaves behind
 // would be as large as the table. So prefixes, as nearly all entries are, are kept in chunks, each of which is sorted by
@@ -14,6 +17,14 @@ type entries6 struct {
 type prefix6 struct {
 	from  key6
 	entry ref
+}
+
+// compare sorts by the first address, wider ones before narrower, and equal ones by number.
+func (p prefix6) compare(o prefix6, bits []uint8) int {
+	if p.from != o.from {
+		return compareKeys(p.from, o.from)
+	}
+	return cmp.Or(cmp.Compare(bits[p.entry.entryID()], bits[o.entry.entryID()]), cmp.Compare(p.entry, o.entry))
 }
 
 const chunkSize = 1 << 12
@@ -38,7 +49,7 @@ func (e *entries6) addRange(s span[key6]) { e.ranges = appendDoubling(e.ranges, 
 // prefix.
 func (e *entries6) flatten(bits []uint8, until *expiries) (s segments6, tree intervalTree[key6]) {
 	for _, chunk := range e.chunks {
-		slices.SortFunc(chunk, func(a, b prefix6) int { return compareKeys(a.from, b.from) })
+		slices.SortFunc(chunk, func(a, b prefix6) int { return a.compare(b, bits) })
 	}
 	sortSpans(e.ranges)
 	f, n := flattener[key6]{until: until, timeDependent: func([]span[key6]) {}}, 0
@@ -51,13 +62,17 @@ func (e *entries6) flatten(bits []uint8, until *expiries) (s segments6, tree int
 	return s, tree
 }
 
-// inOrder returns an iterator over all entries in the order of their first addresses.
+// inOrder returns an iterator over all entries: by the first address, wider ones before narrower, and equal ones by number.
 func (e *entries6) inOrder(bits []uint8) func() (span[key6], bool) {
-	prefixes, ranges := newMerge(e.chunks), e.ranges
+	prefixes, ranges := newMerge(e.chunks, bits), e.ranges
 	return func() (s span[key6], more bool) {
-		if len(prefixes) > 0 && (len(ranges) == 0 || !ranges[0].from.less(prefixes[0][0].from)) {
-			p := prefixes.next()
-			return span[key6]{p.from, p.from.lastOf(int(bits[p.entry.entryID()])), p.entry}, true
+		if len(prefixes.heap) > 0 {
+			p := prefixes.heap[0][0]
+			s = span[key6]{p.from, p.from.lastOf(int(bits[p.entry.entryID()])), p.entry}
+			if len(ranges) == 0 || compareExtents(s, ranges[0]) < 0 {
+				prefixes.removeFirst()
+				return s, true
+			}
 		}
 		if len(ranges) > 0 {
 			s, ranges = ranges[0], ranges[1:]
@@ -68,34 +83,37 @@ func (e *entries6) inOrder(bits []uint8) func() (span[key6], bool) {
 }
 
 // merge6 is a heap of what is left of sorted chunks, none of them empty, with the chunk on top whose first prefix comes first.
-type merge6 [][]prefix6
+type merge6 struct {
+	heap [][]prefix6
+	bits []uint8
+}
 
-func newMerge(chunks [][]prefix6) merge6 {
-	m := merge6(slices.Clone(chunks))
-	slices.SortFunc(m, func(a, b []prefix6) int { return compareKeys(a[0].from, b[0].from) })
+func newMerge(chunks [][]prefix6, bits []uint8) merge6 {
+	m := merge6{slices.Clone(chunks), bits}
+	slices.SortFunc(m.heap, func(a, b []prefix6) int { return a[0].compare(b[0], bits) })
 	return m
 }
 
-// next removes the first prefix of all.
-func (m *merge6) next() prefix6 {
-	h := *m
-	first := h[0][0]
+func (m *merge6) less(i, j int) bool { return m.heap[i][0].compare(m.heap[j][0], m.bits) < 0 }
+
+func (m *merge6) removeFirst() {
+	h := m.heap
 	if h[0] = h[0][1:]; len(h[0]) == 0 {
 		last := len(h) - 1
 		h[0], h[last] = h[last], nil
 		h = h[:last]
-		*m = h
+		m.heap = h
 	}
 	for at := 0; ; {
 		child := 2*at + 1
 		if child >= len(h) {
-			return first
+			return
 		}
-		if child+1 < len(h) && h[child+1][0].from.less(h[child][0].from) {
+		if child+1 < len(h) && m.less(child+1, child) {
 			child++
 		}
-		if !h[child][0].from.less(h[at][0].from) {
-			return first
+		if !m.less(child, at) {
+			return
 		}
 		h[at], h[child] = h[child], h[at]
 		at = child

@@ -1,6 +1,7 @@
 package iptable
 
 import (
+	"cmp"
 	"container/heap"
 	"slices"
 )
@@ -143,10 +144,17 @@ func (f *flattener[K]) flattenGroup(spans []span[K], begin func(K, ref)) {
 	f.timeDependent(f.forTree)
 }
 
+// compareExtents sorts by the first address, wider ones before narrower, and equal ones by number.
+func compareExtents[K key[K]](a, b span[K]) int {
+	if a.from != b.from {
+		return compareKeys(a.from, b.from)
+	}
+	return cmp.Or(compareKeys(b.to, a.to), cmp.Compare(a.entry, b.entry))
+}
+
 func sortSpans[K key[K]](spans []span[K]) {
-	byStart := func(a, b span[K]) int { return compareKeys(a.from, b.from) }
-	if !slices.IsSortedFunc(spans, byStart) {
-		slices.SortFunc(spans, byStart)
+	if !slices.IsSortedFunc(spans, compareExtents) {
+		slices.SortFunc(spans, compareExtents)
 	}
 }
 

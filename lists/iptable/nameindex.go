@@ -56,8 +56,9 @@ func (x *nameIndex) lookup(name string, t *texts) ref {
 	return 0
 }
 
-// nameIndexes returns the indexes of host names and of HELO names, of which there are so many entries.
-func (t *Table) nameIndexes(names, helos int) (byName, byHELO nameIndex) {
+// nameIndexes returns the indexes of host names and of HELO names, of which there are so many entries. It adds names that have
+// several to order, which may be nil.
+func (t *Table) nameIndexes(names, helos int, order *Order) (byName, byHELO nameIndex) {
 	byName, byHELO = newNameIndex(names), newNameIndex(helos)
 	var repeated [HELO + 1][]repeatedName
 	exceptions := t.exceptions
@@ -81,8 +82,8 @@ func (t *Table) nameIndexes(names, helos int) (byName, byHELO nameIndex) {
 		}
 		return true
 	})
-	t.resolveRepeated(&byName, repeated[Name])
-	t.resolveRepeated(&byHELO, repeated[HELO])
+	t.resolveRepeated(&byName, repeated[Name], order)
+	t.resolveRepeated(&byHELO, repeated[HELO], order)
 	return byName, byHELO
 }
 
@@ -93,7 +94,7 @@ type repeatedName struct {
 }
 
 // resolveRepeated sets which entry decides about each name that has several.
-func (t *Table) resolveRepeated(x *nameIndex, repeated []repeatedName) {
+func (t *Table) resolveRepeated(x *nameIndex, repeated []repeatedName, order *Order) {
 	slices.SortStableFunc(repeated, func(a, b repeatedName) int { return a.slot - b.slot })
 	var entries []ref
 	for len(repeated) > 0 {
@@ -101,6 +102,9 @@ func (t *Table) resolveRepeated(x *nameIndex, repeated []repeatedName) {
 		entries = append(entries[:0], slot.entry&^expiring)
 		for at := repeated[0].slot; len(repeated) > 0 && repeated[0].slot == at; repeated = repeated[1:] {
 			entries = append(entries, repeated[0].entry)
+		}
+		if order != nil {
+			order.addRepeated(entries)
 		}
 		slices.SortFunc(entries, func(a, b ref) int { // all spans are equal
 			return comparePrecedence(span[key4]{entry: a}, span[key4]{entry: b})

@@ -18,12 +18,12 @@ type findings struct {
 }
 
 type finding struct {
-	id        uint32 // of the entry
+	id        int32 // of the entry
 	msg, hint string
 }
 
 // add adds a warning about an entry. It calls describe only if the warning is kept.
-func (f *findings) add(id uint32, describe func() (msg, hint string)) {
+func (f *findings) add(id int32, describe func() (msg, hint string)) {
 	f.total++
 	n := len(f.first)
 	if n == diag.MaxProblems && f.first[n-1].id <= id {
@@ -44,7 +44,7 @@ func (f *findings) report(c *checked, to *diag.Problems) {
 	problems := make([]diag.Problem, len(f.first))
 	wanted := make(map[string]map[int][]*diag.Problem)
 	for i, found := range f.first {
-		e := c.table.Entry(int32(found.id), netip.Addr{})
+		e := c.table.Entry(found.id, netip.Addr{})
 		problems[i] = diag.Problem{File: e.File, Line: e.Line, Msg: found.msg, Hint: found.hint}
 		if wanted[e.File] == nil {
 			wanted[e.File] = make(map[int][]*diag.Problem)

@@ -14,7 +14,7 @@ import (
 
 // readTable reads the files that a look saw, and returns which lines of them it skipped. Its errors are *diag.Problems,
 // filewatch.ChangedError and filewatch.ReadError.
-func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activity, allowAppend bool, visit visitor) (*iptable.Table, content, error) {
+func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activity, allowAppend bool, inspect *inspection) (*iptable.Table, content, error) {
 	var all diag.Problems
 	var read content
 	if err := files.Err(); filewatch.IsReadError(err) {
@@ -25,7 +25,7 @@ func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activit
 	if spec.Format != nil {
 		spec.Rules.Findings = new(Findings)
 	}
-	b, full := iptable.Builder{MaxEntries: spec.MaxEntries}, false
+	b, full := iptable.Builder{MaxEntries: spec.MaxEntries, KeepsOrder: inspect != nil && inspect.keepsOrder}, false
 	for _, name := range files.Names() {
 		err := files.Read(name, activity, allowAppend, func(r io.ReadSeeker) error {
 			lines, err := countLines(r)
@@ -35,8 +35,8 @@ func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activit
 			b.BeginFile(name, lines)
 			read.line = 0
 			err = spec.parse(r, name, func(it *Item) error {
-				if visit != nil {
-					visit(name, lines, it)
+				if inspect != nil {
+					inspect.visit(it)
 				}
 				read.count(it)
 				err := b.Add(&it.Item)
@@ -64,7 +64,11 @@ func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activit
 	if err := all.Err(); err != nil {
 		return nil, read, err
 	}
-	return b.Table(), read, nil
+	t := b.Table()
+	if inspect != nil {
+		inspect.order = b.Order()
+	}
+	return t, read, nil
 }
 
 // content is what the files of a list have, as an operator counts it: an entry of which a grammar makes several is one.

@@ -101,16 +101,20 @@ func (s *List) Status() Status { return s.status }
 func (s *List) Files() filewatch.Snapshot { return s.files }
 
 // Load looks at the files, reads them, and returns the list that takes the place of s. The error is that of its Status.
-func (s *List) Load() (*List, error) { return s.loadWith(func() visitor { return nil }) }
+func (s *List) Load() (*List, error) { return s.loadWith(func() *inspection { return nil }) }
 
 // readTries is how often Load reads files that change meanwhile.
 const readTries = 3
 
-// visitor is called for each entry. lines is how many lines its file has.
-type visitor func(file string, lines int, it *Item)
+// inspection is what else is done with the entries of a list that is read.
+type inspection struct {
+	visit      func(*Item)
+	keepsOrder bool
+	order      *iptable.Order // if keepsOrder
+}
 
-// loadWith is Load with a visitor of its own for each try.
-func (s *List) loadWith(begin func() visitor) (*List, error) {
+// loadWith is Load with an inspection of its own for each try.
+func (s *List) loadWith(begin func() *inspection) (*List, error) {
 	for try := 1; ; try++ {
 		next, err := s.readFiles(filewatch.StatFiles(s.spec.Patterns, nil), nil, false, begin())
 		if err == nil {
@@ -133,10 +137,10 @@ func (s *List) ReadSnapshot(files filewatch.Snapshot, activity *filewatch.Activi
 	return s.readFiles(files, activity, allowAppend, nil)
 }
 
-func (s *List) readFiles(files filewatch.Snapshot, activity *filewatch.Activity, allowAppend bool, visit visitor) (*List, error) {
+func (s *List) readFiles(files filewatch.Snapshot, activity *filewatch.Activity, allowAppend bool, inspect *inspection) (*List, error) {
 	now := s.clock()
 	asRead := files.WithoutRacy(time.Now())
-	t, read, err := s.spec.readTable(files, activity, allowAppend, visit)
+	t, read, err := s.spec.readTable(files, activity, allowAppend, inspect)
 	switch {
 	case errors.As(err, new(filewatch.ChangedError)):
 		return nil, err
