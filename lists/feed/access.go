@@ -21,8 +21,9 @@ import (
 type access struct {
 	table
 	seed       maphash.Seed
-	seen       map[keyHash]bool     // keys but those of seen4: their rules count
-	seen4      map[[4]byte]struct{} // IPv4 addresses, most of a large table
+	names      keySet
+	networks   map[keyHash]bool     // keys but those of names and addrs4: their rules count
+	addrs4     map[[4]byte]struct{} // IPv4 addresses
 	exceptions []accessException
 	nameLine   int // of the first host name on the list
 }
@@ -37,7 +38,8 @@ type accessException struct {
 // With the default lookups of Postfix a domain matches itself and all names below; where parent_domain_matches_subdomains
 // lacks smtpd_access_maps, it matches itself only, and with a dot before it all names below.
 func readAccess(l *listfile.Lines, f Filtered) {
-	a := access{table: table{results: newResults(l, f), isPostfix: true}, seed: maphash.MakeSeed(), seen: make(map[keyHash]bool), seen4: make(map[[4]byte]struct{})}
+	a := access{table: table{results: newResults(l, f), isPostfix: true}, names: newKeySet(), seed: maphash.MakeSeed(),
+		networks: make(map[keyHash]bool), addrs4: make(map[[4]byte]struct{})}
 	a.isReached = a.takeRule
 	if f.Format == SendmailAccess {
 		a.nothing, a.isPostfix = "", false
@@ -60,7 +62,7 @@ func (a *access) takeRule(r *logicalLine, exception bool) bool {
 		return false
 	}
 	switch {
-	case it.Kind == iptable.Name && !exception && a.nameLine == 0:
+	case it.Kind != iptable.Address && !exception && a.nameLine == 0:
 		a.nameLine = r.line
 	case it.Kind == iptable.Address && exception:
 		it.Exception = true
@@ -76,15 +78,18 @@ func (a *access) takeRule(r *logicalLine, exception bool) bool {
 
 // isRepeated reports whether a rule before this one has its key, and remembers the key.
 func (a *access) isRepeated(key string, it *listfile.Item, exception bool) (repeated bool) {
-	if it.Kind == iptable.Address && it.From == it.To && it.From.Is4() {
+	if it.Kind != iptable.Address {
+		return !a.names.add(key)
+	}
+	if it.From == it.To && it.From.Is4() {
 		addr := it.From.As4()
-		_, repeated = a.seen4[addr]
-		a.seen4[addr] = struct{}{}
+		_, repeated = a.addrs4[addr]
+		a.addrs4[addr] = struct{}{}
 		return repeated
 	}
 	hash := hashKey(a.seed, key)
-	if _, repeated = a.seen[hash]; !repeated {
-		a.seen[hash] = !exception
+	if _, repeated = a.networks[hash]; !repeated {
+		a.networks[hash] = !exception
 	}
 	return repeated
 }
@@ -107,7 +112,7 @@ func (a *access) isWithin(key string) bool {
 		if end < 0 {
 			return false
 		}
-		if key = key[:end]; a.seen[hashKey(a.seed, key)] {
+		if key = key[:end]; a.networks[hashKey(a.seed, key)] {
 			return true
 		}
 	}
@@ -143,7 +148,7 @@ func parseAccessPattern(l *listfile.Lines, w word, exact bool) []*listfile.Item 
 	if exact {
 		return []*listfile.Item{newName(w, name)}
 	}
-	return []*listfile.Item{newName(w, name), newName(w, "."+name)}
+	return []*listfile.Item{newDomain(w, name)}
 }
 
 // parseAccessIPv4 parses one to four octets: an address, or all that begin with them.

@@ -70,7 +70,7 @@ func fuzz(f *testing.F, format Format) {
 		must(t, err)
 		for _, it := range items {
 			c := lists.Client{Addr: it.From}
-			if it.Kind == iptable.Name {
+			if it.Kind != iptable.Address {
 				c = lists.Client{Name: it.Name}
 				if strings.HasPrefix(it.Name, ".") {
 					c.Name = "q" + it.Name
@@ -119,7 +119,7 @@ func checkItem(t *testing.T, it listfile.Item) {
 		t.Fatalf("%s has no place: %+v", it, it)
 	case it.Kind == iptable.Address && (!it.From.IsValid() || it.From.Is4() != it.To.Is4() || it.To.Less(it.From) || it.From.Is4In6() && it.To.Is4In6() || it.From.Zone() != ""):
 		t.Fatalf("%s is not a span: %+v", it, it)
-	case it.Kind == iptable.Name && (lists.NormalizeName(it.Name) != it.Name || strings.Trim(it.Name, ".") == "" || strings.ContainsAny(it.Name, " *!:/@")):
+	case it.Kind != iptable.Address && (lists.NormalizeName(it.Name) != it.Name || strings.Trim(it.Name, ".") == "" || strings.ContainsAny(it.Name, " *!:/@")):
 		t.Fatalf("invalid name %q", it.Name)
 	case it.Kind == iptable.HELO:
 		t.Fatalf("%s in a feed", it)

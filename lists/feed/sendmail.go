@@ -102,7 +102,7 @@ func parseSendmailKey(l *listfile.Lines, key word) []*listfile.Item {
 		skipSyntax(l, key, err, "")
 		return nil
 	}
-	return []*listfile.Item{newName(key, name), newName(key, "."+name)}
+	return []*listfile.Item{newDomain(key, name)}
 }
 
 func cutPrefixFold(s, prefix string) (rest string, ok bool) {

@@ -112,6 +112,13 @@ func newPrefix(w word, p netip.Prefix) *listfile.Item {
 	return newSpan(w, p.Masked().Addr(), netipx.PrefixLastIP(p))
 }
 
+// newDomain returns an entry about a name and all names below it.
+func newDomain(w word, name string) *listfile.Item {
+	it := newName(w, name)
+	it.Kind = iptable.Domain
+	return it
+}
+
 func newName(w word, name string) *listfile.Item {
 	return &listfile.Item{Item: iptable.Item{Kind: iptable.Name, Name: name}, Col: w.at + 1, Width: len(w.text)}
 }

@@ -73,7 +73,12 @@ func (b *Builder) Add(it *Item) error {
 	}
 	e := entryRef(id, it.Exception)
 	switch {
-	case it.Kind == Name:
+	case it.Kind == Name || it.Kind == Domain:
+		if isDomain := it.Kind == Domain; b.names == 0 {
+			t.domains = isDomain
+		} else if t.domains != isDomain {
+			panic("host names of two kinds in one table")
+		}
 		b.names++
 		if it.Exception {
 			t.lastNameException.extend(it.Until)

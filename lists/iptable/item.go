@@ -17,6 +17,7 @@ const (
 	Address Kind = iota
 	Name
 	HELO
+	Domain // a host name, and all below it: all host names of a table are of this kind, or none
 )
 
 // Item is one entry of a list.
@@ -24,7 +25,7 @@ type Item struct {
 	Kind      Kind
 	Exception bool
 	From, To  netip.Addr // Kind Address: first and last address, unmapped
-	// Name is the host or HELO name, normalized. With a leading dot it stands for all names below it; a lone dot
+	// Name is the host or HELO name, normalized. Of another kind than Domain, with a leading dot it stands for all names below it; a lone dot
 	// stands for every name.
 	Name  string
 	Until time.Time // the first instant at which the entry has expired; zero: never
@@ -46,7 +47,7 @@ func (it *Item) appendTo(b []byte) []byte {
 		return append(append(b, "helo:*"...), strings.TrimSuffix(it.Name, ".")...)
 	case it.Kind == HELO:
 		return append(append(b, "helo:"...), it.Name...)
-	case it.Kind == Name:
+	case it.Kind == Name || it.Kind == Domain:
 		return append(b, it.Name...)
 	case it.From == it.To:
 		return it.From.AppendTo(b)

@@ -60,7 +60,7 @@ func (x *nameIndex) lookup(name string, t *texts) ref {
 // several to order, which may be nil.
 func (t *Table) nameIndexes(names, helos int, order *Order) (byName, byHELO nameIndex) {
 	byName, byHELO = newNameIndex(names), newNameIndex(helos)
-	var repeated [HELO + 1][]repeatedName
+	var repeated [Domain + 1][]repeatedName
 	exceptions := t.exceptions
 	t.texts.all(func(id int32, kind Kind, at place) bool {
 		if kind == Address {
@@ -82,7 +82,9 @@ func (t *Table) nameIndexes(names, helos int, order *Order) (byName, byHELO name
 		}
 		return true
 	})
-	t.resolveRepeated(&byName, repeated[Name], order)
+	for _, kind := range []Kind{Name, Domain} { // one of them
+		t.resolveRepeated(&byName, repeated[kind], order)
+	}
 	t.resolveRepeated(&byHELO, repeated[HELO], order)
 	return byName, byHELO
 }

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -93,8 +94,9 @@ func (o *Order) addRepeated(entries []ref) {
 // NamesAlsoIn returns the first entry about each name about which other has one too, and the one that decides there at now.
 // Exceptions, and entries that have expired, are left out.
 func (t *Table) NamesAlsoIn(other *Table, now time.Time) iter.Seq2[Span, Span] {
-	indexes, others := [...]*nameIndex{Name: &t.names, HELO: &t.helos}, [...]*nameIndex{Name: &other.names, HELO: &other.helos}
-	seen := [...]bitset{Name: newBitset(len(t.names.slots)), HELO: newBitset(len(t.helos.slots))}
+	indexes, others := [...]*nameIndex{Name: &t.names, HELO: &t.helos, Domain: &t.names}, [...]*nameIndex{Name: &other.names, HELO: &other.helos, Domain: &other.names}
+	names, helos := newBitset(len(t.names.slots)), newBitset(len(t.helos.slots))
+	seen := [...]bitset{Name: names, HELO: helos, Domain: names}
 	clock := func() time.Time { return now }
 	return func(yield func(Span, Span) bool) {
 		t.texts.all(func(id int32, kind Kind, at place) bool {
@@ -102,7 +104,11 @@ func (t *Table) NamesAlsoIn(other *Table, now time.Time) iter.Seq2[Span, Span] {
 				return true
 			}
 			_, text, _ := t.texts.read(at)
-			by := other.resolve(others[kind].lookup(string(text), &other.texts), clock)
+			key := string(text)
+			if other.domains && kind == Name {
+				key = strings.TrimPrefix(key, ".")
+			}
+			by := other.resolve(others[kind].lookup(key, &other.texts), clock)
 			if by == 0 || by.exception() {
 				return true
 			}

@@ -20,6 +20,7 @@ type Table struct {
 	tree4          intervalTree[key4]
 	tree6          intervalTree[key6]
 	names, helos   nameIndex
+	domains        bool // all host names are of the kind Domain
 	nameCandidates candidates
 
 	files      []fileStart
@@ -148,10 +149,14 @@ func (t *Table) lookupName(x *nameIndex, name string, clock func() time.Time) re
 			return r
 		}
 	}
+	dot := 0
+	if t.domains && x == &t.names {
+		dot = 1
+	}
 	// No entry is longer than maxNameLen, however long the name of a client.
 	for i := max(1, len(name)-maxNameLen); i < len(name); i++ {
 		if name[i] == '.' {
-			if r := t.resolve(x.lookup(name[i:], &t.texts), clock); r != 0 {
+			if r := t.resolve(x.lookup(name[i+dot:], &t.texts), clock); r != 0 {
 				return r
 			}
 		}

@@ -39,6 +39,19 @@ func (upsideDown) Parse(r io.Reader, name string, rules Rules, each func(*Item) 
 	return l.Finish()
 }
 
+// allDomains has a domain in each line.
+type allDomains struct{}
+
+func (allDomains) Parse(r io.Reader, name string, rules Rules, each func(*Item) error) error {
+	l := NewLines(r, name, rules, each)
+	for l.Next() {
+		if domain := strings.Trim(string(l.Text), "."); domain != "" {
+			l.Yield(&Item{Item: iptable.Item{Kind: iptable.Domain, Name: domain}, Col: 1, Width: len(l.Text)})
+		}
+	}
+	return l.Finish()
+}
+
 // A list in another format is read, loaded, checked and compared as any.
 func TestFormat(t *testing.T) {
 	dir := t.TempDir()
@@ -58,6 +71,15 @@ func TestFormat(t *testing.T) {
 	own := filepath.Join(dir, "own.list")
 	write(t, own, "192.0.2.9\n")
 	if _, err := lint.Check("own", Spec{Patterns: []string{own}}, lists.Enforce, true); err != nil || !strings.Contains(lint.Warnings.Report("warning"), `192.0.2.9 is also in list "x"`) {
+		t.Errorf("%v, %s", err, lint.Warnings.Report("warning"))
+	}
+	// A domain of a table has the name itself, and all below it.
+	write(t, own, "b.example\n.b.example\na.b.example\n")
+	lint = Lint{Now: epoch}
+	if _, err := lint.Check("domains", Spec{Patterns: []string{own}, Format: allDomains{}}, lists.Enforce, true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lint.Check("own", Spec{Patterns: []string{own}, Rules: Rules{AllowWide: true}}, lists.Enforce, true); err != nil || lint.Warnings.Total != 3 || lint.Warnings.First[1].Line != 2 {
 		t.Errorf("%v, %s", err, lint.Warnings.Report("warning"))
 	}
 	same := spec

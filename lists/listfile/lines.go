@@ -9,6 +9,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/diag"
+	"ehlogate/lists/iptable"
 )
 
 // MaxLine is the length in bytes of the longest line of a list file, its end included.
@@ -187,6 +188,9 @@ func (l *Lines) Suppresses() bool { return l.rules.AnyAction || l.rules.Action =
 // unless SetLine was called.
 func (l *Lines) Yield(it *Item) {
 	l.entries++
+	if it.Kind == iptable.Domain { // a name, and all below it
+		l.entries++
+	}
 	if l.Obeys(it) && l.err == nil {
 		l.err = l.each(it)
 	}

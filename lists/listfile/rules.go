@@ -39,7 +39,7 @@ func (r Rules) check(it *iptable.Item) (msg, hint string) {
 	case it.Kind == iptable.HELO && r.Action != lists.Suppress && r.Action != lists.NoAction:
 		return fmt.Sprintf("HELO name, which any client can claim, in a list with action %q", r.Action),
 			"HELO names are allowed only in lists that suppress, or hide keywords and have no action"
-	case it.Kind == iptable.Name && r.Action == lists.Require:
+	case (it.Kind == iptable.Name || it.Kind == iptable.Domain) && r.Action == lists.Require:
 		return "host name in a list with action \"require\"",
 			"write addresses: a mail server looks up what to offer by address"
 	case it.Exception || r.Action == lists.Offer && !r.Hides || r.AllowWide:

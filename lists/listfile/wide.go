@@ -27,6 +27,8 @@ var clients = prefixset.New(
 func isWide(it *iptable.Item) bool {
 	bits := 19
 	switch {
+	case it.Kind == iptable.Domain:
+		return !strings.Contains(it.Name, ".")
 	case it.Kind != iptable.Address:
 		return strings.HasPrefix(it.Name, ".") && strings.Count(it.Name, ".") == 1
 	case it.From.Is4():
