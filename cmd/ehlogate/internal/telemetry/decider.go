@@ -43,7 +43,9 @@ func (r *Recorder) Instrumented(protocol string, next lists.Decider) lists.Decid
 // LoggedDecider returns a Decider that decides as next does, and counts and logs its decisions. It is for the protocols
 // whose answers change the EHLO reply.
 func (r *Recorder) LoggedDecider(protocol string, next lists.Decider) lists.Decider {
-	return &decider{recorder: r, protocol: protocol, next: next, logged: true}
+	d := &decider{recorder: r, protocol: protocol, next: next, logged: true}
+	r.history.addDecider(d)
+	return d
 }
 
 // Decide implements lists.Decider. After a panic it returns Offer.
@@ -80,7 +82,7 @@ func (d *decider) Decide(ctx context.Context, c lists.Client) (out lists.Decisio
 		hidden = !isQuiet(&out)
 	}
 	if d.logged && (out.Action == lists.Suppress || len(out.Observed) > 0 || hidden) && d.recorder.takeLine() {
-		d.recorder.logDecision(d.protocol, c, out)
+		d.recorder.noteDecision(d.protocol, c, out)
 	}
 	return out
 }

@@ -28,12 +28,14 @@ const (
 type Recorder struct {
 	metrics    *Metrics
 	log        *logrus.Logger
-	linesLeft  atomic.Int64  // decisions that may still be logged in this second; below zero: those not logged
+	linesLeft  atomic.Int64  // decisions that may still be looked at and logged in this second; below zero: those that were not
 	overridden atomic.Uint64 // suppressions that the guard kept from taking effect
 	faults     sync.Map      // [2]string, a protocol and a reason, to a *loglimit.Limiter
 
-	shares shares
-	names  names
+	shares  shares
+	names   names
+	history history
+	lines   lines
 
 	mu      sync.Mutex
 	exposed Exposed
@@ -71,7 +73,9 @@ func (r *Recorder) Run(ctx context.Context) {
 }
 
 func (r *Recorder) nextSecond() {
-	r.metrics.sharedNames.Set(r.names.ofPrivate(time.Now()))
+	now := time.Now()
+	r.metrics.sharedNames.Set(r.names.ofPrivate(now))
+	r.history.sampleIfDue(now)
 	if n := -r.linesLeft.Swap(decisionLines); n > 0 {
 		r.log.WithField("not_logged", n).Infof("rate limited: more than %d decisions in a second", decisionLines)
 	}
@@ -80,9 +84,17 @@ func (r *Recorder) nextSecond() {
 // Overridden returns how many suppressions the guard kept from taking effect, in all protocols together.
 func (r *Recorder) Overridden() uint64 { return r.overridden.Load() }
 
-// takeLine reports whether one more decision may be logged in this second. It reads no clock: Run renews the budget.
-func (r *Recorder) takeLine() bool {
-	return r.log.IsLevelEnabled(logrus.InfoLevel) && r.linesLeft.Add(-1) >= 0
+// takeLine reports whether one more decision may be looked at in this second. It reads no clock: Run renews the budget.
+func (r *Recorder) takeLine() bool { return r.linesLeft.Add(-1) >= 0 }
+
+// noteDecision counts the line of a list that hides STARTTLS, and logs the decision.
+func (r *Recorder) noteDecision(protocol string, c lists.Client, d lists.Decision) {
+	if d.Action == lists.Suppress {
+		r.lines.note(&d.Verdict, time.Now())
+	}
+	if r.log.IsLevelEnabled(logrus.InfoLevel) {
+		r.logDecision(protocol, c, d)
+	}
 }
 
 // logDecision logs what is hidden from a client, or what a list that observes would have done.

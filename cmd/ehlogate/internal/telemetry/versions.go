@@ -39,7 +39,7 @@ func (r *Recorder) TLSVersions(protocol string) func(v lists.TLSVersion, c lists
 		(*counter).Inc()
 		r.noteName(&c, &d)
 		isLegacy := d.Action == lists.Legacy
-		if isLegacy && !r.takeLine() || !isLegacy && !r.log.IsLevelEnabled(logrus.DebugLevel) {
+		if isLegacy && !(r.log.IsLevelEnabled(logrus.InfoLevel) && r.takeLine()) || !isLegacy && !r.log.IsLevelEnabled(logrus.DebugLevel) {
 			return
 		}
 		f := logrus.Fields{"protocol": protocol, "tls_version": v.String()}
