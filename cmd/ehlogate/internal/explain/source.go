@@ -94,39 +94,39 @@ func isSameVerdict(a, b *VerdictText) bool {
 }
 
 // addSource says which of the daemon and the disk decided, and where they differ.
-func (r Report) addSource(p *page) {
+func (r Report) addSource(p *rows) {
 	switch {
 	case r.Daemon != nil:
-		p.addLine("  from      the running daemon (%s)", r.Daemon)
+		p.add("from", "the running daemon (%s)", r.Daemon)
 	case r.SourceReason != "":
-		p.addLine("  from      the config and lists on disk: %s", r.SourceReason)
+		p.add("from", "the config and lists on disk: %s", r.SourceReason)
 	}
 	for _, list := range r.Without {
-		p.addLine("  without   %s", list)
+		p.add("without", "%s", list)
 	}
 	if d := r.Disk; d != nil {
 		switch d.Compared {
 		case Same:
-			p.addLine("  on disk   the same")
+			p.add("on disk", "the same")
 		case NotComparable:
-			p.addLine("  on disk   not compared: %s", d.Reason)
+			p.add("on disk", "not compared: %s", d.Reason)
 		case Unusable:
-			p.addLine("  on disk   no decision: the config or a list is wrong")
+			p.add("on disk", "no decision: the config or a list is wrong")
 		case Differs:
-			p.addLine("  on disk   %s: %s", d.Decision.Action, formatReason(*d.Decision))
+			p.add("on disk", "%s: %s", d.Decision.Action, formatReason(*d.Decision))
 			if d.Would != nil {
-				p.addLine("  would be  %s on disk: %s", d.Would.Action, formatReason(*d.Would))
+				p.add("would be", "%s on disk: %s", d.Would.Action, formatReason(*d.Would))
 			}
 			for _, h := range d.Hidden {
-				p.addLine("  on disk   %s %s", h.verb(), h.text())
+				p.add("on disk", "%s %s", h.verb(), h.text())
 			}
 			if len(d.Hidden) == 0 && len(r.Hidden) > 0 {
-				p.addLine("  on disk   hides no other keyword")
+				p.add("on disk", "hides no other keyword")
 			}
 		}
 	}
 	for _, d := range r.Differences {
-		p.addLine("  differs   %s", d.What)
-		p.addLine("            %s", d.Do)
+		p.add("differs", "%s", d.What)
+		p.add("", "%s", d.Do)
 	}
 }

@@ -12,41 +12,36 @@ import (
 	"ehlogate/lists/printable"
 )
 
-// page is text for a terminal. What others wrote is escaped in it, and bounded.
-type page struct{ strings.Builder }
-
-// maxCell is how many bytes of a line, or of a cell of a table, are shown.
-const maxCell = 2000
-
-func showText(format string, args ...any) string {
-	return printable.Escape(printable.Shorten(fmt.Sprintf(format, args...), maxCell))
+// Row is one thing that is to be said of a decision.
+type Row struct {
+	Label string // what it is about; "": the same as the row before
+	Text  string
+	Table [][]string // rows of cells, below the text
 }
 
-func (p *page) addLine(format string, args ...any) {
-	p.WriteString(showText(format, args...) + "\n")
+// rows are those of a report.
+type rows []Row
+
+func (r *rows) add(label, format string, args ...any) {
+	*r = append(*r, Row{Label: label, Text: fmt.Sprintf(format, args...)})
 }
 
-// addVerdict adds a line about a verdict, and what the author of its entry wrote behind it.
-func (p *page) addVerdict(v VerdictText, format string, args ...any) {
-	p.addLine(format, args...)
+// addAll adds texts under one label.
+func (r *rows) addAll(label string, texts []string) {
+	for i, text := range texts {
+		r.add([]string{label, ""}[min(i, 1)], "%s", text)
+	}
+}
+
+// addVerdict adds a row about a verdict, and what the author of its entry wrote behind it.
+func (r *rows) addVerdict(v VerdictText, label, format string, args ...any) {
+	r.add(label, format, args...)
 	if v.Note != "" {
-		p.addLine("  note      %s", v.Note)
+		r.add("note", "%s", v.Note)
 	}
 	if !v.Until.IsZero() {
-		p.addLine("  until     %s", v.Until.Format(time.RFC3339))
+		r.add("until", "%s", v.Until.Format(time.RFC3339))
 	}
-}
-
-// addTable adds rows with their cells below one another.
-func (p *page) addTable(rows [][]string) {
-	table := tabwriter.NewWriter(p, 0, 0, 2, ' ', 0)
-	for _, cells := range rows {
-		for i, c := range cells {
-			cells[i] = showText("%s", c)
-		}
-		fmt.Fprintln(table, "    "+strings.TrimRight(strings.Join(cells, "\t"), "\t"))
-	}
-	table.Flush()
 }
 
 func (s *Shared) text(addr string) string {
@@ -60,75 +55,101 @@ func (s *Shared) text(addr string) string {
 	return may
 }
 
-// Text returns the report for a terminal.
-func (r Report) Text() string {
-	var p page
+// Title returns the client and the decision.
+func (r Report) Title() string {
 	client := r.Client.Addr
 	for _, name := range []struct{ what, s string }{{"name", r.Client.Name}, {"HELO", r.Client.HELO}} {
 		if name.s != "" {
 			client += fmt.Sprintf(" (%s %s)", name.what, name.s)
 		}
 	}
-	p.addLine("%s: %s", client, r.Decision.Action)
-	p.addVerdict(r.Decision, "  because   %s", formatReason(r.Decision))
+	return fmt.Sprintf("%s: %s", client, r.Decision.Action)
+}
+
+// Rows returns all that there is to say besides the title. What others wrote is in it as it is.
+func (r Report) Rows() []Row {
+	var p rows
+	p.addVerdict(r.Decision, "because", "%s", formatReason(r.Decision))
 	if v := r.Would; v != nil {
-		p.addVerdict(*v, "  would be  %s: %s", v.Action, formatReason(*v))
+		p.addVerdict(*v, "would be", "%s: %s", v.Action, formatReason(*v))
 	}
 	for _, h := range r.Hidden {
-		p.addVerdict(h.VerdictText, "  %-9s %s", h.verb(), h.text())
+		p.addVerdict(h.VerdictText, h.verb(), "%s", h.text())
 	}
 	for _, v := range r.Observed {
-		p.addVerdict(v, "  observed  %s, if list %q were not in mode \"observe\": %s", v.Action, v.List, formatReason(v))
+		p.addVerdict(v, "observed", "%s, if list %q were not in mode \"observe\": %s", v.Action, v.List, formatReason(v))
 	}
 	for _, v := range r.Overridden {
-		p.addVerdict(v, "  guarded   %s, overridden by [guard]: %s", v.Action, formatReason(v))
+		p.addVerdict(v, "guarded", "%s, overridden by [guard]: %s", v.Action, formatReason(v))
 	}
 	for _, v := range r.Exceptions {
 		what := v.Action.String()
 		if v.Action == lists.NoAction {
 			what = "hidden"
 		}
-		p.addVerdict(v, "  not       %s by list %q: exception %s, %s:%d", what, v.List, v.Entry, v.File, v.Line)
+		p.addVerdict(v, "not", "%s by list %q: exception %s, %s:%d", what, v.List, v.Entry, v.File, v.Line)
 	}
 	r.addSource(&p)
 	if s := r.Shared; s != nil {
-		p.addLine("  shared    %s", s.text(r.Client.Addr))
+		p.add("shared", "%s", s.text(r.Client.Addr))
 	}
 	if s := r.Pressure; s != nil {
-		p.addLine("  pressure  %s", s)
+		p.add("pressure", "%s", s)
 	}
 	if g := r.Guard; g != nil && g.Active {
-		p.addLine("  guard     active: %s", g.Why)
+		p.add("guard", "active: %s", g.Why)
 	}
 	if l := r.Logs; l != nil {
-		for i, line := range describeLogs(*l) {
-			p.addLine("  %-9s %s", []string{"log", ""}[min(i, 1)], line)
-		}
+		p.addAll("log", describeLogs(*l))
 	}
-	for i, line := range r.describeLearned() {
-		p.addLine("  %-9s %s", []string{"learned", ""}[min(i, 1)], line)
-	}
+	p.addAll("learned", r.describeLearned())
 	for _, a := range r.Queries {
-		what := "host name"
+		row := Row{Label: "DNS", Text: "host name"}
 		if a.List != "" {
-			what = fmt.Sprintf("list %q", a.List)
+			row.Text = fmt.Sprintf("list %q", a.List)
 		}
-		p.addLine("  DNS       %s", what)
-		var rows [][]string
 		for _, s := range a.Steps {
-			rows = append(rows, []string{s.Query, s.Answer, s.Effect, formatSource(s)})
+			row.Table = append(row.Table, []string{s.Query, s.Answer, s.Effect, formatSource(s)})
 		}
-		p.addTable(rows)
+		p = append(p, row)
 	}
 	if len(r.Answers) > 0 {
-		p.addLine("  answers")
+		row := Row{Label: "answers"}
+		for _, a := range r.Answers {
+			row.Table = append(row.Table, []string{a.Protocol, a.Query, formatReply(a), a.Effect})
+		}
+		p = append(p, row)
 	}
-	var rows [][]string
-	for _, a := range r.Answers {
-		rows = append(rows, []string{a.Protocol, a.Query, formatReply(a), a.Effect})
+	return p
+}
+
+// maxCell is how many bytes of a line, or of a cell of a table, are shown.
+const maxCell = 2000
+
+func showText(format string, args ...any) string {
+	return printable.Escape(printable.Shorten(fmt.Sprintf(format, args...), maxCell))
+}
+
+// Text returns the report for a terminal. What others wrote is escaped in it, and bounded.
+func (r Report) Text() string {
+	var b strings.Builder
+	b.WriteString(showText("%s", r.Title()) + "\n")
+	for _, row := range r.Rows() {
+		line := "  " + row.Label
+		if row.Text != "" {
+			line = fmt.Sprintf("  %-9s %s", row.Label, row.Text)
+		}
+		b.WriteString(showText("%s", line) + "\n")
+		table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+		for _, cells := range row.Table {
+			for i, c := range cells {
+				cells[i] = showText("%s", c)
+			}
+			fmt.Fprintln(table, "    "+strings.TrimRight(strings.Join(cells, "\t"), "\t"))
+		}
+		table.Flush()
 	}
-	p.addTable(rows)
-	return p.String()
+	return b.String()
 }
 
 // formatSource returns where the answer of a step came from, and its age.
