@@ -3,6 +3,7 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,10 +13,10 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/cpupressure"
 	"ehlogate/cmd/ehlogate/internal/explain"
-	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/running"
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
+	"ehlogate/lists"
 	"ehlogate/lists/printable"
 	"ehlogate/lists/ratelimit"
 	"ehlogate/lists/tlspolicy"
@@ -27,11 +28,13 @@ type API struct {
 	Metrics  *telemetry.Metrics
 	Recorder *telemetry.Recorder
 	Version  string // of this program
+	// Page serves "/"; nil: there is no such page.
+	Page http.Handler
 	// NotServed are the addresses of [listen] on which the daemon does not listen, with their protocols.
 	NotServed []string
 }
 
-// Handler serves /healthz, /metrics and /api/v1/.
+// Handler serves /healthz, /metrics, /api/v1/ and the page.
 func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", a.serveHealth)
@@ -42,6 +45,9 @@ func (a *API) Handler() http.Handler {
 	mux.HandleFunc("GET /api/v1/reputation", a.serveReputation)
 	mux.HandleFunc("GET /api/v1/learned", a.serveLearned)
 	mux.HandleFunc("GET /api/v1/learned/{addr}", a.serveLearnedClient)
+	if a.Page != nil {
+		mux.Handle("GET /{$}", a.Page)
+	}
 	mux.Handle("GET /metrics", a.Metrics.Handler())
 	return a.recoverPanics(a.checkHost(mux))
 }
@@ -59,60 +65,6 @@ func (a *API) recoverPanics(h http.Handler) http.Handler {
 	})
 }
 
-// serveHealth answers 503 while a list is unavailable or an address of [listen] is not served. A failed reload of a list
-// or of the config leaves the old one in use, lists that learn go on with what they know while a log or their file cannot
-// be read, and cpu_pressure has no effect while the pressure cannot: "degraded", with status 200, since what takes a server out of service by the status would take out one that answers
-// as it did before.
-func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
-	faulty, unavailable, skipped := []ListStatus{}, len(a.NotServed) > 0, map[string]int{}
-	for _, l := range a.listStates() {
-		if l.Skipped > 0 {
-			skipped[l.Name] = l.Skipped
-		}
-		if l.State != stateOK {
-			faulty = append(faulty, l)
-		}
-		unavailable = unavailable || l.State == stateUnavailable
-	}
-	body, code := map[string]any{"status": stateOK, "lists": faulty}, http.StatusOK
-	var logStates []logs.Status
-	if l := a.Manager.Snapshot().Logs; l != nil {
-		logStates = l.Status()
-		body["logs"] = logStates
-	}
-	config, learnedDegraded := a.Manager.ConfigHealth(), a.addLearned(body)
-	reports := newReportsHealth(a.Manager.Snapshot().Reports)
-	if reports != nil {
-		body["tlsrpt"] = reports
-	}
-	limitDegraded := a.addPressure(body)
-	switch {
-	case unavailable:
-		body["status"], code = stateUnavailable, http.StatusServiceUnavailable
-	case len(faulty) > 0 || config.IsDegraded() || learnedDegraded || limitDegraded || reports != nil || slices.ContainsFunc(logStates, logs.Status.IsDegraded):
-		body["status"] = stateDegraded
-	}
-	if config.IsDegraded() {
-		body["config_error"], body["config_error_since"] = config.Error, config.Since
-	}
-	if len(skipped) > 0 {
-		body["skipped_lines"] = skipped
-	}
-	if len(a.NotServed) > 0 {
-		body["not_served"] = a.NotServed
-	}
-	if g := a.Manager.Snapshot().Guard; g != nil {
-		body["guard"] = g.Report()
-	}
-	if s := a.Recorder.Shared(); s != nil {
-		body["shared_address"] = s
-	}
-	if e := a.Recorder.Exposed(); e.Sessions > 0 {
-		body["submission_without_tls"] = e
-	}
-	writeJSON(w, code, body)
-}
-
 // pressureOf returns what sets the limit by the CPU; nil if nothing does.
 func pressureOf(snapshot *state.Snapshot) *cpupressure.Status {
 	if snapshot.Pressure == nil {
@@ -121,17 +73,8 @@ func pressureOf(snapshot *state.Snapshot) *cpupressure.Status {
 	return new(snapshot.Pressure.Status())
 }
 
-// addPressure adds it to the body of /healthz. It reports whether that is degraded.
-func (a *API) addPressure(body map[string]any) (degraded bool) {
-	status := pressureOf(a.Manager.Snapshot())
-	if status == nil {
-		return false
-	}
-	body["pressure"] = status
-	return status.IsDegraded()
-}
-
-func (a *API) status(snapshot *state.Snapshot) running.Status {
+// Status returns the status of the daemon with a snapshot.
+func (a *API) Status(snapshot *state.Snapshot) running.Status {
 	s := running.NewStatus(a.Version, snapshot.Config, snapshot.Loaded, a.Manager.ReloadError())
 	for list, source := range snapshot.Files() {
 		if st := source.Status(); st.Fault() != nil {
@@ -150,38 +93,43 @@ func (a *API) status(snapshot *state.Snapshot) running.Status {
 }
 
 func (a *API) serveStatus(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, map[string]running.Status{"daemon": a.status(a.Manager.Snapshot())})
+	writeJSON(w, http.StatusOK, map[string]running.Status{"daemon": a.Status(a.Manager.Snapshot())})
 }
 
 func (a *API) serveLists(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, a.listStates())
+	writeJSON(w, http.StatusOK, a.Lists())
 }
 
-// serveReputation answers with the state of DNS, guard and limit; each is null if the config does not use it.
-func (a *API) serveReputation(w http.ResponseWriter, _ *http.Request) {
+// Reputation is the state of DNS, guard and limit; each is null if the config does not use it.
+type Reputation struct {
+	DNS        *state.DNSStats   `json:"dns"`
+	Guard      *tlspolicy.Report `json:"guard"`
+	Overridden uint64            `json:"overridden"` // suppressions that the guard kept from taking effect
+	Limit      *ratelimit.Stats  `json:"limit"`
+	// Pressure is what sets the limit by the CPU.
+	Pressure *cpupressure.Status `json:"pressure"`
+	// Shared is an address that many of the last sessions came from.
+	Shared *telemetry.SharedAddress `json:"shared_address"`
+}
+
+// Reputation returns that state.
+func (a *API) Reputation() Reputation {
 	snapshot := a.Manager.Snapshot()
-	var body struct {
-		DNS        *state.DNSStats   `json:"dns"`
-		Guard      *tlspolicy.Report `json:"guard"`
-		Overridden uint64            `json:"overridden"` // suppressions that the guard kept from taking effect
-		Limit      *ratelimit.Stats  `json:"limit"`
-		// Pressure is what sets the limit by the CPU.
-		Pressure *cpupressure.Status `json:"pressure"`
-		// Shared is an address that many of the last sessions came from.
-		Shared *telemetry.SharedAddress `json:"shared_address"`
-	}
-	body.Overridden, body.Shared = a.Recorder.Overridden(), a.Recorder.Shared()
+	out := Reputation{Overridden: a.Recorder.Overridden(), Shared: a.Recorder.Shared(), Pressure: pressureOf(snapshot)}
 	if c := snapshot.DNS; c != nil {
-		body.DNS = new(c.Stats())
+		out.DNS = new(c.Stats())
 	}
 	if g := snapshot.Guard; g != nil {
-		body.Guard = new(g.Report())
+		out.Guard = new(g.Report())
 	}
 	if l := snapshot.Limiter; l != nil {
-		body.Limit = new(l.Stats())
+		out.Limit = new(l.Stats())
 	}
-	body.Pressure = pressureOf(snapshot)
-	writeJSON(w, http.StatusOK, body)
+	return out
+}
+
+func (a *API) serveReputation(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, a.Reputation())
 }
 
 // parseQuery returns the parameters of a request. It refuses a request with others than the known ones, or with one twice.
@@ -237,8 +185,13 @@ func (a *API) serveDecision(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err.Error())
 		return
 	}
+	writeJSON(w, http.StatusOK, a.Decision(r.Context(), c))
+}
+
+// Decision returns what the daemon decides about a client, and all that is known of the client.
+func (a *API) Decision(ctx context.Context, c lists.Client) explain.Report {
 	snapshot := a.Manager.Snapshot()
-	report := explain.NewReport(r.Context(), c, snapshot.Policy, snapshot.Values)
+	report := explain.NewReport(ctx, c, snapshot.Policy, snapshot.Values)
 	if s := a.Recorder.Shared(); s != nil && s.Addr == c.Addr && (report.Shared != nil || s.Names > 0 && report.DependsOnLimit()) {
 		report.Shared = &explain.Shared{Share: s.Share, Names: s.Names}
 	}
@@ -248,9 +201,9 @@ func (a *API) serveDecision(w http.ResponseWriter, r *http.Request) {
 	if report.DependsOnLimit() {
 		report.Pressure = pressureOf(snapshot)
 	}
-	report.AddLearned(r.Context(), snapshot, c.Addr)
-	report.Source, report.Daemon = explain.FromDaemon, new(a.status(snapshot))
-	writeJSON(w, http.StatusOK, report)
+	report.AddLearned(ctx, snapshot, c.Addr)
+	report.Source, report.Daemon = explain.FromDaemon, new(a.Status(snapshot))
+	return report
 }
 
 func writeJSON(w http.ResponseWriter, code int, v any) {

@@ -31,7 +31,8 @@ type LearnedList struct {
 	Enforced bool   `json:"enforced"` // false: it observes
 }
 
-func describeLists(s *state.Snapshot) (all []LearnedList) {
+// DescribeLearnedLists returns the lists of a snapshot that learn.
+func DescribeLearnedLists(s *state.Snapshot) (all []LearnedList) {
 	for i := range s.Config.Lists {
 		if l := &s.Config.Lists[i]; l.IsLearned() {
 			all = append(all, LearnedList{l.Name, string(l.Learn), l.Action.String(), s.IsEnforced(i)})
@@ -64,7 +65,7 @@ func (a *API) serveLearned(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	snapshot := a.Manager.Snapshot()
-	writeJSON(w, http.StatusOK, Learned{a.status(snapshot), describeLists(snapshot), report})
+	writeJSON(w, http.StatusOK, Learned{a.Status(snapshot), DescribeLearnedLists(snapshot), report})
 }
 
 // serveLearnedClient answers with what lists learned of a client.
@@ -87,23 +88,9 @@ func (a *API) serveLearnedClient(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	snapshot := a.Manager.Snapshot()
-	writeJSON(w, http.StatusOK, LearnedClient{a.status(snapshot), describeLists(snapshot), report})
+	writeJSON(w, http.StatusOK, LearnedClient{a.Status(snapshot), DescribeLearnedLists(snapshot), report})
 }
 
 func writeUnavailable(w http.ResponseWriter, err error) {
 	writeJSON(w, http.StatusServiceUnavailable, map[string]string{"error": err.Error()})
-}
-
-// addLearned adds the state of what is learned to the body of /healthz. It reports whether that is degraded.
-func (a *API) addLearned(body map[string]any) (degraded bool) {
-	snapshot := a.Manager.Snapshot()
-	if snapshot.Learn == nil {
-		return false
-	}
-	status, never := snapshot.Learn.Status(), snapshot.NeverHealth()
-	body["learned"] = status
-	if never.IsDegraded() {
-		body["learn_never_error"], body["learn_never_error_since"] = never.Error, never.Since
-	}
-	return status.IsDegraded() || never.IsDegraded()
 }

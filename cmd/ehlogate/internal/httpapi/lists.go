@@ -34,13 +34,13 @@ type ListStatus struct {
 
 // The words of ListStatus.State, and of the status of /healthz.
 const (
-	stateOK          = "ok"
-	stateDegraded    = "degraded"
-	stateUnavailable = "unavailable"
+	StateOK          = "ok"
+	StateDegraded    = "degraded"
+	StateUnavailable = "unavailable"
 )
 
-// listStates returns the state of each list, in the order of the config.
-func (a *API) listStates() []ListStatus {
+// Lists returns the state of each list, in the order of the config.
+func (a *API) Lists() []ListStatus {
 	snapshot := a.Manager.Snapshot()
 	dns := snapshot.DNS.Stats()
 	all := []ListStatus{}
@@ -62,12 +62,12 @@ func (a *API) listStates() []ListStatus {
 }
 
 func (l *ListStatus) setHealth(h state.Health) {
-	l.State, l.Error, l.Since = stateOK, h.Error, h.Since
+	l.State, l.Error, l.Since = StateOK, h.Error, h.Since
 	switch {
 	case h.Unavailable:
-		l.State = stateUnavailable
+		l.State = StateUnavailable
 	case h.IsDegraded():
-		l.State = stateDegraded
+		l.State = StateDegraded
 	}
 }
 

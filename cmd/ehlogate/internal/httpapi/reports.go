@@ -7,15 +7,15 @@ import (
 	"ehlogate/lists/tlsrpt"
 )
 
-// reportsHealth is what TLS reports tell of mail that lists kept from being sent.
-type reportsHealth struct {
+// ReportsHealth is what TLS reports tell of mail that lists kept from being sent.
+type ReportsHealth struct {
 	Findings []tlsrpt.Finding `json:"findings"`
 	Error    string           `json:"error,omitempty"`
 	Since    time.Time        `json:"since,omitzero"` // of the error
 }
 
 // newReportsHealth returns nil if all is well.
-func newReportsHealth(r *state.TLSReports) *reportsHealth {
+func newReportsHealth(r *state.TLSReports) *ReportsHealth {
 	if r == nil {
 		return nil
 	}
@@ -23,5 +23,5 @@ func newReportsHealth(r *state.TLSReports) *reportsHealth {
 	if len(found) == 0 && !fault.IsDegraded() {
 		return nil
 	}
-	return &reportsHealth{found, fault.Error, fault.Since}
+	return &ReportsHealth{found, fault.Error, fault.Since}
 }
