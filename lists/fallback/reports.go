@@ -157,17 +157,21 @@ func (l *Learner) describeEntry(e *entry, lines bool) EntryReport {
 func advise(failing map[maillog.Class]int) []Advice {
 	all := []Advice{}
 	for class, n := range failing {
-		text := "neither old versions of TLS nor old ciphers would help: look at one session with tcpdump, or suppress STARTTLS for them"
-		switch {
-		case isVersionClass(class):
-			text = "they speak old versions of TLS only: if the mail server allowed TLS 1.0 (Postfix: smtpd_tls_protocols = >=TLSv1), they would encrypt"
-		case helpsOldTLS(class):
-			text = "they have no cipher, key or signature in common with the mail server: old ciphers, or an RSA certificate beside an ECDSA one, may help"
-		}
-		all = append(all, Advice{class.String(), n, text})
+		all = append(all, Advice{class.String(), n, DescribeRemedy(class)})
 	}
 	slices.SortFunc(all, func(a, b Advice) int {
 		return cmp.Or(cmp.Compare(b.Clients, a.Clients), cmp.Compare(a.Class, b.Class))
 	})
 	return all
+}
+
+// DescribeRemedy returns what would help clients that are incapable of TLS for a reason.
+func DescribeRemedy(class maillog.Class) string {
+	switch {
+	case isVersionClass(class):
+		return "they speak old versions of TLS only: if the mail server allowed TLS 1.0 (Postfix: smtpd_tls_protocols = >=TLSv1), they would encrypt"
+	case helpsOldTLS(class):
+		return "they have no cipher, key or signature in common with the mail server: old ciphers, or an RSA certificate beside an ECDSA one, may help"
+	}
+	return "neither old versions of TLS nor old ciphers would help: look at one session with tcpdump, or suppress STARTTLS for them"
 }
