@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"net/netip"
+	"strings"
 
 	"ehlogate/lists"
 	"ehlogate/policyd"
@@ -46,7 +47,7 @@ type ruleWriter func(*bufio.Writer, iter.Seq[rule])
 
 // writeRanges writes a cidr table with the values of all addresses.
 func (p *Policy) writeRanges(to io.Writer, format string, values *valueNames, ranges iter.Seq[decidedRange[string]], write ruleWriter, use ...string) error {
-	others := chooseOthers(ranges, values.byDefault)
+	others := p.chooseOnce(format, ranges, values.byDefault)
 	out := bufio.NewWriterSize(to, 1<<16)
 	p.writeHeader(out, format, use...)
 	write(out, func(yield func(rule) bool) {
@@ -104,6 +105,18 @@ func (v *valueNames) nameOf(d *lists.Decision) string {
 	return name
 }
 
+// chooseOnce is chooseOthers for the first of several texts of the same table: to decide about millions of ranges takes seconds.
+func (p *Policy) chooseOnce(format string, ranges iter.Seq[decidedRange[string]], byDefault string) map[int]string {
+	table := strings.Join(append(p.flags(), format), " ")
+	if p.others == nil {
+		return chooseOthers(ranges, byDefault)
+	}
+	if p.others[table] == nil {
+		p.others[table] = chooseOthers(ranges, byDefault)
+	}
+	return p.others[table]
+}
+
 // chooseOthers returns, by the length of an address in bits, the value for the addresses that need no line of their own:
 // that of the default, unless another one makes the table less than half as long.
 func chooseOthers(ranges iter.Seq[decidedRange[string]], byDefault string) map[int]string {
@@ -111,22 +124,29 @@ func chooseOthers(ranges iter.Seq[decidedRange[string]], byDefault string) map[i
 		bits  int
 		value string
 	}
-	lines := make(map[key]int)
+	lines := make(map[key]*int)
 	all := make(map[int]int)
 	var order []key // so that the choice does not depend on that of the map
-	var prefixes []netip.Prefix
 	for r := range ranges {
 		k := key{r.From().BitLen(), r.value}
-		prefixes = r.AppendPrefixes(prefixes[:0])
-		if lines[k] == 0 {
-			order = append(order, k)
+		count := lines[k]
+		if count == nil {
+			order, count = append(order, k), new(int)
+			lines[k] = count
 		}
-		lines[k] += len(prefixes)
-		all[k.bits] += len(prefixes)
+		n := countPrefixes(r.IPRange)
+		*count += n
+		all[k.bits] += n
 	}
 	others := map[int]string{32: byDefault, 128: byDefault}
+	linesOf := func(bits int) int {
+		if count := lines[key{bits, others[bits]}]; count != nil {
+			return *count
+		}
+		return 0
+	}
 	for _, k := range order {
-		if all[k.bits]-lines[k] < (all[k.bits]-lines[key{k.bits, others[k.bits]}]+1)/2 {
+		if all[k.bits]-*lines[k] < (all[k.bits]-linesOf(k.bits)+1)/2 {
 			others[k.bits] = k.value
 		}
 	}

@@ -47,6 +47,8 @@ type Policy struct {
 	WithoutNetworks bool
 
 	configTime time.Time // when the config was written to last
+	// others is what chooseOthers returned, by format and flags, as long as the policy stays as it is; nil: it may change.
+	others map[string]map[int]string
 }
 
 // checkExportable refuses a policy that a table of addresses cannot express.
@@ -178,7 +180,7 @@ func Load(cfg *config.Config, now time.Time) (p *Policy, errs []error) {
 		return nil, []error{errors.New("no config file: name one with -c (the built-in defaults have no lists)")}
 	}
 	live := state.Load(cfg, func() time.Time { return now }).Snapshot()
-	p = &Policy{Config: live.Config, Policy: live.Policy, Now: now, configTime: modTime(cfg.File)}
+	p = &Policy{Config: live.Config, Policy: live.Policy, Now: now, configTime: modTime(cfg.File), others: make(map[string]map[int]string)}
 	for _, s := range live.Sources {
 		p.Sources = append(p.Sources, s.File)
 	}

@@ -52,4 +52,5 @@ func (p *Policy) SetLearned(action lists.Action, clients []netip.Addr) {
 		list.Source, list.Sessions, list.Mode = learned, nil, lists.Enforce
 		p.Policy.Lists[i] = &list
 	}
+	p.others = nil
 }

@@ -68,8 +68,9 @@ func decideRanges[T comparable](ctx context.Context, p *Policy, valueOf func(*li
 	return func(yield func(decidedRange[T]) bool) {
 		var last decidedRange[T]
 		var from netip.Addr // where last begins; none: there is none
+		var d lists.Decision
 		for start := range p.findBoundaries() {
-			d := p.Policy.Decide(ctx, lists.Client{Addr: start, Service: p.Service})
+			d = p.Policy.Decide(ctx, lists.Client{Addr: start, Service: p.Service})
 			value := valueOf(&d)
 			if from.IsValid() && from.Is4() == start.Is4() && last.value == value {
 				continue
@@ -100,53 +101,25 @@ func lastBefore(a netip.Addr) netip.Addr {
 
 // findBoundaries returns the first addresses of the ranges within which all decisions are the same, in order, IPv4 first.
 func (p *Policy) findBoundaries() iter.Seq[netip.Addr] {
-	all := []iter.Seq[netip.Addr]{slices.Values([]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()})}
+	longest, length := slices.Values[[]netip.Addr](nil), 0
+	others := []iter.Seq[netip.Addr]{slices.Values([]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()})}
 	for i, l := range p.Policy.Lists {
 		if s := p.Sources[i]; s != nil {
-			all = append(all, s.Table().Boundaries())
+			boundaries := s.Table().Boundaries()
+			if n := s.Table().Count(); n > length {
+				boundaries, longest, length = longest, boundaries, n
+			}
+			others = append(others, boundaries)
 		} else if s, ok := l.Source.(*dnsbl.List); ok {
-			all = append(all, s.Boundaries())
+			others = append(others, s.Boundaries())
 		} else if s, ok := l.Source.(learnedClients); ok {
-			all = append(all, s.boundaries())
+			others = append(others, s.boundaries())
 		}
 	}
 	if n, ok := p.Policy.Names.(*iprev.Verifier); ok {
-		all = append(all, n.Boundaries())
+		others = append(others, n.Boundaries())
 	}
-	return mergeSorted(all)
-}
-
-// mergeSorted returns the addresses of sequences in order, each once.
-func mergeSorted(all []iter.Seq[netip.Addr]) iter.Seq[netip.Addr] {
-	return func(yield func(netip.Addr) bool) {
-		type source struct {
-			head netip.Addr // not valid: there is none
-			next func() (netip.Addr, bool)
-		}
-		var sources []source
-		for _, addrs := range all {
-			next, stop := iter.Pull(addrs)
-			defer stop()
-			head, _ := next()
-			sources = append(sources, source{head, next})
-		}
-		for {
-			var least netip.Addr
-			for _, s := range sources {
-				if s.head.IsValid() && (!least.IsValid() || s.head.Less(least)) { // IPv4 is less than IPv6
-					least = s.head
-				}
-			}
-			if !least.IsValid() || !yield(least) {
-				return
-			}
-			for i := range sources {
-				if s := &sources[i]; s.head == least {
-					s.head, _ = s.next()
-				}
-			}
-		}
-	}
+	return mergeSorted(longest, others)
 }
 
 // decidedRanges returns the addresses with a decision that satisfies a condition.
