@@ -21,9 +21,9 @@ import (
 type access struct {
 	table
 	seed       maphash.Seed
-	names      keySet
-	networks   map[keyHash]bool     // keys but those of names and addrs4: their rules count
-	addrs4     map[[4]byte]struct{} // IPv4 addresses
+	names      *set[keyHash]
+	networks   map[keyHash]bool // keys but those of names and addrs4: their rules count
+	addrs4     *set[[4]byte]    // IPv4 addresses
 	exceptions []accessException
 	nameLine   int // of the first host name on the list
 }
@@ -38,8 +38,8 @@ type accessException struct {
 // With the default lookups of Postfix a domain matches itself and all names below; where parent_domain_matches_subdomains
 // lacks smtpd_access_maps, it matches itself only, and with a dot before it all names below.
 func readAccess(l *listfile.Lines, f Filtered) {
-	a := access{table: table{results: newResults(l, f), isPostfix: true}, names: newKeySet(), seed: maphash.MakeSeed(),
-		networks: make(map[keyHash]bool), addrs4: make(map[[4]byte]struct{})}
+	a := access{table: table{results: newResults(l, f), isPostfix: true}, seed: maphash.MakeSeed(),
+		names: newHashSet(), networks: make(map[keyHash]bool), addrs4: newSet4()}
 	a.isReached = a.takeRule
 	if f.Format == SendmailAccess {
 		a.nothing, a.isPostfix = "", false
@@ -79,13 +79,10 @@ func (a *access) takeRule(r *logicalLine, exception bool) bool {
 // isRepeated reports whether a rule before this one has its key, and remembers the key.
 func (a *access) isRepeated(key string, it *listfile.Item, exception bool) (repeated bool) {
 	if it.Kind != iptable.Address {
-		return !a.names.add(key)
+		return !a.names.add(hashKey(a.seed, key))
 	}
 	if it.From == it.To && it.From.Is4() {
-		addr := it.From.As4()
-		_, repeated = a.addrs4[addr]
-		a.addrs4[addr] = struct{}{}
-		return repeated
+		return !a.addrs4.add(it.From.As4())
 	}
 	hash := hashKey(a.seed, key)
 	if _, repeated = a.networks[hash]; !repeated {

@@ -79,7 +79,7 @@ func (t *table) readRule() {
 		t.pending = logicalLine{isDirective: true, pattern: pattern, result: restOfLine(text, 0), line: t.Line, text: text, at: t.Line, atText: text}
 		return
 	}
-	rule := logicalLine{items: t.pattern(pattern), pattern: pattern, result: restOfLine(t.Text, pattern.endOffset()), line: t.Line, at: t.Line, isLatin1: t.IsLatin1}
+	rule := logicalLine{items: t.pattern(pattern), pattern: pattern, result: t.cutResult(pattern.endOffset()), line: t.Line, at: t.Line, isLatin1: t.IsLatin1}
 	switch {
 	case len(rule.items) == 0:
 	case rule.result.text == "" || t.MayContinue():
@@ -98,6 +98,15 @@ func (t *table) cutPattern() word {
 	}
 	end := nextWord(t.Text, skipBytes(t.Text, 0, "!"+blanks), blanks).endOffset()
 	return restOfLine(t.Text[:end], 0)
+}
+
+// cutResult returns the rest of the present line. As a rule it is the result of the rule before, and allocates nothing.
+func (t *table) cutResult(at int) word {
+	at = skipBytes(t.Text, at, blanks)
+	if text := bytes.TrimRight(t.Text[at:], blanks); string(text) == t.last.text {
+		return word{t.last.text, at}
+	}
+	return restOfLine(t.Text, at)
 }
 
 // add adds a continuation line.

@@ -2,39 +2,34 @@ package feed
 
 import "net/netip"
 
-// prefixes is a set of prefixes, by their length. For tables of millions of rules it takes 8 to 13 bytes for an IPv4
-// prefix; keyed by netip.Prefix it would take five times as much.
+// prefixes is a set of prefixes, by their length. For tables of millions of rules it takes 7 bytes for an IPv4 prefix; keyed by
+// netip.Prefix it would take five times as much.
 type prefixes struct {
-	v4 [33]map[[4]byte]struct{}
-	v6 [129]map[[16]byte]struct{}
+	v4 [33]*set[[4]byte]
+	v6 [129]*set[[16]byte]
 }
 
 // add returns false if p, which is masked, is within a prefix of the set.
 func (s *prefixes) add(p netip.Prefix) bool {
 	if p.Addr().Is4() {
-		return addPrefix(s.v4[:p.Bits()+1], p, netip.Addr.As4)
+		return addPrefix(s.v4[:p.Bits()+1], p, netip.Addr.As4, newSet4)
 	}
-	return addPrefix(s.v6[:p.Bits()+1], p, netip.Addr.As16)
+	return addPrefix(s.v6[:p.Bits()+1], p, netip.Addr.As16, newSet16)
 }
 
 // addPrefix adds p to the last of byLength, unless one of them has it or a prefix around it.
-func addPrefix[K comparable](byLength []map[K]struct{}, p netip.Prefix, keyOf func(netip.Addr) K) bool {
+func addPrefix[K comparable](byLength []*set[K], p netip.Prefix, keyOf func(netip.Addr) K, newSet func() *set[K]) bool {
 	last := len(byLength) - 1
 	for bits, known := range byLength[:last] {
-		if len(known) == 0 {
+		if known == nil {
 			continue
 		}
-		around, _ := p.Addr().Prefix(bits)
-		if _, ok := known[keyOf(around.Addr())]; ok {
+		if around, _ := p.Addr().Prefix(bits); known.has(keyOf(around.Addr())) {
 			return false
 		}
 	}
-	own := byLength[last]
-	if own == nil {
-		own = make(map[K]struct{})
-		byLength[last] = own
+	if byLength[last] == nil {
+		byLength[last] = newSet()
 	}
-	before := len(own) // one search, and not two
-	own[keyOf(p.Addr())] = struct{}{}
-	return len(own) > before
+	return byLength[last].add(keyOf(p.Addr()))
 }

@@ -95,7 +95,7 @@ func (b *Builder) Add(it *Item) error {
 	case it.From.Is4():
 		b.v4.ranges = appendDoubling(b.v4.ranges, span[key4]{key4Of(it.From), key4Of(it.To), e})
 	case bits != notPrefix:
-		b.v6.addPrefix(key6Of(it.From), e)
+		b.v6.addPrefix(key6Of(it.From), int(bits), e)
 	default:
 		b.v6.addRange(span[key6]{key6Of(it.From), key6Of(it.To), e})
 	}

@@ -11,6 +11,8 @@ import (
 type entries6 struct {
 	chunks [][]prefix6
 	ranges []span[key6]
+	// divides64: an entry is about a part of a /64.
+	divides64 bool
 }
 
 // prefix6 is an entry that is a prefix. Its length is that of its entry.
@@ -39,27 +41,32 @@ func appendChunked[T any](chunks [][]T, v T) [][]T {
 	return chunks
 }
 
-func (e *entries6) addPrefix(from key6, r ref) {
+func (e *entries6) addPrefix(from key6, bits int, r ref) {
+	e.divides64 = e.divides64 || bits > 64
 	e.chunks = appendChunked(e.chunks, prefix6{from, r})
 }
 
-func (e *entries6) addRange(s span[key6]) { e.ranges = appendDoubling(e.ranges, s) }
+func (e *entries6) addRange(s span[key6]) {
+	e.divides64 = e.divides64 || s.from.lo != 0 || s.to.lo != ^uint64(0)
+	e.ranges = appendDoubling(e.ranges, s)
+}
 
 // flatten returns the entries as segments, and as a tree those whose effect depends on the time. bits has the length of each
 // prefix.
-func (e *entries6) flatten(bits []uint8, until *expiries) (s segments6, tree intervalTree[key6]) {
+func (e *entries6) flatten(bits []uint8, until *expiries) (_ segments6, tree intervalTree[key6]) {
 	for _, chunk := range e.chunks {
 		slices.SortFunc(chunk, func(a, b prefix6) int { return a.compare(b, bits) })
 	}
 	sortSpans(e.ranges)
-	f, n := flattener[key6]{until: until, timeDependent: func([]span[key6]) {}}, 0
-	f.flatten(e.inOrder(bits), func(key6, ref) { n++ }) // a dry run is the only way to know how many there will be
-	s.reserve(n)
+	f := flattener[key6]{until: until, timeDependent: func([]span[key6]) {}}
+	counter := builder6{whole64: !e.divides64, dryRun: true}
+	f.flatten(e.inOrder(bits), counter.beginSegment) // a dry run is the only way to know how many there will be
+	b := builder6{whole64: !e.divides64}
+	b.reserve(counter.count)
 	f.timeDependent = func(s []span[key6]) { tree.add(s, until) }
-	f.flatten(e.inOrder(bits), s.beginSegment)
-	s.finish()
+	f.flatten(e.inOrder(bits), b.beginSegment)
 	tree.finish()
-	return s, tree
+	return b.finish(), tree
 }
 
 // inOrder returns an iterator over all entries: by the first address, wider ones before narrower, and equal ones by number.

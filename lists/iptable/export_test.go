@@ -15,6 +15,8 @@ func (t *Table) StoredCandidates() int {
 	return len(t.tree4.candidates.entries) + len(t.tree6.candidates.entries) + len(t.nameCandidates.entries)
 }
 
+func (t *Table) Segments6() int { return len(t.v6.refs) }
+
 func (t *Table) Intervals4() int { return len(t.tree4.intervals) }
 
 // IsExpiring reports whether the time decides about an IPv4 address.

@@ -9,7 +9,7 @@ import (
 // ref points from a segment or a name to the entry that decides there.
 //
 //	0                      no entry
-//	bit 31 clear           entry (id+1)<<1 | exception; bit 30 is for segments4
+//	bit 31 clear           entry (id+1)<<1 | exception; bit 30 is for segments
 //	bit 31 set             the same until that entry expires, and then none
 //	bits 31 and 29 set     several entries, of which the time decides: they are in the interval tree
 //	                       (addresses), or in the candidates with that number (names)

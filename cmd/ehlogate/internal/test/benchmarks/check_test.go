@@ -28,7 +28,10 @@ func TestCheck(t *testing.T) {
 		return b.String()
 	}
 	name := func(i int) string { return fmt.Sprintf("host%d.customers%d.isp%d.example", i, i*7919%9973, i%613) }
-	subnet := func(i int) string { return fmt.Sprintf("2001:db8:%x:%x::/64", i*40503%65536, i%65536) }
+	subnet := func(i int) string { // each another one
+		hash := uint32(i) * 2654435761
+		return fmt.Sprintf("2001:db8:%x:%x::/64", hash>>16, hash&0xffff)
+	}
 	dir := tempDir(t)
 	check := func(format, text string) (seconds, peak float64) {
 		path := filepath.Join(dir, "checked")
