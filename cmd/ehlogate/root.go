@@ -48,7 +48,7 @@ ehlogate(8), ehlogate.toml(5) and ehlogate.list(5).` + missingParts(runtime.GOOS
 	}
 	root.PersistentFlags().StringVarP(&o.config, "config", "c", "",
 		"config `FILE` (default "+config.DefaultFile+" if it exists, else built-in defaults)")
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages |", "FlagUsagesWrapped 80 |"))
+	root.SetUsageFunc(printUsage)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		text, why, isValue := strings.Cut(err.Error(), ": strconv.")
 		switch {
