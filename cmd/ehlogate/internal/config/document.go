@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -15,7 +16,7 @@ import (
 // spelled exactly as a field of raw: the TOML library ignores case, so "Mode" and "mode" would both set the same field, the
 // later one last, without an error. It does refuse a key that occurs twice in the same spelling.
 func (p *parser) walkDocument(data []byte) {
-	w := walker{parser: p}
+	w := walker{parser: p, lines: findLines(data)}
 	w.Reset(data)
 	root := table{of: reflect.TypeFor[raw]()}
 	in := root
@@ -38,6 +39,7 @@ func (p *parser) walkDocument(data []byte) {
 type walker struct {
 	unstable.Parser
 	*parser
+	lines []int // where each begins
 }
 
 // table is a table or a value of the document.
@@ -92,9 +94,22 @@ func (w *walker) walkKey(in table, e *unstable.Node) table {
 	return in
 }
 
+// findPlace returns the place of a range. Shape of the parser would count the lines before it, each time from the first on.
 func (w *walker) findPlace(r unstable.Range) diag.Problem {
-	start := w.Shape(r).Start
-	return w.placeAt(start.Line, start.Column, int(r.Length))
+	offset := int(r.Offset)
+	line := sort.Search(len(w.lines), func(i int) bool { return w.lines[i] > offset })
+	return w.placeAt(line, offset-w.lines[line-1]+1, int(r.Length))
+}
+
+// findLines returns where each line begins.
+func findLines(data []byte) []int {
+	lines := []int{0}
+	for i, b := range data {
+		if b == '\n' {
+			lines = append(lines, i+1)
+		}
+	}
+	return lines
 }
 
 func (t table) lookup(key string) table {
