@@ -1,6 +1,6 @@
 # What is worth a name. "make test" is the same as .ci/test.
 
-.PHONY: help build test quick lint fuzz demo demo-sending demo-fallback classes configurations edits faults safety bench bench-quick matrix deb soak clean
+.PHONY: help build test quick lint fuzz demo demo-sending demo-fallback classes configurations edits faults safety page bench bench-quick matrix deb soak clean
 
 TESTS = cmd/ehlogate/internal/test
 
@@ -34,6 +34,10 @@ demo-sending: ## a network, its gateway and a server outside, of real parts: wha
 demo-fallback: ## clients whose TLS is broken, and real mail servers: what ehlogate learns at which attempt (two minutes)
 	.ci/deps
 	@EHLOGATE_TEST=all EHLOGATE_TEST_VERBOSE=1 go test -count=1 -v -run '^TestFallback$$' ./$(TESTS)/mtatest | grep --line-buffered -v -e '^ *---' -e '^===' -e ' needs: '
+
+page: ## the picture of the status page, as a real browser shows it (ten seconds)
+	.ci/deps
+	EHLOGATE_TEST=all EHLOGATE_TEST_PICTURE=$(CURDIR)/cmd/ehlogate/internal/page/page.png go test -count=1 -run '^TestBrowser$$' ./cmd/ehlogate/internal/page
 
 # The next six write tables beside the tests that measure them.
 measure = EHLOGATE_TEST=all EHLOGATE_TEST_TABLE=$(CURDIR)/$(TESTS)/$(1) go test -count=1 -timeout 60m

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/httpapi"
 	"ehlogate/cmd/ehlogate/internal/logformat"
+	"ehlogate/cmd/ehlogate/internal/page"
 	"ehlogate/cmd/ehlogate/internal/server"
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
@@ -98,6 +100,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	metrics.SetUnserved(len(missing))
 	recorder := telemetry.NewRecorder(metrics, log)
 	api := &httpapi.API{Manager: manager, Metrics: metrics, Recorder: recorder, Version: fullVersion(), NotServed: missing}
+	api.Page = page.New(api, filepath.Join(filepath.Dir(config.DefaultState), "edits.jsonl"))
 	httpHandler, stopHTTP := httpapi.ServeConn(api.Handler())
 	defer stopHTTP()
 

@@ -1,0 +1,155 @@
+package page
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"ehlogate/lists/secret"
+)
+
+const (
+	// maxJournalTail is how many bytes at the end of the journal of edits are read.
+	maxJournalTail = 64 << 10
+	// maxEdits is how many edits are shown.
+	maxEdits = 20
+	// maxEditLines is how many lines of an edit are shown.
+	maxEditLines = 4
+)
+
+// edit is a line of the journal that "ehlogate list" writes. What is unknown in it is left out.
+type edit struct {
+	Time    time.Time `json:"time"`
+	User    string    `json:"user"`
+	Command string    `json:"command"`
+	List    string    `json:"list"`
+	File    string    `json:"file"`
+	Reason  string    `json:"reason"`
+	Cut     int       `json:"cut"`
+	Added   int       `json:"added"`
+	Hunks   []struct {
+		Line   int      `json:"line"`
+		Before []string `json:"before"`
+		After  []string `json:"after"`
+	} `json:"hunks"`
+}
+
+// editReader reads the journal. Its file system may hang: then one goroutine waits for it, and no page.
+type editReader struct{ slot chan struct{} }
+
+func newEditReader() editReader { return editReader{make(chan struct{}, 1)} }
+
+// errBusy means that the journal could not be read in time.
+var errBusy = errors.New("timeout: the file system does not respond")
+
+// read returns the last edits, the newest first.
+func (r editReader) read(ctx context.Context, path string) ([]edit, error) {
+	type result struct {
+		edits []edit
+		err   error
+	}
+	got := make(chan result, 1)
+	select {
+	case r.slot <- struct{}{}:
+	case <-ctx.Done():
+		return nil, errBusy
+	}
+	go func() {
+		defer func() { <-r.slot }()
+		tail, err := readTail(path)
+		got <- result{parseEdits(tail), err}
+	}()
+	select {
+	case g := <-got:
+		return g.edits, g.err
+	case <-ctx.Done():
+		return nil, errBusy
+	}
+}
+
+// readTail returns the last bytes of a file, from the beginning of a line on.
+func readTail(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a named pipe must not stop it
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("it is no file")}
+	}
+	begin := max(info.Size()-maxJournalTail, 0)
+	tail, err := io.ReadAll(io.NewSectionReader(f, begin, maxJournalTail))
+	if begin > 0 {
+		_, tail, _ = bytes.Cut(tail, []byte("\n"))
+	}
+	return tail, err
+}
+
+// parseEdits returns the last edits of a journal, the newest first. A line that is none is left out.
+func parseEdits(tail []byte) (all []edit) {
+	lines := bytes.Split(tail, []byte("\n"))
+	for _, line := range slices.Backward(lines) {
+		var e edit
+		if len(all) < maxEdits && json.Unmarshal(line, &e) == nil && !e.Time.IsZero() {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// lines returns what changed, in a few lines. A note may have the key of a feed.
+func (e *edit) lines() (out []string) {
+	for _, h := range e.Hunks {
+		for _, line := range h.Before {
+			out = append(out, "− "+secret.MaskText(line))
+		}
+		for _, line := range h.After {
+			out = append(out, "+ "+secret.MaskText(line))
+		}
+	}
+	if more := len(out) - maxEditLines; more > 1 {
+		out = append(out[:maxEditLines], fmt.Sprintf("and %s more", groupDigits(more)))
+	}
+	return out
+}
+
+func (v *view) addEdits(ctx context.Context) {
+	if v.page.journal == "" {
+		return
+	}
+	all, err := v.page.edits.read(ctx, v.page.journal)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	s := section{ID: "edits", Title: "Last edits"}
+	if err != nil {
+		s.Lead = []string{v.say("They are not known: %v", err)}
+	}
+	t := newTable("Edits by ehlogate list, the newest first", "When", "Who", "Command", "code:Place", "code:Change", "Reason")
+	for i := range all {
+		e := &all[i]
+		place := e.File
+		if len(e.Hunks) > 0 {
+			place = fmt.Sprintf("%s:%d", e.File, e.Hunks[0].Line)
+		}
+		change := cell{Lines: e.lines()}
+		if len(change.Lines) == 0 {
+			change.Text = fmt.Sprintf("%s cut, %s added", count(e.Cut, "line"), groupDigits(e.Added))
+		}
+		v.add(t, v.age(e.Time), cell{Text: e.User}, cell{Text: e.Command + " " + e.List}, cell{Text: place}, change, cell{Text: secret.MaskText(e.Reason)})
+	}
+	s.Tables = []*table{t}
+	v.addSection(s)
+}
