@@ -47,7 +47,7 @@ config. With neither it listens on loopback:
     tcp_table  127.0.0.1:10042   Postfix, Exim
     policy     127.0.0.1:10043   Postfix: logs and enforces the decision
     milter     127.0.0.1:10044   Postfix, Sendmail: the same
-    http       127.0.0.1:10045   /healthz, /metrics and /api/v1/
+    http       127.0.0.1:10045   the status page, /healthz, /metrics, /api/v1/
 
 For a socket passed by systemd, FileDescriptorName= of its unit selects the
 protocol; else its address, in [listen] or among these ports; else the name of

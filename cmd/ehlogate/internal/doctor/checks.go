@@ -37,6 +37,7 @@ var checks = []struct {
 	{onPressure, (*exam).checkPressure, "pressure-unreadable"},
 	{onDaemon, (*exam).checkSharedAddress, "shared-address"},
 	{onDaemon, (*exam).checkListAccess, "list-forbidden"},
+	{onDaemon, (*exam).checkHTTPAddress, "http-reachable"},
 	{onDNS, (*exam).checkListOrder, "suppress-behind-dns"},
 	{onDNS, (*exam).checkResolverAddresses, "public-resolver distant-resolver dane-unsure"},
 	{onDNS, (*exam).checkUnit, "service-no-network service-no-https"},

@@ -18,7 +18,7 @@ import (
 
 const (
 	// maxJournalTail is how many bytes at the end of the journal of edits are read.
-	maxJournalTail = 64 << 10
+	maxJournalTail = 256 << 10
 	// maxEdits is how many edits are shown.
 	maxEdits = 20
 	// maxEditLines is how many lines of an edit are shown.

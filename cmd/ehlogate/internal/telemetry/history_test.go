@@ -29,7 +29,7 @@ func TestHours(t *testing.T) {
 		memcache, cached, policy := r.LoggedDecider("memcache", e), r.LoggedDecider("memcache", e), r.Instrumented("policy", e)
 		listed, other := lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}, lists.Client{Addr: netip.MustParseAddr("203.0.113.1")}
 		time.Sleep(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour + time.Minute))) // not at its edge, which a look finds within a second
-		for range 3 {                                                                           // three hours
+		for range 3 {                                                                       // three hours
 			for _, c := range []lists.Client{listed, other, other} {
 				memcache.Decide(t.Context(), c)
 				policy.Decide(t.Context(), c)

@@ -205,7 +205,7 @@ func TestContents(t *testing.T) {
 		want = append(want, "/usr/share/doc/ehlogate/"+doc)
 	}
 	const tests = "cmd/ehlogate/internal/test/"
-	for _, page := range []string{"examples/README.md", "lists/README.md", "lists/LEARNING.md", "policyd/README.md", "milter/README.md", "cmd/ehlogate/README.md",
+	for _, page := range []string{"examples/README.md", "lists/README.md", "lists/LEARNING.md", "policyd/README.md", "milter/README.md", "cmd/ehlogate/README.md", "cmd/ehlogate/internal/page/page.png",
 		tests + "README.md", tests + "mtatest/FAULTS.md", tests + "mtatest/SAFETY.md", tests + "mtatest/EDITS.md", tests + "mtatest/MATRIX.md", tests + "mtatest/CONFIGURATIONS.md", tests + "mtatest/CLASSES.md",
 		tests + "benchmarks/RESULTS.md", tests + "benchmarks/growth.svg", tests + "benchmarks/pressure.svg"} { // to which README.md links
 		want = append(want, "/usr/share/doc/ehlogate/"+page)
