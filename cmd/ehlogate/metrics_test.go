@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -167,6 +168,9 @@ func TestEverySeriesIsThereAtTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	atStart := d.scrape()
+	if build := fmt.Sprintf(`ehlogate_build_info{goversion=%q,package=%q,revision=%q,version=%q}`, runtime.Version(), packageVersion, gitRevision(), version); atStart[build] != "1" {
+		t.Errorf("there is no %s", build)
+	}
 	labelName := regexp.MustCompile(`([a-z_0-9]+)="`)
 	rows := 0
 	for _, row := range regexp.MustCompile("(?m)^\\| (`ehlogate_[^|]*)\\| ([a-z_0-9, ]*)\\|").FindAllStringSubmatch(string(text), -1) {

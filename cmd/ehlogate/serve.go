@@ -97,6 +97,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	}
 	manager := state.New(cfg, o.loadConfig, clock, log)
 	metrics := telemetry.NewMetrics(manager)
+	metrics.SetBuild(telemetry.Build{Version: version, Package: packageVersion, Revision: gitRevision()})
 	metrics.SetUnserved(len(missing))
 	recorder := telemetry.NewRecorder(metrics, log)
 	api := &httpapi.API{Manager: manager, Metrics: metrics, Recorder: recorder, Version: fullVersion(), NotServed: missing}

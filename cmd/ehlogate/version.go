@@ -39,9 +39,17 @@ func buildSource() []string {
 	if packageVersion != "" {
 		return []string{"package " + packageVersion}
 	}
+	if revision := gitRevision(); revision != "" {
+		return []string{"revision " + revision}
+	}
+	return nil
+}
+
+// gitRevision returns the git revision that the program was built from, or "" if it is not known.
+func gitRevision() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return nil
+		return ""
 	}
 	revision, modified := "", ""
 	for _, s := range info.Settings {
@@ -53,7 +61,7 @@ func buildSource() []string {
 		}
 	}
 	if revision == "" {
-		return nil
+		return ""
 	}
-	return []string{"revision " + revision + modified}
+	return revision + modified
 }
