@@ -42,7 +42,16 @@ type phase struct {
 
 func (r *recording) add(d *daemon, firing ...string) {
 	d.t.Helper()
-	samples := d.scrape()
+	r.addSamples(d.scrape(), firing...)
+}
+
+// addAll adds a phase that has the metrics of Go and of the process, too.
+func (r *recording) addAll(d *daemon) {
+	d.t.Helper()
+	r.addSamples(d.scrapeAll())
+}
+
+func (r *recording) addSamples(samples map[string]string, firing ...string) {
 	samples["up"] = "1"
 	r.phases = append(r.phases, phase{samples, time.Now(), firing})
 }
@@ -73,18 +82,42 @@ func (r *recording) value(t *testing.T, series string, i int) string {
 	return ""
 }
 
-// test has promtool evaluate the rules over the recording. Files of promtool are YAML, of which JSON is a part.
+// exprTest is a query, and what its result must be at a time of the recording, in the form of promtool.
+type exprTest struct {
+	Expr    string       `json:"expr"`
+	Time    string       `json:"eval_time"`
+	Samples []exprSample `json:"exp_samples"`
+}
+
+type exprSample struct {
+	Labels string  `json:"labels"`
+	Value  float64 `json:"value"`
+}
+
+// test has promtool say which alerts fire at the end of each phase.
 func (r *recording) test(t *testing.T) {
 	t.Helper()
-	type sample struct {
-		Labels string  `json:"labels"`
-		Value  float64 `json:"value"`
+	var tests []exprTest
+	for i, p := range r.phases {
+		e := exprTest{Expr: `ALERTS{alertstate="firing"}`, Time: fmt.Sprintf("%ds", r.start(i+1)-2*r.interval), Samples: []exprSample{}}
+		// What an increase sees is over by then, so that it is looked at soon after.
+		if strings.Contains(strings.Join(p.firing, " "), "soon") {
+			e.Time = fmt.Sprintf("%ds", r.start(i)+150)
+		}
+		for _, alert := range p.firing {
+			if name, labels, _ := strings.Cut(alert, " "); name != "soon" {
+				e.Samples = append(e.Samples, exprSample{fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing",job="ehlogate",instance="mx1:10045",%s}`, name, labels), 1})
+			}
+		}
+		tests = append(tests, e)
 	}
-	type exprTest struct {
-		Expr    string   `json:"expr"`
-		Time    string   `json:"eval_time"`
-		Samples []sample `json:"exp_samples"`
-	}
+	r.evaluate(t, tests)
+}
+
+// evaluate has promtool evaluate the rules over the recording, and queries. Files of promtool are YAML, of which JSON is a
+// part.
+func (r *recording) evaluate(t *testing.T, tests []exprTest) {
+	t.Helper()
 	all := make(map[string]bool)
 	for _, p := range r.phases {
 		for series := range p.samples {
@@ -104,20 +137,6 @@ func (r *recording) test(t *testing.T) {
 		name, labels, _ := strings.Cut(series, "{")
 		labels = strings.TrimPrefix(`job="ehlogate",instance="mx1:10045",`+strings.TrimSuffix(labels, "}"), ",")
 		input = append(input, map[string]string{"series": name + "{" + strings.TrimSuffix(labels, ",") + "}", "values": strings.Join(values, " ")})
-	}
-	var tests []exprTest
-	for i, p := range r.phases {
-		e := exprTest{Expr: `ALERTS{alertstate="firing"}`, Time: fmt.Sprintf("%ds", r.start(i+1)-2*r.interval), Samples: []sample{}}
-		// What an increase sees is over by then, so that it is looked at soon after.
-		if strings.Contains(strings.Join(p.firing, " "), "soon") {
-			e.Time = fmt.Sprintf("%ds", r.start(i)+150)
-		}
-		for _, alert := range p.firing {
-			if name, labels, _ := strings.Cut(alert, " "); name != "soon" {
-				e.Samples = append(e.Samples, sample{fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing",job="ehlogate",instance="mx1:10045",%s}`, name, labels), 1})
-			}
-		}
-		tests = append(tests, e)
 	}
 	rules, err := filepath.Abs(rulesFile)
 	if err != nil {
@@ -296,15 +315,20 @@ func TestAlerts(t *testing.T) {
 	})
 }
 
-// TestMetricsAreClean has promtool judge /metrics by the conventions of Prometheus.
-func TestMetricsAreClean(t *testing.T) {
+// TestMetrics has promtool judge /metrics by the conventions of Prometheus, and evaluate the queries of the dashboard.
+func TestMetrics(t *testing.T) {
 	testenv.Needs(t, "promtool")
 	d, server := startFullDaemon(t)
+	r := recording{interval: 15}
+	d.awaitZones()
+	r.addAll(d)
 	useEverything(d, server)
+	r.addAll(d)
 	_, body := d.getHTTP("/metrics")
 	cmd := exec.CommandContext(t.Context(), promtool, "check", "metrics")
 	cmd.Stdin = strings.NewReader(body)
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("%v\n%s", err, out)
 	}
+	testDashboard(t, &r)
 }

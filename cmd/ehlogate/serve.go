@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"os"
@@ -97,7 +98,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	}
 	manager := state.New(cfg, o.loadConfig, clock, log)
 	metrics := telemetry.NewMetrics(manager)
-	metrics.SetBuild(telemetry.Build{Version: version, Package: packageVersion, Revision: gitRevision()})
+	metrics.SetBuild(cmp.Or(packageVersion, version), gitRevision())
 	metrics.SetUnserved(len(missing))
 	recorder := telemetry.NewRecorder(metrics, log)
 	api := &httpapi.API{Manager: manager, Metrics: metrics, Recorder: recorder, Version: fullVersion(), NotServed: missing}

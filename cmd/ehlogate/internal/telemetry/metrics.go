@@ -79,15 +79,12 @@ func NewMetrics(manager *state.Manager) *Metrics {
 // SetUnserved sets the number of addresses of [listen] on which the daemon does not listen.
 func (m *Metrics) SetUnserved(n int) { m.unserved.Set(float64(n)) }
 
-// Build is what the running program was built from. What is not known is empty.
-type Build struct{ Version, Package, Revision string }
-
-// SetBuild adds the metric that has the build as its labels.
-func (m *Metrics) SetBuild(b Build) {
+// SetBuild adds the metric that says by its labels what runs. A revision that is not known is empty.
+func (m *Metrics) SetBuild(version, revision string) {
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ehlogate_build_info",
-		Help: "1; the labels are the version of ehlogate, of its package if it was built as one, the git revision if not, and the version of Go."},
-		[]string{"version", "package", "revision", "goversion"})
-	info.WithLabelValues(b.Version, b.Package, b.Revision, runtime.Version()).Set(1)
+		Help: "1; the labels are the version of ehlogate, or of its package, the git revision if it was built from one, and the version of Go."},
+		[]string{"version", "revision", "goversion"})
+	info.WithLabelValues(version, revision, runtime.Version()).Set(1)
 	m.registry.MustRegister(info)
 }
 
