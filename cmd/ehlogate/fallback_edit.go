@@ -194,7 +194,7 @@ func (o *options) exclude(line string) (done string, err error) {
 // writeEntryLine adds a line to a file, unless it has the entry already. It returns what to tell the operator.
 func writeEntryLine(path string, rules listfile.Rules, line string, add func(text []byte, line string) []byte) (done string, err error) {
 	there := 0
-	err = edit.Change(path, rules, func(text []byte) ([]byte, error) {
+	err = edit.File{Path: path, Rules: rules}.Change(func(text []byte) ([]byte, error) {
 		if there = findEntry(text, line); there > 0 {
 			return text, nil
 		}

@@ -45,7 +45,7 @@ func (l *Lint) Check(name string, spec Spec, mode lists.Mode, compare bool) (*Li
 	var c *checked
 	var found *findings
 	var in *inspection
-	list, err := New(spec, func() time.Time { return l.Now }).loadWith(func() *inspection {
+	list, err := New(spec, func() time.Time { return l.Now }).loadWith(nil, func() *inspection {
 		c = &checked{name: name, spec: spec, mode: mode, now: l.Now}
 		found = new(findings)
 		var id int32

@@ -14,7 +14,7 @@ import (
 
 // readTable reads the files that a look saw, and returns which lines of them it skipped. Its errors are *diag.Problems,
 // filewatch.ChangedError and filewatch.ReadError.
-func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activity, allowAppend bool, inspect *inspection) (*iptable.Table, content, error) {
+func (spec Spec) readTable(files filewatch.Snapshot, open opener, inspect *inspection) (*iptable.Table, content, error) {
 	var all diag.Problems
 	var read content
 	if err := files.Err(); filewatch.IsReadError(err) {
@@ -27,7 +27,7 @@ func (spec Spec) readTable(files filewatch.Snapshot, activity *filewatch.Activit
 	}
 	b, full := iptable.Builder{MaxEntries: spec.MaxEntries, KeepsOrder: inspect != nil && inspect.keepsOrder}, false
 	for _, name := range files.Names() {
-		err := files.Read(name, activity, allowAppend, func(r io.ReadSeeker) error {
+		err := open(name, func(r io.ReadSeeker) error {
 			lines, err := countLines(r)
 			if err != nil {
 				return err

@@ -1,7 +1,9 @@
 package listfile
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"time"
 
 	"ehlogate/lists"
@@ -101,7 +103,18 @@ func (s *List) Status() Status { return s.status }
 func (s *List) Files() filewatch.Snapshot { return s.files }
 
 // Load looks at the files, reads them, and returns the list that takes the place of s. The error is that of its Status.
-func (s *List) Load() (*List, error) { return s.loadWith(func() *inspection { return nil }) }
+func (s *List) Load() (*List, error) { return s.loadWith(nil, func() *inspection { return nil }) }
+
+// LoadWith is Load with the texts of some files in place of what is on disk, by their names. begin, which may be nil, returns
+// for each try a function that is called for each entry.
+func (s *List) LoadWith(texts map[string][]byte, begin func() func(*Item)) (*List, error) {
+	return s.loadWith(texts, func() *inspection {
+		if begin == nil {
+			return nil
+		}
+		return &inspection{visit: begin()}
+	})
+}
 
 // readTries is how often Load reads files that change meanwhile.
 const readTries = 3
@@ -114,9 +127,15 @@ type inspection struct {
 }
 
 // loadWith is Load with an inspection of its own for each try.
-func (s *List) loadWith(begin func() *inspection) (*List, error) {
+func (s *List) loadWith(texts map[string][]byte, begin func() *inspection) (*List, error) {
 	for try := 1; ; try++ {
-		next, err := s.readFiles(filewatch.StatFiles(s.spec.Patterns, nil), nil, false, begin())
+		files := filewatch.StatFiles(s.spec.Patterns, nil)
+		next, err := s.readFiles(files, func(name string, read func(io.ReadSeeker) error) error {
+			if text, ok := texts[name]; ok {
+				return read(bytes.NewReader(text))
+			}
+			return files.Read(name, nil, false, read)
+		}, begin())
 		if err == nil {
 			return next, next.status.Fault()
 		}
@@ -134,13 +153,18 @@ func (s *List) loadWith(begin func() *inspection) (*List, error) {
 // If allowAppend is true, more may be appended to the files meanwhile. activity, which may be nil, shows a hanging file
 // system.
 func (s *List) ReadSnapshot(files filewatch.Snapshot, activity *filewatch.Activity, allowAppend bool) (*List, error) {
-	return s.readFiles(files, activity, allowAppend, nil)
+	return s.readFiles(files, func(name string, read func(io.ReadSeeker) error) error {
+		return files.Read(name, activity, allowAppend, read)
+	}, nil)
 }
 
-func (s *List) readFiles(files filewatch.Snapshot, activity *filewatch.Activity, allowAppend bool, inspect *inspection) (*List, error) {
+// opener opens a file, and calls read with its content.
+type opener func(name string, read func(io.ReadSeeker) error) error
+
+func (s *List) readFiles(files filewatch.Snapshot, open opener, inspect *inspection) (*List, error) {
 	now := s.clock()
 	asRead := files.WithoutRacy(time.Now())
-	t, read, err := s.spec.readTable(files, activity, allowAppend, inspect)
+	t, read, err := s.spec.readTable(files, open, inspect)
 	switch {
 	case errors.As(err, new(filewatch.ChangedError)):
 		return nil, err

@@ -6,133 +6,85 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"ehlogate/cmd/ehlogate/internal/replace"
 	"ehlogate/lists/listfile"
 )
 
-const (
-	// lockTimeout is how long to wait for another command that changes the file.
-	lockTimeout = 10 * time.Second
-	// lockPause is the time between two attempts.
-	lockPause = 10 * time.Millisecond
-)
+// File is a list file to change.
+type File struct {
+	Path  string
+	Rules listfile.Rules
+	// Force changes the file although an editor seems to have it open.
+	Force bool
+	// Around is called when the new text is known to be fine, and calls replace, which puts it in place; nil: there is nothing
+	// to do before or after that.
+	Around func(replace func() error) error
+}
 
 // Append adds a line, without its end, to the end of a list file, which must exist and obey rules, as it must with the line.
 func Append(path string, rules listfile.Rules, line string) error {
-	return Change(path, rules, func(text []byte) ([]byte, error) { return AppendLine(text, line), nil })
+	return File{Path: path, Rules: rules}.Change(func(text []byte) ([]byte, error) { return AppendLine(text, line), nil })
 }
 
 // AppendLine returns a text with one more line, which ends as the others do.
 func AppendLine(text []byte, line string) []byte {
-	end := "\n"
-	if bytes.HasSuffix(text, []byte("\r\n")) {
-		end = "\r\n"
-	}
-	return append(append(text, line...), end...)
+	return append(append(text, line...), lineEnd(text)...)
 }
 
-// Change replaces the text of a list file by what change makes of it. Both must obey rules. Whatever happens meanwhile, the
-// file has the old text or the new one.
-func Change(path string, rules listfile.Rules, change func(text []byte) ([]byte, error)) error {
-	target, err := filepath.EvalSymlinks(path)
+// lineEnd returns how the lines of a text end.
+func lineEnd(text []byte) string {
+	if bytes.HasSuffix(text, []byte("\r\n")) {
+		return "\r\n"
+	}
+	return "\n"
+}
+
+// Change replaces the text of a list file by what change makes of it. Both must obey the rules. No other command changes the
+// file meanwhile, and whatever happens, it has the old text or the new one.
+func (f File) Change(change func(text []byte) ([]byte, error)) error {
+	if !f.Force {
+		if err := CheckEditors(f.Path); err != nil {
+			return err
+		}
+	}
+	locked, err := replace.Lock(f.Path)
 	if err != nil {
 		return err
 	}
-	f, err := lockFile(target)
+	defer locked.Unlock()
+	old, err := locked.Read()
 	if err != nil {
 		return err
 	}
-	defer f.Close() // ends the lock
-	before, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	old, err := io.ReadAll(f)
-	if err != nil {
-		return err
-	}
-	if err := checkText(path, rules, old); err != nil {
+	if err := CheckText(f.Path, f.Rules, old); err != nil {
 		return fmt.Errorf("nothing was changed, since the file has errors already:\n%w", err)
 	}
 	text, err := change(bytes.Clone(old))
 	if err != nil || bytes.Equal(text, old) {
 		return err
 	}
-	if err := checkText(path, rules, text); err != nil {
+	if err := CheckText(f.Path, f.Rules, text); err != nil {
 		return fmt.Errorf("nothing was changed:\n%w", err)
 	}
-	return replaceFile(target, before, text)
+	put := func() error { return f.explain(locked.Replace(replace.Bytes(text))) }
+	if f.Around != nil {
+		return f.Around(put)
+	}
+	return put()
 }
 
-// checkText reads a list as the daemon would.
-func checkText(path string, rules listfile.Rules, text []byte) error {
+// CheckText reads a list as the daemon would.
+func CheckText(path string, rules listfile.Rules, text []byte) error {
 	return listfile.Parse(bytes.NewReader(text), path, rules, func(*listfile.Item) error { return nil })
 }
 
-// lockFile opens the file at path and waits until no other command changes it.
-func lockFile(path string) (*os.File, error) {
-	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockPause) {
-		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a named pipe would wait for a writer
-		if err != nil {
-			return nil, err
-		}
-		err = checkKind(f)
-		if err == nil {
-			err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		}
-		if err == nil && isAt(f, path) {
-			return f, nil // and another command has not replaced it meanwhile
-		}
-		f.Close()
-		switch {
-		case err != nil && !errors.Is(err, unix.EWOULDBLOCK):
-			return nil, err
-		case time.Now().After(end):
-			return nil, fmt.Errorf("%s: locked by another process for %s: try again", path, lockTimeout)
-		}
-	}
-}
-
-// checkKind refuses what cannot be replaced without harm.
-func checkKind(f *os.File) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return fmt.Errorf("%s: %w", f.Name(), err)
-	}
-	switch {
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return fmt.Errorf("%s: not a regular file", f.Name())
-	case st.Nlink > 1:
-		return fmt.Errorf("%s: the file has %d names (hard links), which would no longer be one file: edit it by hand", f.Name(), st.Nlink)
-	}
-	return nil
-}
-
-// isAt reports whether the open file is still the one at path.
-func isAt(f *os.File, path string) bool {
-	open, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	there, err := os.Stat(path)
-	return err == nil && os.SameFile(open, there)
-}
-
-// replaceFile replaces the file at path, which is locked, by text.
-func replaceFile(path string, before os.FileInfo, text []byte) error {
-	f, err := replace.File{Path: path, Info: before}.Replace(replace.Bytes(text), time.Time{})
+func (f File) explain(err error) error {
 	switch {
 	case errors.Is(err, replace.ErrChanged):
-		return fmt.Errorf("%s: the file was changed meanwhile, by an editor: try again", path)
+		return fmt.Errorf("%s: the file was changed meanwhile, by an editor: try again", f.Path)
 	case err != nil:
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", f.Path, err)
 	}
-	return f.Close()
+	return nil
 }

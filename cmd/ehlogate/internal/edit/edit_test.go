@@ -2,7 +2,9 @@ package edit
 
 import (
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 
 	"ehlogate/lists"
 	"ehlogate/lists/listfile"
+	"ehlogate/lists/test/testenv"
 )
 
 var rules = listfile.Rules{Action: lists.Suppress}
@@ -129,7 +132,7 @@ func TestAppendAtOnce(t *testing.T) {
 // An editor knows nothing of the lock.
 func TestChangeMeanwhile(t *testing.T) {
 	path := writeFile(t, "192.0.2.1\n")
-	err := Change(path, rules, func(text []byte) ([]byte, error) {
+	err := File{Path: path, Rules: rules}.Change(func(text []byte) ([]byte, error) {
 		must(t, os.WriteFile(path, []byte("192.0.2.2\n"), 0o640))
 		must(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)))
 		return append(text, "192.0.2.7\n"...), nil
@@ -151,4 +154,71 @@ func TestChangeRefusesKinds(t *testing.T) {
 			t.Errorf("%s: %v; want %q", at, err, want)
 		}
 	}
+}
+
+// A change of a file that an editor has open is refused; what editors make beside a file says which.
+func TestChangeRefusesEditors(t *testing.T) {
+	host, err := os.Hostname()
+	must(t, err)
+	swap := func(host string, pid int) string {
+		head := make([]byte, 1024)
+		copy(head, "b0VIM 9.0")
+		copy(head[swapHost:], host)
+		head[swapPID], head[swapPID+1], head[swapPID+2] = byte(pid), byte(pid>>8), byte(pid>>16)
+		return string(head)
+	}
+	const endedPID = 4194305 // above the highest that Linux allows
+	for _, tc := range []struct {
+		name, text, link, want string
+	}{
+		{".deny.list.swp", swap("elsewhere", 77), "", "open in an editor (VIM, process 77 on elsewhere)"},
+		{".deny.list.swp", swap(host, os.Getpid()), "", "open in an editor (VIM"},
+		{".deny.list.swp", swap(host, endedPID), "", "has ended"},
+		{".deny.list.swo", "short", "", "(Vim or nano)"},
+		{".#deny.list", "", "alice@elsewhere.example.77:1700000000", "(Emacs, process 77 on elsewhere.example)"},
+		{".#deny.list", "alice@elsewhere.77", "", "(Emacs, process 77 on elsewhere)"},
+		{".#deny.list", "", fmt.Sprintf("alice@%s.%d", host, endedPID), "has ended"},
+		{".deny.list.kate-swp", "", "", "(Kate)"},
+		{".~lock.deny.list#", "", "", "(LibreOffice)"},
+	} {
+		path := writeFile(t, "192.0.2.1\n")
+		lock := filepath.Join(filepath.Dir(path), tc.name)
+		if tc.link != "" {
+			must(t, os.Symlink(tc.link, lock))
+		} else {
+			must(t, os.WriteFile(lock, []byte(tc.text), 0o600))
+		}
+		link := filepath.Join(t.TempDir(), "link.list")
+		must(t, os.Symlink(path, link))
+		for _, name := range []string{path, link} {
+			err := Append(name, rules, "192.0.2.7")
+			if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), tc.name) || readFile(t, path) != "192.0.2.1\n" {
+				t.Errorf("%s: %v; want %q", tc.name, err, tc.want)
+			}
+		}
+		must(t, File{Path: path, Rules: rules, Force: true}.Change(func(text []byte) ([]byte, error) { return AppendLine(text, "192.0.2.7"), nil }))
+		if got := readFile(t, path); got != "192.0.2.1\n192.0.2.7\n" {
+			t.Errorf("%s: forced: %q", tc.name, got)
+		}
+	}
+}
+
+// Vim itself has the file open, and closes it.
+func TestChangeRefusesVim(t *testing.T) {
+	testenv.Needs(t, "Vim")
+	path := writeFile(t, "192.0.2.1\n")
+	vim := exec.CommandContext(t.Context(), "vim", "-e", "-s", "-u", "NONE", "-i", "NONE", path)
+	vim.Env = append(os.Environ(), "TERM=dumb")
+	commands, err := vim.StdinPipe()
+	must(t, err)
+	must(t, vim.Start())
+	testenv.Eventually(t, "Vim has the file open", func() bool { return CheckEditors(path) != nil })
+	err = Append(path, rules, "192.0.2.7")
+	if want := fmt.Sprintf("open in an editor (VIM, process %d on ", vim.Process.Pid); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v; want %q", err, want)
+	}
+	_, err = io.WriteString(commands, "q!\n")
+	must(t, err)
+	must(t, vim.Wait())
+	must(t, Append(path, rules, "192.0.2.7"))
 }

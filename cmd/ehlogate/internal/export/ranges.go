@@ -12,6 +12,7 @@ import (
 	"ehlogate/lists"
 	"ehlogate/lists/dnsbl"
 	"ehlogate/lists/iprev"
+	"ehlogate/lists/iptable"
 )
 
 // Addresses returns the addresses with an action. For Offer these are the addresses that a list offers STARTTLS to; the
@@ -119,7 +120,7 @@ func (p *Policy) findBoundaries() iter.Seq[netip.Addr] {
 	if n, ok := p.Policy.Names.(*iprev.Verifier); ok {
 		others = append(others, n.Boundaries())
 	}
-	return mergeSorted(longest, others)
+	return iptable.MergeBoundaries(append([]iter.Seq[netip.Addr]{longest}, others...))
 }
 
 // decidedRanges returns the addresses with a decision that satisfies a condition.

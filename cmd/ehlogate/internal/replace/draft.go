@@ -87,6 +87,9 @@ func openDraft(path string) (*os.File, error) {
 	name := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
 	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockPause) {
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+		if errors.Is(err, unix.EACCES) && isOfOther(name) && time.Now().Before(end) {
+			continue // a draft in use, as a rule
+		}
 		if err != nil {
 			return nil, explainObstacle(name, err)
 		}
@@ -125,6 +128,12 @@ func emptyDraft(f *os.File) error {
 		return err
 	}
 	return f.Chmod(0o600)
+}
+
+// isOfOther reports whether there is a regular file with that name that belongs to another user.
+func isOfOther(name string) bool {
+	var st unix.Stat_t
+	return unix.Lstat(name, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && int(st.Uid) != os.Geteuid()
 }
 
 // explainObstacle returns why a draft cannot be opened: where something else has its name, what that is.

@@ -1,16 +1,17 @@
-package export
+package iptable
 
 import (
 	"iter"
 	"net/netip"
 )
 
-// mergeSorted returns the addresses of sequences in order, each once. To take an address from the longest one costs least.
-func mergeSorted(longest iter.Seq[netip.Addr], others []iter.Seq[netip.Addr]) iter.Seq[netip.Addr] {
+// MergeBoundaries returns the addresses of sequences that are sorted, in order, each once. To take an address from the first
+// sequence costs least, so that ought to be the longest.
+func MergeBoundaries(all []iter.Seq[netip.Addr]) iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
-		m := newMerger(others)
+		m := newMerger(all[1:])
 		defer m.stop()
-		for a := range longest {
+		for a := range all[0] {
 			for m.least.IsValid() && m.least.Less(a) {
 				if !yield(m.least) {
 					return
