@@ -8,6 +8,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/export"
+	"ehlogate/cmd/ehlogate/internal/listedit"
 	"ehlogate/lists"
 	"ehlogate/lists/feed"
 )
@@ -23,8 +24,9 @@ func addCompletions(root *cobra.Command) {
 	tomlFiles := cobra.FixedCompletions([]string{"toml"}, cobra.ShellCompDirectiveFilterFileExt)
 	unknown := values() // a shell cannot know them
 
-	fallback, _, _ := root.Find([]string{"fallback"}) // there is such a command
-	for _, cmd := range slices.Concat(root.Commands(), fallback.Commands(), []*cobra.Command{root}) {
+	fallback, _, _ := root.Find([]string{"fallback"}) // there are such commands
+	list, _, _ := root.Find([]string{"list"})
+	for _, cmd := range slices.Concat(root.Commands(), fallback.Commands(), list.Commands(), []*cobra.Command{root}) {
 		for flag, complete := range map[string]map[string]cobra.CompletionFunc{
 			"ehlogate": {"config": tomlFiles},
 			"check":    {"list": completeLists, "format": values(append([]string{ownFormat}, feed.Formats()...)...)},
@@ -34,6 +36,8 @@ func addCompletions(root *cobra.Command) {
 				"service": values(lists.SMTP.String(), lists.Submission.String()), "keyword": values(lists.KeywordNames()...)},
 			"import":           {"output": directories, "prefix": unknown, "service": values(lists.SMTP.String(), lists.Submission.String())},
 			"fallback promote": {"list": completeLists},
+			"list add":         {"file": files, "reason": unknown, "for": unknown, "until": unknown},
+			"list rm":          {"file": files, "reason": unknown},
 			"replay":           {"diff": tomlFiles, "since": unknown, "top": unknown},
 			"tlsrpt":           {"log": files},
 			"doctor":           {"postfix-config": directories, "saved": directories, "exim": files, "sendmail": files},
@@ -45,10 +49,23 @@ func addCompletions(root *cobra.Command) {
 		if cmd.Name() == "check" || cmd.Name() == "import" || cmd.Name() == "replay" || cmd.Name() == "tlsrpt" {
 			cmd.ValidArgsFunction = files
 		}
+		if cmd.Parent() == list {
+			cmd.ValidArgsFunction = completeFirst(completeOwnLists)
+		}
 	}
 }
 
-func completeLists(cmd *cobra.Command, _ []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+// completeLists completes the names of all lists.
+func completeLists(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return completeNames(cmd, func(*config.List) bool { return true })
+}
+
+// completeOwnLists completes the names of the lists that operators edit.
+func completeOwnLists(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return completeNames(cmd, listedit.IsOwn)
+}
+
+func completeNames(cmd *cobra.Command, wanted func(*config.List) bool) (names []cobra.Completion, _ cobra.ShellCompDirective) {
 	file, err := cmd.Flags().GetString("config")
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
@@ -57,8 +74,20 @@ func completeLists(cmd *cobra.Command, _ []string, _ string) (names []cobra.Comp
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	for _, l := range cfg.Lists {
-		names = append(names, l.Name)
+	for i := range cfg.Lists {
+		if l := &cfg.Lists[i]; wanted(l) {
+			names = append(names, l.Name)
+		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeFirst completes the first argument alone.
+func completeFirst(complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return complete(cmd, args, toComplete)
+	}
 }

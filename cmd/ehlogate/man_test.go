@@ -200,6 +200,7 @@ var configSections = map[string]struct {
 	"[guard]":    {"[guard]\nbogus = 1\n", "[guard]\n%s\n", nil},
 	"[logs]":     {"[logs]\nbogus = 1\n", "[logs]\n%s\n", nil},
 	"[learn]":    {"[learn]\nbogus = 1\n", "[learn]\n%s\n", nil},
+	"[edits]":    {"[edits]\nbogus = 1\n", "[edits]\n%s\n", nil},
 	"[fallback]": {"[fallback]\nbogus = 1\n", "[fallback]\n%s\n", []string{"watch"}},
 	"[earned]":   {"[earned]\nbogus = 1\n", "[earned]\n%s\n", nil},
 	"[[list]]": {"[[list]]\nbogus = 1\n", "[[list]]\nname = \"a\"\naction = \"offer\"\nfiles = [\"a\"]\n%s\n",

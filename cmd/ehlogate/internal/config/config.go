@@ -49,6 +49,7 @@ type Config struct {
 	Logs          Logs
 	Learn         Learn
 	TLSRPT        TLSRPT
+	Edits         Edits
 	Lists         []List
 }
 
@@ -99,6 +100,14 @@ type TLSRPT struct {
 
 // DefaultTLSRPTState is the default path of the state file of [tlsrpt].
 const DefaultTLSRPTState = "/var/lib/ehlogate/tlsrpt.json"
+
+// Edits is [edits].
+type Edits struct {
+	Journal string // path of the file in which "ehlogate list" writes each edit; "": none
+}
+
+// DefaultJournal is the default path of the journal of [edits].
+const DefaultJournal = "/var/lib/ehlogate/edits.jsonl"
 
 // Listen is [listen]. An address is IP:PORT, or the absolute path of a unix socket.
 type Listen struct {
@@ -256,6 +265,7 @@ func Defaults() *Config {
 		Logs:   Logs{State: DefaultLogsState},
 		Learn:  defaultLearn(),
 		TLSRPT: TLSRPT{State: DefaultTLSRPTState},
+		Edits:  Edits{Journal: DefaultJournal},
 	}
 }
 

@@ -223,6 +223,7 @@ func (p *parser) parseConfig(r *raw) *Config {
 	p.parseLogs(&r.Logs, &c.Logs)
 	p.parseLearn(r, c)
 	p.parseState(r.TLSRPT.State, "tlsrpt.state", &c.TLSRPT.State)
+	p.parseState(r.Edits.Journal, "edits.journal", &c.Edits.Journal)
 	p.checkStates(c)
 	return c
 }

@@ -30,6 +30,7 @@ type raw struct {
 	Fallback      rawFallback `toml:"fallback"`
 	Earned        rawEarned   `toml:"earned"`
 	TLSRPT        rawTLSRPT   `toml:"tlsrpt"`
+	Edits         rawEdits    `toml:"edits"`
 	List          []rawList   `toml:"list"`
 }
 
@@ -130,6 +131,10 @@ type rawLogs struct {
 
 type rawTLSRPT struct {
 	State *string `toml:"state"`
+}
+
+type rawEdits struct {
+	Journal *string `toml:"journal"`
 }
 
 type rawZone struct {

@@ -10,7 +10,8 @@ type stateFile struct{ key, path string }
 
 // stateFiles returns the state files of a config.
 func (c *Config) stateFiles() []stateFile {
-	return []stateFile{{"guard.state", c.Guard.State}, {"logs.state", c.Logs.State}, {"learn.state", c.Learn.State}, {"tlsrpt.state", c.TLSRPT.State}}
+	return []stateFile{{"guard.state", c.Guard.State}, {"logs.state", c.Logs.State}, {"learn.state", c.Learn.State}, {"tlsrpt.state", c.TLSRPT.State},
+		{"edits.journal", c.Edits.Journal}}
 }
 
 // checkStates refuses a state file that is something else, too: ehlogate would replace it.

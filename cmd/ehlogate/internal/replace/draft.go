@@ -94,7 +94,7 @@ func openDraft(path string) (*os.File, error) {
 			return nil, explainObstacle(name, err)
 		}
 		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil && IsAt(f, name) {
-			if err := emptyDraft(f); err != nil {
+			if err := emptyDraft(f, path); err != nil {
 				f.Close()
 				return nil, err
 			}
@@ -110,16 +110,19 @@ func openDraft(path string) (*os.File, error) {
 	}
 }
 
-// emptyDraft empties what a killed process left. A file of another user, or with another name, is no draft.
-func emptyDraft(f *os.File) error {
+// emptyDraft empties what a killed process left. A file of another user, or with another name, is no draft, unless the user
+// is the owner of the file to replace: the process was killed after it had made that one the owner.
+func emptyDraft(f *os.File, path string) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return err
 	}
+	var replaced unix.Stat_t
+	isOwn := int(st.Uid) == os.Geteuid() || unix.Stat(path, &replaced) == nil && st.Uid == replaced.Uid
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return obstacleError(f.Name(), "a pipe or a device")
-	case int(st.Uid) != os.Geteuid():
+	case !isOwn:
 		return obstacleError(f.Name(), fmt.Sprintf("a file of the user with ID %d", st.Uid))
 	case st.Nlink != 1:
 		return obstacleError(f.Name(), "a file with several names (hard links)")

@@ -106,6 +106,11 @@ func TestReplaceAfterKill(t *testing.T) {
 	must(t, os.WriteFile(draft, []byte(strings.Repeat("half ", 1000)), 0o600))
 	replaceText(t, name, "whole", time.Time{})
 
+	must(t, os.WriteFile(draft, []byte("half"), 0o644)) // of a process that had set its owner
+	must(t, os.Chown(name, 65534, 65533))
+	must(t, os.Chown(draft, 65534, 65533))
+	replaceText(t, name, "whole", time.Time{})
+
 	victim := filepath.Join(dir, "victim")
 	obstacles := map[string]func() error{
 		"a symbolic link to " + victim: func() error { return os.Symlink(victim, draft) },

@@ -1,0 +1,241 @@
+package listedit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ehlogate/cmd/ehlogate/internal/replace"
+)
+
+const (
+	// maxJournal is the size in bytes at which a journal is renamed, to begin a new one.
+	maxJournal = 1 << 20
+	// maxHunks is how many bytes of lines a record has. An edit with more is noted without its lines.
+	maxHunks = 128 << 10
+	// journalMode lets the group of the directory read it.
+	journalMode = 0o640
+	// lockTimeout is how long to wait for another command that writes into the journal.
+	lockTimeout = 10 * time.Second
+	lockPause   = 10 * time.Millisecond
+)
+
+// Record is an edit in the journal. Its JSON is documented in ehlogate(8).
+type Record struct {
+	Number  int       `json:"number"` // of the edit, from 1
+	Time    time.Time `json:"time"`
+	User    string    `json:"user"`
+	Command string    `json:"command"` // "add", "rm", "edit", "prune", "import", "undo"
+	List    string    `json:"list"`
+	File    string    `json:"file"`
+	Reason  string    `json:"reason,omitempty"`
+	Undoes  int       `json:"undoes,omitempty"` // the number of the edit that it takes back
+	Cut     int       `json:"cut"`              // lines
+	Added   int       `json:"added"`
+	Hunks   []Hunk    `json:"hunks,omitempty"` // none: the edit was too long to keep
+}
+
+// Journal is the file in which edits are noted, the last one at its end.
+type Journal struct{ Path string }
+
+// Read returns the edits that are kept, the first one first. A line that is none, such as one that was being written when the
+// machine failed, is left out.
+func (j Journal) Read() ([]Record, error) {
+	var all []Record
+	for _, name := range []string{j.Path + ".1", j.Path} {
+		text, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, explainAccess(err)
+		}
+		all = append(all, parseRecords(text)...)
+	}
+	return all, nil
+}
+
+// lastNumber returns the number of the last edit; 0: there is none.
+func (j Journal) lastNumber() (int, error) {
+	for _, name := range []string{j.Path, j.Path + ".1"} {
+		text, err := os.ReadFile(name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
+		}
+		for len(text) > 0 {
+			begin := bytes.LastIndexByte(text[:len(text)-1], '\n') + 1
+			if all := parseRecords(text[begin:]); len(all) > 0 {
+				return all[0].Number, nil
+			}
+			text = text[:begin]
+		}
+	}
+	return 0, nil
+}
+
+func parseRecords(text []byte) (all []Record) {
+	for line := range bytes.Lines(text) {
+		var r Record
+		if bytes.HasSuffix(line, []byte("\n")) && json.Unmarshal(line, &r) == nil && r.Number > 0 {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// Around notes an edit, calls put, and takes the note back if that fails. If the process is killed between the two, the
+// journal has an edit that was not made, which is better than to have made one that it does not have.
+func (j Journal) Around(r *Record, put func() error) error {
+	if j.Path == "" {
+		return put()
+	}
+	f, err := j.open()
+	if err != nil {
+		return fmt.Errorf("nothing was changed, since the edit cannot be noted in the journal: %w", err)
+	}
+	defer func() { f.Close() }() // ends the lock
+	if f, err = j.rotate(f); err != nil {
+		return fmt.Errorf("nothing was changed, since the journal cannot be renamed: %w", err)
+	}
+	forget, err := j.appendRecord(f, r)
+	if err != nil {
+		return fmt.Errorf("nothing was changed, since the edit cannot be noted in the journal: %w", err)
+	}
+	if err := put(); err != nil {
+		forget()
+		return err
+	}
+	return nil
+}
+
+// open opens the journal, and waits until no other command writes into it.
+func (j Journal) open() (*os.File, error) {
+	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockPause) {
+		f, err := os.OpenFile(j.Path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, journalMode)
+		if err != nil {
+			return nil, explainJournal(err)
+		}
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil && replace.IsAt(f, j.Path) { // and was not renamed meanwhile
+			return f, setAccess(f)
+		}
+		f.Close()
+		switch {
+		case err != nil && !errors.Is(err, unix.EWOULDBLOCK):
+			return nil, err
+		case time.Now().After(end):
+			return nil, fmt.Errorf("%s: locked by another process for %s: try again", j.Path, lockTimeout)
+		}
+	}
+}
+
+// setAccess gives a new journal the group of its directory, which the daemon belongs to.
+func setAccess(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() > 0 {
+		return err
+	}
+	dir, err := os.Stat(filepath.Dir(f.Name()))
+	if err != nil {
+		return err
+	}
+	if st, ok := dir.Sys().(*syscall.Stat_t); ok {
+		_ = f.Chown(-1, int(st.Gid)) // without that right, the journal has the group of the user
+	}
+	return f.Chmod(journalMode)
+}
+
+// rotate renames a journal that is full, and returns the one to write into.
+func (j Journal) rotate(f *os.File) (*os.File, error) {
+	info, err := f.Stat()
+	if err != nil || info.Size() < maxJournal {
+		return f, err
+	}
+	if err := os.Rename(j.Path, j.Path+".1"); err != nil {
+		return f, err
+	}
+	next, err := j.open()
+	if err != nil {
+		return f, err
+	}
+	f.Close()
+	return next, nil
+}
+
+// appendRecord writes an edit, with the next number. forget takes it out again.
+func (j Journal) appendRecord(f *os.File, r *Record) (forget func(), err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	size := info.Size()
+	forget = func() { _ = f.Truncate(size) } // if that fails, the journal has an edit that cannot be taken back
+	last, err := j.lastNumber()
+	if err != nil {
+		return nil, err
+	}
+	r.Number = last + 1
+	line, err := json.Marshal(r.bounded())
+	if err != nil {
+		return nil, err
+	}
+	if end := make([]byte, 1); size > 0 {
+		if _, err := f.ReadAt(end, size-1); err != nil {
+			return nil, err
+		}
+		if end[0] != '\n' { // a record that was cut off
+			line = append([]byte{'\n'}, line...)
+		}
+	}
+	if _, err = f.WriteAt(append(line, '\n'), size); err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		forget()
+		return nil, err
+	}
+	return forget, nil
+}
+
+// bounded returns the record without its lines if they are too long.
+func (r Record) bounded() Record {
+	bytes := 0
+	for _, h := range r.Hunks {
+		for _, lines := range [][]string{h.Before, h.After} {
+			for _, line := range lines {
+				bytes += len(line) + 4
+			}
+		}
+	}
+	if bytes > maxHunks {
+		r.Hunks = nil
+	}
+	return r
+}
+
+// explainJournal adds what to do about a journal that cannot be opened.
+func explainJournal(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: make the directory, or write another path into [edits] journal of the config, or \"\" for no journal", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: run this with sudo, or name a journal that you may write to in [edits] of the config", err)
+	}
+	return err
+}
+
+// explainAccess adds what to do about a file that may not be read or written.
+func explainAccess(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: run this with sudo, or have an administrator give your group the right to the file and its directory", err)
+	}
+	return err
+}

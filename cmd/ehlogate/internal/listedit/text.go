@@ -1,0 +1,171 @@
+package listedit
+
+import (
+	"fmt"
+	"math/big"
+	"net/netip"
+	"strings"
+	"time"
+
+	"go4.org/netipx"
+
+	"ehlogate/lists"
+	"ehlogate/lists/iptable"
+)
+
+// Text returns the effect of a plan in lines.
+func (p *Plan) Text() string {
+	var b strings.Builder
+	if len(p.Changes) == 1 {
+		c := p.Changes[0]
+		subject := p.Subject
+		if subject == "" {
+			subject = c.describeClients()
+		}
+		fmt.Fprintf(&b, "%s: %s%s", subject, c, p.explainNone(c))
+		if p.Subject != "" && c.names == 0 && c.Addresses.Cmp(big.NewInt(1)) > 0 {
+			fmt.Fprintf(&b, " (%s addresses)", formatCount(c.Addresses))
+		}
+		b.WriteString("\n")
+	} else {
+		if p.Subject != "" {
+			fmt.Fprintf(&b, "%s:\n", p.Subject)
+		}
+		for _, c := range p.Changes {
+			fmt.Fprintf(&b, "  %s: %s%s\n", c.describeClients(), c, p.explainNone(c))
+		}
+	}
+	for _, note := range p.Notes {
+		fmt.Fprintf(&b, "  not taken into account: %s\n", note)
+	}
+	return b.String()
+}
+
+// explainNone returns why nothing changes for the first of some clients; "" if something does.
+func (p *Plan) explainNone(c *Change) string {
+	if !c.IsNone() {
+		return ""
+	}
+	client := lists.Client{}
+	if len(c.Ranges) > 0 {
+		client.Addr = c.Ranges[0].From()
+	} else {
+		for i := range p.Items {
+			if it := &p.Items[i]; it.Kind != iptable.Address {
+				client = probe(it)
+				break
+			}
+		}
+	}
+	_, was := p.policies.before.decide(client)
+	_, v := p.policies.after.decide(client)
+	if action, matches := p.policies.after.would(client, p.list.Name); matches && v.ListName() != p.list.Name {
+		if p.list.Mode == lists.Observe || p.policies.after.Mode == lists.Observe {
+			return fmt.Sprintf(": it would be %s, but mode = \"observe\"", action)
+		}
+	}
+	switch {
+	case v.ListName() == "" && v.Reason != lists.ReasonDefault && v.Reason != lists.ReasonNoAddress:
+		return fmt.Sprintf(": %s (%s)", v.Action, v.Reason)
+	case v.ListName() == "":
+		return fmt.Sprintf(": %s, since no list matches", c.After)
+	case v.Reason == lists.ReasonUnavailable:
+		return fmt.Sprintf(": %s, since list %q is unavailable", c.After, v.ListName())
+	case v.ListName() != p.list.Name:
+		return fmt.Sprintf(": list %q decides first, %s", v.ListName(), describeEntry(v.Entry()))
+	case was.ListName() == p.list.Name:
+		return fmt.Sprintf(": %s, by %s", c.After, describeEntry(v.Entry()))
+	case was.ListName() == "":
+		return fmt.Sprintf(": %s by default before", c.Before)
+	}
+	return fmt.Sprintf(": %s before, by list %q, %s", c.Before, was.ListName(), describeEntry(was.Entry()))
+}
+
+// describeClients returns for which clients something changes.
+func (c *Change) describeClients() string {
+	var parts []string
+	if c.Addresses.Sign() > 0 {
+		var shown []string
+		for _, r := range c.Ranges {
+			shown = append(shown, formatRange(r))
+		}
+		text := strings.Join(shown, ", ")
+		if one := c.Addresses.Cmp(big.NewInt(1)) == 0; !one {
+			text = fmt.Sprintf("%s addresses (%s)", formatCount(c.Addresses), text)
+		}
+		parts = append(parts, text)
+	}
+	if c.names > 0 {
+		text := strings.Join(c.Names, ", ")
+		if c.names > len(c.Names) {
+			text = fmt.Sprintf("%d names (%s, ...)", c.names, text)
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, " and ")
+}
+
+func formatRange(r netipx.IPRange) string {
+	switch p, ok := r.Prefix(); {
+	case r.From() == r.To():
+		return r.From().String()
+	case ok:
+		return p.String()
+	}
+	return r.From().String() + "-" + r.To().String()
+}
+
+// formatCount returns a number of addresses; one that no operator counts as a power of two.
+func formatCount(n *big.Int) string {
+	switch bits := n.BitLen() - 1; {
+	case bits < 34:
+		return n.String()
+	case n.TrailingZeroBits() == uint(bits):
+		return fmt.Sprintf("2^%d", bits)
+	default:
+		return fmt.Sprintf("more than 2^%d", bits)
+	}
+}
+
+func formatUntil(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// Wide returns why a plan is to be confirmed by the operator; "" if it need not.
+func (p *Plan) Wide() string {
+	for i := range p.Items {
+		it := &p.Items[i]
+		switch {
+		case it.Kind != iptable.Address:
+			if name := strings.Trim(it.Name, "."); strings.HasPrefix(it.Name, ".") && !strings.Contains(name, ".") {
+				return fmt.Sprintf("%s matches very many clients", it)
+			}
+		case isWide(it.From, it.To):
+			return fmt.Sprintf("%s has %s addresses", it, formatCount(sizeOf(netipx.IPRangeFrom(it.From, it.To))))
+		}
+	}
+	return ""
+}
+
+// The widest networks that are changed without a question.
+const (
+	maxWidth4 = 16
+	maxWidth6 = 32
+)
+
+func isWide(from, to netip.Addr) bool {
+	bits := maxWidth6
+	if from.Is4() {
+		bits = maxWidth4
+	}
+	most := new(big.Int).Lsh(big.NewInt(1), uint(from.BitLen()-bits))
+	return sizeOf(netipx.IPRangeFrom(from, to)).Cmp(most) > 0
+}
+
+// Restricts reports whether some client is offered less than before.
+func (p *Plan) Restricts() bool {
+	for _, c := range p.Changes {
+		if c.After.restricts(c.Before) {
+			return true
+		}
+	}
+	return false
+}
