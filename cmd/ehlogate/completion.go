@@ -38,6 +38,8 @@ func addCompletions(root *cobra.Command) {
 			"fallback promote": {"list": completeLists},
 			"list add":         {"file": files, "reason": unknown, "for": unknown, "until": unknown},
 			"list rm":          {"file": files, "reason": unknown},
+			"list log":         {"last": unknown},
+			"list undo":        {"reason": unknown},
 			"replay":           {"diff": tomlFiles, "since": unknown, "top": unknown},
 			"tlsrpt":           {"log": files},
 			"doctor":           {"postfix-config": directories, "saved": directories, "exim": files, "sendmail": files},
@@ -49,7 +51,7 @@ func addCompletions(root *cobra.Command) {
 		if cmd.Name() == "check" || cmd.Name() == "import" || cmd.Name() == "replay" || cmd.Name() == "tlsrpt" {
 			cmd.ValidArgsFunction = files
 		}
-		if cmd.Parent() == list {
+		if cmd.Parent() == list && cmd.Name() != "undo" {
 			cmd.ValidArgsFunction = completeFirst(completeOwnLists)
 		}
 	}

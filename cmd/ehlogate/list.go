@@ -24,11 +24,13 @@ would refuse is not written. The daemon follows the files; no command is sent
 to it, and it need not run.
 
     ehlogate list add deny 192.0.2.7 --for 4h --reason "printer, TLS 1.0"
-    ehlogate list rm deny 192.0.2.7`,
+    ehlogate list rm deny 192.0.2.7
+    ehlogate list log         which edits were made, when and by which user
+    ehlogate list undo        take back the last one`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newListAdd(o), newListRemove(o))
+	cmd.AddCommand(newListAdd(o), newListRemove(o), newListLog(o), newListUndo(o))
 	return cmd
 }
 
@@ -107,8 +109,13 @@ func (f *editFlags) finish(cmd *cobra.Command, p *listedit.Plan, err error) erro
 	return nil
 }
 
-// findCautions returns why an operator should think twice.
-func (f *editFlags) findCautions(_ *cobra.Command, p *listedit.Plan) (cautions []string) {
+// findCautions shows what logs tell, and returns why an operator should think twice.
+func (f *editFlags) findCautions(cmd *cobra.Command, p *listedit.Plan) (cautions []string) {
+	sessions, caution := f.options.showSessions(cmd.Context(), p)
+	fmt.Fprint(cmd.OutOrStdout(), sessions)
+	if caution != "" {
+		cautions = append(cautions, caution)
+	}
 	if wide := p.Wide(); wide != "" {
 		cautions = append(cautions, wide)
 	}

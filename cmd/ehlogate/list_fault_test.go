@@ -165,4 +165,5 @@ func TestListEditDaemon(t *testing.T) {
 	}
 	edit(true, "add", "deny", "192.0.2.7", "--for", "1h")
 	edit(false, "rm", "deny", "192.0.2.7")
+	edit(true, "undo")
 }

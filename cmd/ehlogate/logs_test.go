@@ -46,7 +46,16 @@ func TestLogs(t *testing.T) {
 			t.Errorf("%d, no %s in %s", code, want, body)
 		}
 	}
-	for query, want := range map[string]int{"?addr=192.0.2.8": 200, "?addr=x": 400, "": 400, "?addr=192.0.2.7&helo=x": 400, "?addr=192.0.2.7&addr=192.0.2.8": 400} {
+	code, body = d.getHTTP("/api/v1/clients?network=192.0.2.0/24")
+	for _, want := range []string{`"daemon": {`, `"network": "192.0.2.0/24"`, `"clients": 1`, `"sessions": 2`, `"failed": 2`, `"messages": 0`, `"encrypted_clients": 0`} {
+		if code != 200 || !strings.Contains(body, want) {
+			t.Errorf("%d, no %s in %s", code, want, body)
+		}
+	}
+	if code, body := d.getHTTP("/api/v1/clients?network=192.0.2.8/29"); code != 200 || !strings.Contains(body, `"clients": 0`) {
+		t.Errorf("%d %s", code, body)
+	}
+	for query, want := range map[string]int{"?network=192.0.2.7/24": 400, "?network=x": 400, "?addr=192.0.2.8": 200, "?addr=x": 400, "": 400, "?addr=192.0.2.7&helo=x": 400, "?addr=192.0.2.7&addr=192.0.2.8": 400} {
 		if code, body := d.getHTTP("/api/v1/clients" + query); code != want || code == 200 && !strings.Contains(body, `"known": false`) {
 			t.Errorf("%s: %d %s", query, code, body)
 		}
@@ -97,5 +106,48 @@ func TestBrokenLog(t *testing.T) {
 	d.waitUntil("it is well", func() bool { _, body := d.getHTTP("/healthz"); return strings.Contains(body, `"status": "ok"`) })
 	if code, body := d.getHTTP("/api/v1/clients?addr=192.0.2.7"); code != 404 || !strings.Contains(body, "[logs]") {
 		t.Errorf("%d %s", code, body)
+	}
+}
+
+// TestListSessions checks that "ehlogate list" tells what the logs say of the clients of an entry, and asks before it hides
+// STARTTLS from one that delivered mail over TLS.
+func TestListSessions(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "mail.log")
+	f, err := os.Create(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	d := startDaemon(t, fmt.Sprintf("logs = { files = [%q], state = \"\" }\nedits = { journal = \"\" }\n%s", log, denyList), map[string]string{"deny.list": "# none\n"})
+	d.waitUntil("the client is known", func() bool {
+		for i, text := range []string{"connect from x.example.org[192.0.2.7]", "Anonymous TLS connection established from x.example.org[192.0.2.7]: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)",
+			"3C1D71000: client=x.example.org[192.0.2.7]", "disconnect from x.example.org[192.0.2.7] ehlo=2 starttls=1 mail=1 rcpt=1 data=1 quit=1 commands=7",
+			"connect from y.example.org[192.0.2.8]", "disconnect from y.example.org[192.0.2.8] ehlo=1 quit=1 commands=2"} {
+			fmt.Fprintf(f, "2026-11-28T%02d:00:00+00:00 mx postfix/smtpd[2]: %s\n", i, text)
+		}
+		_, body := d.getHTTP("/api/v1/clients?network=192.0.2.7")
+		return strings.Contains(body, `"encrypted_clients": 1`)
+	})
+	list := func(args ...string) (int, string) {
+		var out, errs strings.Builder
+		code := run(t.Context(), append([]string{"list", "-c", filepath.Join(d.dir, "c.toml")}, args...), &out, &errs)
+		return code, out.String() + errs.String()
+	}
+	for _, entry := range []string{"192.0.2.7", "192.0.2.0/29"} {
+		code, out := list("add", "deny", entry)
+		for _, want := range []string{": offer -> suppress", "\n  logs: ", " since 20", "  careful: 1 client delivered mail, and TLS worked\n", "nothing was changed: to do it, give --yes"} {
+			if code != exitWrong || !strings.Contains(out, want) {
+				t.Errorf("add %s: code %d, no %q in\n%s", entry, code, want, out)
+			}
+		}
+	}
+	if code, out := list("add", "deny", "192.0.2.9"); code != 0 || !strings.Contains(out, "  logs: no session since 20") {
+		t.Errorf("code %d, %s", code, out)
+	}
+	if code, out := list("add", "deny", "192.0.2.7", "--yes"); code != 0 || !strings.Contains(out, "wrote ") {
+		t.Errorf("code %d, %s", code, out)
+	}
+	if code, out := list("rm", "deny", "192.0.2.7"); code != 0 || strings.Contains(out, "careful") { // an offer harms no client
+		t.Errorf("code %d, %s", code, out)
 	}
 }

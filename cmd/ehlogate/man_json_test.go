@@ -10,6 +10,7 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/httpapi"
 	"ehlogate/cmd/ehlogate/internal/learn"
+	"ehlogate/cmd/ehlogate/internal/listedit"
 	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/replay"
 	"ehlogate/cmd/ehlogate/internal/tlsreport"
@@ -25,6 +26,7 @@ func TestJSONFields(t *testing.T) {
 		"replay --sessions": replay.Session{}, "replay --json": replay.Report{}, "replay --diff OLD --json": replay.Diff{},
 		"/api/v1/clients": logs.ClientReport{}, "/api/v1/learned": learnedReply{}, "/api/v1/learned/ADDR": learnedClientReply{},
 		"a client of a fallback list": fallback.ClientReport{}, "an entry": fallback.EntryReport{}, "a client of an earned list": earned.ClientReport{},
+		"/api/v1/clients?network=": logs.NetworkReport{}, "list log --json": listedit.Log{},
 		"tlsrpt --json": tlsreport.Report{},
 	} {
 		var got []string

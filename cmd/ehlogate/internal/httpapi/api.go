@@ -13,10 +13,12 @@ import (
 
 	"ehlogate/cmd/ehlogate/internal/cpupressure"
 	"ehlogate/cmd/ehlogate/internal/explain"
+	"ehlogate/cmd/ehlogate/internal/logs"
 	"ehlogate/cmd/ehlogate/internal/running"
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists"
+	"ehlogate/lists/listfile"
 	"ehlogate/lists/printable"
 	"ehlogate/lists/ratelimit"
 	"ehlogate/lists/tlspolicy"
@@ -156,10 +158,20 @@ func refuse(w http.ResponseWriter, msg string) {
 	writeJSON(w, http.StatusBadRequest, map[string]string{"error": msg})
 }
 
-// serveClients answers with what the logs of [logs] tell of a client.
+// NetworkClients is the reply of /api/v1/clients?network=.
+type NetworkClients struct {
+	Daemon running.Status `json:"daemon"`
+	logs.NetworkReport
+}
+
+// serveClients answers with what the logs of [logs] tell of a client, or of those of a network together.
 func (a *API) serveClients(w http.ResponseWriter, r *http.Request) {
-	q, ok := parseQuery(w, r, "addr")
+	q, ok := parseQuery(w, r, "addr", "network")
 	if !ok {
+		return
+	}
+	if network := q.Get("network"); network != "" && q.Get("addr") == "" {
+		a.serveNetwork(w, network)
 		return
 	}
 	c, err := explain.ParseClient(q.Get("addr"), "", "")
@@ -167,12 +179,29 @@ func (a *API) serveClients(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err.Error())
 		return
 	}
-	l := a.Manager.Snapshot().Logs
-	if l == nil {
-		writeJSON(w, http.StatusNotFound, map[string]string{"error": `no log is read: write files = ["/var/log/mail.log"] in [logs]`})
+	if l := a.Manager.Snapshot().Logs; l != nil {
+		writeJSON(w, http.StatusOK, l.Client(c.Addr))
+	} else {
+		refuseWithoutLogs(w)
+	}
+}
+
+func refuseWithoutLogs(w http.ResponseWriter) {
+	writeJSON(w, http.StatusNotFound, map[string]string{"error": `no log is read: write files = ["/var/log/mail.log"] in [logs]`})
+}
+
+func (a *API) serveNetwork(w http.ResponseWriter, network string) {
+	from, to, err := listfile.ParseSpan(network)
+	if err != nil {
+		refuse(w, err.Error())
 		return
 	}
-	writeJSON(w, http.StatusOK, l.Client(c.Addr))
+	snapshot := a.Manager.Snapshot()
+	if snapshot.Logs == nil {
+		refuseWithoutLogs(w)
+		return
+	}
+	writeJSON(w, http.StatusOK, NetworkClients{a.Status(snapshot), snapshot.Logs.Network(from, to, network)})
 }
 
 func (a *API) serveDecision(w http.ResponseWriter, r *http.Request) {

@@ -122,6 +122,13 @@ func TestOneLine(t *testing.T) {
 		if got := read(t, file); got != want {
 			t.Fatalf("seed %d: %q\nbecame %q\nwant   %q", seed, old, got, want)
 		}
+		undo, err := e.PlanUndo(0, "")
+		must(t, err)
+		_, err = undo.Write()
+		must(t, err)
+		if got := read(t, file); got != old {
+			t.Fatalf("seed %d: %q\nbecame %q\nand by undo %q", seed, old, want, got)
+		}
 	}
 }
 

@@ -1,7 +1,9 @@
 package listedit
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"ehlogate/lists/printable"
@@ -44,6 +46,54 @@ func describeHunks(file string, hunks []Hunk, cut, wrote, changed string) string
 	}
 	if all > shown {
 		fmt.Fprintf(&b, "and %d other lines\n", all-shown)
+	}
+	return b.String()
+}
+
+// Log is a part of the journal. Its JSON is documented in ehlogate(8).
+type Log struct {
+	Edits []Record `json:"edits"` // the first one first
+}
+
+// ReadLog returns the last edits of a list, or of all if list is "". most bounds their number; 0: all.
+func (e *Editor) ReadLog(list string, most int) (Log, error) {
+	if e.Config.Edits.Journal == "" {
+		return Log{}, errors.New(`no journal: the config has journal = "" in [edits]`)
+	}
+	all, err := Journal{e.Config.Edits.Journal}.Read()
+	if err != nil {
+		return Log{}, err
+	}
+	if list != "" {
+		all = slices.DeleteFunc(all, func(r Record) bool { return r.List != list })
+	}
+	if most > 0 {
+		all = all[max(0, len(all)-most):]
+	}
+	return Log{Edits: append([]Record{}, all...)}, nil
+}
+
+// Text returns the edits in lines.
+func (l Log) Text() string {
+	if len(l.Edits) == 0 {
+		return "no edit is noted\n"
+	}
+	var b strings.Builder
+	for _, r := range l.Edits {
+		fmt.Fprintf(&b, "%d  %s  %s  %s %s", r.Number, r.Time.Local().Format("2006-01-02 15:04"), printable.Escape(r.User), printable.Escape(r.Command), printable.Escape(r.List))
+		if r.Undoes != 0 {
+			fmt.Fprintf(&b, ", takes back %d", r.Undoes)
+		}
+		if r.Reason != "" {
+			fmt.Fprintf(&b, "  (%s)", printable.Escape(r.Reason))
+		}
+		b.WriteString("\n")
+		if len(r.Hunks) == 0 {
+			fmt.Fprintf(&b, "    %s: cut %d lines, wrote %d\n", printable.Escape(r.File), r.Cut, r.Added)
+		}
+		for line := range strings.Lines(r.Done()) {
+			b.WriteString("    " + line)
+		}
 	}
 	return b.String()
 }

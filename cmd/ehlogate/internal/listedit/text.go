@@ -9,6 +9,7 @@ import (
 
 	"go4.org/netipx"
 
+	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
 	"ehlogate/lists/iptable"
 )
@@ -169,3 +170,16 @@ func (p *Plan) Restricts() bool {
 	}
 	return false
 }
+
+// Span returns the addresses of the only entry that a plan is about; "" if there are several, or it has none.
+func (p *Plan) Span() string {
+	if p.Subject == "" || len(p.Items) == 0 || p.Items[0].Kind != iptable.Address {
+		return ""
+	}
+	it := p.Items[0]
+	it.Exception = false
+	return it.String()
+}
+
+// Config returns the config whose lists are edited.
+func (p *Plan) Config() *config.Config { return p.editor.Config }

@@ -1,0 +1,148 @@
+package listedit
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/listfile"
+	"ehlogate/lists/printable"
+)
+
+// PlanUndo plans to take an edit back: the one with a number, or the last one if that is 0. To take back an undo is to do
+// the edit again.
+func (e *Editor) PlanUndo(number int, reason string) (*Plan, error) {
+	if e.Config.Edits.Journal == "" {
+		return nil, errors.New(`no journal, so that no edit can be taken back: the config has journal = "" in [edits]`)
+	}
+	all, err := Journal{e.Config.Edits.Journal}.Read()
+	if err != nil {
+		return nil, err
+	}
+	r, err := chooseRecord(all, number)
+	if err != nil {
+		return nil, err
+	}
+	l, err := e.findList(r.List)
+	if err != nil {
+		return nil, fmt.Errorf("edit %d cannot be taken back: %w", r.Number, err)
+	}
+	files, err := e.files(l)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(files, r.File) {
+		return nil, fmt.Errorf("edit %d cannot be taken back: %s is no longer a file of list %q", r.Number, printable.Escape(r.File), l.Name)
+	}
+	p, err := e.plan(l, r.File, Record{Command: "undo", Undoes: r.Number, Reason: reason}, func(text []byte) ([]Hunk, error) {
+		hunks, err := locate(l, r.File, text, invert(r.Hunks))
+		if err != nil {
+			return nil, fmt.Errorf("edit %d cannot be taken back: %w", r.Number, err)
+		}
+		return hunks, nil
+	})
+	if p != nil && len(p.Items) == 1 {
+		p.Subject = p.Items[0].String()
+	}
+	return p, err
+}
+
+// chooseRecord returns the edit to take back.
+func chooseRecord(all []Record, number int) (*Record, error) {
+	if len(all) == 0 {
+		return nil, errors.New("no edit to take back: the journal has none")
+	}
+	at := len(all) - 1
+	if number != 0 {
+		at = slices.IndexFunc(all, func(r Record) bool { return r.Number == number })
+	}
+	if at < 0 {
+		return nil, fmt.Errorf(`no edit %d in the journal, which has those from %d to %d: "ehlogate list log" shows them`, number, all[0].Number, all[len(all)-1].Number)
+	}
+	r := &all[at]
+	if len(r.Hunks) == 0 {
+		return nil, fmt.Errorf("edit %d cannot be taken back: it cut %d lines and wrote %d, which is more than the journal keeps", r.Number, r.Cut, r.Added)
+	}
+	if by := undoneBy(all, r.Number); by != 0 {
+		return nil, fmt.Errorf("edit %d was taken back already, by edit %d: to do it again, take that one back: ehlogate list undo %d", r.Number, by, by)
+	}
+	return r, nil
+}
+
+// undoneBy returns the number of the edit that took another one back, and was not taken back itself; 0: there is none.
+func undoneBy(all []Record, number int) (by int) {
+	for _, r := range all {
+		if r.Undoes == number && undoneBy(all, r.Number) == 0 {
+			by = r.Number
+		}
+	}
+	return by
+}
+
+// locate returns hunks that were made for another state of a text with the lines that they have now: those that they cut must be
+// there, at the same place or else once, and those that they write must not have been written again.
+func locate(l *config.List, file string, text []byte, hunks []Hunk) ([]Hunk, error) {
+	lines := parseDocument(text).lines
+	entries, err := readEntries(l, file, text)
+	if err != nil {
+		return nil, err
+	}
+	var out []Hunk
+	for _, h := range hunks {
+		if h.Line, err = findLines(file, lines, h); err != nil {
+			return nil, err
+		}
+		items, err := itemsOf([]Hunk{{After: h.After}}, listfile.Rules{AnyAction: true})
+		if err != nil {
+			return nil, err
+		}
+		for i := range items {
+			for _, have := range entries {
+				isCut := have.Line >= h.Line && have.Line < h.Line+len(h.Before)
+				if isSame(&have.Item, &items[i]) && !isCut {
+					return nil, fmt.Errorf("%s is there again: %s", &items[i], have.describe())
+				}
+			}
+		}
+		out = append(out, h)
+	}
+	slices.SortStableFunc(out, func(a, b Hunk) int { return cmp.Compare(a.Line, b.Line) })
+	for i, h := range out[1:] {
+		if before := out[i]; before.Line+len(before.Before) > h.Line {
+			return nil, fmt.Errorf("its lines are not where they were: change %s by hand", printable.Escape(file))
+		}
+	}
+	return out, nil
+}
+
+// findLines returns where the lines are that a hunk cuts, or where to insert its lines.
+func findLines(file string, lines []string, h Hunk) (line int, err error) {
+	n := len(h.Before)
+	if n == 0 {
+		return min(h.Line, len(lines)+1), nil
+	}
+	isAt := func(line int) bool {
+		return line >= 1 && line-1+n <= len(lines) && slices.Equal(lines[line-1:line-1+n], h.Before)
+	}
+	if isAt(h.Line) {
+		return h.Line, nil
+	}
+	found := 0
+	for at := range len(lines) {
+		if isAt(at + 1) {
+			found++
+			line = at + 1
+		}
+	}
+	if found == 1 {
+		return line, nil
+	}
+	why := "not there any more"
+	if found > 1 {
+		why = fmt.Sprintf("there %d times", found)
+	}
+	return 0, fmt.Errorf("its line is %s in %s: %s", why, printable.Escape(file), printable.Escape(strings.TrimSpace(h.Before[0])))
+}
