@@ -51,7 +51,9 @@ func addCompletions(root *cobra.Command) {
 		if cmd.Name() == "check" || cmd.Name() == "import" || cmd.Name() == "replay" || cmd.Name() == "tlsrpt" {
 			cmd.ValidArgsFunction = files
 		}
-		if cmd.Parent() == list && cmd.Name() != "undo" {
+		if cmd.Parent() == list && cmd.Name() == "show" {
+			cmd.ValidArgsFunction = completeFirst(completeLists)
+		} else if cmd.Parent() == list && cmd.Name() != "undo" && cmd.Name() != "find" {
 			cmd.ValidArgsFunction = completeFirst(completeOwnLists)
 		}
 	}

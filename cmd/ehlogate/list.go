@@ -25,12 +25,14 @@ to it, and it need not run.
 
     ehlogate list add deny 192.0.2.7 --for 4h --reason "printer, TLS 1.0"
     ehlogate list rm deny 192.0.2.7
+    ehlogate list show        the lists; with a name, its entries
+    ehlogate list find ADDR   which entries match a client
     ehlogate list log         which edits were made, when and by which user
     ehlogate list undo        take back the last one`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newListAdd(o), newListRemove(o), newListLog(o), newListUndo(o))
+	cmd.AddCommand(newListAdd(o), newListRemove(o), newListShow(o), newListFind(o), newListLog(o), newListUndo(o))
 	return cmd
 }
 

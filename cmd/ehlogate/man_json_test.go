@@ -27,6 +27,7 @@ func TestJSONFields(t *testing.T) {
 		"/api/v1/clients": logs.ClientReport{}, "/api/v1/learned": learnedReply{}, "/api/v1/learned/ADDR": learnedClientReply{},
 		"a client of a fallback list": fallback.ClientReport{}, "an entry": fallback.EntryReport{}, "a client of an earned list": earned.ClientReport{},
 		"/api/v1/clients?network=": logs.NetworkReport{}, "list log --json": listedit.Log{},
+		"list show --json": listedit.Lists{}, "list show LIST --json": listedit.Entries{}, "list find --json": listedit.Found{},
 		"tlsrpt --json": tlsreport.Report{},
 	} {
 		var got []string
