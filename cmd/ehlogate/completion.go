@@ -38,6 +38,7 @@ func addCompletions(root *cobra.Command) {
 			"fallback promote": {"list": completeLists},
 			"list add":         {"file": files, "reason": unknown, "for": unknown, "until": unknown},
 			"list rm":          {"file": files, "reason": unknown},
+			"list edit":        {"file": files, "reason": unknown},
 			"list log":         {"last": unknown},
 			"list undo":        {"reason": unknown},
 			"replay":           {"diff": tomlFiles, "since": unknown, "top": unknown},

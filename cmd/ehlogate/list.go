@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -27,12 +26,13 @@ to it, and it need not run.
     ehlogate list rm deny 192.0.2.7
     ehlogate list show        the lists; with a name, its entries
     ehlogate list find ADDR   which entries match a client
+    ehlogate list edit deny   your editor, a check, the effect, then in place
     ehlogate list log         which edits were made, when and by which user
     ehlogate list undo        take back the last one`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newListAdd(o), newListRemove(o), newListShow(o), newListFind(o), newListLog(o), newListUndo(o))
+	cmd.AddCommand(newListAdd(o), newListRemove(o), newListShow(o), newListFind(o), newListEdit(o), newListLog(o), newListUndo(o))
 	return cmd
 }
 
@@ -131,8 +131,7 @@ func confirm(cmd *cobra.Command, question string) error {
 		return errors.New("nothing was changed: to do it, give --yes")
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s [y/N] ", question)
-	answer, _ := bufio.NewReader(in).ReadString('\n')
-	if !strings.EqualFold(strings.TrimSpace(answer), "y") && !strings.EqualFold(strings.TrimSpace(answer), "yes") {
+	if answer := strings.ToLower(strings.TrimSpace(readLine(in))); answer != "y" && answer != "yes" {
 		return errors.New("nothing was changed")
 	}
 	return nil

@@ -34,7 +34,7 @@ func describeHunks(file string, hunks []Hunk, cut, wrote, changed string) string
 	for _, h := range hunks {
 		both := min(len(h.Before), len(h.After))
 		for i, text := range h.After[:both] {
-			show(changed, h.Line+shift+i, text)
+			show(changed, h.Line+shift+i, fmt.Sprintf("%s  (was: %s)", strings.TrimSuffix(text, "\r"), strings.TrimSuffix(h.Before[i], "\r")))
 		}
 		for i, text := range h.Before[both:] {
 			show(cut, h.Line+both+i, text)

@@ -17,7 +17,9 @@ import (
 // Text returns the effect of a plan in lines.
 func (p *Plan) Text() string {
 	var b strings.Builder
-	if len(p.Changes) == 1 {
+	if len(p.Changes) == 0 {
+		b.WriteString("no change: no entry is cut or written\n")
+	} else if len(p.Changes) == 1 {
 		c := p.Changes[0]
 		subject := p.Subject
 		if subject == "" {
