@@ -39,6 +39,8 @@ func addCompletions(root *cobra.Command) {
 			"list add":         {"file": files, "reason": unknown, "for": unknown, "until": unknown},
 			"list rm":          {"file": files, "reason": unknown},
 			"list edit":        {"file": files, "reason": unknown},
+			"list prune":       {"file": files, "reason": unknown},
+			"list import":      {"file": files, "reason": unknown, "for": unknown, "until": unknown, "format": values(feed.Formats()...)},
 			"list log":         {"last": unknown},
 			"list undo":        {"reason": unknown},
 			"replay":           {"diff": tomlFiles, "since": unknown, "top": unknown},
@@ -56,6 +58,9 @@ func addCompletions(root *cobra.Command) {
 			cmd.ValidArgsFunction = completeFirst(completeLists)
 		} else if cmd.Parent() == list && cmd.Name() != "undo" && cmd.Name() != "find" {
 			cmd.ValidArgsFunction = completeFirst(completeOwnLists)
+		}
+		if cmd.CommandPath() == "ehlogate list import" {
+			cmd.ValidArgsFunction = completeImport
 		}
 	}
 }
@@ -95,4 +100,12 @@ func completeFirst(complete cobra.CompletionFunc) cobra.CompletionFunc {
 		}
 		return complete(cmd, args, toComplete)
 	}
+}
+
+// completeImport completes the name of a list, and then a file.
+func completeImport(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) == 1 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return completeFirst(completeOwnLists)(cmd, args, toComplete)
 }

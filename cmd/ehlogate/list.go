@@ -27,12 +27,14 @@ to it, and it need not run.
     ehlogate list show        the lists; with a name, its entries
     ehlogate list find ADDR   which entries match a client
     ehlogate list edit deny   your editor, a check, the effect, then in place
+    ehlogate list prune       cut the entries that have expired
+    ehlogate list import deny FILE
     ehlogate list log         which edits were made, when and by which user
     ehlogate list undo        take back the last one`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newListAdd(o), newListRemove(o), newListShow(o), newListFind(o), newListEdit(o), newListLog(o), newListUndo(o))
+	cmd.AddCommand(newListAdd(o), newListRemove(o), newListShow(o), newListFind(o), newListEdit(o), newListPrune(o), newListImport(o), newListLog(o), newListUndo(o))
 	return cmd
 }
 
@@ -85,6 +87,12 @@ func (f *editFlags) finish(cmd *cobra.Command, p *listedit.Plan, err error) erro
 		fmt.Fprintf(out, "nothing to do: %s\n", p.Nothing)
 		return nil
 	}
+	return f.write(cmd, p)
+}
+
+// write shows the effect of a plan, and has it written.
+func (f *editFlags) write(cmd *cobra.Command, p *listedit.Plan) error {
+	out := cmd.OutOrStdout()
 	fmt.Fprint(out, p.Text())
 	cautions := f.findCautions(cmd, p)
 	for _, c := range cautions {
@@ -108,6 +116,9 @@ func (f *editFlags) finish(cmd *cobra.Command, p *listedit.Plan, err error) erro
 		return exitError{exitWrong, err}
 	}
 	fmt.Fprint(out, record.Done())
+	if record.IsTooLong() {
+		fmt.Fprintln(out, "the journal has no room for so many lines: undo cannot take this back")
+	}
 	return nil
 }
 

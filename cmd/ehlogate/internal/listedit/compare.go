@@ -19,6 +19,7 @@ import (
 type Change struct {
 	Before, After Outcome
 	Addresses     *big.Int         // how many
+	IPv4          *big.Int         // of them
 	Ranges        []netipx.IPRange // the largest, the first of them first
 	Names         []string         // the first entries about names
 
@@ -74,7 +75,7 @@ func (all changes) of(ps *policies, c lists.Client) *Change {
 	after, _ := ps.after.decide(c)
 	key := outcomes{before, after}
 	if all[key] == nil {
-		all[key] = &Change{Before: before, After: after, Addresses: new(big.Int)}
+		all[key] = &Change{Before: before, After: after, Addresses: new(big.Int), IPv4: new(big.Int)}
 	}
 	return all[key]
 }
@@ -100,8 +101,11 @@ func (c *Change) addRange(r netipx.IPRange) {
 	if c == nil {
 		return
 	}
-	c.Addresses.Add(c.Addresses, sizeOf(r))
-	at := slices.IndexFunc(c.Ranges, func(have netipx.IPRange) bool { return sizeOf(have).Cmp(sizeOf(r)) < 0 })
+	size := sizeOf(r)
+	if c.Addresses.Add(c.Addresses, size); r.From().Is4() {
+		c.IPv4.Add(c.IPv4, size)
+	}
+	at := slices.IndexFunc(c.Ranges, func(have netipx.IPRange) bool { return sizeOf(have).Cmp(size) < 0 })
 	if at < 0 {
 		at = len(c.Ranges)
 	}

@@ -205,6 +205,9 @@ func (j Journal) appendRecord(f *os.File, r *Record) (forget func(), err error) 
 	return forget, nil
 }
 
+// IsTooLong reports whether the journal cannot keep the lines of an edit.
+func (r Record) IsTooLong() bool { return len(r.Hunks) > 0 && r.bounded().Hunks == nil }
+
 // bounded returns the record without its lines if they are too long.
 func (r Record) bounded() Record {
 	bytes := 0

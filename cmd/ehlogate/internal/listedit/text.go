@@ -134,6 +134,9 @@ func formatUntil(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Wide returns why a plan is to be confirmed by the operator; "" if it need not.
 func (p *Plan) Wide() string {
+	if p.record.Command == "prune" { // what has expired has no effect
+		return ""
+	}
 	for i := range p.Items {
 		it := &p.Items[i]
 		switch {
@@ -145,7 +148,21 @@ func (p *Plan) Wide() string {
 			return fmt.Sprintf("%s has %s addresses", it, formatCount(sizeOf(netipx.IPRangeFrom(it.From, it.To))))
 		}
 	}
+	if n := p.countChanged(); p.record.Command == "import" && n.BitLen() > maxWidth4 {
+		return fmt.Sprintf("it changes something for %s IPv4 addresses", formatCount(n))
+	}
 	return ""
+}
+
+// countChanged returns for how many IPv4 addresses something changes.
+func (p *Plan) countChanged() *big.Int {
+	n := new(big.Int)
+	for _, c := range p.Changes {
+		if !c.IsNone() {
+			n.Add(n, c.IPv4)
+		}
+	}
+	return n
 }
 
 // The widest networks that are changed without a question.
