@@ -9,6 +9,9 @@ import (
 // sequence costs least, so that ought to be the longest.
 func MergeBoundaries(all []iter.Seq[netip.Addr]) iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
+		if len(all) == 0 {
+			return
+		}
 		m := newMerger(all[1:])
 		defer m.stop()
 		for a := range all[0] {
