@@ -38,7 +38,7 @@ query the daemon:
     postfix-cidr-flat
                      the same without blocks, for Postfix before 3.2
     postfix-addresses
-                     the source of an lmdb or cdb table, of which smtpd
+                     the source of a cdb or lmdb table, of which smtpd
                      notices a change by itself. It has addresses alone
     postfix-networks the cidr table to name behind one that was exported by
                      postfix-addresses --without-networks; with --networks,
@@ -95,7 +95,7 @@ until= as they are now, and says until when it is exact.`,
   ehlogate export --format postfix-cidr --service submission -o /etc/postfix/ehlogate-submission.cidr
   ehlogate export --format postfix-addresses -o /etc/postfix/ehlogate \
       --networks /etc/postfix/ehlogate.cidr \
-      --then "postmap lmdb:/etc/postfix/ehlogate"
+      --then "postmap cdb:/etc/postfix/ehlogate"
   ehlogate export --format exim-hosts -o /etc/exim4/ehlogate.hosts
   ehlogate export --format nft --action offer --apply
   ehlogate export --format nft --action suppress --set 'inet filter bots' --apply --dry-run

@@ -53,6 +53,15 @@ func (p pair) exportArguments() []string {
 	return slices.Concat([]string{"export", "--format", export.PostfixAddresses}, p.flags, []string{"-o", p.addresses, "--networks", p.networks})
 }
 
+// refreshPair returns the command after an export of a table of addresses and its networks. A smtpd starts anew, and reads
+// the networks, when a database is a new one, but for lmdb: that is changed in place.
+func (t table) refreshPair() string {
+	if t.kind == "lmdb" {
+		return "postmap lmdb:" + t.name + " && postfix reload"
+	}
+	return t.refreshCommand(t.name)
+}
+
 // checkPairs looks for a table of addresses without its networks behind it, and for one of networks without the addresses before
 // it. isOne means that the setting has one table.
 func (e *exam) checkPairs(v view, value string, at Place, isOne bool) {
@@ -77,7 +86,7 @@ func (e *exam) checkPairs(v view, value string, at Place, isOne bool) {
 			e.add(Warning, "table-lacks-addresses", at, h.setting()+" decides without "+halves[i].setting()+", which must stand before it",
 				why+" In a unionmap, both decide.", at.adviseValue(pairFirst(value, halves[i].setting(), h.setting())))
 		case i >= 0:
-			p := pair{halves[i].name, h.name, h.flags, halves[i].refreshCommand(halves[i].name)}
+			p := pair{halves[i].name, h.name, h.flags, halves[i].refreshPair()}
 			e.pairs[p.addresses], e.pairs[p.networks] = p, p
 		}
 	}
@@ -106,10 +115,10 @@ func (e *exam) firstRule(format string, flags []string) string {
 // cidr table with all.
 func (e *exam) advisePair(h half, at Place, isOne bool) []Write {
 	addresses, networks := h.table, table{kind: "cidr", name: h.name + ".cidr", proxied: h.proxied}
-	p := pair{h.name, networks.name, h.flags, addresses.refreshCommand(h.name)}
+	p := pair{h.name, networks.name, h.flags, addresses.refreshPair()}
 	if h.format == export.PostfixNetworks {
-		addresses, networks = table{kind: "lmdb", name: strings.TrimSuffix(h.name, ".cidr") + "-addresses", proxied: h.proxied}, h.table
-		p = pair{addresses.name, h.name, h.flags, addresses.refreshCommand(addresses.name)}
+		addresses, networks = table{kind: "cdb", name: strings.TrimSuffix(h.name, ".cidr") + "-addresses", proxied: h.proxied}, h.table
+		p = pair{addresses.name, h.name, h.flags, addresses.refreshPair()}
 	}
 	if isOne {
 		command := e.command(slices.Concat([]string{"export", "--format", cidrFormat}, h.flags, []string{"-o", p.networks})...)

@@ -46,7 +46,7 @@ func TestPairs(t *testing.T) {
 			[]string{export + at("a") + `.cidr --then "postfix reload"`, "texthash:" + at("a") + ", cidr:" + at("a") + ".cidr"}},
 		{"networks alone", addresses, networks, "cidr:" + at("n"), []string{"warning table-lacks-addresses"},
 			[]string{"ehlogate export -c " + cfg.File + " --format postfix-addresses -o " + at("n") + "-addresses --networks " + at("n") +
-				` --then "postmap lmdb:` + at("n") + `-addresses"`, "lmdb:" + at("n") + "-addresses, cidr:" + at("n")}},
+				` --then "postmap cdb:` + at("n") + `-addresses"`, "cdb:" + at("n") + "-addresses, cidr:" + at("n")}},
 		{"in the other order", addresses, networks, "cidr:" + at("n") + ", texthash:" + at("a"), []string{"warning table-lacks-addresses"},
 			[]string{strings.ReplaceAll(pairMap, " ", "")}},
 		{"with another table in a unionmap", addresses, networks, "unionmap:{cidr:/dev/null, " + pairMap + "}", []string{"warning table-lacks-addresses"},
@@ -92,6 +92,15 @@ func TestPairs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A smtpd keeps the networks that it has read when an lmdb database changes, which is in place.
+func TestRefreshPair(t *testing.T) {
+	for kind, want := range map[string]string{"cdb": "postmap cdb:/t", "lmdb": "postmap lmdb:/t && postfix reload", "texthash": "postfix reload"} {
+		if got := (table{kind: kind, name: "/t"}).refreshPair(); got != want {
+			t.Errorf("%s: %q, want %q", kind, got, want)
+		}
 	}
 }
 

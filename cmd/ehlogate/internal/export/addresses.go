@@ -101,9 +101,9 @@ func (p *Policy) WritePostfixAddresses(ctx context.Context, to io.Writer) error 
 		return fmt.Errorf("a table of addresses would have %d lines, and can have %d: write a table of --format %s", lines, maxAddressLines, PostfixCIDR)
 	}
 	out := bufio.NewWriterSize(to, 1<<16)
-	use := []string{`run "postmap lmdb:FILE" (or cdb) after every change: a running smtpd notices it`}
+	use := []string{`run "postmap cdb:FILE" (or lmdb) after every change: a running smtpd notices it`}
 	if p.WithoutNetworks {
-		use = append(use, "behind it belongs the table of --format "+PostfixNetworks+": lmdb:FILE, cidr:NETWORKS")
+		use = append(use, "behind it belongs the table of --format "+PostfixNetworks+": cdb:FILE, cidr:NETWORKS")
 	}
 	p.writeHeader(out, PostfixAddresses, use...)
 	for s := range p.splitRanges(ctx, values) {
@@ -132,7 +132,7 @@ func (p *Policy) WritePostfixNetworks(ctx context.Context, out io.Writer) error 
 		return err
 	}
 	return p.writeRanges(out, PostfixNetworks, values, networksOf(p.splitRanges(ctx, values)), writeBlocks,
-		useOfTable, "before it belongs the table made of --format "+PostfixAddresses+" --without-networks: lmdb:FILE, cidr:NETWORKS")
+		useOfTable, "before it belongs the table made of --format "+PostfixAddresses+" --without-networks: cdb:FILE, cidr:NETWORKS")
 }
 
 // appendAddress appends an address as inet_ntop(3) writes it, and so Postfix: the last 32 bits of ::192.0.2.1 are as in IPv4.
