@@ -187,20 +187,31 @@ func cpuTime(t testing.TB, pid int) float64 {
 // residentSet gives the resident set of a process, and the largest it ever was, in MiB.
 func residentSet(t testing.TB, pid int) (now, peak float64) {
 	t.Helper()
+	return statusOf(t, pid, "VmRSS"), statusOf(t, pid, "VmHWM")
+}
+
+// ownMemory gives the part of the resident set that is in no file, in MiB. The rest, as the program itself, the kernel shares
+// between processes, and can drop.
+func ownMemory(t testing.TB, pid int) float64 {
+	t.Helper()
+	return statusOf(t, pid, "RssAnon")
+}
+
+// statusOf gives a size in MiB of proc_pid_status(5).
+func statusOf(t testing.TB, pid int, field string) float64 {
+	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
 		var kb float64
-		if n, _ := fmt.Sscanf(line, "VmRSS: %f kB", &kb); n == 1 {
-			now = kb / 1024
-		}
-		if n, _ := fmt.Sscanf(line, "VmHWM: %f kB", &kb); n == 1 {
-			peak = kb / 1024
+		if n, _ := fmt.Sscanf(line, field+": %f kB", &kb); n == 1 {
+			return kb / 1024
 		}
 	}
-	return now, peak
+	t.Fatalf("no %s of process %d:\n%s", field, pid, text)
+	return 0
 }
 
 // resetPeak makes the kernel forget the largest resident set so far, proc(5).

@@ -51,6 +51,7 @@ func TestRbldnsd(t *testing.T) {
 	}
 	also("CPU time until then", "s", 0, "", func(s start) float64 { return s.cpu })
 	also("resident memory, once it is steady", "MiB", 1, "", func(s start) float64 { return s.steady })
+	also("of that, without what is in files: the program, libraries", "MiB", 1, "", func(s start) float64 { return s.own })
 	also("resident memory at the first answer", "MiB", 0, "", func(s start) float64 { return s.first })
 	also("largest resident memory until then", "MiB", 0, "", func(s start) float64 { return s.peak })
 }
@@ -89,6 +90,7 @@ type served struct {
 type start struct {
 	seconds, cpu        float64 // to the first right answer
 	first, peak, steady float64 // MiB resident: at that answer, at most until then, and later
+	own                 float64 // MiB of steady that are in no file
 }
 
 // start starts the program and asks until it knows that held is held.
@@ -114,6 +116,7 @@ func (s *served) start(t testing.TB, held, free netip.Addr) (m start) {
 		t.Fatalf("asked about %v, which is in no list: %t, %v", free, ok, err)
 	}
 	m.steady = steadyRSS(t, s.Pid())
+	m.own = ownMemory(t, s.Pid())
 	return m
 }
 

@@ -233,5 +233,6 @@ func TestIdle(t *testing.T) {
 	now, peak := residentSet(t, g.Pid())
 	single(t, "memory", "idle, without lists: RSS", "MiB", now, 16, "")
 	single(t, "memory", "the same, the largest so far", "MiB", peak, 0, "")
+	single(t, "memory", "of that, without what is in files: the program", "MiB", ownMemory(t, g.Pid()), 0, "")
 	faultless(t, g)
 }
