@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"ehlogate/cmd/ehlogate/internal/listedit"
 )
@@ -150,8 +149,9 @@ func confirm(cmd *cobra.Command, question string) error {
 
 // isInteractive reports whether an operator can answer.
 func isInteractive(in *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(in.Fd()), unix.TCGETS)
-	return err == nil
+	info, err := in.Stat()
+	null, nullErr := os.Stat(os.DevNull)
+	return err == nil && nullErr == nil && info.Mode()&os.ModeCharDevice != 0 && !os.SameFile(info, null)
 }
 
 // needListAndEntry is for the arguments of add and rm.
