@@ -42,6 +42,7 @@ func addCompletions(root *cobra.Command) {
 			"list prune":       {"file": files, "reason": unknown},
 			"list import":      {"file": files, "reason": unknown, "for": unknown, "until": unknown, "format": values(feed.Formats()...)},
 			"list log":         {"last": unknown},
+			"list show":        {"days": unknown},
 			"list undo":        {"reason": unknown},
 			"replay":           {"diff": tomlFiles, "since": unknown, "top": unknown},
 			"tlsrpt":           {"log": files},

@@ -13,14 +13,19 @@ import (
 
 func newListShow(o *options) *cobra.Command {
 	var filter listedit.Filter
-	var asJSON bool
+	var asJSON, unused bool
+	var days int
 	cmd := &cobra.Command{
 		Use:   "show [LIST]",
 		Short: "Show the lists, or the entries of one",
 		Long: `Without LIST, shows all lists: what each does, how many entries it has, and its
 files. With LIST, shows its entries, each with its place. With --expired alone,
-shows the expired entries of all lists.`,
-		Example: "  ehlogate list show\n  ehlogate list show deny --json\n  ehlogate list show --expired",
+shows the expired entries of all lists.
+
+With --unused, shows the entries of your own lists that matched no session for
+90 days, or another number of --days, as the daemon counted. Days on which no
+daemon ran do not count.`,
+		Example: "  ehlogate list show\n  ehlogate list show --unused\n  ehlogate list show deny --json\n  ehlogate list show --expired",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f := editFlags{options: o}
@@ -28,7 +33,13 @@ shows the expired entries of all lists.`,
 			if err != nil {
 				return err
 			}
-			if len(args) == 0 && filter == (listedit.Filter{}) {
+			if unused && filter.Expired {
+				return errors.New("--unused and --expired cannot go together: an entry that has expired is not counted")
+			}
+			if days < 1 {
+				return errors.New("--days must be at least 1")
+			}
+			if len(args) == 0 && !unused && filter == (listedit.Filter{}) {
 				all := e.DescribeLists()
 				return printLearned(cmd.OutOrStdout(), asJSON, all, all.Text)
 			}
@@ -36,29 +47,41 @@ shows the expired entries of all lists.`,
 			if len(args) > 0 {
 				list = args[0]
 			}
-			if err := showEntries(cmd, e, list, filter, asJSON); err != nil {
+			each := func(show func(*listedit.Entry) error) error { return e.EachEntry(list, filter, show) }
+			if unused {
+				each = func(show func(*listedit.Entry) error) error {
+					note, err := e.EachUnused(list, days, show)
+					if note != "" {
+						fmt.Fprintln(cmd.ErrOrStderr(), note)
+					}
+					return err
+				}
+			}
+			if err := showEntries(cmd, each, asJSON); err != nil {
 				return exitError{exitWrong, err}
 			}
 			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&filter.Expired, "expired", false, "only entries that have expired")
+	cmd.Flags().BoolVar(&unused, "unused", false, "only entries of your own lists that matched no session for 90 days")
+	cmd.Flags().IntVar(&days, "days", 90, "the number of days for --unused, `N`")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return cmd
 }
 
-// showEntries writes the entries of a list, or of all.
-func showEntries(cmd *cobra.Command, e *listedit.Editor, list string, filter listedit.Filter, asJSON bool) error {
+// showEntries writes entries.
+func showEntries(cmd *cobra.Command, each func(func(*listedit.Entry) error) error, asJSON bool) error {
 	if asJSON {
 		all := listedit.Entries{Entries: []listedit.Entry{}}
-		err := e.EachEntry(list, filter, func(entry *listedit.Entry) error {
+		err := each(func(entry *listedit.Entry) error {
 			all.Entries = append(all.Entries, *entry)
 			return nil
 		})
 		return errors.Join(err, printable.WriteJSON(cmd.OutOrStdout(), all))
 	}
 	out := bufio.NewWriter(cmd.OutOrStdout())
-	err := e.EachEntry(list, filter, func(entry *listedit.Entry) error {
+	err := each(func(entry *listedit.Entry) error {
 		_, err := fmt.Fprintln(out, entry)
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"ehlogate/lists"
@@ -31,6 +32,8 @@ type List struct {
 	files  filewatch.Snapshot
 	since  map[string]time.Time // see filewatch.Snapshot.ContentSince
 	status Status
+	uses   *UseLog         // nil: uses are not counted
+	days   []atomic.Uint32 // of uses of the entries of table; nil: they are not counted
 }
 
 // Status describes the last reads of a list.
@@ -61,8 +64,9 @@ func (s Status) Fault() error {
 }
 
 var (
-	_ lists.Source   = (*List)(nil)
-	_ lists.NameUser = (*List)(nil)
+	_ lists.Source        = (*List)(nil)
+	_ lists.SessionSource = (*List)(nil)
+	_ lists.NameUser      = (*List)(nil)
 )
 
 // New returns a list that was not read yet. Entries expire by clock, as a rule time.Now.
@@ -153,9 +157,16 @@ func (s *List) loadWith(texts map[string][]byte, begin func() *inspection) (*Lis
 // If allowAppend is true, more may be appended to the files meanwhile. activity, which may be nil, shows a hanging file
 // system.
 func (s *List) ReadSnapshot(files filewatch.Snapshot, activity *filewatch.Activity, allowAppend bool) (*List, error) {
-	return s.readFiles(files, func(name string, read func(io.ReadSeeker) error) error {
+	inspect, keys := s.keyCollector()
+	next, err := s.readFiles(files, func(name string, read func(io.ReadSeeker) error) error {
 		return files.Read(name, activity, allowAppend, read)
-	}, nil)
+	}, inspect)
+	if err == nil && next.table != s.table && inspect != nil {
+		if next.days = nil; len(*keys) <= MaxCounted {
+			next.days = s.uses.attach(*keys)
+		}
+	}
+	return next, err
 }
 
 // opener opens a file, and calls read with its content.

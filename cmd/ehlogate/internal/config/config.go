@@ -104,10 +104,14 @@ const DefaultTLSRPTState = "/var/lib/ehlogate/tlsrpt.json"
 // Edits is [edits].
 type Edits struct {
 	Journal string // path of the file in which "ehlogate list" writes each edit; "": none
+	Used    string // path of the file that keeps when entries last matched a session; "": none
 }
 
 // DefaultJournal is the default path of the journal of [edits].
 const DefaultJournal = "/var/lib/ehlogate/edits.jsonl"
+
+// DefaultUsed is the default path of the file of uses of [edits].
+const DefaultUsed = "/var/lib/ehlogate/used.json"
 
 // Listen is [listen]. An address is IP:PORT, or the absolute path of a unix socket.
 type Listen struct {
@@ -265,7 +269,7 @@ func Defaults() *Config {
 		Logs:   Logs{State: DefaultLogsState},
 		Learn:  defaultLearn(),
 		TLSRPT: TLSRPT{State: DefaultTLSRPTState},
-		Edits:  Edits{Journal: DefaultJournal},
+		Edits:  Edits{Journal: DefaultJournal, Used: DefaultUsed},
 	}
 }
 

@@ -224,6 +224,7 @@ func (p *parser) parseConfig(r *raw) *Config {
 	p.parseLearn(r, c)
 	p.parseState(r.TLSRPT.State, "tlsrpt.state", &c.TLSRPT.State)
 	p.parseState(r.Edits.Journal, "edits.journal", &c.Edits.Journal)
+	p.parseState(r.Edits.Used, "edits.used", &c.Edits.Used)
 	p.checkStates(c)
 	return c
 }

@@ -135,6 +135,7 @@ type rawTLSRPT struct {
 
 type rawEdits struct {
 	Journal *string `toml:"journal"`
+	Used    *string `toml:"used"`
 }
 
 type rawZone struct {

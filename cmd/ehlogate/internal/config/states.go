@@ -11,7 +11,7 @@ type stateFile struct{ key, path string }
 // stateFiles returns the state files of a config.
 func (c *Config) stateFiles() []stateFile {
 	return []stateFile{{"guard.state", c.Guard.State}, {"logs.state", c.Logs.State}, {"learn.state", c.Learn.State}, {"tlsrpt.state", c.TLSRPT.State},
-		{"edits.journal", c.Edits.Journal}}
+		{"edits.journal", c.Edits.Journal}, {"edits.used", c.Edits.Used}}
 }
 
 // checkStates refuses a state file that is something else, too: ehlogate would replace it.

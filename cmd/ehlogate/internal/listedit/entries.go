@@ -25,6 +25,9 @@ type Entry struct {
 	Until   time.Time `json:"until,omitzero"`
 	Expired bool      `json:"expired"`
 	Note    string    `json:"note,omitempty"`
+
+	UnusedDays   int  `json:"unused_days,omitempty"`   // with --unused: since it last matched a session, or was first counted
+	NeverMatched bool `json:"never_matched,omitempty"` // with --unused: it did not match since it was first counted
 }
 
 // String returns the entry in a line.
@@ -35,6 +38,12 @@ func (e *Entry) String() string {
 	}
 	if e.Expired {
 		text += "  expired"
+	}
+	switch {
+	case e.NeverMatched:
+		text += fmt.Sprintf("  no match in %d days", e.UnusedDays)
+	case e.UnusedDays > 0:
+		text += fmt.Sprintf("  last match %d days ago", e.UnusedDays)
 	}
 	if e.Note != "" {
 		text += "  # " + printable.Escape(e.Note)
@@ -55,7 +64,8 @@ func (e *Editor) scan(l *config.List, each func(Entry, *iptable.Item) error) err
 			if it.Part {
 				return nil
 			}
-			return each(Entry{l.Name, l.Action.String(), name, it.Line, it.Item.String(), it.Until, it.Expired(now), secret.MaskText(it.Note)}, &it.Item)
+			entry := Entry{List: l.Name, Action: l.Action.String(), File: name, Line: it.Line, Text: it.Item.String(), Until: it.Until, Expired: it.Expired(now), Note: secret.MaskText(it.Note)}
+			return each(entry, &it.Item)
 		}
 		err := files.Read(name, nil, false, func(r io.ReadSeeker) error {
 			rules := l.Spec.Rules

@@ -39,6 +39,7 @@ type Manager struct {
 	failOpen *ratelimit.FailOpenLog // nil: DNS was never used
 
 	started *config.Config // the config of the sockets and of the log
+	uses    *useCounter    // nil: uses of entries are not counted
 
 	learning learning
 
@@ -50,6 +51,9 @@ type Manager struct {
 // unavailable; it does not stop the start. load reads the config again for a reload.
 func New(cfg *config.Config, load func() (*config.Config, error), clock func() time.Time, log *logrus.Logger) *Manager {
 	m := &Manager{load: load, clock: clock, log: log, started: cfg, times: defaultTimes}
+	if load != nil { // a daemon
+		m.uses = newUseCounter(cfg.Edits.Used, clock, log)
+	}
 	m.lists = m.trackLists(cfg, nil)
 	m.loadAtStart(context.Background(), m.lists)
 	m.publish(m.buildSnapshot(cfg, nil, m.lists))
@@ -109,6 +113,7 @@ func (m *Manager) ReloadFailures() uint64 { return m.reloadFailures.Load() }
 func (m *Manager) Run(ctx context.Context, reload <-chan func()) {
 	var running services
 	defer running.switchTo(context.Background(), background{}) // stop all
+	defer m.uses.start(ctx)()
 	next := time.NewTimer(0)
 	defer next.Stop()
 	for {

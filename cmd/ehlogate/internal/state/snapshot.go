@@ -67,6 +67,9 @@ func (m *Manager) buildSnapshot(cfg *config.Config, old *Snapshot, files []*trac
 
 func (s *Snapshot) addList(c config.List, source ListSource) {
 	list := &lists.List{Name: c.Name, Action: c.Action, Hide: c.Hide, Services: c.Services, Mode: s.effectiveMode(c), Source: source.File, External: c.IsExternal()}
+	if source.File != nil && source.File.CountsUses() {
+		list.Sessions = source.File
+	}
 	switch {
 	case source.DNS != nil:
 		list.Source = source.DNS

@@ -56,7 +56,7 @@ func (m *Manager) trackLists(cfg *config.Config, have []*trackedList) (out []*tr
 		all = append(all, never)
 	}
 	for _, l := range all {
-		t := &trackedList{name: l.Name, source: listfile.New(l.Spec, m.clock),
+		t := &trackedList{name: l.Name, source: m.uses.attach(l, listfile.New(l.Spec, m.clock)),
 			settling: filewatch.Settler{Quiet: m.times.quiet, MaxWait: 10 * m.times.quiet}}
 		for _, h := range have {
 			if h.name == l.Name && reflect.DeepEqual(h.source.Spec(), l.Spec) {
