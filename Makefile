@@ -83,7 +83,7 @@ bench: ## what it costs, beside floors and peers: one table, and two plots (16 m
 	@cat $(TESTS)/benchmarks/RESULTS.md
 
 bench-quick: ## the parts of it that need no other servers, in small: that they work, and not how fast it is
-	EHLOGATE_TEST=all go test -count=1 -v -run '^Test(Protocols|Noise|Latency|Milter|Reload|ReloadPriority|Idle|Lookup|Refusal|Limit|DNSStream|Sets)$$' ./$(TESTS)/benchmarks
+	EHLOGATE_TEST=all go test -count=1 -v -run '^Test(Protocols|Noise|Latency|Milter|Reload|ReloadPriority|Idle|Lookup|Refusal|Limit|DNSStream|Sets|Page)$$' ./$(TESTS)/benchmarks
 
 everywhere: ## build/ehlogate-SYSTEM-PROCESSOR for eight, and the unit tests on four of them by qemu-user (three quarters of an hour)
 	.ci/everywhere
