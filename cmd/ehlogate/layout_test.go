@@ -80,7 +80,7 @@ var rooms = map[string][]string{
 	internal + "replay":      {"lists", "lists/earned", "lists/fallback", "lists/learnstore", "lists/maillog", "lists/printable", "lists/ratelimit", internal + "config", internal + "state"},
 	internal + "tlsreport":   {"lists", "lists/dnsclient", "lists/maillog", "lists/printable", "lists/tlsrpt"},
 	internal + "httpapi":     {"lists", "lists/", "milter/oneconn", internal + "cpupressure", internal + "explain", internal + "learn", internal + "logs", internal + "running", internal + "state", internal + "telemetry"},
-	internal + "page":        {"lists", "lists/", internal + "explain", internal + "httpapi", internal + "logs", internal + "running", internal + "state", internal + "telemetry"},
+	internal + "page":        {"lists", "lists/", internal + "explain", internal + "httpapi", internal + "listedit", internal + "logs", internal + "running", internal + "state", internal + "telemetry"},
 }
 
 // isTest reports whether the package is there for tests alone.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -102,7 +101,7 @@ func serve(ctx context.Context, o *options, hup <-chan os.Signal, stderr io.Writ
 	metrics.SetUnserved(len(missing))
 	recorder := telemetry.NewRecorder(metrics, log)
 	api := &httpapi.API{Manager: manager, Metrics: metrics, Recorder: recorder, Version: fullVersion(), NotServed: missing}
-	api.Page = page.New(api, filepath.Join(filepath.Dir(config.DefaultState), "edits.jsonl"))
+	api.Page = page.New(api)
 	httpHandler, stopHTTP := httpapi.ServeConn(api.Handler())
 	defer stopHTTP()
 

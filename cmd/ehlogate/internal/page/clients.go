@@ -42,9 +42,9 @@ func (v *view) addFailing() {
 		f := &classes[i]
 		top := cell{}
 		for _, c := range f.Top {
-			line := fmt.Sprintf("%s × %s", c.Addr, groupDigits(c.Count))
+			line := fmt.Sprintf("%s ×%s", c.Addr, groupDigits(c.Count))
 			if c.Name != "" {
-				line = fmt.Sprintf("%s (%s) × %s", c.Addr, c.Name, groupDigits(c.Count))
+				line = fmt.Sprintf("%s (%s) ×%s", c.Addr, c.Name, groupDigits(c.Count))
 			}
 			if c.Worked {
 				line += ", TLS worked too"

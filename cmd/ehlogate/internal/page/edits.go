@@ -11,8 +11,8 @@ import (
 	"os"
 	"slices"
 	"syscall"
-	"time"
 
+	"ehlogate/cmd/ehlogate/internal/listedit"
 	"ehlogate/lists/secret"
 )
 
@@ -25,23 +25,6 @@ const (
 	maxEditLines = 4
 )
 
-// edit is a line of the journal that "ehlogate list" writes. What is unknown in it is left out.
-type edit struct {
-	Time    time.Time `json:"time"`
-	User    string    `json:"user"`
-	Command string    `json:"command"`
-	List    string    `json:"list"`
-	File    string    `json:"file"`
-	Reason  string    `json:"reason"`
-	Cut     int       `json:"cut"`
-	Added   int       `json:"added"`
-	Hunks   []struct {
-		Line   int      `json:"line"`
-		Before []string `json:"before"`
-		After  []string `json:"after"`
-	} `json:"hunks"`
-}
-
 // editReader reads the journal. Its file system may hang: then one goroutine waits for it, and no page.
 type editReader struct{ slot chan struct{} }
 
@@ -51,9 +34,9 @@ func newEditReader() editReader { return editReader{make(chan struct{}, 1)} }
 var errBusy = errors.New("timeout: the file system does not respond")
 
 // read returns the last edits, the newest first.
-func (r editReader) read(ctx context.Context, path string) ([]edit, error) {
+func (r editReader) read(ctx context.Context, path string) ([]listedit.Record, error) {
 	type result struct {
-		edits []edit
+		edits []listedit.Record
 		err   error
 	}
 	got := make(chan result, 1)
@@ -65,7 +48,11 @@ func (r editReader) read(ctx context.Context, path string) ([]edit, error) {
 	go func() {
 		defer func() { <-r.slot }()
 		tail, err := readTail(path)
-		got <- result{parseEdits(tail), err}
+		edits := parseEdits(tail)
+		if before, _ := readTail(path + ".1"); err == nil && len(edits) < maxEdits { // to which a long journal is renamed
+			edits = append(edits, parseEdits(before)...)
+		}
+		got <- result{edits[:min(len(edits), maxEdits)], err}
 	}()
 	select {
 	case g := <-got:
@@ -98,19 +85,19 @@ func readTail(path string) ([]byte, error) {
 }
 
 // parseEdits returns the last edits of a journal, the newest first. A line that is none is left out.
-func parseEdits(tail []byte) (all []edit) {
+func parseEdits(tail []byte) (all []listedit.Record) {
 	lines := bytes.Split(tail, []byte("\n"))
 	for _, line := range slices.Backward(lines) {
-		var e edit
-		if len(all) < maxEdits && json.Unmarshal(line, &e) == nil && !e.Time.IsZero() {
+		var e listedit.Record
+		if len(all) < maxEdits && json.Unmarshal(line, &e) == nil && e.Number > 0 {
 			all = append(all, e)
 		}
 	}
 	return all
 }
 
-// lines returns what changed, in a few lines. A note may have the key of a feed.
-func (e *edit) lines() (out []string) {
+// describeChange returns what changed, in a few lines. A note may have the key of a feed.
+func describeChange(e *listedit.Record) (out []string) {
 	for _, h := range e.Hunks {
 		for _, line := range h.Before {
 			out = append(out, "− "+secret.MaskText(line))
@@ -126,10 +113,11 @@ func (e *edit) lines() (out []string) {
 }
 
 func (v *view) addEdits(ctx context.Context) {
-	if v.page.journal == "" {
+	path := v.snapshot.Config.Edits.Journal
+	if path == "" {
 		return
 	}
-	all, err := v.page.edits.read(ctx, v.page.journal)
+	all, err := v.page.edits.read(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
@@ -137,18 +125,22 @@ func (v *view) addEdits(ctx context.Context) {
 	if err != nil {
 		s.Lead = []string{v.say("They are not known: %v", err)}
 	}
-	t := newTable("Edits by ehlogate list, the newest first", "When", "Who", "Command", "code:Place", "code:Change", "Reason")
+	t := newTable("Edits by ehlogate list, the newest first", "Edit", "When", "Who", "Command", "code:Place", "code:Change", "Reason")
 	for i := range all {
 		e := &all[i]
 		place := e.File
 		if len(e.Hunks) > 0 {
 			place = fmt.Sprintf("%s:%d", e.File, e.Hunks[0].Line)
 		}
-		change := cell{Lines: e.lines()}
+		change := cell{Lines: describeChange(e)}
 		if len(change.Lines) == 0 {
 			change.Text = fmt.Sprintf("%s cut, %s added", count(e.Cut, "line"), groupDigits(e.Added))
 		}
-		v.add(t, v.age(e.Time), cell{Text: e.User}, cell{Text: e.Command + " " + e.List}, cell{Text: place}, change, cell{Text: secret.MaskText(e.Reason)})
+		command := cell{Text: e.Command + " " + e.List}
+		if e.Undoes > 0 {
+			command.Lines = []string{fmt.Sprintf("of edit %d", e.Undoes)}
+		}
+		v.add(t, cell{Text: fmt.Sprint(e.Number)}, v.age(e.Time), cell{Text: e.User}, command, cell{Text: place}, change, cell{Text: secret.MaskText(e.Reason)})
 	}
 	s.Tables = []*table{t}
 	v.addSection(s)

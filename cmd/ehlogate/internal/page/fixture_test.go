@@ -53,7 +53,7 @@ func startDaemon(t testing.TB, conf string, files map[string]string) *daemon {
 	metrics := telemetry.NewMetrics(d.manager)
 	d.recorder = telemetry.NewRecorder(metrics, log)
 	api := &httpapi.API{Manager: d.manager, Metrics: metrics, Recorder: d.recorder, Version: "0.9.0"}
-	d.page = New(api, filepath.Join(d.dir, "edits.jsonl"))
+	d.page = New(api)
 	api.Page = d.page
 	d.handler = api.Handler()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -106,6 +106,8 @@ span = "2s"
 observe_for = "1s"
 [tlsrpt]
 state = "DIR/tlsrpt.json"
+[edits]
+journal = "DIR/edits.jsonl"
 [[list]]
 name = "partners"
 action = "offer"
@@ -148,7 +150,6 @@ func startFull(t testing.TB) *daemon {
 		"deny.list":     "192.0.2.0/28    # scanners in the guest network\n203.0.113.9    # since 2026-11-20\n",
 		"printers.list": "192.0.2.70      # the printer on the third floor speaks TLS 1.0\n192.0.2.71\n",
 		"chunking.list": "203.0.113.128/25\n",
-		"edits.jsonl":   journalOf(time.Now()),
 	}
 	path := filepath.Join(t.TempDir(), "learned.db")
 	learnClients(t, path)
@@ -159,6 +160,7 @@ func startFull(t testing.TB) *daemon {
 	files["learned.db"] = string(learned)
 	d := startDaemon(t, strings.ReplaceAll(fullConfig, "SERVER", server.Addr.String()), files)
 	d.playDay(time.Now())
+	d.editLists(time.Now())
 	testenv.Eventually(t, "logs are followed", func() bool {
 		p, err := os.ReadFile(filepath.Join(d.dir, "logs.json"))
 		return err == nil && strings.Contains(string(p), "mail.log")

@@ -34,10 +34,10 @@ func (d *daemon) writeHostile() {
 		if err != nil {
 			d.Fatal(err)
 		}
-		fmt.Fprintf(&journal, `{"time":%q,"user":%s,"command":%s,"list":%s,"file":%s,"reason":%s,"hunks":[{"line":%d,"before":[%s],"after":[%s]}]}`+"\n",
-			time.Now().Add(-time.Duration(i)*time.Minute).Format(time.RFC3339), text, text, text, text, text, i, text, text)
+		fmt.Fprintf(&journal, `{"number":%d,"time":%q,"user":%s,"command":%s,"list":%s,"file":%s,"reason":%s,"hunks":[{"line":%d,"before":[%s],"after":[%s]}]}`+"\n",
+			len(texts)-i, time.Now().Add(-time.Duration(i)*time.Minute).Format(time.RFC3339), text, text, text, text, text, i, text, text)
 	}
-	d.write("edits.jsonl", journal.String()+"no JSON\n{}\n[1]\n"+`{"time":"2026-01-01T00:00:00Z","hunks":"none"}`+"\n")
+	d.write("edits.jsonl", journal.String()+"no JSON\n{}\n[1]\n"+`{"number":1,"time":"2026-01-01T00:00:00Z","hunks":"none"}`+"\n")
 	d.write("deny.list", notes.String()+"203.0.113.66  # \u202e"+strings.Join(markup, " ")+"\n")
 	d.write("printers.list", "192.0.2.7"+markup[0]+"\n")
 	at := time.Now().Add(-2 * time.Hour)

@@ -42,17 +42,14 @@ func hashStyle() string {
 
 // Page is the handler of the page.
 type Page struct {
-	api *httpapi.API
-	// journal is the path of the file that has the edits of lists; "": there is none.
-	journal string
-	edits   editReader
-	slots   chan struct{} // of pages that are made
-	now     func() time.Time
+	api   *httpapi.API
+	edits editReader
+	slots chan struct{} // of pages that are made
 }
 
-// New returns the page of a daemon. journal is the path of the file in which "ehlogate list" writes edits of lists; "": none.
-func New(api *httpapi.API, journal string) *Page {
-	return &Page{api: api, journal: journal, edits: newEditReader(), slots: make(chan struct{}, maxPages), now: time.Now}
+// New returns the page of a daemon.
+func New(api *httpapi.API) *Page {
+	return &Page{api: api, edits: newEditReader(), slots: make(chan struct{}, maxPages)}
 }
 
 // ServeHTTP implements [http.Handler].

@@ -29,10 +29,10 @@ func TestFullPage(t *testing.T) {
 		"STARTTLS was hidden in 200 sessions.", "/printers.list:1</td><td class=\"number\">51</td>", // lines
 		"7 lists with 9 entries.", "suppress (observes)", "hide chunking", "learned: earned", // lists
 		`<th scope="row">bl.test</th><td><span class="state ok">enabled</span>`,                                             // zones
-		"203.0.113.20 (mailer.shop.example) × 6", "they speak old versions of TLS only", "mend your certificate", "61</td>", // logs
+		"203.0.113.20 (mailer.shop.example) ×6", "they speak old versions of TLS only", "mend your certificate", "61</td>", // logs
 		"printer.example.org", "198.51.100.25", "a handshake that it completes", "oldmail.example", // learned
 		"Inactive: no domain is committed to STARTTLS.", ">open</span>", // guard, limit
-		"bernd", "− 203.0.113.77", "&#43; 203.0.113.9 ", "scans us", // edits
+		"bernd", "− 203.0.113.77", "undo deny<div>of edit 2</div>", "&#43; 203.0.113.9 ", "scans us", // edits
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page has no %q", want)
@@ -161,11 +161,10 @@ func TestBudget(t *testing.T) {
 // A journal of edits that cannot be read costs no page, and a file system that does not respond costs one goroutine.
 func TestJournalFaults(t *testing.T) {
 	testenv.Needs(t, "root")
-	d := startDaemon(t, "# nothing\n", nil)
-	get := func() string {
-		d.page.slots = make(chan struct{}, 1) // the next waits for it
-		return d.get("/").Body.String()
-	}
+	dir, release := testenv.HungDir(t)
+	d := startDaemon(t, "[edits]\njournal = \"DIR/edits.jsonl\"\n", nil)
+	hung := startDaemon(t, fmt.Sprintf("[edits]\njournal = %q\n", filepath.Join(dir, "edits.jsonl")), nil)
+	get := func() string { return d.get("/").Body.String() }
 	if body := get(); strings.Contains(body, "Last edits") {
 		t.Error("there is no journal")
 	}
@@ -176,19 +175,17 @@ func TestJournalFaults(t *testing.T) {
 	if body := get(); !strings.Contains(body, "it is no file") {
 		t.Errorf("a named pipe: %s", body)
 	}
-	dir, release := testenv.HungDir(t)
-	d.page.journal = filepath.Join(dir, "edits.jsonl")
 	for range 2 {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		w := httptest.NewRecorder()
-		d.handler.ServeHTTP(w, httptest.NewRequest("GET", "http://127.0.0.1/", nil).WithContext(ctx))
+		hung.handler.ServeHTTP(w, httptest.NewRequest("GET", "http://127.0.0.1/", nil).WithContext(ctx))
 		cancel()
 		if !strings.Contains(w.Body.String(), "the file system does not respond") || !strings.Contains(w.Body.String(), "All is well") {
 			t.Errorf("a file system that hangs: %s", w.Body)
 		}
 	}
 	release()
-	testenv.Eventually(t, "the goroutine ends", func() bool { return len(d.page.edits.slot) == 0 })
+	testenv.Eventually(t, "the goroutine ends", func() bool { return len(hung.page.edits.slot) == 0 })
 }
 
 // Pages that are made at a time are few; others wait, and are told so.
@@ -209,12 +206,14 @@ func TestBusy(t *testing.T) {
 // Of a long journal the last edits are shown, however long a line is, and lines that are none are left out.
 func TestReadTail(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "edits.jsonl")
-	line := func(i int) string { return fmt.Sprintf(`{"time":"2026-11-29T07:00:00Z","user":"u%d"}`+"\n", i) }
+	line := func(i int) string {
+		return fmt.Sprintf(`{"number":%d,"time":"2026-11-29T07:00:00Z","user":"u%d"}`+"\n", i+1, i)
+	}
 	var b strings.Builder
 	for i := range 10_000 {
 		b.WriteString(line(i))
 	}
-	b.WriteString(`{"time":"2026-11-29T07:00:00Z","user":"` + strings.Repeat("x", maxJournalTail/2) + "\"}\n" + line(10_000) + `{"time":"2026-1`) // being written
+	b.WriteString(`{"number":9999,"time":"2026-11-29T07:00:00Z","user":"` + strings.Repeat("x", maxJournalTail/2) + "\"}\n" + line(10_000) + `{"number":1,"time":"2026-1`) // being written
 	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -224,16 +223,29 @@ func TestReadTail(t *testing.T) {
 	}
 }
 
+// Edits before the journal was renamed are shown, too.
+func TestRenamedJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "edits.jsonl")
+	for i, name := range []string{path + ".1", path} {
+		if err := os.WriteFile(name, fmt.Appendf(nil, "{\"number\":%d}\n", i+1), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if edits, err := newEditReader().read(t.Context(), path); err != nil || len(edits) != 2 || edits[0].Number != 2 || edits[1].Number != 1 {
+		t.Errorf("%v, %v", edits, err)
+	}
+}
+
 func FuzzParseEdits(f *testing.F) {
-	f.Add([]byte(journalOf(time.Unix(1e9, 0))))
-	f.Add([]byte("{}\n[]\nnull\n{\"time\":\"2026-01-01T00:00:00Z\",\"hunks\":[null,{\"line\":-1,\"before\":[\"\",\"\",\"\",\"\",\"\",\"\"]}]}\n"))
+	f.Add([]byte(`{"number":1,"time":"2026-01-01T00:00:00Z","user":"a","command":"add","list":"deny","cut":0,"added":1,"hunks":[{"line":2,"after":["192.0.2.1"]}]}` + "\n"))
+	f.Add([]byte("{}\n[]\nnull\n{\"number\":2,\"time\":\"2026-01-01T00:00:00Z\",\"hunks\":[null,{\"line\":-1,\"before\":[\"\",\"\",\"\",\"\",\"\",\"\"]}]}\n"))
 	f.Fuzz(func(t *testing.T, tail []byte) {
 		all := parseEdits(tail)
 		if len(all) > maxEdits {
 			t.Errorf("%d edits", len(all))
 		}
 		for i := range all {
-			if n := len(all[i].lines()); n > maxEditLines+1 {
+			if n := len(describeChange(&all[i])); n > maxEditLines+1 {
 				t.Errorf("%d lines", n)
 			}
 		}

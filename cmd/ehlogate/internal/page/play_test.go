@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/learn"
+	"ehlogate/cmd/ehlogate/internal/listedit"
 	"ehlogate/lists"
 	"ehlogate/lists/earned"
 	"ehlogate/lists/fallback"
@@ -68,13 +70,21 @@ func mailLog(at time.Time) string {
 	return b.String()
 }
 
-// journalOf is a journal of edits.
-func journalOf(now time.Time) string {
-	line := func(age time.Duration, rest string) string {
-		return fmt.Sprintf(`{"number":1,"time":%q,%s}`+"\n", now.Add(-age).UTC().Format(time.RFC3339), rest)
+// editLists notes edits of lists, as "ehlogate list" does.
+func (d *daemon) editLists(now time.Time) {
+	d.Helper()
+	journal := listedit.Journal{Path: filepath.Join(d.dir, "edits.jsonl")}
+	file := filepath.Join(d.dir, "deny.list")
+	for _, e := range []listedit.Record{
+		{Time: now.Add(-50 * time.Hour), User: "anna", Command: "add", List: "deny", File: file, Reason: "scans us", Added: 1,
+			Hunks: []listedit.Hunk{{Line: 2, After: []string{"203.0.113.9    # since 2026-11-20"}}}},
+		{Time: now.Add(-4 * time.Hour), User: "bernd", Command: "rm", List: "deny", File: file, Cut: 1, Hunks: []listedit.Hunk{{Line: 3, Before: []string{"203.0.113.77"}}}},
+		{Time: now.Add(-3 * time.Hour), User: "anna", Command: "undo", List: "deny", File: file, Undoes: 2, Added: 1, Hunks: []listedit.Hunk{{Line: 3, After: []string{"203.0.113.77"}}}},
+	} {
+		if err := journal.Around(&e, func() error { return nil }); err != nil {
+			d.Fatal(err)
+		}
 	}
-	return line(50*time.Hour, `"user":"anna","command":"add","list":"deny","file":"/etc/ehlogate/lists/deny.list","reason":"scans us","cut":0,"added":1,"hunks":[{"line":2,"after":["203.0.113.9    # since 2026-11-20"]}]`) +
-		line(3*time.Hour, `"user":"bernd","command":"rm","list":"deny","file":"/etc/ehlogate/lists/deny.list","cut":1,"added":0,"hunks":[{"line":3,"before":["203.0.113.77"]}]`)
 }
 
 // learnClients makes the file of lists that learn, with a client that cannot do TLS, one that failed once, and one that earned

@@ -74,7 +74,7 @@ type cell struct {
 
 // newView returns what the page shows for a query.
 func (p *Page) newView(ctx context.Context, query string) *view {
-	v := &view{Style: template.CSS(style), Version: p.api.Version, Now: p.now(), left: maxPageText, page: p, snapshot: p.api.Manager.Snapshot(), lists: p.api.Lists()}
+	v := &view{Style: template.CSS(style), Version: p.api.Version, Now: time.Now(), left: maxPageText, page: p, snapshot: p.api.Manager.Snapshot(), lists: p.api.Lists()}
 	v.addHealth()
 	v.addSearch(ctx, query)
 	v.addSessions()

@@ -116,3 +116,14 @@ func TestManyLists(t *testing.T) {
 		t.Errorf("%d lists, %d of others", len(p.suppressed), p.suppressed[""])
 	}
 }
+
+// What counting a line costs; it is logged, too (BenchmarkDecisionLine).
+func BenchmarkNoteLine(b *testing.B) {
+	e := newManager(b, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})
+	d := e.Decide(b.Context(), lists.Client{Addr: netip.MustParseAddr("192.0.2.1")})
+	var l lines
+	b.ReportAllocs()
+	for b.Loop() {
+		l.note(&d.Verdict, time.Now())
+	}
+}
