@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -81,13 +82,22 @@ func startFullDaemon(t *testing.T) (*daemon, *dnstest.Server) {
 func (d *daemon) scrapeAll() map[string]string {
 	d.t.Helper()
 	_, body := d.getHTTP("/metrics")
+	return parseSamples(d.t, strings.NewReader(body))
+}
+
+// parseSamples returns what /metrics answered.
+func parseSamples(t *testing.T, body io.Reader) map[string]string {
+	t.Helper()
 	samples := make(map[string]string)
-	for line := range strings.Lines(body) {
-		if !strings.HasPrefix(line, "#") {
-			line = strings.TrimSuffix(line, "\n")
+	lines := bufio.NewScanner(body)
+	for lines.Scan() {
+		if line := lines.Text(); !strings.HasPrefix(line, "#") {
 			at := strings.LastIndexByte(line, ' ') // a label may have one, too
 			samples[line[:at]] = line[at+1:]
 		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
 	}
 	return samples
 }
