@@ -33,7 +33,7 @@ func TestLearnedAlerts(t *testing.T) {
 	testenv.Needs(t, "promtool")
 	dir := t.TempDir()
 	path := filepath.Join(dir, "mail.log")
-	d := startDaemon(t, strings.ReplaceAll(learnedAlertsConfig, "DIR", dir), map[string]string{"never.list": "# none\n", "partners.list": "192.0.2.0/24\n"})
+	d := startJSONDaemon(t, strings.ReplaceAll(learnedAlertsConfig, "DIR", dir), map[string]string{"never.list": "# none\n", "partners.list": "192.0.2.0/24\n"})
 	f := &logFeed{d: d, path: path, at: time.Now().Add(-4 * time.Hour)}
 	f.write()
 	is := func(metric, value string) func() bool { return func() bool { return d.scrape()[metric] == value } }

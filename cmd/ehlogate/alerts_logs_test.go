@@ -54,7 +54,7 @@ func (f *logFeed) sessions(count int, messages ...string) {
 func TestLogAlerts(t *testing.T) {
 	testenv.Needs(t, "promtool")
 	path := filepath.Join(t.TempDir(), "mail.log")
-	d := startDaemon(t, logConfig(path, ""), map[string]string{"deny.list": "192.0.2.1\n"})
+	d := startJSONDaemon(t, logConfig(path, ""), map[string]string{"deny.list": "192.0.2.1\n"})
 	f := &logFeed{d: d, path: path, at: time.Now().AddDate(0, 0, -1)}
 	degraded, lag := fmt.Sprintf("ehlogate_log_degraded{source=%q}", path), fmt.Sprintf("ehlogate_log_lag_seconds{source=%q}", path)
 	d.waitUntil("it has looked for the log", func() bool { return d.scrape()[degraded] == "1" })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"ehlogate/lists/test/testenv"
@@ -34,7 +36,7 @@ func TestProcessAlerts(t *testing.T) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket.Addr().String())
 	}}}
 	config, taken := filepath.Join(dir, "c.toml"), filepath.Join(dir, "memcache.sock")
-	if err := os.WriteFile(config, []byte(fmt.Sprintf("[listen]\nmemcache = [%q]\n", taken)), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(fmt.Sprintf("log.format = \"json\"\n[listen]\nmemcache = [%q]\n", taken)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r := recording{interval: 5}
@@ -43,7 +45,8 @@ func TestProcessAlerts(t *testing.T) {
 		cmd := exec.CommandContext(t.Context(), "sh", "-c", `LISTEN_PID=$$ exec ehlogate serve -c "$0"`, config)
 		cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES=http")
 		cmd.ExtraFiles = []*os.File{passed}
-		cmd.Stderr = t.Output()
+		var log bytes.Buffer
+		cmd.Stderr = &log
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -52,15 +55,19 @@ func TestProcessAlerts(t *testing.T) {
 			r.addSamples(parseSamples(t, response.Body), firing...)
 			response.Body.Close()
 		}
-		_ = cmd.Process.Kill()
+		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
+		lines := parseLog(t, log.String())
+		if len(firing) > 0 {
+			find(t, lines, logLine{"msg": "cannot listen on this address; the other sockets are served", "protocol": "memcache", "listener": taken})
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	const restarts, unserved = `EhlogateRestarts severity="ticket"`, `EhlogateAddressNotServed severity="ticket"`
 	record()
-	if err := os.Remove(taken); err != nil {
+	if err := os.RemoveAll(taken); err != nil { // the socket
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(taken, 0o700); err != nil {

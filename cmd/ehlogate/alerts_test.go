@@ -203,7 +203,7 @@ func TestAlerts(t *testing.T) {
 		r.test(t)
 	})
 	t.Run("faults", func(t *testing.T) {
-		d := startDaemon(t, denyList, map[string]string{"deny.list": "192.0.2.1\n"})
+		d := startJSONDaemon(t, denyList, map[string]string{"deny.list": "192.0.2.1\n"})
 		r := recording{interval: 15}
 		r.add(d)
 		if _, err := queryMemcache(d.connect("memcache"), "starttls:nonsense"); err != nil {
@@ -225,7 +225,7 @@ func TestAlerts(t *testing.T) {
 		r.test(t)
 	})
 	t.Run("days", func(t *testing.T) {
-		d := startDaemon(t, denyList, map[string]string{"deny.list": "192.0.2.1\n"})
+		d := startJSONDaemon(t, denyList, map[string]string{"deny.list": "192.0.2.1\n"})
 		good, err := os.ReadFile(filepath.Join(d.dir, "c.toml"))
 		if err != nil {
 			t.Fatal(err)
@@ -249,7 +249,7 @@ func TestAlerts(t *testing.T) {
 	})
 	// What happened before the first scrape is in no increase.
 	t.Run("first scrape", func(t *testing.T) {
-		d := startDaemon(t, denyList, map[string]string{"deny.list": "not an entry\n"})
+		d := startJSONDaemon(t, denyList, map[string]string{"deny.list": "not an entry\n"})
 		if _, err := queryMemcache(d.connect("memcache"), "starttls:nonsense"); err != nil {
 			t.Fatal(err)
 		}
@@ -261,7 +261,7 @@ func TestAlerts(t *testing.T) {
 		r.test(t)
 	})
 	t.Run("shared", func(t *testing.T) {
-		d := startDaemon(t, limitConfig, map[string]string{"own.list": "10.9.9.9\n", "bogons.list": "169.254.0.0/16\n"})
+		d := startJSONDaemon(t, limitConfig, map[string]string{"own.list": "10.9.9.9\n", "bogons.list": "169.254.0.0/16\n"})
 		r := recording{interval: 15}
 		r.add(d)
 		d.greetFrom(func(int) string { return "172.17.0.1" })
@@ -275,7 +275,7 @@ func TestAlerts(t *testing.T) {
 	})
 	t.Run("pressure", func(t *testing.T) {
 		kernel := mtatest.StartPressure(t, t.TempDir())
-		d := startDaemon(t, fmt.Sprintf(pressureConfig, kernel.File), nil)
+		d := startJSONDaemon(t, fmt.Sprintf(pressureConfig, kernel.File), nil)
 		d.waitUntil("the file is read", func() bool { return d.scrape()["ehlogate_limit_degraded"] == "0" })
 		r := recording{interval: 15}
 		r.add(d)
@@ -292,7 +292,7 @@ func TestAlerts(t *testing.T) {
 	})
 	t.Run("TLS report", func(t *testing.T) {
 		state := filepath.Join(t.TempDir(), "tlsrpt.json")
-		d := startDaemon(t, fmt.Sprintf("tlsrpt = { state = %q }\n%s", state, denyList), map[string]string{"deny.list": "192.0.2.1\n"})
+		d := startJSONDaemon(t, fmt.Sprintf("tlsrpt = { state = %q }\n%s", state, denyList), map[string]string{"deny.list": "192.0.2.1\n"})
 		r := recording{interval: 15}
 		r.add(d)
 		if err := tlsrpt.Record(state, time.Now(), []tlsrpt.Finding{keptFinding}); err != nil {
@@ -304,7 +304,7 @@ func TestAlerts(t *testing.T) {
 	})
 	t.Run("queries", func(t *testing.T) {
 		server := dnstest.StartServer(t, dnstest.NewZone(t, "bl.test", "2.0.0.127 A 127.0.0.2\n"))
-		d := startDaemon(t, fmt.Sprintf("guard.off = true\ndns = { resolvers = [%q], timeout = \"10s\", max_lookups = 1 }\n"+
+		d := startJSONDaemon(t, fmt.Sprintf("guard.off = true\ndns = { resolvers = [%q], timeout = \"10s\", max_lookups = 1 }\n"+
 			"[[list]]\nname = \"dns\"\naction = \"suppress\"\nzones = [{zone = \"bl.test\"}]\n", server.Addr), nil)
 		r := recording{interval: 15}
 		d.awaitZones()

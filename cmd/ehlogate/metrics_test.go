@@ -73,7 +73,7 @@ func startFullDaemon(t *testing.T) (*daemon, *dnstest.Server) {
 	if err := os.WriteFile(psi, []byte("some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := startDaemon(t, strings.NewReplacer("$DNS", server.Addr.String(), "$LOG", log, "$DB", log+".db", "$PSI", psi).Replace(fullConfig), map[string]string{"must.list": "192.0.2.1\n", "allow.list": "192.0.2.2\n.example.net\n",
+	d := startJSONDaemon(t, strings.NewReplacer("$DNS", server.Addr.String(), "$LOG", log, "$DB", log+".db", "$PSI", psi).Replace(fullConfig), map[string]string{"must.list": "192.0.2.1\n", "allow.list": "192.0.2.2\n.example.net\n",
 		"trial.list": "192.0.2.3\n", "deny.list": "192.0.2.4\n"})
 	return d, server
 }

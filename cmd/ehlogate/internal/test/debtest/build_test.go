@@ -211,7 +211,7 @@ func TestContents(t *testing.T) {
 		want = append(want, "/usr/share/doc/ehlogate/"+page)
 	}
 	examples := os.DirFS(filepath.Join(repository, "examples"))
-	for _, dir := range []string{"postfix", "postfix-static", "prometheus", "sendmail", "sending-network", "exim", "legacy-tls", "lists", "rsyslog", "systemd", "tlsrpt", "ehlogate.toml"} {
+	for _, dir := range []string{"postfix", "postfix-static", "prometheus", "sendmail", "sending-network", "exim", "grafana", "legacy-tls", "lists", "log.schema.json", "rsyslog", "systemd", "tlsrpt", "ehlogate.toml"} {
 		err := fs.WalkDir(examples, dir, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil || d.IsDir():
