@@ -74,7 +74,7 @@ func (e *entries6) inOrder(bits []uint8) func() (span[key6], bool) {
 	prefixes, ranges := newMerge(e.chunks, bits), e.ranges
 	return func() (s span[key6], more bool) {
 		if len(prefixes.heap) > 0 {
-			p := prefixes.heap[0][0]
+			p := prefixes.heap[0].first
 			s = span[key6]{p.from, p.from.lastOf(int(bits[p.entry.entryID()])), p.entry}
 			if len(ranges) == 0 || compareExtents(s, ranges[0]) < 0 {
 				prefixes.removeFirst()
@@ -91,38 +91,54 @@ func (e *entries6) inOrder(bits []uint8) func() (span[key6], bool) {
 
 // merge6 is a heap of what is left of sorted chunks, none of them empty, with the chunk on top whose first prefix comes first.
 type merge6 struct {
-	heap [][]prefix6
+	heap []chunk6
 	bits []uint8
 }
 
+// chunk6 has the first prefix of what is left apart: all of these fit into the processor's cache.
+type chunk6 struct {
+	first prefix6
+	rest  []prefix6
+}
+
 func newMerge(chunks [][]prefix6, bits []uint8) merge6 {
-	m := merge6{slices.Clone(chunks), bits}
-	slices.SortFunc(m.heap, func(a, b []prefix6) int { return a[0].compare(b[0], bits) })
+	m := merge6{make([]chunk6, len(chunks)), bits}
+	for i, c := range chunks {
+		m.heap[i] = chunk6{c[0], c[1:]}
+	}
+	slices.SortFunc(m.heap, func(a, b chunk6) int { return a.first.compare(b.first, bits) })
 	return m
 }
 
-func (m *merge6) less(i, j int) bool { return m.heap[i][0].compare(m.heap[j][0], m.bits) < 0 }
+func (m *merge6) less(a, b *prefix6) bool {
+	if a.from != b.from {
+		return a.from.less(b.from)
+	}
+	return a.compare(*b, m.bits) < 0
+}
 
 func (m *merge6) removeFirst() {
 	h := m.heap
-	if h[0] = h[0][1:]; len(h[0]) == 0 {
+	top := h[0]
+	if len(top.rest) > 0 {
+		top.first, top.rest = top.rest[0], top.rest[1:]
+	} else {
 		last := len(h) - 1
-		h[0], h[last] = h[last], nil
+		top, h[last] = h[last], chunk6{}
 		h = h[:last]
-		m.heap = h
-	}
-	for at := 0; ; {
-		child := 2*at + 1
-		if child >= len(h) {
+		if m.heap = h; last == 0 {
 			return
 		}
-		if child+1 < len(h) && m.less(child+1, child) {
+	}
+	at := 0
+	for child := 1; child < len(h); child = 2*at + 1 {
+		if child+1 < len(h) && m.less(&h[child+1].first, &h[child].first) {
 			child++
 		}
-		if !m.less(child, at) {
-			return
+		if !m.less(&h[child].first, &top.first) {
+			break
 		}
-		h[at], h[child] = h[child], h[at]
-		at = child
+		h[at], at = h[child], child
 	}
+	h[at] = top
 }
