@@ -53,7 +53,7 @@ func (o *options) promote(cmd *cobra.Command, addr netip.Addr, name string) (don
 		return "", err
 	}
 	if r.Fallback.Entry == nil {
-		return "", fmt.Errorf("%s is not learned (%s): to list it all the same, write it into a list by hand", addr, strings.Join(r.Fallback.NotLearned, "; "))
+		return "", fmt.Errorf("%s is not learned (%s): \"ehlogate list add LIST %[1]s\" lists it all the same", addr, strings.Join(r.Fallback.NotLearned, "; "))
 	}
 	l, err := chooseOwnList(cfg, name, r.Fallback.Entry.Action)
 	if err != nil {

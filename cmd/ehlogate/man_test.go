@@ -443,7 +443,8 @@ func TestHelpWidth(t *testing.T) {
 // TestCompletions asks for completions as a shell does.
 func TestCompletions(t *testing.T) {
 	conf := filepath.Join(t.TempDir(), "c.toml")
-	text := "[[list]]\nname = \"broken-tls\"\naction = \"suppress\"\nfiles = [\"x\"]\n"
+	text := "guard.off = true\n[[list]]\nname = \"broken-tls\"\naction = \"suppress\"\nfiles = [\"x\"]\n" +
+		"[[list]]\nname = \"feed\"\naction = \"suppress\"\nformat = \"drop\"\nfiles = [\"y\"]\n"
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -459,15 +460,24 @@ func TestCompletions(t *testing.T) {
 		{[]string{"explain", ""}, nil, none},
 		{[]string{"explain", "--helo", ""}, nil, none},
 		{[]string{"check", ""}, nil, files},
-		{[]string{"check", "-c", conf, "--list", ""}, []string{"broken-tls"}, none},
+		{[]string{"check", "-c", conf, "--list", ""}, []string{"broken-tls", "feed"}, none},
 		{[]string{"check", "--format", ""}, append([]string{"list"}, feed.Formats()...), none},
 		{[]string{"export", "--format", ""}, export.Formats(), none},
 		{[]string{"export", "--action", ""}, []string{"offer", "suppress", "require"}, none},
 		{[]string{"export", "-o", ""}, nil, files},
 		{[]string{"doctor", "--saved", ""}, nil, dirs},
 		{[]string{"doctor", "--exim", ""}, nil, files},
-		{[]string{"fallback", "promote", "-c", conf, "--list", ""}, []string{"broken-tls"}, none},
+		{[]string{"fallback", "promote", "-c", conf, "--list", ""}, []string{"broken-tls", "feed"}, none},
 		{[]string{"fallback", "show", ""}, nil, none},
+		{[]string{"list", "add", "-c", conf, ""}, []string{"broken-tls"}, none},
+		{[]string{"list", "add", "-c", conf, "broken-tls", ""}, nil, none},
+		{[]string{"list", "show", "-c", conf, ""}, []string{"broken-tls", "feed"}, none},
+		{[]string{"list", "import", "-c", conf, ""}, []string{"broken-tls"}, none},
+		{[]string{"list", "import", "-c", conf, "broken-tls", ""}, nil, files},
+		{[]string{"list", "import", "--format", ""}, feed.Formats(), none},
+		{[]string{"list", "add", "--file", ""}, nil, files},
+		{[]string{"list", "find", ""}, nil, none},
+		{[]string{"list", "undo", ""}, nil, none},
 		{[]string{"ex"}, []string{"explain\tShow the decision for a client, and why", "export\tWrite the policy as a static table"}, none},
 	} {
 		got := strings.Split(strings.TrimSpace(runCommand(t, append([]string{"__complete"}, c.args...)...)), "\n")

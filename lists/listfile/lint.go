@@ -106,7 +106,7 @@ func (l *Lint) checkItem(found *findings, id int32, it *Item) {
 	switch {
 	case it.Expired(l.Now):
 		found.add(id, func() (msg, hint string) {
-			return fmt.Sprintf("%s expired at %s", it, it.Until.Format(time.RFC3339)), "remove the line"
+			return fmt.Sprintf("%s expired at %s", it, it.Until.Format(time.RFC3339)), "remove the line, or all that expired: ehlogate list prune"
 		})
 	case strings.HasPrefix(it.Note, "until="):
 		found.add(id, func() (msg, hint string) { return "until= in the note has no effect", "write it before the #" })

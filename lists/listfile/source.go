@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"sync/atomic"
 	"time"
 
 	"ehlogate/lists"
 	"ehlogate/lists/diag"
 	"ehlogate/lists/filewatch"
 	"ehlogate/lists/iptable"
+	"ehlogate/lists/uselog"
 )
 
 // Spec is the configuration of a list.
@@ -32,8 +32,8 @@ type List struct {
 	files  filewatch.Snapshot
 	since  map[string]time.Time // see filewatch.Snapshot.ContentSince
 	status Status
-	uses   *UseLog         // nil: uses are not counted
-	days   []atomic.Uint32 // of uses of the entries of table; nil: they are not counted
+	log    *uselog.Log   // nil: uses are not noted
+	uses   *uselog.Table // of the entries of table; nil: they are not noted
 }
 
 // Status describes the last reads of a list.
@@ -157,13 +157,13 @@ func (s *List) loadWith(texts map[string][]byte, begin func() *inspection) (*Lis
 // If allowAppend is true, more may be appended to the files meanwhile. activity, which may be nil, shows a hanging file
 // system.
 func (s *List) ReadSnapshot(files filewatch.Snapshot, activity *filewatch.Activity, allowAppend bool) (*List, error) {
-	inspect, keys := s.keyCollector()
+	inspect, keys := s.collectKeys()
 	next, err := s.readFiles(files, func(name string, read func(io.ReadSeeker) error) error {
 		return files.Read(name, activity, allowAppend, read)
 	}, inspect)
 	if err == nil && next.table != s.table && inspect != nil {
-		if next.days = nil; len(*keys) <= MaxCounted {
-			next.days = s.uses.attach(*keys)
+		if next.uses = nil; len(*keys) <= uselog.MaxEntries {
+			next.uses = s.log.NewTable(*keys)
 		}
 	}
 	return next, err

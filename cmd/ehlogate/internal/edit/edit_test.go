@@ -1,6 +1,8 @@
 package edit
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
@@ -90,14 +92,31 @@ func TestAppendKeepsAttributes(t *testing.T) {
 	if extended != nil && extended != unix.ENOTSUP {
 		t.Fatal(extended)
 	}
+	// An access list (acl(5)) that lets another user read it: version 2, then tag, permissions and ID of each entry.
+	const access = "system.posix_acl_access"
+	acl := []byte{2, 0, 0, 0}
+	for _, e := range [][3]uint32{{1, 6, ^uint32(0)}, {2, 4, 65532}, {4, 4, ^uint32(0)}, {16, 4, ^uint32(0)}, {32, 4, ^uint32(0)}} {
+		acl = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint16(acl, uint16(e[0])), uint16(e[1])), e[2])
+	}
+	limited := unix.Setxattr(path, access, acl, 0)
+	if limited != nil && limited != unix.ENOTSUP {
+		t.Fatal(limited)
+	}
+	mode, err := os.Stat(path)
+	must(t, err)
 	must(t, Append(link, rules, "192.0.2.7"))
+	if got := make([]byte, 100); limited == nil {
+		if n, err := unix.Getxattr(path, access, got); err != nil || !bytes.Equal(got[:n], acl) {
+			t.Errorf("the access list is %v, %v; want %v", got[:n], err, acl)
+		}
+	}
 	if target, err := os.Readlink(link); err != nil || target != path {
 		t.Errorf("the link is %q, %v", target, err)
 	}
 	info, err := os.Stat(path)
 	must(t, err)
 	st := info.Sys().(*syscall.Stat_t)
-	if info.Mode() != 0o604 || st.Uid != 65534 || st.Gid != 65533 {
+	if info.Mode() != mode.Mode() || st.Uid != 65534 || st.Gid != 65533 {
 		t.Errorf("%v, owner %d:%d", info.Mode(), st.Uid, st.Gid)
 	}
 	buf := make([]byte, 10)

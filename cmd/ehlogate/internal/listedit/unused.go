@@ -9,6 +9,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists/iptable"
 	"ehlogate/lists/listfile"
+	"ehlogate/lists/uselog"
 )
 
 // EachUnused calls each for the entries of a list of the operator's own, or of all of them if the name is "", that matched no
@@ -25,7 +26,7 @@ func (e *Editor) EachUnused(list string, days int, each func(*Entry) error) (not
 	if list != "" && !IsOwn(chosen[0]) {
 		return "", fmt.Errorf("list %q is a feed: uses are counted of the entries of your own lists alone", list)
 	}
-	counted, today := 0, listfile.Day(e.Clock())
+	counted, today := 0, uselog.DayOf(e.Clock())
 	for _, l := range chosen {
 		if !IsOwn(l) {
 			continue
@@ -33,7 +34,7 @@ func (e *Editor) EachUnused(list string, days int, each func(*Entry) error) (not
 		of := uses.Of(l.Name)
 		if len(of) == 0 {
 			if list != "" {
-				return "", fmt.Errorf("list %q is not counted: it is new, is empty, or has more than %d entries", list, listfile.MaxCounted)
+				return "", fmt.Errorf("list %q is not counted: it is new, is empty, or has more than %d entries", list, uselog.MaxEntries)
 			}
 			continue
 		}

@@ -67,7 +67,7 @@ func (m *Manager) buildSnapshot(cfg *config.Config, old *Snapshot, files []*trac
 
 func (s *Snapshot) addList(c config.List, source ListSource) {
 	list := &lists.List{Name: c.Name, Action: c.Action, Hide: c.Hide, Services: c.Services, Mode: s.effectiveMode(c), Source: source.File, External: c.IsExternal()}
-	if source.File != nil && source.File.CountsUses() {
+	if source.File != nil && source.File.NotesUses() {
 		list.Sessions = source.File
 	}
 	switch {

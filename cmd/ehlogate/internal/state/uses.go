@@ -15,6 +15,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists/listfile"
 	"ehlogate/lists/statefile"
+	"ehlogate/lists/uselog"
 )
 
 const (
@@ -45,7 +46,7 @@ func ReadUses(path string, now time.Time) (*Uses, error) {
 	if err != nil {
 		return &Uses{}, err
 	}
-	if today := listfile.Day(now); u.Counted != 0 && today > u.Counted+1 {
+	if today := uselog.DayOf(now); u.Counted != 0 && today > u.Counted+1 {
 		gap := today - u.Counted - 1
 		for _, entries := range u.Lists {
 			for key, e := range entries {
@@ -60,11 +61,11 @@ func ReadUses(path string, now time.Time) (*Uses, error) {
 }
 
 // Of returns the uses of a list.
-func (u *Uses) Of(list string) map[uint64]listfile.Use {
-	out := make(map[uint64]listfile.Use, len(u.Lists[list]))
+func (u *Uses) Of(list string) map[uint64]uselog.Use {
+	out := make(map[uint64]uselog.Use, len(u.Lists[list]))
 	for text, e := range u.Lists[list] {
 		if key, err := strconv.ParseUint(text, 16, 64); err == nil {
-			out[key] = listfile.Use{Since: e[0], Last: e[1]}
+			out[key] = uselog.Use{Since: e[0], Last: e[1]}
 		}
 	}
 	return out
@@ -78,7 +79,7 @@ type useCounter struct {
 	begun *Uses // when the daemon began
 
 	mu   sync.Mutex
-	logs map[string]*listfile.UseLog // by list
+	logs map[string]*uselog.Log // by list
 
 	written string // the file, as it was written last
 	failing bool
@@ -89,7 +90,7 @@ func newUseCounter(path string, clock func() time.Time, log *logrus.Logger) *use
 	if path == "" {
 		return nil
 	}
-	c := &useCounter{path: path, clock: clock, log: log, logs: map[string]*listfile.UseLog{}}
+	c := &useCounter{path: path, clock: clock, log: log, logs: map[string]*uselog.Log{}}
 	var err error
 	if c.begun, err = ReadUses(path, clock()); err != nil {
 		log.WithError(err).Warnf("uses of list entries are counted anew, since %s cannot be read", path)
@@ -106,7 +107,7 @@ func (c *useCounter) attach(l config.List, source *listfile.List) *listfile.List
 	defer c.mu.Unlock()
 	log := c.logs[l.Name]
 	if log == nil {
-		log = listfile.NewUseLog(c.begun.Of(l.Name), c.clock())
+		log = uselog.New(c.begun.Of(l.Name), c.clock())
 		c.logs[l.Name] = log
 	}
 	return source.WithUseLog(log)
@@ -138,7 +139,7 @@ func (c *useCounter) run(ctx context.Context) {
 
 // save writes the file if anything changed.
 func (c *useCounter) save() {
-	u := Uses{Counted: listfile.Day(c.clock()), Lists: map[string]map[string][2]uint16{}}
+	u := Uses{Counted: uselog.DayOf(c.clock()), Lists: map[string]map[string][2]uint16{}}
 	c.mu.Lock()
 	if len(c.logs) == 0 {
 		c.mu.Unlock()

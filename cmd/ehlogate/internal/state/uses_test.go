@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"ehlogate/lists/listfile"
+	"ehlogate/lists/uselog"
 )
 
 // TestReadUses checks that days on which no daemon counted are left out, and what becomes of a file that cannot be used.
@@ -30,7 +30,7 @@ func TestReadUses(t *testing.T) {
 		}
 		u, err := ReadUses(path, now)
 		got := u.Of("deny")
-		if use := got[0xff]; (err == nil) != tc.ok || use != (listfile.Use{Since: tc.since, Last: tc.last}) || tc.ok && len(got) != 1 {
+		if use := got[0xff]; (err == nil) != tc.ok || use != (uselog.Use{Since: tc.since, Last: tc.last}) || tc.ok && len(got) != 1 {
 			t.Errorf("%s: %+v, %v", tc.text, got, err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"ehlogate/lists"
 	"ehlogate/lists/filewatch"
 	"ehlogate/lists/iptable"
+	"ehlogate/lists/uselog"
 )
 
 // TestUseLog checks which sessions are noted, and that a list that is read again keeps what was noted.
@@ -24,7 +25,7 @@ func TestUseLog(t *testing.T) {
 		}
 	}
 	first := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
-	log := NewUseLog(map[uint64]Use{UseKey(&iptable.Item{Kind: iptable.Name, Name: "mail.example.org"}): {100, 200}}, first)
+	log := uselog.New(map[uint64]uselog.Use{UseKey(&iptable.Item{Kind: iptable.Name, Name: "mail.example.org"}): {Since: 100, Last: 200}}, first)
 	list := New(Spec{Patterns: []string{path}, Rules: Rules{Action: lists.Suppress}}, time.Now).WithUseLog(log)
 	load := func() {
 		t.Helper()
@@ -42,7 +43,7 @@ func TestUseLog(t *testing.T) {
 			{From: netip.MustParseAddr("198.51.100.1"), To: netip.MustParseAddr("198.51.100.1")}, {Kind: iptable.Name, Name: "mail.example.org"},
 		} {
 			use, ok := all[UseKey(&it)]
-			out = append(out, fmt.Sprintf("%v %d %d", ok, int(use.Since)-int(Day(first)), int(use.Last)-int(Day(first))))
+			out = append(out, fmt.Sprintf("%v %d %d", ok, int(use.Since)-int(uselog.DayOf(first)), int(use.Last)-int(uselog.DayOf(first))))
 		}
 		return strings.Join(out, ", ")
 	}
@@ -83,7 +84,7 @@ func TestUseLog(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 
-	write(strings.Repeat("192.0.2.1\n", MaxCounted+1))
+	write(strings.Repeat("192.0.2.1\n", uselog.MaxEntries+1))
 	load()
 	list.LookupSession(client("192.0.2.1"))
 	if n := len(log.Uses()); n > 4 {
@@ -101,7 +102,7 @@ func BenchmarkUseLog(b *testing.B) {
 	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	list := New(Spec{Patterns: []string{path}, Rules: Rules{Action: lists.Suppress}}, time.Now).WithUseLog(NewUseLog(nil, time.Now()))
+	list := New(Spec{Patterns: []string{path}, Rules: Rules{Action: lists.Suppress}}, time.Now).WithUseLog(uselog.New(nil, time.Now()))
 	list, err := list.ReadSnapshot(filewatch.StatFiles([]string{path}, nil), nil, false)
 	if err != nil {
 		b.Fatal(err)
