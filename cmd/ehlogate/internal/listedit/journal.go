@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -235,10 +236,16 @@ func explainJournal(err error) error {
 	return err
 }
 
-// explainAccess adds what to do about a file that may not be read or written.
+// explainAccess adds what to do about a list file that may not be read or written, or is not there.
 func explainAccess(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w: run this with sudo, or have an administrator give your group the right to the file and its directory", err)
+	var path *fs.PathError
+	switch {
+	case !errors.As(err, &path) || strings.Contains(err.Error(), "run this"):
+		return err
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: run this with sudo, or as the owner of the list and its directory", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: create it, with a comment in it: echo '# a list of ehlogate' >%s", err, path.Path)
 	}
 	return err
 }

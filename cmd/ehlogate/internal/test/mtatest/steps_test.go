@@ -43,6 +43,9 @@ var notRun = map[string]struct{ instead, why string }{
 	"ehlogate fallback forbid": {"", "names the command"},
 	"ehlogate tlsrpt":          {"", "names the command"},
 
+	"ehlogate list undo":          {"", "names the command; there may be no edit, and the scripts of cmd/ehlogate run it"},
+	"ehlogate list show --unused": {"", "names the command; the daemon writes what it needs after ten minutes, and TestListUnused runs it"},
+
 	"make demo-fallback":                    {"", "TestFallback"},
 	"ehlogate fallback list":                {"", "no list learns here; TestServiceLearns runs it"},
 	"ehlogate fallback show 203.0.113.7":    {"", "the same"},
