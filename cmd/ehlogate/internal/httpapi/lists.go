@@ -19,8 +19,9 @@ type ListStatus struct {
 	Hide     []string          `json:"hide,omitempty"` // EHLO keywords
 	Services []lists.Service   `json:"services"`       // to which it applies
 	Mode     lists.Mode        `json:"mode"`
-	Learn    string            `json:"learn,omitempty"` // "fallback" or "earned": the list learns from logs
-	Loaded   *time.Time        `json:"loaded"`          // time at which the entries in use were loaded; null: never
+	Learn    string            `json:"learn,omitempty"`  // "fallback" or "earned": the list learns from logs
+	Loaded   *time.Time        `json:"loaded"`           // time at which the entries in use were loaded; null: never
+	Expires  time.Time         `json:"expires,omitzero"` // when its files are too old, by expire_after
 	Entries  int               `json:"entries"`
 	Files    []string          `json:"files"`
 	State    string            `json:"state"`                   // "ok", "degraded": in use as it was, "unavailable"
@@ -72,7 +73,7 @@ func (l *ListStatus) setHealth(h state.Health) {
 }
 
 func (l *ListStatus) setFileStatus(status listfile.Status) {
-	l.Entries, l.Files = status.Entries, append(l.Files, status.Files...)
+	l.Entries, l.Files, l.Expires = status.Entries, append(l.Files, status.Files...), status.ExpiresAt
 	if !status.Loaded.IsZero() {
 		l.Loaded = &status.Loaded
 	}

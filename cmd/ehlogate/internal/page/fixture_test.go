@@ -120,6 +120,7 @@ files = ["deny.list"]
 name = "printers"
 action = "suppress"
 files = ["printers.list"]
+expire_after = "30h"
 [[list]]
 name = "bots"
 action = "suppress"

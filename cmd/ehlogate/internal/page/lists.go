@@ -55,15 +55,22 @@ func (v *view) addList(t *table, l *httpapi.ListStatus) {
 	if l.Learn != "" {
 		from.Lines = append(from.Lines, "learned: "+l.Learn)
 	}
-	var loaded time.Time
+	var loaded cell
 	if l.Loaded != nil {
-		loaded = *l.Loaded
+		loaded = v.age(*l.Loaded)
+	}
+	switch left := l.Expires.Sub(v.Now); {
+	case l.Expires.IsZero():
+	case left > 0:
+		loaded.Lines = []string{"expires " + describeAge(-left)}
+	default:
+		loaded.Lines = []string{"expired " + describeAge(-left)}
 	}
 	number := number(l.Entries)
 	if len(l.Zones) > 0 {
 		number.Text = ""
 	}
-	v.add(t, cell{Text: l.Name}, cell{Text: describeList(l)}, cell{Text: l.State, State: l.State}, number, v.age(loaded), from, v.errorCell(l.Error, l.Since))
+	v.add(t, cell{Text: l.Name}, cell{Text: describeList(l)}, cell{Text: l.State, State: l.State}, number, loaded, from, v.errorCell(l.Error, l.Since))
 }
 
 // errorCell returns an error, and since when there is one.

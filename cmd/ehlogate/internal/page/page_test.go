@@ -27,8 +27,8 @@ func TestFullPage(t *testing.T) {
 		"192.0.2.7: suppress", "<dt>note</dt><dd>scanners in the guest network</dd>", "no-shared-cipher x3 (incapable)", "no shared cipher:../ssl/x.c:1: &lt;script&gt;", "Postfix hides STARTTLS",
 		`>1,272</dd>`, `aria-label="Sessions by hour: 1,272 sessions, STARTTLS hidden in 245"`, "82 sessions, STARTTLS hidden in 16</title>", // sessions
 		"STARTTLS was hidden in 200 sessions.", "/printers.list:1</td><td class=\"number\">51</td>", // lines
-		"7 lists with 9 entries.", "suppress (observes)", "hide chunking", "learned: earned", // lists
-		`<th scope="row">bl.test</th><td><span class="state ok">enabled</span>`,                                             // zones
+		"7 lists with 9 entries.", "<div>expires in 29 h</div>", "suppress (observes)", "hide chunking", "learned: earned", // lists
+		`<th scope="row">bl.test</th><td><span class="state ok">enabled</span>`,                                            // zones
 		"203.0.113.20 (mailer.shop.example) ×6", "they speak old versions of TLS only", "mend your certificate", "61</td>", // logs
 		"printer.example.org", "198.51.100.25", "a handshake that it completes", "oldmail.example", // learned
 		"Inactive: no domain is committed to STARTTLS.", ">open</span>", // guard, limit
