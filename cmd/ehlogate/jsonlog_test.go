@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"ehlogate/cmd/ehlogate/internal/test/logschema"
 	"ehlogate/lists/test/hostile"
 )
 
@@ -29,8 +30,8 @@ func parseLog(t *testing.T, text string) (lines []logLine) {
 		var l logLine
 		if err := json.Unmarshal([]byte(row), &l); err != nil {
 			t.Errorf("%v: %s", err, row)
-		} else if err := checkLogLine(t, l); err != nil {
-			t.Errorf("%v\nin %s", err, row)
+		} else if err := logschema.Check([]byte(row)); err != nil {
+			t.Error(err)
 		}
 		lines = append(lines, l)
 	}

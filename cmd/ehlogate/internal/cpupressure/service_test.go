@@ -19,6 +19,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"ehlogate/cmd/ehlogate/internal/test/logschema"
 	"ehlogate/lists"
 	"ehlogate/lists/pressure"
 	"ehlogate/lists/ratelimit"
@@ -40,6 +41,7 @@ func newFixture(t *testing.T, rate float64) *fixture {
 	f := &fixture{t: t, file: filepath.Join(t.TempDir(), "cpu.pressure"), now: time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)}
 	clock := func() time.Time { return f.now }
 	log := logrus.New()
+	logschema.Watch(t, log)
 	log.SetOutput(&f.log)
 	f.limiter = ratelimit.New(ratelimit.Rate{OffersPerSecond: rate, Keep: time.Minute}, clock)
 	f.service = New(Options{Target: 0.2, File: f.file}, f.limiter, clock, log)

@@ -17,11 +17,13 @@ import (
 	"github.com/sirupsen/logrus/hooks/test"
 
 	"ehlogate/cmd/ehlogate/internal/loglimit"
+	"ehlogate/cmd/ehlogate/internal/test/logschema"
 )
 
 func TestAcceptPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, lines := test.NewNullLogger()
+		logschema.Watch(t, log)
 		ln := newPipes()
 		r := serve(t, &Server{Name: "policy", Log: logrus.NewEntry(log), Handler: echo}, ln)
 		fail := func() time.Duration {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"github.com/sirupsen/logrus/hooks/test"
+
+	"ehlogate/cmd/ehlogate/internal/test/logschema"
 )
 
 // failing is a listener whose Accept fails until the listener is closed.
@@ -59,6 +61,7 @@ func TestLogLines(t *testing.T) {
 		},
 	} {
 		log, lines := test.NewNullLogger()
+		logschema.Watch(t, log)
 		provoke(&Server{Name: "memcache", MaxConns: 1, Log: logrus.NewEntry(log), Handler: func(context.Context, net.Conn) { panic("boom") }})
 		if got := lines.AllEntries(); len(got) != 1 || got[0].Message != want || got[0].Data["protocol"] != "memcache" {
 			t.Errorf("got %v, want one line %q", got, want)

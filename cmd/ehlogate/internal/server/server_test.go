@@ -15,6 +15,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/sirupsen/logrus/hooks/test"
 
+	"ehlogate/cmd/ehlogate/internal/test/logschema"
 	"ehlogate/lists/test/testenv"
 )
 
@@ -52,6 +53,7 @@ func TestServe(t *testing.T) {
 
 func TestPanic(t *testing.T) {
 	log, lines := test.NewNullLogger()
+	logschema.Watch(t, log)
 	ln := local(t)
 	r := serve(t, &Server{Name: "memcache", Log: logrus.NewEntry(log), Handler: func(ctx context.Context, c net.Conn) {
 		buf := make([]byte, 5)

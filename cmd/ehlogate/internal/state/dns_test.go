@@ -8,6 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"ehlogate/cmd/ehlogate/internal/test/logschema"
 	"ehlogate/lists/dnscache"
 )
 
@@ -28,6 +29,7 @@ func TestDNSEventMessages(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		log := logrus.New()
+		logschema.Watch(t, log)
 		log.SetOutput(&out)
 		log.SetFormatter(&logrus.TextFormatter{DisableTimestamp: true})
 		if logDNSEvents(log)(tc.event); strings.TrimSpace(out.String()) != tc.want {

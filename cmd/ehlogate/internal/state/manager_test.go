@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/cmd/ehlogate/internal/test/logschema"
 	"ehlogate/lists"
 	"ehlogate/lists/test/testenv"
 )
@@ -65,6 +66,7 @@ func (d *dir) engine() *Manager {
 		d.t.Fatal(err)
 	}
 	log := logrus.New()
+	logschema.Watch(d.t, log)
 	log.SetOutput(&d.log)
 	e := New(cfg, load, time.Now, log)
 	e.times = times{idle: 5 * time.Millisecond, busy: 5 * time.Millisecond, quiet: 20 * time.Millisecond, hold: 50 * time.Millisecond, hung: 300 * time.Millisecond}

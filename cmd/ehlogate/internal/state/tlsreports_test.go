@@ -12,6 +12,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"ehlogate/cmd/ehlogate/internal/test/logschema"
 	"ehlogate/lists/tlsrpt"
 )
 
@@ -20,6 +21,7 @@ func TestReportsEnd(t *testing.T) {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	var out bytes.Buffer
 	log := logrus.New()
+	logschema.Watch(t, log)
 	log.SetOutput(&out)
 	var found []netip.Addr
 	path := filepath.Join(t.TempDir(), "tlsrpt.json")

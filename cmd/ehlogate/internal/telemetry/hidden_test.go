@@ -9,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"ehlogate/cmd/ehlogate/internal/test/logschema"
 	"ehlogate/lists"
 )
 
@@ -59,6 +60,7 @@ func TestHiddenKeywords(t *testing.T) {
 			"trial.list": "192.0.2.4\n192.0.2.6\n192.0.2.7\n", "last.list": "192.0.2.6\n"})
 		var out bytes.Buffer
 		log := logrus.New()
+		logschema.Watch(t, log)
 		log.SetOutput(&out)
 		NewRecorder(NewMetrics(e), log).LoggedDecider("memcache", e).Decide(t.Context(), lists.Client{Addr: netip.MustParseAddr(tc.addr), Service: tc.service})
 		if n := strings.Count(out.String(), "\n"); n != min(len(tc.line), 1) {

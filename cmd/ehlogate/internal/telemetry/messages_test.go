@@ -7,6 +7,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"ehlogate/cmd/ehlogate/internal/test/logschema"
 	"ehlogate/lists"
 	"ehlogate/milter"
 	"ehlogate/policyd"
@@ -16,6 +17,7 @@ import (
 func TestFaultMessages(t *testing.T) {
 	var out bytes.Buffer
 	log := logrus.New()
+	logschema.Watch(t, log)
 	log.SetOutput(&out)
 	log.SetFormatter(&logrus.TextFormatter{DisableTimestamp: true, DisableColors: true})
 	r := NewRecorder(NewMetrics(newManager(t, "# nothing\n", map[string]string{})), log)

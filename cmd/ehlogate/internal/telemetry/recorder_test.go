@@ -20,6 +20,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/loglimit"
 	"ehlogate/cmd/ehlogate/internal/state"
+	"ehlogate/cmd/ehlogate/internal/test/logschema"
 	"ehlogate/lists"
 	"ehlogate/policyd"
 )
@@ -52,6 +53,7 @@ func newManager(t testing.TB, conf string, files map[string]string) *state.Manag
 		t.Fatal(err)
 	}
 	log := logrus.New()
+	logschema.Watch(t, log)
 	log.SetOutput(io.Discard)
 	return state.New(cfg, load, time.Now, log)
 }
@@ -111,6 +113,7 @@ func TestPanicOffers(t *testing.T) {
 	e := newManager(t, "# nothing\n", map[string]string{})
 	var out bytes.Buffer
 	log := logrus.New()
+	logschema.Watch(t, log)
 	log.SetOutput(&out)
 	w := NewRecorder(NewMetrics(e), log)
 	got := w.LoggedDecider("memcache", lists.DeciderFunc(func(context.Context, lists.Client) lists.Decision { panic("boom") })).
@@ -126,6 +129,7 @@ func TestLogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		log := logrus.New()
+		logschema.Watch(t, log)
 		log.SetOutput(&out)
 		w := NewRecorder(NewMetrics(e), log)
 		d := w.LoggedDecider("memcache", e)
@@ -155,6 +159,7 @@ func TestLogIsBounded(t *testing.T) {
 func TestDecisionsAllocateNothing(t *testing.T) {
 	e := newManager(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})
 	log := logrus.New()
+	logschema.Watch(t, log)
 	log.SetOutput(io.Discard)
 	w := NewRecorder(NewMetrics(e), log)
 	d := w.LoggedDecider("memcache", e)
