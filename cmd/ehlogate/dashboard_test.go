@@ -28,6 +28,8 @@ var panelTypes = map[string]variants.PanelcfgConfig{
 
 // readDashboard returns the dashboard as the types of Grafana have it: what they do not know is an error, in panels and
 // queries too.
+//
+//lint:ignore SA1019 operators import files of this version; the next one is for the API of Kubernetes
 func readDashboard(t *testing.T) (d dashboard.Dashboard) {
 	t.Helper()
 	text, err := os.ReadFile(dashboardFile)
@@ -54,7 +56,7 @@ func readDashboard(t *testing.T) (d dashboard.Dashboard) {
 	if err := d.UnmarshalJSONStrict(text); err.Error() != "" {
 		t.Fatalf("Grafana does not know all of the dashboard: %v", err)
 	}
-	d = dashboard.Dashboard{}
+	d = dashboard.Dashboard{} //lint:ignore SA1019 as above
 	if err := json.Unmarshal(text, &d); err != nil {
 		t.Fatal(err)
 	}
