@@ -117,6 +117,9 @@ func TestOneLine(t *testing.T) {
 		if p.Nothing != "" {
 			continue
 		}
+		if after := p.Hunks[0].After; len(after) > 0 && strings.HasSuffix(after[0], "\r") != (end == "\r\n") {
+			t.Fatalf("seed %d: %q among lines that end in %q", seed, after[0], end)
+		}
 		_, err = p.Write()
 		must(t, err)
 		if got := read(t, file); got != want {
