@@ -86,7 +86,7 @@ func randomLines(r *rand.Rand) (lines, words []string) {
 // back the file as it was.
 func TestOneLine(t *testing.T) {
 	e, file, _ := newEditor(t, "# none\n")
-	for seed := range uint64(150) {
+	for seed := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, 21))
 		lines, words := randomLines(r)
 		end := []string{"\n", "\r\n"}[r.IntN(2)]
@@ -232,7 +232,7 @@ func TestJournal(t *testing.T) {
 	if all, _ := j.Read(); len(all) != 3 || all[2].Hunks != nil {
 		t.Errorf("%d records, or a long edit with its lines", len(all))
 	}
-	const more = 80
+	const more = 24
 	for range more {
 		add(strings.Repeat("y", 3*maxJournal/more))
 	}
