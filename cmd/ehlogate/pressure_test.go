@@ -33,7 +33,7 @@ files = ["allow.list"]
 	}
 
 	d.waitUntil("the file is missed", metric("ehlogate_limit_degraded", "1"))
-	shows("/healthz", `"status": "degraded"`, `"pressure": {`, file+": no such file")
+	shows("/healthz", `"status": "degraded"`, `"[limit] cpu_pressure: `, `"pressure": {`, file+": no such file")
 	shows("/api/v1/status", file+": no such file")
 	if d.suppressed(stranger()) {
 		t.Error("there is a limit without a pressure")

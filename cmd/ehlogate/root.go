@@ -60,7 +60,7 @@ ehlogate(8), ehlogate.toml(5) and ehlogate.list(5).` + missingParts(runtime.GOOS
 		return errors.New(text + ": write a whole number")
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(&o), newCheck(&o), newExplain(&o), newExport(&o), newDoctor(&o), newReplay(&o), newFallback(&o), newList(&o), newTLSRPT(&o), newImport(), newVersion())
+	root.AddCommand(newServe(&o), newCheck(&o), newExplain(&o), newExport(&o), newDoctor(&o), newHealthcheck(&o), newReplay(&o), newFallback(&o), newList(&o), newTLSRPT(&o), newImport(), newVersion())
 	addCompletions(root)
 	refuseUnknownTopics(root)
 	return root

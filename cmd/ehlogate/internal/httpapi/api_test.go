@@ -135,7 +135,9 @@ func TestHealth(t *testing.T) {
 	e := newManager(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "bad line\n"})
 	m := telemetry.NewMetrics(e)
 	api := &API{Manager: e, Metrics: m, Recorder: telemetry.NewRecorder(m, logrus.New())}
-	if code, body := get(t, api, "/healthz"); code != 503 || !strings.Contains(body, `"unavailable"`) || !strings.Contains(body, "deny.list:1:5") {
+	if code, body := get(t, api, "/healthz"); code != 503 || !strings.Contains(body, `"unavailable"`) || !strings.Contains(body, "deny.list:1:5") ||
+		!strings.Contains(body, `"reasons": [
+    "list \"deny\" is unavailable: `) {
 		t.Errorf("unavailable: %d %s", code, body)
 	}
 	dir := filepath.Dir(e.Snapshot().Config.File)
@@ -145,8 +147,13 @@ func TestHealth(t *testing.T) {
 		}
 		reloadOnce(t, e)
 	}
-	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"degraded"`) || !strings.Contains(body, `invalid prefix length`) {
+	if code, body := get(t, api, "/healthz"); code != 200 || !strings.Contains(body, `"degraded"`) || !strings.Contains(body, `invalid prefix length`) ||
+		!strings.Contains(body, `    "list \"deny\": `) {
 		t.Errorf("stale: %d %s", code, body)
+	}
+	api.NotServed = []string{"memcache on 127.0.0.1:1"}
+	if code, body := get(t, api, "/healthz"); code != 503 || !strings.Contains(body, "\"reasons\": [\n    \"not served: memcache on 127.0.0.1:1\",\n    \"list ") {
+		t.Errorf("not served: %d %s", code, body)
 	}
 	_, body := get(t, api, "/metrics")
 	for _, want := range []string{

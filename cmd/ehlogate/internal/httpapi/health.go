@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"slices"
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/cpupressure"
@@ -24,6 +23,7 @@ type Health struct {
 	Logs             []logs.Status            `json:"logs,omitempty"`
 	NotServed        []string                 `json:"not_served,omitempty"` // addresses of [listen]
 	Pressure         *cpupressure.Status      `json:"pressure,omitempty"`
+	Reasons          []string                 `json:"reasons,omitempty"` // why it is not "ok", each in a line; the worst first
 	Shared           *telemetry.SharedAddress `json:"shared_address,omitempty"`
 	Skipped          map[string]int           `json:"skipped_lines,omitempty"` // by list
 	Status           string                   `json:"status"`                  // "ok", "degraded", "unavailable"
@@ -33,10 +33,9 @@ type Health struct {
 
 // Health returns how the daemon is, of which all are the lists.
 func (a *API) Health(all []ListStatus) Health {
-	snapshot, config := a.Manager.Snapshot(), a.Manager.ConfigHealth()
+	snapshot := a.Manager.Snapshot()
 	h := Health{Status: StateOK, Lists: []ListStatus{}, NotServed: a.NotServed, Pressure: pressureOf(snapshot), Shared: a.Recorder.Shared(),
 		Reports: newReportsHealth(snapshot.Reports)}
-	unavailable, degraded := len(a.NotServed) > 0, config.IsDegraded() || h.Reports != nil || h.Pressure != nil && h.Pressure.IsDegraded()
 	for _, l := range all {
 		if l.Skipped > 0 {
 			if h.Skipped == nil {
@@ -47,22 +46,18 @@ func (a *API) Health(all []ListStatus) Health {
 		if l.State != StateOK {
 			h.Lists = append(h.Lists, l)
 		}
-		unavailable = unavailable || l.State == StateUnavailable
 	}
-	if config.IsDegraded() {
+	if config := a.Manager.ConfigHealth(); config.IsDegraded() {
 		h.ConfigError, h.ConfigErrorSince = config.Error, config.Since
 	}
 	if l := snapshot.Logs; l != nil {
 		h.Logs = l.Status()
-		degraded = degraded || slices.ContainsFunc(h.Logs, logs.Status.IsDegraded)
 	}
 	if l := snapshot.Learn; l != nil {
 		h.Learned = new(l.Status())
-		never := snapshot.NeverHealth()
-		if never.IsDegraded() {
+		if never := snapshot.NeverHealth(); never.IsDegraded() {
 			h.NeverError, h.NeverErrorSince = never.Error, never.Since
 		}
-		degraded = degraded || h.Learned.IsDegraded() || never.IsDegraded()
 	}
 	if g := snapshot.Guard; g != nil {
 		h.Guard = new(g.Report())
@@ -70,10 +65,11 @@ func (a *API) Health(all []ListStatus) Health {
 	if e := a.Recorder.Exposed(); e.Sessions > 0 {
 		h.Exposed = &e
 	}
-	switch {
+	var unavailable bool
+	switch h.Reasons, unavailable = h.findReasons(); {
 	case unavailable:
 		h.Status = StateUnavailable
-	case degraded || len(h.Lists) > 0:
+	case len(h.Reasons) > 0:
 		h.Status = StateDegraded
 	}
 	return h

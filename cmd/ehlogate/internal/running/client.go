@@ -92,33 +92,46 @@ func (d Daemon) Get(ctx context.Context, path string, reply any) (status *Status
 	return nil, "", errors.New(text)
 }
 
-func (d Daemon) getFrom(ctx context.Context, addr, path string, reply any) (*Status, error) {
+// dial connects to an address as in [listen].
+func dial(ctx context.Context, addr string) (net.Conn, error) {
+	network := "tcp"
+	if strings.HasPrefix(addr, "/") {
+		network = "unix"
+	}
+	return new(net.Dialer).DialContext(ctx, network, addr)
+}
+
+// fetch returns the reply to a request for a path of the HTTP interface at addr, and its body, which was read.
+func fetch(ctx context.Context, addr, path string) (resp *http.Response, body []byte, err error) {
 	client := http.Client{
-		Transport: &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: maxHeader, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			network := "tcp"
-			if strings.HasPrefix(addr, "/") {
-				network = "unix"
-			}
-			return new(net.Dialer).DialContext(ctx, network, addr)
-		}},
+		Transport: &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: maxHeader,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, addr) }},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	// The daemon knows localhost at whatever address it listens, and a URL has no scope as in fe80::1%eth0.
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	resp, err := client.Do(req)
+	resp, err = client.Do(req)
 	if err != nil {
-		return nil, explainError(ctx, err)
+		return nil, nil, explainError(ctx, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
 	if err != nil {
-		return nil, explainError(ctx, err)
+		return nil, nil, explainError(ctx, err)
 	}
 	if len(body) > maxReply {
-		return nil, fmt.Errorf("its reply is longer than %d bytes", maxReply)
+		return nil, nil, fmt.Errorf("its reply is longer than %d bytes", maxReply)
+	}
+	return resp, body, nil
+}
+
+func (d Daemon) getFrom(ctx context.Context, addr, path string, reply any) (*Status, error) {
+	resp, body, err := fetch(ctx, addr, path)
+	if err != nil {
+		return nil, err
 	}
 	var has struct {
 		Daemon *Status
