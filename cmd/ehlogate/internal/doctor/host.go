@@ -226,8 +226,18 @@ func findProgram(names []string) (path string, err error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("%s is not installed on this machine: doctor needs the mail server's own program to read its settings, "+
-		"also those of copies; run doctor where it is installed, with --exim or --sendmail if it is not Postfix", strings.Join(names, " or "))
+	here, where := "on this machine", "run doctor where it is installed"
+	if isOnlyProgram() {
+		here, where = "in this container", "run doctor in the container of the mail server (examples/container/README.md says how)"
+	}
+	return "", fmt.Errorf("%s is not installed %s: doctor needs the mail server's own program to read its settings, "+
+		"also those of copies; %s, with --exim or --sendmail if it is not Postfix", strings.Join(names, " or "), here, where)
+}
+
+// isOnlyProgram reports whether ehlogate runs in a container of its own: there it is process 1.
+func isOnlyProgram() bool {
+	name, err := os.ReadFile("/proc/1/comm")
+	return err == nil && string(name) == "ehlogate\n"
 }
 
 // lastLines returns what a program said last of what went wrong.

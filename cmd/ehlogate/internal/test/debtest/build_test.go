@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -185,7 +186,7 @@ func TestContents(t *testing.T) {
 		}
 		switch mode := f[0]; {
 		case strings.HasSuffix(name, "/") && mode == "drwxr-xr-x":
-		case (name == "/usr/bin/ehlogate" || path.Base(name) == "check-rules") && mode == "-rwxr-xr-x", mode == "-rw-r--r--":
+		case (name == "/usr/bin/ehlogate" || slices.Contains([]string{"check-rules", "build"}, path.Base(name))) && mode == "-rwxr-xr-x", mode == "-rw-r--r--":
 			got[name] = mode
 		default:
 			t.Errorf("%s has mode %s", name, mode)
@@ -211,7 +212,7 @@ func TestContents(t *testing.T) {
 		want = append(want, "/usr/share/doc/ehlogate/"+page)
 	}
 	examples := os.DirFS(filepath.Join(repository, "examples"))
-	for _, dir := range []string{"postfix", "postfix-static", "prometheus", "sendmail", "sending-network", "exim", "grafana", "legacy-tls", "lists", "log.schema.json", "rsyslog", "systemd", "tlsrpt", "ehlogate.toml"} {
+	for _, dir := range []string{"container", "postfix", "postfix-static", "prometheus", "sendmail", "sending-network", "exim", "grafana", "legacy-tls", "lists", "log.schema.json", "rsyslog", "systemd", "tlsrpt", "ehlogate.toml"} {
 		err := fs.WalkDir(examples, dir, func(path string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil || d.IsDir():
