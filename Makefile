@@ -1,6 +1,6 @@
 # What is worth a name. "make test" is the same as .ci/test.
 
-.PHONY: help build test quick lint fuzz demo demo-sending demo-fallback classes configurations edits faults safety page bench bench-quick matrix deb soak clean
+.PHONY: help build test quick lint fuzz demo demo-sending demo-fallback classes configurations edits faults safety page bench bench-quick matrix deb rpm soak clean
 
 TESTS = cmd/ehlogate/internal/test
 
@@ -90,6 +90,9 @@ everywhere: ## build/ehlogate-SYSTEM-PROCESSOR for eight, and the unit tests on 
 
 deb: ## build/ehlogate_VERSION_ARCH.deb, by debhelper; VERSION=... for another version
 	@examples/debian/build
+
+rpm: ## build/ehlogate-VERSION-1.ARCH.rpm, by rpmbuild; VERSION=... for another version
+	@examples/rpm/build
 
 SOAK ?= 20000000
 soak: ## SOAK questions of all protocols while lists are reloaded: every answer right, nothing grows (some minutes)

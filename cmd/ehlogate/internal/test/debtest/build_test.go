@@ -80,8 +80,13 @@ var build = sync.OnceValues(func() (b built, err error) {
 
 // buildFrom builds the package from a copy of the source, and returns its path.
 func (b built) buildFrom(source string) (deb string, err error) {
-	cmd := exec.Command(filepath.Join(source, "examples/debian/build"))
-	cmd.Env = append(os.Environ(), "GIT_DIR="+b.gitDir, "GIT_WORK_TREE="+source, "VERSION=",
+	return b.runBuild(source, "debian")
+}
+
+// runBuild runs the build of a kind of package in a copy of the source, and returns the path of the package.
+func (b built) runBuild(source, kind string) (path string, err error) {
+	cmd := exec.Command(filepath.Join(source, "examples", kind, "build"))
+	cmd.Env = append(os.Environ(), "GIT_DIR="+b.gitDir, "GIT_WORK_TREE="+source, "VERSION=", "RPM_PAYLOAD=w1.gzdio",
 		"DPKG_DEB_COMPRESSOR_TYPE=gzip", "DPKG_DEB_COMPRESSOR_LEVEL=1") // a second instead of eighteen
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -12,11 +12,24 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// script runs a maintainer script where systemd seems to run, with programs that only note how they are called, and gives
-// the calls that start and stop something.
+// script runs a maintainer script of the Debian package where systemd seems to run, and gives the calls that start and stop
+// something.
 func script(t *testing.T, queue, name string, args ...string) (calls []string) {
 	t.Helper()
 	dir := t.TempDir()
+	text := strings.NewReplacer(
+		"/var/spool/postfix/ehlogate", queue,
+		"/var/lib/ehlogate", filepath.Join(dir, "lib"),
+		"/etc/ehlogate", filepath.Join(queue, "../etc"),
+		"/usr/share/ehlogate", filepath.Join(buildOnce(t).files, "usr/share/ehlogate"),
+		"/usr/bin/deb-systemd-helper", filepath.Join(dir, "bin/deb-systemd-helper"),
+	).Replace(readFile(t, filepath.Join(buildOnce(t).control, name)))
+	return runScript(t, dir, text, args...)
+}
+
+// runScript runs a script in dir, with programs of systemd that only note how they are called, and gives the calls.
+func runScript(t *testing.T, dir, text string, args ...string) (calls []string) {
+	t.Helper()
 	bin, log := filepath.Join(dir, "bin"), filepath.Join(dir, "log")
 	if err := os.MkdirAll(filepath.Join(dir, "run"), 0o755); err != nil {
 		t.Fatal(err)
@@ -30,19 +43,11 @@ func script(t *testing.T, queue, name string, args ...string) (calls []string) {
 			t.Fatal(err)
 		}
 	}
-	text := strings.NewReplacer(
-		"/run/systemd/system", filepath.Join(dir, "run"),
-		"/var/spool/postfix/ehlogate", queue,
-		"/var/lib/ehlogate", filepath.Join(dir, "lib"),
-		"/etc/ehlogate", filepath.Join(queue, "../etc"),
-		"/usr/share/ehlogate", filepath.Join(buildOnce(t).files, "usr/share/ehlogate"),
-		"/usr/bin/deb-systemd-helper", filepath.Join(bin, "deb-systemd-helper"),
-	).Replace(readFile(t, filepath.Join(buildOnce(t).control, name)))
 	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-s", "--"}, args...)...)
-	cmd.Stdin = strings.NewReader(text)
+	cmd.Stdin = strings.NewReader(strings.ReplaceAll(text, "/run/systemd/system", filepath.Join(dir, "run")))
 	cmd.Env = []string{"PATH=" + bin + ":/usr/bin:/bin"}
 	if out := output(t, cmd); out != "" {
-		t.Errorf("%s says %s", name, out)
+		t.Errorf("%s says %s", text, out)
 	}
 	data, err := os.ReadFile(log)
 	if err != nil && !os.IsNotExist(err) {

@@ -155,7 +155,7 @@ func TestSteps(t *testing.T) {
 	}
 	network := exampleSteps(t, "sending-network")
 	manual := append(manualSteps(t, "ehlogate.8"), manualSteps(t, "ehlogate.list.5")...)
-	others := exampleSteps(t, ".", "README.md", "container", "debian", "postfix-static", "sending-network") // debian: of the build; container: containertest; TestInStep
+	others := exampleSteps(t, ".", "README.md", "container", "debian", "postfix-static", "rpm", "sending-network") // debian, rpm: of the build; container: containertest; TestInStep
 	connect, byHand := below(pages, connectHeading), below(pages, handHeading)
 	for _, s := range pages { // what follows the five steps
 		if s.doc == "examples/README.md" && s.heading != handHeading && s.heading != upgradeHeading && s.heading != unhandHeading {
