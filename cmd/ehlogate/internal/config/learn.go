@@ -41,7 +41,9 @@ const DefaultLearnState = "/var/lib/ehlogate/learned.db"
 func defaultLearn() Learn {
 	return Learn{State: DefaultLearnState, Fallback: fallback.Defaults(), Earned: earned.Defaults(), ObserveFor: 7 * day, Watch: []string{
 		"/etc/postfix/main.cf", "/etc/postfix/master.cf", "/etc/mail/sendmail.cf", "/etc/exim4/exim4.conf", "/etc/exim4/update-exim4.conf.conf",
-		"/etc/exim4/exim4.conf.template", "/etc/ssl/openssl.cnf", "/usr/lib/*/libssl.so.*", "/usr/lib/*/libgnutls.so.*", "/etc/letsencrypt/live/*/fullchain.pem"}}
+		"/etc/exim4/exim4.conf.template", "/etc/ssl/openssl.cnf", "/usr/lib/*/libssl.so.*", "/usr/lib/*/libgnutls.so.*", "/etc/letsencrypt/live/*/fullchain.pem",
+		// Those of RPM systems.
+		"/etc/exim/exim.conf", "/etc/pki/tls/openssl.cnf", "/etc/crypto-policies/back-ends/*.config", "/usr/lib64/libssl.so.*", "/usr/lib64/libgnutls.so.*"}}
 }
 
 const (

@@ -49,14 +49,31 @@ func (e *exam) gnutlsRefusesTLS10() (refusal setting, ok bool) {
 	return all[i], true
 }
 
+var opensslInclude = lazyregexp.New(`^\s*\.include\s*=?\s*(/.*?)\s*$`)
+
+// readOpenSSL returns the text of a file of OpenSSL with the files that it includes in their places, as crypto-policies has
+// them; "" if it cannot be read, or is one of outer, which include it. A directory, or a path that is not absolute, is left
+// out.
+func (e *exam) readOpenSSL(file string, outer ...string) string {
+	data, err := e.host.readFile(file)
+	if err != nil || slices.Contains(outer, file) {
+		return ""
+	}
+	outer = append(slices.Clone(outer), file)
+	var text strings.Builder
+	for line := range strings.Lines(string(data)) {
+		if m := opensslInclude.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
+			line = e.readOpenSSL(m[1], outer...) + "\n"
+		}
+		text.WriteString(line)
+	}
+	return text.String()
+}
+
 // opensslRefusesTLS10 returns the setting in a file by which OpenSSL refuses TLS 1.0 to all programs that do not set
 // versions themselves, whatever their security level; ok is false if there is none (config(5ssl), SSL_CONF_cmd(3ssl)).
 func (e *exam) opensslRefusesTLS10(file string) (refusal setting, ok bool) {
-	data, err := e.host.readFile(file)
-	if err != nil {
-		return setting{}, false
-	}
-	all := parseSections(string(data))
+	all := parseSections(e.readOpenSSL(file))
 	find := func(section, key string) (found setting) { // the last one counts
 		for _, s := range all {
 			if s.section == section && strings.TrimPrefix(s.key, "TLS.") == key {
