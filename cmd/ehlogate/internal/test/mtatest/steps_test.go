@@ -251,7 +251,7 @@ func manualSteps(t *testing.T, page string) (steps []step) {
 		t.Fatal(err)
 	}
 	inExample := false
-	for line := range strings.Lines(strings.NewReplacer(`\-`, "-", `\&`, "").Replace(string(text))) {
+	for line := range strings.Lines(strings.NewReplacer(`\-`, "-", `\&`, "", " \\e\n", " ").Replace(string(text))) {
 		switch line = strings.TrimSuffix(line, "\n"); {
 		case line == ".EX" || line == ".EE":
 			inExample = line == ".EX"
