@@ -91,6 +91,9 @@ var notRun = map[string]struct{ instead, why string }{
 
 	"check-rules FILE [RELAY...]": {"", "names the arguments"},
 
+	"ehlogate replay --diff OLD.toml NEW.toml":              {"", "OLD.toml and NEW.toml are any configs; the same with a copy is run"},
+	"rsync -a /etc/ehlogate/ mx2.example.org:/etc/ehlogate/": {"", "there is no other machine"},
+
 	"ssh -L 10045:127.0.0.1:10045 mx.example.org":                  {"", "there is no other machine"},
 	"ssh -L 10045:/var/spool/postfix/ehlogate/http mx.example.org": {"", "the same"},
 
@@ -124,7 +127,7 @@ var synopses = []string{"## Commands"}
 // isStep reports whether a text begins with a command: a program of this machine, or one of the words of a shell.
 func isStep(text string) bool {
 	word, _, _ := strings.Cut(text, " ")
-	if slices.Contains([]string{"ehlogate", "for", "cd", "check-rules", "conntrack", "go", "ssh", ".ci/test"}, word) {
+	if slices.Contains([]string{"ehlogate", "for", "cd", "check-rules", "conntrack", "go", "rsync", "ssh", ".ci/test"}, word) {
 		return true
 	}
 	if strings.Contains(word, "/") && !filepath.IsAbs(word) || strings.HasPrefix(text, "ip saddr") { // a path; a rule of nftables
