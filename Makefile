@@ -85,7 +85,7 @@ bench: ## what it costs, beside floors and peers: one table, and two plots (16 m
 bench-quick: ## the parts of it that need no other servers, in small: that they work, and not how fast it is
 	EHLOGATE_TEST=all go test -count=1 -v -run '^Test(Protocols|Noise|Latency|Milter|Reload|ReloadPriority|Idle|Lookup|Refusal|Limit|DNSStream|Sets|Page)$$' ./$(TESTS)/benchmarks
 
-everywhere: ## build/ehlogate-SYSTEM-PROCESSOR for eight, and the unit tests on four of them by qemu-user (three quarters of an hour)
+everywhere: ## build/ehlogate-SYSTEM-PROCESSOR for eight, and the unit tests on four of them, three by qemu-user (three quarters of an hour)
 	.ci/everywhere
 
 deb: ## build/ehlogate_VERSION_ARCH.deb, by debhelper; VERSION=... for another version

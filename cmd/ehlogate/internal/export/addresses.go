@@ -132,7 +132,8 @@ func (p *Policy) WritePostfixNetworks(ctx context.Context, out io.Writer) error 
 		return err
 	}
 	return p.writeRanges(out, PostfixNetworks, values, networksOf(p.splitRanges(ctx, values)), writeBlocks,
-		useOfTable, "before it belongs the table made of --format "+PostfixAddresses+" --without-networks: cdb:FILE, cidr:NETWORKS")
+		"it stands behind the table of addresses: cdb:FILE, cidr:NETWORKS",
+		`run "postmap cdb:FILE" after every change, and a running smtpd reads both; with lmdb, run "postfix reload" too`)
 }
 
 // appendAddress appends an address as inet_ntop(3) writes it, and so Postfix: the last 32 bits of ::192.0.2.1 are as in IPv4.

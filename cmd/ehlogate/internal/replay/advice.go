@@ -44,7 +44,7 @@ func (t *Tally) advise(r *Report) {
 		if !t.certSince.IsZero() {
 			since = " since " + stampText(t.certSince)
 		}
-		r.Advice = append(r.Advice, fmt.Sprintf("%s your certificate%s: mend it. Without STARTTLS they would most likely send nothing",
+		r.Advice = append(r.Advice, fmt.Sprintf("%s your certificate%s: mend it. Without STARTTLS most likely nothing would be sent",
 			verb(r.RejectingClients, "client", "rejects", "reject"), since))
 	}
 	if t.tls[maillog.TLSOK] == 0 && r.IncapableClients >= minOutage { // without a certificate there is no cipher that is shared
@@ -53,7 +53,7 @@ func (t *Tally) advise(r *Report) {
 	}
 	for server, setting := range settings {
 		if n := versions[maillog.Server(server)]; n > 0 {
-			r.Advice = append(r.Advice, fmt.Sprintf("%s because your server excludes their versions of TLS (%s): with TLS 1.0 and 1.1 they may encrypt",
+			r.Advice = append(r.Advice, fmt.Sprintf("%s because your server excludes old versions of TLS (%s): with TLS 1.0 and 1.1 encryption may work",
 				verb(int64(n), "client", "fails", "fail"), setting))
 		}
 		if n := ciphers[maillog.Server(server)]; n > 0 {
