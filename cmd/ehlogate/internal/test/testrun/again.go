@@ -8,7 +8,7 @@ import (
 )
 
 // maxAgain is how many tests may fail and run again. More than that is no accident.
-const maxAgain = 12
+const maxAgain = 24
 
 // again returns the tests that failed, by package, if they may run again, alone: mail servers wait one second for a reply,
 // and on a machine that other tests, or its neighbours, keep busy the right reply comes later than that. A data race, a
