@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
@@ -77,13 +78,26 @@ func logsJSON(serve *cobra.Command) bool {
 	return f != nil && config.Salvage(f.Value.String()).JSON
 }
 
-// reportError writes an error, and each problem of a list or a config on lines of its own.
+// reportError writes an error, and each problem of a list or a config on lines of its own, between the words that the error
+// has before and after it.
 func reportError(w io.Writer, err error) {
+	part, report := "", ""
 	if problems, ok := errors.AsType[*diag.Problems](err); ok {
-		fmt.Fprint(w, problems.Report("error"))
+		part, report = problems.Error(), problems.Report("error")
 	} else if unread, ok := errors.AsType[filewatch.ReadError](err); ok {
-		fmt.Fprint(w, unread.Report("error"))
-	} else {
-		fmt.Fprintf(w, "ehlogate: %s\n", printable.EscapeExcept(err.Error(), "\n\t"))
+		part, report = unread.Error(), unread.Report("error")
 	}
+	show := func(format, text string) {
+		if text = strings.Trim(text, ": \n"); text != "" {
+			fmt.Fprintf(w, format, printable.EscapeExcept(text, "\n\t"))
+		}
+	}
+	if part == "" {
+		show("ehlogate: %s\n", err.Error())
+		return
+	}
+	before, after, _ := strings.Cut(err.Error(), part)
+	show("ehlogate: %s:\n", before)
+	fmt.Fprint(w, report)
+	show("%s\n", after)
 }

@@ -17,6 +17,8 @@ type File struct {
 	Rules listfile.Rules
 	// Force changes the file although an editor seems to have it open.
 	Force bool
+	// Mends means that the text may have errors before the change.
+	Mends bool
 	// Around is called when the new text is known to be fine, and calls replace, which puts it in place; nil: there is nothing
 	// to do before or after that.
 	Around func(replace func() error) error
@@ -40,8 +42,8 @@ func lineEnd(text []byte) string {
 	return "\n"
 }
 
-// Change replaces the text of a list file by what change makes of it. Both must obey the rules. No other command changes the
-// file meanwhile, and whatever happens, it has the old text or the new one.
+// Change replaces the text of a list file by what change makes of it. Both must obey the rules, the former unless Mends. No other
+// command changes the file meanwhile, and whatever happens, it has the old text or the new one.
 func (f File) Change(change func(text []byte) ([]byte, error)) error {
 	if !f.Force {
 		if err := CheckEditors(f.Path); err != nil {
@@ -57,7 +59,7 @@ func (f File) Change(change func(text []byte) ([]byte, error)) error {
 	if err != nil {
 		return err
 	}
-	if err := CheckText(f.Path, f.Rules, old); err != nil {
+	if err := CheckText(f.Path, f.Rules, old); err != nil && !f.Mends {
 		return fmt.Errorf("nothing was changed, since the file has errors already:\n%w", err)
 	}
 	text, err := change(bytes.Clone(old))

@@ -91,7 +91,7 @@ func (e *Editor) findEntry(l *config.List, item *iptable.Item) (found []placed, 
 		}
 		entries, err := readEntries(l, name, text)
 		if err != nil {
-			return nil, fmt.Errorf("nothing was changed, since the file has errors already:\n%w", err)
+			return nil, e.explainBroken(l, name, err)
 		}
 		found = append(found, slices.DeleteFunc(entries, func(p placed) bool { return !isSame(&p.Item, item) })...)
 	}

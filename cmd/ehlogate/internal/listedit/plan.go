@@ -1,6 +1,7 @@
 package listedit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/edit"
 	"ehlogate/lists/iptable"
 	"ehlogate/lists/listfile"
+	"ehlogate/lists/printable"
 )
 
 // Plan is a change of one file that was not made yet.
@@ -17,6 +19,7 @@ type Plan struct {
 	Subject string // what it is about, "" for several entries
 	Nothing string // why there is nothing to do; "": there is
 	Changes []*Change
+	Unknown string   // why the effect is not known; "": it is
 	Notes   []string // what the effect does not take into account
 	Hunks   []Hunk   // of the file as it was
 	Items   []iptable.Item
@@ -26,6 +29,7 @@ type Plan struct {
 	file     string
 	record   Record
 	text     []byte // of the file as it was
+	whole    []byte // the text to write, if the operator has edited all of it; nil: what the hunks make of the other text
 	hunks    func(text []byte) ([]Hunk, error)
 	policies *policies
 }
@@ -38,33 +42,77 @@ func (e nothingError) Error() string { return string(e) }
 // plan plans what hunks does to the text of a file of a list.
 func (e *Editor) plan(l *config.List, file string, record Record, hunks func(text []byte) ([]Hunk, error)) (*Plan, error) {
 	p := &Plan{editor: e, list: l, file: file, record: record, hunks: hunks}
-	var err error
-	if p.text, err = os.ReadFile(file); err != nil {
-		return nil, explainAccess(err)
+	if err := p.prepare(); err != nil {
+		return nil, err
 	}
-	if err := edit.CheckText(file, l.Spec.Rules, p.text); err != nil {
-		return nil, fmt.Errorf("nothing was changed, since the file has errors already:\n%w", err)
+	return p, nil
+}
+
+// prepare finds out what a plan changes. A text that the operator has edited as a whole may mend a file that has errors.
+func (p *Plan) prepare() (err error) {
+	if p.text, err = os.ReadFile(p.file); err != nil {
+		return explainAccess(err)
+	}
+	broken := edit.CheckText(p.file, p.list.Spec.Rules, p.text)
+	if broken != nil && p.whole == nil {
+		return p.editor.explainBroken(p.list, p.file, broken)
 	}
 	var nothing nothingError
-	if p.Hunks, err = hunks(p.text); errors.As(err, &nothing) {
+	if p.Hunks, err = p.hunks(p.text); errors.As(err, &nothing) {
 		p.Nothing = string(nothing)
-		return p, nil
+		return nil
 	} else if err != nil {
-		return nil, err
+		return err
 	}
-	after := apply(p.text, p.Hunks)
-	if err := edit.CheckText(file, l.Spec.Rules, after); err != nil {
-		return nil, fmt.Errorf("nothing was changed:\n%w", err)
+	after := p.change(p.text, p.Hunks)
+	if err := edit.CheckText(p.file, p.list.Spec.Rules, after); err != nil {
+		return p.refuse(err)
 	}
-	if p.policies, err = e.loadPolicies(file, after); err != nil {
-		return nil, err
+	if bytes.Equal(after, p.text) { // the last line got its end, which an undo leaves
+		p.Nothing = "the text is the same"
+		return nil
+	}
+	if broken != nil {
+		p.Unknown = "the file had errors before"
+		return nil
+	}
+	if p.policies, err = p.editor.loadPolicies(p.file, after); err != nil && p.whole != nil {
+		p.Unknown = err.Error() // another file of the list
+		return nil
+	} else if err != nil {
+		return err
 	}
 	p.Notes = p.policies.without
-	if p.Items, err = itemsOf(p.Hunks, l.Spec.Rules); err != nil {
-		return nil, err
+	if p.Items, err = itemsOf(p.Hunks, p.list.Spec.Rules); err != nil {
+		return err
 	}
 	p.Changes = p.policies.compare(p.Items)
-	return p, nil
+	return nil
+}
+
+// change returns what a plan makes of a text.
+func (p *Plan) change(text []byte, hunks []Hunk) []byte {
+	if p.whole != nil {
+		return p.whole
+	}
+	return apply(text, hunks)
+}
+
+// refuse returns the error of a text that a plan would write. It may be edited again if the operator has edited all of it.
+func (p *Plan) refuse(err error) error {
+	if p.whole != nil {
+		return err
+	}
+	return fmt.Errorf("nothing was changed:\n%w", err)
+}
+
+// explainBroken adds what to do about a file that has errors already.
+func (e *Editor) explainBroken(l *config.List, file string, err error) error {
+	mend := "ehlogate list edit " + l.Name
+	if names, err := e.files(l); err == nil && len(names) > 1 {
+		mend += " --file " + printable.Escape(file)
+	}
+	return fmt.Errorf("nothing was changed, since the file has errors already:\n%w\nmend that first: %s", err, mend)
 }
 
 // itemsOf returns the entries of the lines that hunks cut and add.
@@ -87,7 +135,7 @@ func itemsOf(hunks []Hunk, rules listfile.Rules) (items []iptable.Item, err erro
 func (p *Plan) Write() (Record, error) {
 	r := p.record
 	r.Time, r.User, r.List, r.File = p.editor.Clock().UTC(), p.editor.User, p.list.Name, p.file
-	f := edit.File{Path: p.file, Rules: p.list.Spec.Rules, Force: p.editor.Force, Around: func(put func() error) error {
+	f := edit.File{Path: p.file, Rules: p.list.Spec.Rules, Force: p.editor.Force, Mends: p.whole != nil, Around: func(put func() error) error {
 		return Journal{p.editor.Config.Edits.Journal}.Around(&r, put)
 	}}
 	err := f.Change(func(text []byte) (_ []byte, err error) {
@@ -95,7 +143,7 @@ func (p *Plan) Write() (Record, error) {
 			return nil, err
 		}
 		r.Cut, r.Added = countLines(r.Hunks)
-		return apply(text, r.Hunks), nil
+		return p.change(text, r.Hunks), nil
 	})
 	return r, explainAccess(err)
 }

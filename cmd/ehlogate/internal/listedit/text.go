@@ -12,12 +12,15 @@ import (
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/lists"
 	"ehlogate/lists/iptable"
+	"ehlogate/lists/printable"
 )
 
 // Text returns the effect of a plan in lines.
 func (p *Plan) Text() string {
 	var b strings.Builder
-	if len(p.Changes) == 0 {
+	if p.Unknown != "" {
+		fmt.Fprintf(&b, "effect not shown: %s\n", printable.Escape(p.Unknown))
+	} else if len(p.Changes) == 0 {
 		b.WriteString("no change: no entry is cut or written\n")
 	} else if len(p.Changes) == 1 {
 		c := p.Changes[0]

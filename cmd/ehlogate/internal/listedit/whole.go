@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"ehlogate/cmd/ehlogate/internal/edit"
 	"ehlogate/lists/printable"
@@ -43,14 +44,12 @@ func (e *Editor) PlanText(list, file string, was, text []byte, reason string) (*
 	if err != nil {
 		return nil, err
 	}
-	hunks := diff(parseDocument(was).lines, parseDocument(text).lines)
-	if !bytes.Equal(apply(was, hunks), text) { // only its last line feed, or its byte order mark, is another one
-		if err := edit.CheckText(file, l.Spec.Rules, text); err != nil {
-			return nil, fmt.Errorf("nothing was changed:\n%w", err)
-		}
+	hunks := diffTexts(was, text)
+	if len(hunks) == 0 && !bytes.Equal(was, text) {
 		return nil, fmt.Errorf("%s: only a byte order mark at the beginning was changed, which does not count", printable.Escape(file))
 	}
-	return e.plan(l, file, Record{Command: "edit", Reason: reason}, func(now []byte) ([]Hunk, error) {
+	p := &Plan{editor: e, list: l, file: file, record: Record{Command: "edit", Reason: reason}, whole: append([]byte{}, text...)}
+	p.hunks = func(now []byte) ([]Hunk, error) {
 		if !bytes.Equal(now, was) {
 			return nil, fmt.Errorf("%s: %w", printable.Escape(file), ErrChanged)
 		}
@@ -58,5 +57,29 @@ func (e *Editor) PlanText(list, file string, was, text []byte, reason string) (*
 			return nil, nothingError("the text is the same")
 		}
 		return hunks, nil
-	})
+	}
+	if err := p.prepare(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// diffTexts returns hunks that make one text of another. A last line that gets its end is changed, although its words are not.
+func diffTexts(before, after []byte) []Hunk {
+	lines := func(text []byte) []string {
+		d := parseDocument(text)
+		if !d.ended {
+			d.lines[len(d.lines)-1] += "\n"
+		}
+		return d.lines
+	}
+	hunks := diff(lines(before), lines(after))
+	for _, h := range hunks {
+		for _, lines := range [][]string{h.Before, h.After} {
+			if last := len(lines) - 1; last >= 0 {
+				lines[last] = strings.TrimSuffix(lines[last], "\n")
+			}
+		}
+	}
+	return hunks
 }
