@@ -14,6 +14,7 @@ type Found struct {
 	Entries  []Entry  `json:"entries"`            // in the order of the lists
 	Decision string   `json:"decision,omitempty"` // for one client, by the lists on disk
 	By       *Entry   `json:"by,omitempty"`       // the entry that decides; absent: no entry does
+	Reason   string   `json:"reason,omitempty"`   // why, if no entry decides
 	Without  []string `json:"without,omitempty"`  // what is not taken into account
 }
 
@@ -52,10 +53,12 @@ func (e *Editor) Find(word string) (*Found, error) {
 		return nil, err
 	}
 	outcome, v := ps.before.decide(probe(&query))
-	found.Decision = outcome.String()
+	found.Decision, found.Reason = outcome.String(), outcome.explain(v)
 	if v.Reason == lists.ReasonListed {
 		by := v.Entry()
 		found.By = &Entry{List: v.ListName(), Action: v.Action.String(), File: by.File, Line: by.Line, Text: by.Text, Until: by.Until, Note: by.Note}
+	} else if observed := ps.before.explainObserved(probe(&query)); observed != "" {
+		found.Reason = `mode = "observe"; ` + observed
 	}
 	return found, nil
 }
@@ -92,7 +95,7 @@ func (f *Found) Text() string {
 	case f.By != nil:
 		fmt.Fprintf(&b, "%s: %s, by %s\n", f.Query, f.Decision, Place(f.By.File, f.By.Line))
 	case f.Decision != "":
-		fmt.Fprintf(&b, "%s: %s, since no list matches\n", f.Query, f.Decision)
+		fmt.Fprintf(&b, "%s: %s, since %s\n", f.Query, f.Decision, f.Reason)
 	}
 	for _, without := range f.Without {
 		fmt.Fprintf(&b, "  not taken into account: %s\n", without)

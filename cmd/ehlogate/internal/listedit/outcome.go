@@ -1,6 +1,8 @@
 package listedit
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"ehlogate/lists"
@@ -50,6 +52,43 @@ func (p *policy) decide(c lists.Client) (Outcome, lists.Verdict) {
 	onSubmission := p.DecideCached(c)
 	o.Submission = onSubmission.Hide()
 	return o, d.Verdict
+}
+
+// explain returns why a client is offered what it is, if no entry decides; "" if one does.
+func (o Outcome) explain(v lists.Verdict) string {
+	switch byDefault := v.Reason == lists.ReasonDefault || v.Reason == lists.ReasonNoAddress; {
+	case v.Reason == lists.ReasonListed:
+		return ""
+	case v.Reason == lists.ReasonUnavailable:
+		return fmt.Sprintf("list %q is unavailable", v.ListName())
+	case v.Reason == lists.ReasonObserve:
+		return `mode = "observe"`
+	case !byDefault:
+		return v.Reason.String()
+	case o.Action != lists.Offer.String():
+		return fmt.Sprintf("no list matches (default = %q)", o.Action)
+	case o.Hidden|o.Submission != 0:
+		return "no list decides on STARTTLS"
+	}
+	return "no list matches"
+}
+
+// explainObserved returns what would be decided on a client if no mode were "observe"; "" if that is decided.
+func (p *policy) explainObserved(c lists.Client) string {
+	d := p.DecideCached(c)
+	verdict, observing := d.WithoutObserve()
+	if d.Reason == lists.ReasonObserve {
+		observing = append(slices.Clone(observing), verdict)
+	}
+	for _, v := range observing {
+		switch {
+		case v.Reason == lists.ReasonListed:
+			return fmt.Sprintf("it would be %s, by %s", v.Action, Place(v.Entry().File, v.Entry().Line))
+		case v.Action != d.Action:
+			return fmt.Sprintf("it would be %s", v.Action)
+		}
+	}
+	return ""
 }
 
 // would returns what a list that observes, or all of a policy that does, would have done for a client.

@@ -71,12 +71,8 @@ func (p *Plan) explainNone(c *Change) string {
 		}
 	}
 	switch {
-	case v.ListName() == "" && v.Reason != lists.ReasonDefault && v.Reason != lists.ReasonNoAddress:
-		return fmt.Sprintf(": %s (%s)", v.Action, v.Reason)
-	case v.ListName() == "":
-		return fmt.Sprintf(": %s, since no list matches", c.After)
-	case v.Reason == lists.ReasonUnavailable:
-		return fmt.Sprintf(": %s, since list %q is unavailable", c.After, v.ListName())
+	case v.ListName() == "" || v.Reason == lists.ReasonUnavailable:
+		return fmt.Sprintf(": %s, since %s", c.After, c.After.explain(v))
 	case v.ListName() != p.list.Name:
 		return fmt.Sprintf(": list %q decides first, %s", v.ListName(), describeEntry(v.Entry()))
 	case was.ListName() == p.list.Name:
