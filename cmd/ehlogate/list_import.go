@@ -47,7 +47,7 @@ A file that changes every day is better named in the config, as a feed.`,
 			if found.Skipped.Total > 0 {
 				fmt.Fprint(cmd.ErrOrStderr(), found.Skipped.Report("warning"))
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s in the file, of which the list has %d\n", formatCount(found.All, "entry", "entries"), found.Known)
+			fmt.Fprint(cmd.OutOrStdout(), found.Text())
 			return f.finish(cmd, found.Plan, nil)
 		},
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"go4.org/netipx"
 
@@ -25,12 +26,15 @@ func (e *Editor) PlanAdd(list, word, attribute, reason string) (*Plan, error) {
 	if wrong == nil {
 		item, wrong = parseLine(word + " " + attribute)
 	}
+	if err := checkEntry(l, formatLine(word, attribute, e.note(reason)), wrong); err != nil {
+		return nil, err
+	}
+	if err := e.checkExpiry(attribute, &item); err != nil {
+		return nil, err
+	}
 	file, err := e.fileOf(l, &item)
 	if err != nil {
 		return nil, err
-	}
-	if wrong != nil {
-		return nil, e.explainEntry(l, file, formatLine(word, attribute, e.note(reason)), wrong)
 	}
 	p, err := e.plan(l, file, Record{Command: "add", Reason: reason}, func(text []byte) ([]Hunk, error) {
 		return e.addHunks(l, file, text, &item, word, attribute, reason)
@@ -43,19 +47,20 @@ func (e *Editor) PlanAdd(list, word, attribute, reason string) (*Plan, error) {
 	return p, nil
 }
 
-// explainEntry returns the error of a line that is wrong at the end of a file, as the daemon would show it.
-func (e *Editor) explainEntry(l *config.List, file, line string, wrong error) error {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return explainAccess(err)
-	}
-	if edit.CheckText(file, l.Spec.Rules, text) != nil {
-		return wrong
-	}
-	if err := edit.CheckText(file, l.Spec.Rules, edit.AppendLine(text, line)); err != nil {
+// checkEntry returns the error of a line as the daemon would show it, if it has one; else wrong. The line is in no file.
+func checkEntry(l *config.List, line string, wrong error) error {
+	if err := edit.CheckText(commandLine, l.Spec.Rules, []byte(line+"\n")); err != nil {
 		return fmt.Errorf("nothing was changed:\n%w", err)
 	}
 	return wrong
+}
+
+// checkExpiry refuses an entry that has expired already.
+func (e *Editor) checkExpiry(attribute string, item *iptable.Item) error {
+	if item.Expired(e.Clock()) {
+		return fmt.Errorf("nothing was changed: %s is over: write a later date", strings.TrimPrefix(attribute, "until="))
+	}
+	return nil
 }
 
 func parseLine(line string) (item iptable.Item, err error) {

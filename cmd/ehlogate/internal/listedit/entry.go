@@ -15,13 +15,16 @@ import (
 	"ehlogate/lists/listfile"
 )
 
+// commandLine is in place of the file name of an entry that is in no file.
+const commandLine = "ENTRY"
+
 // ParseEntry returns an entry as an operator writes it on a command line: without until= and without a note.
 func ParseEntry(word string) (iptable.Item, error) {
 	if word == "" || strings.ContainsAny(word, " \t\r\n#") {
 		return iptable.Item{}, fmt.Errorf("%q is not one entry: write an address, a network, a range, a host name or helo:NAME as one word, and the rest as --for, --until and --reason", word)
 	}
 	var item iptable.Item
-	err := listfile.Parse(strings.NewReader(word+"\n"), "ENTRY", listfile.Rules{AnyAction: true}, func(it *listfile.Item) error {
+	err := listfile.Parse(strings.NewReader(word+"\n"), commandLine, listfile.Rules{AnyAction: true}, func(it *listfile.Item) error {
 		item = it.Item
 		return nil
 	})

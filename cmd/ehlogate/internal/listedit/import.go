@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
@@ -27,8 +28,21 @@ type Import struct {
 type Imported struct {
 	Plan    *Plan
 	All     int           // entries in the file
-	Known   int           // of these, those that the list has already
+	Known   int           // of these, those that the list has already, or that the file has more than once
+	Expired int           // of these, those that have expired
 	Skipped diag.Problems // lines that have no effect
+}
+
+// Text returns how many entries there are, and how many of them are added.
+func (i *Imported) Text() string {
+	parts := []string{fmt.Sprintf("%d new", i.All-i.Known-i.Expired)}
+	if i.Known > 0 {
+		parts = append(parts, fmt.Sprintf("%d covered already", i.Known))
+	}
+	if i.Expired > 0 {
+		parts = append(parts, fmt.Sprintf("%d expired", i.Expired))
+	}
+	return plural(i.All, "entry", "entries") + ": " + strings.Join(parts, ", ") + "\n"
 }
 
 // PlanImport plans to add the entries of a file to a list, but for those that it has.
@@ -50,6 +64,9 @@ func (e *Editor) PlanImport(list string, from Import) (*Imported, error) {
 		if err != nil {
 			return nil, fmt.Errorf("invalid %s: write a date such as 2026-12-01, or a time such as 2026-12-01T18:00:00Z", from.Attribute)
 		}
+		if err := e.checkExpiry(from.Attribute, &ends); err != nil {
+			return nil, err
+		}
 		for i := range items {
 			if items[i].Until.IsZero() {
 				items[i].Until = ends.Until
@@ -58,11 +75,15 @@ func (e *Editor) PlanImport(list string, from Import) (*Imported, error) {
 	}
 	out := &Imported{All: len(items), Skipped: skipped}
 	out.Plan, err = e.plan(l, file, Record{Command: "import", Reason: from.Reason}, func(text []byte) ([]Hunk, error) {
-		missing, err := e.findMissing(l, items)
+		missing, expired, err := e.findMissing(l, items)
 		if err != nil {
 			return nil, err
 		}
-		if out.Known = len(items) - len(missing); len(missing) == 0 {
+		out.Known, out.Expired = len(items)-len(missing)-expired, expired
+		switch {
+		case len(missing) == 0 && expired > 0:
+			return nil, nothingError(fmt.Sprintf("list %q has all of it already that has not expired", l.Name))
+		case len(missing) == 0:
 			return nil, nothingError(fmt.Sprintf("list %q has all of it already", l.Name))
 		}
 		return []Hunk{{len(parseDocument(text).lines) + 1, nil, e.importLines(missing, from, lineEnd(text))}}, nil
@@ -105,18 +126,20 @@ func conditionOf(it *iptable.Item) condition {
 }
 
 // findMissing returns the entries that a list does not have, each once: not as they are, and addresses not within a network.
-func (e *Editor) findMissing(l *config.List, items []iptable.Item) (missing []iptable.Item, err error) {
+// Those that have expired are counted.
+func (e *Editor) findMissing(l *config.List, items []iptable.Item) (missing []iptable.Item, expired int, err error) {
 	have := map[condition]time.Time{}
 	source, err := listfile.New(l.Spec, e.Clock).LoadWith(nil, func() func(*listfile.Item) {
 		clear(have)
 		return func(it *listfile.Item) { have[conditionOf(&it.Item)] = it.Until }
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for i := range items {
 		it := &items[i]
 		if it.Expired(e.Clock()) {
+			expired++
 			continue
 		}
 		key := conditionOf(it)
@@ -132,7 +155,7 @@ func (e *Editor) findMissing(l *config.List, items []iptable.Item) (missing []ip
 		have[key] = it.Until
 		missing = append(missing, *it)
 	}
-	return missing, nil
+	return missing, expired, nil
 }
 
 // importLines returns the lines of an import, below a comment that says what it is.
