@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/listedit"
 )
 
@@ -64,6 +65,9 @@ func (f *editFlags) newEditor() (*listedit.Editor, error) {
 	cfg, err := f.options.loadConfig()
 	if err != nil {
 		return nil, exitError{exitWrong, explainConfigAccess(err)}
+	}
+	if cfg.File == "" {
+		return nil, exitError{exitWrong, fmt.Errorf("there is no %s: name the config with -c", config.DefaultFile)}
 	}
 	return &listedit.Editor{Config: cfg, Clock: clock, User: listedit.FindUser(), File: f.file, Force: f.force}, nil
 }

@@ -16,9 +16,9 @@ ehlogate.list(5). The note has the reason, the user and the day. An entry that
 is there and ends earlier is changed in its place. If another entry of the list
 covers it already, nothing is written.
 
-It is a question, or needs --yes, if the entry is wider than a /16 (IPv6: /32),
-or if the client delivered mail over TLS in the last days, by the logs that the
-running daemon reads ([logs]), and would be restricted.`,
+It asks first (without a terminal, give --yes) if the entry is wider than a /16
+(IPv6: /32), or if the client delivered mail over TLS in the last days, by the
+logs that the running daemon reads ([logs]), and would be restricted.`,
 		Example: `  ehlogate list add deny 192.0.2.7 --for 4h --reason "printer, TLS 1.0"
   ehlogate list add allow .example.net --dry-run
   ehlogate list add deny '!192.0.2.13' --until 2026-12-01`,

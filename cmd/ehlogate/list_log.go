@@ -48,7 +48,8 @@ func newListUndo(o *options) *cobra.Command {
 		Long: `Takes back the last edit that "ehlogate list log" shows, or the one with that
 number: what it wrote is cut, and what it cut is written again. Edits made since
 stay. If its line was changed since, nothing is done, and the message says why.
-An undo is an edit, too: to take it back is to do the first edit again.`,
+An undo is an edit, too: a second undo puts the edit back. To go further back,
+give the number that "ehlogate list log" shows.`,
 		Example: "  ehlogate list undo\n  ehlogate list undo 14 --dry-run",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -115,7 +115,11 @@ func (e *Editor) addHunks(l *config.List, file string, text []byte, item *iptabl
 	for _, have := range slices.Backward(entries) {
 		switch {
 		case isSame(&have.Item, item) && lastsAsLong(have.Until, item.Until):
-			return nil, nothingError("already there: " + have.describe())
+			there := "already there: " + have.describe()
+			if !lastsAsLong(item.Until, have.Until) {
+				there += fmt.Sprintf("; to end it earlier: ehlogate list rm %s '%s', then list add again", l.Name, item)
+			}
+			return nil, nothingError(there)
 		case isSame(&have.Item, item):
 			note := have.Note
 			if reason != "" || note == "" {
@@ -137,7 +141,7 @@ func (p *placed) describe() string {
 func describeEntry(e lists.Entry) string {
 	text := Place(e.File, e.Line) + ", " + e.Text
 	if !e.Until.IsZero() {
-		text += ", until " + formatUntil(e.Until)
+		text += ", " + describeUntil(e.Until)
 	}
 	return text
 }

@@ -34,7 +34,7 @@ type Entry struct {
 func (e *Entry) String() string {
 	text := fmt.Sprintf("%s: %s", Place(e.File, e.Line), e.Text)
 	if !e.Until.IsZero() {
-		text += "  until " + formatUntil(e.Until)
+		text += "  " + describeUntil(e.Until)
 	}
 	if e.Expired {
 		text += "  expired"

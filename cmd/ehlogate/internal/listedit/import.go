@@ -169,7 +169,7 @@ func (e *Editor) importLines(items []iptable.Item, from Import, end string) []st
 		it := &items[i]
 		line := it.String()
 		if !it.Until.IsZero() {
-			line += " until=" + formatUntil(it.Until)
+			line += " " + formatUntil(it.Until)
 		}
 		if it.Note != "" {
 			line += "  # " + printable.Shorten(it.Note, maxNote)

@@ -21,6 +21,7 @@ type Plan struct {
 	Changes []*Change
 	Unknown string   // why the effect is not known; "": it is
 	Notes   []string // what the effect does not take into account
+	Hint    string   // for the operator; may be empty
 	Hunks   []Hunk   // of the file as it was
 	Items   []iptable.Item
 

@@ -41,6 +41,9 @@ func (p *Plan) Text() string {
 			fmt.Fprintf(&b, "  %s: %s%s\n", c.describeClients(), c, p.explainNone(c))
 		}
 	}
+	if p.Hint != "" {
+		fmt.Fprintf(&b, "  %s\n", p.Hint)
+	}
 	for _, note := range p.Notes {
 		fmt.Fprintf(&b, "  not taken into account: %s\n", note)
 	}
@@ -129,7 +132,27 @@ func formatCount(n *big.Int) string {
 	}
 }
 
-func formatUntil(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+// describeUntil returns when an entry ends: the last day that it has, or a time.
+func describeUntil(t time.Time) string {
+	if day, ok := lastDay(t); ok {
+		return "through " + day + " (UTC)"
+	}
+	return "until " + t.UTC().Format(time.RFC3339)
+}
+
+// formatUntil returns the end of an entry as a list file has it.
+func formatUntil(t time.Time) string {
+	if day, ok := lastDay(t); ok {
+		return "until=" + day
+	}
+	return "until=" + t.UTC().Format(time.RFC3339)
+}
+
+// lastDay returns the date at the end of which a time is; false if it is none.
+func lastDay(t time.Time) (date string, ok bool) {
+	t = t.UTC()
+	return t.AddDate(0, 0, -1).Format(time.DateOnly), t.Equal(t.Truncate(24 * time.Hour))
+}
 
 // Wide returns why a plan is to be confirmed by the operator; "" if it need not.
 func (p *Plan) Wide() string {

@@ -47,6 +47,9 @@ func (e *Editor) PlanUndo(number int, reason string) (*Plan, error) {
 	if p != nil && len(p.Items) == 1 {
 		p.Subject = p.Items[0].String()
 	}
+	if p != nil && r.Undoes != 0 {
+		p.Hint = fmt.Sprintf("edit %d took back edit %d: this puts that one back; to go further back, give a number of ehlogate list log", r.Number, r.Undoes)
+	}
 	return p, err
 }
 
@@ -93,7 +96,7 @@ func locate(l *config.List, file string, text []byte, hunks []Hunk) ([]Hunk, err
 	var out []Hunk
 	for _, h := range hunks {
 		if h.Line, err = findLines(file, lines, h); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w%s", err, adviseRemoval(l, h, entries))
 		}
 		items, err := itemsOf([]Hunk{{After: h.After}}, listfile.Rules{AnyAction: true})
 		if err != nil {
@@ -116,6 +119,19 @@ func locate(l *config.List, file string, text []byte, hunks []Hunk) ([]Hunk, err
 		}
 	}
 	return out, nil
+}
+
+// adviseRemoval returns what to do about a line that was changed by hand, but has its entry still; "" for others.
+func adviseRemoval(l *config.List, h Hunk, entries []placed) string {
+	items, err := itemsOf([]Hunk{{Before: h.Before}}, listfile.Rules{AnyAction: true})
+	if err != nil || len(items) != 1 || len(h.After) > 0 {
+		return ""
+	}
+	at := slices.IndexFunc(entries, func(p placed) bool { return isSame(&p.Item, &items[0]) })
+	if at < 0 {
+		return ""
+	}
+	return fmt.Sprintf("\n%s has the entry, changed by hand; remove it with: ehlogate list rm %s '%s'", entries[at].place(), l.Name, &items[0])
 }
 
 // findLines returns where the lines are that a hunk cuts, or where to insert its lines.
