@@ -96,7 +96,7 @@ func (f *editFlags) finish(cmd *cobra.Command, p *listedit.Plan, err error) erro
 // write shows the effect of a plan, and has it written.
 func (f *editFlags) write(cmd *cobra.Command, p *listedit.Plan) error {
 	out := cmd.OutOrStdout()
-	fmt.Fprint(out, p.Text())
+	fmt.Fprint(out, describeEffect(p))
 	cautions := f.findCautions(cmd, p)
 	for _, c := range cautions {
 		fmt.Fprintf(out, "  careful: %s\n", c)
@@ -123,6 +123,16 @@ func (f *editFlags) write(cmd *cobra.Command, p *listedit.Plan) error {
 		fmt.Fprintln(out, "the journal has no room for so many lines: undo cannot take this back")
 	}
 	return nil
+}
+
+// describeEffect returns the effect of a plan, and warns about names that it writes, although they never count.
+func describeEffect(p *listedit.Plan) string {
+	text := p.Text()
+	hosts, helo := p.NewNames()
+	for _, problem := range findUnpassedNames(p.Config(), p.List(), hosts, helo) {
+		text += problem.Report("warning")
+	}
+	return text
 }
 
 // findCautions shows what logs tell, and returns why an operator should think twice.

@@ -100,7 +100,7 @@ func (f *editFlags) editCopy(cmd *cobra.Command, e *listedit.Editor, c copyOfLis
 			fmt.Fprintln(cmd.OutOrStdout(), "nothing to do: "+p.Nothing)
 			return false, nil
 		case err == nil:
-			fmt.Fprint(cmd.OutOrStdout(), p.Text(), p.Preview())
+			fmt.Fprint(cmd.OutOrStdout(), describeEffect(p), p.Preview())
 		default:
 			reportError(cmd.ErrOrStderr(), err)
 		}

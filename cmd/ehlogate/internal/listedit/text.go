@@ -222,5 +222,23 @@ func (p *Plan) Span() string {
 	return it.String()
 }
 
+// NewNames reports whether the lines that a plan writes have names of hosts, and those of HELO.
+func (p *Plan) NewNames() (hosts, helo bool) {
+	for _, h := range p.Hunks {
+		items, err := itemsOf([]Hunk{{After: h.After}}, p.list.Spec.Rules)
+		if err != nil {
+			continue // an entry of several lines
+		}
+		for i := range items {
+			hosts = hosts || items[i].Kind == iptable.Name
+			helo = helo || items[i].Kind == iptable.HELO
+		}
+	}
+	return hosts, helo
+}
+
+// List returns the name of the list that is edited.
+func (p *Plan) List() string { return p.list.Name }
+
 // Config returns the config whose lists are edited.
 func (p *Plan) Config() *config.Config { return p.editor.Config }
