@@ -193,7 +193,7 @@ func TestDecisionsAndOutcomes(t *testing.T) {
 	outcome(lists.OutcomeSubmission, lists.Client{Addr: netip.MustParseAddr("192.0.2.1")}, lists.Decision{})
 	outcome(lists.OutcomeSuppressed, lists.Client{}, lists.Decision{})
 	if code, body := get(t, &API{Manager: e, Metrics: m, Recorder: w}, "/healthz"); code != 200 || !strings.Contains(body, `"sessions": 1`) ||
-		!strings.Contains(out.String(), "password is sent in the clear") {
+		!strings.Contains(body, `"status": "degraded"`) || !strings.Contains(body, `"STARTTLS is hidden from 192.0.2.1, which submitted mail without TLS: passwords are sent in the clear (sessions: 1)"`) || !strings.Contains(out.String(), "password is sent in the clear") {
 		t.Errorf("healthz: %d %s, log %s", code, body, &out)
 	}
 	_, body := get(t, &API{Manager: e, Metrics: m, Recorder: w}, "/metrics")

@@ -25,9 +25,9 @@ type Health struct {
 	Pressure         *cpupressure.Status      `json:"pressure,omitempty"`
 	Reasons          []string                 `json:"reasons,omitempty"` // why it is not "ok", each in a line; the worst first
 	Shared           *telemetry.SharedAddress `json:"shared_address,omitempty"`
-	Skipped          map[string]int           `json:"skipped_lines,omitempty"` // by list
-	Status           string                   `json:"status"`                  // "ok", "degraded", "unavailable"
-	Exposed          *telemetry.Exposed       `json:"submission_without_tls,omitempty"`
+	Skipped          map[string]int           `json:"skipped_lines,omitempty"`          // by list
+	Status           string                   `json:"status"`                           // "ok", "degraded", "unavailable"
+	Exposed          *telemetry.Exposed       `json:"submission_without_tls,omitempty"` // since the start; a fault for a day
 	Reports          *ReportsHealth           `json:"tlsrpt,omitempty"`
 }
 
@@ -66,7 +66,7 @@ func (a *API) Health(all []ListStatus) Health {
 		h.Exposed = &e
 	}
 	var unavailable bool
-	switch h.Reasons, unavailable = h.findReasons(); {
+	switch h.Reasons, unavailable = h.findReasons(time.Now()); {
 	case unavailable:
 		h.Status = StateUnavailable
 	case len(h.Reasons) > 0:
@@ -77,8 +77,9 @@ func (a *API) Health(all []ListStatus) Health {
 
 // serveHealth answers 503 while a list is unavailable or an address of [listen] is not served. A failed reload of a list
 // or of the config leaves the old one in use, lists that learn go on with what they know while a log or their file cannot
-// be read, and cpu_pressure has no effect while the pressure cannot: "degraded", with status 200, since what takes a server
-// out of service by the status would take out one that answers as it did before.
+// be read, cpu_pressure has no effect while the pressure cannot, and a mail server hides STARTTLS from clients that submit
+// mail: "degraded", with status 200, since what takes a server out of service by the status would take out one that answers
+// as it did before.
 func (a *API) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	h, code := a.Health(a.Lists()), http.StatusOK
 	if h.Status == StateUnavailable {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"ehlogate/lists/printable"
 )
@@ -17,7 +18,7 @@ func newReason(what, err string) string {
 }
 
 // findReasons returns why not all is well, and whether a list or an address is unavailable.
-func (h *Health) findReasons() (all []string, unavailable bool) {
+func (h *Health) findReasons(now time.Time) (all []string, unavailable bool) {
 	var worst, others []string
 	if len(h.NotServed) > 0 {
 		worst = append(worst, newReason("not served", strings.Join(h.NotServed, ", ")))
@@ -26,6 +27,9 @@ func (h *Health) findReasons() (all []string, unavailable bool) {
 		if is {
 			others = append(others, newReason(what, err))
 		}
+	}
+	if h.Exposed.IsRecent(now) {
+		others = append(others, printable.Shorten(h.Exposed.String(), maxReason))
 	}
 	for _, l := range h.Lists {
 		if what := fmt.Sprintf("list %q", l.Name); l.State == StateUnavailable {

@@ -35,11 +35,17 @@ var summaries = map[string]string{
 	httpapi.StateUnavailable: "Something is unavailable",
 }
 
+// adviseExposed says what to do about clients that submit mail without TLS.
+const adviseExposed = `Hide STARTTLS on port 25 alone: with Postfix, set smtpd_discard_ehlo_keyword_address_maps in master.cf for that service. "ehlogate doctor" names the service that has it.`
+
 func (v *view) addHealth() {
 	h := v.page.api.Health(v.lists)
 	v.Health = health{State: h.Status, Text: summaries[h.Status]}
 	for _, at := range h.NotServed {
 		v.addReason("ehlogate does not listen: "+at, time.Time{}, `The log says why (journalctl -u ehlogate). Free the address or change [listen], then run "systemctl restart ehlogate".`)
+	}
+	if h.Exposed.IsRecent(v.Now) {
+		v.addReason(h.Exposed.String(), h.Exposed.Last, adviseExposed+" This is a fault for a day after the last such session.")
 	}
 	if h.ConfigError != "" {
 		v.addReason("The last edit of the config was refused; the config before it is in use: "+h.ConfigError, h.ConfigErrorSince,
@@ -120,9 +126,8 @@ func (v *view) addNotes(h httpapi.Health) {
 	note := func(what string, since time.Time, do string) {
 		v.Health.Notes = append(v.Health.Notes, v.newReason(what, since, do))
 	}
-	if e := h.Exposed; e != nil {
-		note(fmt.Sprintf("%s submitted mail, although STARTTLS is hidden from the client: passwords are sent in the clear. The last was %s.", count(e.Sessions, "session"), e.Client), e.Last,
-			"Hide STARTTLS on port 25 alone: set smtpd_discard_ehlo_keyword_address_maps in master.cf for that service.")
+	if e := h.Exposed; e != nil && !e.IsRecent(v.Now) {
+		note(e.String(), e.Last, adviseExposed)
 	}
 	if v.snapshot.Policy.Mode == lists.Observe {
 		note(`mode = "observe": no decision has an effect.`, time.Time{}, `Set mode = "enforce" once you have seen what would be hidden.`)

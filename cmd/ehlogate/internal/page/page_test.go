@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"ehlogate/lists"
 	"ehlogate/lists/test/hostile"
 	"ehlogate/lists/test/testenv"
 )
@@ -97,6 +99,22 @@ func TestRequests(t *testing.T) {
 		if policy := w.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") {
 			t.Errorf("the policy is %s", policy)
 		}
+	}
+}
+
+// Passwords that are sent in the clear are a fault, with what to do, and no note below "All is well".
+func TestExposedClient(t *testing.T) {
+	d := startDaemon(t, "# nothing\n", nil)
+	d.recorder.Outcomes("policy")(lists.OutcomeSubmission, lists.Client{Addr: netip.MustParseAddr("192.0.2.9")}, lists.Decision{})
+	body := d.get("/").Body.String()
+	for _, want := range []string{"<title>Degraded: ", "STARTTLS is hidden from 192.0.2.9, which submitted mail without TLS: passwords are sent in the clear (sessions: 1)",
+		"set smtpd_discard_ehlo_keyword_address_maps in master.cf"} {
+		if strings.Count(body, want) != 1 {
+			t.Errorf("the page has not once %q", want)
+		}
+	}
+	if strings.Contains(body, "Worth a look") || strings.Contains(body, "All is well") {
+		t.Errorf("the page takes it for no fault: %s", body)
 	}
 }
 

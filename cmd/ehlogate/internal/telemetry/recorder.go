@@ -41,14 +41,6 @@ type Recorder struct {
 	exposed Exposed
 }
 
-// Exposed counts sessions that submit mail, by their port or a login, although STARTTLS is hidden from the client: the
-// worst misconfiguration, since passwords are sent in the clear.
-type Exposed struct {
-	Sessions uint64    `json:"sessions"`
-	Last     time.Time `json:"last"`   // time of the last session
-	Client   string    `json:"client"` // its client address
-}
-
 // NewRecorder returns a Recorder that counts into m. Without [Recorder.Run] it logs no more than the first decisions.
 func NewRecorder(m *Metrics, log *logrus.Logger) *Recorder {
 	r := &Recorder{metrics: m, log: log, names: names{seed: maphash.MakeSeed()}}
@@ -166,13 +158,6 @@ func (r *Recorder) Outcomes(protocol string) func(o lists.Outcome, c lists.Clien
 		r.log.WithFields(logrus.Fields{"protocol": protocol, "outcome": o.String(), "client": c.Addr.String(), "name": printable.Shorten(c.Name, maxAbout),
 			"helo": printable.Shorten(c.HELO, maxAbout), "list": d.ListName(), "entry": e.Text}).Debug("session")
 	}
-}
-
-// Exposed returns the sessions that submitted mail without being offered STARTTLS.
-func (r *Recorder) Exposed() Exposed {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.exposed
 }
 
 // Fault counts a fault of a protocol, and logs it, rate limited for each protocol and reason. about is the request that
