@@ -125,7 +125,7 @@ func (v *view) addEdits(ctx context.Context) {
 	if err != nil {
 		s.Lead = []string{v.say("They are not known: %v", err)}
 	}
-	t := newTable("Edits by ehlogate list, the newest first", "Edit", "When", "Who", "Command", "code:Place", "code:Change", "Reason")
+	t := newTable("Edits by ehlogate list, the newest first", "Edit", "When", "User", "Command", "code:Place", "code:Change", "Reason")
 	for i := range all {
 		e := &all[i]
 		place := e.File

@@ -130,7 +130,7 @@ func (v *view) addNotes(h httpapi.Health) {
 		note(e.String(), e.Last, adviseExposed)
 	}
 	if v.snapshot.Policy.Mode == lists.Observe {
-		note(`mode = "observe": no decision has an effect.`, time.Time{}, `Set mode = "enforce" once you have seen what would be hidden.`)
+		note(`mode = "observe": no decision has an effect.`, time.Time{}, `Set mode = "enforce" once what would be hidden (below) is what you want.`)
 	}
 	if s := h.Shared; s != nil {
 		shared := running.SharedAddress(*s)

@@ -28,7 +28,7 @@ func TestFullPage(t *testing.T) {
 		`<title>Degraded: `, "List &#34;printers&#34; is degraded: ", "invalid prefix length", "Mend the file until", // health
 		"192.0.2.7: suppress", "<dt>note</dt><dd>scanners in the guest network</dd>", "no-shared-cipher x3 (incapable)", "no shared cipher:../ssl/x.c:1: &lt;script&gt;", "Postfix hides STARTTLS",
 		`>1,272</dd>`, `aria-label="Sessions by hour: 1,272 sessions, STARTTLS hidden in 245"`, "82 sessions, STARTTLS hidden in 16</title>", // sessions
-		"STARTTLS was hidden in 200 sessions.", "/printers.list:1</td><td class=\"number\">51</td>", // lines
+		"STARTTLS was hidden in 200 sessions in the last hour.", "/printers.list:1</td><td>the printer on the third floor speaks TLS 1.0</td><td class=\"code\">192.0.2.70</td><td class=\"number\">51</td>", // lines
 		"7 lists with 9 entries.", "<div>expires in 29 h</div>", "suppress (observes)", "hide chunking", "learned: earned", // lists
 		`<th scope="row">bl.test</th><td><span class="state ok">enabled</span>`,                                            // zones
 		"203.0.113.20 (mailer.shop.example) ×6", "they speak old versions of TLS only", "mend your certificate", "61</td>", // logs
@@ -73,8 +73,10 @@ func TestRequests(t *testing.T) {
 		{"GET", "http://localhost/?client=", 200, "Not in use: lists, DNS lists, [logs], lists that learn, [guard], [limit]."},
 		{"GET", "http://localhost/?client=mail.example.org", 400, "names are not looked up"},
 		{"GET", "http://localhost/?client=%zz", 400, "invalid URL escape"},
-		{"GET", "http://localhost/?client=192.0.2.1&client=192.0.2.2", 400, "given twice"},
-		{"GET", "http://localhost/?addr=192.0.2.1", 400, "unknown parameter addr"},
+		{"GET", "http://localhost/?client=192.0.2.1&client=192.0.2.2", 400, "or more than one"},
+		{"GET", "http://localhost/?addr=192.0.2.1", 200, "192.0.2.1: offer"}, // as in the API
+		{"GET", "http://localhost/?addr=192.0.2.1&client=192.0.2.1", 400, "or more than one"},
+		{"GET", "http://localhost/?ip=192.0.2.1", 400, "unknown parameter ip"},
 		{"GET", "http://localhost/?%3Cscript%3E=1", 400, "unknown parameter &lt;script&gt;"},
 		{"GET", "http://localhost/index.html", 404, "not found"},
 		{"POST", "http://localhost/", 405, ""},

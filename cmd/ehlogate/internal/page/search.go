@@ -42,13 +42,14 @@ func (v *view) addSearch(ctx context.Context, query string) {
 		v.Search.Error = v.say("%v", err)
 		return
 	}
+	wanted := ""
 	for key, values := range q {
-		if key != "client" || len(values) > 1 {
-			v.Search.Error = v.say("unknown parameter %s, or given twice: use client", key)
+		if key != "client" && key != "addr" || len(values) > 1 || len(q) > 1 { // addr as in the API
+			v.Search.Error = v.say("unknown parameter %s, or more than one: use client", key)
 			return
 		}
+		wanted = strings.TrimSpace(values[0])
 	}
-	wanted := strings.TrimSpace(q.Get("client"))
 	if v.Search.Client = v.take(wanted, maxClient); wanted == "" {
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"ehlogate/cmd/ehlogate/internal/telemetry"
-	"ehlogate/lists"
 )
 
 // chartHours is how many hours the chart has.
@@ -43,7 +42,8 @@ func (v *view) addSessions() {
 	v.Chart.Total = fmt.Sprintf("%s, STARTTLS hidden in %s", count(sum.Lookups, "session"), groupDigits(sum.Suppressed))
 	v.Figures = append(v.Figures, figure{groupDigits(sum.Lookups), "sessions in 24 h"}, figure{describeShare(sum.Suppressed, sum.Lookups), "STARTTLS hidden"},
 		figure{groupDigits(len(v.lists)), "lists"}, figure{groupDigits(entries), "entries"})
-	v.addLines()
+	v.addSuppressed()
+	v.addObserved()
 }
 
 // describeShare returns a share in percent.
@@ -77,41 +77,4 @@ func newChart(hours []telemetry.Hour) chart {
 		}
 	}
 	return c
-}
-
-// lineReasons says why STARTTLS is hidden from a client, if it is no line of a list.
-var lineReasons = map[lists.Reason]string{
-	lists.ReasonDefault:  `on no list: default = "suppress"`,
-	lists.ReasonLimit:    "on no list: above the rate of [limit]",
-	lists.ReasonPressure: "on no list: the CPU is short (cpu_pressure)",
-}
-
-// addLines adds for which lines STARTTLS was hidden.
-func (v *view) addLines() {
-	counts := v.page.api.Recorder.SuppressedLines(v.Now)
-	t := newTable("Lines that hid STARTTLS, the most frequent first", "List", "code:Entry", "code:Line", "number:Sessions")
-	total, isEstimate := uint64(0), false
-	for _, c := range counts {
-		total, isEstimate = total+c.Count, isEstimate || c.IsEstimate
-		entry, place := cell{Text: c.Entry}, cell{}
-		if c.Reason != lists.ReasonListed {
-			entry.Text = lineReasons[c.Reason]
-		}
-		if c.File != "" {
-			place = textCell("%s:%d", c.File, c.Line.Line)
-		}
-		n := number(c.Count)
-		if c.IsEstimate {
-			n.Text = "about " + n.Text
-		}
-		v.add(t, cell{Text: c.List}, entry, place, n)
-	}
-	lead := []string{"STARTTLS was hidden from no client in the last hour."}
-	if len(counts) > 0 {
-		lead = []string{v.say("STARTTLS was hidden in %s.", count(total, "session"))}
-	}
-	if isEstimate {
-		lead = append(lead, "Of more than 200 a second a part is looked at: these numbers are estimates.")
-	}
-	v.addSection(section{ID: "suppressed", Title: "Hidden in the last hour", Lead: lead, Tables: []*table{t}})
 }

@@ -30,8 +30,9 @@ type decider struct {
 }
 
 type counter struct {
-	action lists.Action
-	list   string
+	action   lists.Action
+	list     string
+	observed bool // the verdict has no effect, since its list or the whole policy observes
 	prometheus.Counter
 }
 
@@ -54,7 +55,7 @@ func (d *decider) Decide(ctx context.Context, c lists.Client) (out lists.Decisio
 		if p := recover(); p != nil {
 			out = lists.Decision{Verdict: lists.Verdict{Action: lists.Offer, Reason: lists.ReasonFault}}
 			d.recorder.Fault(d.protocol, FaultPanic, fmt.Appendf(nil, "%v\n%s", p, debug.Stack()))
-			d.counter(&out.Verdict).Inc()
+			d.counter(&out.Verdict, false).Inc()
 		}
 	}()
 	if rand.Uint32()%timedShare == 0 {
@@ -67,14 +68,15 @@ func (d *decider) Decide(ctx context.Context, c lists.Client) (out lists.Decisio
 	} else {
 		out = d.next.Decide(ctx, c)
 	}
-	d.counter(&out.Verdict).Inc()
-	for _, v := range out.Observed {
+	d.counter(&out.Verdict, false).Inc()
+	for i := range out.Observed {
+		v := &out.Observed[i]
 		if v.Overridden {
 			d.recorder.overridden.Add(1)
 			d.recorder.metrics.overridden.WithLabelValues(d.protocol, v.ListName()).Inc()
 			continue
 		}
-		d.recorder.metrics.observed.WithLabelValues(d.protocol, v.Action.String(), v.ListName()).Inc()
+		d.counter(v, true).Inc()
 	}
 	hidden := out.Hidden != nil && d.logged
 	if hidden {
@@ -87,18 +89,22 @@ func (d *decider) Decide(ctx context.Context, c lists.Client) (out lists.Decisio
 	return out
 }
 
-func (d *decider) counter(v *lists.Verdict) prometheus.Counter {
+func (d *decider) counter(v *lists.Verdict, observed bool) prometheus.Counter {
 	list := v.ListName()
 	known := d.counters.Load()
 	if known != nil {
 		for i := range *known {
-			if k := &(*known)[i]; k.action == v.Action && k.list == list {
+			if k := &(*known)[i]; k.action == v.Action && k.list == list && k.observed == observed {
 				return k.Counter
 			}
 		}
 	}
-	c := d.recorder.metrics.decisions.WithLabelValues(d.protocol, v.Action.String(), list)
-	next := []counter{{v.Action, list, c}}
+	metric := d.recorder.metrics.decisions
+	if observed {
+		metric = d.recorder.metrics.observed
+	}
+	c := metric.WithLabelValues(d.protocol, v.Action.String(), list)
+	next := []counter{{v.Action, list, observed, c}}
 	if known != nil {
 		next = append(next, *known...)
 	}

@@ -13,9 +13,6 @@ import (
 const (
 	// hoursKept is how many hours History has.
 	hoursKept = 7 * 24
-	// recentPeriod and recentPeriods make the hour of which lists and lines are counted.
-	recentPeriod  = 5 * time.Minute
-	recentPeriods = 12
 	// maxRecentLists is how many lists are told apart in a period. The suppressions of others count as of none.
 	maxRecentLists = 200
 )
@@ -34,22 +31,16 @@ type history struct {
 	seen     map[prometheus.Counter]uint64
 	sampled  time.Time
 	hours    [hoursKept]hour
-	recent   [recentPeriods]listPeriod
+	// suppressed and observed count by list ("": none, or one of too many) what it hid, and what it would have hidden.
+	suppressed, observed windows[string, uint64]
 }
+
+// hourAndDay has counts by list, of the last hour and of the last 24 hours.
+type hourAndDay struct{ hour, day map[string]uint64 }
 
 type hour struct {
 	number              int64 // since 1970; 0: it is empty
 	lookups, suppressed uint64
-}
-
-type listPeriod struct {
-	number     int64
-	suppressed map[string]uint64 // by list; "": none, or one of too many
-}
-
-// numberOf returns the number of the period in which a time is, since 1970.
-func numberOf(now time.Time, length time.Duration) int64 {
-	return now.Unix() / int64(length/time.Second)
 }
 
 func (h *history) addDecider(d *decider) {
@@ -73,7 +64,7 @@ func (h *history) sample(now time.Time) {
 	if h.sampled = now; h.seen == nil {
 		h.seen, since = map[prometheus.Counter]uint64{}, now
 	}
-	inHour, inPeriod := h.hourOf(since), h.periodOf(since)
+	inHour, suppressed, observed := h.hourOf(since), h.suppressed.at(since), h.observed.at(since)
 	for _, d := range h.deciders {
 		counters := d.counters.Load()
 		if counters == nil {
@@ -87,20 +78,31 @@ func (h *history) sample(now time.Time) {
 				continue
 			}
 			h.seen[c.Counter] = count
+			if c.observed {
+				addByList(observed, c, more)
+				continue
+			}
 			inHour.lookups += more
 			if c.action == lists.Suppress {
 				inHour.suppressed += more
-				inPeriod.add(c.list, more)
+				addByList(suppressed, c, more)
 			}
 		}
 	}
 }
 
-func (p *listPeriod) add(list string, n uint64) {
-	if _, ok := p.suppressed[list]; !ok && len(p.suppressed) >= maxRecentLists {
-		list = ""
+// addByList adds the suppressions of a counter to those of its list, in each period.
+func addByList(periods [2]map[string]uint64, c *counter, n uint64) {
+	if c.action != lists.Suppress {
+		return
 	}
-	p.suppressed[list] += n
+	for _, counts := range periods {
+		list := c.list
+		if _, ok := counts[list]; !ok && len(counts) >= maxRecentLists {
+			list = ""
+		}
+		counts[list] += n
+	}
 }
 
 func (h *history) hourOf(now time.Time) *hour {
@@ -110,21 +112,6 @@ func (h *history) hourOf(now time.Time) *hour {
 		*slot = hour{number: number}
 	}
 	return slot
-}
-
-func (h *history) periodOf(now time.Time) *listPeriod {
-	number := numberOf(now, recentPeriod)
-	slot := &h.recent[number%recentPeriods]
-	if slot.number != number {
-		*slot = listPeriod{number, map[string]uint64{}}
-	}
-	return slot
-}
-
-// isRecent reports whether a period is one of the last hour.
-func isRecent(number int64, now time.Time) bool {
-	present := numberOf(now, recentPeriod)
-	return number > present-recentPeriods && number <= present
 }
 
 func readCounter(c prometheus.Counter) uint64 {
@@ -154,17 +141,23 @@ func (r *Recorder) Hours(now time.Time, n int) []Hour {
 	return all
 }
 
-// suppressedByList returns how often each list suppressed in the last hour.
-func (h *history) suppressedByList(now time.Time) map[string]uint64 {
+// countByList returns how often each list suppressed, or would have if it did not observe.
+func (h *history) countByList(now time.Time, observed bool) hourAndDay {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.sample(now)
+	w := &h.suppressed
+	if observed {
+		w = &h.observed
+	}
+	return hourAndDay{sumLists(&w.hour, now), sumLists(&w.day, now)}
+}
+
+func sumLists(w *window[string, uint64], now time.Time) map[string]uint64 {
 	all := map[string]uint64{}
-	for _, p := range h.recent {
-		if isRecent(p.number, now) {
-			for list, n := range p.suppressed {
-				all[list] += n
-			}
+	for counts := range w.recent(now) {
+		for list, n := range counts {
+			all[list] += n
 		}
 	}
 	return all

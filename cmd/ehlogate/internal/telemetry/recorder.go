@@ -35,7 +35,8 @@ type Recorder struct {
 	shares  shares
 	names   names
 	history history
-	lines   lines
+	// lines and observedLines are for which lines STARTTLS was hidden, and would have been.
+	lines, observedLines *lines
 
 	mu      sync.Mutex
 	exposed Exposed
@@ -43,7 +44,8 @@ type Recorder struct {
 
 // NewRecorder returns a Recorder that counts into m. Without [Recorder.Run] it logs no more than the first decisions.
 func NewRecorder(m *Metrics, log *logrus.Logger) *Recorder {
-	r := &Recorder{metrics: m, log: log, names: names{seed: maphash.MakeSeed()}}
+	r := &Recorder{metrics: m, log: log, names: names{seed: maphash.MakeSeed()},
+		history: history{suppressed: newWindows[string, uint64](), observed: newWindows[string, uint64]()}, lines: newLines(), observedLines: newLines()}
 	r.linesLeft.Store(decisionLines)
 	return r
 }
@@ -79,10 +81,15 @@ func (r *Recorder) Overridden() uint64 { return r.overridden.Load() }
 // takeLine reports whether one more decision may be looked at in this second. It reads no clock: Run renews the budget.
 func (r *Recorder) takeLine() bool { return r.linesLeft.Add(-1) >= 0 }
 
-// noteDecision counts the line of a list that hides STARTTLS, and logs the decision.
+// noteDecision counts the lines of lists that hide STARTTLS, or would, and logs the decision.
 func (r *Recorder) noteDecision(protocol string, c lists.Client, d lists.Decision) {
 	if d.Action == lists.Suppress {
-		r.lines.note(&d.Verdict, time.Now())
+		r.lines.note(&d.Verdict, c.Addr, time.Now())
+	}
+	for i := range d.Observed {
+		if v := &d.Observed[i]; v.Action == lists.Suppress && !v.Overridden {
+			r.observedLines.note(v, c.Addr, time.Now())
+		}
 	}
 	if r.log.IsLevelEnabled(logrus.InfoLevel) {
 		r.logDecision(protocol, c, d)
