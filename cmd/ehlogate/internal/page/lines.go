@@ -26,7 +26,7 @@ func (v *view) addSuppressed() {
 // addObserved adds for which lines STARTTLS would be hidden, if lists or the config observe.
 func (v *view) addObserved() {
 	t, _, isEstimate := v.newLineTable("Lines that would hide STARTTLS, the most frequent first", v.page.api.Recorder.ObservedLines(v.Now))
-	lead := []string{`No list of mode = "observe" would have hidden STARTTLS.`}
+	lead := []string{`No list with mode = "observe" would have hidden STARTTLS.`}
 	switch observes := v.snapshot.Policy.Mode == lists.Observe; {
 	case len(t.Rows) > 0:
 		lead = []string{`This is what mode = "observe" kept from taking effect.`}

@@ -26,7 +26,7 @@ func TestObserved(t *testing.T) {
 	}{
 		{deny, true, []string{"hidden in 2 sessions in the last hour", hidden, denied}, []string{would}},
 		{deny + trial, true, []string{denied, would, tried, `This is what mode = &#34;observe&#34; kept`}, nil},
-		{deny + trial, false, []string{"from no client in the last hour", would, "No list of mode = &#34;observe&#34; would"}, nil},
+		{deny + trial, false, []string{"from no client in the last hour", would, "No list with mode = &#34;observe&#34; would"}, nil},
 		{"mode = \"observe\"\n" + deny, true, []string{"from no client in the last hour", would, denied, "once what would be hidden (below)"}, nil},
 		{"mode = \"observe\"\n" + deny, false, []string{would, "hidden from no client.", "once what would be hidden (below)"}, nil},
 	} {
