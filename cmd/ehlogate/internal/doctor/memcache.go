@@ -183,7 +183,7 @@ func (e *exam) checkBackup(m *memcacheTable) {
 	}
 	e.checkPairs(m.view, value, where, true)
 	for _, t := range parseTables(value) {
-		hides = hides || e.hidesSTARTTLS(m.view, t)
+		opens := true
 		if t.proxied {
 			e.checkProxied(t, where, value)
 		}
@@ -191,8 +191,9 @@ func (e *exam) checkBackup(m *memcacheTable) {
 			e.add(Hazard, "backup-needs-daemon", where, "the backup needs a daemon too",
 				"Both daemons may be unreachable. Name a file: an exported table, or the empty table /dev/null.", write)
 		} else {
-			e.checkFile(m.view, t, where, "backup-unreadable", fails, write)
+			opens = e.checkFile(m.view, t, where, "backup-unreadable", fails, write)
 		}
+		hides = hides || opens && e.hidesSTARTTLS(m.view, t)
 	}
 	format, _ := m.parameter("key_format", "")
 	if i := slices.IndexFunc(parseTables(value), func(t table) bool { return !t.needsDaemon() && e.isOfSubmission(m.view, t) }); i >= 0 && format == starttlsKey {

@@ -139,19 +139,19 @@ func (e *exam) openProblem(v view, t table) string {
 	return reason
 }
 
-// checkFile looks whether a table can be opened, and is as the lists are now.
-func (e *exam) checkFile(v view, t table, at Place, id, why string, writes ...Write) {
+// checkFile looks whether a table can be opened, and is as the lists are now. It reports false if Postfix cannot open it.
+func (e *exam) checkFile(v view, t table, at Place, id, why string, writes ...Write) (opens bool) {
 	switch problem := e.openProblem(v, t); {
 	case strings.Contains(problem, "Permission denied") && os.Geteuid() != 0:
 		e.addUnread(at, t.setting(), errors.New("permission denied"))
-		return
+		return true
 	case problem != "":
 		e.add(Hazard, id, at, "cannot open "+t.setting()+": "+problem, why, writes...)
-		return
+		return false
 	}
 	name, ok := t.textName(v)
 	if !ok {
-		return
+		return true
 	}
 	data, err := e.host.readFile(name)
 	if t.isIndexed() && e.host.saved == "" {
@@ -159,7 +159,7 @@ func (e *exam) checkFile(v view, t table, at Place, id, why string, writes ...Wr
 		if _, failed := os.Stat(database); failed != nil {
 			name, err = database, failed
 		} else if errors.Is(err, fs.ErrNotExist) {
-			return // the text is elsewhere
+			return true // the text is elsewhere
 		}
 	}
 	switch {
@@ -169,7 +169,9 @@ func (e *exam) checkFile(v view, t table, at Place, id, why string, writes ...Wr
 		e.addUnread(at, name, err)
 	default:
 		e.add(Hazard, id, at, "cannot open "+t.setting()+": "+plainReason(err), why, writes...)
+		return false
 	}
+	return true
 }
 
 // checkText looks whether the text of a table is in use, and is as the lists are now.

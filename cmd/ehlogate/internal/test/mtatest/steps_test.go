@@ -91,7 +91,7 @@ var notRun = map[string]struct{ instead, why string }{
 
 	"check-rules FILE [RELAY...]": {"", "names the arguments"},
 
-	"ehlogate replay --diff OLD.toml NEW.toml":              {"", "OLD.toml and NEW.toml are any configs; the same with a copy is run"},
+	"ehlogate replay --diff OLD.toml NEW.toml":               {"", "OLD.toml and NEW.toml are any configs; the same with a copy is run"},
 	"rsync -a /etc/ehlogate/ mx2.example.org:/etc/ehlogate/": {"", "there is no other machine"},
 
 	"ssh -L 10045:127.0.0.1:10045 mx.example.org":                  {"", "there is no other machine"},
