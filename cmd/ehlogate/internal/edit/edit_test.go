@@ -3,6 +3,7 @@ package edit
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -231,7 +232,10 @@ func TestChangeRefusesVim(t *testing.T) {
 	commands, err := vim.StdinPipe()
 	must(t, err)
 	must(t, vim.Start())
-	testenv.Eventually(t, "Vim has the file open", func() bool { return CheckEditors(path) != nil })
+	testenv.Eventually(t, "Vim has the file open, and its swap file a header", func() bool {
+		var open *OpenError
+		return errors.As(CheckEditors(path), &open) && open.PID > 0
+	})
 	err = Append(path, rules, "192.0.2.7")
 	if want := fmt.Sprintf("open in an editor (VIM, process %d on ", vim.Process.Pid); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v; want %q", err, want)
