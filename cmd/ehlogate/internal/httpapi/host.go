@@ -38,7 +38,8 @@ func (a *API) knowsHost(host string) bool {
 		host = name
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if _, err := netip.ParseAddr(host); err == nil || host == "" {
+	// A zone is for the client's own use (RFC 6874): none sends it, and it can be any name.
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Zone() == "" || host == "" {
 		return true
 	}
 	host = lists.NormalizeName(host)

@@ -75,7 +75,7 @@ func TestHost(t *testing.T) {
 		}
 	}
 	for _, host := range []string{"evil.example", "evil.example:10045", "mx2", "localhost.evil.example", "127.0.0.1.evil.example", "xmx1.example.org", "mx1.example.org.evil.example",
-		"evil.example:80:80", "0x7f000001", "2130706433", "127.1"} {
+		"evil.example:80:80", "0x7f000001", "2130706433", "127.1", "[fe80::1%evil.example]"} {
 		for _, path := range []string{"/healthz", "/metrics", "/api/v1/decision?addr=192.0.2.1", "/api/v1/lists", "/api/v1/status", "/api/v1/reputation", "/nothing"} {
 			code, body := request(t, api, "tcp", "127.0.0.1:0", path, host)
 			if code != http.StatusMisdirectedRequest || !strings.Contains(body, "[http]") || strings.Contains(body, "{") {
@@ -89,7 +89,7 @@ func TestHost(t *testing.T) {
 	if !strings.Contains(out.String(), "reason=host") || !strings.Contains(out.String(), "about=evil.example") {
 		t.Errorf("logged %s", &out)
 	}
-	if _, body := request(t, api, "tcp", "127.0.0.1:0", "/metrics", "localhost"); !strings.Contains(body, `ehlogate_protocol_errors_total{protocol="http",reason="host"} 77`) {
+	if _, body := request(t, api, "tcp", "127.0.0.1:0", "/metrics", "localhost"); !strings.Contains(body, `ehlogate_protocol_errors_total{protocol="http",reason="host"} 84`) {
 		t.Errorf("not counted: %s", body)
 	}
 	for _, text := range hostile.Texts {

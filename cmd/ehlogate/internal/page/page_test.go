@@ -3,6 +3,7 @@ package page
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http/httptest"
 	"net/netip"
 	"os"
@@ -270,4 +271,12 @@ func FuzzParseEdits(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestDescribeAge(t *testing.T) {
+	for d, want := range map[time.Duration]string{time.Hour: "60 min ago", -3 * time.Hour: "in 2 h", math.MinInt64: "in 106751 days"} {
+		if got := describeAge(d); got != want {
+			t.Errorf("%d: got %q, want %q", d, got, want)
+		}
+	}
 }

@@ -202,7 +202,7 @@ func (v *view) age(t time.Time) cell {
 // describeAge returns "3 min ago", or "in 3 min".
 func describeAge(d time.Duration) string {
 	if d < 0 {
-		return "in " + describeSpan(-d)
+		return "in " + describeSpan(-(d + 1)) // the shortest Duration has no opposite
 	}
 	return describeSpan(d) + " ago"
 }
