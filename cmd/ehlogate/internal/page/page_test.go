@@ -59,7 +59,7 @@ func TestFullPage(t *testing.T) {
 	}
 }
 
-// What a browser may do with the page is bounded, and so is who may have it.
+// What a browser may do with the page is bounded, and so is which request gets it.
 func TestRequests(t *testing.T) {
 	d := startDaemon(t, "# nothing\n", nil)
 	for _, tc := range []struct {
