@@ -20,7 +20,7 @@ const commandLine = "ENTRY"
 
 // ParseEntry returns an entry as an operator writes it on a command line: without until= and without a note.
 func ParseEntry(word string) (iptable.Item, error) {
-	if word == "" || strings.ContainsAny(word, " \t\r\n#") {
+	if word == "" || !isOneWord(word) {
 		return iptable.Item{}, fmt.Errorf("%q is not one entry: write an address, a network, a range, a host name or helo:NAME as one word, and the rest as --for, --until and --reason", word)
 	}
 	var item iptable.Item
@@ -29,6 +29,11 @@ func ParseEntry(word string) (iptable.Item, error) {
 		return nil
 	})
 	return item, err
+}
+
+// isOneWord reports whether a list file has a text as one word of a line, whatever it is.
+func isOneWord(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r == '#' || unicode.IsSpace(r) || unicode.IsControl(r) })
 }
 
 // ParseFor returns a time from now on, such as "4h", "7d" or "2w".
@@ -50,6 +55,8 @@ func ParseFor(text string) (time.Duration, error) {
 // Expiry returns the attribute of an entry that lasts for a time or until a date; at most one of them is not "".
 func (e *Editor) Expiry(span, date string) (attribute string, err error) {
 	switch {
+	case !isOneWord(date): // else it could be other lines
+		return "", fmt.Errorf("invalid date %q: write a date such as 2026-12-01, or a time such as 2026-12-01T18:00:00Z", date)
 	case date != "":
 		return "until=" + date, nil // the check of the file says what is wrong
 	case span != "":

@@ -59,7 +59,7 @@ func (p *Plan) prepare() (err error) {
 		return p.editor.explainBroken(p.list, p.file, broken)
 	}
 	var nothing nothingError
-	if p.Hunks, err = p.hunks(p.text); errors.As(err, &nothing) {
+	if p.Hunks, err = p.makeHunks(p.text); errors.As(err, &nothing) {
 		p.Nothing = string(nothing)
 		return nil
 	} else if err != nil {
@@ -89,6 +89,23 @@ func (p *Plan) prepare() (err error) {
 	}
 	p.Changes = p.policies.compare(p.Items)
 	return nil
+}
+
+// makeHunks returns what a plan changes in a text. Each of its new lines is one line: another would be an entry that the
+// operator did not see.
+func (p *Plan) makeHunks(text []byte) ([]Hunk, error) {
+	hunks, err := p.hunks(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range hunks {
+		for _, line := range h.After {
+			if strings.ContainsAny(strings.TrimSuffix(line, "\r"), "\r\n") {
+				return nil, fmt.Errorf("nothing was changed: %q is not one line", line)
+			}
+		}
+	}
+	return hunks, nil
 }
 
 // change returns what a plan makes of a text.
@@ -140,7 +157,7 @@ func (p *Plan) Write() (Record, error) {
 		return Journal{p.editor.Config.Edits.Journal}.Around(&r, put)
 	}}
 	err := f.Change(func(text []byte) (_ []byte, err error) {
-		if r.Hunks, err = p.hunks(text); err != nil {
+		if r.Hunks, err = p.makeHunks(text); err != nil {
 			return nil, err
 		}
 		r.Cut, r.Added = countLines(r.Hunks)
