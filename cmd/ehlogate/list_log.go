@@ -32,6 +32,9 @@ editor are not among them.`,
 			if err != nil {
 				return exitError{exitWrong, err}
 			}
+			if log.Note != "" {
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning: "+log.Note)
+			}
 			return printLearned(cmd.OutOrStdout(), asJSON, log, log.Text)
 		},
 	}

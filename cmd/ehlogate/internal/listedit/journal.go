@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -15,11 +16,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ehlogate/cmd/ehlogate/internal/replace"
+	"ehlogate/lists/filewatch"
 )
 
 const (
 	// maxJournal is the size in bytes at which a journal is renamed, to begin a new one.
 	maxJournal = 1 << 20
+	// maxJournalFile is the largest journal that is read: one that no other program wrote into is smaller.
+	maxJournalFile = 16 << 20
+	// maxNumber is more edits, and more lines, than there can be.
+	maxNumber = 1 << 53
 	// maxHunks is how many bytes of lines a record has. An edit with more is noted without its lines.
 	maxHunks = 128 << 10
 	// journalMode lets the group of the directory read it.
@@ -47,49 +53,51 @@ type Record struct {
 // Journal is the file in which edits are noted, the last one at its end.
 type Journal struct{ Path string }
 
-// Read returns the edits that are kept, the first one first. A line that is none, such as one that was being written when the
-// machine failed, is left out.
+// Read returns the edits that are kept, the first one first. Lines that are none, such as one that was being written when the
+// machine failed, are left out.
 func (j Journal) Read() ([]Record, error) {
-	var all []Record
+	all, _, err := j.readAll()
+	return all, err
+}
+
+// readAll returns the edits that are kept, and how many lines are none.
+func (j Journal) readAll() (all []Record, invalid int, err error) {
 	for _, name := range []string{j.Path + ".1", j.Path} {
-		text, err := os.ReadFile(name)
+		text, err := filewatch.ReadFile(name, maxJournalFile)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, explainAccess(err)
+			return nil, 0, explainJournal(err)
 		}
-		all = append(all, parseRecords(text)...)
+		var wrong int
+		all, wrong = appendRecords(all, text)
+		invalid += wrong
 	}
-	return all, nil
+	return all, invalid, nil
 }
 
-// lastNumber returns the number of the last edit; 0: there is none.
-func (j Journal) lastNumber() (int, error) {
-	for _, name := range []string{j.Path, j.Path + ".1"} {
-		text, err := os.ReadFile(name)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return 0, err
-		}
-		for len(text) > 0 {
-			begin := bytes.LastIndexByte(text[:len(text)-1], '\n') + 1
-			if all := parseRecords(text[begin:]); len(all) > 0 {
-				return all[0].Number, nil
-			}
-			text = text[:begin]
-		}
+// appendRecords appends the edits of a text to those before.
+func appendRecords(all []Record, text []byte) (_ []Record, invalid int) {
+	last := 0
+	if len(all) > 0 {
+		last = all[len(all)-1].Number
 	}
-	return 0, nil
-}
-
-func parseRecords(text []byte) (all []Record) {
 	for line := range bytes.Lines(text) {
 		var r Record
-		if bytes.HasSuffix(line, []byte("\n")) && json.Unmarshal(line, &r) == nil && r.Number > 0 {
-			all = append(all, r)
+		if !bytes.HasSuffix(line, []byte("\n")) || json.Unmarshal(line, &r) != nil || r.Number <= last || !r.isValid() {
+			invalid++
+			continue
 		}
+		all, last = append(all, r), r.Number
 	}
-	return all
+	return all, invalid
+}
+
+// isValid reports whether an edit can have been made, by the record alone.
+func (r *Record) isValid() bool {
+	return r.Number >= 1 && r.Number <= maxNumber && r.Undoes >= 0 && r.Undoes < r.Number &&
+		!slices.ContainsFunc(r.Hunks, func(h Hunk) bool { return h.Line < 1 || h.Line > maxNumber })
 }
 
 // Around notes an edit, calls put, and takes the note back if that fails. If the process is killed between the two, the
@@ -123,6 +131,10 @@ func (j Journal) open() (*os.File, error) {
 		f, err := os.OpenFile(j.Path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, journalMode)
 		if err != nil {
 			return nil, explainJournal(err)
+		}
+		if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+			f.Close()
+			return nil, errors.Join(err, explainJournal(&fs.PathError{Op: "open", Path: j.Path, Err: errNoFile}))
 		}
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil && replace.IsAt(f, j.Path) { // and was not renamed meanwhile
@@ -179,11 +191,13 @@ func (j Journal) appendRecord(f *os.File, r *Record) (forget func(), err error) 
 	}
 	size := info.Size()
 	forget = func() { _ = f.Truncate(size) } // if that fails, the journal has an edit that cannot be taken back
-	last, err := j.lastNumber()
+	all, err := j.Read()
 	if err != nil {
 		return nil, err
 	}
-	r.Number = last + 1
+	if r.Number = 1; len(all) > 0 {
+		r.Number += all[len(all)-1].Number
+	}
 	line, err := json.Marshal(r.bounded())
 	if err != nil {
 		return nil, err
@@ -225,11 +239,16 @@ func (r Record) bounded() Record {
 	return r
 }
 
+// errNoFile means that the name of the journal has something that is no file.
+var errNoFile = errors.New("not a regular file")
+
 // explainJournal adds what to do about a journal that cannot be opened.
 func explainJournal(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: make the directory, or write another path into [edits] journal of the config, or \"\" for no journal", err)
+	case errors.Is(err, errNoFile), errors.Is(err, unix.EISDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
+		return fmt.Errorf("%w: the journal must be a file, no directory, link or pipe: remove it, or write another path into [edits] journal of the config", err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: run this with sudo, or name a journal that you may write to in [edits] of the config", err)
 	}

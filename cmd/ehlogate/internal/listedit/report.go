@@ -53,6 +53,7 @@ func describeHunks(file string, hunks []Hunk, cut, wrote, changed string) string
 // Log is a part of the journal. Its JSON is documented in ehlogate(8).
 type Log struct {
 	Edits []Record `json:"edits"` // the first one first
+	Note  string   `json:"-"`     // for the operator: what was left out; "": nothing
 }
 
 // ReadLog returns the last edits of a list, or of all if list is "". most bounds their number; 0: all.
@@ -60,7 +61,7 @@ func (e *Editor) ReadLog(list string, most int) (Log, error) {
 	if e.Config.Edits.Journal == "" {
 		return Log{}, errors.New(`no journal: the config has journal = "" in [edits]`)
 	}
-	all, err := Journal{e.Config.Edits.Journal}.Read()
+	all, note, err := e.readJournal()
 	if err != nil {
 		return Log{}, err
 	}
@@ -70,7 +71,17 @@ func (e *Editor) ReadLog(list string, most int) (Log, error) {
 	if most > 0 {
 		all = all[max(0, len(all)-most):]
 	}
-	return Log{Edits: append([]Record{}, all...)}, nil
+	return Log{Edits: append([]Record{}, all...), Note: note}, nil
+}
+
+// readJournal returns the edits in the journal. note says how many of its lines are left out; "": none.
+func (e *Editor) readJournal() (all []Record, note string, err error) {
+	path := e.Config.Edits.Journal
+	all, invalid, err := Journal{path}.readAll()
+	if invalid > 0 {
+		note = fmt.Sprintf("%s: %s left out, as after a crash", printable.Escape(path), plural(invalid, "invalid line is", "invalid lines are"))
+	}
+	return all, note, err
 }
 
 // Text returns the edits in lines.

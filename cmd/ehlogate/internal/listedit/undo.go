@@ -18,11 +18,14 @@ func (e *Editor) PlanUndo(number int, reason string) (*Plan, error) {
 	if e.Config.Edits.Journal == "" {
 		return nil, errors.New(`no journal, so that no edit can be taken back: the config has journal = "" in [edits]`)
 	}
-	all, err := Journal{e.Config.Edits.Journal}.Read()
+	all, note, err := e.readJournal()
 	if err != nil {
 		return nil, err
 	}
 	r, err := chooseRecord(all, number)
+	if err != nil && note != "" {
+		err = fmt.Errorf("%w\n%s", err, note)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -76,13 +79,14 @@ func chooseRecord(all []Record, number int) (*Record, error) {
 }
 
 // undoneBy returns the number of the edit that took another one back, and was not taken back itself; 0: there is none.
-func undoneBy(all []Record, number int) (by int) {
-	for _, r := range all {
-		if r.Undoes == number && undoneBy(all, r.Number) == 0 {
-			by = r.Number
+func undoneBy(all []Record, number int) int {
+	undone := map[int]int{}                  // by edit: which one took it back
+	for _, r := range slices.Backward(all) { // an undo has a greater number than what it takes back
+		if r.Undoes != 0 && undone[r.Number] == 0 && undone[r.Undoes] == 0 {
+			undone[r.Undoes] = r.Number
 		}
 	}
-	return by
+	return undone[number]
 }
 
 // locate returns hunks that were made for another state of a text with the lines that they have now: those that they cut must be
@@ -113,7 +117,7 @@ func locate(l *config.List, file string, text []byte, hunks []Hunk) ([]Hunk, err
 		out = append(out, h)
 	}
 	slices.SortStableFunc(out, func(a, b Hunk) int { return cmp.Compare(a.Line, b.Line) })
-	for i, h := range out[1:] {
+	for i, h := range out[min(1, len(out)):] {
 		if before := out[i]; before.Line+len(before.Before) > h.Line {
 			return nil, fmt.Errorf("its lines are not where they were: change %s by hand", printable.Escape(file))
 		}
@@ -138,7 +142,7 @@ func adviseRemoval(l *config.List, h Hunk, entries []placed) string {
 func findLines(file string, lines []string, h Hunk) (line int, err error) {
 	n := len(h.Before)
 	if n == 0 {
-		return min(h.Line, len(lines)+1), nil
+		return max(1, min(h.Line, len(lines)+1)), nil
 	}
 	isAt := func(line int) bool {
 		return line >= 1 && line-1+n <= len(lines) && slices.Equal(lines[line-1:line-1+n], h.Before)
