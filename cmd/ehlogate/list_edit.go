@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ehlogate/cmd/ehlogate/internal/listedit"
+	"ehlogate/lists/filewatch"
 )
 
 func newListEdit(o *options) *cobra.Command {
@@ -87,12 +89,15 @@ func (f *editFlags) edit(cmd *cobra.Command, e *listedit.Editor, list string) er
 func (f *editFlags) editCopy(cmd *cobra.Command, e *listedit.Editor, c copyOfList) (keep bool, err error) {
 	for {
 		if err := runEditor(c.path); err != nil {
-			text, readErr := os.ReadFile(c.path)
+			text, readErr := filewatch.ReadFile(c.path, listedit.MaxSize)
 			return readErr == nil && !bytes.Equal(text, c.was), err
 		}
-		text, err := os.ReadFile(c.path)
-		if err != nil {
+		text, err := filewatch.ReadFile(c.path, listedit.MaxSize)
+		if errors.Is(err, fs.ErrNotExist) {
 			return false, fmt.Errorf("nothing was changed: the editor removed its file: %w", err)
+		}
+		if err != nil {
+			return false, fmt.Errorf("nothing was changed: the editor left no text: %w", err)
 		}
 		p, err := e.PlanText(c.list, c.file, c.was, text, f.reason)
 		switch {

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ehlogate/lists/filewatch"
 	"ehlogate/lists/printable"
 )
 
@@ -96,6 +97,9 @@ func readSwap(name string) *OpenError {
 	return e
 }
 
+// maxLock is how many bytes the lock of Emacs has at most.
+const maxLock = 4 << 10
+
 // readEmacsLock returns which Emacs has a file open, by its lock: a symbolic link to USER@HOST.PID:BOOT, or a file with that
 // text.
 func readEmacsLock(name string) *OpenError {
@@ -105,7 +109,7 @@ func readEmacsLock(name string) *OpenError {
 	}
 	e := &OpenError{Lock: name, Editor: "Emacs"}
 	if errors.Is(err, syscall.EINVAL) { // no link
-		content, _ := os.ReadFile(name)
+		content, _ := filewatch.ReadFile(name, maxLock) // of a pipe, nothing is known but that it is there
 		text = string(content)
 	}
 	_, text, _ = strings.Cut(text, "@")

@@ -2,7 +2,6 @@ package listedit
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -90,9 +89,9 @@ func (e *Editor) findEntry(l *config.List, item *iptable.Item) (found []placed, 
 		return nil, err
 	}
 	for _, name := range names {
-		text, err := os.ReadFile(name)
+		text, err := readList(name)
 		if err != nil {
-			return nil, explainAccess(err)
+			return nil, err
 		}
 		entries, err := readEntries(l, name, text)
 		if err != nil {

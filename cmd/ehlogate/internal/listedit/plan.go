@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"ehlogate/cmd/ehlogate/internal/config"
@@ -51,8 +50,8 @@ func (e *Editor) plan(l *config.List, file string, record Record, hunks func(tex
 
 // prepare finds out what a plan changes. A text that the operator has edited as a whole may mend a file that has errors.
 func (p *Plan) prepare() (err error) {
-	if p.text, err = os.ReadFile(p.file); err != nil {
-		return explainAccess(err)
+	if p.text, err = readList(p.file); err != nil {
+		return err
 	}
 	broken := edit.CheckText(p.file, p.list.Spec.Rules, p.text)
 	if broken != nil && p.whole == nil {

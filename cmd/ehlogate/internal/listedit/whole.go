@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"ehlogate/cmd/ehlogate/internal/edit"
+	"ehlogate/lists/filewatch"
 	"ehlogate/lists/printable"
 )
 
@@ -34,7 +34,15 @@ func (e *Editor) ChooseFile(list string) (string, error) {
 
 // ReadFile returns the text of a list file.
 func (e *Editor) ReadFile(file string) ([]byte, error) {
-	text, err := os.ReadFile(file)
+	return readList(file)
+}
+
+// MaxSize is the largest list file in bytes that is changed: it is in memory as a whole.
+const MaxSize = 1 << 30
+
+// readList returns the text of a list file, which may be no pipe and no device.
+func readList(file string) ([]byte, error) {
+	text, err := filewatch.ReadFile(file, MaxSize)
 	return text, explainAccess(err)
 }
 
