@@ -48,11 +48,11 @@ func newListUndo(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "undo [NUMBER]",
 		Short: "Take back an edit",
-		Long: `Takes back the last edit that "ehlogate list log" shows, or the one with that
-number: what it wrote is cut, and what it cut is written again. Edits made since
-stay. If its line was changed since, nothing is done, and the message says why.
-An undo is an edit, too: a second undo puts the edit back. To go further back,
-give the number that "ehlogate list log" shows.`,
+		Long: `Takes back the last edit that is in effect, or the one with that number of
+"ehlogate list log": what it wrote is cut, and what it cut is written again.
+Edits made since stay. If its line was changed since, nothing is done, and the
+message says why. A second undo takes back the edit before. An undo is an edit,
+too: with the number of an undo, its edit is put back.`,
 		Example: "  ehlogate list undo\n  ehlogate list undo 14 --dry-run",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

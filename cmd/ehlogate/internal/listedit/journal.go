@@ -45,6 +45,7 @@ type Record struct {
 	File    string    `json:"file"`
 	Reason  string    `json:"reason,omitempty"`
 	Undoes  int       `json:"undoes,omitempty"` // the number of the edit that it takes back
+	Found   string    `json:"found,omitempty"`  // the digest of the text before
 	Cut     int       `json:"cut"`              // lines
 	Added   int       `json:"added"`
 	Hunks   []Hunk    `json:"hunks,omitempty"` // none: the edit was too long to keep

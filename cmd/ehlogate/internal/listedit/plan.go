@@ -159,6 +159,7 @@ func (p *Plan) Write() (Record, error) {
 		if r.Hunks, err = p.makeHunks(text); err != nil {
 			return nil, err
 		}
+		r.Found = digestOf(text)
 		r.Cut, r.Added = countLines(r.Hunks)
 		return p.change(text, r.Hunks), nil
 	})

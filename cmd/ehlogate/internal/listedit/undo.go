@@ -12,8 +12,8 @@ import (
 	"ehlogate/lists/printable"
 )
 
-// PlanUndo plans to take an edit back: the one with a number, or the last one if that is 0. To take back an undo is to do
-// the edit again.
+// PlanUndo plans to take an edit back: the one with a number, or if that is 0, the last one that is no undo and was not taken
+// back already. To take back an undo, by its number, is to do the edit again.
 func (e *Editor) PlanUndo(number int, reason string) (*Plan, error) {
 	if e.Config.Edits.Journal == "" {
 		return nil, errors.New(`no journal, so that no edit can be taken back: the config has journal = "" in [edits]`)
@@ -22,13 +22,23 @@ func (e *Editor) PlanUndo(number int, reason string) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := chooseRecord(all, number)
+	h := e.findHistory(all)
+	r, err := h.choose(number)
+	var p *Plan
+	if err == nil {
+		p, err = e.planUndo(r, reason)
+	}
+	if err != nil && r != nil && h.undone[r.Number] == 0 {
+		err = fmt.Errorf("%w%s", err, e.advise(h, r))
+	}
 	if err != nil && note != "" {
 		err = fmt.Errorf("%w\n%s", err, note)
 	}
-	if err != nil {
-		return nil, err
-	}
+	return p, err
+}
+
+// findUndo returns the list of an edit to take back.
+func (e *Editor) findUndo(r *Record) (*config.List, error) {
 	l, err := e.findList(r.List)
 	if err != nil {
 		return nil, fmt.Errorf("edit %d cannot be taken back: %w", r.Number, err)
@@ -39,6 +49,14 @@ func (e *Editor) PlanUndo(number int, reason string) (*Plan, error) {
 	}
 	if !slices.Contains(files, r.File) {
 		return nil, fmt.Errorf("edit %d cannot be taken back: %s is no longer a file of list %q", r.Number, printable.Escape(r.File), l.Name)
+	}
+	return l, nil
+}
+
+func (e *Editor) planUndo(r *Record, reason string) (*Plan, error) {
+	l, err := e.findUndo(r)
+	if err != nil {
+		return nil, err
 	}
 	p, err := e.plan(l, r.File, Record{Command: "undo", Undoes: r.Number, Reason: reason}, func(text []byte) ([]Hunk, error) {
 		hunks, err := locate(l, r.File, text, invert(r.Hunks))
@@ -51,42 +69,9 @@ func (e *Editor) PlanUndo(number int, reason string) (*Plan, error) {
 		p.Subject = p.Items[0].String()
 	}
 	if p != nil && r.Undoes != 0 {
-		p.Hint = fmt.Sprintf("edit %d took back edit %d: this puts that one back; to go further back, give a number of ehlogate list log", r.Number, r.Undoes)
+		p.Hint = fmt.Sprintf("edit %d took back edit %d: this puts that one back", r.Number, r.Undoes)
 	}
 	return p, err
-}
-
-// chooseRecord returns the edit to take back.
-func chooseRecord(all []Record, number int) (*Record, error) {
-	if len(all) == 0 {
-		return nil, errors.New("no edit to take back: the journal has none")
-	}
-	at := len(all) - 1
-	if number != 0 {
-		at = slices.IndexFunc(all, func(r Record) bool { return r.Number == number })
-	}
-	if at < 0 {
-		return nil, fmt.Errorf(`no edit %d in the journal, which has those from %d to %d: "ehlogate list log" shows them`, number, all[0].Number, all[len(all)-1].Number)
-	}
-	r := &all[at]
-	if len(r.Hunks) == 0 {
-		return nil, fmt.Errorf("edit %d cannot be taken back: it cut %d lines and wrote %d, which is more than the journal keeps", r.Number, r.Cut, r.Added)
-	}
-	if by := undoneBy(all, r.Number); by != 0 {
-		return nil, fmt.Errorf("edit %d was taken back already, by edit %d: to do it again, take that one back: ehlogate list undo %d", r.Number, by, by)
-	}
-	return r, nil
-}
-
-// undoneBy returns the number of the edit that took another one back, and was not taken back itself; 0: there is none.
-func undoneBy(all []Record, number int) int {
-	undone := map[int]int{}                  // by edit: which one took it back
-	for _, r := range slices.Backward(all) { // an undo has a greater number than what it takes back
-		if r.Undoes != 0 && undone[r.Number] == 0 && undone[r.Undoes] == 0 {
-			undone[r.Undoes] = r.Number
-		}
-	}
-	return undone[number]
 }
 
 // locate returns hunks that were made for another state of a text with the lines that they have now: those that they cut must be
@@ -96,6 +81,10 @@ func locate(l *config.List, file string, text []byte, hunks []Hunk) ([]Hunk, err
 	entries, err := readEntries(l, file, text)
 	if err != nil {
 		return nil, err
+	}
+	have := map[condition][]placed{}
+	for _, p := range entries {
+		have[conditionOf(&p.Item)] = append(have[conditionOf(&p.Item)], p)
 	}
 	var out []Hunk
 	for _, h := range hunks {
@@ -107,10 +96,9 @@ func locate(l *config.List, file string, text []byte, hunks []Hunk) ([]Hunk, err
 			return nil, err
 		}
 		for i := range items {
-			for _, have := range entries {
-				isCut := have.Line >= h.Line && have.Line < h.Line+len(h.Before)
-				if isSame(&have.Item, &items[i]) && !isCut {
-					return nil, fmt.Errorf("%s is there again: %s", &items[i], have.describe())
+			for _, p := range have[conditionOf(&items[i])] {
+				if isCut := p.Line >= h.Line && p.Line < h.Line+len(h.Before); !isCut {
+					return nil, fmt.Errorf("%s is there again: %s", &items[i], p.describe())
 				}
 			}
 		}
