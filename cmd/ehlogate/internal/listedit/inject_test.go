@@ -25,3 +25,24 @@ func TestNoOtherLine(t *testing.T) {
 		t.Errorf("the list is %q", got)
 	}
 }
+
+// TestLastEntry checks that the last entry of a list can be cut, although an empty file is an error, and comes back.
+func TestLastEntry(t *testing.T) {
+	for _, old := range []string{"198.51.100.1\n", byteOrderMark + "198.51.100.1\r\n", "198.51.100.1\n198.51.100.1\n"} {
+		e, file, _ := newEditor(t, old)
+		p, err := e.PlanRemove("deny", "198.51.100.1", "")
+		must(t, err)
+		_, err = p.Write()
+		must(t, err)
+		if got := strings.TrimPrefix(read(t, file), byteOrderMark); strings.TrimSuffix(strings.TrimSuffix(got, "\n"), "\r") != "# no entries" {
+			t.Errorf("%q became %q", old, got)
+		}
+		p, err = e.PlanUndo(0, "")
+		must(t, err)
+		_, err = p.Write()
+		must(t, err)
+		if got := read(t, file); got != old {
+			t.Errorf("%q came back as %q", old, got)
+		}
+	}
+}

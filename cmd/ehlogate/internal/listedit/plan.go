@@ -104,6 +104,10 @@ func (p *Plan) makeHunks(text []byte) ([]Hunk, error) {
 			}
 		}
 	}
+	if cut, added := countLines(hunks); added == 0 && cut > 0 && cut == len(parseDocument(text).lines) { // an empty file is an error
+		last := &hunks[len(hunks)-1]
+		last.After = []string{"# no entries" + lineEnd(text)}
+	}
 	return hunks, nil
 }
 
