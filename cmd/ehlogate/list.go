@@ -119,7 +119,7 @@ func (f *editFlags) write(cmd *cobra.Command, p *listedit.Plan) error {
 		return exitError{exitWrong, err}
 	}
 	fmt.Fprint(out, record.Done())
-	if record.IsTooLong() {
+	if record.IsTooLong() && !p.IsFinal() {
 		fmt.Fprintln(out, "the journal has no room for so many lines: undo cannot take this back")
 	}
 	return nil
@@ -144,6 +144,9 @@ func (f *editFlags) findCautions(cmd *cobra.Command, p *listedit.Plan) (cautions
 	}
 	if wide := p.Wide(); wide != "" {
 		cautions = append(cautions, wide)
+	}
+	if p.IsFinal() {
+		cautions = append(cautions, "the journal has no room for so many lines: undo cannot take this back")
 	}
 	return cautions
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -238,34 +237,4 @@ func (r Record) bounded() Record {
 		r.Hunks = nil
 	}
 	return r
-}
-
-// errNoFile means that the name of the journal has something that is no file.
-var errNoFile = errors.New("not a regular file")
-
-// explainJournal adds what to do about a journal that cannot be opened.
-func explainJournal(err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: make the directory, or write another path into [edits] journal of the config, or \"\" for no journal", err)
-	case errors.Is(err, errNoFile), errors.Is(err, unix.EISDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
-		return fmt.Errorf("%w: the journal must be a file, no directory, link or pipe: remove it, or write another path into [edits] journal of the config", err)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: run this with sudo, or name a journal that you may write to in [edits] of the config", err)
-	}
-	return err
-}
-
-// explainAccess adds what to do about a list file that may not be read or written, or is not there.
-func explainAccess(err error) error {
-	var path *fs.PathError
-	switch {
-	case !errors.As(err, &path) || strings.Contains(err.Error(), "run this"):
-		return err
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: run this with sudo, or as the owner of the list and its directory", err)
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: create it, with a comment in it: echo '# a list of ehlogate' >%s", err, path.Path)
-	}
-	return err
 }

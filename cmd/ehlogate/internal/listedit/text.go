@@ -176,6 +176,11 @@ func (p *Plan) Wide() string {
 	return ""
 }
 
+// IsFinal reports whether a plan is to be confirmed since no undo can take it back.
+func (p *Plan) IsFinal() bool {
+	return p.record.Command == "import" && Record{Hunks: p.Hunks}.IsTooLong()
+}
+
 // countChanged returns for how many IPv4 addresses something changes.
 func (p *Plan) countChanged() *big.Int {
 	n := new(big.Int)
