@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -19,6 +20,9 @@ editor are not among them.`,
 		Example: "  ehlogate list log\n  ehlogate list log deny --last 5 --json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if most < 0 {
+				return errors.New("--last must be at least 1, or 0 for all")
+			}
 			f := editFlags{options: o}
 			e, err := f.newEditor()
 			if err != nil {

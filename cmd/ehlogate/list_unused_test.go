@@ -59,6 +59,14 @@ func TestListUnused(t *testing.T) {
 	if matched != 2 {
 		t.Errorf("%d entries matched a session, want 192.0.2.1 and the exception: %s", matched, text)
 	}
+	// The file is cut.
+	if err := os.WriteFile(used, []byte(`{"cou`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := show(); !strings.Contains(got, "used.json: cut or damaged (unexpected end of JSON input): the daemon writes it anew") {
+		t.Errorf("got %q", got)
+	}
+
 	text, err = json.Marshal(u)
 	if err == nil {
 		err = os.WriteFile(used, text, 0o600)

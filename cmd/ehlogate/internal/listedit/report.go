@@ -65,6 +65,11 @@ func (e *Editor) ReadLog(list string, most int) (Log, error) {
 	if err != nil {
 		return Log{}, err
 	}
+	if list != "" && !slices.ContainsFunc(all, func(r Record) bool { return r.List == list }) { // it may be one of the past
+		if _, err := e.findList(list); err != nil {
+			return Log{}, err
+		}
+	}
 	if list != "" {
 		all = slices.DeleteFunc(all, func(r Record) bool { return r.List != list })
 	}

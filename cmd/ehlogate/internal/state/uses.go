@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/cmd/ehlogate/internal/config"
+	"ehlogate/lists/filewatch"
 	"ehlogate/lists/listfile"
 	"ehlogate/lists/statefile"
 	"ehlogate/lists/uselog"
@@ -33,15 +34,20 @@ type Uses struct {
 	Lists   map[string]map[string][2]uint16 `json:"lists"`   // by list and listfile.UseKey: since when, and the last use
 }
 
+// maxUses is the largest file in bytes that ReadUses reads: one of all lists that are counted is smaller.
+const maxUses = 256 << 20
+
 // ReadUses returns what the file has. Days on which no daemon counted are left out, as if they had not been.
 func ReadUses(path string, now time.Time) (*Uses, error) {
 	u := &Uses{Lists: map[string]map[string][2]uint16{}}
-	text, err := os.ReadFile(path)
+	text, err := filewatch.ReadFile(path, maxUses)
 	if errors.Is(err, fs.ErrNotExist) {
 		return u, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(text, u)
+		if err = json.Unmarshal(text, u); err != nil {
+			err = fmt.Errorf("%s: cut or damaged (%w): the daemon writes it anew ten minutes after it started, and when it stops", path, err)
+		}
 	}
 	if err != nil {
 		return &Uses{}, err
