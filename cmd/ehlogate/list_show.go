@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -98,7 +99,7 @@ name, or that overlap a network, a range or a domain; and for one client which
 of them decides, by the files on disk. "ehlogate explain" also has DNS lists,
 what was learned, and what the running daemon says.
 
-Exit status 1 if no entry matches.`,
+Exit status 1 if no entry matches, or a list cannot be read.`,
 		Example: "  ehlogate list find 192.0.2.7\n  ehlogate list find 192.0.2.0/24\n  ehlogate list find .example.net --json",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -118,6 +119,9 @@ Exit status 1 if no entry matches.`,
 			}
 			if err := printLearned(cmd.OutOrStdout(), asJSON, found, found.Text); err != nil {
 				return exitError{exitWrong, err}
+			}
+			if len(found.Errors) > 0 {
+				return exitError{exitWrong, fmt.Errorf("%s\nthere may be other entries", strings.Join(found.Errors, "\n"))}
 			}
 			if len(found.Entries) == 0 {
 				return exitError{code: exitWrong}

@@ -16,6 +16,7 @@ type Found struct {
 	By       *Entry   `json:"by,omitempty"`       // the entry that decides; absent: no entry does
 	Reason   string   `json:"reason,omitempty"`   // why, if no entry decides
 	Without  []string `json:"without,omitempty"`  // what is not taken into account
+	Errors   []string `json:"errors,omitempty"`   // of lists that cannot be read as a whole
 }
 
 // Find returns the entries that match a client, an address or a name, or overlap a network, a range or a domain; and
@@ -37,7 +38,7 @@ func (e *Editor) Find(word string) (*Found, error) {
 			}
 			return nil
 		}); err != nil {
-			return nil, err
+			found.Errors = append(found.Errors, fmt.Sprintf("list %q cannot be read: %v", l.Name, err))
 		}
 	}
 	for i := range e.Config.Lists {
