@@ -26,7 +26,7 @@ func newListEdit(o *options) *cobra.Command {
 		Long: `Opens a copy of the file in $VISUAL, $EDITOR or vi, as visudo does. When the
 editor ends, the copy is checked, and you see for how many clients what changes.
 Then you put it in place, edit it again, or discard it. If the file was changed
-meanwhile, it is left alone, and your copy is kept.
+meanwhile, it is left alone, and your copy is kept; also after Ctrl-C.
 
 Without a terminal, or with --yes, a copy without errors is put in place.`,
 		Example: "  ehlogate list edit deny\n  EDITOR=nano ehlogate list edit deny --reason 'moved to the new network'",
@@ -106,6 +106,8 @@ func (f *editFlags) editCopy(cmd *cobra.Command, e *listedit.Editor, c copyOfLis
 			return false, nil
 		case err == nil:
 			fmt.Fprint(cmd.OutOrStdout(), describeEffect(p), p.Preview())
+		case errors.Is(err, listedit.ErrChanged): // to edit the copy again would not help
+			return true, err
 		default:
 			reportError(cmd.ErrOrStderr(), err)
 		}
@@ -121,6 +123,8 @@ func (f *editFlags) editCopy(cmd *cobra.Command, e *listedit.Editor, c copyOfLis
 		case 'd':
 			fmt.Fprintln(cmd.OutOrStdout(), "nothing was changed")
 			return false, nil
+		case 'k':
+			return true, errors.New("nothing was changed")
 		case 'p':
 			if err != nil {
 				return true, errors.New("nothing was changed")
@@ -134,8 +138,8 @@ func (f *editFlags) editCopy(cmd *cobra.Command, e *listedit.Editor, c copyOfLis
 	}
 }
 
-// chooseNext asks what to do with a copy: p, put it in place; e, edit it again; d, discard it. Without a terminal, or with
-// --yes, that is p.
+// chooseNext asks what to do with a copy: p, put it in place; e, edit it again; d, discard it; k, keep it where it is, since
+// the operator is gone. Without a terminal, or with --yes, that is p.
 func (f *editFlags) chooseNext(cmd *cobra.Command, isFine bool) byte {
 	in, ok := cmd.InOrStdin().(*os.File)
 	if f.yes || !ok || !isInteractive(in) {
@@ -147,13 +151,29 @@ func (f *editFlags) chooseNext(cmd *cobra.Command, isFine bool) byte {
 	}
 	for {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s ", question)
-		answer := strings.ToLower(readLine(in))
+		answer := strings.ToLower(awaitLine(in))
 		switch {
-		case answer == "": // the terminal is gone
-			return 'd'
+		case answer == "":
+			fmt.Fprintln(cmd.OutOrStdout())
+			return 'k'
 		case len(answer) == 2 && strings.Contains(valid, answer[:1]):
 			return answer[0]
 		}
+	}
+}
+
+// awaitLine reads a line; "" if the terminal is gone, or the operator interrupts. The command ends then.
+func awaitLine(in *os.File) string {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP)
+	defer signal.Stop(interrupted)
+	lines := make(chan string, 1)
+	go func() { lines <- readLine(in) }()
+	select {
+	case line := <-lines:
+		return line
+	case <-interrupted:
+		return ""
 	}
 }
 
