@@ -72,7 +72,7 @@ var rooms = map[string][]string{
 	internal + "running":     {"lists/printable", internal + "config", internal + "cpupressure", internal + "server"},
 	internal + "explain":     {"lists", "lists/earned", "lists/fallback", "lists/filewatch", "lists/printable", "lists/secret", "lists/tlspolicy", "policyd", "policyd/", internal + "cpupressure", internal + "learn", internal + "logs", internal + "running", internal + "state"},
 	internal + "replace":     nil,
-	internal + "edit":        {"lists/listfile", "lists/printable", internal + "replace"},
+	internal + "edit":        {"lists/filewatch", "lists/listfile", "lists/printable", internal + "replace"},
 	internal + "listedit":    {"lists", "lists/diag", "lists/filewatch", "lists/iptable", "lists/listfile", "lists/printable", "lists/secret", "lists/uselog", internal + "config", internal + "edit", internal + "replace", internal + "state"},
 	internal + "adopt":       {"lists", "lists/feed", "lists/printable"},
 	internal + "export":      {"lists", "lists/", "policyd", "policyd/", internal + "config", internal + "nft", internal + "state"},
