@@ -75,8 +75,14 @@ func (e *Editor) note(reason string) string {
 	return reason + " (" + by + ")"
 }
 
+// maxReason is how many bytes a reason has: less than a line of a list file, which is 4095.
+const maxReason = 1000
+
 // CheckReason refuses a reason that cannot be a note.
 func CheckReason(reason string) error {
+	if len(reason) > maxReason {
+		return fmt.Errorf("--reason has %d bytes: write at most %d", len(reason), maxReason)
+	}
 	if strings.ContainsFunc(reason, unicode.IsControl) {
 		return errors.New("--reason must be one line, without control characters")
 	}

@@ -10,6 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// TestReason checks that a reason is as long as a line has room for.
+func TestReason(t *testing.T) {
+	e, _, _ := newEditor(t, "198.51.100.1\n")
+	longest := strings.Repeat("x", maxReason)
+	if err := CheckReason(longest + "x"); err == nil {
+		t.Error("a longer reason is accepted")
+	}
+	must(t, CheckReason(longest))
+	_, err := e.PlanAdd("deny", strings.Repeat("label.", 40)+"example", "until=2099-01-01", longest)
+	must(t, err)
+}
+
 // TestAdvice checks what an operator is told about errors of the system, which package replace returns in several types.
 func TestAdvice(t *testing.T) {
 	for err, want := range map[error]string{
