@@ -68,7 +68,7 @@ func jsonPaths(typ reflect.Type, prefix, optional string) (paths []string) {
 		if f.Anonymous {
 			paths = append(paths, jsonPaths(f.Type, prefix, optional)...)
 		}
-		if tag == "" {
+		if tag == "" || tag == "-" {
 			continue
 		}
 		path, mark, elem := prefix+tag, optional, f.Type

@@ -24,7 +24,7 @@ const (
 	// maxJournalFile is the largest journal that is read: one that no other program wrote into is smaller.
 	maxJournalFile = 16 << 20
 	// maxNumber is more edits, and more lines, than there can be.
-	maxNumber = 1 << 53
+	maxNumber = 1 << 30
 	// maxHunks is how many bytes of lines a record has. An edit with more is noted without its lines.
 	maxHunks = 128 << 10
 	// journalMode lets the group of the directory read it.
