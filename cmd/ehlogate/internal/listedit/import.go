@@ -100,12 +100,23 @@ func (e *Editor) readImport(l *config.List, from Import) (items []iptable.Item, 
 	spec := listfile.Spec{Patterns: []string{filewatch.EscapeGlob(abs)}, Rules: l.Spec.Rules, Format: from.Format, MaxEntries: e.Config.MaxEntries, Named: true}
 	read, err := listfile.New(spec, e.Clock).LoadWith(nil, func() func(*listfile.Item) {
 		items = nil
-		return func(it *listfile.Item) { items = append(items, it.Item) }
+		return func(it *listfile.Item) { items = append(items, splitDomain(it.Item)...) }
 	})
 	if err != nil {
 		return nil, skipped, err
 	}
 	return items, read.Status().Skipped, nil
+}
+
+// splitDomain returns the entries by which a list file says the same: it has a name and the names below it apart.
+func splitDomain(it iptable.Item) []iptable.Item {
+	if it.Kind != iptable.Domain {
+		return []iptable.Item{it}
+	}
+	it.Kind = iptable.Name
+	below := it
+	below.Name = "." + it.Name
+	return []iptable.Item{it, below}
 }
 
 // maxNote is how many bytes of a note are imported.
