@@ -151,7 +151,7 @@ func (f *editFlags) findCautions(cmd *cobra.Command, p *listedit.Plan) (cautions
 	return cautions
 }
 
-// confirm asks the operator, who must be at a terminal.
+// confirm asks the operator, at a terminal.
 func confirm(cmd *cobra.Command, question string) error {
 	in, ok := cmd.InOrStdin().(*os.File)
 	if !ok || !isInteractive(in) {

@@ -11,7 +11,7 @@ func newListPrune(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune [LIST]",
 		Short: "Remove expired entries",
-		Long: `Cuts the lines whose entry has expired out of the files of a list, or of all of
+		Long: `Cuts the lines of expired entries out of the files of a list, or of all of
 your own lists. They have had no effect since they expired. ehlogate never does
 that by itself: the lines and their notes may be worth keeping.`,
 		Example: "  ehlogate list prune --dry-run\n  ehlogate list prune deny",

@@ -15,8 +15,8 @@ import (
 // logMethods are the methods that log, with the place of the message among their arguments.
 var logMethods = map[string]int{"Debug": 0, "Debugf": 0, "Info": 0, "Infof": 0, "Warn": 0, "Warnf": 0, "Error": 0, "Errorf": 0, "Logf": 1, "LogProblems": 2}
 
-// freeMessages are the messages that are no text in the source: of mistakes in files, of libraries, and of variables whose
-// text is where they are set.
+// freeMessages are the messages that are no text in the source: of mistakes in files, of libraries, and of variables that get
+// their text elsewhere.
 var freeMessages = []string{"p.Message", "strings.TrimSpace", "msg", "faultMessage"}
 
 var formatVerb = regexp.MustCompile(`%[.0-9]*[a-z]`)

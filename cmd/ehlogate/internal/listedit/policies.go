@@ -17,7 +17,7 @@ import (
 // policies are the policy before and after an edit of one file.
 type policies struct {
 	before, after policy
-	tables        []*iptable.Table // of both, whose boundaries are those of the decisions
+	tables        []*iptable.Table // of both; decisions change at their boundaries alone
 	lists         map[string]*listfile.List
 	without       []string // what only the daemon knows of lists that are searched before, and what cannot be loaded
 }

@@ -245,5 +245,5 @@ func (p *Plan) NewNames() (hosts, helo bool) {
 // List returns the name of the list that is edited.
 func (p *Plan) List() string { return p.list.Name }
 
-// Config returns the config whose lists are edited.
+// Config returns the config of the lists that are edited.
 func (p *Plan) Config() *config.Config { return p.editor.Config }

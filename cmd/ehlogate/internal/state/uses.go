@@ -104,7 +104,7 @@ func newUseCounter(path string, clock func() time.Time, log *logrus.Logger) *use
 	return c
 }
 
-// attach returns a list whose uses are counted, if it is one of the operator's own.
+// attach returns a list that counts its uses, if it is one of the operator's own.
 func (c *useCounter) attach(l config.List, source *listfile.List) *listfile.List {
 	if c == nil || l.Spec.Format != nil || l.Name == NeverName {
 		return source

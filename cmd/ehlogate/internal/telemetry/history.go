@@ -27,7 +27,7 @@ type Hour struct {
 // history counts decisions by time. It reads the counters of the metrics, so that no decision pays for it.
 type history struct {
 	mu       sync.Mutex
-	deciders []*decider // whose decisions change the EHLO reply
+	deciders []*decider // their decisions change the EHLO reply
 	seen     map[prometheus.Counter]uint64
 	sampled  time.Time
 	hours    [hoursKept]hour

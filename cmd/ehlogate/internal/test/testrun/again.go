@@ -12,7 +12,7 @@ const maxAgain = 24
 
 // again returns the tests that failed, by package, if they may run again, alone: mail servers wait one second for a reply,
 // and on a machine that other tests, or its neighbours, keep busy the right reply comes later than that. A data race, a
-// test that was skipped and a package that failed without a test are what they are on a quiet machine, too.
+// leak, a crash, a skipped test and a package that failed without a test are what they are on a quiet machine, too.
 func (r *report) again() map[string][]string {
 	tests, count := map[string][]string{}, 0
 	for _, f := range r.failed {
@@ -25,10 +25,16 @@ func (r *report) again() map[string][]string {
 			return nil
 		}
 	}
-	if r.raced || len(r.left) > 0 || count == 0 || count > maxAgain {
+	if r.grave || len(r.running) > 0 || len(r.left) > 0 || count == 0 || count > maxAgain {
 		return nil
 	}
 	return tests
+}
+
+// isGrave reports whether a line of output says what a second run must not excuse.
+func isGrave(line string) bool {
+	return strings.Contains(line, "DATA RACE") ||
+		slices.ContainsFunc([]string{"panic: ", "fatal error: ", "goleak: "}, func(start string) bool { return strings.HasPrefix(line, start) })
 }
 
 // runAgain runs tests one after the other, says of each that it had failed before, and reports whether all passed now.

@@ -45,7 +45,7 @@ func runTests(out io.Writer, args []string) (ok bool, err error) {
 
 // runOnce runs "go test" once, and reports to out.
 func runOnce(out io.Writer, args []string) (r *report, ok bool, err error) {
-	r = &report{out: out, output: map[test][]string{}}
+	r = &report{out: out, output: map[test][]string{}, running: map[test]bool{}}
 	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = os.Stderr
 	events, err := cmd.StdoutPipe()
@@ -77,8 +77,9 @@ type report struct {
 	output map[test][]string // of tests that have not ended
 	left   []leftOut
 
-	failed  []test // a package whose name is alone here failed otherwise than by a test: it does not compile, for example
-	raced   bool   // the race detector found something
+	failed  []test        // with a package and no test, if the package failed otherwise: it does not compile, for example
+	running map[test]bool // with tests that did not end
+	grave   bool          // a data race, a leak of goroutines or a crash, behind which tests did not run
 	results []result
 }
 
@@ -119,11 +120,13 @@ func (r *report) readEvents(events io.Reader) error {
 func (r *report) addEvent(e event) {
 	at := test{e.Package, e.Test}
 	switch e.Action {
+	case "run":
+		r.running[at] = true
 	case "build-output":
 		fmt.Fprint(r.out, e.Output)
 	case "output":
 		r.output[at] = append(r.output[at], e.Output)
-		r.raced = r.raced || strings.Contains(e.Output, "DATA RACE")
+		r.grave = r.grave || isGrave(e.Output)
 	case "pass":
 		r.endTest(at, false)
 	case "fail":
@@ -141,6 +144,7 @@ func (r *report) addEvent(e event) {
 func (r *report) endTest(at test, failed bool) {
 	output := r.output[at]
 	delete(r.output, at)
+	delete(r.running, at)
 	if needs := neededBy(output); at.name != "" && len(needs) > 0 {
 		r.results = append(r.results, result{path.Base(at.pkg) + "." + at.name, needs, !failed})
 	}

@@ -81,8 +81,14 @@ func TestOther(t *testing.T) { OTHER }
 	if out, ok := script("", once(`t.Fatal("too busy")`)); !ok || !strings.Contains(out, "too busy") || !strings.Contains(out, "TestOther failed beside other tests, see above. Again, alone:\nok ") {
 		t.Errorf(".ci/test with a test that fails once: got success %v, want true, and\n%s", ok, out)
 	}
-	if out, ok := script("", once(`t.Fatal("WARNING: DATA RACE")`)); ok || strings.Contains(out, "Again") {
-		t.Errorf(".ci/test with a data race: got success %v, want false, and\n%s", ok, out)
+	// TestMarked comes first; TestOther does not run behind a crash, and must not be forgotten.
+	for _, grave := range []string{`t.Fatal("WARNING: DATA RACE")`, `panic("on purpose")`, `os.Exit(1)`} {
+		if err := os.RemoveAll(filepath.Join(module, "cmd/ehlogate/internal/test/mtatest/ran")); err != nil {
+			t.Fatal(err)
+		}
+		if out, ok := script(once(grave), ""); ok || strings.Contains(out, "Again") {
+			t.Errorf(".ci/test with %s: got success %v, want false, and\n%s", grave, ok, out)
+		}
 	}
 	if out, ok := script("", `t.SkipNow()`); ok || !strings.Contains(out, "FAIL: TestOther in ehlogate/cmd/ehlogate/internal/test/mtatest was skipped") {
 		t.Errorf(".ci/test with a test that skips itself: got success %v, want false, and\n%s", ok, out)
@@ -150,7 +156,7 @@ ok  	m/b	0.1s
 not an event
 `
 	var out bytes.Buffer
-	r := report{out: &out, output: map[test][]string{}}
+	r := report{out: &out, output: map[test][]string{}, running: map[test]bool{}}
 	if err := r.readEvents(strings.NewReader(events)); err != nil {
 		t.Fatal(err)
 	}
