@@ -137,6 +137,13 @@ func (p *postfix) short(service string) one {
 	}
 }
 
+// unlisted is EHLO and QUIT of a client that no list names.
+func (p *postfix) unlisted(service string) one {
+	return func(ctx context.Context, i int) error {
+		return playSessions(ctx, p.Addr(service), source(2*i+1), ehlo(p.offered))
+	}
+}
+
 // suppressed is a session of a denied client of ours, with more steps behind EHLO.
 func (p *postfix) suppressed(more ...session) one {
 	return func(ctx context.Context, i int) error {

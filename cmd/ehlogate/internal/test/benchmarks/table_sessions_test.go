@@ -110,6 +110,8 @@ func TestTableSessions(t *testing.T) {
 	const what = "EHLO and QUIT, half suppressed: "
 	p.compare(t, what+"postfix-cidr", 1.05, 31, side("postfix-cidr", "cidr", 0), side("no map", "plain", 0))
 	p.compare(t, what+"postfix-cidr, always_hide = [\"silent-discard\"]", 1.05, 31, side("postfix-cidr", "silent", 0), side("no map", "plain", 0))
+	p.compare(t, "EHLO and QUIT, none suppressed: postfix-cidr", 1.05, 31, p.newSide(t, "postfix-cidr", sessions, 0, p.unlisted("cidr")),
+		p.newSide(t, "no map", sessions, 0, p.unlisted("plain")))
 	p.compare(t, what+"lmdb", 0, 31, side("lmdb", "lmdb", 0), side("no map", "plain", 0))
 	p.compare(t, what+"postfix-cidr", 0, 31, side("postfix-cidr", "cidr", 0), side("the daemon, memcache over a unix socket", "daemon", p.daemon.Pid()))
 	// Not before: a session takes more where there are more processes.
