@@ -17,7 +17,7 @@ import (
 // markup is what a client could claim to be, so that a browser runs it.
 var markup = []string{
 	`<script>alert(1)</script>`, `<img src=x onerror=alert(1)>`, `"><svg onload=alert(1)>`, `</style><script>alert(1)</script>`, `</title><script>alert(1)</script>`,
-	`javascript:alert(1)`, `{{.Style}}`, `<!--`, `]]>`, `&lt;script&gt;`, `<base href=//evil.example>`, `</table></div><h1>All is well</h1>`, `' onfocus=alert(1) autofocus='`,
+	`javascript:alert(1)`, `<!--`, `]]>`, `&lt;script&gt;`, `<base href=//evil.example>`, `</table></div><h1>All is well</h1>`, `' onfocus=alert(1) autofocus='`,
 }
 
 // writeHostile writes what others can make the daemon show, wherever the page shows it: lines of the log of the mail server,

@@ -2,16 +2,15 @@
 // do, what is hidden from which clients and why, and everything about one client. It is read-only, has no script, and
 // contains and links to nothing outside.
 //
-// All that it shows is bounded, and escaped by html/template: clients choose HELO names, and others write feeds.
+// All that it shows is bounded, and escaped by gomponents: clients choose HELO names, and others write feeds.
 package page
 
 import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	_ "embed" // of the style and the template
+	_ "embed" // of the style
 	"encoding/base64"
-	"html/template"
 	"net/http"
 	"time"
 
@@ -28,9 +27,6 @@ const (
 var (
 	//go:embed page.css
 	style string
-	//go:embed page.html
-	text     string
-	document = template.Must(template.New("page").Parse(text))
 	// policy lets a browser load nothing, run nothing, and apply no other style.
 	policy = "default-src 'none'; style-src '" + hashStyle() + "'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
@@ -72,10 +68,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	v := p.newView(ctx, r.URL.RawQuery)
 	var page bytes.Buffer
-	if err := document.Execute(&page, v); err != nil {
-		http.Error(w, "internal error: "+err.Error(), http.StatusInternalServerError) // a mistake in the template
-		return
-	}
+	_ = v.document().Render(&page) // fails only if the buffer does
 	if v.Search.Error != "" {
 		w.WriteHeader(http.StatusBadRequest)
 	}

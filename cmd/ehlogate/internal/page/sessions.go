@@ -26,7 +26,10 @@ type bar struct {
 	Title               string
 }
 
-const barWidth = 100
+const (
+	barWidth   = 100
+	shownWidth = 84 // the rest is a gap
+)
 
 func (v *view) addSessions() {
 	hours := v.page.api.Recorder.Hours(v.Now, chartHours)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"html"
-	"html/template"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +25,6 @@ const (
 
 // view is what the page shows.
 type view struct {
-	Style    template.CSS
 	Version  string
 	Now      time.Time
 	Health   health
@@ -74,7 +72,7 @@ type cell struct {
 
 // newView returns what the page shows for a query.
 func (p *Page) newView(ctx context.Context, query string) *view {
-	v := &view{Style: template.CSS(style), Version: p.api.Version, Now: time.Now(), left: maxPageText, page: p, snapshot: p.api.Manager.Snapshot(), lists: p.api.Lists()}
+	v := &view{Version: p.api.Version, Now: time.Now(), left: maxPageText, page: p, snapshot: p.api.Manager.Snapshot(), lists: p.api.Lists()}
 	v.addHealth()
 	v.addSearch(ctx, query)
 	v.addSessions()
