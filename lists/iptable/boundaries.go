@@ -43,7 +43,7 @@ type merger struct {
 	sources []pulled
 }
 
-// pulled is a sequence whose next address is known.
+// pulled is a sequence of which the next address is known.
 type pulled struct {
 	head netip.Addr // not valid: there is none
 	next func() (netip.Addr, bool)

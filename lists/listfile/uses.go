@@ -9,7 +9,7 @@ import (
 // UseKey returns the key of an entry in a use log. Its note, its place and its end do not matter.
 func UseKey(it *iptable.Item) uint64 { return uselog.KeyOf(it.String()) }
 
-// WithUseLog returns s as a list whose uses are noted in a log, from the next time that it is read.
+// WithUseLog returns s as a list that notes its uses in a log, from the next time that it is read.
 func (s *List) WithUseLog(l *uselog.Log) *List {
 	next := *s
 	next.log = l
