@@ -84,6 +84,16 @@ func TestLifeEndsByBothClocks(t *testing.T) {
 	}
 }
 
+// An entry whose life has ended by the clock matches no client, even if no table is published any more.
+func TestLifeEndsWithoutTable(t *testing.T) {
+	w := newWorld(t, manySessions)
+	w.learn(client, noCipher)
+	w.now.Wall = w.now.Wall.Add(4*time.Hour - 1)
+	w.expect(w.suppress, client, true, "before the end")
+	w.now.Wall = w.now.Wall.Add(1)
+	w.expect(w.suppress, client, false, "at the end")
+}
+
 // A dormant entry that fails in another way says nothing of the old one.
 func TestDormantFailsOtherwise(t *testing.T) {
 	w := newWorld(t, nil)

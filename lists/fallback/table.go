@@ -57,7 +57,7 @@ func (e *entry) describe() string {
 func (t *Table) Len() int { return len(t.entries) }
 
 // AsOf returns the table without the entries whose life has ended, t itself if there are none. It is to be called every
-// second, even while the store cannot be written, so that no entry lives too long.
+// second, even while the store cannot be written: a [List] goes by the clock alone, which may have been set back.
 func (t *Table) AsOf(now learnstore.Moment) *Table {
 	var alive []tableEntry
 	for _, e := range t.entries {
@@ -86,15 +86,17 @@ func (t *Table) Entry(id int32, addr netip.Addr) lists.Entry {
 type List struct {
 	action lists.Action
 	never  lists.Source
+	clock  func() time.Time
 	table  atomic.Pointer[Table]
 }
 
 var _ lists.SessionSource = (*List)(nil)
 
 // NewList returns a list that is empty until a table is published. A client that never has, or may have, is not in the list,
-// whatever was learned. nil has no client.
-func NewList(action lists.Action, never lists.Source) *List {
-	l := &List{action: action, never: never}
+// whatever was learned. nil has no client. An entry whose life has ended by clock is not in the list either, whichever table was
+// published last.
+func NewList(action lists.Action, never lists.Source, clock func() time.Time) *List {
+	l := &List{action: action, never: never, clock: clock}
 	l.table.Store(&Table{})
 	return l
 }
@@ -106,7 +108,7 @@ func (l *List) Publish(t *Table) { l.table.Store(t) }
 func (l *List) find(c lists.Client) (*Table, int32, bool) {
 	t := l.table.Load()
 	id, ok := t.places[c.Addr]
-	if !ok || t.entries[id].action != l.action {
+	if !ok || t.entries[id].action != l.action || !l.clock().Before(t.entries[id].until.Wall) {
 		return nil, 0, false
 	}
 	if l.never != nil {

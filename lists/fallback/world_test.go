@@ -42,10 +42,12 @@ func newWorld(t testing.TB, change func(*Options)) *world {
 	if change != nil {
 		change(&o)
 	}
-	w.legacy, w.suppress = NewList(lists.Legacy, nil), NewList(lists.Suppress, nil)
+	w.legacy, w.suppress = NewList(lists.Legacy, nil, w.clock), NewList(lists.Suppress, nil, w.clock)
 	w.start(o)
 	return w
 }
+
+func (w *world) clock() time.Time { return w.now.Wall }
 
 // start starts the rules on what the store has.
 func (w *world) start(o Options) {

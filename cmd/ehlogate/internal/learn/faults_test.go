@@ -186,6 +186,20 @@ func TestHung(t *testing.T) {
 	release()
 }
 
+// An entry ends in time even if nothing but lookups goes on any more.
+func TestStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, options(statePath(t)))
+		b.run()
+		b.learnPrinter()
+		b.stop()
+		time.Sleep(b.options.Fallback.Life)
+		if b.suppresses(printer) {
+			t.Error("an entry lives longer than the service")
+		}
+	})
+}
+
 // A service that was left behind by a file system that did not respond publishes nothing any more.
 func TestAbandoned(t *testing.T) {
 	b := newBench(t, options(statePath(t)))

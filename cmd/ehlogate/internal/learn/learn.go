@@ -90,8 +90,8 @@ func New(o Options, e Environment, previous *Service) *Service {
 		s.withdrawn = previous.takeWithdrawn()
 		return s
 	}
-	s.lists.legacy = fallback.NewList(lists.Legacy, e.Never)
-	s.lists.suppress = fallback.NewList(lists.Suppress, e.Never)
+	s.lists.legacy = fallback.NewList(lists.Legacy, e.Never, e.Clock)
+	s.lists.suppress = fallback.NewList(lists.Suppress, e.Never, e.Clock)
 	s.lists.earned = earned.NewList(e.Never)
 	return s
 }

@@ -70,7 +70,7 @@ func newLearning(cfg *config.Config, snapshot *state.Snapshot, policy *lists.Pol
 			continue
 		}
 		modes[c.Action] = c.Mode
-		source := fallback.NewList(c.Action, nil)
+		source := fallback.NewList(c.Action, nil, func() time.Time { return l.now.Wall })
 		l.sources = append(l.sources, source)
 		list.Source, list.Sessions = source, source
 	}

@@ -82,7 +82,8 @@ func TestLearnedClockFaults(t *testing.T) {
 
 const (
 	shortLife = 12 * time.Second
-	// lifeSlack is how long after its end an entry may still answer: lists are published each second.
+	// lifeSlack is how long after its end an entry may still answer: by the time for which logs were followed, which ends it
+	// if the clock was set back, it ends with the second.
 	lifeSlack = 3 * time.Second
 )
 
