@@ -87,6 +87,14 @@ func (v Verdict) Entry() Entry {
 	return Match{ID: v.entryID, By: v.entryBy}.Entry(v.addr)
 }
 
+// AppendEntryText appends Entry().Text to out.
+func (v *Verdict) AppendEntryText(out []byte) []byte {
+	if d, ok := v.entryBy.(TextDescriber); ok {
+		return d.AppendEntryText(out, v.entryID, v.addr)
+	}
+	return append(out, v.Entry().Text...)
+}
+
 // Decision is the verdict that takes effect, and the verdicts that would have taken effect if their list, or the whole
 // policy, did not merely observe.
 type Decision struct {

@@ -89,6 +89,13 @@ type Describer interface {
 	Entry(id int32, addr netip.Addr) Entry
 }
 
+// TextDescriber is a Describer that can write the text of an entry by itself, in a fraction of the time of Entry.
+type TextDescriber interface {
+	Describer
+	// AppendEntryText appends Entry(id, addr).Text to out.
+	AppendEntryText(out []byte, id int32, addr netip.Addr) []byte
+}
+
 // NameUser is a source that may need the client's verified host name.
 type NameUser interface {
 	UsesNames() bool

@@ -181,17 +181,25 @@ func (t *Table) Entry(id int32, addr netip.Addr) lists.Entry {
 		e.Until = time.Unix(0, ns).UTC()
 	}
 	_, e.Note = t.notes.floor(id)
+	var few [64]byte // as in Item.String
+	e.Text = string(t.AppendEntryText(few[:0], id, addr))
+	return e
+}
+
+var _ lists.TextDescriber = (*Table)(nil)
+
+// AppendEntryText implements [lists.TextDescriber].
+func (t *Table) AppendEntryText(out []byte, id int32, addr netip.Addr) []byte {
 	var it Item
 	if n := t.bits.lookup(id); n == notPrefix {
 		it = t.itemOf(id)
 	} else if p, err := addr.Prefix(int(n)); err == nil {
 		it = Item{From: p.Addr(), To: netipx.PrefixLastIP(p)}
 	} else {
-		return e
+		return out
 	}
 	_, it.Exception = slices.BinarySearch(t.exceptions, id)
-	e.Text = it.String()
-	return e
+	return it.appendTo(out)
 }
 
 // itemOf returns an entry that is no prefix.

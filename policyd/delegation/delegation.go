@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"ehlogate/lists"
@@ -117,7 +118,11 @@ func expandAction(out []byte, text string, d *lists.Decision) []byte {
 				out = append(out, d.Reason.String()...)
 			}
 		case "entry":
-			out = append(out, printable.EscapeASCII(d.Entry().Text)...)
+			begin := len(out)
+			out = d.AppendEntryText(out)
+			if slices.ContainsFunc(out[begin:], func(b byte) bool { return b < ' ' || b >= 0x7f }) {
+				out = append(out[:begin], printable.EscapeASCII(string(out[begin:]))...)
+			}
 		}
 		text = rest
 	}
