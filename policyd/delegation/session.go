@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 
 	"ehlogate/lists"
 	"ehlogate/policyd"
@@ -16,16 +17,16 @@ import (
 // its client is used again.
 type conn struct {
 	*Server
-	number  uint64 // in recent
-	place   int    // of current in recent; -1: none
 	current session
 	begun   bool
+	place   uint32 // in recent, while it is there
+
+	mu         sync.Mutex
+	remembered session // current, if an outcome of it was reported: for another connection that goes on with it
 }
 
 // Connection returns the protocol for one connection.
-func (s *Server) Connection() policyd.Protocol {
-	return &conn{Server: s, number: s.recent.addConnection(), place: -1}
-}
+func (s *Server) Connection() policyd.Protocol { return &conn{Server: s} }
 
 func (c *conn) Answer(ctx context.Context, in, out []byte) (int, []byte, error) {
 	r, n, err := parseRequest(in)
@@ -120,25 +121,21 @@ func (c *conn) trackSession(r *request) {
 	k, message := key{r.addr, parsePort(r.from), parsePort(r.port)}, parseInstance(r.instance)
 	if !c.begun {
 		// A previous connection may have broken within a session.
-		c.current, _ = c.recent.take(k)
+		c.current = c.recent.take(k)
 		c.current.key, c.begun = k, true
-		c.remember()
 	}
 	if c.current.key != k || c.current.endsBefore(r, message) {
 		if c.current.isReported() {
-			c.recent.forget(c.number, c.place)
+			c.takeRemembered(c.current.key)
 		}
 		c.current = session{key: k}
 	}
-	was := c.current
 	if message.known {
 		c.current.message = message
 	}
 	c.current.encrypted = r.isEncrypted()
 	c.current.greeted = c.current.greeted || string(r.state) != "CONNECT"
-	if c.current != was {
-		c.remember()
-	}
+	c.remember()
 }
 
 // reportOutcome calls Outcome, once in a session for each outcome.
@@ -165,6 +162,19 @@ func (c *conn) reportVersion(r *request, d lists.Decision) {
 // remember stores the session if an outcome of it was reported.
 func (c *conn) remember() {
 	if c.current.isReported() {
-		c.place = c.recent.store(c.number, c.place, &c.current)
+		c.mu.Lock()
+		c.remembered = c.current
+		c.mu.Unlock()
+		c.recent.add(c)
 	}
+}
+
+// takeRemembered returns the session with key k that is remembered, and forgets it; the zero session if there is none.
+func (c *conn) takeRemembered(k key) (s session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.remembered.key == k {
+		s, c.remembered = c.remembered, session{}
+	}
+	return s
 }
