@@ -96,6 +96,7 @@ func TestRequests(t *testing.T) {
 		{name: "require on the address, but not on all that is known", in: fullRequest("client_address=2001:db8::1", "helo_name=ylmf-pc"), out: dunno},
 		{name: "no address", in: fullRequest("client_address=unknown"), out: dunno, faults: []string{"key"}},
 		{name: "an attribute twice: the first counts", in: strings.Replace(fullRequest("client_address=192.0.2.2"), "\n\n", "\nclient_address=192.0.2.1\n\n", 1), out: dunno},
+		{name: "attributes with similar names", in: "client_addresses=192.0.2.2\nclient_address :192.0.2.2\nclient_address\nclient_a=192.0.2.2\nrequest\nprotocol_name=x\n" + fullRequest(), out: info, outcomes: []string{"suppressed"}},
 		{name: "unknown attributes", in: "request=smtpd_access_policy\nnew=thing\n=\n\n", out: dunno},
 		{name: "no =", in: "request=smtpd_access_policy\nwhat\nclient_address\n\n", out: dunno},
 		{name: "no request", in: "\n", end: true},
