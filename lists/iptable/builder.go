@@ -135,7 +135,10 @@ func (b *Builder) Table() *Table {
 	if b.v4 = (entries4{}); b.Count() >= collectFrom {
 		runtime.GC() // before the rest is allocated
 	}
-	t.v6, t.tree6 = b.v6.flatten(b.bits, &t.until)
+	t.v6, t.tree6 = b.v6.flatten(&t.until)
+	if b.KeepsOrder {
+		b.kept.v6 = b.v6
+	}
 	t.bits = newPrefixLengths(b.bits)
 	b.bits, b.v6 = nil, entries6{}
 	t.exceptions = shrink(t.exceptions)

@@ -10,6 +10,8 @@ type entries4 struct {
 	words    []uint64
 	prefixes int // of the words, those that are not single addresses
 	ranges   []span[key4]
+
+	sharesFirsts bool // see flattener
 }
 
 // isPrefix is a bit that is free in the ref of an entry.
@@ -44,6 +46,7 @@ func (e *entries4) flatten(bits []uint8, until *expiries) (segments4, intervalTr
 	f.flatten(e.inOrder(bits), b.beginSegment)
 	b.endLast()
 	tree.finish()
+	e.sharesFirsts = f.sharesFirsts
 	return b.finish(), tree
 }
 

@@ -12,21 +12,23 @@ type entries6 struct {
 	chunks [][]prefix6
 	ranges []span[key6]
 	// divides64: an entry is about a part of a /64.
-	divides64 bool
+	divides64    bool
+	sharesFirsts bool // see flattener
 }
 
-// prefix6 is an entry that is a prefix. Its length is that of its entry.
+// prefix6 is an entry that is a prefix. Its length is where padding would be.
 type prefix6 struct {
 	from  key6
 	entry ref
+	bits  uint8
 }
 
 // compare sorts by the first address, wider ones before narrower, and equal ones by number.
-func (p prefix6) compare(o prefix6, bits []uint8) int {
+func (p prefix6) compare(o prefix6) int {
 	if p.from != o.from {
 		return compareKeys(p.from, o.from)
 	}
-	return cmp.Or(cmp.Compare(bits[p.entry.entryID()], bits[o.entry.entryID()]), cmp.Compare(p.entry, o.entry))
+	return cmp.Or(cmp.Compare(p.bits, o.bits), cmp.Compare(p.entry, o.entry))
 }
 
 const chunkSize = 1 << 12
@@ -43,7 +45,7 @@ func appendChunked[T any](chunks [][]T, v T) [][]T {
 
 func (e *entries6) addPrefix(from key6, bits int, r ref) {
 	e.divides64 = e.divides64 || bits > 64
-	e.chunks = appendChunked(e.chunks, prefix6{from, r})
+	e.chunks = appendChunked(e.chunks, prefix6{from, r, uint8(bits)})
 }
 
 func (e *entries6) addRange(s span[key6]) {
@@ -51,31 +53,31 @@ func (e *entries6) addRange(s span[key6]) {
 	e.ranges = appendDoubling(e.ranges, s)
 }
 
-// flatten returns the entries as segments, and as a tree those whose effect depends on the time. bits has the length of each
-// prefix.
-func (e *entries6) flatten(bits []uint8, until *expiries) (_ segments6, tree intervalTree[key6]) {
+// flatten returns the entries as segments, and as a tree those whose effect depends on the time.
+func (e *entries6) flatten(until *expiries) (_ segments6, tree intervalTree[key6]) {
 	for _, chunk := range e.chunks {
-		slices.SortFunc(chunk, func(a, b prefix6) int { return a.compare(b, bits) })
+		slices.SortFunc(chunk, prefix6.compare)
 	}
 	sortSpans(e.ranges)
 	f := flattener[key6]{until: until, timeDependent: func([]span[key6]) {}}
 	counter := builder6{whole64: !e.divides64, dryRun: true}
-	f.flatten(e.inOrder(bits), counter.beginSegment) // a dry run is the only way to know how many there will be
+	f.flatten(e.inOrder(), counter.beginSegment) // a dry run is the only way to know how many there will be
 	b := builder6{whole64: !e.divides64}
 	b.reserve(counter.count)
 	f.timeDependent = func(s []span[key6]) { tree.add(s, until) }
-	f.flatten(e.inOrder(bits), b.beginSegment)
+	f.flatten(e.inOrder(), b.beginSegment)
 	tree.finish()
+	e.sharesFirsts = f.sharesFirsts
 	return b.finish(), tree
 }
 
 // inOrder returns an iterator over all entries: by the first address, wider ones before narrower, and equal ones by number.
-func (e *entries6) inOrder(bits []uint8) func() (span[key6], bool) {
-	prefixes, ranges := newMerge(e.chunks, bits), e.ranges
+func (e *entries6) inOrder() func() (span[key6], bool) {
+	prefixes, ranges := newMerge(e.chunks), e.ranges
 	return func() (s span[key6], more bool) {
 		if len(prefixes.heap) > 0 {
 			p := prefixes.heap[0].first
-			s = span[key6]{p.from, p.from.lastOf(int(bits[p.entry.entryID()])), p.entry}
+			s = span[key6]{p.from, p.from.lastOf(int(p.bits)), p.entry}
 			if len(ranges) == 0 || compareExtents(s, ranges[0]) < 0 {
 				prefixes.removeFirst()
 				return s, true
@@ -90,10 +92,7 @@ func (e *entries6) inOrder(bits []uint8) func() (span[key6], bool) {
 }
 
 // merge6 is a heap of what is left of sorted chunks, none of them empty, with the chunk on top whose first prefix comes first.
-type merge6 struct {
-	heap []chunk6
-	bits []uint8
-}
+type merge6 struct{ heap []chunk6 }
 
 // chunk6 has the first prefix of what is left apart: all of these fit into the processor's cache.
 type chunk6 struct {
@@ -101,20 +100,21 @@ type chunk6 struct {
 	rest  []prefix6
 }
 
-func newMerge(chunks [][]prefix6, bits []uint8) merge6 {
-	m := merge6{make([]chunk6, len(chunks)), bits}
+func newMerge(chunks [][]prefix6) merge6 {
+	m := merge6{make([]chunk6, len(chunks))}
 	for i, c := range chunks {
 		m.heap[i] = chunk6{c[0], c[1:]}
 	}
-	slices.SortFunc(m.heap, func(a, b chunk6) int { return a.first.compare(b.first, bits) })
+	slices.SortFunc(m.heap, func(a, b chunk6) int { return a.first.compare(b.first) })
 	return m
 }
 
-func (m *merge6) less(a, b *prefix6) bool {
-	if a.from != b.from {
-		return a.from.less(b.from)
+// comesBefore is compare(*o) < 0, in less time.
+func (p *prefix6) comesBefore(o *prefix6) bool {
+	if p.from.hi != o.from.hi {
+		return p.from.hi < o.from.hi
 	}
-	return a.compare(*b, m.bits) < 0
+	return p.compare(*o) < 0
 }
 
 func (m *merge6) removeFirst() {
@@ -132,10 +132,10 @@ func (m *merge6) removeFirst() {
 	}
 	at := 0
 	for child := 1; child < len(h); child = 2*at + 1 {
-		if child+1 < len(h) && m.less(&h[child+1].first, &h[child].first) {
+		if child+1 < len(h) && h[child+1].first.comesBefore(&h[child].first) {
 			child++
 		}
-		if !m.less(&h[child].first, &top.first) {
+		if !h[child].first.comesBefore(&top.first) {
 			break
 		}
 		h[at], at = h[child], child

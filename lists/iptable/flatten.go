@@ -61,6 +61,8 @@ type flattener[K key[K]] struct {
 	// timeDependent is called with the spans for the interval tree, one group of overlapping spans after the other.
 	// Some may be in a group twice.
 	timeDependent func([]span[K])
+	// sharesFirsts: two spans have the same first address. Else no two are equal.
+	sharesFirsts bool
 
 	together, forTree []span[K]
 	lasting, expiring spanHeap[K]
@@ -76,6 +78,7 @@ func (f *flattener[K]) flatten(next func() (span[K], bool), begin func(K, ref)) 
 		f.together = append(f.together[:0], s)
 		end := s.to
 		for s, more = next(); more && !end.less(s.from); s, more = next() {
+			f.sharesFirsts = f.sharesFirsts || s.from == f.together[len(f.together)-1].from
 			f.together = append(f.together, s)
 			if end.less(s.to) {
 				end = s.to

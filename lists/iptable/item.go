@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"strings"
 	"time"
-
-	"go4.org/netipx"
 )
 
 // Kind is the part of a client that an entry is compared with.
@@ -60,12 +58,18 @@ func (it *Item) appendTo(b []byte) []byte {
 
 // prefix returns the prefix that has exactly the addresses of the entry.
 func (it *Item) prefix() (p netip.Prefix, ok bool) {
-	if it.From.Is4() { // without 128-bit arithmetic
+	if it.From.Is4() {
 		from := key4Of(it.From)
 		host := from ^ key4Of(it.To)
 		return netip.PrefixFrom(it.From, bits.LeadingZeros32(uint32(host))), host&(host+1)|from&host == 0
 	}
-	return netipx.IPRangeFrom(it.From, it.To).Prefix()
+	from, to := key6Of(it.From), key6Of(it.To)
+	host := key6{from.hi ^ to.hi, from.lo ^ to.lo}
+	n := bits.LeadingZeros64(host.hi)
+	if n == 64 {
+		n += bits.LeadingZeros64(host.lo)
+	}
+	return netip.PrefixFrom(it.From, n), host == key6{}.lastOf(n) && from.hi&host.hi|from.lo&host.lo == 0
 }
 
 func (it *Item) Expired(now time.Time) bool {

@@ -29,7 +29,10 @@ type Span struct {
 // IsEqual reports whether two entries are about the same clients.
 func (s Span) IsEqual(o Span) bool { return s.From == o.From && s.To == o.To && s.First == o.First }
 
-// order sorts the entries of the builder.
+// MayRepeat returns false if no two entries about addresses are equal.
+func (o *Order) MayRepeat() bool { return o.v4.sharesFirsts || o.v6.sharesFirsts }
+
+// order sorts the IPv4 entries of the builder.
 func (b *Builder) order() *Order {
 	for words := b.v4.words; len(words) > 0; {
 		n := 1
@@ -44,13 +47,13 @@ func (b *Builder) order() *Order {
 		}
 		words = words[n:]
 	}
-	return &Order{v4: b.v4, v6: b.v6, bits: b.bits}
+	return &Order{v4: b.v4, bits: b.bits}
 }
 
 // Addresses returns an iterator over the entries about addresses: by the first address, wider ones before narrower, and equal
 // ones by number. After the last one it returns false.
 func (o *Order) Addresses() func() (Span, bool) {
-	next4, next6 := o.v4.inOrder(o.bits), o.v6.inOrder(o.bits)
+	next4, next6 := o.v4.inOrder(o.bits), o.v6.inOrder()
 	return func() (Span, bool) {
 		if s, ok := next4(); ok {
 			return newSpan(s), true

@@ -66,7 +66,9 @@ func (l *Lint) Check(name string, spec Spec, mode lists.Mode, compare bool) (*Li
 		return list, nil // expired
 	}
 	if c.order = in.order; isOwn {
-		c.findRepeated(c.order.Addresses(), found)
+		if c.order.MayRepeat() {
+			c.findRepeated(c.order.Addresses(), found)
+		}
 		c.findRepeated(c.order.RepeatedNames(), found)
 		l.compare(c, found)
 	}
