@@ -60,6 +60,9 @@ func TestParseHostName(t *testing.T) {
 		if ok && got != NormalizeName(in) {
 			t.Errorf("%q is not spelt as lists spell it", got)
 		}
+		if got, want := IsNormalHostName(in), CheckHostName(in) == nil && NormalizeName(in) == in; got != want {
+			t.Errorf("%q is normal: %v", in, got)
+		}
 	}
 }
 
@@ -68,6 +71,9 @@ func FuzzParseHostName(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		if got, want := IsNormalHostName(s), CheckHostName(s) == nil && NormalizeName(s) == s; got != want {
+			t.Fatalf("%q is normal: %v", s, got)
+		}
 		name, ok := ParseHostName(s)
 		if !ok {
 			return

@@ -16,6 +16,15 @@ import (
 
 // parseEntry parses the word that is the entry itself into p.item.
 func (p *parser) parseEntry(word string, off int) {
+	if IsPlainName(word) {
+		p.item.Kind, p.item.Name = iptable.Name, strings.Clone(word)
+		return
+	}
+	p.parseAnyEntry(word, off)
+}
+
+// parseAnyEntry is parseEntry, and needs more time for a plain name.
+func (p *parser) parseAnyEntry(word string, off int) {
 	if rest, ok := strings.CutPrefix(word, "!"); ok {
 		p.item.Exception = true
 		word, off = rest, off+1
@@ -57,8 +66,7 @@ func (e *SyntaxError) Error() string { return e.Msg }
 // FailSyntax reports err, if it is not nil, about a text at offset off of the present line. hint is for an error that has
 // none.
 func (l *Lines) FailSyntax(off int, err error, hint string) {
-	var e *SyntaxError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*SyntaxError](err); ok {
 		l.Fail(off+e.Offset, e.Width, e.Msg, cmp.Or(e.Hint, hint))
 	}
 }
@@ -86,6 +94,13 @@ func mayNeverMatch(word string) bool {
 // neverMatches are words that mean something to other programs, and would be taken for host names.
 var neverMatches = lazyregexp.New(`(?i)^(?:AS\d+|\d+(?:\.\d+)*(?:\.x)+|all|any|everyone|default|unknown|known|paranoid|none)$`)
 
+// IsPlainName reports whether a word is a host name in its normal spelling, as nearly all names in lists are, and nothing else to
+// any program: it has a dot, and the last label begins with a letter and is longer.
+func IsPlainName(word string) bool {
+	last := word[strings.LastIndexByte(word, '.')+1:]
+	return len(last) > 1 && len(last) < len(word) && last[0]-'a' < 26 && lists.IsNormalHostName(word)
+}
+
 // looksLikeAddress reports whether s is to be parsed as an address or a range, and not as a name.
 func looksLikeAddress(s string) bool {
 	return s != "" && s != "." && (strings.Contains(s, ":") || strings.Trim(s, "0123456789.-") == "")
@@ -100,8 +115,7 @@ func isAddress(s string) bool {
 // a *SyntaxError.
 func ParseHostName(word string) (name string, err error) {
 	bare := strings.TrimPrefix(word, ".")
-	var invalid *lists.HostNameError
-	if errors.As(lists.CheckHostName(bare), &invalid) {
+	if invalid, ok := errors.AsType[*lists.HostNameError](lists.CheckHostName(bare)); ok {
 		at := invalid.Offset
 		if bare != "" && bare[0] != '.' { // else the first dot is wrong
 			at += len(word) - len(bare)

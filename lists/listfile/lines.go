@@ -3,6 +3,7 @@ package listfile
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"unicode/utf8"
@@ -107,13 +108,16 @@ func (l *Lines) setLine(line []byte) bool {
 		line = line[len(byteOrderMark):]
 	}
 	l.Text = line
-	if l.IsLatin1 = l.rules.Findings != nil && !utf8.Valid(line); l.IsLatin1 {
+	isPlain := isPrintable(line)
+	if l.IsLatin1 = !isPlain && l.rules.Findings != nil && !utf8.Valid(line); l.IsLatin1 {
 		line = decodeLatin1(line)
 		l.Text = line
 	}
-	if i := findNonText(line); i >= 0 {
-		l.Fail(i, 1, fmt.Sprintf("invalid byte 0x%02x", line[i]), "list files are UTF-8 text, one entry a line")
-		return false
+	if !isPlain {
+		if i := findNonText(line); i >= 0 {
+			l.Fail(i, 1, fmt.Sprintf("invalid byte 0x%02x", line[i]), "list files are UTF-8 text, one entry a line")
+			return false
+		}
 	}
 	l.nonBlank = l.nonBlank || len(bytes.TrimLeft(line, " \t")) > 0
 	return true
@@ -131,6 +135,23 @@ func decodeLatin1(line []byte) []byte {
 		out, line = utf8.AppendRune(out, r), line[n:]
 	}
 	return out
+}
+
+// isPrintable reports whether a line consists of the printable characters of ASCII, as nearly all do.
+func isPrintable(line []byte) bool {
+	const all = 0x0101010101010101
+	wrong := uint64(0) // the upper bit of each byte
+	for ; len(line) >= 8; line = line[8:] {
+		b := binary.LittleEndian.Uint64(line)
+		low := b & (0x7f * all)
+		wrong |= b | (low + all) | ^(low + (0x80-' ')*all)
+	}
+	for _, c := range line {
+		if c-' ' > '~'-' ' {
+			return false
+		}
+	}
+	return wrong&(0x80*all) == 0
 }
 
 // findNonText returns the offset of the first byte that is not text, or -1.

@@ -212,7 +212,49 @@ func FuzzPlain(f *testing.F) {
 			item.Kind != short.plain.Kind || item.Line != short.plain.Line || item.Col != short.plain.Col || item.Width != short.plain.Width || string(item.source) != string(short.plain.source) {
 			t.Fatalf("%q: %+v, the long way %+v, %v", line, short.plain, *item, long.Problems.First)
 		}
+		if from, to, err := parseAnySpan(string(short.plain.source)); err != nil || from != short.plain.From || to != short.plain.To {
+			t.Fatalf("%q: %+v, the long way %v to %v, %v", line, short.plain, from, to, err)
+		}
 	})
+}
+
+// FuzzPlainName compares the short way for a plain name with the long one.
+func FuzzPlainName(f *testing.F) {
+	for _, seed := range []string{"mail.example.org", "a.b", "a.xy", "1.x", "1.2.xx", "1.2.3.4-a.example", "192.0.2.1-2.ab", "a-.b_c.d1", ".ab", "a..bc", "ab.", "x", "a.1b", "helo:a.bc"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, word string) {
+		if !IsPlainName(word) {
+			return
+		}
+		p := parser{Lines: &Lines{Line: 2}}
+		if p.parseAnyEntry(word, 0); p.item.Kind != iptable.Name || p.item.Name != word || p.item.Exception || p.Problems.Total > 0 {
+			t.Fatalf("%q: %+v, %v", word, p.item, p.Problems.First)
+		}
+	})
+}
+
+func TestPlainNames(t *testing.T) {
+	for word, want := range map[string]bool{"mail.example.org": true, "host1.customers2.example": true, "a-b_c.de": true, "Mail.example": false, "localhost": false, "1.x": false,
+		"192.0.2.1": false, "a.b": false, "a.1b": false, ".example": false, "a..example": false, "example.org.": false, "a@b.example": false, "": false} {
+		if got := IsPlainName(word); got != want {
+			t.Errorf("%q: %v", word, got)
+		}
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for size := range 20 {
+		for at := range size {
+			for c := range 256 {
+				line := bytes.Repeat([]byte("~"), size)
+				line[at] = byte(c)
+				if got, want := isPrintable(line), c >= ' ' && c <= '~'; got != want {
+					t.Errorf("%q: %v", line, got)
+				}
+			}
+		}
+	}
 }
 
 // padding is what may follow a line.

@@ -28,12 +28,38 @@ func (p *parser) parsePlainLines() {
 // The numbers of an address have one to three digits, so a loop over them mispredicts every other branch. Here the ends
 // of all four numbers are found in sixteen bytes at once, and mistakes are collected in invalid.
 func (p *parser) parsePlainLine(data []byte) int {
-	if len(data) < 24 {
+	if len(data) == 0 || data[0]-'0' > 9 {
 		return 0
+	}
+	from, to, n := parsePlain(data)
+	if n == 0 {
+		return 0
+	}
+	end := n
+	if data[end] == '\r' {
+		end++
+	}
+	if data[end] != '\n' {
+		return 0
+	}
+	p.Line++
+	p.nonBlank = true
+	it := &p.plain // its other fields never change
+	it.source, it.From, it.To, it.Line, it.Col, it.Width = data[:n], from, to, p.Line, 1, n
+	return end + 1
+}
+
+// plainSize is how many bytes parsePlain needs: those of an address, a prefix length, and what is read at once.
+const plainSize = 24
+
+// parsePlain parses the IPv4 address or prefix that data begins with. n is its length; 0: it is not valid and plain.
+func parsePlain(data []byte) (from, to netip.Addr, n int) {
+	if len(data) < plainSize {
+		return from, to, 0
 	}
 	ends := findNonDigits(binary.LittleEndian.Uint64(data)) | findNonDigits(binary.LittleEndian.Uint64(data[8:]))<<8
 	if bits.OnesCount32(ends) < 4 {
-		return 0
+		return from, to, 0
 	}
 	var addr, invalid uint32
 	i, end := 0, 0 // where a number begins, and ends
@@ -47,34 +73,23 @@ func (p *parser) parsePlainLine(data []byte) int {
 		i = end + 1
 	}
 	if invalid != 0 {
-		return 0
+		return from, to, 0
 	}
 	host := uint32(0) // the bits after the prefix
 	if i = end; data[i] == '/' {
 		n, wrong := parseNumber(data[i+1:], bits.TrailingZeros32(findNonDigits(binary.LittleEndian.Uint64(data[i+1:]))))
 		// A wider one may be against the rules of the list.
 		if wrong != 0 || n < 8 || n > 32 {
-			return 0
+			return from, to, 0
 		}
 		if host = uint32(1)<<(32-n) - 1; addr&host != 0 {
-			return 0
+			return from, to, 0
 		}
 		if i += 2; n >= 10 {
 			i++
 		}
 	}
-	n := i
-	if data[i] == '\r' {
-		i++
-	}
-	if data[i] != '\n' {
-		return 0
-	}
-	p.Line++
-	p.nonBlank = true
-	it := &p.plain // its other fields never change
-	it.source, it.From, it.To, it.Line, it.Col, it.Width = data[:n], addr4(addr), addr4(addr|host), p.Line, 1, n
-	return i + 1
+	return addr4(addr), addr4(addr | host), i
 }
 
 // findNonDigits returns eight bits, from the first byte to the last: whether it is not a digit.

@@ -17,6 +17,18 @@ import (
 // An IPv4-mapped address is the IPv4 address. A network of them is an error: it is in lists of invalid IPv6 networks, and
 // must not become a way to say all of IPv4.
 func ParseSpan(word string) (from, to netip.Addr, err error) {
+	if len(word) <= len("255.255.255.255/32") {
+		var data [plainSize]byte
+		copy(data[:], word)
+		if from, to, n := parsePlain(data[:]); n == len(word) && n > 0 {
+			return from, to, nil
+		}
+	}
+	return parseAnySpan(word)
+}
+
+// parseAnySpan is ParseSpan, and needs more time for what is plain.
+func parseAnySpan(word string) (from, to netip.Addr, err error) {
 	fail := func(msg, hint string) { err = &SyntaxError{Width: len(word), Msg: msg, Hint: hint} }
 	if left, right, ok := strings.Cut(word, "/"); ok {
 		from, to = parsePrefix(left, right, fail)
