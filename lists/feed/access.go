@@ -3,7 +3,6 @@ package feed
 import (
 	"bytes"
 	"fmt"
-	"hash/maphash"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -20,7 +19,7 @@ import (
 // for an address is left out where nothing wider is on the list, and is else an error.
 type access struct {
 	table
-	seed       maphash.Seed
+	seeds      keySeeds
 	names      *set[keyHash]
 	networks   map[keyHash]bool // keys but those of names and addrs4: their rules count
 	addrs4     *set[[4]byte]    // IPv4 addresses
@@ -38,22 +37,26 @@ type accessException struct {
 // With the default lookups of Postfix a domain matches itself and all names below; where parent_domain_matches_subdomains
 // lacks smtpd_access_maps, it matches itself only, and with a dot before it all names below.
 func readAccess(l *listfile.Lines, f Filtered) {
-	a := access{table: table{results: newResults(l, f), isPostfix: true}, seed: maphash.MakeSeed(),
+	a := access{table: table{results: newResults(l, f), isPostfix: true}, seeds: newKeySeeds(),
 		names: newHashSet(), networks: make(map[keyHash]bool), addrs4: newSet4()}
 	a.isReached = a.takeRule
 	if f.Format == SendmailAccess {
 		a.nothing, a.isPostfix = "", false
 		a.readSendmail()
 	} else {
-		a.pattern = func(w word) []*listfile.Item { return parseAccessPattern(l, w, f.Format == PostfixExact) }
+		a.pattern = func(w word) (listfile.Item, bool) { return parseAccessPattern(l, w, f.Format == PostfixExact) }
 		a.readRules()
 	}
 	a.yieldExceptions()
 }
 
-// takeRule reports whether the entries of a rule are to be yielded now.
+// takeRule reports whether the entry of a rule is to be yielded now.
 func (a *access) takeRule(r *logicalLine, exception bool) bool {
-	it, key := r.items[0], strings.ToLower(r.pattern.text)
+	it := &r.item
+	key := it.Name
+	if it.Kind == iptable.Address {
+		key = strings.ToLower(r.pattern.text)
+	}
 	if a.isPostfix && a.last.isKeyword && (it.Kind != iptable.Address || it.From != it.To) {
 		a.SkipLine(r.result.at, len(r.result.text), "Postfix looks up EHLO keywords by complete addresses only", "for networks write a cidr table, with format = \"postfix-cidr\"")
 		return false
@@ -70,7 +73,8 @@ func (a *access) takeRule(r *logicalLine, exception bool) bool {
 			r.text = bytes.Clone(a.Text)
 		}
 		it.SetLine(r.line, r.text)
-		a.exceptions = append(a.exceptions, accessException{it, key})
+		kept := *it
+		a.exceptions = append(a.exceptions, accessException{&kept, key})
 		return false
 	}
 	return true
@@ -79,12 +83,12 @@ func (a *access) takeRule(r *logicalLine, exception bool) bool {
 // isRepeated reports whether a rule before this one has its key, and remembers the key.
 func (a *access) isRepeated(key string, it *listfile.Item, exception bool) (repeated bool) {
 	if it.Kind != iptable.Address {
-		return !a.names.add(hashKey(a.seed, key))
+		return !a.names.add(hashKey(a.seeds, key))
 	}
 	if it.From == it.To && it.From.Is4() {
 		return !a.addrs4.add(it.From.As4())
 	}
-	hash := hashKey(a.seed, key)
+	hash := hashKey(a.seeds, key)
 	if _, repeated = a.networks[hash]; !repeated {
 		a.networks[hash] = !exception
 	}
@@ -109,16 +113,18 @@ func (a *access) isWithin(key string) bool {
 		if end < 0 {
 			return false
 		}
-		if key = key[:end]; a.networks[hashKey(a.seed, key)] {
+		if key = key[:end]; a.networks[hashKey(a.seeds, key)] {
 			return true
 		}
 	}
 }
 
-func parseAccessPattern(l *listfile.Lines, w word, exact bool) []*listfile.Item {
-	fail := func(msg, hint string) []*listfile.Item { failAt(l, w, msg, hint); return nil }
-	skip := func(msg, hint string) []*listfile.Item { skipAt(l, w, msg, hint); return nil }
+func parseAccessPattern(l *listfile.Lines, w word, exact bool) (it listfile.Item, ok bool) {
+	fail := func(msg, hint string) (none listfile.Item, ok bool) { failAt(l, w, msg, hint); return none, false }
+	skip := func(msg, hint string) (none listfile.Item, ok bool) { skipAt(l, w, msg, hint); return none, false }
 	switch {
+	case listfile.IsPlainName(w.text):
+		return newAccessName(w, w.text, exact), true
 	case strings.ContainsAny(w.text, `@<"\`):
 		return skip(fmt.Sprintf("%q is a pattern for mail addresses", w.text), "move rules about senders and recipients into a table of their own")
 	case strings.ContainsAny(w.text, "/["):
@@ -140,16 +146,20 @@ func parseAccessPattern(l *listfile.Lines, w word, exact bool) []*listfile.Item 
 	name, err := listfile.ParseHostName(w.text)
 	if err != nil {
 		skipSyntax(l, w, err, "a pattern is an address, its first octets or groups, or a host name")
-		return nil
+		return it, false
 	}
+	return newAccessName(w, name, exact), true
+}
+
+func newAccessName(w word, name string, exact bool) listfile.Item {
 	if exact {
-		return []*listfile.Item{newName(w, name)}
+		return *newName(w, name)
 	}
-	return []*listfile.Item{newDomain(w, name)}
+	return *newDomain(w, name)
 }
 
 // parseAccessIPv4 parses one to four octets: an address, or all that begin with them.
-func parseAccessIPv4(w word, skip func(msg, hint string) []*listfile.Item) []*listfile.Item {
+func parseAccessIPv4(w word, skip func(msg, hint string) (listfile.Item, bool)) (it listfile.Item, ok bool) {
 	octets := strings.Split(w.text, ".")
 	for _, o := range octets {
 		if n, err := strconv.Atoi(o); err != nil || n > 255 || o != strconv.Itoa(n) || len(octets) > 4 {
@@ -157,20 +167,20 @@ func parseAccessIPv4(w word, skip func(msg, hint string) []*listfile.Item) []*li
 		}
 	}
 	addr := netip.MustParseAddr(w.text + strings.Repeat(".0", 4-len(octets)))
-	return []*listfile.Item{newPrefix(w, netip.PrefixFrom(addr, 8*len(octets)))}
+	return *newPrefix(w, netip.PrefixFrom(addr, 8*len(octets))), true
 }
 
 // parseAccessIPv6 parses an address, or the groups that addresses begin with. Postfix shortens the text of the client
 // address from its end, so patterns that are not in that spelling never match and are errors. A pattern with :: in it
 // may also match addresses with more groups; that is hardly meant, and ignored.
-func parseAccessIPv6(w word, skip func(msg, hint string) []*listfile.Item) []*listfile.Item {
+func parseAccessIPv6(w word, skip func(msg, hint string) (listfile.Item, bool)) (it listfile.Item, ok bool) {
 	const never = "%q never matches a client: Postfix writes addresses differently"
 	addr, err := netip.ParseAddr(w.text)
 	if err == nil {
 		if normal := addr.String(); normal != strings.ToLower(w.text) || addr.Zone() != "" || addr.Is4In6() {
 			return skip(fmt.Sprintf(never, w.text), "write "+addr.Unmap().WithZone("").String())
 		}
-		return []*listfile.Item{newPrefix(w, netip.PrefixFrom(addr, 128))}
+		return *newPrefix(w, netip.PrefixFrom(addr, 128)), true
 	}
 	groups := strings.Split(w.text, ":")
 	if addr, err = netip.ParseAddr(w.text + "::"); err != nil || strings.Contains(w.text, "::") {
@@ -181,5 +191,5 @@ func parseAccessIPv6(w word, skip func(msg, hint string) []*listfile.Item) []*li
 			return skip(fmt.Sprintf(never, w.text), "for such a network set format = \"postfix-cidr\"")
 		}
 	}
-	return []*listfile.Item{newPrefix(w, netip.PrefixFrom(addr, 16*len(groups)))}
+	return *newPrefix(w, netip.PrefixFrom(addr, 16*len(groups))), true
 }

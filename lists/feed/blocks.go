@@ -50,8 +50,8 @@ func (b *blocks) useDirective(r *logicalLine) {
 	if hasKeyword(r.pattern, "if") {
 		w := nextWord([]byte(whole.text), len("if"), "")
 		w.at += whole.at
-		if items := b.parsePattern(w); len(items) > 0 {
-			b.open = append(b.open, condition{prefixOf(items[0]), b.isNegated})
+		if it, ok := b.parsePattern(w); ok {
+			b.open = append(b.open, condition{prefixOf(&it), b.isNegated})
 		} else if !b.isNegated || !b.refusesNegated { // which was reported
 			failAt(b.Lines, w, "invalid pattern behind if, so Postfix ignores the if", "write if PREFIX, as in if 192.0.2.0/24")
 		}
@@ -68,7 +68,7 @@ func (b *blocks) useDirective(r *logicalLine) {
 }
 
 // parsePattern parses a pattern, which may be negated.
-func (b *blocks) parsePattern(w word) []*listfile.Item {
+func (b *blocks) parsePattern(w word) (it listfile.Item, ok bool) {
 	whole := w
 	b.isNegated = false
 	for w.text != "" && strings.IndexByte("!"+blanks, w.text[0]) >= 0 {
@@ -78,10 +78,10 @@ func (b *blocks) parsePattern(w word) []*listfile.Item {
 	switch {
 	case b.isNegated && b.refusesNegated:
 		failAt(b.Lines, whole, "negated pattern", "write the prefixes that are meant, or a rule with DUNNO before 0.0.0.0/0 or ::/0")
-		return nil
+		return it, false
 	case w.text == "":
 		failAt(b.Lines, w, "missing pattern", "write it into the same line")
-		return nil
+		return it, false
 	}
 	return parseCIDRPattern(b.Lines, w)
 }
@@ -110,8 +110,10 @@ func readCIDR(l *listfile.Lines, f Filtered) {
 	b.refusesNegated, b.reportUnused = true, func(w word, msg, hint string) { skipAt(l, w, msg, hint) }
 	var before prefixes
 	t.isReached = func(r *logicalLine, _ bool) bool {
-		p, ok := b.narrow(prefixOf(r.items[0]))
-		r.items[0].From, r.items[0].To = p.Addr(), netipx.PrefixLastIP(p)
+		p, ok := b.narrow(prefixOf(&r.item))
+		if len(b.open) > 0 {
+			r.item.From, r.item.To = p.Addr(), netipx.PrefixLastIP(p)
+		}
 		return ok && before.add(p)
 	}
 	t.readRules()

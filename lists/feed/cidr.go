@@ -11,26 +11,29 @@ import (
 
 // prefixOf returns the prefix of an item that is one.
 func prefixOf(it *listfile.Item) netip.Prefix {
+	if it.From == it.To { // in less time
+		return netip.PrefixFrom(it.From, it.From.BitLen())
+	}
 	p, _ := netipx.IPRangeFrom(it.From, it.To).Prefix()
 	return p
 }
 
 // parseCIDRPattern parses an address or a prefix. Postfix skips a rule or an if with an invalid one.
-func parseCIDRPattern(l *listfile.Lines, w word) []*listfile.Item {
+func parseCIDRPattern(l *listfile.Lines, w word) (it listfile.Item, ok bool) {
 	if inner, ok := strings.CutPrefix(w.text, "["); ok { // [ADDRESS/LENGTH] or [ADDRESS]/LENGTH
 		addr, length, closed := strings.Cut(inner, "]")
 		if !closed || length != "" && length[0] != '/' {
 			skipAt(l, w, "missing ], or text after it", "write it without [ and ]")
-			return nil
+			return it, false
 		}
 		w = word{addr + length, w.at + 1}
 	}
 	from, to, err := parseNetwork(withoutLeadingZeros(w.text))
 	if err != nil {
 		skipSyntax(l, w, err, "")
-		return nil
+		return it, false
 	}
-	return []*listfile.Item{newSpan(w, from, to)}
+	return *newSpan(w, from, to), true
 }
 
 // withoutLeadingZeros returns a prefix without zeros before its length, as in 192.0.2.0/024, which Postfix takes.

@@ -20,7 +20,7 @@ type keywordBlocks struct {
 }
 
 func (b *keywordBlocks) useRule(r *logicalLine) {
-	own := condition{prefixOf(r.items[0]), b.isNegated}
+	own := condition{prefixOf(&r.item), b.isNegated}
 	isNegated := own.isNegated
 	for _, c := range b.open {
 		isNegated = isNegated || c.isNegated

@@ -46,8 +46,8 @@ func (k *KeywordTables) ReadCIDR(r io.Reader, name string) error {
 // a texthash. The error is as that of ReadCIDR.
 func (k *KeywordTables) ReadIndexed(r io.Reader, name string) error {
 	t := k.newTable(r, name)
-	t.pattern = func(w word) []*listfile.Item { return parseAddressKey(t.Lines, w) }
-	t.useRule = func(r *logicalLine) { k.usePrefix(t, r, prefixOf(r.items[0])) }
+	t.pattern = func(w word) (listfile.Item, bool) { return parseAddressKey(t.Lines, w) }
+	t.useRule = func(r *logicalLine) { k.usePrefix(t, r, prefixOf(&r.item)) }
 	t.readRules()
 	return t.Finish()
 }
@@ -89,7 +89,7 @@ func (k *KeywordTables) addRule(t *table, r *logicalLine, prefixes ...netip.Pref
 	for _, rule.Prefix = range prefixes {
 		k.Rules = append(k.Rules, rule)
 	}
-	t.Yield(r.items[0])
+	t.Yield(&r.item)
 }
 
 func (k *KeywordTables) addNeverReached(t *table, r *logicalLine) {
@@ -103,7 +103,7 @@ func (k *KeywordTables) addUnused(t *table, w word, msg, hint string) {
 
 // parseAddressKey parses a key of a table of whole addresses. Postfix looks IPv6 addresses up in their shortest spelling,
 // and never a network.
-func parseAddressKey(l *listfile.Lines, w word) []*listfile.Item {
+func parseAddressKey(l *listfile.Lines, w word) (it listfile.Item, ok bool) {
 	from, to, err := parseNetwork(w.text)
 	switch {
 	case err != nil:
@@ -113,7 +113,7 @@ func parseAddressKey(l *listfile.Lines, w word) []*listfile.Item {
 	case !strings.EqualFold(from.String(), w.text):
 		skipAt(l, w, "address that Postfix spells in another way, so the line never matches", "write "+from.String()+", or remove the line")
 	default:
-		return []*listfile.Item{newSpan(w, from, to)}
+		return *newSpan(w, from, to), true
 	}
-	return nil
+	return it, false
 }

@@ -15,7 +15,7 @@ import (
 // The first match counts. Rules that it never reaches are ignored here, too.
 type table struct {
 	results
-	pattern func(word) []*listfile.Item // none: it is invalid, which was reported
+	pattern func(word) (it listfile.Item, ok bool) // ok is false if it is invalid, which was reported
 	// isDirective reports whether a line is no rule, such as endif, by its first word. nil: there are none, and no negated
 	// patterns.
 	isDirective func(first word) bool
@@ -23,17 +23,19 @@ type table struct {
 	useDirective func(r *logicalLine)
 	// isReached returns false for a rule that is never reached.
 	isReached func(r *logicalLine, exception bool) bool
-	// useRule is called for a rule that is reached, in place of yielding its entries; nil: they are yielded.
+	// useRule is called for a rule that is reached, in place of yielding its entry; nil: it is yielded.
 	useRule   func(r *logicalLine)
 	isPostfix bool // else Sendmail, which takes any encoding and has no EHLO keywords
 	isRule    bool // a rule was read
 
-	pending logicalLine // what may not be complete; not begun: none
+	// rule is the rule or directive that was read last. Each line has the same one, which allocates nothing.
+	rule      logicalLine
+	isPending bool // it may not be complete
 }
 
 // logicalLine is a rule or a directive that may be in several lines of the file.
 type logicalLine struct {
-	items       []*listfile.Item // of a rule
+	item        listfile.Item // of a rule
 	isDirective bool
 	pattern     word
 	result      word
@@ -44,9 +46,6 @@ type logicalLine struct {
 	isLatin1    bool   // a line of it is no UTF-8
 }
 
-// isBegun reports whether r was read, and was not invalid.
-func (r *logicalLine) isBegun() bool { return len(r.items) > 0 || r.isDirective }
-
 // readRules yields the entries of all rules that are reached.
 func (t *table) readRules() {
 	for t.Next() {
@@ -56,8 +55,8 @@ func (t *table) readRules() {
 		case at == 0:
 			t.finishPending()
 			t.readRule()
-		case t.pending.isBegun():
-			t.pending.add(t.Lines, restOfLine(t.Text, at))
+		case t.isPending:
+			t.rule.add(t.Lines, restOfLine(t.Text, at))
 		case !t.isRule:
 			t.SkipLine(0, at, "continuation line without a line before it", "remove the blank at its beginning")
 		}
@@ -76,18 +75,21 @@ func (t *table) readRule() {
 		return
 	case t.isDirective != nil && t.isDirective(pattern):
 		text := bytes.Clone(t.Text)
-		t.pending = logicalLine{isDirective: true, pattern: pattern, result: restOfLine(text, 0), line: t.Line, text: text, at: t.Line, atText: text}
+		t.rule = logicalLine{isDirective: true, pattern: pattern, result: restOfLine(text, 0), line: t.Line, text: text, at: t.Line, atText: text}
+		t.isPending = true
 		return
 	}
-	rule := logicalLine{items: t.pattern(pattern), pattern: pattern, result: t.cutResult(pattern.endOffset()), line: t.Line, at: t.Line, isLatin1: t.IsLatin1}
-	switch {
-	case len(rule.items) == 0:
-	case rule.result.text == "" || t.MayContinue():
-		rule.text = bytes.Clone(t.Text)
-		rule.atText = rule.text
-		t.pending = rule
-	default:
-		t.finishRule(&rule)
+	it, ok := t.pattern(pattern)
+	if !ok {
+		return
+	}
+	r := &t.rule
+	*r = logicalLine{item: it, pattern: pattern, result: t.cutResult(pattern.endOffset()), line: t.Line, at: t.Line, isLatin1: t.IsLatin1}
+	if t.isPending = r.result.text == "" || t.MayContinue(); t.isPending {
+		r.text = bytes.Clone(t.Text)
+		r.atText = r.text
+	} else {
+		t.finishRule(r)
 	}
 }
 
@@ -121,19 +123,20 @@ func (r *logicalLine) add(l *listfile.Lines, w word) {
 
 // finishPending finishes the rule before the present line, and reports problems at its own place.
 func (t *table) finishPending() {
-	rule := t.pending
-	t.pending = logicalLine{}
-	switch {
-	case !rule.isBegun():
-	case rule.result.text == "":
-		t.SkipProblem(diag.Problem{File: t.Name, Line: rule.line, Col: 1, Width: len(rule.pattern.text), Text: string(rule.text),
-			Msg: "missing result after the pattern", Hint: "write PATTERN RESULT, as in 192.0.2.1 REJECT"})
-	default:
-		line, text := t.Line, t.Text
-		t.Line, t.Text = rule.at, rule.atText
-		t.finishRule(&rule)
-		t.Line, t.Text = line, text
+	if !t.isPending {
+		return
 	}
+	t.isPending = false
+	r := &t.rule
+	if r.result.text == "" {
+		t.SkipProblem(diag.Problem{File: t.Name, Line: r.line, Col: 1, Width: len(r.pattern.text), Text: string(r.text),
+			Msg: "missing result after the pattern", Hint: "write PATTERN RESULT, as in 192.0.2.1 REJECT"})
+		return
+	}
+	line, text := t.Line, t.Text
+	t.Line, t.Text = r.at, r.atText
+	t.finishRule(r)
+	t.Line, t.Text = line, text
 }
 
 func (t *table) finishRule(r *logicalLine) {
@@ -149,19 +152,17 @@ func (t *table) finishRule(r *logicalLine) {
 	}
 }
 
-// yieldRule yields the entries of a rule with this outcome.
+// yieldRule yields the entry of a rule with this outcome.
 func (t *table) yieldRule(r *logicalLine, verdict outcome) {
 	if verdict == refused || !t.isReached(r, verdict == hides) {
 		return
 	}
-	for _, it := range r.items {
-		it.Exception = verdict == hides
-		if strings.ContainsAny(r.result.text, blanks) {
-			it.Note = r.result.text
-		}
-		if r.at != r.line {
-			it.SetLine(r.line, r.text)
-		}
-		t.Yield(it)
+	r.item.Exception = verdict == hides
+	if strings.ContainsAny(r.result.text, blanks) {
+		r.item.Note = r.result.text
 	}
+	if r.at != r.line {
+		r.item.SetLine(r.line, r.text)
+	}
+	t.Yield(&r.item)
 }

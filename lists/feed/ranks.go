@@ -2,7 +2,6 @@ package feed
 
 import (
 	"fmt"
-	"hash/maphash"
 	"net/netip"
 	"slices"
 
@@ -24,7 +23,7 @@ const (
 // ranks finds, of the entries of a file with the same key, the one with the highest rank. It keeps the lines, which are read
 // again for the entries that count, and a hash of each key.
 type ranks struct {
-	seed    maphash.Seed
+	seeds   keySeeds
 	best    map[keyHash]ranked
 	entries int // so far
 	lines   keptLines
@@ -44,12 +43,12 @@ func (r *ranks) add(line int, text []byte, items []*listfile.Item, rank rank) {
 		return
 	}
 	if r.best == nil {
-		r.best, r.seed = make(map[keyHash]ranked), maphash.MakeSeed()
+		r.best, r.seeds = make(map[keyHash]ranked), newKeySeeds()
 	}
 	r.lines.add(line, text)
 	for _, it := range items {
 		r.buf = append(append(append(r.buf[:0], it.From.AsSlice()...), it.To.AsSlice()...), it.Name...)
-		key := hashKey(r.seed, string(r.buf))
+		key := hashKey(r.seeds, string(r.buf))
 		if known, ok := r.best[key]; !ok || rank > known.rank {
 			r.best[key] = ranked{int32(r.entries), rank}
 		}

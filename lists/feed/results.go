@@ -42,8 +42,18 @@ const maxOthers = 5
 // judged is a result, and what it means.
 type judged struct {
 	text      string
+	action    string // what it begins with, if it is an action of access(5): a result with another text behind that means the same
 	outcome   outcome
 	isKeyword bool // it is a list of EHLO keywords
+}
+
+// means reports whether another result means the same as j.
+func (j *judged) means(result string) bool {
+	if result == j.text {
+		return true
+	}
+	rest, ok := strings.CutPrefix(result, j.action)
+	return ok && j.action != "" && (rest == "" || isOneOf(rest[0], separators))
 }
 
 func newResults(l *listfile.Lines, f Filtered) results {
@@ -52,15 +62,20 @@ func newResults(l *listfile.Lines, f Filtered) results {
 
 // judge returns what a result means.
 func (r *results) judge(result word) outcome {
-	if result.text != r.last.text || r.last.outcome == refused {
+	if r.last.outcome == refused || !r.last.means(result.text) {
 		r.last = judged{text: result.text}
 		r.last.outcome = r.judgeNew(result)
 	}
+	r.last.text = result.text
 	return r.last.outcome
 }
 
 func (r *results) judgeNew(result word) outcome {
-	first := actionOf(result.text)
+	end := endOfAction(result.text)
+	first := strings.ToLower(strings.TrimLeft(result.text[:end], separators))
+	if isAction(first) && first != "" && !slices.Contains(ehloKeywords, first) {
+		r.last.action = result.text[:end]
+	}
 	isChosen := slices.Contains(r.chosen, first)
 	if keywords := keywordsOf(first, result.text); keywords != nil {
 		r.last.isKeyword = true
@@ -125,14 +140,19 @@ func (r *results) failMixed(result word, line int, meant string) {
 		fmt.Sprintf("set results for the list in the config, as in results = [%q]: then only these count", meant))
 }
 
-// actionOf returns the first word of a result.
-func actionOf(result string) string {
-	const separators = blanks + ",:"
-	first := strings.TrimLeft(result, separators)
-	if end := strings.IndexAny(first, separators); end >= 0 {
-		first = first[:end]
+// separators are between the words of a result.
+const separators = blanks + ",:"
+
+// endOfAction returns where the first word of a result ends.
+func endOfAction(result string) int {
+	at := 0
+	for at < len(result) && isOneOf(result[at], separators) {
+		at++
 	}
-	return strings.ToLower(first)
+	for at < len(result) && !isOneOf(result[at], separators) {
+		at++
+	}
+	return at
 }
 
 // isAccept reports whether a result that begins so lets clients in: by access(5) a number does, unless it has three digits

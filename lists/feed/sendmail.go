@@ -58,10 +58,11 @@ func (a *access) readSendmail() {
 	a.checkCounted()
 }
 
-// finishSendmail yields the entries of a rule in the present line.
+// finishSendmail yields the entry of a rule in the present line.
 func (a *access) finishSendmail(key, result word) {
-	if items := parseSendmailKey(a.Lines, key); len(items) > 0 {
-		a.yieldRule(&logicalLine{items: items, pattern: key, result: result, line: a.Line, at: a.Line}, a.judge(result))
+	if it, ok := parseSendmailKey(a.Lines, key); ok {
+		a.rule = logicalLine{item: it, pattern: key, result: result, line: a.Line, at: a.Line}
+		a.yieldRule(&a.rule, a.judge(result))
 	}
 }
 
@@ -75,10 +76,10 @@ func cutTag(w word) (tag string, key word, isTagged bool) {
 	return tag, w.withoutFirst(len(tag) + 1), true
 }
 
-// parseSendmailKey returns the entries of a key for clients. Sendmail takes any key; one that never matches is skipped.
-func parseSendmailKey(l *listfile.Lines, key word) []*listfile.Item {
+// parseSendmailKey returns the entry of a key for clients. Sendmail takes any key; one that never matches is skipped.
+func parseSendmailKey(l *listfile.Lines, key word) (it listfile.Item, ok bool) {
 	const never = "%q never matches a client"
-	skip := func(msg, hint string) []*listfile.Item { skipAt(l, key, msg, hint); return nil }
+	skip := func(msg, hint string) (none listfile.Item, ok bool) { skipAt(l, key, msg, hint); return none, false }
 	switch rest, isIPv6 := cutPrefixFold(key.text, "ipv6:"); {
 	case key.text == "":
 		return skip("missing key after the tag", "write an address, its first octets, or a host name")
@@ -91,7 +92,7 @@ func parseSendmailKey(l *listfile.Lines, key word) []*listfile.Item {
 				return skip(fmt.Sprintf(never, key.text), "write IPv6: and groups without leading zeros and without ::, as in IPv6:2001:db8:0:1")
 			}
 		}
-		return []*listfile.Item{newPrefix(key, netip.PrefixFrom(addr, 16*len(groups)))}
+		return *newPrefix(key, netip.PrefixFrom(addr, 16*len(groups))), true
 	case strings.Trim(key.text, "0123456789.") == "":
 		return parseAccessIPv4(key, skip)
 	case strings.ContainsAny(key.text, "/[:") || key.text[0] == '.' || strings.HasSuffix(key.text, "."):
@@ -100,9 +101,9 @@ func parseSendmailKey(l *listfile.Lines, key word) []*listfile.Item {
 	name, err := listfile.ParseHostName(key.text)
 	if err != nil {
 		skipSyntax(l, key, err, "")
-		return nil
+		return it, false
 	}
-	return []*listfile.Item{newDomain(key, name)}
+	return *newDomain(key, name), true
 }
 
 func cutPrefixFold(s, prefix string) (rest string, ok bool) {

@@ -93,14 +93,15 @@ func (p *setPart[K]) grow(hash func(K) uint64) {
 // memory than the list.
 type keyHash [3]uint32
 
-func hashKey(seed maphash.Seed, key string) keyHash {
-	var h maphash.Hash
-	h.SetSeed(seed)
-	h.WriteString(key)
-	first := h.Sum64()
-	h.WriteByte(0)
-	return keyHash{uint32(first >> 32), uint32(first), uint32(h.Sum64())}
+func hashKey(seeds keySeeds, key string) keyHash {
+	first := maphash.String(seeds[0], key)
+	return keyHash{uint32(first >> 32), uint32(first), uint32(maphash.String(seeds[1], key))}
 }
+
+// keySeeds are those of the two hashes in a keyHash.
+type keySeeds [2]maphash.Seed
+
+func newKeySeeds() keySeeds { return keySeeds{maphash.MakeSeed(), maphash.MakeSeed()} }
 
 // newHashSet returns a set of hashes.
 func newHashSet() *set[keyHash] {
