@@ -20,10 +20,16 @@ func (p *parser) parseEntry(word string, off int) {
 		p.item.Kind, p.item.Name = iptable.Name, strings.Clone(word)
 		return
 	}
+	if word[0]-'0' < 10 {
+		if from, to, err := ParseSpan(word); err == nil {
+			p.item.From, p.item.To = from, to
+			return
+		}
+	}
 	p.parseAnyEntry(word, off)
 }
 
-// parseAnyEntry is parseEntry, and needs more time for a plain name.
+// parseAnyEntry is parseEntry, and needs more time for plain entries.
 func (p *parser) parseAnyEntry(word string, off int) {
 	if rest, ok := strings.CutPrefix(word, "!"); ok {
 		p.item.Exception = true

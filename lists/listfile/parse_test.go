@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -218,18 +219,20 @@ func FuzzPlain(f *testing.F) {
 	})
 }
 
-// FuzzPlainName compares the short way for a plain name with the long one.
-func FuzzPlainName(f *testing.F) {
-	for _, seed := range []string{"mail.example.org", "a.b", "a.xy", "1.x", "1.2.xx", "1.2.3.4-a.example", "192.0.2.1-2.ab", "a-.b_c.d1", ".ab", "a..bc", "ab.", "x", "a.1b", "helo:a.bc"} {
+// FuzzPlainEntry compares the short ways through an entry with the long one.
+func FuzzPlainEntry(f *testing.F) {
+	for _, seed := range []string{"2001:db8::/64", "2001:db8::1", "192.0.2.1", "192.0.2.0/24", "192.0.2.1-192.0.2.9", "192.0.2.1-9", "2001:db8::1/64", "10.0.0.0/7", "0::ffff:1.2.3.4", "1::%eth0", "1:2", "mail.example.org", "a.b", "a.xy", "1.x", "1.2.xx", "1.2.3.4-a.example", "192.0.2.1-2.ab", "a-.b_c.d1", ".ab", "a..bc", "ab.", "x", "a.1b", "helo:a.bc"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, word string) {
-		if !IsPlainName(word) {
+		if word == "" || strings.ContainsAny(word, " \t") {
 			return
 		}
-		p := parser{Lines: &Lines{Line: 2}}
-		if p.parseAnyEntry(word, 0); p.item.Kind != iptable.Name || p.item.Name != word || p.item.Exception || p.Problems.Total > 0 {
-			t.Fatalf("%q: %+v, %v", word, p.item, p.Problems.First)
+		short, long := parser{Lines: &Lines{Line: 2}}, parser{Lines: &Lines{Line: 2}}
+		short.parseEntry(word, 0)
+		long.parseAnyEntry(word, 0)
+		if !reflect.DeepEqual(short.item, long.item) || !reflect.DeepEqual(short.Problems, long.Problems) {
+			t.Fatalf("%q: %+v, the long way %+v, %v", word, short.item, long.item, long.Problems.First)
 		}
 	})
 }
