@@ -63,7 +63,7 @@ func newResults(l *listfile.Lines, f Filtered) results {
 // judge returns what a result means.
 func (r *results) judge(result word) outcome {
 	if r.last.outcome == refused || !r.last.means(result.text) {
-		r.last = judged{text: result.text}
+		r.last = judged{}
 		r.last.outcome = r.judgeNew(result)
 	}
 	r.last.text = result.text
