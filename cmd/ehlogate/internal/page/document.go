@@ -177,7 +177,7 @@ func sign(name, text string) g.Node { return h.Span(h.Class("state "+name), g.Te
 const timeLayout = "2006-01-02 15:04:05 -0700"
 
 func moment(t time.Time, text string) g.Node {
-	return h.Time(h.DateTime(t.Format(time.RFC3339)), h.TitleAttr(t.Format(timeLayout)), g.Text(text))
+	return h.Time(h.DateTime(t.Format(time.RFC3339)), h.Title(t.Format(timeLayout)), g.Text(text))
 }
 
 // more says how much has no space.
