@@ -12,9 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// timing is one request of an open loop: when it was due since the start, and
-// how long after that its answer was complete.
-type timing struct{ due, took time.Duration }
+// timing is one request of an open loop: when it was due since the start, how
+// long after that its answer was complete, and whether a processor stopped
+// meanwhile.
+type timing struct {
+	due, took time.Duration
+	stopped   bool
+}
 
 // stalled is how long an open loop waits for anything at all.
 const stalled = 10 * time.Second
@@ -26,10 +30,15 @@ const stalled = 10 * time.Second
 // due. The times are the same in each call.
 //
 // All of it is done by one thread with epoll: the timers of Go may be a
-// millisecond late, and its goroutines wait for each other.
+// millisecond late, and its goroutines wait for each other. The thread has a
+// real-time priority if that is possible, or it would wait for the server that
+// it measures.
 func openLoop(ctx context.Context, socket string, conns int, all []exchange, rate float64, n int) (got []timing, failures int, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	if setRealTime(1) == nil {
+		defer endRealTime()
+	}
 	l := &opened{all: all, got: make([]timing, 0, n)}
 	defer l.close()
 	if err := l.openConns(socket, conns); err != nil {
@@ -38,6 +47,8 @@ func openLoop(ctx context.Context, socket string, conns int, all []exchange, rat
 	r := rand.New(rand.NewPCG(7, 7))
 	due := time.Duration(0)
 	l.start = time.Now()
+	endWatch := watchStops(l.start)
+	defer func() { markStopped(l.got, endWatch()) }() // got is a part of l.got
 	for {
 		now := time.Since(l.start)
 		for ; l.asked < n && due <= now && ctx.Err() == nil; l.asked++ {
@@ -188,7 +199,7 @@ func (l *opened) readReplies(c *openConn) {
 	if c.have < len(x.reply) {
 		return
 	}
-	l.got = append(l.got, timing{c.due[0], now - c.due[0]})
+	l.got = append(l.got, timing{due: c.due[0], took: now - c.due[0]})
 	c.have, c.next, c.due = 0, (c.next+1)%len(l.all), c.due[:copy(c.due, c.due[1:])]
 	if len(c.due) > 0 {
 		l.sendDue(c)
