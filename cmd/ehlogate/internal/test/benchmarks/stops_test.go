@@ -1,6 +1,7 @@
 package benchmarks
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -83,9 +84,13 @@ func watchStops(start time.Time) (end func() []span) {
 	}
 }
 
-// preferProcess gives a server that is measured a higher priority than other programs have, if that is possible.
+// preferProcess gives a server that is measured a higher priority than other programs have, if that is possible, and no other
+// tests may run beside this one.
 func preferProcess(t testing.TB, pid int) {
 	t.Helper()
+	if !full {
+		return
+	}
 	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
 		t.Fatal(err)
@@ -99,8 +104,11 @@ func preferProcess(t testing.TB, pid int) {
 	}
 }
 
-// setRealTime gives this thread a real-time priority.
+// setRealTime gives this thread a real-time priority, unless other tests may run beside this one.
 func setRealTime(priority uint32) error {
+	if !full {
+		return errors.New("no real-time priority in a small run")
+	}
 	err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: priority}, 0)
 	if err != nil {
 		return fmt.Errorf("real-time priority: %w", err)
