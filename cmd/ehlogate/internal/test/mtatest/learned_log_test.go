@@ -52,10 +52,21 @@ func newLearningLog(path string, begin time.Time) (*learningLog, error) {
 
 // write adds a session of each client, and a later line, by which they count.
 func (l *learningLog) write(lines []string, clients ...string) error {
+	return l.writeAll(sessionsOf{lines, clients})
+}
+
+// sessionsOf are sessions of some clients that are alike.
+type sessionsOf struct{ lines, clients []string }
+
+// writeAll is write for several kinds of sessions at once, from which a daemon learns at the same time.
+func (l *learningLog) writeAll(all ...sessionsOf) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.now = l.now.Add(2 * time.Second)
-	text := formatSessions(l.now, lines, clients...)
+	text := ""
+	for _, s := range all {
+		text += formatSessions(l.now, s.lines, s.clients...)
+	}
 	l.now = l.now.Add(countsAfter)
 	return appendText(l.path, text+formatSessions(l.now, []string{"connect from unknown[198.51.100.9]"}, ""))
 }

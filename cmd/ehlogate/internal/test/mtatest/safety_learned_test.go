@@ -41,11 +41,11 @@ func (l *safetyLog) play(t *testing.T, daemons map[string]*daemon) {
 	for range 3 {
 		mustDo(t, l.write(deliveredInClear, addrsOf(goodPast)...))
 	}
-	// So many others complete TLS that failures do not look like those of the server.
-	mustDo(t, l.write(completedTLS, append(addrsOf(attackedPast), "11.0.9.1", "11.0.9.2", "11.0.9.3", "11.0.9.4", "11.0.9.5")...))
-	failing := addrsOf(failedPast, attackedPast)
+	mustDo(t, l.write(completedTLS, addrsOf(attackedPast)...))
+	// So many others complete TLS at that time that failures do not look like those of the server.
+	others, failing := []string{"11.0.9.1", "11.0.9.2", "11.0.9.3", "11.0.9.4", "11.0.9.5"}, addrsOf(failedPast, attackedPast)
 	for n := 1; n <= 3; n++ {
-		mustDo(t, l.write(failedTLS, failing...))
+		mustDo(t, l.writeAll(sessionsOf{completedTLS, others}, sessionsOf{failedTLS, failing}))
 		for _, p := range promises {
 			g := learning(daemons[serviceOf(learnedSetting(), p)].http)
 			for _, addr := range failing {
