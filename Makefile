@@ -72,7 +72,7 @@ matrix: ## the tests with servers in Debian 12, 13 and testing: what holds on wh
 	.ci/deps
 	go run ./$(TESTS)/matrix $(SHORT) -table $(TESTS)/mtatest/MATRIX.md $(RELEASES)
 
-bench: ## what it costs, beside floors and peers: one table, and two plots (20 minutes, on a quiet machine)
+bench: ## what it costs, beside floors and peers: one table, and two plots (half an hour to an hour, on a quiet machine)
 	.ci/deps
 	@mkdir -p build
 	@rm -f build/failed
