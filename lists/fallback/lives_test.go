@@ -84,7 +84,7 @@ func TestLifeEndsByBothClocks(t *testing.T) {
 	}
 }
 
-// An entry whose life has ended by the clock matches no client, even if no table is published any more.
+// After the end of its life by the clock, an entry matches no client, even if no table is published any more.
 func TestLifeEndsWithoutTable(t *testing.T) {
 	w := newWorld(t, manySessions)
 	w.learn(client, noCipher)

@@ -93,7 +93,7 @@ type List struct {
 var _ lists.SessionSource = (*List)(nil)
 
 // NewList returns a list that is empty until a table is published. A client that never has, or may have, is not in the list,
-// whatever was learned. nil has no client. An entry whose life has ended by clock is not in the list either, whichever table was
+// whatever was learned. nil has no client. After the end of its life by clock, an entry is not in the list either, whichever table was
 // published last.
 func NewList(action lists.Action, never lists.Source, clock func() time.Time) *List {
 	l := &List{action: action, never: never, clock: clock}

@@ -53,7 +53,7 @@ func (e *entries6) addRange(s span[key6]) {
 	e.ranges = appendDoubling(e.ranges, s)
 }
 
-// flatten returns the entries as segments, and as a tree those whose effect depends on the time.
+// flatten returns the entries as segments, and as a tree those that depend on the time.
 func (e *entries6) flatten(until *expiries) (_ segments6, tree intervalTree[key6]) {
 	for _, chunk := range e.chunks {
 		slices.SortFunc(chunk, prefix6.compare)
