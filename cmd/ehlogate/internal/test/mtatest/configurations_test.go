@@ -84,23 +84,48 @@ func TestConfigurations(t *testing.T) {
 	const atOnce = 16
 	var group errgroup.Group
 	group.SetLimit(atOnce)
+	wrong := make(chan int, len(all))
 	for i, c := range all {
 		group.Go(func() error {
 			t.Run(c.server+"/"+c.name, func(t *testing.T) {
-				s := c.setUp(t)
-				said := s.runDoctor(t, c)
-				did := s.measure(t)
-				v := compareClaims(c, said, did)
-				tab.add(i, c, said, did, v)
-				if v.wrong() {
-					t.Log(strings.Join(s.replies, "\n"))
-					t.Errorf("doctor says %q, and the server: %q\nfalse alarms: %q\nmisses: %q", said, did, v.falseAlarms, v.misses)
+				if r := c.play(t, i); r.verdict.wrong() {
+					wrong <- i
+				} else {
+					tab.add(r)
 				}
 			})
 			return nil
 		})
 	}
 	_ = group.Wait()
+	close(wrong)
+	if len(wrong) > len(all)/10 {
+		t.Fatalf("%d of %d rows are wrong: that is no accident", len(wrong), len(all))
+	}
+	// Sixteen mail servers can keep a machine so busy that one is slow without being wrong. What is wrong alone is wrong.
+	for i := range wrong {
+		c := all[i]
+		t.Run(c.server+"/"+c.name+", again", func(t *testing.T) {
+			r := c.play(t, i)
+			tab.add(r)
+			if v := r.verdict; v.wrong() {
+				t.Errorf("doctor says %q, and the server: %q\nfalse alarms: %q\nmisses: %q", r.said, r.did, v.falseAlarms, v.misses)
+			}
+		})
+	}
+}
+
+// play sets up a configuration, asks doctor, measures what the server does, and judges.
+func (c configuration) play(t *testing.T, number int) configurationRow {
+	t.Helper()
+	s := c.setUp(t)
+	said := s.runDoctor(t, c)
+	did := s.measure(t)
+	r := configurationRow{number, c.server, c.name, said, did, compareClaims(c, said, did)}
+	if r.verdict.wrong() {
+		t.Logf("doctor says %q, and the server: %q\n%s", said, did, strings.Join(s.replies, "\n"))
+	}
+	return r
 }
 
 // runDoctor returns the names in claims of what doctor finds, each once.
@@ -201,10 +226,10 @@ func newConfigurationTable(t *testing.T) *configurationTable {
 	return tab
 }
 
-func (tab *configurationTable) add(number int, c configuration, said []string, did []harm, v verdict) {
+func (tab *configurationTable) add(r configurationRow) {
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
-	tab.rows = append(tab.rows, configurationRow{number, c.server, c.name, said, did, v})
+	tab.rows = append(tab.rows, r)
 }
 
 // markdown has a row for each configuration, and the counts.
