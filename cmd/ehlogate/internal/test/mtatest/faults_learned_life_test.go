@@ -24,12 +24,9 @@ type setClock struct {
 // newSetClock returns a clock, and what has a program go by it.
 func newSetClock(t *testing.T) (*setClock, func(*mtatest.Holder)) {
 	t.Helper()
-	dir := tempDir(t)
-	building, cancel := context.WithTimeout(context.Background(), 10*patience) // a compiler has time on a busy machine
-	program, err := mtatest.Build(building, dir, testenv.RacePrograms, "setclock")
-	cancel()
+	program, err := mtatest.Program(testenv.RacePrograms, "setclock")
 	mustDo(t, err)
-	c := &setClock{path: filepath.Join(dir, "clock")}
+	c := &setClock{path: filepath.Join(tempDir(t), "clock")}
 	mustDo(t, c.write())
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -138,13 +138,12 @@ func TestClockFaults(t *testing.T) {
 	testenv.Needs(t, "root", "Postfix")
 	playBesideOthers(t)
 	table := newFaultTable(t, "What happens to the clock")
-	dir := tempDir(t)
-	program, err := mtatest.Build(soon(t), dir, testenv.RacePrograms, "setclock")
+	program, err := mtatest.Program(testenv.RacePrograms, "setclock")
 	if err != nil {
 		t.Fatal(err)
 	}
 	const before, after = "2030-05-31T23:59:59Z", "2030-06-01T00:00:01Z"
-	clock := filepath.Join(dir, "clock")
+	clock := filepath.Join(tempDir(t), "clock")
 	set := func(now string) error {
 		if err := os.WriteFile(clock+".new", []byte(now), 0o644); err != nil {
 			return err

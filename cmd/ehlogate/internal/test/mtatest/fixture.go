@@ -15,36 +15,37 @@ import (
 	"ehlogate/lists/test/testenv"
 )
 
-// programs are the daemons that this process built, by whether they have the race detector.
+// programs are the daemons that this process built, by how.
 var programs struct {
 	sync.Mutex
 	dir  string
-	path map[bool]string
+	path map[string]string
 }
 
-// Program returns the path of an ehlogate, which is built once and with the race detector if that is wanted. TestMain
-// calls RemovePrograms at the end.
-func Program(race bool) (string, error) {
+// Program returns the path of an ehlogate, which is built once, with the race detector if that is wanted, and with build
+// tags. TestMain calls RemovePrograms at the end.
+func Program(race bool, tags ...string) (string, error) {
 	programs.Lock()
 	defer programs.Unlock()
-	if path := programs.path[race]; path != "" {
+	how := fmt.Sprintf("race-%v-%s", race, strings.Join(tags, "-"))
+	if path := programs.path[how]; path != "" {
 		return path, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // a compiler has time on a busy machine
 	defer cancel()
 	var err error
 	if programs.dir == "" {
 		if programs.dir, err = TempDir(); err != nil {
 			return "", err
 		}
-		programs.path = map[bool]string{}
+		programs.path = map[string]string{}
 	}
-	dir := filepath.Join(programs.dir, fmt.Sprintf("race-%v", race))
+	dir := filepath.Join(programs.dir, how)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	programs.path[race], err = Build(ctx, dir, race)
-	return programs.path[race], err
+	programs.path[how], err = Build(ctx, dir, race, tags...)
+	return programs.path[how], err
 }
 
 // RemovePrograms deletes the programs that Program built.

@@ -1,7 +1,6 @@
 package mtatest_test
 
 import (
-	"context"
 	"maps"
 	"os"
 	"os/exec"
@@ -92,9 +91,7 @@ func newUnits(t *testing.T) machine {
 	t.Helper()
 	m := startMachine(t)
 	// Without the race detector: with it the program needs libraries, and it is its only file that may be executed.
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	path, err := mtatest.Build(ctx, tempDir(t), false)
+	path, err := mtatest.Program(false)
 	if err != nil {
 		t.Fatal(err)
 	}
