@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"ehlogate/lists"
 	"ehlogate/lists/test/testenv"
@@ -19,7 +18,7 @@ import (
 // runInNetwork runs a shell script in a network namespace of its own, with a text as its input.
 func runInNetwork(t *testing.T, script, input string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Soon)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", script)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}

@@ -49,7 +49,7 @@ func isMatch(list *listfile.List, c lists.Client) bool {
 func queryPostfix(t *testing.T, table string, keys map[string]bool) map[string]string {
 	t.Helper()
 	conf := filepath.Dir(writeOld(t, "main.cf", "compatibility_level = 3.6\n"))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Soon)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/usr/sbin/postmap", "-c", conf, "-q", "-", table)
 	var in strings.Builder

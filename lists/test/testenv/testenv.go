@@ -38,8 +38,9 @@ func Needs(t testing.TB, needs ...string) {
 	t.Skipf("%s%s\nrun it: .ci/deps && %s=all go test -run '^%s$' .", LeftOut, strings.Join(needs, ", "), Variable, name)
 }
 
-// Soon is how long Eventually waits: long, because a busy machine must not fail a test.
-const Soon = time.Minute
+// Soon is how long Eventually waits: long, because a busy machine must not fail a test. To build the daemon alone has taken
+// more than a minute beside other tests.
+const Soon = 3 * time.Minute
 
 // Eventually waits until the condition holds and fails the test if it does not within Soon. what names the condition.
 func Eventually(t testing.TB, what string, holds func() bool) {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"ehlogate/cmd/ehlogate/internal/config"
 	"ehlogate/cmd/ehlogate/internal/test/mtatest"
@@ -20,7 +19,7 @@ import (
 // startMachine returns a machine with a real systemd, and a function that runs a program there.
 func startMachine(t *testing.T) (ctx context.Context, m *mtatest.Machine, run func(name string, args ...string) string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Soon)
 	t.Cleanup(cancel)
 	dir := filepath.Join(t.TempDir(), fmt.Sprint(t.Name(), os.Getpid())) // its last part names a cgroup
 	if err := os.Mkdir(dir, 0o755); err != nil {

@@ -17,6 +17,7 @@ import (
 	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists"
 	"ehlogate/lists/test/dnstest"
+	"ehlogate/lists/test/testenv"
 )
 
 // All that is asked beside the files shows in health, metrics and the API.
@@ -58,7 +59,7 @@ format = "postfix-cidr"
 		}
 		return w.Result().StatusCode, string(body)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Soon)
 	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -23,7 +22,7 @@ func asking(t *testing.T, conf string, files map[string]string, server *dnstest.
 	logger.SetOutput(io.Discard)
 	metrics := telemetry.NewMetrics(eng)
 	h := (&API{Manager: eng, Metrics: metrics, Recorder: telemetry.NewRecorder(metrics, logger)}).Handler()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Soon)
 	var wg sync.WaitGroup
 	wg.Go(func() { eng.Run(ctx, nil) })
 	t.Cleanup(func() { cancel(); wg.Wait() })

@@ -32,7 +32,7 @@ func newRunning(t *testing.T, conf string) *live {
 	r := &live{server: dnstest.StartServer(t, dnstest.NewZone(t, "bl.test.", zone)), reload: make(chan func())}
 	r.dir = newDir(t, r.fill(conf))
 	r.Manager = r.engine()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Soon)
 	var wg sync.WaitGroup
 	wg.Go(func() { r.Run(ctx, r.reload) })
 	r.stop = func() { cancel(); wg.Wait() }
@@ -48,7 +48,7 @@ func (r *live) tested() {
 		if len(zones) > 0 && !slices.ContainsFunc(zones, func(z dnsbl.ZoneStats) bool { return z.State != "enabled" }) {
 			return
 		}
-		if time.Since(begun) > time.Minute {
+		if time.Since(begun) > testenv.Soon {
 			r.t.Fatalf("%+v\n%s", zones, r.dir.log.String())
 		}
 	}
@@ -215,7 +215,7 @@ func TestStaleList(t *testing.T) {
 	var mu sync.Mutex
 	e := d.engine()
 	e.clock = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Soon)
 	var wg sync.WaitGroup
 	wg.Go(func() { e.Run(ctx, nil) })
 	defer wg.Wait()

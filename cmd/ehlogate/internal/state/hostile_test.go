@@ -17,7 +17,7 @@ import (
 
 // run lets an engine run until the test ends.
 func (d *dir) run(e *Manager) (reload chan func()) {
-	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(d.t.Context(), testenv.Soon)
 	var wg sync.WaitGroup
 	reload = make(chan func())
 	wg.Go(func() { e.Run(ctx, reload) })

@@ -159,7 +159,7 @@ func TestRun(t *testing.T) {
 	d := newDir(t, deny)
 	d.write("deny.list", "192.0.2.1\n192.0.2.100\n")
 	e := d.engine()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Soon)
 	reload := make(chan func())
 	var wg sync.WaitGroup
 	wg.Go(func() { e.Run(ctx, reload) })

@@ -102,7 +102,7 @@ func testNoMix(t *testing.T, random *rand.Rand) {
 	}
 	e := d.engine()
 	e.times.quiet, e.times.hold = 200*time.Millisecond, time.Minute // which a busy machine must not use up
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Soon)
 	defer cancel()
 	reload := make(chan func())
 	var wg sync.WaitGroup

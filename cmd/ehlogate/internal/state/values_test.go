@@ -5,8 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"ehlogate/lists/test/testenv"
 	"ehlogate/policyd"
 	"ehlogate/policyd/memcache"
 )
@@ -19,7 +19,7 @@ func TestAnswerOfOneConfig(t *testing.T) {
 	)
 	d := newDir(t, hides)
 	e := d.engine()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Soon)
 	defer cancel()
 	reload := make(chan func())
 	var wg sync.WaitGroup

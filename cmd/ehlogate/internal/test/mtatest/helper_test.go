@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a test waits for anything that ought to happen soon.
-const patience = time.Minute
+const patience = testenv.Soon
 
 // muchLater is how much longer than a timeout a client waits at most, on a busy machine.
 const muchLater = 10 * time.Second

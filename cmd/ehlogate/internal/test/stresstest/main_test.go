@@ -76,9 +76,9 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// soon is a context for what ought to happen within a minute.
+// soon is a context for what ought to happen soon.
 func soon(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Soon)
 	t.Cleanup(cancel)
 	return ctx
 }
