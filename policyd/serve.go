@@ -37,7 +37,8 @@ const (
 // A reply, or several replies to requests that arrived together, is one write: the memcache client of Postfix has a timeout
 // for each read.
 func Serve(ctx context.Context, conn net.Conn, p Protocol, fault func(reason string, about []byte)) {
-	s := session{ctx: ctx, conn: conn, proto: p, in: make([]byte, 0, firstBuffer)}
+	s := session{conn: conn, proto: p, in: make([]byte, 0, firstBuffer)}
+	s.ctx = context.WithValue(ctx, afterReplyKey{}, &s.after)
 	for {
 		if err := s.readAndAnswer(); err != nil {
 			if frame, ok := errors.AsType[FrameError](err); ok {
@@ -55,6 +56,7 @@ type session struct {
 
 	in    []byte // received and not answered yet
 	out   []byte
+	after afterReply
 	armed bool // a read deadline is set
 }
 
@@ -70,10 +72,13 @@ func (s *session) readAndAnswer() error {
 		runtime.Gosched()
 	}
 	rest, err := s.answerAll(s.in)
+	var writeErr error
 	if len(s.out) > 0 {
-		if err := s.writeReplies(); err != nil {
-			return err
-		}
+		writeErr = s.writeReplies()
+	}
+	s.after.run()
+	if writeErr != nil {
+		return writeErr
 	}
 	moved := len(rest) < len(s.in)
 	s.in = s.in[:copy(s.in, rest)]

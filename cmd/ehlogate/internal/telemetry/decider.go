@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"ehlogate/lists"
+	"ehlogate/policyd"
 )
 
 // timedShare: the duration of one decision in so many is measured, since reading the clock twice costs as much as a
@@ -84,9 +85,25 @@ func (d *decider) Decide(ctx context.Context, c lists.Client) (out lists.Decisio
 		hidden = !isQuiet(&out)
 	}
 	if d.logged && (out.Action == lists.Suppress || len(out.Observed) > 0 || hidden) && d.recorder.takeLine() {
-		d.recorder.noteDecision(d.protocol, c, out)
+		d.note(ctx, c, out)
 	}
 	return out
+}
+
+// note notes and logs a decision when the client has its answer: a line in the log takes longer than the answer. It is a
+// method because what its function needs is allocated for each call.
+func (d *decider) note(ctx context.Context, c lists.Client, out lists.Decision) {
+	note := func() {
+		defer func() {
+			if p := recover(); p != nil {
+				d.recorder.Fault(d.protocol, FaultPanic, fmt.Appendf(nil, "%v\n%s", p, debug.Stack()))
+			}
+		}()
+		d.recorder.noteDecision(d.protocol, c, out)
+	}
+	if !policyd.AfterReply(ctx, note) {
+		note()
+	}
 }
 
 func (d *decider) counter(v *lists.Verdict, observed bool) prometheus.Counter {
