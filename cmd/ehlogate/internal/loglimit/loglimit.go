@@ -2,7 +2,7 @@
 package loglimit
 
 import (
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -11,33 +11,39 @@ import (
 // Interval is the time between two log lines about the same event.
 const Interval = 10 * time.Second
 
-// Limiter logs one event at most once in [Interval]. The zero Limiter is ready for use.
+// Limiter logs one event at most once in [Interval]. The zero Limiter is ready for use, by many goroutines at a time: what is
+// not logged takes no lock and no memory.
 type Limiter struct {
-	mu      sync.Mutex
-	next    time.Time
-	skipped int
+	next    atomic.Pointer[time.Time] // the earliest time of the next line; nil: now
+	skipped atomic.Int64
 }
 
-// Warn logs msg as a warning, with the number of times that it was not logged since the last line, or counts it.
-func (l *Limiter) Warn(log *logrus.Entry, msg string) {
-	skipped, ok := l.allow(time.Now())
-	if !ok {
+// Warn logs msg as a warning, with the fields that it asks for and the number of times that it was not logged since the last
+// line, or counts it. fields may be nil.
+func (l *Limiter) Warn(log *logrus.Entry, msg string, fields func() logrus.Fields) {
+	if !l.allow(time.Now()) {
+		l.skipped.Add(1)
 		return
 	}
-	if skipped > 0 {
+	if fields != nil {
+		log = log.WithFields(fields())
+	}
+	if skipped := l.skipped.Swap(0); skipped > 0 {
 		log = log.WithField("not_logged", skipped)
 	}
 	log.Warn(msg)
 }
 
-func (l *Limiter) allow(now time.Time) (skipped int, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now.Before(l.next) {
-		l.skipped++
-		return 0, false
+// allow reports whether a line may be logged now, to one of those that ask at that time.
+func (l *Limiter) allow(now time.Time) bool {
+	next := l.next.Load()
+	if next != nil && now.Before(*next) {
+		return false
 	}
-	skipped = l.skipped
-	l.next, l.skipped = now.Add(Interval), 0
-	return skipped, true
+	return l.takeTurn(next, now.Add(Interval))
+}
+
+// takeTurn is a function of its own because what it stores is allocated whenever allow is called otherwise.
+func (l *Limiter) takeTurn(next *time.Time, after time.Time) bool {
+	return l.next.CompareAndSwap(next, &after)
 }

@@ -16,14 +16,14 @@ func TestLimiter(t *testing.T) {
 		log.SetOutput(io.Discard)
 		var l Limiter
 		for range 25 { // a second each
-			l.Warn(logrus.NewEntry(log), "fault")
+			l.Warn(logrus.NewEntry(log), "fault", nil)
 			time.Sleep(time.Second)
 		}
 		got := lines.AllEntries()
 		if len(got) != 3 {
 			t.Fatalf("got %d lines in 25 s, want 3", len(got))
 		}
-		for i, want := range []any{nil, 9, 9} {
+		for i, want := range []any{nil, int64(9), int64(9)} {
 			if n := got[i].Data["not_logged"]; n != want || got[i].Message != "fault" {
 				t.Errorf("line %d: got %q with not_logged=%v, want %v", i, got[i].Message, n, want)
 			}

@@ -48,13 +48,13 @@ func TestAcceptPauses(t *testing.T) {
 		if n := r.fault("accept"); n != 14 {
 			t.Errorf("%d faults", n)
 		}
-		var held int
+		var held int64
 		for _, e := range lines.AllEntries() {
 			if e.Data["protocol"] != "policy" || !errors.Is(e.Data[logrus.ErrorKey].(error), syscall.ENOBUFS) {
 				t.Errorf("logged %v", e.Data)
 			}
 			if n, ok := e.Data["not_logged"]; ok {
-				held += n.(int)
+				held += n.(int64)
 			}
 		}
 		if n := len(lines.AllEntries()); n != 2 || held != 12 {

@@ -106,8 +106,9 @@ func (s *Server) handle(c *conn) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.OnFault("panic")
-			s.logs.panic.Warn(s.Log.WithFields(logrus.Fields{"panic": fmt.Sprint(v), "stack": string(debug.Stack())}),
-				"panic in connection handler; connection closed; please report it")
+			s.logs.panic.Warn(s.Log, "panic in connection handler; connection closed; please report it", func() logrus.Fields {
+				return logrus.Fields{"panic": fmt.Sprint(v), "stack": string(debug.Stack())}
+			})
 		}
 	}()
 	s.Handler(c.ctx, c)
@@ -139,7 +140,8 @@ func (s *Server) admit(c *conn) bool {
 		runtime.Gosched()
 	}
 	if full {
-		s.logs.full.Warn(s.Log.WithField("max_connections", s.MaxConns), "connection limit reached; each new connection closes the one that was idle longest")
+		s.logs.full.Warn(s.Log, "connection limit reached; each new connection closes the one that was idle longest",
+			func() logrus.Fields { return logrus.Fields{"max_connections": s.MaxConns} })
 	}
 	return !refused
 }

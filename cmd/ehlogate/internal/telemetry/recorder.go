@@ -28,9 +28,10 @@ const (
 type Recorder struct {
 	metrics    *Metrics
 	log        *logrus.Logger
-	linesLeft  atomic.Int64  // decisions that may still be looked at and logged in this second; below zero: those that were not
-	overridden atomic.Uint64 // suppressions that the guard kept from taking effect
-	faults     sync.Map      // [2]string, a protocol and a reason, to a *loglimit.Limiter
+	faultLog   *logrus.Entry                        // the same, without fields
+	linesLeft  atomic.Int64                         // decisions that may still be looked at and logged in this second; below zero: those that were not
+	overridden atomic.Uint64                        // suppressions that the guard kept from taking effect
+	faults     atomic.Pointer[map[faultKind]*fault] // replaced to add one
 
 	shares  shares
 	names   names
@@ -44,7 +45,7 @@ type Recorder struct {
 
 // NewRecorder returns a Recorder that counts into m. Without [Recorder.Run] it logs no more than the first decisions.
 func NewRecorder(m *Metrics, log *logrus.Logger) *Recorder {
-	r := &Recorder{metrics: m, log: log, names: names{seed: maphash.MakeSeed()},
+	r := &Recorder{metrics: m, log: log, faultLog: logrus.NewEntry(log), names: names{seed: maphash.MakeSeed()},
 		history: history{suppressed: newWindows[string, uint64](), observed: newWindows[string, uint64]()}, lines: newLines(), observedLines: newLines()}
 	r.linesLeft.Store(decisionLines)
 	return r
@@ -155,7 +156,7 @@ func (r *Recorder) Outcomes(protocol string) func(o lists.Outcome, c lists.Clien
 			r.mu.Lock()
 			r.exposed = Exposed{r.exposed.Sessions + 1, time.Now(), c.Addr.String()}
 			r.mu.Unlock()
-			r.logFault(protocol, o.String(), logrus.Fields{"client": c.Addr.String()})
+			r.noteFault(protocol, o.String(), func() logrus.Fields { return logrus.Fields{"client": c.Addr.String()} })
 			return
 		}
 		if !r.log.IsLevelEnabled(logrus.DebugLevel) {
@@ -167,23 +168,58 @@ func (r *Recorder) Outcomes(protocol string) func(o lists.Outcome, c lists.Clien
 	}
 }
 
-// Fault counts a fault of a protocol, and logs it, rate limited for each protocol and reason. about is the request that
-// it is about, or the stack of a panic, as far as known; it may be reused when Fault returns.
-func (r *Recorder) Fault(protocol, reason string, about []byte) {
-	f := logrus.Fields{}
-	switch {
-	case len(about) == 0:
-	case reason == FaultPanic: // the stack trace is all that there is to find the cause
-		f["stack"] = printable.Shorten(string(about), maxStack)
-	default:
-		f["about"] = printable.Shorten(string(about[:min(len(about), maxAbout+1)]), maxAbout)
-	}
-	r.logFault(protocol, reason, f)
+// faultKind is what is counted and logged for itself.
+type faultKind struct{ protocol, reason string }
+
+type fault struct {
+	count prometheus.Counter
+	lines loglimit.Limiter
 }
 
-func (r *Recorder) logFault(protocol, reason string, f logrus.Fields) {
-	r.metrics.faults.WithLabelValues(protocol, reason).Inc()
-	limiter, _ := r.faults.LoadOrStore([2]string{protocol, reason}, new(loglimit.Limiter))
-	f["protocol"], f["reason"] = protocol, reason
-	limiter.(*loglimit.Limiter).Warn(r.log.WithFields(f), faultMessage(reason))
+// Fault counts a fault of a protocol, and logs it, rate limited for each protocol and reason. about is the request that
+// it is about, or the stack of a panic, as far as known; it may be reused when Fault returns. A client can cause thousands a
+// second: one that is not logged takes no lock, and allocates nothing.
+func (r *Recorder) Fault(protocol, reason string, about []byte) {
+	r.noteFault(protocol, reason, func() logrus.Fields {
+		switch {
+		case len(about) == 0:
+			return logrus.Fields{}
+		case reason == FaultPanic: // the stack trace is all that there is to find the cause
+			return logrus.Fields{"stack": printable.Shorten(string(about), maxStack)}
+		}
+		return logrus.Fields{"about": printable.Shorten(string(about[:min(len(about), maxAbout+1)]), maxAbout)}
+	})
+}
+
+// noteFault counts a fault, and logs it with these and the usual fields.
+func (r *Recorder) noteFault(protocol, reason string, fields func() logrus.Fields) {
+	f := r.fault(faultKind{protocol, reason})
+	f.count.Inc()
+	f.lines.Warn(r.faultLog, faultMessage(reason), func() logrus.Fields {
+		f := fields()
+		f["protocol"], f["reason"] = protocol, reason
+		return f
+	})
+}
+
+func (r *Recorder) fault(kind faultKind) *fault {
+	known := r.faults.Load()
+	if known != nil && (*known)[kind] != nil {
+		return (*known)[kind]
+	}
+	return r.addFault(kind)
+}
+
+func (r *Recorder) addFault(kind faultKind) *fault {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := map[faultKind]*fault{}
+	if known := r.faults.Load(); known != nil {
+		maps.Copy(next, *known)
+	}
+	if next[kind] == nil { // else another caller was here first
+		next[kind] = &fault{count: r.metrics.faults.WithLabelValues(kind.protocol, kind.reason)}
+	}
+	r.faults.Store(&next)
+	return next[kind]
 }

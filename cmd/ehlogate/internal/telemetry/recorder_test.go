@@ -174,6 +174,34 @@ func TestDecisionsAllocateNothing(t *testing.T) {
 	}
 }
 
+// A fault that is not logged allocates nothing.
+func TestFaultsAllocateNothing(t *testing.T) {
+	log := logrus.New()
+	logschema.Watch(t, log)
+	log.SetOutput(io.Discard)
+	w := NewRecorder(NewMetrics(newManager(t, "# nothing\n", map[string]string{})), log)
+	about := []byte("unknown")
+	w.Fault("memcache", policyd.FaultMap, about)
+	if n := testing.AllocsPerRun(1000, func() { w.Fault("memcache", policyd.FaultMap, about) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// What a fault costs that is not logged, to connections that all have it.
+func BenchmarkFault(b *testing.B) {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	w := NewRecorder(NewMetrics(newManager(b, "# nothing\n", map[string]string{})), log)
+	about := []byte("unknown")
+	b.ReportAllocs()
+	b.SetParallelism(100)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			w.Fault("memcache", policyd.FaultMap, about)
+		}
+	})
+}
+
 // What a line costs, beside the decision.
 func BenchmarkDecisionLine(b *testing.B) {
 	e := newManager(b, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})
