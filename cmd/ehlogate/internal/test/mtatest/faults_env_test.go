@@ -34,7 +34,7 @@ const (
 const clientPause = 10 * time.Millisecond
 
 // mostConns is how many connections each socket of ehlogate has here.
-const mostConns = 1000
+var mostConns = pick(1000, 200)
 
 // nobody is the user that ehlogate runs as here: files that this user may not read cannot be read.
 const nobody = 65534
