@@ -66,7 +66,7 @@ func loggedMessage(call *ast.CallExpr) ast.Expr {
 		return nil
 	}
 	at, ok := logMethods[method.Sel.Name]
-	if method.Sel.Name == "Warn" && len(call.Args) == 2 { // of a loglimit.Limiter
+	if method.Sel.Name == "Warn" && len(call.Args) == 3 { // of a loglimit.Limiter
 		at = 1
 	}
 	if !ok || at >= len(call.Args) {

@@ -32,7 +32,7 @@ func (s *Server) acceptAll(ctx context.Context, ln net.Listener, wg *sync.WaitGr
 			return err
 		}
 		s.OnFault("accept")
-		s.logs.accept.Warn(s.Log, "cannot accept connections; trying again", func() logrus.Fields { return logrus.Fields{logrus.ErrorKey: err} })
+		s.logs.accept.Warn(s.Log, "cannot accept connections; trying again", func() logrus.Fields { return logrus.Fields{"error": err} })
 		if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 			// A closed connection frees a file descriptor. Accept needs one even to find that no connection waits.
 			s.evictIdle()
