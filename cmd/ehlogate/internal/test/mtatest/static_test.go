@@ -259,7 +259,8 @@ func playStatic(t *testing.T, m machine) {
 			postconf -e postscreen_greet_wait=1s postscreen_pipelining_enable=yes postscreen_cache_map= postscreen_access_list=
 			postfix start`)
 		s.steps(t, below(s.guide, "## postscreen")...)
-		s.offers(t, throughCache, map[string]bool{denied: false, unlisted: true}) // by postscreen itself
+		s.awaits(t, throughCache, denied, false) // by postscreen itself, once the one before has gone
+		s.offers(t, throughCache, map[string]bool{denied: false, unlisted: true})
 		s.sh(t, "postconf -e postscreen_access_list=permit_mynetworks && postfix reload")
 		s.offers(t, throughCache, map[string]bool{denied: false, unlisted: true}) // by the smtpd behind it
 	})
