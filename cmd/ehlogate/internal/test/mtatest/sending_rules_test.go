@@ -98,7 +98,7 @@ var rulesTests = map[string]struct {
 			"    inet e p: iifname \"inside0\" ip saddr != 192.0.2.25 tcp dport 25 redirect to :10025\n" +
 			"    inet e p: iifname \"inside0\" meta nfproto ipv6 tcp dport 25 redirect to :10025\n"},
 	"a relay that is not there": {machine: inside4 + outside4, rules: intercepts, relays: []string{"10.9.9.9", "::9"}, refused: true,
-		want: noIPv6 + "check-rules: the relay ::9 is in no network of this machine\n"},
+		want: noIPv6 + "not tried: mail of the relay 10.9.9.9, which is outside, behind outside0\ncheck-rules: the relay ::9 is in no network of this machine\n"},
 	"too much": {machine: inside4 + outside4, refused: true,
 		rules: "table inet e { chain p { type nat hook prerouting priority dstnat; tcp dport { 25, 587 } redirect to :10025\n}\n}\n",
 		want: noIPv6 + intercepted + "hazard: submission from 192.0.2.2 through inside0, port 587, is intercepted\n" +
