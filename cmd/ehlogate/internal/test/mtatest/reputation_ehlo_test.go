@@ -205,7 +205,7 @@ func earned(t *testing.T, resolver netip.AddrPort) {
 // shedding has more unknown clients come than are offered STARTTLS. Each keeps its answer, and is reported on by that.
 func shedding(t *testing.T, resolver netip.AddrPort) {
 	const crowd, atATime = 48, 8
-	r := newReporting(t, resolver, "default = \"limit\"\n", "\n[limit]\noffers_per_second = 10\n"+reputationLists)
+	r := newReporting(t, resolver, "default = \"limit\"\n", "\n[limit]\noffers_per_second = 3\n"+reputationLists)
 	r.awaitZones(t, patience, "enabled", "deny.test", "allow.test", "score.test", "spam.test")
 	listed, denied := netip.MustParseAddr("11.0.1.1"), netip.MustParseAddr("11.0.2.1")
 	known := func(when string) {
