@@ -176,7 +176,7 @@ func (r *env) playFault(t *testing.T, f fault) {
 		return r.session(running, i, &f)
 	}
 	before := mtatest.Load(context.Background(), pick(sessionsBefore, 100), sessionsAt, play)
-	if before.Right != before.Sessions {
+	if !inTime(before) {
 		t.Fatalf("%s: before it: %+v", f.name, before)
 	}
 
@@ -202,15 +202,18 @@ func (r *env) playFault(t *testing.T, f fault) {
 	r.table.add(faultRow{f.name, f.through, times, during, before.P99, peak()})
 	if during.Wrong > 0 || during.Unanswered > 0 {
 		t.Errorf("%s, %s: want an answer for each session, by the lists, or by the backup while no process answers: %+v", f.name, f.through, during)
-	}
-	if !f.backup && during.Backup*100 > during.Sessions {
+	} else if !f.backup && !inTime(during) {
 		t.Errorf("%s, %s: want answers within %v, but for one in a hundred: %+v", f.name, f.through, mapTimeout, during)
 	}
 	after := mtatest.Load(context.Background(), pick(200, 100), sessionsAt, play)
-	if after.Right != after.Sessions {
+	if !inTime(after) {
 		t.Errorf("%s: after it: %+v", f.name, after)
 	}
 }
+
+// inTime reports whether the lists answered all sessions, but for one in a hundred for which they were too late: a busy machine
+// is no fault.
+func inTime(t mtatest.Tally) bool { return t.Wrong+t.Unanswered == 0 && t.Backup*100 <= t.Sessions }
 
 // reach waits until so many sessions have been played.
 func reach(ctx context.Context, played *atomic.Int64, n int64) error {
