@@ -1,6 +1,6 @@
 # What is worth a name. "make test" is the same as .ci/test.
 
-.PHONY: help build test quick lint fuzz demo demo-sending demo-fallback classes configurations edits faults safety page bench bench-quick matrix deb rpm soak clean
+.PHONY: help build test quick lint fuzz demo demo-sending demo-fallback classes configurations edits faults safety page bench bench-quick everywhere matrix deb rpm soak clean
 
 TESTS = cmd/ehlogate/internal/test
 

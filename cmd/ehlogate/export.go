@@ -36,7 +36,8 @@ query the daemon:
                      map that queries ehlogate, the backup behind one, and
                      postscreen (cidr_table(5), in blocks)
     postfix-cidr-flat
-                     the same without blocks, for Postfix before 3.2
+                     the same without blocks, for Postfix before 3.2, and
+                     for smtpd -v before 3.12
     postfix-addresses
                      the source of a cdb or lmdb table, of which smtpd
                      notices a change by itself. It has addresses alone

@@ -95,7 +95,7 @@ func (p *Policy) WritePostfixAddresses(ctx context.Context, to io.Writer) error 
 	}
 	if networks > 0 {
 		return fmt.Errorf("a table of addresses cannot have networks of more than %d addresses, such as %s (%d of them): write a table of --format %s, "+
-			"or two tables: --without-networks leaves these to --format %s", maxEnumerated, first, networks, PostfixCIDR, PostfixNetworks)
+			"or two tables: --networks FILE writes these into one of --format %s", maxEnumerated, first, networks, PostfixCIDR, PostfixNetworks)
 	}
 	if lines > maxAddressLines {
 		return fmt.Errorf("a table of addresses would have %d lines, and can have %d: write a table of --format %s", lines, maxAddressLines, PostfixCIDR)

@@ -46,7 +46,7 @@ func explainAccess(err error) error {
 	}
 	var path *fs.PathError
 	switch {
-	case !errors.As(err, &path) || strings.Contains(err.Error(), "run this"):
+	case !errors.As(err, &path) || strings.Contains(err.Error(), "run this") || strings.Contains(err.Error(), "make the directory"):
 		return err
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: run this with sudo, or as the owner of the list and its directory", err)

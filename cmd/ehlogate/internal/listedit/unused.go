@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"ehlogate/cmd/ehlogate/internal/state"
 	"ehlogate/lists/iptable"
@@ -63,6 +64,9 @@ func (e *Editor) readUses() (*state.Uses, error) {
 	path := e.Config.Edits.Used
 	if path == "" {
 		return nil, errors.New(`nothing is counted: the config has used = "" in [edits]`)
+	}
+	if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: the daemon cannot write %s: make the directory, or write another path into [edits] used of the config", err, path)
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: the daemon writes it ten minutes after it started, and when it stops", err)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"ehlogate/cmd/ehlogate/internal/telemetry"
 	"ehlogate/lists"
 	"ehlogate/lists/test/hostile"
 	"ehlogate/lists/test/testenv"
@@ -278,5 +279,12 @@ func TestDescribeAge(t *testing.T) {
 		if got := describeAge(d); got != want {
 			t.Errorf("%d: got %q, want %q", d, got, want)
 		}
+	}
+}
+
+// A chart of no session says so.
+func TestEmptyChart(t *testing.T) {
+	if c := newChart([]telemetry.Hour{{}, {}}); c.Most != "0" || c.Bars[0].Height != 0 {
+		t.Errorf("got %+v", c)
 	}
 }

@@ -58,7 +58,7 @@ func describeShare(part, whole uint64) string {
 }
 
 func newChart(hours []telemetry.Hour) chart {
-	most := uint64(1)
+	most := uint64(0)
 	for _, h := range hours {
 		most = max(most, h.Lookups)
 	}
