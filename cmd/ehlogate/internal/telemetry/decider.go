@@ -93,7 +93,12 @@ func (d *decider) Decide(ctx context.Context, c lists.Client) (out lists.Decisio
 // note notes and logs a decision when the client has its answer: a line in the log takes longer than the answer. It is a
 // method because what its function needs is allocated for each call.
 func (d *decider) note(ctx context.Context, c lists.Client, out lists.Decision) {
+	second := d.recorder.second.Load()
 	note := func() {
+		// A client that does not read may have kept it waiting: then it takes a place among the lines of now.
+		if d.recorder.second.Load() != second && !d.recorder.takeLine() {
+			return
+		}
 		defer func() {
 			if p := recover(); p != nil {
 				d.recorder.Fault(d.protocol, FaultPanic, fmt.Appendf(nil, "%v\n%s", p, debug.Stack()))

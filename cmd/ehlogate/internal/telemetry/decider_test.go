@@ -1,16 +1,20 @@
 package telemetry
 
 import (
+	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sirupsen/logrus"
 
 	"ehlogate/lists"
+	"ehlogate/lists/test/testenv"
 	"ehlogate/policyd"
 	"ehlogate/policyd/memcache"
 )
@@ -42,6 +46,42 @@ func TestLogAfterReply(t *testing.T) {
 	}
 	client.Close()
 	<-served
+}
+
+// Lines that clients keep waiting do not come at once when they read.
+func TestLateLines(t *testing.T) {
+	e := newManager(t, conf, map[string]string{"trial.list": "#\n", "deny.list": "192.0.2.1\n"})
+	log := logrus.New()
+	var out bytes.Buffer
+	log.SetOutput(&out)
+	r := NewRecorder(NewMetrics(e), log)
+	s := &memcache.Server{Backend: policyd.Backend{Decider: r.LoggedDecider("memcache", e), Values: e.Values, Fault: func(reason string, _ []byte) { t.Error(reason) }}}
+	var serving sync.WaitGroup
+	var clients []net.Conn
+	for range 3 { // seconds
+		r.nextSecond()
+		for range decisionLines {
+			client, server := net.Pipe()
+			clients = append(clients, client)
+			serving.Go(func() { policyd.Serve(t.Context(), server, s, s.Fault) })
+			if _, err := io.WriteString(client, "get starttls:192.0.2.1\r\n"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		testenv.Eventually(t, "all are decided", func() bool { return r.linesLeft.Load() == 0 })
+	}
+	r.nextSecond()
+	for _, client := range clients {
+		if _, err := client.Read(make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+		client.Close()
+	}
+	serving.Wait()
+	r.nextSecond()
+	if n := strings.Count(out.String(), msgSuppressed); n != decisionLines || !strings.Contains(out.String(), fmt.Sprint("not_logged=", 2*decisionLines)) {
+		t.Errorf("%d lines:\n%s", n, &out)
+	}
 }
 
 // A panic while a decision is logged is a fault, and no more.

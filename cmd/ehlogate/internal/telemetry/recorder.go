@@ -30,6 +30,7 @@ type Recorder struct {
 	log        *logrus.Logger
 	faultLog   *logrus.Entry                        // the same, without fields
 	linesLeft  atomic.Int64                         // decisions that may still be looked at and logged in this second; below zero: those that were not
+	second     atomic.Uint64                        // that linesLeft is for
 	overridden atomic.Uint64                        // suppressions that the guard kept from taking effect
 	faults     atomic.Pointer[map[faultKind]*fault] // replaced to add one
 
@@ -69,6 +70,7 @@ func (r *Recorder) Run(ctx context.Context) {
 
 func (r *Recorder) nextSecond() {
 	now := time.Now()
+	r.second.Add(1)
 	r.metrics.sharedNames.Set(r.names.ofPrivate(now))
 	r.history.sampleIfDue(now)
 	if n := -r.linesLeft.Swap(decisionLines); n > 0 {
