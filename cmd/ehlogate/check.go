@@ -17,6 +17,7 @@ import (
 	"ehlogate/lists/diag"
 	"ehlogate/lists/feed"
 	"ehlogate/lists/listfile"
+	"ehlogate/lists/printable"
 )
 
 func newCheck(o *options) *cobra.Command {
@@ -102,7 +103,7 @@ func (c *checker) checkConfig(name string) {
 		c.checkSockets(cfg)
 		return
 	}
-	fmt.Fprintf(c.out, "%s: fine\n", cfg.File)
+	fmt.Fprintf(c.out, "%s: fine\n", printable.Escape(cfg.File))
 	c.checkSockets(cfg)
 	c.checkLogs(cfg)
 	c.checkPressure(cfg)

@@ -135,3 +135,18 @@ func TestFormatAge(t *testing.T) {
 		}
 	}
 }
+
+// A path is shown as text, whatever is in it.
+func TestCheckEscapesPath(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a\x1b[31m\u202e")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "c.toml")
+	if err := os.WriteFile(name, []byte("[listen]\nmemcache = []\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out := checkOutput(t, name); strings.ContainsAny(out, "\x1b\u202e") || !strings.Contains(out, `\x1b[31m\u202e`) {
+		t.Errorf("got %q", out)
+	}
+}
