@@ -73,7 +73,21 @@ func (e *exam) adviseSubmission(s smtpd, param string) Write {
 			}
 		}
 	}
-	return s.setOption(param, e.withoutEhlogate(s.view, param))
+	if param == smtpdFilter {
+		return s.setOption(param, e.withoutEhlogate(s.view, param))
+	}
+	return s.setOption(param, strings.Join(e.withoutSuppressing(s.view, s.origin(param).Value), ", "))
+}
+
+// withoutSuppressing returns the tables in a setting that do not decide about STARTTLS. An exported table does, and so does a
+// table of the operator that hides STARTTLS.
+func (e *exam) withoutSuppressing(v view, value string) []string {
+	_, rest := separateEntries(v, value, false, func(entry string) bool {
+		return slices.ContainsFunc(parseTables(entry), func(t table) bool {
+			return (t.needsDaemon() || e.isExported(v, t)) && !e.isOfSubmission(v, t) || e.hidesSTARTTLS(v, t)
+		})
+	})
+	return rest
 }
 
 // firstPlace returns the place of the first list of the config that matches.

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 
 // follow runs every command that doctor prints, until it has no more findings, and returns the settings of Postfix
 // then.
-func follow(t *testing.T, dir string) (pf *Postfix, said []string) {
+func follow(t *testing.T, dir string, cfg *config.Config) (pf *Postfix, said []string) {
 	t.Helper()
 	for range 4 {
 		past := time.Now().Add(-time.Minute)
@@ -27,7 +28,7 @@ func follow(t *testing.T, dir string) (pf *Postfix, said []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := Examine(t.Context(), ThisHost(false), config.Defaults(), pf, nil, nil)
+		r := Examine(t.Context(), ThisHost(false), cfg, pf, nil, nil)
 		if len(r.Findings) == 0 {
 			return pf, said
 		}
@@ -71,7 +72,7 @@ func TestOneOption(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := configDir(t, ownMain+tc.main, "smtp inet n - n - - smtpd\n"+tc.options)
-			pf, said := follow(t, dir)
+			pf, said := follow(t, dir, config.Defaults())
 			if _, twice := pf.Services[0].Earlier[smtpdMaps]; twice || !slices.Contains(said, "setting-replaced") {
 				t.Errorf("twice: %v, doctor: %q", twice, said)
 			}
@@ -97,12 +98,59 @@ func TestPostscreenOption(t *testing.T) {
 				options = "  -o " + smtpdMaps + "=" + tc.option + "\n"
 			}
 			dir := configDir(t, ownMain+tc.main, "smtp inet n - n - 1 postscreen\n"+options+"smtpd pass - - n - - smtpd\n  -o "+smtpdMaps+"=memcache:eg,static:silent-discard\n")
-			pf, said := follow(t, dir)
+			pf, said := follow(t, dir, config.Defaults())
 			if got := pf.Services[0].Params[smtpdMaps]; got != tc.screen || !slices.Contains(said, "postscreen-inherits") {
 				t.Errorf("its option is %q, doctor: %q", got, said)
 			}
 			if got := (view{pf, pf.Services[0]}).value(screenMaps); got != tc.want {
 				t.Errorf("postscreen asks %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// The command removes from submission what decides about STARTTLS, and leaves the other tables of the operator and the map of
+// submission.
+func TestSubmissionOption(t *testing.T) {
+	testenv.Needs(t, "Postfix")
+	const exported, own, hides = "cidr:$config_directory/ehlogate.cidr", "cidr:$config_directory/own.cidr", "cidr:$config_directory/hides.cidr"
+	for name, tc := range map[string]struct{ main, option, want string }{
+		"an exported table":     {exported, "", ""},
+		"a map":                 {"memcache:eg", "", ""},
+		"a table that hides":    {hides, "", ""},
+		"beside another table":  {exported + ", " + own, "", own},
+		"in a unionmap":         {"unionmap:{" + exported + ", " + own + "}", "", own},
+		"in another parameter":  {"$eg_map", "", own},
+		"all of them":           {exported, exported + ", memcache:eg, " + hides + ", " + own, own},
+		"the map of submission": {exported, "memcache:sub, " + exported, "memcache:sub"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := ""
+			if tc.option != "" {
+				options = "  -o { " + smtpdMaps + " = " + tc.option + " }\n"
+			}
+			dir := configDir(t, ownMain+strings.ReplaceAll(ownMain[strings.Index(ownMain, "eg_"):], "eg_", "sub_")+
+				"sub_key_format = submission:%s\neg_map = "+exported+", "+own+"\n"+smtpdMaps+" = "+tc.main+"\n",
+				"smtp inet n - n - - smtpd\nsubmission inet n - n - - smtpd\n"+options)
+			for name, text := range map[string]string{
+				"ehlogate.toml": "explicit_offer = true\n[[list]]\nname = \"deny\"\naction = \"suppress\"\nfiles = [\"deny.list\"]\n", "deny.list": "192.0.2.1\n",
+				"ehlogate.cidr": "# made by: ehlogate export --format postfix-cidr\n192.0.2.1/32\tstarttls\n",
+				"own.cidr":      "192.0.2.2 dsn\n", "hides.cidr": "192.0.2.3 starttls, dsn\n",
+			} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cfg, err := config.Load(filepath.Join(dir, "ehlogate.toml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			pf, said := follow(t, dir, cfg)
+			if got, set := pf.Services[1].Params[smtpdMaps]; !set || strings.ReplaceAll(got, dir, "$config_directory") != tc.want || !slices.Equal(said, []string{"submission-queries"}) {
+				t.Errorf("its option is %q, want %q; doctor: %q", got, tc.want, said)
+			}
+			if got := pf.Main[smtpdMaps]; got != tc.main {
+				t.Errorf("main.cf has %q, want %q", got, tc.main)
 			}
 		})
 	}

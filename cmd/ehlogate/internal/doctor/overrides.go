@@ -17,6 +17,9 @@ func (e *exam) checkReplacedSettings(s smtpd) {
 		value, set := s.svc.Params[param]
 		asking, own := e.separate(s.view, param, value)
 		_, lost := e.separate(s.view, param, s.pf.Main[param])
+		if param == smtpdMaps && s.isSubmission() {
+			lost = e.withoutSuppressing(s.view, strings.Join(lost, ", "))
+		}
 		if !set || len(asking) == 0 || len(own) > 0 || len(lost) == 0 {
 			continue
 		}
@@ -86,19 +89,20 @@ func (v view) restrictionLists() []string {
 // separate separates the entries of a list setting that query ehlogate from the operator's own. They are as written,
 // without those that are empty for this service.
 func (e *exam) separate(v view, param, value string) (asking, own []string) {
-	return e.separateEntries(v, param, value, false)
+	return separateEntries(v, value, false, func(entry string) bool { return e.queriesEhlogate(v, param, entry) })
 }
 
-func (e *exam) separateEntries(v view, param, value string, expanded bool) (asking, own []string) {
+// separateEntries separates the entries of a list setting of which isOurs is true from the others.
+func separateEntries(v view, value string, expanded bool, isOurs func(entry string) bool) (asking, own []string) {
 	for _, item := range splitEntries(value) {
 		var ours, theirs []string
 		inner, isUnion := insideUnion(item)
 		switch {
 		case isUnion:
-			ours, theirs = e.separateEntries(v, param, inner, expanded)
+			ours, theirs = separateEntries(v, inner, expanded, isOurs)
 		case !expanded:
-			ours, theirs = e.separateEntries(v, param, v.expandEntry(item), true)
-		case e.queriesEhlogate(v, param, item):
+			ours, theirs = separateEntries(v, v.expandEntry(item), true, isOurs)
+		case isOurs(item):
 			ours = []string{item}
 		default:
 			theirs = []string{item}
