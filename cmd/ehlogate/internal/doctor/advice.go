@@ -12,8 +12,10 @@ import (
 	"ehlogate/lists/secret"
 )
 
-// shell is where commands are to be run.
-const shell = "a root shell"
+const (
+	shell         = "a root shell" // where commands are to be run
+	postfixReload = "postfix reload"
+)
 
 // Write is what to write, and where. A line replaces one that sets the same parameter there. Lines for the shell are
 // commands.

@@ -23,7 +23,7 @@ func (t table) refreshCommand(name string) string {
 	if t.isIndexed() {
 		return "postmap " + t.kind + ":" + name
 	}
-	return "postfix reload"
+	return postfixReload
 }
 
 // isDatabaseBehind reports whether the database of a table is not that of its text: it is older, or, of an exported table, has

@@ -64,6 +64,7 @@ type Report struct {
 	Findings []Finding       `json:"findings"`
 	Judged   string          `json:"judged,omitempty"` // what the checks judged by, and whether the daemon uses it
 	Daemon   *running.Status `json:"daemon,omitempty"` // if it answered
+	reload   string          // the command by which Postfix has new settings
 }
 
 // Count returns how many findings have that severity.
@@ -82,7 +83,7 @@ type exam struct {
 	host     *Host
 	config   *config.Config
 	file     string // that the config is in
-	postconf string // the command for the configuration of this Postfix
+	dirFlag  string // of the commands of Postfix, for the configuration of this one
 	pf       *Postfix
 	exim     *Exim
 	sendmail *Sendmail
@@ -101,17 +102,18 @@ type exam struct {
 // Examine runs all checks. Each of the configurations may be absent. Resolvers are queried until ctx ends, and for a
 // few seconds at most.
 func Examine(ctx context.Context, host *Host, cfg *config.Config, pf *Postfix, exim *Exim, sendmail *Sendmail) *Report {
-	e := &exam{ctx: ctx, host: host, config: cfg, pf: pf, exim: exim, sendmail: sendmail, postconf: "postconf ", probed: make(map[endpoint]bool),
+	e := &exam{ctx: ctx, host: host, config: cfg, pf: pf, exim: exim, sendmail: sendmail, probed: make(map[endpoint]bool),
 		pairs: make(map[string]pair), loaded: make(map[string]*listfile.List)}
 	e.file = cmp.Or(cfg.File, config.DefaultFile)
 	e.Findings = []Finding{} // JSON: a list, if an empty one
 	if pf != nil {
 		e.smtpds = e.findSMTPDs()
 		if pf.Dir != "" {
-			e.postconf = "postconf -c " + quoteShell(pf.Dir) + " "
+			e.dirFlag = " -c " + quoteShell(pf.Dir)
 		}
 		e.addUnexpanded()
 	}
+	e.reload = e.withDirFlag(postfixReload)
 	for _, c := range checks {
 		if c.applies(e) {
 			c.run(e)
@@ -134,7 +136,7 @@ func (e *exam) add(severity Severity, id string, at Place, what, why string, wri
 		w = w.withoutKeys()
 		for i, l := range w.Lines {
 			if w.In == shell {
-				w.Lines[i] = strings.ReplaceAll(l, "postconf ", e.postconf)
+				w.Lines[i] = e.withDirFlag(l)
 			}
 		}
 		if n := len(all); n > 0 && all[n-1].In == w.In {
@@ -147,6 +149,11 @@ func (e *exam) add(severity Severity, id string, at Place, what, why string, wri
 		f.Write, f.Also = all[0], all[1:]
 	}
 	e.Findings = append(e.Findings, f)
+}
+
+// withDirFlag returns a line for the shell whose commands are about the Postfix that is examined.
+func (e *exam) withDirFlag(line string) string {
+	return strings.NewReplacer("postconf ", "postconf"+e.dirFlag+" ", postfixReload, "postfix"+e.dirFlag+" reload").Replace(line)
 }
 
 func (e *exam) addUnread(at Place, name string, err error) {

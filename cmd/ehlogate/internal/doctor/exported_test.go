@@ -33,7 +33,11 @@ func TestTableInStep(t *testing.T) {
 		{"a name", lists, "192.0.2.1\nhelo:bot\n", head + "192.0.2.1/32\tstarttls\n", "warning table-stays-behind", "needs --without-names"},
 		{"no file", strings.Replace(lists, "deny.list", "*.none", 1), "#\n", head + "192.0.2.1/32\tstarttls\n", "warning table-stays-behind", "no file matches"},
 		{"the operator's own", lists, "192.0.2.2\n", "192.0.2.1/32\tstarttls\n", "", ""},
+		{"of another instance", lists, "192.0.2.2\n", head + "192.0.2.1/32\tstarttls\n", "warning table-behind", "192.0.2.2/32"},
 	} {
+		if pf.Dir = ""; tc.name == "of another instance" {
+			pf.Dir = "/etc/postfix-out"
+		}
 		write("c.toml", tc.config)
 		write("deny.list", tc.list)
 		write("table", tc.table)
@@ -58,6 +62,9 @@ func TestTableInStep(t *testing.T) {
 			flags += " --without-names"
 		}
 		command := "ehlogate export -c " + cfg.File + " --format postfix-cidr " + flags + " -o " + table + ` --if-changed --then "postfix reload"`
+		if tc.name == "of another instance" {
+			command = strings.Replace(command, "postfix reload", "postfix -c '/etc/postfix-out' reload", 1)
+		}
 		if tc.name == "a broken list" || tc.name == "no file" {
 			command = "ehlogate check -c " + cfg.File + " && " + command
 		}

@@ -124,7 +124,7 @@ func TestRestoredFile(t *testing.T) {
 		}
 		r := examineHere(t, ThisHost(false), pf)
 		i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.ID == "memcache-file-unreadable" })
-		want := []string{cp + tc.example + " '" + missing + "'", "postfix reload"}
+		want := []string{cp + tc.example + " '" + missing + "'", "postfix -c '" + pf.Dir + "' reload"}
 		if i < 0 || r.Findings[i].Write.In != shell || !slices.Equal(r.Findings[i].Write.Lines, want) {
 			t.Errorf("%s, %s: want %q: %+v", tc.service, tc.setting, want, r.Findings)
 		}

@@ -97,7 +97,7 @@ func (e *exam) checkMemcache(v view, t table, param string, at Place) {
 
 // adviseRestored returns the advice to restore the file of a memcache table, which cannot be read because of err.
 func (e *exam) adviseRestored(v view, t table, param string, err error) []Write {
-	reload := Write{shell, []string{"postfix reload"}}
+	reload := Write{shell, []string{postfixReload}}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return []Write{reload}
 	}

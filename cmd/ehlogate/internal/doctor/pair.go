@@ -57,7 +57,7 @@ func (p pair) exportArguments() []string {
 // the networks, when a database is a new one, but for lmdb: that is changed in place.
 func (t table) refreshPair() string {
 	if t.kind == "lmdb" {
-		return "postmap lmdb:" + t.name + " && postfix reload"
+		return "postmap lmdb:" + t.name + " && " + postfixReload
 	}
 	return t.refreshCommand(t.name)
 }

@@ -310,6 +310,10 @@ func TestInstances(t *testing.T) {
 		if got := pf.values["smtpd_banner"]; got != want+" "+dirs[i] || !strings.Contains(fmt.Sprint(r.Findings), "postconf -c '"+dirs[i]+"' -P") {
 			t.Errorf("got %q, want %q and a command for %s:\n%+v", got, want, dirs[i], r.Findings)
 		}
+		var text strings.Builder
+		if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), "To apply the settings: postfix -c '"+dirs[i]+"' reload\n") {
+			t.Errorf("%v\n%s", err, &text)
+		}
 	}
 }
 

@@ -18,7 +18,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		b.WriteString("nothing found\n")
 	} else {
 		if strings.Contains(b.String(), "\n        postconf ") {
-			b.WriteString("To apply the settings: postfix reload\n")
+			b.WriteString("To apply the settings: " + printable.Escape(r.reload) + "\n")
 		}
 		fmt.Fprintf(&b, "%s, %s, %s\n", countText(r.Count(Hazard), Hazard), countText(r.Count(Warning), Warning), countText(r.Count(Note), Note))
 	}
