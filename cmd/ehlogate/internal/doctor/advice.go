@@ -62,11 +62,13 @@ func (e *exam) inSection(section string, lines ...string) Write {
 	return Write{e.file + ", in [" + section + "]", lines}
 }
 
-// atTop returns the advice to set a key that is in no section of the config, and to reload the daemon.
-func (e *exam) atTop(key, value string) []Write {
-	return []Write{{e.file + ", above the first section, in place of any " + key, []string{key + " = " + value}},
-		{shell, []string{"systemctl reload ehlogate"}}}
+// atTop returns the advice to set a key that is in no section of the config.
+func (e *exam) atTop(key, value string) Write {
+	return Write{e.file + ", above the first section, in place of any " + key, []string{key + " = " + value}}
 }
+
+// reloadDaemon is the advice to have the daemon read its config.
+var reloadDaemon = Write{shell, []string{"systemctl reload ehlogate"}}
 
 func (e *exam) command(words ...string) string {
 	out := "ehlogate " + words[0]

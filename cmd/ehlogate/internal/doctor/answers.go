@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"ehlogate/cmd/ehlogate/internal/export"
 	"ehlogate/lists"
 )
 
@@ -73,8 +74,9 @@ func (e *exam) checkKeywords(s smtpd) {
 		if slices.Contains(lost, "chunking") {
 			why += " CHUNKING is hidden because of SMTP smuggling: it would be offered to exactly these clients."
 		}
+		write := e.atTop("always_hide", "["+quoteAll(append(lowercase(e.config.AlwaysHide), lost...))+"]")
 		e.add(Hazard, "keywords-lost", at, clients+" are offered "+strings.ToUpper(strings.Join(lost, ", "))+" again", why,
-			e.atTop("always_hide", "["+quoteAll(append(lowercase(e.config.AlwaysHide), lost...))+"]")...)
+			append([]Write{write}, e.applyConfig(s)...)...)
 	}
 	if len(extra) > 0 {
 		var write Write
@@ -85,6 +87,23 @@ func (e *exam) checkKeywords(s smtpd) {
 			"ehlogate hides "+strings.ToUpper(strings.Join(extra, ", "))+" from "+clients+", and Postfix from no client",
 			"always_hide should repeat "+at.Parameter+". Change one of the two.", write)
 	}
+}
+
+// applyConfig returns the advice to have a smtpd follow the config: the daemon that it queries reads it anew, and its exported
+// tables are exported again.
+func (e *exam) applyConfig(s smtpd) (writes []Write) {
+	if s.mapQueries || s.submissionQueries || s.filterQueries {
+		writes = append(writes, reloadDaemon)
+	}
+	var commands []string
+	for _, t := range s.maps {
+		if e.isExported(s.view, t) {
+			name, _ := t.textName(s.view)
+			format, flags, _ := export.ParseHeader([]byte(e.textOf(s.view, t)))
+			commands = append(commands, e.exportAgain(format, name, flags, nil, t.refreshCommand(name)))
+		}
+	}
+	return append(writes, Write{shell, slices.Compact(commands)}) // two tables may be of one export
 }
 
 // hiddenFromAll returns the keywords that clients on no list are not offered, and where that is set: the first table that

@@ -29,16 +29,11 @@ func (e *exam) checkExported(format, name string, data []byte, at Place, refresh
 		needed, err = p.NeededFlags()
 	}
 	lacks := without(needed, flags)
-	arguments := slices.Concat([]string{"export", "--format", format}, flags, lacks, []string{"-o", name})
-	if p, ok := e.pairs[name]; ok {
-		arguments, refresh = slices.Concat(p.exportArguments(), lacks), p.refresh
-	}
-	command := e.command(arguments...)
+	command := e.exportAgain(format, name, flags, lacks, refresh)
 	keep := "A timer with \"ehlogate export --if-changed\" keeps the table up to date."
 	e.checkKept(name, at)
 	var repeat Write
 	if refresh != "" {
-		command += fmt.Sprintf(" --if-changed --then %q", refresh)
 		repeat = Write{shell, []string{command}}
 	}
 	if export.IsForPostfix(format) {
@@ -75,6 +70,19 @@ func (e *exam) checkExported(format, name string, data []byte, at Place, refresh
 		e.judgeInStep(name)
 	}
 	return true
+}
+
+// exportAgain returns the command that exports a table as it was exported, with the flags that it lacks, and then runs refresh,
+// unless that is empty.
+func (e *exam) exportAgain(format, name string, flags, lacks []string, refresh string) string {
+	arguments := slices.Concat([]string{"export", "--format", format}, flags, lacks, []string{"-o", name})
+	if p, ok := e.pairs[name]; ok {
+		arguments, refresh = slices.Concat(p.exportArguments(), lacks), p.refresh
+	}
+	if refresh != "" {
+		arguments = append(arguments, fmt.Sprintf("--if-changed --then %q", refresh))
+	}
+	return e.command(arguments...)
 }
 
 // judgeInStep adds to the report, once, that a table is as the lists are.

@@ -210,6 +210,6 @@ func (e *exam) checkBackup(m *memcacheTable) {
 		e.add(Warning, "backup-suppresses", where, "the backup also decides while ehlogate answers",
 			"Postfix uses the backup for every client that is not suppressed. A client that ehlogate offers STARTTLS by now "+
 				"(an expired entry, a new exception) is still suppressed by the older table.",
-			e.atTop("explicit_offer", "true")...)
+			e.atTop("explicit_offer", "true"), reloadDaemon)
 	}
 }

@@ -50,7 +50,7 @@ func (e *exam) compareRunning(proto string, conn net.Conn, r *bufio.Reader, p en
 	if e.findDifference(d, conn, r) == differs {
 		e.add(Hazard, "running-differs", Place{File: e.config.File}, "the running daemon does not use the config on disk: "+differs,
 			fmt.Sprintf("doctor queried it at %s. The daemon reads its config at a reload only. If the reload fails, journalctl -u ehlogate says why.", p),
-			Write{shell, []string{"systemctl reload ehlogate"}})
+			reloadDaemon)
 	}
 }
 
