@@ -56,8 +56,9 @@ To examine another machine, copy its configuration into a directory (--saved):
     nft -j list ruleset >DIR/nft-ruleset
 
 Copy the files that the settings name (tables, the .cf file of a memcache map),
-the list files and /etc/resolv.conf into the same directory. The postconf of
-this machine reads the copies; with another version, its defaults are assumed.
+the list files, /etc/resolv.conf and the config of ehlogate (name it with -c)
+into the same directory, without folders. The postconf of this machine reads the
+copies; with another version, its defaults are assumed.
 
 If the config (-c) has DNS lists, verify_names or [guard], these are examined
 too: for up to five seconds each resolver and each DNS zone is queried.
