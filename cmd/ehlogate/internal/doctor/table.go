@@ -104,7 +104,7 @@ func (t table) textName(v view) (name string, ok bool) {
 // textOf returns the content of an inline table, or the text of a file; "" of others.
 func (e *exam) textOf(v view, t table) string {
 	switch name, isFile := t.textName(v); {
-	case t.kind == "static" || t.kind == "inline" || t.name[0] == '{':
+	case t.kind == "static" || t.kind == "inline" || strings.HasPrefix(t.name, "{"):
 		return t.name
 	case isFile:
 		data, _ := e.host.readFile(name)
