@@ -151,7 +151,7 @@ func (e *exam) add(severity Severity, id string, at Place, what, why string, wri
 	e.Findings = append(e.Findings, f)
 }
 
-// withDirFlag returns a line for the shell whose commands are about the Postfix that is examined.
+// withDirFlag returns a line for the shell, with its commands about the Postfix that is examined.
 func (e *exam) withDirFlag(line string) string {
 	return strings.NewReplacer("postconf ", "postconf"+e.dirFlag+" ", postfixReload, "postfix"+e.dirFlag+" reload").Replace(line)
 }
