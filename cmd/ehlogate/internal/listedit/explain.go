@@ -40,13 +40,13 @@ var advices = []struct {
 // explainAccess adds what to do about a list file that may not be read or written, or is not there.
 func explainAccess(err error) error {
 	for _, a := range advices {
-		if errors.Is(err, a.err) && !strings.Contains(err.Error(), "run this") {
+		if errors.Is(err, a.err) && !saysWhatToDo(err) {
 			return fmt.Errorf("%w: %s", err, a.what)
 		}
 	}
 	var path *fs.PathError
 	switch {
-	case !errors.As(err, &path) || strings.Contains(err.Error(), "run this") || strings.Contains(err.Error(), "make the directory"):
+	case !errors.As(err, &path) || saysWhatToDo(err):
 		return err
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: run this with sudo, or as the owner of the list and its directory", err)
@@ -54,4 +54,9 @@ func explainAccess(err error) error {
 		return fmt.Errorf("%w: create it, with a comment in it: echo '# a list of ehlogate' >%s", err, path.Path)
 	}
 	return err
+}
+
+// saysWhatToDo reports whether an error has advice already, as that of the journal.
+func saysWhatToDo(err error) bool {
+	return strings.Contains(err.Error(), "run this") || strings.Contains(err.Error(), "make the directory")
 }
